@@ -1,0 +1,26 @@
+"""The errors a user can meet. Each message names what was wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+
+class SmacError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ConfigError(SmacError, ValueError):
+    """A configuration field that does not exist, or a value outside its range."""
+
+
+class DatasetError(SmacError, ValueError):
+    """A data set that cannot be read, or that is not what it says it is."""
+
+
+class UnknownNameError(SmacError, KeyError):
+    """A task, algorithm, data set or engine that is not registered."""
+
+    def __init__(self, kind: str, name: str, known: list[str] | tuple[str, ...]):
+        self.kind, self.name, self.known = kind, name, tuple(known)
+        super().__init__(f"Unknown {kind} {name!r}. Known: {', '.join(sorted(self.known))}.")
+
+    def __str__(self) -> str:  # KeyError would print the repr of the message
+        return str(self.args[0])

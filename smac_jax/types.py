@@ -1,0 +1,38 @@
+"""The nouns that every other module speaks in.
+
+Shapes in this project are written in jaxtyping's notation: ``Float[Array, "batch action"]``. A leading ``*batch`` stands
+for any number of axes; a seed axis or an ensemble axis is never written, because no function below ``train/`` knows of it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import jax
+from jaxtyping import Float
+
+Array: TypeAlias = jax.Array
+Key: TypeAlias = jax.Array
+Params: TypeAlias = dict
+Metrics: TypeAlias = dict[str, jax.Array]
+
+
+class Transition(NamedTuple):
+    """One step of experience, or a batch of them.
+
+    Attributes:
+      observation: what the agent saw, in the environment's own units.
+      action: what it did, in ``[-1, 1]``.
+      reward: what it earned.
+      next_observation: what it saw next; at the end of an episode the last observation of *that* episode.
+      terminal: 1.0 where the task ended (no bootstrap), 0.0 elsewhere, at a time limit too.
+      condition: the return of the whole trajectory, min-max normalised over the data set (the ``w`` of SMAC's score
+        model); 0.0 for transitions that do not come from a data set.
+    """
+
+    observation: Float[Array, "*batch observation"]
+    action: Float[Array, "*batch action"]
+    reward: Float[Array, "*batch"]
+    next_observation: Float[Array, "*batch observation"]
+    terminal: Float[Array, "*batch"]
+    condition: Float[Array, "*batch"]
