@@ -1,0 +1,41 @@
+# `make quickstart` and `make test` do all of their own set-up: Python (3.11 or 3.12), pip and make are enough.
+PYTHON ?= $(shell for v in python3.12 python3.11 python3; do \
+	$$v -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$v && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help install quickstart test test-slow lint types format clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+# One stamp an installation: reinstalls only when the requirements change.
+$(VENV)/installed: setup.cfg pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or 3.12 found; name one: make PYTHON=/path/to/python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,dev]'
+	@touch $@
+
+install: $(VENV)/installed  ## Make the virtual environment
+
+quickstart: $(VENV)/installed  ## Pre-train SMAC and TD3+BC on Hopper, hand both over to SAC, print a table, draw a figure
+	$(BIN)/python -m experiments.sweep --task=hopper-medium-replay --offline=smac,td3_bc --online=sac --seeds=4 \
+		--config=experiments/configs/quickstart.py --results=results/quickstart
+
+test: $(VENV)/installed  ## Run the tests (under 15 minutes on 2 cores)
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/installed  ## Run the tests that train to a score or compile for long
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/installed  ## Check style
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/installed  ## Check types
+	$(BIN)/mypy smac_jax
+
+format: $(VENV)/installed  ## Format in place
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+clean:  ## Remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build *.egg-info

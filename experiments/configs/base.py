@@ -1,0 +1,24 @@
+"""Every field of every algorithm at its default, from which the other configurations start.
+
+A field is overridden on the command line, ``--config.smac.kappa=20``; a name that does not exist is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ml_collections import ConfigDict
+
+from smac_jax.algorithms import OFFLINE, ONLINE
+
+
+def get_config() -> ConfigDict:
+    """The defaults, at a scale for one GPU."""
+    config = ConfigDict()
+    config.pretrain = ConfigDict({"num_updates": 250_000, "eval_every": 10_000, "eval_episodes": 20})
+    config.finetune = ConfigDict(
+        {"num_steps": 200_000, "warm_start": 5_000, "data_fraction": 0.5, "eval_every": 5_000, "eval_episodes": 20}
+    )
+    for name, (config_class, _) in {**OFFLINE, **ONLINE}.items():
+        config[name] = ConfigDict(dataclasses.asdict(config_class()))
+    return config

@@ -1,0 +1,165 @@
+r"""Makes D4RL-style data sets with this project's own SAC, in the compiled loop, deterministically from a seed.
+
+    python -m experiments.make_dataset --task=hopper --kinds=medium-replay,medium --out=data/
+
+D4RL's recipe (Fu et al. 2020, arXiv 2004.07219, section 5): *random*, a policy at initialisation; *medium*, SAC stopped at
+about a third of the expert's return; *medium-replay*, all that this SAC had in its replay buffer when it got there;
+*expert*, SAC trained for all of --expert_steps; *medium-expert*, half of each.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from absl import app, flags
+
+from experiments.setup import set_up
+from smac_jax.errors import SmacError
+
+KINDS = ("random", "medium", "medium-replay", "expert", "medium-expert")
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("task", "hopper", ["hopper", "walker2d", "halfcheetah", "ant"], "The robot.")
+flags.DEFINE_list("kinds", ["medium-replay"], f"Which sets, of: {', '.join(KINDS)}.")
+flags.DEFINE_integer("seed", 0, "Everything follows from it.", lower_bound=0)
+flags.DEFINE_string("out", "data", "Folder for the files TASK-KIND.hdf5.")
+flags.DEFINE_integer("size", 100_000, "Transitions in random, medium and expert sets.", lower_bound=1000)
+flags.DEFINE_integer("max_steps", 300_000, "Give up on reaching the medium return after this many steps.", lower_bound=1)
+flags.DEFINE_integer("expert_steps", 1_000_000, "Environment steps of the expert's training.", lower_bound=1)
+flags.DEFINE_float("medium_fraction", 1 / 3, "Share of the expert's reference return at which SAC counts as medium.")
+flags.DEFINE_integer("eval_every", 5_000, "Steps between looks at the return.", lower_bound=100)
+flags.DEFINE_integer("eval_episodes", 10, "Episodes a look.", lower_bound=1)
+flags.DEFINE_bool("next_observations", True, "Store next_observations; without them files are half as large, and the last "
+                  "row of an episode that ran out of time is lost on reading.")
+flags.DEFINE_list("hidden", ["256", "256"], "Layers of SAC's networks.")
+flags.DEFINE_integer("batch_size", 256, "SAC's batch.", lower_bound=1)
+
+
+def expert_return(task: str) -> float:
+    """D4RL's reference return of an expert (score 100)."""
+    from smac_jax.data.tasks import TASKS
+
+    return TASKS[task].expert_return
+
+
+def fresh_policy(env, seed: int):
+    """An untrained actor-critic with a seed axis of one."""
+    import jax.numpy as jnp
+
+    from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+    from smac_jax.train.keys import stream_keys
+
+    hidden = tuple(int(width) for width in FLAGS.hidden)
+    network = NetworkConfig(actor_hidden=hidden, critic_hidden=hidden)
+    zeros, ones = jnp.zeros(env.observation_size), jnp.ones(env.observation_size)
+    build = jax.vmap(lambda key: new_actor_critic(network, key, zeros, ones, env.action_size))
+    return build(stream_keys((seed,), "init"))
+
+
+def train(env, seed: int, steps: int, until: float | None):
+    """SAC from nothing; stops at the first evaluation whose mean return is at least ``until``."""
+    from smac_jax.train.online import finetune
+
+    def reached(step: int, returns: np.ndarray) -> bool:
+        print(f"  step {step:>8,}  return {returns.mean():8.1f}  (lowest {returns.min():.1f}, highest {returns.max():.1f})")
+        return until is not None and bool(returns.mean() >= until)
+
+    return finetune(
+        "sac",
+        fresh_policy(env, seed),
+        env,
+        seeds=(seed,),
+        num_steps=steps,
+        # Haarnoja's settings, not SMAC's: entropy in the backup, and a temperature that starts at one
+        config={"batch_size": FLAGS.batch_size, "entropy_backup": True, "initial_temperature": 1.0},
+        warm_start=5_000,
+        eval_every=FLAGS.eval_every,
+        eval_episodes=FLAGS.eval_episodes,
+        on_evaluation=reached,
+    )
+
+
+def replay_arrays(buffer) -> dict[str, np.ndarray]:
+    """A replay buffer that never wrapped, in the order it was filled, with the time-outs marked."""
+    size = int(np.asarray(buffer.size)[0])
+    stored = {name: np.asarray(value)[0, :size] for name, value in buffer.storage._asdict().items() if name != "condition"}
+    terminals = stored["terminal"] > 0.5
+    new_episode = np.ones(size, bool)  # the row after the last would start one: the tail is cut, so marked as a time-out
+    new_episode[:-1] = (stored["observation"][1:] != stored["next_observation"][:-1]).any(axis=1)
+    return {
+        "observations": stored["observation"],
+        "actions": stored["action"],
+        "rewards": stored["reward"],
+        "next_observations": stored["next_observation"],
+        "terminals": terminals,
+        "timeouts": new_episode & ~terminals,
+    }
+
+
+def rollout_arrays(env, actor_critic, size: int, seed: int, num_envs: int = 20) -> dict[str, np.ndarray]:
+    """``size`` transitions of a (sampled, not deterministic) policy in ``num_envs`` environments side by side.
+
+    Each environment's stream stands in the file in one piece; where it is cut, the row is marked as a time-out.
+    """
+    import jax.numpy as jnp
+
+    from smac_jax.envs.wrappers import AutoReset
+
+    wrapped = AutoReset(env)
+    ac = jax.tree.map(lambda x: x[0], actor_critic)
+    length = -(-size // num_envs)
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1234), num_envs)
+
+    @jax.jit
+    def collect(keys):
+        def one(key):
+            def step(state, i):
+                action = jnp.tanh(ac.policy(state.obs).sample_pre_tanh(jax.random.fold_in(key, i)))
+                after = wrapped.step(state, action)
+                return after, {
+                    "observations": state.obs,
+                    "actions": action,
+                    "rewards": after.reward,
+                    "next_observations": after.info["next_observation"],
+                    "terminals": after.info["terminal"] > 0.5,
+                    "timeouts": (after.info["truncation"] > 0.5) | ((i == length - 1) & (after.info["terminal"] < 0.5)),
+                }
+
+            return jax.lax.scan(step, wrapped.reset(key), jnp.arange(length))[1]
+
+        return jax.vmap(one)(keys)
+
+    streams = collect(keys)
+    return {name: np.asarray(value).reshape(num_envs * length, *value.shape[2:]) for name, value in streams.items()}
+
+
+def save(kind: str, arrays: dict[str, np.ndarray], recipe: str) -> Path:
+    """Writes one set, with how it was made."""
+    from smac_jax.data.d4rl import read_d4rl, write_d4rl
+    from smac_jax.train.logger import versions
+
+    path = Path(FLAGS.out) / f"{FLAGS.task}-{kind}.hdf5"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {
+        "task": FLAGS.task,
+        "kind": kind,
+        "recipe": recipe,
+        "seed": FLAGS.seed,
+        "command": command(),
+        "date": datetime.date.today().isoformat(),
+        "versions": json.dumps(versions(), sort_keys=True),
+    }
+    write_d4rl(path, arrays, metadata=metadata, next_observations=FLAGS.next_observations)
+    print(f"\n{path}  ({path.stat().st_size / 1e6:.1f} MB)\n{read_d4rl(path).summary()}")
+    return path
+
+
+def command() -> str:
+    """The command that makes the same files again."""
+    given = [f.serialize() for f in FLAGS.flags_by_module_dict()[__name__ if __name__ != "__main__" else FLAGS_MODULE] if f.present]
+    return " ".join(["python -m experiments.make_dataset", *(text for text in given if text)])

@@ -1,0 +1,43 @@
+"""What every program does first."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from absl import app, logging
+
+
+def set_up(cache: str | None = None) -> None:
+    """Turns on JAX's persistent compilation cache and silences what users cannot act upon.
+
+    Programs that hold a host callback (the C engine in the online loop) are not cacheable and compile in every process.
+
+    Args:
+      cache: folder of the cache; default ``$JAX_COMPILATION_CACHE_DIR`` or ``~/.cache/smac_jax``.
+    """
+    import jax
+
+    folder = cache or os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(Path.home() / ".cache" / "smac_jax")
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+    logging.set_verbosity(logging.WARNING)
+
+
+def run(main: Callable[[Sequence[str]], int | None]) -> None:
+    """``absl.app.run`` for people: an error that we raise on purpose is a line, not a traceback."""
+    from smac_jax.errors import SmacError
+
+    def guarded(argv: Sequence[str]) -> int | None:
+        if len(argv) > 1:
+            raise app.UsageError(f"Not understood: {' '.join(argv[1:])}")
+        try:
+            return main(argv)
+        except SmacError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+
+    app.run(guarded)

@@ -1,0 +1,316 @@
+"""SMAC: SAC on a data set, plus one term that matches the critic's action-gradient to a score.
+
+    L_critic = L_TD + kappa * L_SM ,   L_SM = mean sum_i || grad_a Q_i(s, a) - alpha * score(a | s) ||^2
+
+Source: SMAC (arXiv 2602.17632 v1), sections 3 and 4, tables 6-8. Two targets, one field apart:
+
+* ``score="dataset"`` (default, the paper): ``alpha_psi(s)`` times the score of the data's actions, from a
+  return-conditioned diffusion model that is trained first and then frozen; at actions half from the policy and half
+  uniform over the box.
+* ``score="policy"`` (the project's summary): the temperature times the score of the policy itself, at policy or data
+  actions.
+
+Deviations from the published text, each one a config field:
+
+* ``score_sign``: the paper prints the penalty with ``+eps``. The trained network estimates minus the score, so ``+eps``
+  pushes Q up *away* from the data. Default: the true score.
+* ``alpha_parameterization``: left free, ``alpha_psi`` collapses to zero, where a flat Q satisfies the penalty for nothing.
+  Default: ``alpha_floor + softplus(.)``, which holds the scale from below.
+* ``policy_score_damped``: both sides of the policy form times ``1 - a^2``, without which it diverges at the box's edge.
+
+SMAC may use Muon (``optimizer="muon"``), which the paper found to help it; the default is Adam until measured otherwise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jaxtyping import Float
+
+from smac_jax.algorithms import sac
+from smac_jax.algorithms.base import ActorCritic, NetworkConfig, OfflineAlgorithm, Phase, new_actor_critic
+from smac_jax.config import choice, number, sizes, switch
+from smac_jax.data.dataset import Dataset
+from smac_jax.errors import ConfigError
+from smac_jax.networks import MLP, ScoreNetwork
+from smac_jax.optim import make_optimizer
+from smac_jax.scores import (
+    action_gradient,
+    damped_policy_score,
+    data_score,
+    noise_level,
+    noise_prediction_loss,
+    policy_score,
+    score_matching_penalty,
+)
+from smac_jax.types import Array, Key, Metrics, Params, Transition
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreModelConfig:
+    """The diffusion model of the data's actions (SMAC tables 6-8; the widths here are for a laptop)."""
+
+    num_updates: int = number(5_000, 0)
+    batch_size: int = number(256, 1)
+    learning_rate: float = number(1e-3, 0.0, 1.0)
+    diffusion_steps: int = number(32, 2, 1000)
+    hidden: int = number(64, 1)
+    num_blocks: int = number(2, 1)
+    embedding: int = number(32, 2, doc="width of the observation, time and condition embeddings")
+    condition_hidden: tuple[int, ...] = sizes(64, 64)
+    condition_on_return: bool = switch(True)
+
+
+@dataclasses.dataclass(frozen=True)
+class SMACConfig(sac.SACConfig):
+    """SAC's hyper-parameters, and those of the score-matching penalty."""
+
+    network: NetworkConfig = dataclasses.field(
+        default_factory=partial(NetworkConfig, critic_activation="tanh", num_critics=4)
+    )
+    kappa: float = number(1.0, 0.0, doc="weight of the penalty; the paper has 40 and 50")
+    score: str = choice("dataset", "policy")
+    penalty_form: str = choice("forward_over_reverse", "reverse_over_reverse")
+    uniform_fraction: float = number(0.5, 0.0, 1.0, doc="dataset score: share of uniform actions, the rest is the policy's")
+    score_model: ScoreModelConfig = dataclasses.field(default_factory=ScoreModelConfig)
+    score_level: int = number(0, 0, doc="noise level the data's score is read at; 0 is the least noised")
+    score_sign: str = choice("true", "literal", doc="'literal' is the paper's printed +eps")
+    alpha_parameterization: str = choice("softplus", "free", "fixed", "temperature")
+    alpha_floor: float = number(0.05, 0.0, doc="smallest alpha_psi of 'softplus'")
+    alpha_value: float = number(0.1, 0.0, doc="alpha of 'fixed'")
+    alpha_hidden: tuple[int, ...] = sizes(256, 256)
+    alpha_learning_rate: float = number(1e-4, 0.0, 1.0)
+    policy_score_actions: str = choice("policy", "dataset")
+    policy_score_damped: bool = switch(True)
+    policy_score_limit: float = number(0.99999, 0.0, 0.999999, doc="actions are clipped to this magnitude")
+    policy_score_min_std: float = number(0.1, 0.0, doc="sigma is taken to be at least this in the score")
+
+
+@struct.dataclass
+class State:
+    """SAC's state, the scale ``alpha_psi``, and the score model."""
+
+    sac: sac.State
+    scale_params: Params
+    scale_optimizer: optax.OptState
+    score_params: Params
+    score_optimizer: optax.OptState
+
+
+def scale_network(config: SMACConfig) -> MLP:
+    """The network under ``alpha_psi(s)``."""
+    return MLP(config.alpha_hidden, "relu", output=1)
+
+
+def score_network(config: SMACConfig, action_size: int) -> ScoreNetwork:
+    """``eps_omega``."""
+    model = config.score_model
+    return ScoreNetwork(
+        action_size=action_size,
+        hidden=model.hidden,
+        num_blocks=model.num_blocks,
+        observation_embedding=model.embedding,
+        time_embedding=model.embedding,
+        condition_embedding=model.embedding,
+        condition_hidden=model.condition_hidden,
+    )
+
+
+def init(config: SMACConfig, key: Key, dataset: Dataset) -> State:
+    """Fresh networks that see the data set's normalised observations."""
+    network_key, scale_key, score_key, sac_key = jax.random.split(key, 4)
+    mean, std = dataset.observation_statistics()
+    action_size = dataset.actions.shape[-1]
+    observation, action = jnp.zeros_like(mean), jnp.zeros(action_size)
+    scale_params = scale_network(config).init(scale_key, observation)
+    score_params = score_network(config, action_size).init(score_key, observation, action, jnp.zeros(()), jnp.zeros(()))
+    return State(
+        sac=sac.init(config, sac_key, new_actor_critic(config.network, network_key, mean, std, action_size)),
+        scale_params=scale_params,
+        scale_optimizer=make_optimizer("adam", config.alpha_learning_rate).init(scale_params),
+        score_params=score_params,
+        score_optimizer=make_optimizer("adam", config.score_model.learning_rate).init(score_params),
+    )
+
+
+def scale(
+    config: SMACConfig, scale_params: Params, state: State, observation: Float[Array, "batch observation"]
+) -> Float[Array, "batch"]:
+    """``alpha_psi(s)``: how steep the matched hill is."""
+    if config.alpha_parameterization == "fixed":
+        return jnp.full(observation.shape[:-1], config.alpha_value)
+    if config.alpha_parameterization == "temperature":
+        return jnp.full(observation.shape[:-1], jnp.exp(state.sac.log_temperature))
+    raw = scale_network(config).apply(scale_params, observation)[..., 0]
+    return config.alpha_floor + jax.nn.softplus(raw) if config.alpha_parameterization == "softplus" else raw
+
+
+def score_of_data(
+    config: SMACConfig,
+    state: State,
+    observation: Float[Array, "batch observation"],
+    action: Float[Array, "batch action"],
+) -> Float[Array, "batch action"]:
+    """The data's score at the best return, or with the paper's printed sign: raw ``+eps``."""
+    score = data_score(
+        score_network(config, action.shape[-1]).apply,
+        state.score_params,
+        observation,
+        action,
+        jnp.ones(action.shape[:-1]),
+        config.score_model.diffusion_steps,
+        config.score_level,
+    )
+    if config.score_sign == "literal":
+        return -score * noise_level(config.score_model.diffusion_steps, config.score_level)
+    return score
+
+
+def penalty_actions(
+    config: SMACConfig, state: State, batch: Transition, key: Key
+) -> Float[Array, "batch action"]:
+    """Where the gradient is matched: see ``score`` in the module's docstring."""
+    ac = state.sac.actor_critic
+    if config.score == "policy" and config.policy_score_actions == "dataset":
+        return batch.action
+    policy_key, uniform_key = jax.random.split(key)
+    action = jnp.tanh(ac.actor.apply(ac.actor_params, batch.observation).sample_pre_tanh(policy_key))
+    if config.score == "dataset":
+        # rows of a batch are independent, so a fixed share of its rows is a fair draw
+        num_uniform = round(config.uniform_fraction * action.shape[0])
+        uniform = jax.random.uniform(uniform_key, (num_uniform, action.shape[1]), minval=-1.0, maxval=1.0)
+        action = action.at[:num_uniform].set(uniform)
+    return jax.lax.stop_gradient(action)
+
+
+def score_and_weight(
+    config: SMACConfig, state: State, observation: Float[Array, "batch observation"], action: Float[Array, "batch action"]
+) -> tuple[Float[Array, "batch action"], Float[Array, "batch action"]]:
+    """The score that ``grad_a Q / alpha`` should equal, times a weight, and that weight."""
+    if config.score == "dataset":
+        return score_of_data(config, state, observation, action), jnp.ones_like(action)
+    ac = state.sac.actor_critic
+    policy = ac.actor.apply(ac.actor_params, observation)
+    policy = policy._replace(log_std=jnp.maximum(policy.log_std, jnp.log(config.policy_score_min_std)))
+    if config.policy_score_damped:
+        return damped_policy_score(policy, action, config.policy_score_limit)
+    return policy_score(policy, action, config.policy_score_limit), jnp.ones_like(action)
+
+
+def score_matching_loss(
+    config: SMACConfig, state: State, critic_params: Params, scale_params: Params, batch: Transition, key: Key
+) -> tuple[Float[Array, ""], Metrics]:
+    """``L_SM``. For the policy's score alpha is the temperature, whatever ``alpha_parameterization`` says."""
+    ac = state.sac.actor_critic
+    action = penalty_actions(config, state, batch, key)
+    score, weight = jax.lax.stop_gradient(score_and_weight(config, state, batch.observation, action))
+    if config.score == "policy":
+        config = dataclasses.replace(config, alpha_parameterization="temperature")
+    alpha = scale(config, scale_params, state, batch.observation)
+    loss, _ = score_matching_penalty(
+        ac.critic.apply, critic_params, batch.observation, action, alpha[:, None] * score, weight, config.penalty_form
+    )
+    return loss, {"score_matching_loss": loss / config.network.num_critics, "alpha": alpha.mean()}
+
+
+def update(config: SMACConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
+    """One step for the critics and ``alpha_psi`` on ``L_TD + kappa L_SM``, then SAC's policy step."""
+    batch = state.sac.actor_critic.normalise_batch(batch)
+    target_key, penalty_key, policy_key = jax.random.split(key, 3)
+    target = sac.temporal_difference_target(config, state.sac, batch, target_key)
+
+    def loss(critic_params: Params, scale_params: Params) -> tuple[Float[Array, ""], Metrics]:
+        td_loss, td_metrics = sac.critic_loss(state.sac.actor_critic, critic_params, batch, target)
+        sm_loss, sm_metrics = score_matching_loss(config, state, critic_params, scale_params, batch, penalty_key)
+        return td_loss + config.kappa * sm_loss, {**td_metrics, **sm_metrics}
+
+    gradients, metrics = jax.grad(loss, argnums=(0, 1), has_aux=True)(
+        state.sac.actor_critic.critic_params, state.scale_params
+    )
+    updates, scale_optimizer = make_optimizer("adam", config.alpha_learning_rate).update(
+        gradients[1], state.scale_optimizer
+    )
+    new_sac, policy_metrics = sac.policy_step(
+        config, sac.apply_critic_gradient(config, state.sac, gradients[0]), batch, policy_key
+    )
+    state = state.replace(
+        sac=new_sac,
+        scale_params=optax.apply_updates(state.scale_params, updates),
+        scale_optimizer=scale_optimizer,
+    )
+    return state, {**metrics, **policy_metrics}
+
+
+def score_model_update(config: SMACConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
+    """One step of the score model, which is trained first and then frozen."""
+    batch = state.sac.actor_critic.normalise_batch(batch)
+    if not config.score_model.condition_on_return:
+        batch = batch._replace(condition=jnp.ones_like(batch.condition))
+    predict = score_network(config, batch.action.shape[-1]).apply
+
+    def loss(params: Params) -> Float[Array, ""]:
+        return noise_prediction_loss(predict, params, batch, config.score_model.diffusion_steps, key)
+
+    value, gradient = jax.value_and_grad(loss)(state.score_params)
+    optimizer = make_optimizer("adam", config.score_model.learning_rate)
+    updates, score_optimizer = optimizer.update(gradient, state.score_optimizer, state.score_params)
+    score_params = optax.apply_updates(state.score_params, updates)
+    return state.replace(score_params=score_params, score_optimizer=score_optimizer), {"score_model_loss": value}
+
+
+def diagnostics(config: SMACConfig, state: State, batch: Transition, key: Key) -> Metrics:
+    """Does ``grad_a Q = alpha * score`` hold? At the data's, the policy's and uniform actions.
+
+    For each: the size of ``grad_a Q``, its cosine with the score, and the residual of the (weighted) identity; and the
+    mean, the spread and the share of negative values of alpha.
+    """
+    ac = state.sac.actor_critic
+    batch = ac.normalise_batch(batch)
+    policy_key, uniform_key = jax.random.split(key)
+    at_policy = jnp.tanh(ac.actor.apply(ac.actor_params, batch.observation).sample_pre_tanh(policy_key))
+    uniform = jax.random.uniform(uniform_key, batch.action.shape, minval=-1.0, maxval=1.0)
+    if config.score == "policy":
+        config = dataclasses.replace(config, alpha_parameterization="temperature")
+    alpha = scale(config, state.scale_params, state, batch.observation)
+    metrics = {"alpha_mean": alpha.mean(), "alpha_std": alpha.std(), "alpha_negative": (alpha < 0).mean()}
+    for name, action in {"data": batch.action, "policy": at_policy, "uniform": uniform}.items():
+        score, weight = score_and_weight(config, state, batch.observation, action)
+        gradient = jax.vmap(action_gradient, in_axes=(None, 0, None, None))(
+            ac.critic.apply, ac.critic_params, batch.observation, action
+        )
+        size = jnp.linalg.norm(gradient, axis=-1)
+        residual = weight * gradient - alpha[:, None] * score
+        alignment = jnp.sum(weight * gradient * score, axis=-1) / (
+            jnp.linalg.norm(weight * gradient, axis=-1) * jnp.linalg.norm(score, axis=-1) + 1e-8
+        )
+        metrics |= {
+            f"action_gradient_{name}": size.mean(),
+            f"cosine_{name}": alignment.mean(),
+            f"residual_{name}": jnp.linalg.norm(residual, axis=-1).mean(),
+        }
+    return metrics
+
+
+def smac(config: SMACConfig) -> OfflineAlgorithm:
+    """Builds SMAC from its config."""
+    if config.score_level >= config.score_model.diffusion_steps:
+        raise ConfigError(
+            f"SMACConfig.score_level = {config.score_level}: must be below score_model.diffusion_steps = "
+            f"{config.score_model.diffusion_steps}."
+        )
+    model = config.score_model
+    main = Phase("offline", partial(update, config), config.batch_size)
+    learn_score = Phase("score model", partial(score_model_update, config), model.batch_size, model.num_updates)
+    return OfflineAlgorithm(
+        name="smac",
+        config=config,
+        init=partial(init, config),
+        phases=(learn_score, main) if config.score == "dataset" else (main,),
+        actor_critic=lambda state: state.sac.actor_critic,
+        diagnostics=partial(diagnostics, config),
+    )

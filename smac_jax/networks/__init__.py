@@ -1,0 +1,18 @@
+"""Flax modules: perceptron, tanh-Gaussian actor, critic ensemble, score network."""
+
+from smac_jax.networks.actor import Actor, TanhGaussian
+from smac_jax.networks.critic import Critic, aggregate, ensemble_values, init_ensemble
+from smac_jax.networks.mlp import MLP, num_parameters
+from smac_jax.networks.score import ScoreNetwork
+
+__all__ = [
+    "MLP",
+    "Actor",
+    "Critic",
+    "ScoreNetwork",
+    "TanhGaussian",
+    "aggregate",
+    "ensemble_values",
+    "init_ensemble",
+    "num_parameters",
+]

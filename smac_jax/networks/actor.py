@@ -1,0 +1,86 @@
+"""The tanh-Gaussian policy: ``a = tanh(u)``, ``u ~ N(mu(s), sigma(s)^2)``.
+
+Source: Haarnoja et al. 2018 (arXiv 1812.05905), appendix C; SMAC tables 6-8 ("std = exp").
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Float
+
+from smac_jax.networks.mlp import MLP, kernel_init
+from smac_jax.types import Array, Key
+
+
+class TanhGaussian(NamedTuple):
+    """A diagonal Gaussian pushed through tanh; a pytree, so it passes through jit, vmap and scan.
+
+    Attributes:
+      mean: ``mu``, before the tanh.
+      log_std: logarithm of ``sigma``, before the tanh.
+    """
+
+    mean: Float[Array, "*batch action"]
+    log_std: Float[Array, "*batch action"]
+
+    def mode(self) -> Float[Array, "*batch action"]:
+        """The deterministic action ``tanh(mu)`` (the median; the field calls it the mode)."""
+        return jnp.tanh(self.mean)
+
+    def sample_pre_tanh(self, key: Key) -> Float[Array, "*batch action"]:
+        """``u = mu + sigma * noise``, reparameterised."""
+        return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape, self.mean.dtype)
+
+    def log_prob_pre_tanh(self, u: Float[Array, "*batch action"]) -> Float[Array, "*batch"]:
+        """``log pi(tanh(u))``: exact for any ``u``, where ``atanh`` of a saturated action would not be."""
+        normal = -0.5 * ((u - self.mean) * jnp.exp(-self.log_std)) ** 2 - self.log_std - 0.5 * jnp.log(2 * jnp.pi)
+        # log(1 - tanh(u)^2), written so that it does not underflow
+        log_det = 2.0 * (jnp.log(2.0) - u - jax.nn.softplus(-2.0 * u))
+        return jnp.sum(normal - log_det, axis=-1)
+
+    def sample_and_log_prob(self, key: Key) -> tuple[Float[Array, "*batch action"], Float[Array, "*batch"]]:
+        """A reparameterised action and its log density."""
+        u = self.sample_pre_tanh(key)
+        return jnp.tanh(u), self.log_prob_pre_tanh(u)
+
+    def log_prob(
+        self, action: Float[Array, "*batch action"], limit: float = 0.99999
+    ) -> Float[Array, "*batch"]:
+        """``log pi(a)`` for an action from elsewhere, clipped to ``|a| <= limit`` where the density is finite."""
+        return self.log_prob_pre_tanh(jnp.arctanh(jnp.clip(action, -limit, limit)))
+
+
+class Actor(nn.Module):
+    """Maps observations to a :class:`TanhGaussian`.
+
+    Attributes:
+      action_size: number of action dimensions.
+      hidden: width of each layer.
+      activation: a key of ``networks.mlp.ACTIVATIONS``.
+      initial_std: ``sigma`` at initialisation, the same in every state. An algorithm that trains only the mean
+        (TD3+BC) leaves it there, and so hands over a policy that explores with this spread.
+      min_log_std, max_log_std: ``log sigma`` is clipped to this range.
+    """
+
+    action_size: int
+    hidden: tuple[int, ...] = (256, 256)
+    activation: str = "relu"
+    initial_std: float = 1.0
+    min_log_std: float = -5.0
+    max_log_std: float = 2.0
+
+    @nn.compact
+    def __call__(self, observation: Float[Array, "*batch observation"]) -> TanhGaussian:
+        x = MLP(self.hidden, self.activation, name="trunk")(observation)
+        mean = nn.Dense(self.action_size, kernel_init=kernel_init, name="mean")(x)
+        log_std = nn.Dense(
+            self.action_size,
+            kernel_init=nn.initializers.zeros,
+            bias_init=nn.initializers.constant(jnp.log(self.initial_std)),
+            name="log_std",
+        )(x)
+        return TanhGaussian(mean, jnp.clip(log_std, self.min_log_std, self.max_log_std))

@@ -1,0 +1,6 @@
+"""Optimisers: Adam, and Muon with the right matrix axes for stacked ensembles."""
+
+from smac_jax.optim.factory import OPTIMIZERS, make_optimizer
+from smac_jax.optim.muon import matrix_axes, muon
+
+__all__ = ["OPTIMIZERS", "make_optimizer", "matrix_axes", "muon"]

@@ -1,0 +1,77 @@
+"""The score of the data's actions, learnt by a return-conditioned diffusion model.
+
+A network ``eps_omega(s, a_k, w, k)`` learns to tell the noise in ``a_k = sqrt(abar_k) a + sqrt(1 - abar_k) eps``. At its
+optimum ``eps = -sqrt(1 - abar_k) grad log p_k(a_k | s, w)``, so the score is ``-eps / sqrt(1 - abar_k)``. SMAC prints its
+penalty with ``+eps``; that points away from the data and is kept only for the literal reading (``SMACConfig.score_sign``).
+
+Source: SMAC section 4 (K = 32 steps, cosine schedule, conditioned on the best return when used); Ho et al. 2020
+(arXiv 2006.11239), equation 12; Nichol and Dhariwal 2021 (arXiv 2102.09672), equation 17.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from smac_jax.types import Array, Key, Params, Transition
+
+NoisePredictor = Callable[..., Array]
+"""``eps(params, observation, noised_action, condition, time) -> noise``, ``time`` in ``[0, 1]``."""
+
+
+def cosine_schedule(num_steps: int, offset: float = 0.008) -> Float[np.ndarray, "step"]:
+    """``abar_k`` for ``k = 1 .. K``: how much of the data's variance is left after ``k`` steps of noise."""
+    t = np.arange(num_steps + 1) / num_steps
+    f = np.cos((t + offset) / (1 + offset) * np.pi / 2) ** 2
+    beta = np.clip(1 - f[1:] / f[:-1], 0.0, 0.999)
+    return np.cumprod(1 - beta).astype(np.float32)
+
+
+def noise_prediction_loss(
+    predict: NoisePredictor, params: Params, batch: Transition, num_steps: int, key: Key
+) -> Float[Array, ""]:
+    """``|| eps - eps_omega(s, sqrt(abar_k) a + sqrt(1 - abar_k) eps, w, k) ||^2``, ``k`` uniform."""
+    step_key, noise_key = jax.random.split(key)
+    step = jax.random.randint(step_key, batch.reward.shape, 0, num_steps)
+    noise = jax.random.normal(noise_key, batch.action.shape)
+    abar = jnp.asarray(cosine_schedule(num_steps))[step][..., None]
+    noised = jnp.sqrt(abar) * batch.action + jnp.sqrt(1 - abar) * noise
+    predicted = predict(params, batch.observation, noised, batch.condition, (step + 1) / num_steps)
+    return jnp.mean(jnp.sum((predicted - noise) ** 2, axis=-1))
+
+
+def noise_level(num_steps: int, level: int) -> float:
+    """Standard deviation of the noise that blurs the data's actions at ``level`` (0 is the least noised)."""
+    abar = float(cosine_schedule(num_steps)[level])
+    return float(np.sqrt((1 - abar) / abar))
+
+
+def data_score(
+    predict: NoisePredictor,
+    params: Params,
+    observation: Float[Array, "batch observation"],
+    action: Float[Array, "batch action"],
+    condition: Float[Array, "batch"],
+    num_steps: int,
+    level: int = 0,
+) -> Float[Array, "batch action"]:
+    """``grad_a log p(a | s, w)`` of the data's actions blurred by :func:`noise_level`.
+
+    Step ``k`` of the diffusion sees actions shrunk by ``sqrt(abar_k)``. The change of variable back to the action box puts
+    that factor on the argument and on the gradient: 0.998 at level 0, and what keeps higher levels scores *of actions*.
+
+    Args:
+      predict, params: the noise predictor.
+      observation, action: where to evaluate.
+      condition: ``w``, 1 for the best trajectories of the data set.
+      num_steps: ``K``.
+      level: which noise level, 0 (least) to ``K - 1``.
+    """
+    abar = float(cosine_schedule(num_steps)[level])
+    time = jnp.full(action.shape[:-1], (level + 1) / num_steps)
+    noise = predict(params, observation, np.sqrt(abar) * action, condition, time)
+    return -noise * float(np.sqrt(abar / (1 - abar)))

@@ -1,0 +1,1 @@
+"""Loops: offline, online, evaluation; with progress, logs and keys."""

@@ -1,0 +1,104 @@
+"""Returns of whole episodes, for every seed's policy at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from smac_jax.algorithms.base import ActorCritic
+from smac_jax.errors import ConfigError
+from smac_jax.types import Array, Key
+
+if TYPE_CHECKING:
+    from brax.envs.base import Env
+
+
+class _Progress(NamedTuple):
+    state: object
+    step: Array
+    alive: Array
+    total: Array
+
+
+@lru_cache(maxsize=32)
+def make_evaluator(
+    env: Env, episodes: int, episode_length: int, deterministic: bool
+) -> Callable[[ActorCritic, Key], Float[Array, "seed episode"]]:
+    """A compiled ``(actor_critic, keys[seed]) -> returns[seed, episode]``.
+
+    All episodes of all seeds step together until the last has ended or the time limit is reached.
+    """
+    reset = jax.vmap(jax.vmap(env.reset))
+    step = jax.vmap(jax.vmap(env.step))
+
+    def act(actor_critic: ActorCritic, observation: Array, key: Key) -> Array:
+        policy = actor_critic.policy(observation)
+        return policy.mode() if deterministic else jnp.tanh(policy.sample_pre_tanh(key))
+
+    def evaluate_all(actor_critic: ActorCritic, keys: Key) -> Float[Array, "seed episode"]:
+        start = reset(jax.vmap(lambda key: jax.random.split(key, episodes))(keys))
+
+        def advance(now: _Progress) -> _Progress:
+            step_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, now.step)
+            action = jax.vmap(act)(actor_critic, now.state.obs, step_keys)
+            state = step(now.state, action)
+            # `where`, not a product: a simulation that went on past its end may hold anything
+            total = now.total + jnp.where(now.alive, state.reward, 0.0)
+            return _Progress(state, now.step + 1, now.alive & (state.done == 0), total)
+
+        def running(now: _Progress) -> Array:
+            return (now.step < episode_length) & now.alive.any()
+
+        shape = start.reward.shape
+        first = _Progress(start, jnp.zeros((), jnp.int32), jnp.ones(shape, bool), jnp.zeros(shape))
+        return jax.lax.while_loop(running, advance, first).total
+
+    return jax.jit(evaluate_all)
+
+
+def evaluate(
+    actor_critic: ActorCritic,
+    env: Env,
+    episodes: int = 20,
+    *,
+    seed: int = 0,
+    episode_length: int = 1000,
+    deterministic: bool = True,
+) -> Float[np.ndarray, "seed episode"]:
+    """Undiscounted returns of whole episodes.
+
+    Args:
+      actor_critic: one policy, or several stacked along a leading seed axis.
+      env: an environment that is not vectorised and does not reset itself.
+      episodes: how many for each policy.
+      seed: of the starting states and, if not ``deterministic``, of the actions; the same for every policy.
+      episode_length: time limit in environment steps.
+      deterministic: act by ``tanh(mu)`` rather than by a sample.
+
+    Raises:
+      ConfigError: a policy made for another observation or action size than the environment's.
+    """
+    check_sizes(actor_critic, env)
+    if episodes < 1 or episode_length < 1:
+        raise ConfigError(f"evaluate: episodes = {episodes}, episode_length = {episode_length}: must be at least 1.")
+    if actor_critic.observation_mean.ndim == 1:
+        actor_critic = jax.tree.map(lambda x: x[None], actor_critic)
+    seeds = actor_critic.observation_mean.shape[0]
+    keys = jnp.broadcast_to(jax.random.key(seed), (seeds,))
+    return np.asarray(make_evaluator(env, episodes, episode_length, deterministic)(actor_critic, keys))
+
+
+def check_sizes(actor_critic: ActorCritic, env: Env) -> None:
+    """Raises ConfigError where a policy does not fit an environment."""
+    sees, acts = actor_critic.observation_mean.shape[-1], actor_critic.actor.action_size
+    if (sees, acts) != (env.observation_size, env.action_size):
+        raise ConfigError(
+            f"The policy maps {sees} observations to {acts} actions, the environment has {env.observation_size} and "
+            f"{env.action_size}: were they made for the same task and version?"
+        )

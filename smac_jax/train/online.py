@@ -1,0 +1,232 @@
+"""Fine-tuning in the simulator: acting, physics, replay and learning in one compiled scan, every seed in it at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Float
+
+from smac_jax.algorithms import make_online
+from smac_jax.algorithms.base import ActorCritic, OnlineAlgorithm
+from smac_jax.data.dataset import Dataset
+from smac_jax.data.replay import ReplayBuffer, init, insert, sample, sample_mixed
+from smac_jax.errors import ConfigError
+from smac_jax.train.evaluate import check_sizes, make_evaluator
+from smac_jax.train.history import History
+from smac_jax.train.keys import seed_numbers, stream_keys
+from smac_jax.train.offline import CHUNK, weighted_mean
+from smac_jax.train.progress import Progress
+from smac_jax.types import Key, Metrics, Transition
+
+if TYPE_CHECKING:
+    from brax.envs.base import Env
+
+
+@struct.dataclass
+class LoopState:
+    """Everything of one seed that the scan carries: the learner, the world, and what was seen."""
+
+    algorithm: Any
+    environment: Any
+    buffer: ReplayBuffer
+
+
+@dataclasses.dataclass
+class FinetuneResult:
+    """What online training leaves behind.
+
+    Attributes:
+      algorithm: the algorithm as configured.
+      actor_critic: the fine-tuned policy and critics; every leaf ``[seed, ...]``.
+      metrics: as in :class:`~smac_jax.train.offline.PretrainResult`; ``metrics["step"]`` counts environment steps.
+      evaluation_steps: environment steps after which the policy was evaluated; 0 is the hand-over.
+      returns: ``[seed, evaluation, episode]``.
+      seeds: the seeds' numbers.
+      buffer: the replay buffer, ``[seed, ...]``.
+    """
+
+    algorithm: OnlineAlgorithm
+    actor_critic: ActorCritic
+    metrics: dict[str, np.ndarray]
+    evaluation_steps: Float[np.ndarray, "evaluation"]
+    returns: Float[np.ndarray, "seed evaluation episode"]
+    seeds: tuple[int, ...]
+    buffer: ReplayBuffer
+
+
+def make_chunk(
+    algorithm: OnlineAlgorithm, env: Env, length: int, learn: bool, data_fraction: float
+) -> Callable[[LoopState, Key, int, Dataset | None], tuple[LoopState, Metrics]]:
+    """A compiled ``(state[seed], keys[seed], first step, dataset) -> (state, mean metrics[seed])``.
+
+    Args:
+      algorithm: how to act and to learn.
+      env: an environment that resets itself (:class:`smac_jax.envs.AutoReset`).
+      length: environment steps.
+      learn: False only collects (the warm start).
+      data_fraction: share of each batch that comes from the data set.
+    """
+
+    def draw(key: Key, dataset: Dataset | None, buffer: ReplayBuffer) -> Transition:
+        if dataset is None:
+            return sample(buffer, key, algorithm.batch_size)
+        return sample_mixed(key, dataset, buffer, algorithm.batch_size, data_fraction)
+
+    def one_step(seed_key: Key, dataset: Dataset | None, state: LoopState, step: jax.Array) -> tuple[LoopState, Metrics]:
+        act_key, batch_key, update_key = jax.random.split(jax.random.fold_in(seed_key, step), 3)
+        observation = state.environment.obs
+        action = algorithm.act(state.algorithm, observation, act_key)
+        world = env.step(state.environment, action)
+        transition = Transition(
+            observation=observation,
+            action=action,
+            reward=world.reward,
+            next_observation=world.info["next_observation"],
+            terminal=world.info["terminal"],
+            condition=jnp.zeros(()),
+        )
+        buffer = insert(state.buffer, transition)
+        learner, metrics = state.algorithm, {"reward": world.reward}
+        if learn:
+            learner, learning = algorithm.update(learner, draw(batch_key, dataset, buffer), update_key)
+            metrics |= learning
+        return LoopState(learner, world, buffer), metrics
+
+    def one_seed(
+        state: LoopState, seed_key: Key, start: jax.Array, dataset: Dataset | None
+    ) -> tuple[LoopState, Metrics]:
+        state, metrics = jax.lax.scan(partial(one_step, seed_key, dataset), state, start + jnp.arange(length))
+        metrics = jax.tree.map(jnp.mean, metrics)
+        return state, {**metrics, "training_return": state.environment.info["last_episode_return"]}
+
+    return jax.jit(jax.vmap(one_seed, in_axes=(0, 0, None, None)), donate_argnums=0)
+
+
+def finetune(
+    algorithm: str,
+    actor_critic: ActorCritic,
+    env: Env,
+    data: Dataset | None = None,
+    seeds: int | Sequence[int] = 4,
+    num_steps: int = 20_000,
+    config: Any = None,
+    *,
+    warm_start: int = 5_000,
+    data_fraction: float = 0.5,
+    buffer_capacity: int | None = None,
+    eval_every: int = 5_000,
+    eval_episodes: int = 10,
+    episode_length: int = 1000,
+    progress: Progress | bool = True,
+    on_evaluation: Callable[[int, np.ndarray], bool] | None = None,
+) -> FinetuneResult:
+    """Hands an actor-critic to an ordinary online algorithm and trains it in the simulator, for several seeds at once.
+
+    The policy is evaluated at the hand-over (step 0), right after the warm start, every ``eval_every`` steps, and at the
+    end. Steps count every environment step, the warm start's too; after it there is one update an environment step.
+
+    Args:
+      algorithm: ``"sac"``.
+      actor_critic: from ``pretrain(...).actor_critic``: leaves ``[seed, ...]``.
+      env: one environment, not vectorised and without automatic reset.
+      data: the data set that gives ``data_fraction`` of each batch; None learns from the replay buffer alone.
+      seeds: how many, or which; as many as ``actor_critic`` holds.
+      num_steps: environment steps after the warm start.
+      config: None for the defaults, a mapping of the fields that differ, or the algorithm's config.
+      warm_start: environment steps with the pre-trained policy before the first update (SMAC, section 5: 5,000).
+      data_fraction: share of each batch from ``data``.
+      buffer_capacity: transitions kept; None keeps all.
+      eval_every: environment steps between evaluations.
+      eval_episodes: episodes an evaluation and seed.
+      episode_length: time limit of an episode, in training and evaluation.
+      progress: show a progress bar; or the :class:`Progress` to show it on.
+      on_evaluation: called with ``(step, returns[seed, episode])``; returning True ends the training there.
+
+    Raises:
+      UnknownNameError: no algorithm of that name.
+      ConfigError: a field or argument out of range, or an actor-critic that does not fit the environment or the seeds.
+    """
+    from smac_jax.envs.wrappers import AutoReset  # brax takes seconds to import, and only this needs it
+
+    numbers = seed_numbers(seeds)
+    _check_arguments(actor_critic, env, numbers, num_steps, warm_start, data_fraction, eval_every, eval_episodes)
+    built = make_online(algorithm, config)
+    training_env = AutoReset(env, episode_length)
+    total = warm_start + num_steps
+    keys = stream_keys(numbers, "online")
+    capacity = buffer_capacity or total
+
+    def begin(init_key: Key, environment_key: Key, ac: ActorCritic) -> LoopState:
+        buffer = init(capacity, env.observation_size, env.action_size)
+        return LoopState(built.init(init_key, ac), training_env.reset(environment_key), buffer)
+
+    state = jax.jit(jax.vmap(begin))(stream_keys(numbers, "init"), stream_keys(numbers, "environment"), actor_critic)
+    evaluator = make_evaluator(env, eval_episodes, episode_length, True)
+    evaluation_keys = stream_keys(numbers, "evaluation")
+    fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
+    history = History(numbers)
+
+    def look(step: int) -> bool:
+        returns = np.asarray(evaluator(built.actor_critic(state.algorithm), fold(evaluation_keys, step)))
+        history.add_returns(step, returns)
+        return on_evaluation is not None and on_evaluation(step, returns)
+
+    stops = sorted({warm_start, total, *range(eval_every, total, eval_every)} - {0})
+    chunks: dict[tuple[int, bool], Callable] = {}
+    with Progress.of(progress) as bar:
+        bar.phase(f"{built.name}: online", total)
+        enough, position = look(0), 0
+        for stop in stops:
+            if enough:
+                break
+            learn = position >= warm_start
+            parts: list[tuple[int, Metrics]] = []
+            while position < stop:
+                length = min(CHUNK, stop - position)
+                if (length, learn) not in chunks:
+                    chunks[length, learn] = make_chunk(built, training_env, length, learn, data_fraction)
+                state, metrics = chunks[length, learn](state, keys, position, data)
+                jax.block_until_ready(metrics)
+                parts.append((length, metrics))
+                position += length
+                bar.advance(length, history.last_return)
+            history.add("online" if learn else "warm start", position, weighted_mean(parts))
+            enough = look(position)
+    return FinetuneResult(
+        algorithm=built,
+        actor_critic=built.actor_critic(state.algorithm),
+        metrics=history.metrics(),
+        evaluation_steps=history.evaluation_steps(),
+        returns=history.returns(),
+        seeds=numbers,
+        buffer=state.buffer,
+    )
+
+
+def _check_arguments(
+    actor_critic: ActorCritic,
+    env: Env,
+    seeds: Sequence[int],
+    num_steps: int,
+    warm_start: int,
+    data_fraction: float,
+    eval_every: int,
+    eval_episodes: int,
+) -> None:
+    if num_steps < 1 or warm_start < 0 or eval_every < 1 or eval_episodes < 1 or not 0.0 <= data_fraction <= 1.0:
+        raise ConfigError(
+            f"finetune: num_steps = {num_steps}, eval_every = {eval_every} and eval_episodes = {eval_episodes} must be at "
+            f"least 1, warm_start = {warm_start} at least 0, data_fraction = {data_fraction} in [0, 1]."
+        )
+    shape = actor_critic.observation_mean.shape
+    if len(shape) != 2 or shape[0] != len(seeds):
+        held = shape[0] if len(shape) == 2 else "no seed axis"
+        raise ConfigError(f"finetune: {len(seeds)} seeds were asked for, the actor-critic holds {held}.")
+    check_sizes(actor_critic, env)

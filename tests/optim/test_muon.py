@@ -1,0 +1,100 @@
+"""Muon on a stacked ensemble is optax's Muon on each matrix alone, and Adam on the rest."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from smac_jax.errors import UnknownNameError
+from smac_jax.networks import Critic, ScoreNetwork, init_ensemble
+from smac_jax.optim import make_optimizer, matrix_axes, muon
+
+RATE = 1e-2
+STEPS = 4
+
+
+def trajectory(optimizer, params, gradients):
+    def step(carry, gradient):
+        params, state = carry
+        updates, state = optimizer.update(gradient, state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *gradients)
+    return jax.jit(lambda: jax.lax.scan(step, (params, optimizer.init(params)), stacked)[0][0])()
+
+
+def random_like(tree, seed):
+    leaves, structure = jax.tree.flatten(tree)
+    keys = jax.random.split(jax.random.key(seed), len(leaves))
+    return structure.unflatten([jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)])
+
+
+@pytest.fixture(scope="module")
+def ensemble():
+    params = init_ensemble(Critic((24, 16)), jax.random.key(0), 3, 5, 2)
+    return params, [random_like(params, i) for i in range(STEPS)]
+
+
+def test_every_kernel_of_every_member_gets_muon_alone(ensemble):
+    params, gradients = ensemble
+    ours = trajectory(muon(RATE), params, gradients)
+    for layer, leaves in params["params"]["MLP_0"].items():
+        for member in range(3):
+            alone = trajectory(
+                optax.contrib.muon(RATE),
+                {"w": leaves["kernel"][member]},
+                [{"w": g["params"]["MLP_0"][layer]["kernel"][member]} for g in gradients],
+            )["w"]
+            np.testing.assert_allclose(ours["params"]["MLP_0"][layer]["kernel"][member], alone, rtol=1e-4, atol=1e-6)
+
+
+def test_every_bias_gets_adam(ensemble):
+    params, gradients = ensemble
+    # optax gives what is no matrix to Adam with Nesterov momentum
+    ours = trajectory(muon(RATE), params, gradients)
+    adam = trajectory(optax.adam(RATE, nesterov=True), params, gradients)
+    for layer in params["params"]["MLP_0"]:
+        got, want = (tree["params"]["MLP_0"][layer]["bias"] for tree in (ours, adam))
+        np.testing.assert_allclose(got, want, rtol=1e-5)
+    # what optax does with no mapping: the trap that this module exists for
+    naive = trajectory(optax.contrib.muon(RATE), params, gradients)["params"]["MLP_0"]["Dense_0"]
+    np.testing.assert_allclose(naive["kernel"], adam["params"]["MLP_0"]["Dense_0"]["kernel"], rtol=1e-5)
+    assert not np.allclose(naive["bias"], adam["params"]["MLP_0"]["Dense_0"]["bias"], rtol=1e-2)
+
+
+def test_a_seed_axis_changes_nothing(ensemble):
+    params, gradients = ensemble
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), params, random_like(params, 9))
+    stacked_gradients = [jax.tree.map(lambda x: jnp.stack([x, -2 * x]), g) for g in gradients]
+
+    def run(params, gradients):
+        return trajectory(muon(RATE), params, gradients)
+
+    together = jax.vmap(run)(stacked, stacked_gradients)
+    alone = run(params, gradients)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[0], rtol=1e-3, atol=1e-5), alone, together)
+
+
+def test_update_of_a_kernel_is_nearly_orthogonal(ensemble):
+    params, gradients = ensemble
+    optimizer = muon(1.0)
+    updates, _ = optimizer.update(gradients[0], optimizer.init(params), params)
+    singular = np.linalg.svd(np.asarray(updates["params"]["MLP_0"]["Dense_1"]["kernel"]), compute_uv=False)
+    assert singular.min() > 0.4
+    assert singular.max() < 1.4
+
+
+def test_non_matrices_of_the_score_network_are_recognised():
+    network = ScoreNetwork(2, 8, 1, 4, 4, 4, (4,))
+    params = network.init(jax.random.key(0), jnp.zeros(3), jnp.zeros(2), jnp.zeros(()), jnp.zeros(()))
+    axes = jax.tree_util.tree_leaves_with_path(
+        jax.tree.map(lambda x: x is not None, matrix_axes(params), is_leaf=lambda x: x is None or hasattr(x, "output_axis"))
+    )
+    for path, is_matrix in axes:
+        assert is_matrix == (path[-1].key == "kernel"), path
+
+
+def test_unknown_optimizer_is_refused_by_name():
+    with pytest.raises(UnknownNameError, match=r"Unknown optimizer 'sgd'.*adam, muon"):
+        make_optimizer("sgd", 1e-3)

@@ -1,0 +1,176 @@
+"""The penalty's gradient, checked against the plain double gradient, finite differences and a closed form."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smac_jax.networks import Critic, init_ensemble
+from smac_jax.scores.penalty import action_gradient, member_penalty, score_matching_penalty
+
+
+def problem(members: int, batch: int, observations: int, actions: int, activation: str = "tanh", seed: int = 0):
+    critic = Critic((16, 16), activation)
+    keys = jax.random.split(jax.random.key(seed), 5)
+    params = init_ensemble(critic, keys[0], members, observations, actions)
+    observation = jax.random.normal(keys[1], (batch, observations))
+    action = jax.random.uniform(keys[2], (batch, actions), minval=-1, maxval=1)
+    target = jax.random.normal(keys[3], (batch, actions))
+    weight = jax.random.uniform(keys[4], (batch, actions))
+    return critic, params, observation, action, target, weight
+
+
+def double_backward(critic, params, observation, action, target, weight):
+    """The penalty written by hand, one sample and one member at a time."""
+
+    def one(member, s, a, t, w):
+        return jnp.sum((w * jax.grad(lambda x: critic.apply(member, s, x))(a) - t) ** 2)
+
+    samples = jax.vmap(one, in_axes=(None, 0, 0, 0, 0))
+    return jax.vmap(samples, in_axes=(0, None, None, None, None))(params, observation, action, target, weight).mean(1).sum()
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    members=st.integers(1, 5),
+    batch=st.integers(1, 7),
+    observations=st.integers(1, 6),
+    actions=st.integers(1, 4),
+    activation=st.sampled_from(["tanh", "silu", "gelu", "relu"]),
+    form=st.sampled_from(["forward_over_reverse", "reverse_over_reverse"]),
+    seed=st.integers(0, 1000),
+)
+def test_penalty_and_its_gradient_equal_the_double_backward(members, batch, observations, actions, activation, form, seed):
+    critic, params, *rest = problem(members, batch, observations, actions, activation, seed)
+    observation, action, target, weight = rest
+
+    def ours(params, target):
+        return score_matching_penalty(critic.apply, params, observation, action, target, weight, form)[0]
+
+    def plain(params, target):
+        return double_backward(critic, params, observation, action, target, weight)
+
+    value, gradients = jax.jit(jax.value_and_grad(ours, argnums=(0, 1)))(params, target)
+    expected, expected_gradients = jax.jit(jax.value_and_grad(plain, argnums=(0, 1)))(params, target)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    for got, want in zip(jax.tree.leaves(gradients), jax.tree.leaves(expected_gradients), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-5 * max(1.0, float(jnp.abs(want).max())))
+
+
+def test_penalty_gradient_against_finite_differences():
+    critic, params, observation, action, target, weight = problem(1, 4, 3, 2)
+    member = jax.tree.map(lambda x: x[0].astype(jnp.float32), params)
+
+    def penalty(p):
+        return member_penalty(critic.apply, p, observation, action, target, weight)[0]
+
+    direction = jax.tree.map(lambda x: jax.random.normal(jax.random.key(7), x.shape), member)
+    along = sum(jnp.vdot(g, d) for g, d in zip(*map(jax.tree.leaves, (jax.grad(penalty)(member), direction)), strict=True))
+    step = 1e-2
+
+    def at(t):
+        return float(penalty(jax.tree.map(lambda x, d: x + t * d, member, direction)))
+
+    # fourth-order central difference
+    numeric = (8 * (at(step) - at(-step)) - (at(2 * step) - at(-2 * step))) / (12 * step)
+    np.testing.assert_allclose(along, numeric, rtol=2e-3)
+
+
+def test_penalty_of_a_quadratic_q_has_its_closed_form():
+    # Q = a' M a / 2 + s' b a  =>  grad_a Q = sym(M) a + b' s
+    matrix = jnp.array([[1.0, 2.0], [0.0, -3.0]])
+    params = {"matrix": matrix[None]}
+    observation, action = jnp.array([[2.0], [0.5]]), jnp.array([[0.5, -0.25], [1.0, 0.0]])
+    coupling = jnp.array([1.0, -1.0])
+
+    def q(p, s, a):
+        return 0.5 * jnp.einsum("bi,ij,bj->b", a, p["matrix"], a) + s[:, 0] * (a @ coupling)
+
+    symmetric = 0.5 * (matrix + matrix.T)
+    gradient = action @ symmetric + observation * coupling
+    target = jnp.array([[0.1, 0.2], [0.3, -0.4]])
+    residual = gradient - target
+
+    def loss(p):
+        return score_matching_penalty(q, p, observation, action, target)
+
+    (value, returned), got = jax.value_and_grad(loss, has_aux=True)(params)
+    np.testing.assert_allclose(value, jnp.mean(jnp.sum(residual**2, -1)), rtol=1e-6)
+    np.testing.assert_allclose(returned[0], gradient, rtol=1e-6)
+    # d/dM of |sym(M) a + c|^2 = r a' + a r'  (symmetrised)
+    expected = jnp.mean(jnp.einsum("bi,bj->bij", residual, action) + jnp.einsum("bi,bj->bij", action, residual), axis=0)
+    np.testing.assert_allclose(got["matrix"][0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_each_member_is_penalised_alone():
+    critic, params, observation, action, target, _ = problem(4, 6, 3, 2)
+
+    def penalty(p):
+        return score_matching_penalty(critic.apply, p, observation, action, target)[0]
+
+    together = jax.grad(penalty)(params)
+    for i in range(4):
+        alone = jax.grad(penalty)(jax.tree.map(lambda x, i=i: x[i : i + 1], params))
+        jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[0], b[i], rtol=1e-4, atol=1e-6), alone, together)
+    # and a change to one member moves no other's gradient
+    changed = jax.grad(penalty)(jax.tree.map(lambda x: x.at[0].mul(1.5), params))
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[1:], b[1:]), changed, together)
+
+
+def test_no_gradient_reaches_the_action_or_the_observation():
+    critic, params, observation, action, target, weight = problem(2, 5, 3, 2)
+    for form in ("forward_over_reverse", "reverse_over_reverse"):
+
+        def penalty(s, a, form=form):
+            return score_matching_penalty(critic.apply, params, s, a, target, weight, form)[0]
+
+        assert not np.any(jax.grad(penalty, argnums=1)(observation, action))
+
+
+def test_penalty_is_the_same_plain_jitted_and_under_a_seed_axis():
+    critic, params, observation, action, target, weight = problem(2, 5, 3, 2)
+
+    def gradient(p, s, a):
+        return jax.grad(lambda p: score_matching_penalty(critic.apply, p, s, a, target, weight)[0])(p)
+
+    plain = gradient(params, observation, action)
+    seeds = jax.tree.map(lambda x: jnp.stack([x, 2 * x, x]), (params, observation, action))
+    batched = jax.jit(jax.vmap(gradient))(*seeds)
+    for i in (0, 2):
+        jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a, b[i], rtol=2e-5, atol=1e-6), plain, batched)
+
+
+def test_forward_over_reverse_needs_fewer_operations_than_reverse_over_reverse():
+    critic, params, observation, action, target, weight = problem(2, 64, 11, 3)
+
+    def flops(form):
+        def gradient(p):
+            return jax.grad(lambda p: score_matching_penalty(critic.apply, p, observation, action, target, weight, form)[0])(p)
+
+        return jax.jit(gradient).lower(params).compile().cost_analysis()["flops"]
+
+    assert flops("forward_over_reverse") < 1.02 * flops("reverse_over_reverse")
+
+
+def test_action_gradient_is_the_derivative_in_the_action():
+    critic, params, observation, action, _, _ = problem(1, 4, 3, 2)
+    member = jax.tree.map(lambda x: x[0], params)
+    got = action_gradient(critic.apply, member, observation, action)
+    step = 1e-2
+    for j in range(2):
+        delta = jnp.zeros(2).at[j].set(step)
+        numeric = (critic.apply(member, observation, action + delta) - critic.apply(member, observation, action - delta)) / (
+            2 * step
+        )
+        np.testing.assert_allclose(got[:, j], numeric, atol=2e-4)
+
+
+@pytest.mark.parametrize("weight", [None, "ones"])
+def test_weight_defaults_to_one(weight):
+    critic, params, observation, action, target, _ = problem(2, 3, 2, 2)
+    given = None if weight is None else jnp.ones_like(action)
+    value, _ = score_matching_penalty(critic.apply, params, observation, action, target, given)
+    expected = double_backward(critic, params, observation, action, target, jnp.ones_like(action))
+    np.testing.assert_allclose(value, expected, rtol=1e-5)

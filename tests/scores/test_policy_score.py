@@ -1,0 +1,68 @@
+"""The policy's score, against jax.grad of an independently written log-density and against finite differences."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from smac_jax.networks import TanhGaussian
+from smac_jax.scores.policy import damped_policy_score, policy_score
+
+unit = st.floats(-0.999, 0.999)
+
+
+def log_density(a, mu, sigma):
+    """Change of variable by the textbook: log N(atanh a; mu, sigma) - log(1 - a^2)."""
+    u = 0.5 * jnp.log((1 + a) / (1 - a))
+    return jax.scipy.stats.norm.logpdf(u, mu, sigma) - jnp.log(1 - a**2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(a=unit, mu=st.floats(-2, 2), sigma=st.floats(0.1, 2))
+def test_score_equals_the_gradient_of_the_log_density(a, mu, sigma):
+    policy = TanhGaussian(jnp.array([mu]), jnp.log(jnp.array([sigma])))
+    got = policy_score(policy, jnp.array([a]))[0]
+    want = jax.grad(log_density)(jnp.float32(a), mu, sigma)
+    np.testing.assert_allclose(got, want, rtol=2e-3, atol=2e-2 * max(1.0, abs(float(want))))
+
+
+def test_score_against_finite_differences_in_double_precision():
+    mu, sigma = 0.3, 0.4
+    for a in (-0.9, -0.2, 0.0, 0.5, 0.95):
+        h = 1e-6
+
+        def logp(x):
+            return stats.norm.logpdf(np.arctanh(x), mu, sigma) - np.log1p(-(x**2))
+
+        numeric = (logp(a + h) - logp(a - h)) / (2 * h)
+        got = policy_score(TanhGaussian(jnp.array([mu]), jnp.log(jnp.array([sigma]))), jnp.array([a]))[0]
+        np.testing.assert_allclose(got, numeric, rtol=1e-4, atol=1e-4)
+
+
+def test_damped_score_is_the_score_times_its_factor_and_stays_bounded_at_the_edge():
+    policy = TanhGaussian(jnp.zeros(3), jnp.log(jnp.full(3, 0.5)))
+    action = jnp.array([0.0, 0.9, 1.0])
+    damped, factor = damped_policy_score(policy, action)
+    np.testing.assert_allclose(damped[:2], (policy_score(policy, action) * factor)[:2], rtol=1e-5)
+    assert abs(float(damped[2])) < 30 < abs(float(policy_score(policy, action)[2]))
+
+
+def test_mean_score_under_the_policy_is_zero():
+    # E[grad log p] = 0 for any density that vanishes at the edge of its support
+    policy = TanhGaussian(jnp.array([0.4, -0.2]), jnp.log(jnp.array([0.3, 0.2])))
+    keys = jax.random.split(jax.random.key(0), 200_000)
+    action = jnp.tanh(jax.vmap(policy.sample_pre_tanh)(keys))
+    score = policy_score(policy, action)
+    error = score.std(axis=0) / np.sqrt(len(keys))
+    assert np.all(np.abs(score.mean(axis=0)) < 4 * error)
+
+
+def test_log_prob_integrates_to_one_and_matches_samples():
+    policy = TanhGaussian(jnp.array([0.3]), jnp.log(jnp.array([0.6])))
+    grid = jnp.linspace(-0.99999, 0.99999, 200_001)
+    density = jnp.exp(jax.vmap(lambda a: policy.log_prob(a[None]))(grid))
+    np.testing.assert_allclose(jnp.trapezoid(density, grid), 1.0, atol=1e-3)
+    action, log_prob = policy.sample_and_log_prob(jax.random.key(1))
+    np.testing.assert_allclose(policy.log_prob(action), log_prob, rtol=1e-4)
