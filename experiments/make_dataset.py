@@ -13,13 +13,23 @@ import datetime
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from experiments.setup import set_up
-from smac_jax.errors import SmacError
+from experiments.setup import run, set_up
+from smac_jax.algorithms.base import ActorCritic, NetworkConfig, new_actor_critic
+from smac_jax.data.d4rl import read_d4rl, write_d4rl
+from smac_jax.data.replay import ReplayBuffer
+from smac_jax.data.tasks import TASKS
+from smac_jax.envs import make_env
+from smac_jax.errors import SmacError, UnknownNameError
+from smac_jax.train.keys import stream_keys
+from smac_jax.train.logger import command_line, versions
+from smac_jax.train.online import FinetuneResult, finetune
 
 KINDS = ("random", "medium", "medium-replay", "expert", "medium-expert")
 
@@ -40,20 +50,8 @@ flags.DEFINE_list("hidden", ["256", "256"], "Layers of SAC's networks.")
 flags.DEFINE_integer("batch_size", 256, "SAC's batch.", lower_bound=1)
 
 
-def expert_return(task: str) -> float:
-    """D4RL's reference return of an expert (score 100)."""
-    from smac_jax.data.tasks import TASKS
-
-    return TASKS[task].expert_return
-
-
-def fresh_policy(env, seed: int):
+def fresh_policy(env: Any, seed: int) -> ActorCritic:
     """An untrained actor-critic with a seed axis of one."""
-    import jax.numpy as jnp
-
-    from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
-    from smac_jax.train.keys import stream_keys
-
     hidden = tuple(int(width) for width in FLAGS.hidden)
     network = NetworkConfig(actor_hidden=hidden, critic_hidden=hidden)
     zeros, ones = jnp.zeros(env.observation_size), jnp.ones(env.observation_size)
@@ -61,10 +59,8 @@ def fresh_policy(env, seed: int):
     return build(stream_keys((seed,), "init"))
 
 
-def train(env, seed: int, steps: int, until: float | None):
+def train(env: Any, seed: int, steps: int, until: float | None) -> FinetuneResult:
     """SAC from nothing; stops at the first evaluation whose mean return is at least ``until``."""
-    from smac_jax.train.online import finetune
-
     def reached(step: int, returns: np.ndarray) -> bool:
         print(f"  step {step:>8,}  return {returns.mean():8.1f}  (lowest {returns.min():.1f}, highest {returns.max():.1f})")
         return until is not None and bool(returns.mean() >= until)
@@ -84,7 +80,7 @@ def train(env, seed: int, steps: int, until: float | None):
     )
 
 
-def replay_arrays(buffer) -> dict[str, np.ndarray]:
+def replay_arrays(buffer: ReplayBuffer) -> dict[str, np.ndarray]:
     """A replay buffer that never wrapped, in the order it was filled, with the time-outs marked."""
     size = int(np.asarray(buffer.size)[0])
     stored = {name: np.asarray(value)[0, :size] for name, value in buffer.storage._asdict().items() if name != "condition"}
@@ -101,14 +97,14 @@ def replay_arrays(buffer) -> dict[str, np.ndarray]:
     }
 
 
-def rollout_arrays(env, actor_critic, size: int, seed: int, num_envs: int = 20) -> dict[str, np.ndarray]:
+def rollout_arrays(
+    env: Any, actor_critic: ActorCritic, size: int, seed: int, num_envs: int = 20
+) -> dict[str, np.ndarray]:
     """``size`` transitions of a (sampled, not deterministic) policy in ``num_envs`` environments side by side.
 
     Each environment's stream stands in the file in one piece; where it is cut, the row is marked as a time-out.
     """
-    import jax.numpy as jnp
-
-    from smac_jax.envs.wrappers import AutoReset
+    from smac_jax.envs import AutoReset
 
     wrapped = AutoReset(env)
     ac = jax.tree.map(lambda x: x[0], actor_critic)
@@ -140,9 +136,6 @@ def rollout_arrays(env, actor_critic, size: int, seed: int, num_envs: int = 20) 
 
 def save(kind: str, arrays: dict[str, np.ndarray], recipe: str) -> Path:
     """Writes one set, with how it was made."""
-    from smac_jax.data.d4rl import read_d4rl, write_d4rl
-    from smac_jax.train.logger import versions
-
     path = Path(FLAGS.out) / f"{FLAGS.task}-{kind}.hdf5"
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {
@@ -150,7 +143,7 @@ def save(kind: str, arrays: dict[str, np.ndarray], recipe: str) -> Path:
         "kind": kind,
         "recipe": recipe,
         "seed": FLAGS.seed,
-        "command": command(),
+        "command": command_line(),
         "date": datetime.date.today().isoformat(),
         "versions": json.dumps(versions(), sort_keys=True),
     }
@@ -159,7 +152,43 @@ def save(kind: str, arrays: dict[str, np.ndarray], recipe: str) -> Path:
     return path
 
 
-def command() -> str:
-    """The command that makes the same files again."""
-    given = [f.serialize() for f in FLAGS.flags_by_module_dict()[__name__ if __name__ != "__main__" else FLAGS_MODULE] if f.present]
-    return " ".join(["python -m experiments.make_dataset", *(text for text in given if text)])
+def main(argv: Sequence[str]) -> int:
+    """Makes the sets that --kinds names."""
+    del argv
+    set_up()
+    unknown = sorted(set(FLAGS.kinds) - set(KINDS))
+    if unknown or not FLAGS.kinds:
+        raise UnknownNameError("kind", unknown[0] if unknown else "", KINDS)
+    env = make_env(FLAGS.task, physics="mujoco")
+    wanted = set(FLAGS.kinds)
+    medium: dict[str, np.ndarray] | None = None
+    if "random" in wanted:
+        save("random", rollout_arrays(env, fresh_policy(env, FLAGS.seed), FLAGS.size, FLAGS.seed), "untrained SAC policy")
+    if wanted & {"medium", "medium-replay", "medium-expert"}:
+        goal = FLAGS.medium_fraction * TASKS[FLAGS.task].expert_return
+        print(f"SAC until its return is {goal:.0f}, {FLAGS.medium_fraction:.0%} of D4RL's expert")
+        result = train(env, FLAGS.seed, FLAGS.max_steps, until=goal)
+        reached = float(result.returns[0, -1].mean())
+        if reached < goal:
+            raise SmacError(f"SAC reached {reached:.0f} of {goal:.0f} in {FLAGS.max_steps:,} steps; give it more --max_steps.")
+        story = f"SAC stopped at {result.evaluation_steps[-1]:,} steps, at a return of {reached:.1f}"
+        if "medium-replay" in wanted:
+            save("medium-replay", replay_arrays(result.buffer), f"replay buffer of {story}")
+        if wanted & {"medium", "medium-expert"}:
+            medium = rollout_arrays(env, result.actor_critic, FLAGS.size, FLAGS.seed)
+        if "medium" in wanted and medium is not None:
+            save("medium", medium, f"samples of {story}")
+    if wanted & {"expert", "medium-expert"}:
+        result = train(env, FLAGS.seed, FLAGS.expert_steps, until=None)
+        expert = rollout_arrays(env, result.actor_critic, FLAGS.size, FLAGS.seed + 1)
+        story = f"SAC after {FLAGS.expert_steps:,} steps, at a return of {result.returns[0, -1].mean():.1f}"
+        if "expert" in wanted:
+            save("expert", expert, f"samples of {story}")
+        if "medium-expert" in wanted and medium is not None:
+            both = {key: np.concatenate([medium[key], expert[key]]) for key in medium}
+            save("medium-expert", both, f"medium, then samples of {story}")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,74 @@
+"""A ring of transitions that lives inside the compiled loop."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from smac_jax.data.dataset import Dataset
+from smac_jax.errors import ConfigError
+from smac_jax.types import Array, Key, Transition
+
+
+@struct.dataclass
+class ReplayBuffer:
+    """Transitions ``[capacity, ...]``, the oldest overwritten first.
+
+    Attributes:
+      storage: the transitions; rows from ``size`` on are empty.
+      position: where the next one goes.
+      size: how many there are.
+    """
+
+    storage: Transition
+    position: Array
+    size: Array
+
+
+def init(capacity: int, observation_size: int, action_size: int) -> ReplayBuffer:
+    """An empty buffer.
+
+    Raises:
+      ConfigError: a capacity below one.
+    """
+    if capacity < 1:
+        raise ConfigError(f"Replay buffer: capacity = {capacity}: must be at least 1.")
+    row = jnp.zeros(capacity)
+    observation = jnp.zeros((capacity, observation_size))
+    storage = Transition(observation, jnp.zeros((capacity, action_size)), row, observation, row, row)
+    return ReplayBuffer(storage, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+
+
+def insert(buffer: ReplayBuffer, transition: Transition) -> ReplayBuffer:
+    """The buffer with one more transition."""
+    capacity = buffer.storage.reward.shape[0]
+
+    def write(column: Array, value: Array) -> Array:
+        return jax.lax.dynamic_update_index_in_dim(column, value.astype(column.dtype), buffer.position, 0)
+
+    return ReplayBuffer(
+        storage=jax.tree.map(write, buffer.storage, transition),
+        position=(buffer.position + 1) % capacity,
+        size=jnp.minimum(buffer.size + 1, capacity),
+    )
+
+
+def sample(buffer: ReplayBuffer, key: Key, batch_size: int) -> Transition:
+    """Rows drawn uniformly from what is filled, with replacement. Of an empty buffer: zeros."""
+    rows = jax.random.randint(key, (batch_size,), 0, jnp.maximum(buffer.size, 1))
+    return jax.tree.map(lambda column: column[rows], buffer.storage)
+
+
+def sample_mixed(
+    key: Key, dataset: Dataset, buffer: ReplayBuffer, batch_size: int, data_fraction: float = 0.5
+) -> Transition:
+    """A batch with exactly ``round(batch_size * data_fraction)`` rows from the data set, the rest from the buffer.
+
+    The rows come shuffled, so that a batch cut in parts (``utd > 1``) has both in each.
+    """
+    from_data = round(batch_size * data_fraction)
+    data_key, buffer_key, order_key = jax.random.split(key, 3)
+    parts = dataset.sample(data_key, from_data), sample(buffer, buffer_key, batch_size - from_data)
+    order = jax.random.permutation(order_key, batch_size)
+    return jax.tree.map(lambda *columns: jnp.concatenate(columns)[order], *parts)

@@ -1,0 +1,115 @@
+"""Where a run's numbers go, and what is written down of how they came about."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import math
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "brax", "mujoco", "mujoco-mjx", "numpy", "gymnasium")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that the numbers depend on."""
+    from smac_jax import __version__
+
+    found = {"python": platform.python_version(), "smac_jax": __version__}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def device_description() -> str:
+    """The kind and number of JAX's devices, and the processor."""
+    devices = jax.devices()
+    return f"{len(devices)} x {devices[0].device_kind} ({platform.machine()}, {_cores()} cores)"
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def git_commit() -> str | None:
+    """The commit of the working folder's checkout, with ``-dirty`` where files differ from it."""
+    try:
+        described = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        result = subprocess.run(described, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip() or None
+
+
+def to_json(value: Any) -> Any:
+    """Arrays as lists, NaN and infinity as null, everything unknown as text."""
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, range)):
+        return [to_json(item) for item in value]
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
+        return to_json(np.asarray(value).tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
+def write_provenance(folder: Path, **what: Any) -> dict[str, Any]:
+    """Writes ``provenance.json``: the command, versions, device, date and commit, and whatever else is given."""
+    provenance = {
+        "command": command_line(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "device": device_description(),
+        "versions": versions(),
+        "commit": git_commit(),
+        **to_json(what),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n")
+    return provenance
+
+
+def command_line() -> str:
+    """The command that this process was started with, as one would type it again."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    program = f"python -m {spec.name}" if spec else f"python {Path(sys.argv[0]).name}"
+    return " ".join([program, *(shlex.quote(argument) for argument in sys.argv[1:])])
+
+
+class MetricLogger:
+    """Appends to ``metrics.jsonl``, a line a point; and to TensorBoard's files where tensorboardX is installed."""
+
+    def __init__(self, folder: Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / "metrics.jsonl"
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError:
+            self._board = None
+        else:
+            self._board = SummaryWriter(str(folder / "tensorboard"))
+
+    def log(self, run: str, phase: str, step: int, metrics: Mapping[str, Any]) -> None:
+        """One point: each metric a number or one a seed."""
+        values = {name: np.asarray(value) for name, value in metrics.items()}
+        with self._path.open("a") as file:
+            file.write(json.dumps({"run": run, "phase": phase, "step": int(step), **to_json(values)}) + "\n")
+        if self._board is not None:
+            for name, value in values.items():
+                if np.isfinite(value).any():
+                    self._board.add_scalar(f"{run}/{phase}/{name}", float(np.nanmean(value)), int(step))
+            self._board.flush()
