@@ -12,17 +12,28 @@ table (table.md, table.csv) and a figure (transfer.png, transfer.pdf).
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from absl import flags
 from ml_collections import config_flags
+from rich.console import Console
 
+import smac_jax
 from experiments.setup import run, set_up
+from smac_jax.algorithms import make_offline, make_online
+from smac_jax.analysis import tables
+from smac_jax.analysis.curves import TransferCurve
+from smac_jax.analysis.plots import plot_transfer
+from smac_jax.data.tasks import TASKS
+from smac_jax.errors import ConfigError
+from smac_jax.train.checkpoint import save_actor_critic
+from smac_jax.train.logger import MetricLogger, write_provenance
+from smac_jax.train.offline import PretrainResult
+from smac_jax.train.online import FinetuneResult
+from smac_jax.train.progress import Progress
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -44,48 +55,109 @@ def main(argv: Sequence[str]) -> int:
     """Runs every pair, then writes the table and the figure."""
     del argv
     set_up()
-    import smac_jax
-    from smac_jax.algorithms import make_offline, make_online
-    from smac_jax.analysis.curves import TransferCurve
-    from smac_jax.train.logger import MetricLogger, write_provenance
-    from smac_jax.train.progress import Progress
-
     config = FLAGS.config
     # everything that can be wrong is looked at before anything is trained
     offline = {name: make_offline(name, config.get(name)).config for name in FLAGS.offline}
     online = {name: make_online(name, config.get(name)).config for name in FLAGS.online}
     data = smac_jax.load_dataset(FLAGS.task)
     task = FLAGS.env or data.task
+    if task not in TASKS:
+        raise ConfigError(f"--task={FLAGS.task} does not say which environment it belongs to; say it with --env.")
     env = smac_jax.make_env(task, physics=FLAGS.physics, version=FLAGS.version)
-    seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
-    folder = Path(FLAGS.results or f"results/{Path(FLAGS.task).stem}-{time.strftime('%Y%m%d-%H%M%S')}")
+    folder = Path(FLAGS.results or f"results/{data.name}-{time.strftime('%Y%m%d-%H%M%S')}")
     logger = MetricLogger(folder)
-    provenance = write_provenance(folder, {"flags": flag_values(), "config": config.to_dict()})
+    flags_as_run = {name: FLAGS[name].value for name in ("task", "offline", "online", "seeds", "first_seed", "control")}
+    provenance = write_provenance(folder, data=describe(data), flags=flags_as_run, config=config.to_dict())
     print(f"{data.summary()}\nresults in {folder}")
 
-    start = time.monotonic()
+    started = time.monotonic()
     curves: list[TransferCurve] = []
     with Progress() as bar:
-        shared: dict[str, Any] = {"env": env, "progress": bar, "seeds": seeds}
+        shared: dict[str, Any] = {
+            "env": env,
+            "progress": bar,
+            "seeds": range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds),
+            "episode_length": TASKS[task].episode_length,
+        }
         for offline_name, offline_config in offline.items():
             settings = config.pretrain.to_dict()
             off = smac_jax.pretrain(offline_name, data, config=offline_config, **settings, **shared)
             log(logger, offline_name, off)
             save_actor_critic(folder / "checkpoints" / f"{offline_name}-handover", off.actor_critic)
             control = None
-            steps = config.finetune.warm_start + config.finetune.num_steps
             if FLAGS.control:
+                steps = config.finetune.warm_start + config.finetune.num_steps
                 settings |= {"num_updates": steps, "eval_every": config.finetune.eval_every}
                 control = smac_jax.pretrain(offline_name, data, resume=off, **settings, **shared)
                 log(logger, f"{offline_name} control", control)
             for online_name, online_config in online.items():
-                on = smac_jax.finetune(
-                    online_name, off.actor_critic, data=data, config=online_config, **config.finetune.to_dict(), **shared
-                )
-                log(logger, f"{offline_name} -> {online_name}", on)
+                settings = config.finetune.to_dict()
+                on = smac_jax.finetune(online_name, off.actor_critic, data=data, config=online_config, **settings, **shared)
+                log(logger, f"{offline_name} to {online_name}", on)
                 save_actor_critic(folder / "checkpoints" / f"{offline_name}-{online_name}", on.actor_critic)
-                curves.append(transfer_curve(data.task or task, offline_name, off, online_name, on, control))
+                curves.append(transfer_curve(task, offline_name, off, online_name, on, control))
                 curves[-1].to_json(folder / "curves" / f"{offline_name}_{online_name}.json")
     report(folder, curves, data, provenance)
-    print(f"{time.monotonic() - start:.0f} s; table, figure, curves and checkpoints in {folder}")
+    print(f"{time.monotonic() - started:.0f} s. Table, figure, curves and checkpoints: {folder}")
     return 0
+
+
+def describe(data: smac_jax.Dataset) -> str:
+    """The data set, and how it came about where it says so."""
+    recipe = dict(data.metadata).get("recipe")
+    return f"{data.name} ({data.size:,} transitions{'; ' + recipe if recipe else ''})"
+
+
+def log(logger: MetricLogger, name: str, result: PretrainResult | FinetuneResult) -> None:
+    """Writes a result's metrics and evaluations."""
+    columns = {key: value for key, value in result.metrics.items() if key not in ("phase", "step")}
+    for i, (phase, step) in enumerate(zip(result.metrics["phase"], result.metrics["step"], strict=True)):
+        logger.log(name, str(phase), step, {key: value[i] for key, value in columns.items()})
+    for i, step in enumerate(result.evaluation_steps):
+        logger.log(name, "evaluation", step, {"return": result.returns[:, i].mean(axis=-1)})
+
+
+def transfer_curve(
+    task: str,
+    offline: str,
+    off: PretrainResult,
+    online: str,
+    on: FinetuneResult,
+    control: PretrainResult | None,
+) -> TransferCurve:
+    """Mean returns of one pair."""
+    extra = {}
+    if control is not None:
+        extra = {
+            "control_steps": control.evaluation_steps - off.updates,
+            "control_returns": control.returns.mean(axis=-1),
+        }
+    return TransferCurve(
+        task=task,
+        offline=offline,
+        online=online,
+        offline_updates=off.evaluation_steps,
+        offline_returns=off.returns.mean(axis=-1),
+        online_steps=on.evaluation_steps,
+        online_returns=on.returns.mean(axis=-1),
+        **extra,
+    )
+
+
+def report(folder: Path, curves: list[TransferCurve], data: smac_jax.Dataset, provenance: dict[str, Any]) -> None:
+    """Writes and prints the table, and draws the figure."""
+    made = tables.rows(curves, TASKS[curves[0].task].random_return)
+    (folder / "table.md").write_text(tables.markdown(made, provenance))
+    (folder / "table.csv").write_text(tables.comma_separated(made))
+    mean = float(data.episode_returns().mean())
+    plot_transfer(
+        curves,
+        folder / "transfer",
+        title=f"{data.name}: mean and 95 % interval over {len(made[0].handover)} seeds",
+        reference=("mean return of the data", mean),
+    )
+    Console(width=150).print(tables.terminal(made, title=data.name))
+
+
+if __name__ == "__main__":
+    run(main)

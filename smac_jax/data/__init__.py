@@ -24,6 +24,10 @@ def embedded_datasets() -> dict[str, Path]:
 def load_dataset(name_or_path: str | os.PathLike) -> Dataset:
     """An embedded data set by its name, or a D4RL file by its path.
 
+    Args:
+      name_or_path: a name of :func:`embedded_datasets`, or a file. A file's task is what its ``metadata/task`` says, or
+        else what its name says (``hopper_medium_replay-v2.hdf5``).
+
     Raises:
       DatasetError: neither, or a file that cannot be read (see :func:`smac_jax.data.d4rl.read_d4rl`).
     """
@@ -32,12 +36,12 @@ def load_dataset(name_or_path: str | os.PathLike) -> Dataset:
     embedded = embedded_datasets()
     if str(name_or_path) in embedded:
         return read_d4rl(embedded[str(name_or_path)])
-    path = Path(name_or_path)
-    if path.suffix in (".hdf5", ".h5") or path.exists():
+    path = Path(name_or_path).expanduser()
+    if path.exists():
         return read_d4rl(path)
     raise DatasetError(
-        f"No data set {str(name_or_path)!r}. Embedded: {', '.join(embedded) or 'none'}. Or give the path of a D4RL .hdf5 "
-        "file; `python -m experiments.make_dataset` makes one."
+        f"{str(name_or_path)!r} is neither an embedded data set nor a file. Embedded: {', '.join(embedded) or 'none'}. "
+        "Give one of these or the path of a D4RL .hdf5 file; `python -m experiments.make_dataset` makes one."
     )
 
 

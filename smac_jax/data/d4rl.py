@@ -2,6 +2,7 @@
 
 Source: Fu et al. 2020 (arXiv 2004.07219): ``observations``, ``actions``, ``rewards``, ``terminals``, ``timeouts``,
 ``next_observations`` as rows, ``metadata/*`` as scalars. Replay files hold float64; everything is float32 on the device.
+``infos/*`` and arrays below ``metadata`` (policy weights, initial states) are left where they are: no algorithm reads them.
 """
 
 from __future__ import annotations
@@ -14,26 +15,53 @@ from typing import Any
 import h5py
 import numpy as np
 
-from smac_jax.data.dataset import Dataset, check_arrays
+from smac_jax.data.dataset import Dataset, check_action_range, check_arrays
 from smac_jax.data.tasks import TASKS, task_of
-from smac_jax.errors import DatasetError
+from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")
 OPTIONAL = ("timeouts", "next_observations")
 
 
-def read_d4rl(path: str | os.PathLike, *, task: str | None = None, max_episode_steps: int | None = None) -> Dataset:
+def read_d4rl(
+    path: str | os.PathLike,
+    *,
+    task: str | None = None,
+    max_episode_steps: int | None = None,
+    clip_actions: bool | None = None,
+) -> Dataset:
     """Reads a D4RL file.
 
     Args:
       path: the file.
       task: what it was logged in; default: what ``metadata/task`` says, or else what the file's name says.
-      max_episode_steps: for v0 files, which have no ``timeouts``: mark a time-out after so many steps without a terminal.
+      max_episode_steps: for files without ``timeouts`` (v0): an episode was cut after so many steps without a terminal;
+        default: the task's time limit, as D4RL does.
+      clip_actions: as in :meth:`Dataset.from_arrays`.
 
     Raises:
       DatasetError: no such file, not HDF5, cut short, a key missing, or contents that ``Dataset.from_arrays`` refuses.
+      UnknownNameError: a ``task`` that is not in ``TASKS``.
+      ConfigError: ``max_episode_steps`` below one.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
+    arrays, metadata = _load(path)
+    task = task or _task_by(metadata.get("task", path.stem))
+    if "timeouts" not in arrays:
+        limit = TASKS[task].episode_length if max_episode_steps is None and task in TASKS else max_episode_steps
+        if limit is None:
+            raise DatasetError(
+                f"{path}: no 'timeouts' in the file and no task in its name, so nobody knows where episodes were cut. Pass "
+                "max_episode_steps=..., or task=... to take that task's time limit."
+            )
+        arrays["timeouts"] = infer_timeouts(arrays["terminals"].reshape(-1) > 0.5, limit)
+    try:
+        return Dataset.from_arrays(**arrays, name=path.stem, task=task, metadata=metadata, clip_actions=clip_actions)
+    except DatasetError as error:
+        raise DatasetError(f"{path}: {error}") from error
+
+
+def _load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     if not path.exists():
         raise DatasetError(f"{path}: no such file.")
     if path.is_dir():
@@ -43,91 +71,139 @@ def read_d4rl(path: str | os.PathLike, *, task: str | None = None, max_episode_s
             missing = [key for key in REQUIRED if key not in file]
             if missing:
                 raise DatasetError(
-                    f"{path}: no {missing[0]!r}. D4RL files have {', '.join(REQUIRED)}; this one has {', '.join(file) or 'nothing'}."
+                    f"{path}: no {', '.join(map(repr, missing))}. D4RL files have {', '.join(REQUIRED)}; this one has "
+                    f"{', '.join(file) or 'nothing'}."
                 )
-            arrays = {key: _read(file, key, path) for key in (*REQUIRED, *OPTIONAL) if key in file}
-            metadata = _read_metadata(file)
-    except OSError as error:
-        what = "is cut short or damaged; fetch it again" if h5py.is_hdf5(path) else "is not an HDF5 file, or is cut short"
-        raise DatasetError(f"{path}: {what} ({error}).") from error
-    if "timeouts" not in arrays and max_episode_steps is not None:
-        terminals = check_arrays({key: arrays[key] for key in REQUIRED}, str(path))["terminals"]
-        arrays["timeouts"] = infer_timeouts(terminals, max_episode_steps)
-    known = dict(metadata)
-    return Dataset.from_arrays(
-        **arrays,
-        name=path.stem,
-        task=task or (known["task"] if known.get("task") in TASKS else task_of(path.stem)),
-        metadata=metadata,
-    )
+            arrays = {key: _read_array(file, key, path) for key in (*REQUIRED, *OPTIONAL) if key in file}
+            return arrays, _read_metadata(file, path)
+    except PermissionError as error:
+        raise DatasetError(f"{path}: may not be read ({error}).") from error
+    # what h5py raises for a damaged file depends on where the damage is
+    except (OSError, RuntimeError, KeyError, OverflowError, MemoryError) as error:
+        if h5py.is_hdf5(path):
+            raise DatasetError(f"{path}: is cut short or damaged; fetch or make it again ({error}).") from error
+        raise DatasetError(f"{path}: is not an HDF5 file ({path.stat().st_size:,} bytes; {error}).") from error
 
 
-def _read(file: h5py.File, key: str, path: Path) -> np.ndarray:
+def _read_array(file: h5py.File, key: str, path: Path) -> np.ndarray:
     node = file[key]
     if not isinstance(node, h5py.Dataset):
         raise DatasetError(f"{path}: {key!r} is a group, expected an array.")
-    if node.dtype.kind not in "fiub":  # never decode objects
-        raise DatasetError(f"{path}: {key} holds {node.dtype}, which is not numbers. It is not read any further.")
+    if node.dtype.kind not in "fiub" or node.shape is None:  # objects are refused before anything decodes them
+        raise DatasetError(
+            f"{path}: {key} holds {node.dtype} of shape {node.shape}, expected numbers. It was not read."
+        )
     return node[()]
 
 
-def _read_metadata(file: h5py.File) -> tuple[tuple[str, str], ...]:
+def _read_metadata(file: h5py.File, path: Path) -> dict[str, str]:
     group = file.get("metadata")
     if not isinstance(group, h5py.Group):
-        return ()
-    found = []
-    for key, node in group.items():
-        if isinstance(node, h5py.Dataset) and node.shape == ():
-            value = node[()]
-            found.append((key, value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)))
-    return tuple(sorted(found))
+        return {}
+    scalars = {key: node for key, node in group.items() if isinstance(node, h5py.Dataset) and node.shape == ()}
+    return {key: _as_text(node, f"{path}: metadata/{key}") for key, node in scalars.items()}
+
+
+def _as_text(node: h5py.Dataset, where: str) -> str:
+    is_text = h5py.check_string_dtype(node.dtype) is not None
+    if not is_text and node.dtype.kind not in "fiub":
+        raise DatasetError(f"{where} holds {node.dtype}, neither text nor a number. Write it as text, or remove it.")
+    value = node[()]
+    try:
+        return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{where} is not UTF-8 text ({error}). Write it again, or remove it.") from error
+
+
+def _task_by(name: str) -> str | None:
+    try:
+        return task_of(name).task
+    except UnknownNameError:
+        return None
 
 
 def infer_timeouts(terminals: np.ndarray, max_episode_steps: int) -> np.ndarray:
-    """Marks the row after which an episode has lasted ``max_episode_steps`` without a terminal."""
-    timeouts, length = np.zeros(len(terminals), bool), 0
-    for row, terminal in enumerate(terminals > 0.5):
-        length += 1
-        if terminal or length == max_episode_steps:
-            timeouts[row], length = not terminal, 0
-    return timeouts
+    """Marks the rows at which an episode has lasted ``max_episode_steps`` without a terminal.
+
+    Raises:
+      ConfigError: ``max_episode_steps`` below one.
+    """
+    if max_episode_steps < 1:
+        raise ConfigError(f"max_episode_steps = {max_episode_steps}: must be at least 1.")
+    rows = np.arange(len(terminals))
+    # the first row after the latest terminal before each row
+    first = np.maximum.accumulate(np.where(np.append(True, terminals[:-1]), rows, 0)) if len(rows) else rows
+    return ((rows - first) % max_episode_steps == max_episode_steps - 1) & ~terminals
 
 
 def write_d4rl(
     path: str | os.PathLike,
-    arrays: Mapping[str, Any],
+    data: Dataset | Mapping[str, Any],
     *,
     metadata: Mapping[str, Any] | None = None,
     next_observations: bool = True,
+    compression: int = 9,
 ) -> None:
     """Writes a D4RL file: the same arrays give the same bytes, and a file is there whole or not at all.
 
     Args:
       path: the file; its folder must be there.
-      arrays: ``observations``, ``actions``, ``rewards``, ``terminals`` and optionally ``timeouts``, ``next_observations``.
-      metadata: scalars or texts for ``metadata/*``.
-      next_observations: leave them out for a file half the size; reading it then loses the rows that ran out of time.
+      data: ``observations``, ``actions``, ``rewards``, ``terminals`` and optionally ``timeouts``, ``next_observations``; or
+        a data set, whose task and metadata are written too.
+      metadata: numbers or texts for ``metadata/*``; they win over the data set's.
+      next_observations: False leaves them out for a file half the size; reading it then loses the last row of each episode
+        that ran out of time.
+      compression: gzip's level, 0 to 9.
 
     Raises:
       DatasetError: arrays that :func:`read_d4rl` would refuse, or one that D4RL's layout does not have.
+      ConfigError: a level outside 0 to 9.
     """
-    path = Path(path)
-    unknown = set(arrays) - set(REQUIRED) - set(OPTIONAL)
-    missing = set(REQUIRED) - set(arrays)
-    if unknown or missing:
-        raise DatasetError(f"{path}: D4RL's layout has {', '.join((*REQUIRED, *OPTIONAL))}; got {', '.join(arrays)}.")
-    checked = check_arrays(dict(arrays), str(path))
+    path = Path(path).expanduser()
+    if not 0 <= compression <= 9:
+        raise ConfigError(f"compression = {compression}: must be in [0, 9].")
+    if not path.parent.is_dir():
+        raise DatasetError(f"{path}: there is no folder {path.parent} to write to. Make it first.")
+    arrays, notes = _parts_of(data)
+    checked = _check_layout(arrays, path)
+    if not next_observations:
+        checked.pop("next_observations", None)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with h5py.File(temporary, "w", track_order=False) as file:
-            for key in (*REQUIRED, *OPTIONAL):
-                if key not in checked or (key == "next_observations" and not next_observations):
-                    continue
-                flags = key in ("terminals", "timeouts")
-                values = checked[key].astype(bool) if flags else checked[key]
-                file.create_dataset(key, data=values, compression="gzip", compression_opts=9, shuffle=True, track_times=False)
-            for key, value in sorted((metadata or {}).items()):
-                file.create_dataset(f"metadata/{key}", data=value, track_times=False)
+        _write(temporary, checked, notes | dict(metadata or {}), compression)
         os.replace(temporary, path)
+    except (TypeError, ValueError) as error:  # what h5py raises for metadata that HDF5 cannot hold
+        raise DatasetError(f"{path}: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _parts_of(data: Dataset | Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    if not isinstance(data, Dataset):
+        return dict(data), {}
+    arrays = {key: np.asarray(getattr(data, key)) for key in (*REQUIRED, *OPTIONAL)}
+    return arrays, ({"task": data.task} if data.task else {}) | dict(data.metadata)
+
+
+def _check_layout(arrays: Mapping[str, Any], path: Path) -> dict[str, np.ndarray]:
+    if not set(REQUIRED) <= set(arrays) <= {*REQUIRED, *OPTIONAL}:
+        raise DatasetError(
+            f"{path}: expected the arrays {', '.join(REQUIRED)} and optionally {', '.join(OPTIONAL)}; got {', '.join(arrays)}."
+        )
+    checked = check_arrays(arrays, str(path))
+    check_action_range(checked["actions"], str(path))
+    # always there, for a reader must otherwise guess where episodes were cut
+    checked.setdefault("timeouts", np.zeros_like(checked["terminals"]))
+    return checked
+
+
+def _write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any], compression: int) -> None:
+    with h5py.File(path, "w") as file:
+        for key in sorted(arrays):
+            values = arrays[key].astype(bool) if key in ("terminals", "timeouts") else arrays[key]
+            # no times in the file, so that its bytes follow from its contents
+            file.create_dataset(
+                key, data=values, compression="gzip", compression_opts=compression, shuffle=True, track_times=False
+            )
+        for key, value in sorted(metadata.items()):
+            file.create_dataset(f"metadata/{key}", data=value, track_times=False)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from smac_jax.data.tasks import TASKS, normalized_score
-from smac_jax.errors import DatasetError
+from smac_jax.errors import DatasetError, UnknownNameError
 from smac_jax.types import Array, Key, Transition
 
 ACTION_TOLERANCE = 1e-5
 """Actions this far outside [-1, 1] are rounding, and are clipped; further out is an error."""
+
+Rows = Bool[np.ndarray, " row"]
 
 
 @struct.dataclass
@@ -26,22 +29,22 @@ class Dataset:
       observations, actions, rewards: as logged; actions in ``[-1, 1]``.
       next_observations: never from another episode.
       terminals: 1.0 where the task ended: no bootstrap. A time-out is no terminal, and bootstraps.
-      timeouts: 1.0 at an episode's last row where it is no terminal, also where the log was cut.
-      trajectory_returns: undiscounted return of the trajectory that each row belongs to.
+      timeouts: 1.0 at the last row that is here of an episode without a terminal: it ran out of time, or the log was cut.
+      trajectory_returns: undiscounted return of the whole trajectory that each row belongs to.
       conditions: ``trajectory_returns`` min-max normalised to ``[0, 1]`` (SMAC's ``w``); 1.0 where all are the same.
       name: of the data set.
-      task: the task it was logged in, or None.
+      task: the task it was logged in, a key of ``TASKS``, or None.
       metadata: what the file says of itself, as ``((key, text), ...)``.
     """
 
     observations: Float[Array, "row observation"]
     actions: Float[Array, "row action"]
-    rewards: Float[Array, "row"]
+    rewards: Float[Array, " row"]
     next_observations: Float[Array, "row observation"]
-    terminals: Float[Array, "row"]
-    timeouts: Float[Array, "row"]
-    trajectory_returns: Float[Array, "row"]
-    conditions: Float[Array, "row"]
+    terminals: Float[Array, " row"]
+    timeouts: Float[Array, " row"]
+    trajectory_returns: Float[Array, " row"]
+    conditions: Float[Array, " row"]
     name: str = struct.field(pytree_node=False, default="unnamed")
     task: str | None = struct.field(pytree_node=False, default=None)
     metadata: tuple[tuple[str, str], ...] = struct.field(pytree_node=False, default=())
@@ -63,58 +66,63 @@ class Dataset:
         *,
         name: str = "unnamed",
         task: str | None = None,
-        metadata: tuple[tuple[str, str], ...] = (),
+        metadata: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None,
+        clip_actions: bool | None = None,
     ) -> Dataset:
         """Checks arrays and makes a data set of them.
 
-        A row that is both terminal and time-out is terminal. Without ``next_observations`` the next row's observation is
-        taken within an episode; a terminal row gets its own, which nothing reads; and a row whose episode was cut by time
-        (or by the end of the log) is dropped, for it must bootstrap from an observation that nobody wrote down.
+        A row that is both terminal and time-out is terminal: the state it reached is worth nothing more, whatever the
+        clock says. Returns are computed over all rows, then rows without a usable next observation are dropped
+        (:func:`next_within_episode`).
 
         Args:
           observations: ``[row, observation]``.
           actions: ``[row, action]`` in ``[-1, 1]``.
           rewards, terminals, timeouts: ``[row]``; ``timeouts`` None means that no episode ran out of time.
-          next_observations: ``[row, observation]`` or None.
+          next_observations: ``[row, observation]``; None takes the next row's observation.
           name, task, metadata: as the class says.
+          clip_actions: clip what is outside ``[-1, 1]`` instead of refusing it, and note it in the metadata; None does so
+            if the task's simulator does (``TaskInfo.clips_actions``).
 
         Raises:
           DatasetError: names the array, what was found in it, and what to do.
+          UnknownNameError: a task that is not in ``TASKS``.
         """
-        arrays = {"observations": observations, "actions": actions, "rewards": rewards, "terminals": terminals}
-        arrays["timeouts"] = np.zeros(np.shape(rewards), bool) if timeouts is None else timeouts
-        if next_observations is not None:
-            arrays["next_observations"] = next_observations
-        checked = check_arrays(arrays, name)
-        terminal = checked["terminals"] > 0.5
-        timeout = (checked["timeouts"] > 0.5) & ~terminal
-        last = terminal | timeout
-        cut = ~last[-1]
-        last[-1] = True
-        timeout[-1] |= cut
-        returns = trajectory_returns(checked["rewards"], last)
-        spread = returns.max() - returns.min()
-        conditions = (returns - returns.min()) / spread if spread > 0 else np.ones_like(returns)
+        if task is not None and task not in TASKS:
+            raise UnknownNameError("task", task, tuple(TASKS))
+        clip = clip_actions if clip_actions is not None else task is not None and TASKS[task].clips_actions
+        given = {"observations": observations, "actions": actions, "rewards": rewards, "terminals": terminals}
+        optional = {"timeouts": timeouts, "next_observations": next_observations}
+        checked = check_arrays(given | {key: value for key, value in optional.items() if value is not None}, name)
+        notes = {key: str(value) for key, value in dict(metadata or {}).items()}
+        if clip and (clipped := describe_actions_outside(checked["actions"])):
+            notes["clipped_actions"] = clipped
+        elif not clip:
+            check_action_range(checked["actions"], name)
 
-        following, keep = checked.get("next_observations"), np.ones(len(returns), bool)
-        if following is None:
-            following = np.concatenate([checked["observations"][1:], checked["observations"][-1:]])
-            following[last] = checked["observations"][last]
-            keep = ~timeout
-            if not keep.any():
-                raise DatasetError(f"{name}: every row ends its episode by time, and there are no next_observations.")
+        terminal, timeout = episode_ends(checked["terminals"], checked.get("timeouts"))
+        returns = trajectory_returns(checked["rewards"], terminal | timeout)
         columns = {
             "observations": checked["observations"],
-            "actions": checked["actions"],
+            "actions": np.clip(checked["actions"], -1.0, 1.0),
             "rewards": checked["rewards"],
-            "next_observations": following,
             "terminals": terminal,
-            "timeouts": timeout,
             "trajectory_returns": returns,
-            "conditions": conditions,
+            "conditions": min_max(returns),
         }
-        on_device = {key: jnp.asarray(value[keep], jnp.float32) for key, value in columns.items()}
-        return cls(**on_device, name=name, task=task, metadata=metadata)
+        if "next_observations" in checked:
+            columns |= {"next_observations": checked["next_observations"], "timeouts": timeout}
+        else:
+            following, timeout, keep = next_within_episode(checked["observations"], terminal, timeout)
+            if not keep.any():
+                raise DatasetError(
+                    f"{name}: every row is the last of an episode that ran out of time, and there are no next_observations, "
+                    "so no transition is left. Give next_observations."
+                )
+            columns |= {"next_observations": following, "timeouts": timeout}
+            columns = {key: value[keep] for key, value in columns.items()}
+        on_device = {key: jnp.asarray(value, jnp.float32) for key, value in columns.items()}
+        return cls(**on_device, name=name, task=task, metadata=tuple(sorted(notes.items())))
 
     def transitions(self, rows: Any = slice(None)) -> Transition:
         """The given rows, all by default."""
@@ -131,14 +139,13 @@ class Dataset:
         """Rows drawn uniformly, with replacement."""
         return self.transitions(jax.random.randint(key, (batch_size,), 0, self.size))
 
-    def observation_statistics(self) -> tuple[Float[Array, "observation"], Float[Array, "observation"]]:
-        """Mean and standard deviation of the observations, the latter at least 1e-3."""
+    def observation_statistics(self) -> tuple[Float[Array, " observation"], Float[Array, " observation"]]:
+        """Mean and standard deviation of the observations, the latter at least 1e-3 (a constant one is left as it is)."""
         return self.observations.mean(axis=0), jnp.maximum(self.observations.std(axis=0), 1e-3)
 
-    def episode_returns(self) -> Float[np.ndarray, "episode"]:
+    def episode_returns(self) -> Float[np.ndarray, " episode"]:
         """The return of each trajectory, once."""
         last = np.asarray(self.terminals + self.timeouts) > 0.5
-        last[-1] = True
         return np.asarray(self.trajectory_returns)[last]
 
     def summary(self) -> str:
@@ -148,58 +155,130 @@ class Dataset:
             f"{self.name}: {self.size:,} transitions, {len(returns):,} episodes, observations {self.observations.shape[1]}, "
             f"actions {self.actions.shape[1]}; returns {returns.min():.1f} to {returns.max():.1f}, mean {returns.mean():.1f}"
         )
-        if self.task in TASKS:
+        if self.task is not None:
             text += f" (normalised score {normalized_score(self.task, returns.mean()):.1f})"
+        if clipped := dict(self.metadata).get("clipped_actions"):
+            text += f"; actions clipped to [-1, 1]: {clipped}"
         return text
 
 
-def trajectory_returns(rewards: Float[np.ndarray, "row"], last: np.ndarray) -> Float[np.ndarray, "row"]:
+def episode_ends(terminals: np.ndarray, timeouts: np.ndarray | None) -> tuple[Rows, Rows]:
+    """The last rows of episodes: ``(those that ended, those that were cut)``; the log's last row is always one of them."""
+    terminal = terminals > 0.5
+    timeout = np.zeros_like(terminal) if timeouts is None else (timeouts > 0.5) & ~terminal
+    timeout[-1] = ~terminal[-1]
+    return terminal, timeout
+
+
+def next_within_episode(
+    observations: Float[np.ndarray, "row observation"], terminal: Rows, timeout: Rows
+) -> tuple[Float[np.ndarray, "row observation"], Rows, Rows]:
+    """Next observations where the log has none: the next row's, if that is of the same episode.
+
+    * A terminal row gets its own observation: nothing may read it, and it is at least not another episode's (D4RL's own
+      ``qlearning_dataset`` leaves the next episode's first observation there).
+    * The last row of an episode that was cut must bootstrap from an observation that nobody wrote down, so it is dropped,
+      and the row before it becomes the episode's last.
+
+    Returns:
+      ``(next observations, time-outs, rows to keep)``, the first two still for all rows.
+    """
+    last = terminal | timeout
+    following = np.concatenate([observations[1:], observations[-1:]])
+    following[last] = observations[last]
+    before_dropped = np.append(timeout[1:] & ~last[:-1], False)
+    return following, before_dropped, ~timeout
+
+
+def trajectory_returns(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
     """The undiscounted return of each row's whole trajectory; ``last`` marks the trajectories' last rows."""
-    trajectory = np.concatenate([[0], np.cumsum(last)[:-1]])
+    trajectory = np.cumsum(last) - last
     return np.bincount(trajectory, weights=rewards)[trajectory]
 
 
-def check_arrays(arrays: dict[str, Any], where: str) -> dict[str, np.ndarray]:
-    """Float32 copies of arrays that fit together.
+def min_max(values: Float[np.ndarray, " row"]) -> Float[np.ndarray, " row"]:
+    """Scaled to ``[0, 1]``; all ones where all are the same."""
+    spread = values.max() - values.min()
+    return (values - values.min()) / spread if spread > 0 else np.ones_like(values)
+
+
+def check_arrays(arrays: Mapping[str, Any], where: str) -> dict[str, np.ndarray]:
+    """Float32 copies of arrays that fit together and hold numbers; actions may still be outside ``[-1, 1]``.
 
     Raises:
       DatasetError: names the array, what was found in it, and what to do.
     """
-    ranks = {"observations": 2, "actions": 2, "next_observations": 2}
-    checked: dict[str, np.ndarray] = {}
-    for key, value in arrays.items():
-        array = np.asarray(value)
-        if array.dtype.kind not in "fiub":
-            raise DatasetError(f"{where}: {key} holds {array.dtype}, which is not numbers. It is not read any further.")
-        rank = ranks.get(key, 1)
-        if rank == 1 and array.ndim == 2 and array.shape[1] == 1:
-            array = array[:, 0]
-        if array.ndim != rank:
-            raise DatasetError(f"{where}: {key} has shape {array.shape}; expected {rank} axes, the first one rows.")
-        checked[key] = array.astype(np.float32)
+    checked = {key: _as_float32(key, value, where) for key, value in arrays.items()}
     rows = len(checked["rewards"])
     if rows == 0:
-        raise DatasetError(f"{where}: the data set is empty (0 rows).")
+        raise DatasetError(f"{where}: the data set is empty (rewards has 0 rows).")
     for key, array in checked.items():
         if len(array) != rows:
             raise DatasetError(f"{where}: {key} has {len(array)} rows, rewards has {rows}; they must be equal.")
-        bad = ~np.isfinite(array.reshape(rows, -1)).all(axis=1)
-        if bad.any():
-            raise DatasetError(
-                f"{where}: {key} is NaN or infinite in {bad.sum()} of {rows} rows, first in row {bad.argmax()}. "
-                "Drop the episodes they belong to."
-            )
-        if key in ("terminals", "timeouts") and not np.isin(array, (0.0, 1.0)).all():
-            raise DatasetError(f"{where}: {key} must be true or false (0 or 1); found {array.min():g} to {array.max():g}.")
-    if "next_observations" in checked and checked["next_observations"].shape != checked["observations"].shape:
+        _check_finite(key, array, where)
+        if key in ("terminals", "timeouts"):
+            _check_flags(key, array, where)
+    expected, found = checked["observations"].shape, checked.get("next_observations", checked["observations"]).shape
+    if found != expected:
         raise DatasetError(
-            f"{where}: next_observations has shape {checked['next_observations'].shape}, observations "
-            f"{checked['observations'].shape}; they must be equal."
+            f"{where}: next_observations has shape {found}, observations {expected}; they must be equal."
         )
-    low, high = checked["actions"].min(), checked["actions"].max()
-    if low < -1 - ACTION_TOLERANCE or high > 1 + ACTION_TOLERANCE:
-        raise DatasetError(
-            f"{where}: actions lie in [{low:g}, {high:g}], outside [-1, 1]. Rescale them to the action space's box first."
-        )
-    checked["actions"] = np.clip(checked["actions"], -1.0, 1.0)
     return checked
+
+
+def _as_float32(key: str, value: Any, where: str) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise DatasetError(f"{where}: {key} is not an array: {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise DatasetError(f"{where}: {key} holds {array.dtype}, expected numbers.")
+    rank = 2 if key in ("observations", "actions", "next_observations") else 1
+    if rank == 1 and array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]  # a column instead of a row of numbers is common and can mean only one thing
+    if array.ndim != rank or (rank == 2 and array.shape[1] == 0):
+        expected = "[rows, numbers]" if rank == 2 else "[rows]"
+        raise DatasetError(f"{where}: {key} has shape {list(array.shape)}, expected {expected}.")
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is looked for next
+        return array.astype(np.float32)
+
+
+def _check_finite(key: str, array: np.ndarray, where: str) -> None:
+    bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    if bad.any():
+        raise DatasetError(
+            f"{where}: {key} is NaN or infinite (as float32) in {bad.sum()} of {len(bad)} rows, first in row {bad.argmax()}. "
+            "Drop the episodes that these rows belong to."
+        )
+
+
+def _check_flags(key: str, array: np.ndarray, where: str) -> None:
+    bad = ~np.isin(array, (0.0, 1.0))
+    if bad.any():
+        row = bad.argmax()
+        raise DatasetError(
+            f"{where}: {key} is {array[row]:g} in row {row}, expected true or false (0 or 1) in every row; found "
+            f"{array.min():g} to {array.max():g}."
+        )
+
+
+def describe_actions_outside(actions: np.ndarray) -> str:
+    """How many numbers are outside ``[-1, 1]`` and how far; empty if none is."""
+    outside = np.abs(actions) > 1 + ACTION_TOLERANCE
+    if not outside.any():
+        return ""
+    return f"{outside.sum()} of {outside.size} numbers, range [{actions.min():g}, {actions.max():g}]"
+
+
+def check_action_range(actions: np.ndarray, where: str) -> None:
+    """Refuses actions outside ``[-1, 1]``.
+
+    Raises:
+      DatasetError: with the range found.
+    """
+    if outside := describe_actions_outside(actions):
+        row = (np.abs(actions) > 1 + ACTION_TOLERANCE).any(axis=1).argmax()
+        raise DatasetError(
+            f"{where}: actions are outside [-1, 1] in {outside}, first in row {row}. Rescale them from the action space's "
+            "bounds to [-1, 1], or pass clip_actions=True if the simulator clips them."
+        )

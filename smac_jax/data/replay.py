@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -13,12 +15,12 @@ from smac_jax.types import Array, Key, Transition
 
 @struct.dataclass
 class ReplayBuffer:
-    """Transitions ``[capacity, ...]``, the oldest overwritten first.
+    """Transitions, the oldest overwritten first.
 
     Attributes:
-      storage: the transitions; rows from ``size`` on are empty.
-      position: where the next one goes.
-      size: how many there are.
+      storage: the transitions, ``[capacity, ...]``; rows from ``size`` on are empty.
+      position: ``[]``, where the next one goes.
+      size: ``[]``, how many there are.
     """
 
     storage: Transition
@@ -30,22 +32,41 @@ def init(capacity: int, observation_size: int, action_size: int) -> ReplayBuffer
     """An empty buffer.
 
     Raises:
-      ConfigError: a capacity below one.
+      ConfigError: a size that is not a positive whole number known before compilation.
     """
-    if capacity < 1:
-        raise ConfigError(f"Replay buffer: capacity = {capacity}: must be at least 1.")
-    row = jnp.zeros(capacity)
-    observation = jnp.zeros((capacity, observation_size))
-    storage = Transition(observation, jnp.zeros((capacity, action_size)), row, observation, row, row)
-    return ReplayBuffer(storage, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+    given = {"capacity": capacity, "observation_size": observation_size, "action_size": action_size}
+    for name, value in given.items():
+        _check_positive(name, value)
+    # each column its own zeros: a buffer donated to a compiled loop must not hold the same array twice
+    storage = Transition(
+        observation=jnp.zeros((capacity, observation_size)),
+        action=jnp.zeros((capacity, action_size)),
+        reward=jnp.zeros(capacity),
+        next_observation=jnp.zeros((capacity, observation_size)),
+        terminal=jnp.zeros(capacity),
+        condition=jnp.zeros(capacity),
+    )
+    return ReplayBuffer(storage, position=jnp.zeros((), jnp.int32), size=jnp.zeros((), jnp.int32))
+
+
+def _check_positive(name: str, value: int) -> None:
+    try:
+        positive = operator.index(value) >= 1
+    except TypeError:  # a float, or a number that is only known when the compiled program runs
+        positive = False
+    if not positive:
+        raise ConfigError(f"Replay buffer: {name} = {value}: must be a whole number, at least 1.")
 
 
 def insert(buffer: ReplayBuffer, transition: Transition) -> ReplayBuffer:
-    """The buffer with one more transition."""
+    """The buffer with one more transition.
+
+    ``transition.next_observation`` is the true one, before any reset. Carried by a scan, the buffer is updated in place.
+    """
     capacity = buffer.storage.reward.shape[0]
 
     def write(column: Array, value: Array) -> Array:
-        return jax.lax.dynamic_update_index_in_dim(column, value.astype(column.dtype), buffer.position, 0)
+        return jax.lax.dynamic_update_index_in_dim(column, jnp.asarray(value, column.dtype), buffer.position, 0)
 
     return ReplayBuffer(
         storage=jax.tree.map(write, buffer.storage, transition),
@@ -65,8 +86,13 @@ def sample_mixed(
 ) -> Transition:
     """A batch with exactly ``round(batch_size * data_fraction)`` rows from the data set, the rest from the buffer.
 
-    The rows come shuffled, so that a batch cut in parts (``utd > 1``) has both in each.
+    The rows come shuffled, so that a batch cut in parts (several critic updates a step) has both in each.
+
+    Raises:
+      ConfigError: a fraction outside ``[0, 1]``.
     """
+    if not 0.0 <= data_fraction <= 1.0:
+        raise ConfigError(f"data_fraction = {data_fraction}: must be in [0, 1].")
     from_data = round(batch_size * data_fraction)
     data_key, buffer_key, order_key = jax.random.split(key, 3)
     parts = dataset.sample(data_key, from_data), sample(buffer, buffer_key, batch_size - from_data)

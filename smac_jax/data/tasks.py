@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,12 +23,15 @@ class TaskInfo:
       random_return: the return at a normalised score of 0.
       expert_return: the return at a normalised score of 100.
       episode_length: the time limit, in environment steps.
+      clips_actions: the simulator itself clips every action to ``[-1, 1]`` and reads nothing else of it, so that logged
+        actions outside may be clipped without changing what happened.
     """
 
     name: str
     random_return: float
     expert_return: float
     episode_length: int
+    clips_actions: bool = False
 
 
 TASKS: dict[str, TaskInfo] = {
@@ -38,29 +41,48 @@ TASKS: dict[str, TaskInfo] = {
         TaskInfo("walker2d", 1.629008, 4592.3, 1000),
         TaskInfo("halfcheetah", -280.178953, 12135.0, 1000),
         TaskInfo("ant", -325.6, 3879.7, 1000),
-        TaskInfo("pen", 96.262799, 3076.8331017826877, 100),
-        TaskInfo("hammer", -274.856578, 12794.134825156867, 200),
-        TaskInfo("door", -56.512833, 2880.5693087298737, 200),
-        TaskInfo("relocate", -6.425911, 4233.877797728884, 200),
+        TaskInfo("pen", 96.262799, 3076.8331017826877, 100, clips_actions=True),
+        TaskInfo("hammer", -274.856578, 12794.134825156867, 200, clips_actions=True),
+        TaskInfo("door", -56.512833, 2880.5693087298737, 200, clips_actions=True),
+        TaskInfo("relocate", -6.425911, 4233.877797728884, 200, clips_actions=True),
         TaskInfo("kitchen", 0.0, 4.0, 280),
         TaskInfo("antmaze", 0.0, 1.0, 1000),
     )
 }
 
 
-def task_of(name: str) -> str | None:
-    """The task that a data set's or a file's name speaks of: ``"hopper_medium_replay-v2"`` -> ``"hopper"``."""
-    first = re.split(r"[-_.]", name.lower(), maxsplit=1)[0]
-    return first if first in TASKS else None
+class DatasetName(NamedTuple):
+    """A data set's name taken apart: ``task`` is a key of :data:`TASKS`, ``kind`` says who acted, None if nothing does."""
+
+    task: str
+    kind: str | None
+
+
+def task_of(name: str) -> DatasetName:
+    """Takes apart the name of a data set, of its file (without the suffix), or of a Gymnasium environment.
+
+    ``"hopper-medium-replay"``, ``"hopper_medium_replay-v2"`` -> ``("hopper", "medium-replay")``; ``"Hopper-v4"`` ->
+    ``("hopper", None)``.
+
+    Raises:
+      UnknownNameError: it does not begin with a task's name.
+    """
+    words = re.sub(r"-v\d+$", "", name.lower().replace("_", "-"))
+    task, _, kind = words.partition("-")
+    if task not in TASKS:
+        raise UnknownNameError("task", name, tuple(TASKS))
+    return DatasetName(task, kind or None)
 
 
 def normalized_score(task: str, returns: Any) -> np.ndarray:
     """D4RL's score in percent: 0 at a random policy's return, 100 at an expert's.
 
+    Args:
+      task: a task, or a data set's name that :func:`task_of` understands.
+      returns: a return, or an array of them.
+
     Raises:
       UnknownNameError: no reference returns for this task.
     """
-    if task not in TASKS:
-        raise UnknownNameError("task", task, tuple(TASKS))
-    low, high = TASKS[task].random_return, TASKS[task].expert_return
-    return 100.0 * (np.asarray(returns, np.float64) - low) / (high - low)
+    info = TASKS[task_of(task).task]
+    return 100.0 * (np.asarray(returns, np.float64) - info.random_return) / (info.expert_return - info.random_return)

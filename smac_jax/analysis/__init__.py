@@ -1,0 +1,1 @@
+"""From curves to dips, regrets, intervals, tables and figures."""

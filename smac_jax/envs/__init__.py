@@ -1,0 +1,98 @@
+"""Environments: Gymnasium's locomotion tasks on MuJoCo's C engine or on MJX, and any Brax environment.
+
+>>> env = make_env("hopper")
+>>> state = jax.jit(env.reset)(jax.random.key(0))
+>>> state = jax.jit(env.step)(state, action)
+
+Everything heavy (MuJoCo, MJX, Brax) is imported when an environment is made, so importing this package is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, cast
+
+from smac_jax.envs.base import VERSIONS, Engine, Task, Version
+from smac_jax.envs.quiet import quiet_imports
+from smac_jax.errors import ConfigError, UnknownNameError
+
+if TYPE_CHECKING:
+    from brax.envs.base import Env
+
+    from smac_jax.envs.wrappers import AutoReset
+
+__all__ = ["ENGINES", "TASKS", "VERSIONS", "AutoReset", "make_env"]
+
+TASKS = ("hopper", "walker2d", "halfcheetah", "ant")
+ENGINES = ("auto", "mujoco", "mjx")
+
+
+def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -> Env:
+    """Makes one environment, to be vmapped by the caller.
+
+    Args:
+      name: one of :data:`TASKS`, or ``"brax:NAME"`` for a Brax environment (``"brax:ant"``: other tasks than ours).
+      physics: ``"mujoco"``, the C engine, equal to Gymnasium; ``"mjx"``, for GPU and TPU; ``"auto"``, the C engine
+        where JAX runs on a CPU and MJX elsewhere. Brax environments choose theirs by ``backend=``.
+      version: ``"v4"``, the dynamics, rewards and terminations of Gymnasium's -v4 and of D4RL's -v2 data; ``"v5"``,
+        Gymnasium's -v5; ``"d4rl"``, v4 with the observations of D4RL's files, which differ for the ant (111 numbers).
+      **kw: for the engine (``threads``; ``iterations``, ``ls_iterations``, ``cone``), or for the Brax environment.
+
+    Raises:
+      UnknownNameError: no such task, engine or version.
+      ConfigError: an option that the engine does not have, or a Brax environment given an engine or a version of ours.
+    """
+    if name.startswith("brax:"):
+        return _make_brax(name.removeprefix("brax:"), physics, version, kw)
+    if name not in TASKS:
+        raise UnknownNameError("environment", name, (*TASKS, "brax:NAME"))
+    if physics not in ENGINES:
+        raise UnknownNameError("physics engine", physics, ENGINES)
+    if version not in VERSIONS:
+        raise UnknownNameError("version", version, VERSIONS)
+    task = cast(Task, importlib.import_module(f"smac_jax.envs.tasks.{name}"))
+    with quiet_imports():
+        from smac_jax.envs.env import TaskEnv
+
+        engine = _make_engine(task, physics, cast(Version, version), kw)
+    return TaskEnv(task, engine, cast(Version, version))
+
+
+def _make_engine(task: Task, physics: str, version: Version, kw: dict[str, Any]) -> Engine:
+    import jax
+
+    if physics == "auto":
+        physics = "mujoco" if jax.default_backend() == "cpu" else "mjx"
+    options = {"mujoco": ("threads",), "mjx": ("iterations", "ls_iterations", "cone")}[physics]
+    for option in kw:
+        if option not in options:
+            raise ConfigError(f"The {physics} engine has no option {option!r}. Known: {', '.join(options)}.")
+    if physics == "mujoco":
+        from smac_jax.envs.physics.mujoco import MujocoEngine
+
+        return MujocoEngine(task.model(version), **kw)
+    from smac_jax.envs.physics.mjx import MjxEngine
+
+    return MjxEngine(task.model(version), **kw)
+
+
+def _make_brax(name: str, physics: str, version: str, kw: dict[str, Any]) -> Env:
+    if physics != "auto" or version != "v4":
+        raise ConfigError(f"brax:{name} takes `backend=`, not physics={physics!r} or version={version!r} of our tasks.")
+    with quiet_imports():
+        from brax import envs
+
+        known = tuple(f"brax:{known}" for known in envs._envs)
+        if f"brax:{name}" not in known:
+            raise UnknownNameError("environment", f"brax:{name}", known)
+        return envs.get_environment(name, **kw)
+
+
+def __getattr__(name: str) -> Any:
+    # `AutoReset` is a Brax wrapper; importing it here would make every import of this package as slow as Brax's.
+    if name == "AutoReset":
+        with quiet_imports():
+            from smac_jax.envs.wrappers import AutoReset
+
+        return AutoReset
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

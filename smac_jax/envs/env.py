@@ -1,0 +1,98 @@
+"""One task and one engine make a Brax environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from brax.envs.base import Env, State
+from jaxtyping import Float
+
+from smac_jax.envs.base import Engine, Physics, Task, Version
+from smac_jax.errors import ConfigError
+from smac_jax.types import Array, Key
+
+
+class TaskEnv(Env):
+    """An environment of one robot; `jax.vmap` its methods for many.
+
+    ``state.done`` says that the task ended, never that time is up (see :class:`smac_jax.envs.wrappers.AutoReset`).
+    ``state.metrics`` holds the parts of the reward. ``state.pipeline_state`` is the :class:`Physics`.
+
+    A simulation that diverges ends the episode: the step counts as not having moved, so every number stays finite.
+    """
+
+    def __init__(self, task: Task, engine: Engine, version: Version = "v4"):
+        self._task, self._engine, self._version = task, engine, version
+        self._observation_size = jax.eval_shape(self.reset, jax.random.key(0)).obs.shape[-1]
+
+    def reset(self, rng: Key) -> State:
+        """A random first state, with the noise of Gymnasium's reset. Costs no physics."""
+        init_qpos, init_qvel = jnp.asarray(self._engine.init_qpos), jnp.asarray(self._engine.init_qvel)
+        qpos, qvel = self._task.reset(rng, init_qpos, init_qvel)
+        return self._first(self._engine.start(qpos, qvel))
+
+    def reset_to(self, qpos: Float[Any, "*batch qpos"], qvel: Float[Any, "*batch qvel"]) -> State:
+        """Starts from a given physics state, exactly where it comes as float64 NumPy arrays to an engine that has them.
+
+        For replaying data and for comparisons, outside jit. Leading axes give a batch of states, as `jax.vmap` would.
+
+        Raises:
+          ConfigError: a shape that is not the model's, or a number that is not finite.
+        """
+        qpos, qvel = np.asarray(qpos), np.asarray(qvel)
+        for name, value, like in (("qpos", qpos, self._engine.init_qpos), ("qvel", qvel, self._engine.init_qvel)):
+            if value.shape[-1:] != like.shape or not np.isfinite(value).all():
+                raise ConfigError(f"{name} must be finite and end in shape {like.shape}; got {value!r}.")
+        if qpos.shape[:-1] != qvel.shape[:-1]:
+            raise ConfigError(f"qpos and qvel must have the same leading axes; got {qpos.shape} and {qvel.shape}.")
+        first = self._first
+        for _ in qpos.shape[:-1]:
+            first = jax.vmap(first)
+        return first(self._engine.start_exact(qpos, qvel))
+
+    def step(self, state: State, action: Float[Array, " action"]) -> State:
+        """One environment step: ``frame_skip`` steps of physics under one action."""
+        physics = self._engine.step(state.pipeline_state, action)
+        reward, metrics = self._task.reward(physics, action, self.dt, self._version)
+        done = self._task.termination(physics) | physics.diverged
+        return state.replace(
+            pipeline_state=physics,
+            obs=self._task.observation(physics, self._version),
+            reward=reward,
+            done=done.astype(jnp.float32),
+            metrics=state.metrics | metrics,  # a wrapper may have added its own
+        )
+
+    def _first(self, physics: Physics) -> State:
+        _, metrics = self._task.reward(physics, jnp.zeros(self.action_size), self.dt, self._version)
+        return State(
+            pipeline_state=physics,
+            obs=self._task.observation(physics, self._version),
+            reward=jnp.zeros(()),
+            done=jnp.zeros(()),
+            metrics=jax.tree.map(jnp.zeros_like, metrics),
+            info={},
+        )
+
+    @property
+    def dt(self) -> float:
+        """Seconds of one environment step."""
+        return self._engine.dt
+
+    @property
+    def observation_size(self) -> int:
+        """Length of ``state.obs``."""
+        return self._observation_size
+
+    @property
+    def action_size(self) -> int:
+        """Number of motors; each takes a number in [-1, 1], and MuJoCo clamps what is outside, as in Gymnasium."""
+        return self._engine.action_size
+
+    @property
+    def backend(self) -> str:
+        """Name of the engine: "mujoco" or "mjx"."""
+        return self._engine.name

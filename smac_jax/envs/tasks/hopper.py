@@ -1,0 +1,66 @@
+"""Hopper: one leg, three motors, hop forward without falling.
+
+Source: ``gymnasium.envs.mujoco.hopper_v4`` and ``hopper_v5`` (T. Erez, Y. Tassa and E. Todorov, "Infinite Horizon Model
+Predictive Control for Nonlinear Periodic Tasks", 2011).
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Bool, Float
+
+from smac_jax.envs.base import Model, Physics, Version
+from smac_jax.types import Array, Key, Metrics
+
+HEALTHY_STATE = 100.0
+HEALTHY_HEIGHT = 0.7
+HEALTHY_ANGLE = 0.2
+
+
+def model(version: Version) -> Model:
+    """Gymnasium's hopper; the versions share it."""
+    del version
+    return Model(xml="hopper.xml", frame_skip=4)
+
+
+def reset(
+    key: Key, init_qpos: Float[Array, " 6"], init_qvel: Float[Array, " 6"]
+) -> tuple[Float[Array, " 6"], Float[Array, " 6"]]:
+    """Uniform noise of 5e-3 on positions and velocities."""
+    key_qpos, key_qvel = jax.random.split(key)
+    qpos = init_qpos + jax.random.uniform(key_qpos, init_qpos.shape, minval=-5e-3, maxval=5e-3)
+    qvel = init_qvel + jax.random.uniform(key_qvel, init_qvel.shape, minval=-5e-3, maxval=5e-3)
+    return qpos, qvel
+
+
+def observation(physics: Physics, version: Version) -> Float[Array, " 11"]:
+    """Positions without x, and velocities clipped to 10."""
+    del version
+    return jnp.concatenate([physics.qpos[1:], jnp.clip(physics.qvel, -10.0, 10.0)])
+
+
+def reward(
+    physics: Physics, action: Float[Array, " 3"], dt: float, version: Version
+) -> tuple[Float[Array, ""], Metrics]:
+    """Speed, plus 1 for staying up, minus a small price for torque."""
+    forward = physics.qpos_change[0] / dt
+    # v4 pays the bonus on the step that ends the episode too.
+    healthy = jnp.where(termination(physics), 0.0, 1.0) if version == "v5" else jnp.ones(())
+    control = -1e-3 * jnp.sum(jnp.square(action))
+    metrics = {
+        "reward_forward": forward,
+        "reward_healthy": healthy,
+        "reward_control": control,
+        "x_position": physics.qpos[0],
+        "x_velocity": forward,
+    }
+    return forward + healthy + control, metrics
+
+
+def termination(physics: Physics) -> Bool[Array, ""]:
+    """Fallen, tilted, or out of range."""
+    height, angle = physics.qpos[1], physics.qpos[2]
+    state = jnp.concatenate([physics.qpos[2:], physics.qvel])
+    healthy = jnp.all(jnp.abs(state) < HEALTHY_STATE) & (height > HEALTHY_HEIGHT) & (jnp.abs(angle) < HEALTHY_ANGLE)
+    return ~healthy

@@ -1,0 +1,63 @@
+"""Walker2d: two legs, six motors, walk forward without falling.
+
+Source: ``gymnasium.envs.mujoco.walker2d_v4`` and ``walker2d_v5``, built on the hopper (T. Erez, Y. Tassa, E. Todorov,
+"Infinite Horizon Model Predictive Control for Nonlinear Periodic Tasks", 2011).
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Bool, Float
+
+from smac_jax.envs.base import Model, Physics, Version
+from smac_jax.types import Array, Key, Metrics
+
+HEALTHY_HEIGHT = (0.8, 2.0)
+HEALTHY_ANGLE = 1.0
+
+
+def model(version: Version) -> Model:
+    """Gymnasium's walker; v5 gave the right foot the friction of the left, 1.9 for 0.9."""
+    return Model(xml="walker2d_v5.xml" if version == "v5" else "walker2d.xml", frame_skip=4)
+
+
+def reset(
+    key: Key, init_qpos: Float[Array, " 9"], init_qvel: Float[Array, " 9"]
+) -> tuple[Float[Array, " 9"], Float[Array, " 9"]]:
+    """Uniform noise of 5e-3 on positions and velocities."""
+    key_qpos, key_qvel = jax.random.split(key)
+    qpos = init_qpos + jax.random.uniform(key_qpos, init_qpos.shape, minval=-5e-3, maxval=5e-3)
+    qvel = init_qvel + jax.random.uniform(key_qvel, init_qvel.shape, minval=-5e-3, maxval=5e-3)
+    return qpos, qvel
+
+
+def observation(physics: Physics, version: Version) -> Float[Array, " 17"]:
+    """Positions without x, and velocities clipped to 10."""
+    del version
+    return jnp.concatenate([physics.qpos[1:], jnp.clip(physics.qvel, -10.0, 10.0)])
+
+
+def reward(
+    physics: Physics, action: Float[Array, " 6"], dt: float, version: Version
+) -> tuple[Float[Array, ""], Metrics]:
+    """Speed, plus 1 for staying up, minus a small price for torque."""
+    forward = physics.qpos_change[0] / dt
+    # v4 pays the bonus on the step that ends the episode too.
+    healthy = jnp.where(termination(physics), 0.0, 1.0) if version == "v5" else jnp.ones(())
+    control = -1e-3 * jnp.sum(jnp.square(action))
+    metrics = {
+        "reward_forward": forward,
+        "reward_healthy": healthy,
+        "reward_control": control,
+        "x_position": physics.qpos[0],
+        "x_velocity": forward,
+    }
+    return forward + healthy + control, metrics
+
+
+def termination(physics: Physics) -> Bool[Array, ""]:
+    """Fallen, jumped too high, or tilted."""
+    height, angle = physics.qpos[1], physics.qpos[2]
+    healthy = (height > HEALTHY_HEIGHT[0]) & (height < HEALTHY_HEIGHT[1]) & (jnp.abs(angle) < HEALTHY_ANGLE)
+    return ~healthy
