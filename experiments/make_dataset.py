@@ -39,13 +39,19 @@ flags.DEFINE_list("kinds", ["medium-replay"], f"Which sets, of: {', '.join(KINDS
 flags.DEFINE_integer("seed", 0, "Everything follows from it.", lower_bound=0)
 flags.DEFINE_string("out", "data", "Folder for the files TASK-KIND.hdf5.")
 flags.DEFINE_integer("size", 100_000, "Transitions in random, medium and expert sets.", lower_bound=1000)
-flags.DEFINE_integer("max_steps", 300_000, "Give up on reaching the medium return after this many steps.", lower_bound=1)
+flags.DEFINE_integer(
+    "max_steps", 300_000, "Give up on reaching the medium return after this many steps.", lower_bound=1
+)
 flags.DEFINE_integer("expert_steps", 1_000_000, "Environment steps of the expert's training.", lower_bound=1)
 flags.DEFINE_float("medium_fraction", 1 / 3, "Share of the expert's reference return at which SAC counts as medium.")
 flags.DEFINE_integer("eval_every", 5_000, "Steps between looks at the return.", lower_bound=100)
 flags.DEFINE_integer("eval_episodes", 10, "Episodes a look.", lower_bound=1)
-flags.DEFINE_bool("next_observations", True, "Store next_observations; without them files are half as large, and the last "
-                  "row of an episode that ran out of time is lost on reading.")
+flags.DEFINE_bool(
+    "next_observations",
+    True,
+    "Store next_observations; without them files are half as large, and the last "
+    "row of an episode that ran out of time is lost on reading.",
+)
 flags.DEFINE_list("hidden", ["256", "256"], "Layers of SAC's networks.")
 flags.DEFINE_integer("batch_size", 256, "SAC's batch.", lower_bound=1)
 
@@ -61,8 +67,11 @@ def fresh_policy(env: Any, seed: int) -> ActorCritic:
 
 def train(env: Any, seed: int, steps: int, until: float | None) -> FinetuneResult:
     """SAC from nothing; stops at the first evaluation whose mean return is at least ``until``."""
+
     def reached(step: int, returns: np.ndarray) -> bool:
-        print(f"  step {step:>8,}  return {returns.mean():8.1f}  (lowest {returns.min():.1f}, highest {returns.max():.1f})")
+        print(
+            f"  step {step:>8,}  return {returns.mean():8.1f}  (lowest {returns.min():.1f}, highest {returns.max():.1f})"
+        )
         return until is not None and bool(returns.mean() >= until)
 
     return finetune(
@@ -83,9 +92,13 @@ def train(env: Any, seed: int, steps: int, until: float | None) -> FinetuneResul
 def replay_arrays(buffer: ReplayBuffer) -> dict[str, np.ndarray]:
     """A replay buffer that never wrapped, in the order it was filled, with the time-outs marked."""
     size = int(np.asarray(buffer.size)[0])
-    stored = {name: np.asarray(value)[0, :size] for name, value in buffer.storage._asdict().items() if name != "condition"}
+    stored = {
+        name: np.asarray(value)[0, :size] for name, value in buffer.storage._asdict().items() if name != "condition"
+    }
     terminals = stored["terminal"] > 0.5
-    new_episode = np.ones(size, bool)  # the row after the last would start one: the tail is cut, so marked as a time-out
+    new_episode = np.ones(
+        size, bool
+    )  # the row after the last would start one: the tail is cut, so marked as a time-out
     new_episode[:-1] = (stored["observation"][1:] != stored["next_observation"][:-1]).any(axis=1)
     return {
         "observations": stored["observation"],
@@ -163,14 +176,18 @@ def main(argv: Sequence[str]) -> int:
     wanted = set(FLAGS.kinds)
     medium: dict[str, np.ndarray] | None = None
     if "random" in wanted:
-        save("random", rollout_arrays(env, fresh_policy(env, FLAGS.seed), FLAGS.size, FLAGS.seed), "untrained SAC policy")
+        save(
+            "random", rollout_arrays(env, fresh_policy(env, FLAGS.seed), FLAGS.size, FLAGS.seed), "untrained SAC policy"
+        )
     if wanted & {"medium", "medium-replay", "medium-expert"}:
         goal = FLAGS.medium_fraction * TASKS[FLAGS.task].expert_return
         print(f"SAC until its return is {goal:.0f}, {FLAGS.medium_fraction:.0%} of D4RL's expert")
         result = train(env, FLAGS.seed, FLAGS.max_steps, until=goal)
         reached = float(result.returns[0, -1].mean())
         if reached < goal:
-            raise SmacError(f"SAC reached {reached:.0f} of {goal:.0f} in {FLAGS.max_steps:,} steps; give it more --max_steps.")
+            raise SmacError(
+                f"SAC reached {reached:.0f} of {goal:.0f} in {FLAGS.max_steps:,} steps; give it more --max_steps."
+            )
         story = f"SAC stopped at {result.evaluation_steps[-1]:,} steps, at a return of {reached:.1f}"
         if "medium-replay" in wanted:
             save("medium-replay", replay_arrays(result.buffer), f"replay buffer of {story}")

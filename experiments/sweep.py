@@ -46,7 +46,9 @@ flags.DEFINE_list("offline", ["smac", "td3_bc"], "Offline algorithms.")
 flags.DEFINE_list("online", ["sac"], "Online algorithms.")
 flags.DEFINE_integer("seeds", 4, "How many seeds, trained side by side.", lower_bound=1)
 flags.DEFINE_integer("first_seed", 0, "Number of the first seed.", lower_bound=0)
-flags.DEFINE_bool("control", True, "Also go on training offline with no hand-over: how much of a dip is the hand-over's?")
+flags.DEFINE_bool(
+    "control", True, "Also go on training offline with no hand-over: how much of a dip is the hand-over's?"
+)
 flags.DEFINE_string("results", None, "Folder for what comes out; default: results/TASK-DATE-TIME.")
 config_flags.DEFINE_config_file("config", "experiments/configs/base.py", "Configuration file.")
 
@@ -92,7 +94,9 @@ def main(argv: Sequence[str]) -> int:
                 log(logger, f"{offline_name} control", control)
             for online_name, online_config in online.items():
                 settings = config.finetune.to_dict()
-                on = smac_jax.finetune(online_name, off.actor_critic, data=data, config=online_config, **settings, **shared)
+                on = smac_jax.finetune(
+                    online_name, off.actor_critic, data=data, config=online_config, **settings, **shared
+                )
                 log(logger, f"{offline_name} to {online_name}", on)
                 save_actor_critic(folder / "checkpoints" / f"{offline_name}-{online_name}", on.actor_critic)
                 curves.append(transfer_curve(task, offline_name, off, online_name, on, control))

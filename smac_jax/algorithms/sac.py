@@ -69,7 +69,7 @@ def init(config: SACConfig, key: Key, actor_critic: ActorCritic) -> State:
     """Takes an actor-critic as it is and puts fresh optimisers and the starting temperature beside it."""
     del key
     optimizer = optimizers(config)
-    log_temperature = jnp.log(jnp.asarray(config.initial_temperature))
+    log_temperature = jnp.log(jnp.asarray(config.initial_temperature, jnp.float32))
     return State(
         actor_critic=actor_critic,
         log_temperature=log_temperature,
@@ -79,9 +79,7 @@ def init(config: SACConfig, key: Key, actor_critic: ActorCritic) -> State:
     )
 
 
-def temporal_difference_target(
-    config: SACConfig, state: State, batch: Transition, key: Key
-) -> Float[Array, "batch"]:
+def temporal_difference_target(config: SACConfig, state: State, batch: Transition, key: Key) -> Float[Array, "batch"]:
     """``r + gamma (1 - terminal) Qbar(s', a')``, ``a' ~ pi(s')``; minus the entropy term where it is in the backup."""
     ac = state.actor_critic
     action_key, subset_key = jax.random.split(key)

@@ -76,7 +76,9 @@ class SMACConfig(sac.SACConfig):
     kappa: float = number(1.0, 0.0, doc="weight of the penalty; the paper has 40 and 50")
     score: str = choice("dataset", "policy")
     penalty_form: str = choice("forward_over_reverse", "reverse_over_reverse")
-    uniform_fraction: float = number(0.5, 0.0, 1.0, doc="dataset score: share of uniform actions, the rest is the policy's")
+    uniform_fraction: float = number(
+        0.5, 0.0, 1.0, doc="dataset score: share of uniform actions, the rest is the policy's"
+    )
     score_model: ScoreModelConfig = dataclasses.field(default_factory=ScoreModelConfig)
     score_level: int = number(0, 0, doc="noise level the data's score is read at; 0 is the least noised")
     score_sign: str = choice("true", "literal", doc="'literal' is the paper's printed +eps")
@@ -171,9 +173,7 @@ def score_of_data(
     return score
 
 
-def penalty_actions(
-    config: SMACConfig, state: State, batch: Transition, key: Key
-) -> Float[Array, "batch action"]:
+def penalty_actions(config: SMACConfig, state: State, batch: Transition, key: Key) -> Float[Array, "batch action"]:
     """Where the gradient is matched: see ``score`` in the module's docstring."""
     ac = state.sac.actor_critic
     if config.score == "policy" and config.policy_score_actions == "dataset":
@@ -189,7 +189,10 @@ def penalty_actions(
 
 
 def score_and_weight(
-    config: SMACConfig, state: State, observation: Float[Array, "batch observation"], action: Float[Array, "batch action"]
+    config: SMACConfig,
+    state: State,
+    observation: Float[Array, "batch observation"],
+    action: Float[Array, "batch action"],
 ) -> tuple[Float[Array, "batch action"], Float[Array, "batch action"]]:
     """The score that ``grad_a Q / alpha`` should equal, times a weight, and that weight."""
     if config.score == "dataset":

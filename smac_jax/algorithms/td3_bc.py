@@ -84,9 +84,7 @@ def init(config: TD3BCConfig, key: Key, dataset: Dataset) -> State:
     )
 
 
-def temporal_difference_target(
-    config: TD3BCConfig, state: State, batch: Transition, key: Key
-) -> Float[Array, "batch"]:
+def temporal_difference_target(config: TD3BCConfig, state: State, batch: Transition, key: Key) -> Float[Array, "batch"]:
     """``r + gamma (1 - terminal) min_i Qbar_i(s', pibar(s') + clipped noise)``: target policy smoothing."""
     ac = state.actor_critic
     noise = config.policy_noise * jax.random.normal(key, batch.action.shape)

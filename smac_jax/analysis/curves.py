@@ -5,56 +5,63 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from smac_jax.errors import DatasetError
 
-Returns = Float[np.ndarray, "seed evaluation"]
 
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class TransferCurve:
-    """Mean evaluation returns across the hand-over.
+    """Mean evaluation returns across the hand-over, of the same seeds throughout.
 
     Attributes:
       task, offline, online: the cell of the comparison.
-      offline_updates: ``[point]`` gradient steps at the evaluations of pre-training.
-      offline_returns: ``[seed, point]``.
-      online_steps: ``[evaluation]`` environment steps; the first is 0, the hand-over.
-      online_returns: ``[seed, evaluation]``.
-      control_steps: ``[evaluation]`` gradient steps since the hand-over of a control that was not handed over but went on
-        training offline; empty where there was none.
-      control_returns: ``[seed, evaluation]``; its first is the same policy's return as ``online_returns``' first.
+      offline_updates: gradient steps at the evaluations of pre-training; may be empty.
+      offline_returns: at these, NaN where an evaluation failed.
+      online_steps: environment steps; the first is 0, the hand-over.
+      online_returns: at these.
+      control_steps: gradient steps since the hand-over of a control that was not handed over but went on training
+        offline; the first is 0. Empty where there was no control.
+      control_returns: at these. The first is of the same policies as the first of ``online_returns``, other episodes.
     """
 
     task: str
     offline: str
     online: str
-    offline_updates: Float[np.ndarray, "point"]
-    offline_returns: Returns
-    online_steps: Float[np.ndarray, "evaluation"]
-    online_returns: Returns
-    control_steps: Float[np.ndarray, "evaluation"] = dataclasses.field(default_factory=lambda: np.zeros(0))
-    control_returns: Returns = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
+    offline_updates: Float[np.ndarray, " point"]
+    offline_returns: Float[np.ndarray, "seed point"]
+    online_steps: Float[np.ndarray, " evaluation"]
+    online_returns: Float[np.ndarray, "seed evaluation"]
+    control_steps: Float[np.ndarray, " control_evaluation"] = dataclasses.field(default_factory=lambda: np.zeros(0))
+    control_returns: Float[np.ndarray, "seed control_evaluation"] = dataclasses.field(
+        default_factory=lambda: np.zeros((0, 0))
+    )
 
     def __post_init__(self) -> None:
         for steps, returns in (
-            ("offline_updates", "offline_returns"),
             ("online_steps", "online_returns"),
+            ("offline_updates", "offline_returns"),
             ("control_steps", "control_returns"),
         ):
             x, y = np.asarray(getattr(self, steps), float), np.asarray(getattr(self, returns), float)
             object.__setattr__(self, steps, x)
             object.__setattr__(self, returns, y)
-            if y.ndim != 2 or x.shape != y.shape[1:] or (np.diff(x) <= 0).any():
-                raise DatasetError(
-                    f"{self.offline} -> {self.online}: {returns} has shape {y.shape}, {steps} {x.shape}; expected "
-                    "[seed, n] and n increasing steps."
+            if x.ndim != 1 or y.ndim != 2 or x.size != y.shape[1] or not (np.diff(x) > 0).all():
+                raise self._error(
+                    f"{returns} has shape {y.shape}, {steps} {x.shape}; expected [seed, n] and n increasing steps."
                 )
-        if self.online_steps.size == 0 or self.online_steps[0] != 0:
-            raise DatasetError(f"{self.offline} -> {self.online}: online_steps must start at 0, the hand-over.")
+            if y.size and len(y) != len(self.online_returns):
+                raise self._error(f"{returns} has {len(y)} seeds, online_returns {len(self.online_returns)}.")
+        if self.online_returns.size == 0 or self.online_steps[0] != 0:
+            raise self._error("online_steps must start at 0, the hand-over, and online_returns hold a seed or more.")
+        if self.has_control and self.control_steps[0] != 0:
+            raise self._error("control_steps must start at 0, where the transfer was handed over.")
+
+    def _error(self, what: str) -> DatasetError:
+        return DatasetError(f"Curve of {self.offline} to {self.online} on {self.task}: {what}")
 
     @property
     def has_control(self) -> bool:
@@ -62,29 +69,32 @@ class TransferCurve:
         return self.control_returns.size > 0
 
     def to_json(self, path: Path) -> None:
-        """Writes the curve; NaN becomes null."""
-        values = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            is_array = isinstance(value, np.ndarray)
-            values[field.name] = np.where(np.isnan(value), None, value).tolist() if is_array else value
+        """Writes the curve, a field a line; what is not finite becomes null."""
+        values = {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        lines = (f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in values.items())
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values, indent=1) + "\n")
+        path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
     @classmethod
     def from_json(cls, path: Path) -> TransferCurve:
-        """Reads what :meth:`to_json` wrote.
+        """Reads what :meth:`to_json` wrote; null becomes NaN.
 
         Raises:
           DatasetError: no such file, or not such a file.
         """
         try:
             values = json.loads(path.read_text())
-            arrays = {
-                key: np.array(value, float) if isinstance(value, list) else value for key, value in values.items()
-            }
-            if not len(values.get("control_steps", [])):
-                arrays["control_returns"] = np.zeros((0, 0))
-            return cls(**arrays)
+            arrays = {name: np.array(value, float) for name, value in values.items() if name.endswith("_returns")}
+            # JSON has no shapes: no seed at no evaluation reads as a vector of nothing
+            arrays = {name: array.reshape(0, 0) if array.shape == (0,) else array for name, array in arrays.items()}
+            return cls(**(values | arrays))
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise DatasetError(f"{path}: not a learning curve written by this package ({error}).") from error
+
+
+def _plain(value: str | np.ndarray) -> Any:
+    if isinstance(value, str):
+        return value
+    objects = value.astype(object)
+    objects[~np.isfinite(value)] = None
+    return objects.tolist()

@@ -1,6 +1,7 @@
 """Dip and regret of a hand-over.
 
-Source: SMAC section 5 (regret, normalised regret). The paper speaks of drops and gives no formula; the dip is ours.
+Source: SMAC section 5 (regret, normalised regret). The paper speaks of drops and gives no formula; the dip, its excess
+over a control that is not handed over, and the threshold of a smooth transfer are ours.
 """
 
 from __future__ import annotations
@@ -20,36 +21,79 @@ SMOOTH_BELOW = 0.10
 
 
 def dip(
-    steps: Float[np.ndarray, "evaluation"],
+    steps: Float[np.ndarray, " evaluation"],
     returns: Float[np.ndarray, "seed evaluation"],
     random_return: float,
     horizon: float | None = None,
-) -> Float[np.ndarray, "seed"]:
+) -> Float[np.ndarray, " seed"]:
     """``(J(hand-over) - min J(t)) / (J(hand-over) - J(random))`` over the first quarter of training, of each seed.
 
-    At least 0, since the hand-over itself is among the ``t``; 1 means down to a random policy. NaN where the policy that
-    was handed over is no better than random, and so has nothing to lose.
+    At least 0, since the hand-over itself is among the ``t``; 1 is down to a random policy. A minimum over noisy
+    evaluations is positive even where nothing happened: compare with a control (:func:`excess_dip`).
+
+    NaN (undefined) where the policy that was handed over is no better than random, and so has nothing to lose; and
+    where an evaluation in the window is NaN, since it may have been the lowest.
 
     Args:
-      steps: since the hand-over, the first is 0.
+      steps: since the hand-over; the first is 0.
       returns: at these steps.
       random_return: of a random policy in this task.
       horizon: look up to this step; default: a quarter of the last.
     """
+    steps, returns = _checked(steps, returns)
     horizon = EARLY * steps[-1] if horizon is None else horizon
     start = returns[:, 0]
     lowest = returns[:, steps <= horizon].min(axis=1)
     above_random = start - random_return
-    return np.where(above_random > 0, (start - lowest) / np.where(above_random > 0, above_random, 1.0), np.nan)
+    defined = above_random > 0
+    return np.where(defined, (start - lowest) / np.where(defined, above_random, 1.0), np.nan)
+
+
+def control_dip(
+    online_steps: Float[np.ndarray, " evaluation"],
+    control_steps: Float[np.ndarray, " control_evaluation"],
+    control_returns: Float[np.ndarray, "seed control_evaluation"],
+    random_return: float,
+) -> Float[np.ndarray, " seed"]:
+    """Dip of the control that went on training offline, over the same number of steps as the dip of the transfer.
+
+    A control's step is a gradient update, a transfer's an environment step, of which those of the warm start bring no
+    update: the control's window holds that many updates more.
+    """
+    return dip(control_steps, control_returns, random_return, horizon=EARLY * np.asarray(online_steps)[-1])
+
+
+def excess_dip(
+    online_steps: Float[np.ndarray, " evaluation"],
+    online_returns: Float[np.ndarray, "seed evaluation"],
+    control_steps: Float[np.ndarray, " control_evaluation"],
+    control_returns: Float[np.ndarray, "seed control_evaluation"],
+    random_return: float,
+) -> Float[np.ndarray, " seed"]:
+    """How much more a transfer dips than its control: what the hand-over itself costs, of each seed.
+
+    Seeds are paired: a seed's transfer and control start from the same policy. Below 0 where the control dips more.
+    """
+    transfer = dip(online_steps, online_returns, random_return)
+    return transfer - control_dip(online_steps, control_steps, control_returns, random_return)
+
+
+def cumulative_regret(
+    steps: Float[np.ndarray, " evaluation"], returns: Float[np.ndarray, "seed evaluation"], best_return: float
+) -> Float[np.ndarray, " seed"]:
+    """Area between ``R*`` and ``R_t`` (trapezoid rule), of each seed; in units of return times steps."""
+    steps, returns = _checked(steps, returns)
+    return np.trapezoid(best_return - returns, steps, axis=1)
 
 
 def regret(
-    steps: Float[np.ndarray, "evaluation"], returns: Float[np.ndarray, "seed evaluation"], best_return: float
-) -> Float[np.ndarray, "seed"]:
-    """Mean of ``R* - R_t`` over online time (trapezoid rule), of each seed; in units of return."""
-    if len(steps) < 2:
+    steps: Float[np.ndarray, " evaluation"], returns: Float[np.ndarray, "seed evaluation"], best_return: float
+) -> Float[np.ndarray, " seed"]:
+    """Mean of ``R* - R_t`` over online time, of each seed; in units of return. At a single evaluation the gap there."""
+    steps, returns = _checked(steps, returns)
+    if len(steps) == 1:
         return best_return - returns[:, 0]
-    return np.trapezoid(best_return - returns, steps, axis=1) / (steps[-1] - steps[0])
+    return cumulative_regret(steps, returns, best_return) / (steps[-1] - steps[0])
 
 
 def normalized_regret(
@@ -59,16 +103,32 @@ def normalized_regret(
 
     Args:
       regrets: ``{task: {(offline, online): regret}}``. A task in which all pairs are equal counts 0 for each.
+
+    Raises:
+      ValueError: a pair is missing in a task or its regret is not finite; the means would not be comparable.
     """
-    scores: dict[tuple[str, str], list[float]] = {}
-    for pairs in regrets.values():
-        low, high = min(pairs.values()), max(pairs.values())
-        for pair, value in pairs.items():
-            scores.setdefault(pair, []).append((value - low) / (high - low) if high > low else 0.0)
-    return {pair: float(np.mean(values)) for pair, values in scores.items()}
+    pairs = list(dict.fromkeys(pair for task in regrets.values() for pair in task))
+    total = dict.fromkeys(pairs, 0.0)
+    for task, values in regrets.items():
+        unknown = [pair for pair in pairs if not np.isfinite(values.get(pair, np.nan))]
+        if unknown:
+            raise ValueError(f"normalized_regret: no finite regret in task {task!r} for the pairs {unknown}.")
+        low, high = min(values.values()), max(values.values())
+        for pair in pairs:
+            total[pair] += (values[pair] - low) / (high - low) if high > low else 0.0
+    return {pair: value / len(regrets) for pair, value in total.items()}
 
 
-def is_smooth(dips: Sequence[float] | Float[np.ndarray, "seed"]) -> bool:
-    """Whether the mean dip is below 10 % with 95 % confidence."""
-    _, _, high = bootstrap_interval(dips)
-    return bool(high < SMOOTH_BELOW)
+def is_smooth(dips: Sequence[float] | Float[np.ndarray, " seed"]) -> bool:
+    """Whether the mean dip is below 10 % with 95 % confidence; seeds with an undefined dip do not count.
+
+    Never true of fewer than two defined dips, which support no interval.
+    """
+    return bool(bootstrap_interval(dips).high < SMOOTH_BELOW)
+
+
+def _checked(steps: np.ndarray, returns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    steps, returns = np.asarray(steps, float), np.asarray(returns, float)
+    if steps.ndim != 1 or steps.size == 0 or returns.ndim != 2 or returns.shape[1] != steps.size:
+        raise ValueError(f"Expected returns [seed, n] at n > 0 steps, got {returns.shape} at {steps.shape}.")
+    return steps, returns

@@ -2,92 +2,162 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.statistics import bootstrap_interval
 
 # Okabe and Ito's palette, told apart by colour-blind readers too
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-NAMES = {"smac": "SMAC", "td3_bc": "TD3+BC", "sac": "SAC"}
+NAMES = {
+    "smac": "SMAC",
+    "td3_bc": "TD3+BC",
+    "iql": "IQL",
+    "cql": "CQL",
+    "cal_ql": "CalQL",
+    "bc": "BC",
+    "sac": "SAC",
+    "td3": "TD3",
+    "awr": "AWR",
+}
 
 
 def plot_transfer(
     curves: Sequence[TransferCurve],
     path: Path,
     title: str = "",
-    reference: tuple[str, float] | None = None,
+    reference: Mapping[str, float] | tuple[str, float] | None = None,
 ) -> list[Path]:
-    """Draws every curve: pre-training left of the hand-over, fine-tuning right of it, a row of panels an online algorithm.
+    """Draws every curve: pre-training left of the hand-over, fine-tuning right of it, one row an online algorithm.
 
-    Thick lines are means over seeds, bands their 95 % bootstrap intervals, thin lines single seeds; dotted is the control
-    that went on training offline.
+    Thick lines are means over seeds, bands their 95 % bootstrap intervals, thin lines single seeds. Dotted is the mean
+    of the control that went on training offline.
 
     Args:
       curves: of one task.
       path: of the figure, without an ending; ``.png`` and ``.pdf`` are written.
       title: above all.
-      reference: a label and a return to draw as a horizontal line, e.g. the data's mean.
+      reference: returns to draw as horizontal lines, by label, e.g. the data's mean and best; or one label and return.
 
     Returns:
       The files written.
     """
+    references = dict([reference]) if isinstance(reference, tuple) else dict(reference or {})
     online = list(dict.fromkeys(curve.online for curve in curves))
-    offline = list(dict.fromkeys(curve.offline for curve in curves))
-    figure = Figure(figsize=(10.0, 0.6 + 3.6 * len(online)), layout="constrained")
-    axes = figure.subplots(len(online), 2, sharey=True, squeeze=False, width_ratios=(1.0, 1.25))
-    for row, online_name in zip(axes, online, strict=True):
-        for curve in curves:
-            if curve.online != online_name:
-                continue
-            colour, name = COLOURS[offline.index(curve.offline) % len(COLOURS)], NAMES.get(curve.offline, curve.offline)
-            draw(row[0], curve.offline_updates, curve.offline_returns, colour, name)
-            draw(row[1], curve.online_steps, curve.online_returns, colour, name)
+    colours = {
+        name: COLOURS[i % len(COLOURS)] for i, name in enumerate(dict.fromkeys(curve.offline for curve in curves))
+    }
+    # Figure rather than pyplot: needs no display, and leaves the caller's backend and open figures alone
+    # and no gap between the halves: the hand-over is where they meet
+    layout = ConstrainedLayoutEngine(wspace=0.0, w_pad=0.0, hspace=0.02)
+    figure = Figure(figsize=(9.0, 1.1 + 3.0 * len(online)), layout=layout)
+    axes = figure.subplots(
+        len(online), 2, sharex="col", sharey=True, squeeze=False, width_ratios=(1.0, 1.5), gridspec_kw={"wspace": 0.0}
+    )
+    for (left, right), online_name in zip(axes, online, strict=True):
+        for curve in (curve for curve in curves if curve.online == online_name):
+            _draw(left, curve.offline_updates, curve.offline_returns, colours[curve.offline])
+            _draw(right, curve.online_steps, curve.online_returns, colours[curve.offline])
             if curve.has_control:
-                label = f"{name}, no hand-over"
-                row[1].plot(curve.control_steps, curve.control_returns.mean(axis=0), ":", color=colour, lw=1.6, label=label)
-        row[0].set_ylabel("evaluation return")
-        row[0].set_title("offline pre-training", fontsize=10)
-        row[1].set_title(f"online fine-tuning with {NAMES.get(online_name, online_name)}", fontsize=10)
-        row[0].set_xlabel("gradient updates")
-        row[1].set_xlabel("environment steps after the hand-over (control: gradient updates)")
-        row[1].axvline(0, color="0.3", lw=1.2, ls="--")
-        for ax in row:
-            ax.margins(x=0.01)
-            ax.grid(color="0.92")
-            ax.spines[["top", "right"]].set_visible(False)
-            ax.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x else "0")
-            if reference is not None:
-                ax.axhline(reference[1], color="0.5", lw=1, ls=(0, (1, 2)))
-        if reference is not None:
-            row[0].annotate(
-                reference[0], (0.99, reference[1]), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-                fontsize=8, color="0.4",
+                mean = _intervals(curve.control_returns)[:, 0]
+                right.plot(
+                    curve.control_steps, mean, ls=(0, (1, 1.2)), color=colours[curve.offline], lw=1.5, zorder=2.5
+                )
+        left.set_ylabel("evaluation return")
+        left.set_title("offline pre-training", fontsize=10)
+        right.set_title(f"online fine-tuning with {NAMES.get(online_name, online_name)}", fontsize=10)
+        _frame(left, right)
+        for label, value in references.items():
+            for ax in (left, right):
+                ax.axhline(value, color="0.45", lw=0.9, ls=(0, (5, 3)), zorder=1)
+            # low lines have room at the right, where fine-tuning ends high
+            right.annotate(
+                label,
+                (0.99, value),
+                xycoords=("axes fraction", "data"),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="right",
+                fontsize=8,
+                color="0.35",
+                bbox={"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 0.5},
+                zorder=4,
             )
-        row[1].legend(frameon=False, fontsize=8)
+    if any(curve.has_control for curve in curves):
+        axes[-1, 1].set_xlabel("environment steps (dotted: gradient updates)")
+    else:
+        axes[-1, 1].set_xlabel("environment steps")
+    axes[-1, 0].set_xlabel("gradient updates")
+    _ticks(axes[-1, 0], 4)
+    _ticks(axes[-1, 1], 7)
+    handles = [Line2D([], [], color=colour, lw=2.2, label=NAMES.get(name, name)) for name, colour in colours.items()]
+    if any(curve.has_control for curve in curves):
+        handles.append(Line2D([], [], color="0.3", lw=1.5, ls=(0, (1, 1.2)), label="no hand-over (control)"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
     if title:
         figure.suptitle(title, fontsize=11)
     path.parent.mkdir(parents=True, exist_ok=True)
-    files = [path.with_suffix(ending) for ending in (".png", ".pdf")]
+    # not with_suffix, which would cut "kappa-0.5" at its point
+    files = [path.with_name(path.name + ending) for ending in (".png", ".pdf")]
     for file in files:
-        figure.savefig(file, dpi=160)
+        figure.savefig(file, dpi=180, bbox_inches="tight", pad_inches=0.1)
     return files
 
 
-def draw(
-    ax: Axes, steps: Float[np.ndarray, "point"], returns: Float[np.ndarray, "seed point"], colour: str, label: str
-) -> None:
+def _intervals(returns: Float[np.ndarray, "seed point"]) -> Float[np.ndarray, "point 3"]:
+    """Mean, low and high at each point."""
+    return np.array([bootstrap_interval(column, resamples=2000) for column in returns.T]).reshape(-1, 3)
+
+
+def _draw(ax: Axes, steps: Float[np.ndarray, " point"], returns: Float[np.ndarray, "seed point"], colour: str) -> None:
     """Mean, interval and single seeds."""
-    for seed in returns:
-        ax.plot(steps, seed, color=colour, lw=0.6, alpha=0.35)
-    if returns.size == 0:
-        return
-    intervals = np.array([bootstrap_interval(column, resamples=2000) for column in returns.T])
-    ax.fill_between(steps, intervals[:, 1], intervals[:, 2], color=colour, alpha=0.18, lw=0)
-    ax.plot(steps, intervals[:, 0], color=colour, lw=2.0, label=label)
+    mean, low, high = _intervals(returns).T
+    ax.fill_between(steps, low, high, color=colour, alpha=0.2, lw=0)
+    ax.plot(steps, returns.T, color=colour, lw=0.5, alpha=0.35)
+    ax.plot(steps, mean, color=colour, lw=2.0, zorder=3)
+
+
+def _frame(left: Axes, right: Axes) -> None:
+    """Joins the halves at a line that stands for the hand-over."""
+    for ax in (left, right):
+        ax.margins(x=0.0)
+        ax.grid(color="0.93", lw=0.8)
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right"]].set_visible(False)
+    right.spines["left"].set(color="0.15", lw=1.4)
+    right.tick_params(axis="y", length=0)
+    right.annotate(
+        "hand-over",
+        (0.0, 1.0),
+        xycoords="axes fraction",
+        xytext=(3, -3),
+        textcoords="offset points",
+        va="top",
+        fontsize=8,
+        color="0.25",
+        bbox={"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 0.5},
+        zorder=4,
+    )
+
+
+def _ticks(ax: Axes, count: int) -> None:
+    """At most so many intervals of round numbers; labels at the ends stand inwards, clear of the other half's."""
+    low, high = ax.get_xlim()
+    ticks = [
+        tick for tick in MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high) if low <= tick <= high
+    ]
+    texts = [f"{tick / 1000:g}k" if tick >= 1000 else f"{tick:g}" for tick in ticks]
+    pads = {low: " {}", high: "{} "}
+    ax.set_xticks(ticks, [pads.get(tick, "{}").format(text) for tick, text in zip(ticks, texts, strict=True)])
+    for tick, label in zip(ticks, ax.get_xticklabels(), strict=True):
+        if tick in pads:
+            label.set_horizontalalignment("left" if tick == low else "right")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,39 +14,66 @@ from jaxtyping import Float
 from rich.table import Table
 
 from smac_jax.analysis.curves import TransferCurve
-from smac_jax.analysis.metrics import EARLY, dip, is_smooth, regret
+from smac_jax.analysis.metrics import control_dip, dip, is_smooth, regret
 from smac_jax.analysis.statistics import bootstrap_interval
+from smac_jax.errors import DatasetError
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Row:
-    """One pair. Every quantity is one number a seed."""
+    """One pair. Quantities hold one number a seed; dips are shares, ``control_dip`` None where there was no control."""
 
     offline: str
     online: str
-    handover: Float[np.ndarray, "seed"]
-    dip: Float[np.ndarray, "seed"]
-    control_dip: Float[np.ndarray, "seed"] | None
-    final: Float[np.ndarray, "seed"]
-    regret: Float[np.ndarray, "seed"]
+    handover: Float[np.ndarray, " seed"]
+    dip: Float[np.ndarray, " seed"]
+    control_dip: Float[np.ndarray, " seed"] | None
+    final: Float[np.ndarray, " seed"]
+    regret: Float[np.ndarray, " seed"]
+
+    @property
+    def excess_dip(self) -> Float[np.ndarray, " seed"] | None:
+        """See :func:`smac_jax.analysis.metrics.excess_dip`."""
+        return None if self.control_dip is None else self.dip - self.control_dip
+
+    @property
+    def smooth(self) -> str:
+        """``"yes"``, ``"no"``, or ``"unknown"`` where fewer than two seeds have a dip."""
+        if np.isfinite(self.dip).sum() < 2:
+            return "unknown"
+        return "yes" if is_smooth(self.dip) else "no"
 
 
-def rows(curves: Sequence[TransferCurve], random_return: float) -> list[Row]:
-    """The quantities of each curve; the best return of the regret is the highest of any seed of any pair.
+def best_return(curves: Sequence[TransferCurve]) -> float:
+    """``R*`` of the regret: the highest return of any agent at any time, before or after the hand-over."""
+    every = [
+        c.ravel() for curve in curves for c in (curve.offline_returns, curve.online_returns, curve.control_returns)
+    ]
+    joined = np.concatenate(every)
+    return float(joined[np.isfinite(joined)].max(initial=-np.inf))
+
+
+def rows(curves: Sequence[TransferCurve], random_return: float, best: float | None = None) -> list[Row]:
+    """The quantities of each curve.
+
+    Args:
+      curves: of one task.
+      random_return: of a random policy in this task.
+      best: ``R*`` of the regret, where other runs have seen a higher one; default: the best of these curves.
 
     Raises:
-      ValueError: curves of more than one task, whose returns are not to be compared.
+      DatasetError: curves of more than one task, whose returns are not to be compared.
     """
     tasks = {curve.task for curve in curves}
     if len(tasks) != 1:
-        raise ValueError(f"rows: one task at a time, got {sorted(tasks)}.")
-    best = max(float(np.nanmax(curve.online_returns)) for curve in curves)
+        raise DatasetError(f"rows: expected curves of one task, got {sorted(tasks)}.")
+    best = best_return(curves) if best is None else best
     made = []
     for curve in curves:
         steps, returns = curve.online_steps, curve.online_returns
         control = None
         if curve.has_control:
-            control = dip(curve.control_steps, curve.control_returns, random_return, horizon=EARLY * steps[-1])
+            control = control_dip(steps, curve.control_steps, curve.control_returns, random_return)
         made.append(
             Row(
                 offline=curve.offline,
@@ -60,64 +88,83 @@ def rows(curves: Sequence[TransferCurve], random_return: float) -> list[Row]:
     return made
 
 
-HEADER = ("offline", "online", "seeds", "at hand-over", "dip %", "control's dip %", "excess dip %", "smooth", "final", "regret")
+HEADER = (
+    *("offline", "online", "seeds", "at hand-over", "dip %", "control's dip %", "excess dip %"),
+    *("smooth", "final", "regret"),
+)
 
 
 def cells(row: Row) -> list[str]:
     """A row as text: mean and 95 % interval over seeds."""
-    percent = 100.0 * row.dip
-    control = "" if row.control_dip is None else interval_text(100.0 * row.control_dip)
-    excess = "" if row.control_dip is None else interval_text(percent - 100.0 * row.control_dip)
+    dips = (
+        "" if share is None else interval_text(100.0 * share) for share in (row.dip, row.control_dip, row.excess_dip)
+    )
     return [
         row.offline,
         row.online,
         str(len(row.handover)),
         interval_text(row.handover),
-        interval_text(percent),
-        control,
-        excess,
-        "yes" if is_smooth(row.dip) else "no",
+        *dips,
+        row.smooth,
         interval_text(row.final),
         interval_text(row.regret),
     ]
 
 
-def interval_text(values: Float[np.ndarray, "seed"]) -> str:
-    """``mean [low, high]``, and how many seeds had no value."""
-    mean, low, high = bootstrap_interval(values)
-    digits = 1 if max(abs(x) for x in (mean, low, high) if np.isfinite(x) or x == mean) < 100 else 0
-    undefined = int(np.isnan(values).sum())
+def interval_text(values: Float[np.ndarray, " seed"]) -> str:
+    """``mean [low, high]`` to three digits or whole numbers, and how many seeds had no value; ``mean`` for one seed."""
+    interval = bootstrap_interval(values)
+    undefined = len(values) - int(np.isfinite(values).sum())
+    if math.isnan(interval.estimate):
+        return "undefined"
+    largest = np.nanmax(np.abs(interval))
+    digits = 2 if largest < 10 else 1 if largest < 100 else 0
+    # + 0.0 after rounding turns -0.0 into 0.0
+    mean, low, high = (f"{round(value, digits) + 0.0:.{digits}f}" for value in interval)
     note = f" ({undefined} undefined)" if undefined else ""
-    return "undefined" if np.isnan(mean) else f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]{note}"
+    return (mean if math.isnan(interval.low) else f"{mean} [{low}, {high}]") + note
 
 
 def markdown(made: Sequence[Row], provenance: Mapping[str, Any]) -> str:
     """The table with its provenance below."""
     lines = [HEADER, ["---"] * len(HEADER), *(cells(row) for row in made)]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{table}\n\n{provenance_text(provenance)}\n"
+    return f"{table}\n\nMean and 95 % bootstrap interval over seeds.\n\n{provenance_text(provenance)}\n"
 
 
 def provenance_text(provenance: Mapping[str, Any]) -> str:
-    """What a figure needs beside it: command, device, versions, data, date."""
-    versions = provenance.get("versions", {})
-    shown = ", ".join(f"{key} {versions[key]}" for key in ("python", "jax", "flax", "mujoco") if key in versions)
-    return (
-        f"Mean and 95 % bootstrap interval over seeds. Data: {provenance.get('data', 'unknown')}. "
-        f"Command: `{provenance.get('command', 'unknown')}`. Device: {provenance.get('device', 'unknown')}. "
-        f"Versions: {shown}. Commit: {provenance.get('commit') or 'unknown'}. Date: {provenance.get('date', 'unknown')}."
-    )
+    """What a table or figure needs beside it, a line each; unknown where nothing is said.
+
+    Args:
+      provenance: as :func:`smac_jax.train.logger.write_provenance` gives it, with ``data`` and ``seeds`` added.
+    """
+    versions = ", ".join(f"{name} {version}" for name, version in provenance.get("versions", {}).items())
+    command = provenance.get("command")
+    said = {
+        "Command": f"`{command}`" if command else None,
+        "Data": provenance.get("data"),
+        "Seeds": provenance.get("seeds"),
+        "Device": provenance.get("device"),
+        "Versions": versions,
+        "Commit": provenance.get("commit"),
+        "Date": provenance.get("date"),
+    }
+    return "\n".join(f"- {name}: {value or 'unknown'}" for name, value in said.items())
 
 
 def comma_separated(made: Sequence[Row]) -> str:
-    """One line a seed, every quantity in full."""
+    """One line a pair: mean and both ends of the interval of each quantity, empty where undefined; dips are shares."""
+    quantities = ("handover", "dip", "control_dip", "excess_dip", "final", "regret")
+    columns = [f"{name}{end}" for name in quantities for end in ("", "_low", "_high")]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["offline", "online", "seed_index", "handover", "dip", "control_dip", "final", "regret"])
+    writer.writerow(["offline", "online", "seeds", "undefined_dips", "smooth", *columns])
     for row in made:
-        control = row.control_dip if row.control_dip is not None else np.full(len(row.handover), np.nan)
-        for i, values in enumerate(zip(row.handover, row.dip, control, row.final, row.regret, strict=True)):
-            writer.writerow([row.offline, row.online, i, *(f"{v:.6g}" for v in values)])
+        values = [getattr(row, name) for name in quantities]
+        numbers = [x for v in values for x in bootstrap_interval([] if v is None else v)]
+        undefined = int(np.isnan(row.dip).sum())
+        texts = ("" if math.isnan(x) else f"{x:.6g}" for x in numbers)
+        writer.writerow([row.offline, row.online, len(row.handover), undefined, row.smooth, *texts])
     return out.getvalue()
 
 

@@ -1,12 +1,13 @@
 """D4RL's HDF5 layout, read and written.
 
 Source: Fu et al. 2020 (arXiv 2004.07219): ``observations``, ``actions``, ``rewards``, ``terminals``, ``timeouts``,
-``next_observations`` as rows, ``metadata/*`` as scalars. Replay files hold float64; everything is float32 on the device.
-``infos/*`` and arrays below ``metadata`` (policy weights, initial states) are left where they are: no algorithm reads them.
+``next_observations`` as rows, ``metadata/*`` as scalars. Replay files hold float64; on the device all is float32.
+``infos/*`` and arrays below ``metadata`` (policy weights, initial states) are not read: no algorithm needs them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from smac_jax.data.dataset import Dataset, check_action_range, check_arrays
+from smac_jax.data.dataset import Dataset, check_arrays, settle_actions
 from smac_jax.data.tasks import TASKS, task_of
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
 
@@ -51,14 +52,13 @@ def read_d4rl(
         limit = TASKS[task].episode_length if max_episode_steps is None and task in TASKS else max_episode_steps
         if limit is None:
             raise DatasetError(
-                f"{path}: no 'timeouts' in the file and no task in its name, so nobody knows where episodes were cut. Pass "
-                "max_episode_steps=..., or task=... to take that task's time limit."
+                f"{path}: no 'timeouts' in the file and no task in its name, so nobody knows where episodes were cut. "
+                "Pass max_episode_steps=..., or task=... to take that task's time limit."
             )
         arrays["timeouts"] = infer_timeouts(arrays["terminals"].reshape(-1) > 0.5, limit)
-    try:
-        return Dataset.from_arrays(**arrays, name=path.stem, task=task, metadata=metadata, clip_actions=clip_actions)
-    except DatasetError as error:
-        raise DatasetError(f"{path}: {error}") from error
+    # named by its path while it is checked, so that errors name the file
+    dataset = Dataset.from_arrays(**arrays, name=str(path), task=task, metadata=metadata, clip_actions=clip_actions)
+    return dataclasses.replace(dataset, name=path.stem)
 
 
 def _load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -72,14 +72,15 @@ def _load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             if missing:
                 raise DatasetError(
                     f"{path}: no {', '.join(map(repr, missing))}. D4RL files have {', '.join(REQUIRED)}; this one has "
-                    f"{', '.join(file) or 'nothing'}."
+                    f"{', '.join(map(str, file)) or 'nothing'}."
                 )
             arrays = {key: _read_array(file, key, path) for key in (*REQUIRED, *OPTIONAL) if key in file}
             return arrays, _read_metadata(file, path)
+    except DatasetError:
+        raise
     except PermissionError as error:
         raise DatasetError(f"{path}: may not be read ({error}).") from error
-    # what h5py raises for a damaged file depends on where the damage is
-    except (OSError, RuntimeError, KeyError, OverflowError, MemoryError) as error:
+    except Exception as error:  # any: what h5py raises for a damaged file depends on where the damage is
         if h5py.is_hdf5(path):
             raise DatasetError(f"{path}: is cut short or damaged; fetch or make it again ({error}).") from error
         raise DatasetError(f"{path}: is not an HDF5 file ({path.stat().st_size:,} bytes; {error}).") from error
@@ -148,11 +149,12 @@ def write_d4rl(
 
     Args:
       path: the file; its folder must be there.
-      data: ``observations``, ``actions``, ``rewards``, ``terminals`` and optionally ``timeouts``, ``next_observations``; or
-        a data set, whose task and metadata are written too.
+      data: ``observations``, ``actions``, ``rewards``, ``terminals``, and optionally ``timeouts`` and
+        ``next_observations``; or a data set, whose task and metadata are written too, but not the rows
+        that it dropped on reading.
       metadata: numbers or texts for ``metadata/*``; they win over the data set's.
-      next_observations: False leaves them out for a file half the size; reading it then loses the last row of each episode
-        that ran out of time.
+      next_observations: False leaves them out for a file half the size; reading it then loses the last row of each
+        episode that ran out of time.
       compression: gzip's level, 0 to 9.
 
     Raises:
@@ -188,10 +190,11 @@ def _parts_of(data: Dataset | Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
 def _check_layout(arrays: Mapping[str, Any], path: Path) -> dict[str, np.ndarray]:
     if not set(REQUIRED) <= set(arrays) <= {*REQUIRED, *OPTIONAL}:
         raise DatasetError(
-            f"{path}: expected the arrays {', '.join(REQUIRED)} and optionally {', '.join(OPTIONAL)}; got {', '.join(arrays)}."
+            f"{path}: expected the arrays {', '.join(REQUIRED)} and optionally {', '.join(OPTIONAL)}; "
+            f"got {', '.join(arrays)}."
         )
     checked = check_arrays(arrays, str(path))
-    check_action_range(checked["actions"], str(path))
+    checked["actions"], _ = settle_actions(checked["actions"], str(path))
     # always there, for a reader must otherwise guess where episodes were cut
     checked.setdefault("timeouts", np.zeros_like(checked["terminals"]))
     return checked
@@ -206,4 +209,12 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, 
                 key, data=values, compression="gzip", compression_opts=compression, shuffle=True, track_times=False
             )
         for key, value in sorted(metadata.items()):
-            file.create_dataset(f"metadata/{key}", data=value, track_times=False)
+            file.create_dataset(f"metadata/{key}", data=_fixed_text(value), track_times=False)
+
+
+def _fixed_text(value: Any) -> Any:
+    """Text as an array of fixed length: variable length goes to a heap, on whose damage HDF5 can loop for ever."""
+    if not isinstance(value, str):
+        return value
+    encoded = value.encode("utf-8")
+    return np.array(encoded, h5py.string_dtype("utf-8", max(1, len(encoded))))

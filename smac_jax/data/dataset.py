@@ -29,7 +29,7 @@ class Dataset:
       observations, actions, rewards: as logged; actions in ``[-1, 1]``.
       next_observations: never from another episode.
       terminals: 1.0 where the task ended: no bootstrap. A time-out is no terminal, and bootstraps.
-      timeouts: 1.0 at the last row that is here of an episode without a terminal: it ran out of time, or the log was cut.
+      timeouts: 1.0 at the last row kept of an episode without a terminal: it ran out of time, or the log was cut.
       trajectory_returns: undiscounted return of the whole trajectory that each row belongs to.
       conditions: ``trajectory_returns`` min-max normalised to ``[0, 1]`` (SMAC's ``w``); 1.0 where all are the same.
       name: of the data set.
@@ -81,8 +81,8 @@ class Dataset:
           rewards, terminals, timeouts: ``[row]``; ``timeouts`` None means that no episode ran out of time.
           next_observations: ``[row, observation]``; None takes the next row's observation.
           name, task, metadata: as the class says.
-          clip_actions: clip what is outside ``[-1, 1]`` instead of refusing it, and note it in the metadata; None does so
-            if the task's simulator does (``TaskInfo.clips_actions``).
+          clip_actions: clip what is outside ``[-1, 1]`` instead of refusing it, and note it in the metadata; None does
+            so if the task's simulator does (``TaskInfo.clips_actions``).
 
         Raises:
           DatasetError: names the array, what was found in it, and what to do.
@@ -94,17 +94,16 @@ class Dataset:
         given = {"observations": observations, "actions": actions, "rewards": rewards, "terminals": terminals}
         optional = {"timeouts": timeouts, "next_observations": next_observations}
         checked = check_arrays(given | {key: value for key, value in optional.items() if value is not None}, name)
-        notes = {key: str(value) for key, value in dict(metadata or {}).items()}
-        if clip and (clipped := describe_actions_outside(checked["actions"])):
+        notes = {str(key): str(value) for key, value in dict(metadata or {}).items()}
+        checked["actions"], clipped = settle_actions(checked["actions"], name, clip)
+        if clipped:
             notes["clipped_actions"] = clipped
-        elif not clip:
-            check_action_range(checked["actions"], name)
 
         terminal, timeout = episode_ends(checked["terminals"], checked.get("timeouts"))
         returns = trajectory_returns(checked["rewards"], terminal | timeout)
         columns = {
             "observations": checked["observations"],
-            "actions": np.clip(checked["actions"], -1.0, 1.0),
+            "actions": checked["actions"],
             "rewards": checked["rewards"],
             "terminals": terminal,
             "trajectory_returns": returns,
@@ -116,8 +115,8 @@ class Dataset:
             following, timeout, keep = next_within_episode(checked["observations"], terminal, timeout)
             if not keep.any():
                 raise DatasetError(
-                    f"{name}: every row is the last of an episode that ran out of time, and there are no next_observations, "
-                    "so no transition is left. Give next_observations."
+                    f"{name}: every row is the last of an episode that ran out of time, and there are no "
+                    "next_observations, so no transition is left. Give next_observations."
                 )
             columns |= {"next_observations": following, "timeouts": timeout}
             columns = {key: value[keep] for key, value in columns.items()}
@@ -140,7 +139,7 @@ class Dataset:
         return self.transitions(jax.random.randint(key, (batch_size,), 0, self.size))
 
     def observation_statistics(self) -> tuple[Float[Array, " observation"], Float[Array, " observation"]]:
-        """Mean and standard deviation of the observations, the latter at least 1e-3 (a constant one is left as it is)."""
+        """Mean and standard deviation of the observations, the latter at least 1e-3."""
         return self.observations.mean(axis=0), jnp.maximum(self.observations.std(axis=0), 1e-3)
 
     def episode_returns(self) -> Float[np.ndarray, " episode"]:
@@ -152,8 +151,9 @@ class Dataset:
         """A few words for people."""
         returns = self.episode_returns()
         text = (
-            f"{self.name}: {self.size:,} transitions, {len(returns):,} episodes, observations {self.observations.shape[1]}, "
-            f"actions {self.actions.shape[1]}; returns {returns.min():.1f} to {returns.max():.1f}, mean {returns.mean():.1f}"
+            f"{self.name}: {self.size:,} transitions, {len(returns):,} episodes, "
+            f"observations {self.observations.shape[1]}, actions {self.actions.shape[1]}; "
+            f"returns {returns.min():.1f} to {returns.max():.1f}, mean {returns.mean():.1f}"
         )
         if self.task is not None:
             text += f" (normalised score {normalized_score(self.task, returns.mean()):.1f})"
@@ -163,7 +163,7 @@ class Dataset:
 
 
 def episode_ends(terminals: np.ndarray, timeouts: np.ndarray | None) -> tuple[Rows, Rows]:
-    """The last rows of episodes: ``(those that ended, those that were cut)``; the log's last row is always one of them."""
+    """The last rows of episodes, ``(those that ended, those that were cut)``; the log's last row is one of them."""
     terminal = terminals > 0.5
     timeout = np.zeros_like(terminal) if timeouts is None else (timeouts > 0.5) & ~terminal
     timeout[-1] = ~terminal[-1]
@@ -177,8 +177,8 @@ def next_within_episode(
 
     * A terminal row gets its own observation: nothing may read it, and it is at least not another episode's (D4RL's own
       ``qlearning_dataset`` leaves the next episode's first observation there).
-    * The last row of an episode that was cut must bootstrap from an observation that nobody wrote down, so it is dropped,
-      and the row before it becomes the episode's last.
+    * The last row of an episode that was cut must bootstrap from an observation that nobody wrote down, so it is
+      dropped, and the row before it becomes the episode's last.
 
     Returns:
       ``(next observations, time-outs, rows to keep)``, the first two still for all rows.
@@ -247,8 +247,8 @@ def _check_finite(key: str, array: np.ndarray, where: str) -> None:
     bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
     if bad.any():
         raise DatasetError(
-            f"{where}: {key} is NaN or infinite (as float32) in {bad.sum()} of {len(bad)} rows, first in row {bad.argmax()}. "
-            "Drop the episodes that these rows belong to."
+            f"{where}: {key} is NaN or infinite (as float32) in {bad.sum()} of {len(bad)} rows, "
+            f"first in row {bad.argmax()}. Drop the episodes that these rows belong to."
         )
 
 
@@ -262,23 +262,19 @@ def _check_flags(key: str, array: np.ndarray, where: str) -> None:
         )
 
 
-def describe_actions_outside(actions: np.ndarray) -> str:
-    """How many numbers are outside ``[-1, 1]`` and how far; empty if none is."""
-    outside = np.abs(actions) > 1 + ACTION_TOLERANCE
-    if not outside.any():
-        return ""
-    return f"{outside.sum()} of {outside.size} numbers, range [{actions.min():g}, {actions.max():g}]"
-
-
-def check_action_range(actions: np.ndarray, where: str) -> None:
-    """Refuses actions outside ``[-1, 1]``.
+def settle_actions(actions: np.ndarray, where: str, clip: bool = False) -> tuple[np.ndarray, str]:
+    """Actions in ``[-1, 1]``, and how many numbers had to be clipped beyond rounding (empty if none).
 
     Raises:
-      DatasetError: with the range found.
+      DatasetError: actions outside, and ``clip`` is False.
     """
-    if outside := describe_actions_outside(actions):
-        row = (np.abs(actions) > 1 + ACTION_TOLERANCE).any(axis=1).argmax()
+    outside = np.abs(actions) > 1 + ACTION_TOLERANCE
+    if not outside.any():
+        return np.clip(actions, -1.0, 1.0), ""
+    found = f"{outside.sum()} of {outside.size} numbers, range [{actions.min():g}, {actions.max():g}]"
+    if not clip:
         raise DatasetError(
-            f"{where}: actions are outside [-1, 1] in {outside}, first in row {row}. Rescale them from the action space's "
-            "bounds to [-1, 1], or pass clip_actions=True if the simulator clips them."
+            f"{where}: actions are outside [-1, 1] in {found}, first in row {outside.any(axis=1).argmax()}. Rescale "
+            "them from the action space's bounds to [-1, 1], or pass clip_actions=True if the simulator clips them."
         )
+    return np.clip(actions, -1.0, 1.0), found

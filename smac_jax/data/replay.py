@@ -61,7 +61,7 @@ def _check_positive(name: str, value: int) -> None:
 def insert(buffer: ReplayBuffer, transition: Transition) -> ReplayBuffer:
     """The buffer with one more transition.
 
-    ``transition.next_observation`` is the true one, before any reset. Carried by a scan, the buffer is updated in place.
+    ``transition.next_observation`` is the true one, before any reset. In a scan the buffer is updated in place.
     """
     capacity = buffer.storage.reward.shape[0]
 

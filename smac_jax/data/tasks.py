@@ -52,7 +52,7 @@ TASKS: dict[str, TaskInfo] = {
 
 
 class DatasetName(NamedTuple):
-    """A data set's name taken apart: ``task`` is a key of :data:`TASKS`, ``kind`` says who acted, None if nothing does."""
+    """A data set's name taken apart: ``task`` is a key of :data:`TASKS`, ``kind`` says who acted, or is None."""
 
     task: str
     kind: str | None

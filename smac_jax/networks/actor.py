@@ -47,9 +47,7 @@ class TanhGaussian(NamedTuple):
         u = self.sample_pre_tanh(key)
         return jnp.tanh(u), self.log_prob_pre_tanh(u)
 
-    def log_prob(
-        self, action: Float[Array, "*batch action"], limit: float = 0.99999
-    ) -> Float[Array, "*batch"]:
+    def log_prob(self, action: Float[Array, "*batch action"], limit: float = 0.99999) -> Float[Array, "*batch"]:
         """``log pi(a)`` for an action from elsewhere, clipped to ``|a| <= limit`` where the density is finite."""
         return self.log_prob_pre_tanh(jnp.arctanh(jnp.clip(action, -limit, limit)))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import importlib.metadata
 import json
 import math
+import os
 import platform
 import shlex
 import subprocess
@@ -36,27 +38,26 @@ def versions() -> dict[str, str]:
 def device_description() -> str:
     """The kind and number of JAX's devices, and the processor."""
     devices = jax.devices()
-    return f"{len(devices)} x {devices[0].device_kind} ({platform.machine()}, {_cores()} cores)"
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    # what this process may use, where the system tells: a container often has fewer than the machine
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{len(devices)} x {devices[0].device_kind} ({platform.machine()}, {cores} cores)"
 
 
 def git_commit() -> str | None:
-    """The commit of the working folder's checkout, with ``-dirty`` where files differ from it."""
+    """The commit of the checkout that this package lies in, ``-dirty`` where files differ from it."""
     try:
         described = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-        result = subprocess.run(described, capture_output=True, text=True, timeout=10, check=True)
+        here = Path(__file__).parent
+        result = subprocess.run(described, cwd=here, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return result.stdout.strip() or None
 
 
 def to_json(value: Any) -> Any:
-    """Arrays as lists, NaN and infinity as null, everything unknown as text."""
+    """Arrays as lists, dataclasses as objects, NaN and infinity as null, everything unknown as text."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_json({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, range)):
@@ -69,11 +70,20 @@ def to_json(value: Any) -> Any:
 
 
 def write_provenance(folder: Path, **what: Any) -> dict[str, Any]:
-    """Writes ``provenance.json``: the command, versions, device, date and commit, and whatever else is given."""
+    """Writes ``provenance.json``: the command, date, device, platform, versions and commit, and whatever else is given.
+
+    Args:
+      folder: of the run.
+      what: e.g. ``config`` as run, ``data`` and ``seeds``.
+
+    Returns:
+      What was written.
+    """
     provenance = {
         "command": command_line(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "device": device_description(),
+        "platform": platform.platform(),
         "versions": versions(),
         "commit": git_commit(),
         **to_json(what),
@@ -91,7 +101,14 @@ def command_line() -> str:
 
 
 class MetricLogger:
-    """Appends to ``metrics.jsonl``, a line a point; and to TensorBoard's files where tensorboardX is installed."""
+    """Appends to ``metrics.jsonl``, a line a point; and to TensorBoard's files where tensorboardX is installed.
+
+    A line is on disk when :meth:`log` returns, so a run that is cut keeps what it measured. TensorBoard shows means
+    over seeds; the lines keep every seed.
+
+    Args:
+      folder: of the run; made if need be. Lines of an earlier run there are kept.
+    """
 
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
@@ -101,15 +118,24 @@ class MetricLogger:
         except ImportError:
             self._board = None
         else:
-            self._board = SummaryWriter(str(folder / "tensorboard"))
+            # written by a thread: every ten seconds, and at the end of the process
+            self._board = SummaryWriter(str(folder / "tensorboard"), flush_secs=10)
 
     def log(self, run: str, phase: str, step: int, metrics: Mapping[str, Any]) -> None:
-        """One point: each metric a number or one a seed."""
-        values = {name: np.asarray(value) for name, value in metrics.items()}
+        """One point.
+
+        Args:
+          run: the algorithm, or the pair.
+          phase: of training.
+          step: in that phase.
+          metrics: each a number, or one a seed.
+        """
+        values = {name: np.asarray(value, float) for name, value in metrics.items()}
+        line = {"run": run, "phase": phase, "step": int(step), **to_json(values)}
         with self._path.open("a") as file:
-            file.write(json.dumps({"run": run, "phase": phase, "step": int(step), **to_json(values)}) + "\n")
+            file.write(json.dumps(line, allow_nan=False) + "\n")
         if self._board is not None:
             for name, value in values.items():
-                if np.isfinite(value).any():
-                    self._board.add_scalar(f"{run}/{phase}/{name}", float(np.nanmean(value)), int(step))
-            self._board.flush()
+                finite = value[np.isfinite(value)]
+                if finite.size:
+                    self._board.add_scalar(f"{run}/{phase}/{name}", float(finite.mean()), int(step))

@@ -79,7 +79,9 @@ def make_chunk(
             return sample(buffer, key, algorithm.batch_size)
         return sample_mixed(key, dataset, buffer, algorithm.batch_size, data_fraction)
 
-    def one_step(seed_key: Key, dataset: Dataset | None, state: LoopState, step: jax.Array) -> tuple[LoopState, Metrics]:
+    def one_step(
+        seed_key: Key, dataset: Dataset | None, state: LoopState, step: jax.Array
+    ) -> tuple[LoopState, Metrics]:
         act_key, batch_key, update_key = jax.random.split(jax.random.fold_in(seed_key, step), 3)
         observation = state.environment.obs
         action = algorithm.act(state.algorithm, observation, act_key)

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import sys
 import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 
 LOG_EVERY = 10.0
 """Seconds between lines where the output is no terminal."""
 
 
+class _Console(Console):
+    """A console whose reader may go away."""
+
+    def on_broken_pipe(self) -> None:
+        # rich would end the program here, and send its standard output to nowhere
+        self.quiet = True
+
+
 class Progress:
     """Shows phase, steps done, steps a second, the last return and the time left.
 
-    Use as a context manager. Entering it again inside (a loop called by a program that already shows one) does nothing, so
-    one bar serves a program's many phases.
+    Use as a context manager. Entering it again inside (a loop called by a program that already shows one) does nothing,
+    so one bar serves a program's many phases. What goes wrong in showing (a closed pipe, another live display) is
+    swallowed: it must not end hours of training.
 
     Args:
       disable: show nothing.
@@ -27,10 +38,10 @@ class Progress:
 
     def __init__(self, disable: bool = False, console: Console | None = None):
         self._disable = disable
-        self._console = console or Console(file=sys.stderr)
+        self._console = console or _Console(file=sys.stderr)
         self._depth = 0
-        self._name, self._total, self._done = "", 0, 0
-        self._started = self._logged = 0.0
+        self._name, self._total, self._done, self._last = "", 0, 0, ""
+        self._started = self._logged = time.monotonic()
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
 
@@ -41,42 +52,62 @@ class Progress:
 
     def __enter__(self) -> Progress:
         self._depth += 1
-        if self._depth == 1 and not self._disable and self._console.is_terminal:
-            self._bar = RichProgress(
-                TextColumn("{task.description:<28}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]:>9}"),
-                TextColumn("{task.fields[last]:>14}"),
-                TimeRemainingColumn(),
-                console=self._console,
-            )
-            self._bar.start()
+        if self._depth == 1:
+            self._logged = time.monotonic()
+            if not self._disable and self._console.is_terminal:
+                with contextlib.suppress(Exception):
+                    bar = RichProgress(
+                        TextColumn("{task.description:<28}", markup=False),
+                        BarColumn(),
+                        MofNCompleteColumn(),
+                        TextColumn("{task.fields[note]}", markup=False),
+                        console=self._console,
+                    )
+                    bar.start()
+                    self._bar = bar
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._depth -= 1
         if self._depth == 0 and self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+            with contextlib.suppress(Exception):
+                self._bar.stop()
+            self._bar = self._task = None
 
     def phase(self, name: str, total: int) -> None:
         """Begins a stretch of ``total`` steps."""
-        self._name, self._total, self._done = name, total, 0
-        self._started = self._logged = time.monotonic()
+        self._name, self._total, self._done, self._last = name, total, 0, ""
+        self._started = time.monotonic()
         if self._bar is not None:
-            self._task = self._bar.add_task(name, total=total, rate="", last="")
+            with contextlib.suppress(Exception):
+                self._task = self._bar.add_task(name, total=total, note="")
 
     def advance(self, steps: int, last_return: float | None = None) -> None:
-        """Says that so many more steps are done, and the newest return."""
+        """Says that so many more steps are done, and the newest return where there is one."""
         self._done += steps
         if self._disable:
             return
+        if last_return is not None:
+            self._last = f"return {last_return:,.1f}"
         now = time.monotonic()
-        rate = f"{self._done / max(now - self._started, 1e-9):,.0f}/s"
-        last = "" if last_return is None else f"return {last_return:,.1f}"
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self._done, rate=rate, last=last)
-        elif now - self._logged >= LOG_EVERY or (self._done >= self._total and now - self._started >= LOG_EVERY):
-            self._logged = now
-            self._console.print(f"{self._name}: {self._done:,}/{self._total:,}  {rate}  {last}", highlight=False)
+        with contextlib.suppress(Exception):
+            if self._bar is not None and self._task is not None:
+                self._bar.update(self._task, completed=self._done, note=self._note(now))
+            elif now - self._logged >= LOG_EVERY:
+                self._logged = now
+                line = f"{self._name}: {self._done:,}/{self._total:,}  {self._note(now)}"
+                self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _note(self, now: float) -> str:
+        """Rate, last return and time left; over the whole phase, since one compiled chunk can outlast rich's window."""
+        rate = self._done / max(now - self._started, 1e-9)
+        left = (self._total - self._done) / rate if rate > 0 else math.inf
+        return "  ".join(part for part in (f"{rate:,.0f}/s", self._last, _time_left(left)) if part)
+
+
+def _time_left(seconds: float) -> str:
+    if seconds <= 0 or math.isinf(seconds):
+        return ""
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} left"

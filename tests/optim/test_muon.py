@@ -89,7 +89,9 @@ def test_non_matrices_of_the_score_network_are_recognised():
     network = ScoreNetwork(2, 8, 1, 4, 4, 4, (4,))
     params = network.init(jax.random.key(0), jnp.zeros(3), jnp.zeros(2), jnp.zeros(()), jnp.zeros(()))
     axes = jax.tree_util.tree_leaves_with_path(
-        jax.tree.map(lambda x: x is not None, matrix_axes(params), is_leaf=lambda x: x is None or hasattr(x, "output_axis"))
+        jax.tree.map(
+            lambda x: x is not None, matrix_axes(params), is_leaf=lambda x: x is None or hasattr(x, "output_axis")
+        )
     )
     for path, is_matrix in axes:
         assert is_matrix == (path[-1].key == "kernel"), path

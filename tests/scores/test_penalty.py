@@ -29,7 +29,11 @@ def double_backward(critic, params, observation, action, target, weight):
         return jnp.sum((w * jax.grad(lambda x: critic.apply(member, s, x))(a) - t) ** 2)
 
     samples = jax.vmap(one, in_axes=(None, 0, 0, 0, 0))
-    return jax.vmap(samples, in_axes=(0, None, None, None, None))(params, observation, action, target, weight).mean(1).sum()
+    return (
+        jax.vmap(samples, in_axes=(0, None, None, None, None))(params, observation, action, target, weight)
+        .mean(1)
+        .sum()
+    )
 
 
 @settings(max_examples=6, deadline=None)
@@ -42,7 +46,9 @@ def double_backward(critic, params, observation, action, target, weight):
     form=st.sampled_from(["forward_over_reverse", "reverse_over_reverse"]),
     seed=st.integers(0, 1000),
 )
-def test_penalty_and_its_gradient_equal_the_double_backward(members, batch, observations, actions, activation, form, seed):
+def test_penalty_and_its_gradient_equal_the_double_backward(
+    members, batch, observations, actions, activation, form, seed
+):
     critic, params, *rest = problem(members, batch, observations, actions, activation, seed)
     observation, action, target, weight = rest
 
@@ -67,7 +73,9 @@ def test_penalty_gradient_against_finite_differences():
         return member_penalty(critic.apply, p, observation, action, target, weight)[0]
 
     direction = jax.tree.map(lambda x: jax.random.normal(jax.random.key(7), x.shape), member)
-    along = sum(jnp.vdot(g, d) for g, d in zip(*map(jax.tree.leaves, (jax.grad(penalty)(member), direction)), strict=True))
+    along = sum(
+        jnp.vdot(g, d) for g, d in zip(*map(jax.tree.leaves, (jax.grad(penalty)(member), direction)), strict=True)
+    )
     step = 1e-2
 
     def at(t):
@@ -147,7 +155,9 @@ def test_forward_over_reverse_needs_fewer_operations_than_reverse_over_reverse()
 
     def flops(form):
         def gradient(p):
-            return jax.grad(lambda p: score_matching_penalty(critic.apply, p, observation, action, target, weight, form)[0])(p)
+            return jax.grad(
+                lambda p: score_matching_penalty(critic.apply, p, observation, action, target, weight, form)[0]
+            )(p)
 
         return jax.jit(gradient).lower(params).compile().cost_analysis()["flops"]
 
@@ -161,9 +171,9 @@ def test_action_gradient_is_the_derivative_in_the_action():
     step = 1e-2
     for j in range(2):
         delta = jnp.zeros(2).at[j].set(step)
-        numeric = (critic.apply(member, observation, action + delta) - critic.apply(member, observation, action - delta)) / (
-            2 * step
-        )
+        numeric = (
+            critic.apply(member, observation, action + delta) - critic.apply(member, observation, action - delta)
+        ) / (2 * step)
         np.testing.assert_allclose(got[:, j], numeric, atol=2e-4)
 
 

@@ -1,0 +1,138 @@
+"""Dip and regret against numbers worked out by hand, and what must hold of any curve."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from smac_jax.analysis.metrics import (
+    control_dip,
+    cumulative_regret,
+    dip,
+    excess_dip,
+    is_smooth,
+    normalized_regret,
+    regret,
+)
+
+STEPS = np.array([0.0, 100.0, 200.0, 400.0])
+RETURNS = np.array([[100.0, 60.0, 10.0, 300.0], [200.0, 220.0, 100.0, 300.0]])
+
+numbers = st.floats(-1e3, 1e3).map(lambda x: round(x, 3))
+returns_of_any_curve = hnp.arrays(
+    float, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=6), elements=numbers
+)
+
+
+def test_dip_by_hand():
+    # the first quarter ends at step 100: lowest are 60 and, of the second seed, the hand-over itself
+    np.testing.assert_allclose(dip(STEPS, RETURNS, random_return=20.0), [40.0 / 80.0, 0.0])
+
+
+def test_dip_looks_up_to_the_horizon_and_no_further():
+    np.testing.assert_allclose(dip(STEPS, RETURNS, 0.0, horizon=200.0), [0.9, 0.5])
+
+
+def test_dip_is_one_at_the_return_of_a_random_policy():
+    np.testing.assert_allclose(dip(STEPS, np.array([[100.0, 20.0, 20.0, 20.0]]), 20.0), [1.0])
+
+
+def test_dip_is_undefined_where_the_policy_handed_over_is_no_better_than_random():
+    returns = np.array([[20.0, 0.0, 0.0, 0.0], [10.0, 0.0, 0.0, 0.0], [120.0, 120.0, 0.0, 0.0]])
+    np.testing.assert_array_equal(dip(STEPS, returns, 20.0), [np.nan, np.nan, 0.0])
+
+
+def test_dip_is_undefined_where_an_evaluation_in_the_window_is_missing():
+    returns = np.array([[100.0, np.nan, 50.0, 50.0], [100.0, 50.0, np.nan, 50.0]])
+    np.testing.assert_array_equal(dip(STEPS, returns, 0.0), [np.nan, 0.5])
+
+
+@given(returns_of_any_curve, numbers, st.floats(0.1, 100.0), numbers)
+@settings(max_examples=100, deadline=None)
+def test_dip_does_not_depend_on_the_unit_of_return(returns, random_return, scale, shift):
+    # a hand-over a rounding error above random has a dip, but not one that floating point can say
+    returns[:, 0] = random_return + 1.0 + np.abs(returns[:, 0])
+    steps = np.arange(returns.shape[1])
+    expected = dip(steps, returns, random_return)
+    found = dip(steps, scale * returns + shift, scale * random_return + shift)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    assert (expected >= 0).all()
+
+
+def test_excess_dip_by_hand():
+    # the control's window is the transfer's, 100 steps; its 0 at step 300 is outside
+    control_steps, control = np.array([0.0, 50.0, 100.0, 300.0]), np.array([[100.0, 90.0, 95.0, 0.0]] * 2)
+    np.testing.assert_allclose(control_dip(STEPS, control_steps, control, 0.0), [0.1, 0.1])
+    np.testing.assert_allclose(excess_dip(STEPS, RETURNS, control_steps, control, 0.0), [0.3, -0.1])
+
+
+def test_excess_dip_over_itself_is_zero():
+    np.testing.assert_array_equal(excess_dip(STEPS, RETURNS, STEPS, RETURNS, 0.0), [0.0, 0.0])
+
+
+def test_regret_by_hand():
+    # gaps to 300: 200, 240, 290, 0 -> areas 22,000 + 26,500 + 29,000; 100, 80, 200, 0 -> 9,000 + 14,000 + 20,000
+    np.testing.assert_allclose(cumulative_regret(STEPS, RETURNS, 300.0), [77_500.0, 43_000.0])
+    np.testing.assert_allclose(regret(STEPS, RETURNS, 300.0), [193.75, 107.5])
+
+
+def test_regret_of_a_single_evaluation_is_its_gap():
+    np.testing.assert_allclose(regret(np.zeros(1), np.array([[100.0]]), 300.0), [200.0])
+
+
+@given(returns_of_any_curve)
+@settings(max_examples=100, deadline=None)
+def test_regret_is_zero_only_of_a_curve_that_is_always_at_the_best(returns):
+    best = returns.max()
+    found = regret(np.arange(returns.shape[1]), returns, best)
+    assert (found >= 0).all()
+    np.testing.assert_array_equal(found == 0, (returns == best).all(axis=1))
+
+
+def test_normalized_regret_by_hand():
+    a, b, c = ("smac", "sac"), ("td3_bc", "sac"), ("iql", "sac")
+    regrets = {"hopper": {a: 10.0, b: 30.0, c: 20.0}, "ant": {a: 7.0, b: 5.0, c: 9.0}}
+    assert normalized_regret(regrets) == {a: 0.25, b: 0.5, c: 0.75}
+
+
+def test_normalized_regret_of_equal_pairs_is_zero():
+    assert normalized_regret({"hopper": {("a", "b"): 3.0, ("c", "b"): 3.0}}) == {("a", "b"): 0.0, ("c", "b"): 0.0}
+
+
+@pytest.mark.parametrize("ant", [{("a", "b"): 1.0}, {("a", "b"): 1.0, ("c", "b"): float("nan")}])
+def test_normalized_regret_refuses_tasks_that_lack_a_pair(ant):
+    with pytest.raises(ValueError, match=r"'ant' for the pairs \[\('c', 'b'\)\]"):
+        normalized_regret({"hopper": {("a", "b"): 1.0, ("c", "b"): 2.0}, "ant": ant})
+
+
+@given(hnp.arrays(float, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=5), elements=numbers))
+@settings(max_examples=100, deadline=None)
+def test_normalized_regret_lies_between_zero_and_one(table):
+    regrets = {str(t): {(str(p), "sac"): value for p, value in enumerate(row)} for t, row in enumerate(table)}
+    assert all(0.0 <= value <= 1.0 for value in normalized_regret(regrets).values())
+
+
+@pytest.mark.parametrize(
+    ("dips", "smooth"),
+    [
+        ([0.0, 0.0, 0.0, 0.0], True),
+        ([0.02, 0.05, 0.03, 0.04], True),
+        ([0.0, 0.0, 0.0, 0.4], False),  # mean 10 %
+        ([0.0, 0.0, 0.0, 0.2], False),  # mean 5 %, but not for certain
+        ([0.02, np.nan, 0.03, 0.04], True),
+        ([0.0], False),
+        ([np.nan, np.nan], False),
+    ],
+)
+def test_a_transfer_is_smooth_when_the_interval_of_its_dip_ends_below_ten_percent(dips, smooth):
+    assert is_smooth(dips) is smooth
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"\(2, 4\) at \(3,\)"):
+        dip(STEPS[:3], RETURNS, 0.0)
+    with pytest.raises(ValueError, match=r"\(4,\) at \(4,\)"):
+        regret(STEPS, RETURNS[0], 0.0)

@@ -1,0 +1,102 @@
+"""The tables hold the numbers they must."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from smac_jax.analysis import tables
+from smac_jax.errors import DatasetError
+
+PROVENANCE = {
+    "command": "python -m experiments.sweep --seeds=2",
+    "versions": {"python": "3.11.9", "jax": "0.10.2"},
+    "device": "1 x cpu",
+    "date": "2026-11-23",
+    "seeds": [0, 1],
+    "data": "hopper-medium-replay (200,000 transitions)",
+}
+
+
+def test_row_by_hand(make_curve):
+    (row,) = tables.rows([make_curve()], random_return=0.0)
+    np.testing.assert_allclose(row.handover, [100.0, 200.0])
+    np.testing.assert_allclose(row.dip, [0.4, 0.0])
+    assert row.control_dip is not None
+    assert row.excess_dip is not None
+    np.testing.assert_allclose(row.control_dip, [0.1, 0.1])
+    np.testing.assert_allclose(row.excess_dip, [0.3, -0.1])
+    np.testing.assert_allclose(row.final, [300.0, 300.0])
+    np.testing.assert_allclose(row.regret, [(22_000 + 22_000 + 20_000) / 400, (10_000 + 15_000 + 20_000) / 400])
+
+
+def test_best_return_is_of_any_agent_at_any_time(make_curve):
+    higher = make_curve("td3_bc", offline_returns=np.array([[0.0, 950.0, 100.0], [0.0, np.nan, 200.0]]))
+    assert tables.best_return([make_curve(), higher]) == 950.0
+    smac, _ = tables.rows([make_curve(), higher], 0.0)
+    (alone,) = tables.rows([make_curve()], 0.0, best=950.0)
+    np.testing.assert_allclose(smac.regret, alone.regret)
+
+
+def test_markdown_holds_every_pair_every_quantity_and_its_provenance(make_curve):
+    text = tables.markdown(tables.rows([make_curve(), make_curve("td3_bc", control=False)], 0.0), PROVENANCE)
+    header, rule, smac, td3_bc = text.splitlines()[:4]
+    assert header.count("|") == rule.count("|") == smac.count("|") == td3_bc.count("|") == len(tables.HEADER) + 1
+    assert smac == (
+        "| smac | sac | 2 | 150 [100, 200] | 20.0 [0.0, 40.0] | 10.0 [10.0, 10.0] | 10.0 [-10.0, 30.0] | no "
+        "| 300 [300, 300] | 136 [112, 160] |"
+    )
+    assert "| 20.0 [0.0, 40.0] |  |  | no |" in td3_bc
+    for said in ("experiments.sweep --seeds=2", "jax 0.10.2", "1 x cpu", "2026-11-23", "[0, 1]", "200,000 transitions"):
+        assert said in text
+    assert "- Commit: unknown" in text
+
+
+def test_csv_holds_the_numbers_of_the_markdown(make_curve):
+    text = tables.comma_separated(tables.rows([make_curve(), make_curve("td3_bc", control=False)], 0.0))
+    smac, td3_bc = csv.DictReader(io.StringIO(text))
+    assert (smac["offline"], smac["online"], smac["seeds"], smac["smooth"]) == ("smac", "sac", "2", "no")
+    assert [float(smac[name]) for name in ("dip", "dip_low", "dip_high")] == [0.2, 0.0, 0.4]
+    assert [float(smac[name]) for name in ("excess_dip", "excess_dip_low", "excess_dip_high")] == [0.1, -0.1, 0.3]
+    assert td3_bc["control_dip"] == td3_bc["excess_dip_high"] == ""
+
+
+def test_terminal_table_shows_the_same_cells(make_curve):
+    out = io.StringIO()
+    console = Console(file=out, width=200)
+    console.print(tables.terminal(tables.rows([make_curve()], 0.0), title="hopper"))
+    shown = out.getvalue()
+    assert "hopper" in shown
+    assert "20.0 [0.0, 40.0]" in shown
+
+
+def test_undefined_dips_are_counted(make_curve):
+    (row,) = tables.rows([make_curve()], random_return=150.0)
+    assert tables.interval_text(100.0 * row.dip) == "0.00 (1 undefined)"
+    assert row.smooth == "unknown"
+    (row,) = tables.rows([make_curve()], random_return=500.0)
+    assert tables.cells(row)[4:8] == ["undefined", "undefined", "undefined", "unknown"]
+    assert next(csv.DictReader(io.StringIO(tables.comma_separated([row]))))["undefined_dips"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([1234.5], "1234"),
+        ([0.5, 0.5], "0.50 [0.50, 0.50]"),
+        ([-0.001, -0.001], "0.00 [0.00, 0.00]"),
+        ([12.34, 12.34, np.nan], "12.3 [12.3, 12.3] (1 undefined)"),
+        ([], "undefined"),
+    ],
+)
+def test_numbers_are_shown_to_three_digits(values, text):
+    assert tables.interval_text(np.array(values)) == text
+
+
+def test_curves_of_two_tasks_are_refused(make_curve):
+    with pytest.raises(DatasetError, match=r"\['ant', 'hopper'\]"):
+        tables.rows([make_curve(), make_curve(task="ant")], 0.0)

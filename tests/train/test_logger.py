@@ -1,0 +1,96 @@
+"""What a run writes can be read back."""
+
+from __future__ import annotations
+
+import builtins
+import dataclasses
+import json
+import platform
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from smac_jax.train.logger import MetricLogger, device_description, to_json, versions, write_provenance
+
+
+def strict(text: str):
+    """JSON without JavaScript's NaN and Infinity."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_each_point_is_a_line_on_disk_at_once(tmp_path):
+    logger = MetricLogger(tmp_path / "run")
+    path = tmp_path / "run" / "metrics.jsonl"
+    logger.log("smac", "offline", 500, {"td_loss": jnp.array([1.0, jnp.nan]), "kappa": 40})
+    first = strict(path.read_text())
+    assert first == {"run": "smac", "phase": "offline", "step": 500, "td_loss": [1.0, None], "kappa": 40.0}
+    logger.log("smac to sac", "online", 1000, {"return": np.array([np.inf, 2.0], np.float32)})
+    lines = [strict(line) for line in path.read_text().splitlines()]
+    assert lines == [first, {"run": "smac to sac", "phase": "online", "step": 1000, "return": [None, 2.0]}]
+
+
+def test_a_second_logger_goes_on_in_the_same_file(tmp_path):
+    for step in (1, 2):
+        MetricLogger(tmp_path).log("smac", "offline", step, {})
+    assert [strict(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2]
+
+
+def test_tensorboard_gets_the_mean_over_seeds(tmp_path):
+    pytest.importorskip("tensorboardX")
+    logger = MetricLogger(tmp_path)
+    logger.log("smac", "offline", 5, {"loss": [1.0, 3.0, np.nan], "none": [np.nan]})
+    assert logger._board is not None
+    logger._board.close()
+    (events,) = (tmp_path / "tensorboard").glob("events*")
+    written = events.read_bytes()
+    assert b"smac/offline/loss" in written
+    assert np.float32(2.0).tobytes() in written
+    assert b"none" not in written
+
+
+def test_tensorboard_is_optional(tmp_path, monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *rest, **named):
+        if name == "tensorboardX":
+            raise ImportError(name)
+        return real(name, *rest, **named)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    MetricLogger(tmp_path).log("smac", "offline", 1, {"loss": 1.0})
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_anything_becomes_json():
+    @dataclasses.dataclass(frozen=True)
+    class Config:
+        kappa: float = 40.0
+        layers: tuple[int, ...] = (512, 512)
+
+    value = {"config": Config(), "seeds": range(2), "path": Path("a"), 3: jnp.ones((1, 2)), "x": np.float32(np.nan)}
+    expected = {"config": {"kappa": 40.0, "layers": [512, 512]}, "seeds": [0, 1], "path": "a", "3": [[1, 1]], "x": None}
+    assert strict(json.dumps(to_json(value), allow_nan=False)) == expected
+    assert to_json({"flag": True, "bound": -np.inf, "nothing": None}) == {"flag": True, "bound": None, "nothing": None}
+
+
+def test_provenance_says_what_ran_where_and_with_what(tmp_path):
+    returned = write_provenance(tmp_path / "run", config={"kappa": 40.0}, data="hopper", seeds=range(4))
+    written = strict((tmp_path / "run" / "provenance.json").read_text())
+    assert written == returned
+    assert written["config"] == {"kappa": 40.0}
+    assert (written["data"], written["seeds"]) == ("hopper", [0, 1, 2, 3])
+    assert written["versions"]["python"] == platform.python_version()
+    assert {"jax", "flax", "optax", "mujoco", "brax", "smac_jax"} <= set(written["versions"])
+    assert written["device"] == device_description()
+    assert {"command", "date", "platform", "commit"} <= set(written)
+
+
+def test_versions_leave_out_what_is_not_installed(monkeypatch):
+    monkeypatch.setattr("smac_jax.train.logger.PACKAGES", ("jax", "no-such-package-here"))
+    assert set(versions()) == {"python", "smac_jax", "jax"}

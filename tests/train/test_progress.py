@@ -1,0 +1,123 @@
+"""The bar shows what it must, stays out of the way of logs, and never ends a run."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+from rich.console import Console
+
+from smac_jax.train import progress as module
+from smac_jax.train.progress import Progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass when told to."""
+
+    class Clock:
+        now = 1000.0
+
+        def monotonic(self) -> float:
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def run(bar: Progress, clock, chunks: int, seconds: float) -> None:
+    bar.phase("smac: offline [x]", 100 * chunks)
+    for i in range(chunks):
+        clock.now += seconds
+        bar.advance(100, None if i == 0 else 1234.5)
+
+
+def test_log_gets_at_most_a_line_every_ten_seconds(clock):
+    out = io.StringIO()
+    with Progress(console=Console(file=out)) as bar:
+        run(bar, clock, chunks=30, seconds=1.0)
+        run(bar, clock, chunks=5, seconds=2.0)
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 4
+    assert lines[0] == "smac: offline [x]: 1,000/3,000  100/s  return 1,234.5  0:00:20 left"
+    assert lines[2] == "smac: offline [x]: 3,000/3,000  100/s  return 1,234.5"
+    assert lines[3] == "smac: offline [x]: 500/500  50/s  return 1,234.5"
+
+
+def test_quick_run_leaves_a_log_empty(clock):
+    out = io.StringIO()
+    with Progress(console=Console(file=out)) as bar:
+        run(bar, clock, chunks=9, seconds=1.0)
+    assert out.getvalue() == ""
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_disabled_shows_nothing(clock, terminal):
+    out = io.StringIO()
+    with Progress(disable=True, console=Console(file=out, force_terminal=terminal)) as bar:
+        run(bar, clock, chunks=5, seconds=60.0)
+    assert out.getvalue() == ""
+
+
+def test_terminal_shows_each_phase_with_rate_return_and_time_left():
+    out = io.StringIO()
+    with Progress(console=Console(file=out, force_terminal=True, width=120)) as bar:
+        for phase in ("score model", "sac: online"):
+            bar.phase(phase, 200)
+            bar.advance(100, 42.0)
+    shown = out.getvalue()
+    for text in ("score model", "sac: online", "100/200", "/s", "return 42.0", "left"):
+        assert text in shown
+
+
+def test_entering_again_keeps_the_one_bar():
+    out = io.StringIO()
+    with Progress(console=Console(file=out, force_terminal=True)) as bar:
+        with Progress.of(bar) as inner:
+            assert inner is bar
+        assert bar._bar is not None
+    assert bar._bar is None
+    assert Progress.of(True) is not Progress.of(True)
+
+
+class Broken(io.StringIO):
+    """A pipe whose reader has gone."""
+
+    def __init__(self, terminal: bool, error: type[Exception]):
+        super().__init__()
+        self.terminal, self.error = terminal, error
+
+    def write(self, text: str) -> int:
+        raise self.error
+
+    def flush(self) -> None:
+        raise self.error
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, OSError, ValueError])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_broken_output_does_not_end_the_run(clock, monkeypatch, terminal, error):
+    monkeypatch.setattr(sys, "stderr", Broken(terminal, error))
+    with Progress() as bar:
+        run(bar, clock, chunks=3, seconds=20.0)
+
+
+def test_steps_outside_a_phase_and_beyond_its_total_are_harmless(clock):
+    out = io.StringIO()
+    with Progress(console=Console(file=out)) as bar:
+        clock.now += 20.0
+        bar.advance(5)
+        bar.phase("empty", 0)
+        clock.now += 20.0
+        bar.advance(5, float("nan"))
+    assert out.getvalue().splitlines()[-1].startswith("empty: 5/0")
+
+
+def test_an_error_inside_is_not_swallowed():
+    with pytest.raises(RuntimeError, match="inside"), Progress(console=Console(file=io.StringIO())):
+        raise RuntimeError("inside")
