@@ -2,9 +2,9 @@ r"""Makes D4RL-style data sets with this project's own SAC, in the compiled loop
 
     python -m experiments.make_dataset --task=hopper --kinds=medium-replay,medium --out=data/
 
-D4RL's recipe (Fu et al. 2020, arXiv 2004.07219, section 5): *random*, a policy at initialisation; *medium*, SAC stopped at
-about a third of the expert's return; *medium-replay*, all that this SAC had in its replay buffer when it got there;
-*expert*, SAC trained for all of --expert_steps; *medium-expert*, half of each.
+D4RL's recipe (Fu et al. 2020, arXiv 2004.07219, section 5): *random*, a policy at initialisation; *medium*, SAC
+stopped at about a third of the expert's return; *medium-replay*, all that this SAC had in its replay buffer when it
+got there; *expert*, SAC trained for all of --expert_steps; *medium-expert*, half of each.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def train(env: Any, seed: int, steps: int, until: float | None) -> FinetuneResul
 
     def reached(step: int, returns: np.ndarray) -> bool:
         print(
-            f"  step {step:>8,}  return {returns.mean():8.1f}  (lowest {returns.min():.1f}, highest {returns.max():.1f})"
+            f"  step {step:>8,}  return {returns.mean():8.1f}  "
+            f"(lowest {returns.min():.1f}, highest {returns.max():.1f})"
         )
         return until is not None and bool(returns.mean() >= until)
 

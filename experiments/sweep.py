@@ -6,8 +6,8 @@ r"""Pre-train on a data set, hand over, fine-tune in the simulator: every offlin
 Any field of the configuration can be overridden, e.g. --config.smac.kappa=20 --config.finetune.num_steps=50000.
 
 Results land under --results: the configuration as run and where it ran (provenance.json), metrics as they come
-(metrics.jsonl), learning curves (curves/), actor-critics at the hand-over and at the end (checkpoints/), and at the end a
-table (table.md, table.csv) and a figure (transfer.png, transfer.pdf).
+(metrics.jsonl), learning curves (curves/), actor-critics at the hand-over and at the end (checkpoints/), and at the
+end a table (table.md, table.csv) and a figure (transfer.png, transfer.pdf).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Frozen dataclass configurations whose fields know their own range.
 
-A field is declared with :func:`number` or :func:`choice`; :func:`resolve` turns what a user gives (nothing, a mapping, an
-``ml_collections.ConfigDict`` or the dataclass itself) into a checked instance, and refuses what it does not know.
+A field is declared with :func:`number` or :func:`choice`; :func:`resolve` turns what a user gives (nothing, a
+mapping, an ``ml_collections.ConfigDict`` or the dataclass itself) into a checked instance, and refuses what it does
+not know.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The nouns that every other module speaks in.
 
-Shapes in this project are written in jaxtyping's notation: ``Float[Array, "batch action"]``. A leading ``*batch`` stands
-for any number of axes; a seed axis or an ensemble axis is never written, because no function below ``train/`` knows of it.
+Shapes in this project are written in jaxtyping's notation: ``Float[Array, "batch action"]``. A leading ``*batch``
+stands for any number of axes; a seed axis or an ensemble axis is never written, because no function below ``train/``
+knows of it.
 """
 
 from __future__ import annotations

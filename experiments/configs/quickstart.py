@@ -1,6 +1,7 @@
 """SMAC and TD3+BC on the embedded Hopper data, in minutes on two CPU cores.
 
-Everything is small: networks of 2 x 128, batches of 128, thousands of updates where the paper has hundreds of thousands.
+Everything is small: networks of 2 x 128, batches of 128, thousands of updates where the paper has hundreds of
+thousands.
 """
 
 from __future__ import annotations

@@ -33,8 +33,7 @@ class NetworkConfig:
     num_critics: int = number(2, 1, 1000)
 
 
-@struct.dataclass
-class ActorCritic:
+class ActorCritic(struct.PyTreeNode):
     """What the offline phase hands to the online phase: policy, critics, target critics, and how they see the world.
 
     Attributes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from smac_jax.algorithms.base import OfflineAlgorithm, OnlineAlgorithm
@@ -11,8 +12,11 @@ from smac_jax.algorithms.td3_bc import TD3BCConfig, td3_bc
 from smac_jax.config import resolve
 from smac_jax.errors import UnknownNameError
 
-OFFLINE = {"smac": (SMACConfig, smac), "td3_bc": (TD3BCConfig, td3_bc)}
-ONLINE = {"sac": (SACConfig, sac)}
+OFFLINE: dict[str, tuple[Any, Callable[[Any], OfflineAlgorithm]]] = {
+    "smac": (SMACConfig, smac),
+    "td3_bc": (TD3BCConfig, td3_bc),
+}
+ONLINE: dict[str, tuple[Any, Callable[[Any], OnlineAlgorithm]]] = {"sac": (SACConfig, sac)}
 
 
 def make_offline(name: str, config: Any = None) -> OfflineAlgorithm:

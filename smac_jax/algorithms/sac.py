@@ -45,8 +45,7 @@ class SACConfig:
     utd: int = number(1, 1, 1000, doc="critic minibatches per update")
 
 
-@struct.dataclass
-class State:
+class State(struct.PyTreeNode):
     """Actor-critic, temperature, and the optimisers' states."""
 
     actor_critic: ActorCritic

@@ -14,11 +14,12 @@ Deviations from the published text, each one a config field:
 
 * ``score_sign``: the paper prints the penalty with ``+eps``. The trained network estimates minus the score, so ``+eps``
   pushes Q up *away* from the data. Default: the true score.
-* ``alpha_parameterization``: left free, ``alpha_psi`` collapses to zero, where a flat Q satisfies the penalty for nothing.
-  Default: ``alpha_floor + softplus(.)``, which holds the scale from below.
+* ``alpha_parameterization``: left free, ``alpha_psi`` collapses to zero, where a flat Q satisfies the penalty for
+  nothing. Default: ``alpha_floor + softplus(.)``, which holds the scale from below.
 * ``policy_score_damped``: both sides of the policy form times ``1 - a^2``, without which it diverges at the box's edge.
 
-SMAC may use Muon (``optimizer="muon"``), which the paper found to help it; the default is Adam until measured otherwise.
+SMAC may use Muon (``optimizer="muon"``), which the paper found to help it; the default is Adam until measured
+otherwise.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from flax import struct
 from jaxtyping import Float
 
 from smac_jax.algorithms import sac
-from smac_jax.algorithms.base import ActorCritic, NetworkConfig, OfflineAlgorithm, Phase, new_actor_critic
+from smac_jax.algorithms.base import NetworkConfig, OfflineAlgorithm, Phase, new_actor_critic
 from smac_jax.config import choice, number, sizes, switch
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError
@@ -93,8 +94,7 @@ class SMACConfig(sac.SACConfig):
     policy_score_min_std: float = number(0.1, 0.0, doc="sigma is taken to be at least this in the score")
 
 
-@struct.dataclass
-class State:
+class State(struct.PyTreeNode):
     """SAC's state, the scale ``alpha_psi``, and the score model."""
 
     sac: sac.State

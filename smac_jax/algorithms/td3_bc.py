@@ -51,8 +51,7 @@ class TD3BCConfig:
     policy_delay: int = number(2, 1)
 
 
-@struct.dataclass
-class State:
+class State(struct.PyTreeNode):
     """Actor-critic, the target policy, and the optimisers' states."""
 
     actor_critic: ActorCritic

@@ -21,8 +21,7 @@ ACTION_TOLERANCE = 1e-5
 Rows = Bool[np.ndarray, " row"]
 
 
-@struct.dataclass
-class Dataset:
+class Dataset(struct.PyTreeNode):
     """Logged transitions; a pytree, so it passes through jit.
 
     Attributes:

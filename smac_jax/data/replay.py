@@ -13,8 +13,7 @@ from smac_jax.errors import ConfigError
 from smac_jax.types import Array, Key, Transition
 
 
-@struct.dataclass
-class ReplayBuffer:
+class ReplayBuffer(struct.PyTreeNode):
     """Transitions, the oldest overwritten first.
 
     Attributes:

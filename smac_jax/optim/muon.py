@@ -1,9 +1,9 @@
 """Muon on stacked parameters.
 
-``optax.contrib.muon`` takes every 2-D leaf for a matrix and gives the rest to Adam. A stacked ensemble turns that upside
-down: kernels are 3-D ``[member, in, out]`` and would silently get Adam, biases are 2-D ``[member, out]`` and would be
-orthogonalised across members. What a leaf *is* shows in its name, not in its rank: :func:`matrix_axes` marks the last two
-axes of every ``kernel`` as the matrix and all axes before them as a batch of independent matrices.
+``optax.contrib.muon`` takes every 2-D leaf for a matrix and gives the rest to Adam. A stacked ensemble turns that
+upside down: kernels are 3-D ``[member, in, out]`` and would silently get Adam, biases are 2-D ``[member, out]`` and
+would be orthogonalised across members. What a leaf *is* shows in its name, not in its rank: :func:`matrix_axes` marks
+the last two axes of every ``kernel`` as the matrix and all axes before them as a batch of independent matrices.
 
 Source: SMAC section 4 and tables 6-8 (momentum 0.95, 5 Newton-Schulz steps, Adam for all that is no matrix).
 """

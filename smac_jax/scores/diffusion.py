@@ -1,8 +1,9 @@
 """The score of the data's actions, learnt by a return-conditioned diffusion model.
 
-A network ``eps_omega(s, a_k, w, k)`` learns to tell the noise in ``a_k = sqrt(abar_k) a + sqrt(1 - abar_k) eps``. At its
-optimum ``eps = -sqrt(1 - abar_k) grad log p_k(a_k | s, w)``, so the score is ``-eps / sqrt(1 - abar_k)``. SMAC prints its
-penalty with ``+eps``; that points away from the data and is kept only for the literal reading (``SMACConfig.score_sign``).
+A network ``eps_omega(s, a_k, w, k)`` learns to tell the noise in ``a_k = sqrt(abar_k) a + sqrt(1 - abar_k) eps``. At
+its optimum ``eps = -sqrt(1 - abar_k) grad log p_k(a_k | s, w)``, so the score is ``-eps / sqrt(1 - abar_k)``. SMAC
+prints its penalty with ``+eps``; that points away from the data and is kept only for the literal reading
+(``SMACConfig.score_sign``).
 
 Source: SMAC section 4 (K = 32 steps, cosine schedule, conditioned on the best return when used); Ho et al. 2020
 (arXiv 2006.11239), equation 12; Nichol and Dhariwal 2021 (arXiv 2102.09672), equation 17.
@@ -61,8 +62,9 @@ def data_score(
 ) -> Float[Array, "batch action"]:
     """``grad_a log p(a | s, w)`` of the data's actions blurred by :func:`noise_level`.
 
-    Step ``k`` of the diffusion sees actions shrunk by ``sqrt(abar_k)``. The change of variable back to the action box puts
-    that factor on the argument and on the gradient: 0.998 at level 0, and what keeps higher levels scores *of actions*.
+    Step ``k`` of the diffusion sees actions shrunk by ``sqrt(abar_k)``. The change of variable back to the action box
+    puts that factor on the argument and on the gradient: 0.998 at level 0, and what keeps higher levels scores *of
+    actions*.
 
     Args:
       predict, params: the noise predictor.

@@ -100,7 +100,10 @@ def _backward(q, saved, cotangents):
 
 member_penalty.defvjp(_forward, _backward)
 
-FORMS = {"forward_over_reverse": member_penalty, "reverse_over_reverse": member_penalty_reverse_over_reverse}
+FORMS: dict[str, Callable[..., tuple[Array, Array]]] = {
+    "forward_over_reverse": member_penalty,
+    "reverse_over_reverse": member_penalty_reverse_over_reverse,
+}
 
 
 def score_matching_penalty(

@@ -1,7 +1,8 @@
 """The score of the policy: ``grad_a log pi(a|s)`` of a tanh-Gaussian in closed form.
 
 With ``u = atanh(a)``:  ``grad_a log pi = (2a - (u - mu) / sigma^2) / (1 - a^2)``, unbounded as ``|a| -> 1``.
-Source: SMAC's summary form, ``grad_a Q = alpha grad_a log pi``; the damped form is ours (see :func:`damped_policy_score`).
+Source: SMAC's summary form, ``grad_a Q = alpha grad_a log pi``; the damped form is ours (see
+:func:`damped_policy_score`).
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ def damped_policy_score(
 ) -> tuple[Float[Array, "*batch action"], Float[Array, "*batch action"]]:
     """``(1 - a^2) grad_a log pi`` and the factor ``1 - a^2``.
 
-    Both sides of the identity ``grad_a Q = alpha grad_a log pi`` times ``1 - a^2 = da/du``: the same identity stated for
-    the gradient with respect to the pre-tanh action. What blew up at the edge of the action box is now as bounded as
-    ``(u - mu) / sigma^2``.
+    Both sides of the identity ``grad_a Q = alpha grad_a log pi`` times ``1 - a^2 = da/du``: the same identity stated
+    for the gradient with respect to the pre-tanh action. What blew up at the edge of the action box is now as bounded
+    as ``(u - mu) / sigma^2``.
 
     Args:
       policy: ``mu`` and ``log sigma``.

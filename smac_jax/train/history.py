@@ -26,7 +26,7 @@ class History:
         elif values:
             self._points.append((phase, step, values))
 
-    def add_returns(self, step: int, returns: Array) -> None:
+    def add_returns(self, step: int, returns: Array | np.ndarray) -> None:
         """Records an evaluation."""
         self._evaluations.append((step, np.asarray(returns)))
 
@@ -36,7 +36,7 @@ class History:
         return float(self._evaluations[-1][1].mean()) if self._evaluations else None
 
     def metrics(self) -> dict[str, np.ndarray]:
-        """``{name: [point, seed]}`` with NaN where a point lacks a metric, and ``"phase"`` and ``"step"`` ``[point]``."""
+        """``{name: [point, seed]}``, NaN where a point lacks a metric; and ``"phase"``, ``"step"`` ``[point]``."""
         names = sorted({name for _, _, values in self._points for name in values})
         missing = np.full(self._seeds, np.nan)
         columns = {name: np.stack([v.get(name, missing) for _, _, v in self._points]) for name in names}

@@ -1,5 +1,5 @@
-"""Where randomness comes from: ``fold_in(seed key, stream, global step)``, so that a run's numbers do not depend on where
-it was cut into chunks, nor on which other seeds ran beside it.
+"""Where randomness comes from: ``fold_in(seed key, stream, global step)``, so that a run's numbers do not depend on
+where it was cut into chunks, nor on which other seeds ran beside it.
 """
 
 from __future__ import annotations

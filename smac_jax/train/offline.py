@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -99,7 +98,8 @@ def pretrain(
       algorithm: ``"smac"`` or ``"td3_bc"``.
       data: the data set.
       seeds: how many, or which.
-      num_updates: gradient steps of the main phase (SMAC's score model is trained before, for as long as its config says).
+      num_updates: gradient steps of the main phase (SMAC's score model is trained before, for as long as its config
+        says).
       config: None for the defaults, a mapping of the fields that differ, or the algorithm's config.
       env: evaluate in this environment while training; None trains without.
       eval_every: updates between evaluations and between points of the metrics.

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from brax.envs.base import Env
 
 
-@struct.dataclass
-class LoopState:
+class LoopState(struct.PyTreeNode):
     """Everything of one seed that the scan carries: the learner, the world, and what was seen."""
 
     algorithm: Any
@@ -131,8 +130,9 @@ def finetune(
 ) -> FinetuneResult:
     """Hands an actor-critic to an ordinary online algorithm and trains it in the simulator, for several seeds at once.
 
-    The policy is evaluated at the hand-over (step 0), right after the warm start, every ``eval_every`` steps, and at the
-    end. Steps count every environment step, the warm start's too; after it there is one update an environment step.
+    The policy is evaluated at the hand-over (step 0), right after the warm start, every ``eval_every`` steps, and at
+    the end. Steps count every environment step, the warm start's too; after it there is one update an environment
+    step.
 
     Args:
       algorithm: ``"sac"``.
@@ -224,7 +224,7 @@ def _check_arguments(
 ) -> None:
     if num_steps < 1 or warm_start < 0 or eval_every < 1 or eval_episodes < 1 or not 0.0 <= data_fraction <= 1.0:
         raise ConfigError(
-            f"finetune: num_steps = {num_steps}, eval_every = {eval_every} and eval_episodes = {eval_episodes} must be at "
+            f"finetune: num_steps = {num_steps}, eval_every = {eval_every}, eval_episodes = {eval_episodes} must be at "
             f"least 1, warm_start = {warm_start} at least 0, data_fraction = {data_fraction} in [0, 1]."
         )
     shape = actor_critic.observation_mean.shape

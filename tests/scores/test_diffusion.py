@@ -19,7 +19,7 @@ WEIGHTS = {0.0: np.array([0.15, 0.85]), 1.0: np.array([0.85, 0.15])}  # the mixt
 
 
 def mixture_score(a: np.ndarray, condition: float, blur: float) -> np.ndarray:
-    """grad log of sum_c w_c N(a; mu_c, SPREAD^2 + blur^2), worked out by hand."""
+    """Grad log of sum_c w_c N(a; mu_c, SPREAD^2 + blur^2), worked out by hand."""
     variance = SPREAD**2 + blur**2
     difference = CENTRES - a[:, None, :]
     log_weight = np.log(WEIGHTS[condition]) - np.sum(difference**2, -1) / (2 * variance)
@@ -80,7 +80,8 @@ def test_score_model_finds_the_score_of_a_conditional_mixture(trained, level, co
 
 
 def test_score_is_exact_for_a_perfect_noise_predictor():
-    # data ~ N(m, s^2): the optimal predictor is known, E[eps | a_k] = sqrt(1-abar) (a_k - sqrt(abar) m) / (abar s^2 + 1-abar)
+    # data ~ N(m, s^2), whose optimal predictor is known:
+    # E[eps | a_k] = sqrt(1-abar) (a_k - sqrt(abar) m) / (abar s^2 + 1-abar)
     mean, spread, level = 0.3, 0.2, 5
     abar = cosine_schedule(STEPS)[level]
 
