@@ -52,6 +52,14 @@ flags.DEFINE_bool(
     "Store next_observations; without them files are half as large, and the last "
     "row of an episode that ran out of time is lost on reading.",
 )
+flags.DEFINE_integer(
+    "mantissa_bits",
+    23,
+    "Round numbers to this many bits after the leading one: 10 (a relative error of 0.0005) makes "
+    "files about half as large.",
+    lower_bound=1,
+    upper_bound=23,
+)
 flags.DEFINE_list("hidden", ["256", "256"], "Layers of SAC's networks.")
 flags.DEFINE_integer("batch_size", 256, "SAC's batch.", lower_bound=1)
 
@@ -148,10 +156,22 @@ def rollout_arrays(
     return {name: np.asarray(value).reshape(num_envs * length, *value.shape[2:]) for name, value in streams.items()}
 
 
+def round_mantissa(values: np.ndarray, bits: int) -> np.ndarray:
+    """Float32 numbers with only ``bits`` bits after the leading one, half away from zero; other types as they are."""
+    if values.dtype != np.float32 or bits >= 23:
+        return values
+    dropped = np.uint32(23 - bits)
+    half, mask = np.uint32(1) << (dropped - np.uint32(1)), ~((np.uint32(1) << dropped) - np.uint32(1))
+    return ((values.view(np.uint32) + half) & mask).view(np.float32)
+
+
 def save(kind: str, arrays: dict[str, np.ndarray], recipe: str) -> Path:
     """Writes one set, with how it was made."""
     path = Path(FLAGS.out) / f"{FLAGS.task}-{kind}.hdf5"
     path.parent.mkdir(parents=True, exist_ok=True)
+    if FLAGS.mantissa_bits < 23:
+        recipe += f"; numbers rounded to {FLAGS.mantissa_bits} bits"
+    arrays = {name: round_mantissa(values, FLAGS.mantissa_bits) for name, values in arrays.items()}
     metadata = {
         "task": FLAGS.task,
         "kind": kind,

@@ -46,10 +46,12 @@ def read_d4rl(
       ConfigError: ``max_episode_steps`` below one.
     """
     path = Path(path).expanduser()
+    if task is not None and task not in TASKS:
+        raise UnknownNameError("task", task, tuple(TASKS))
     arrays, metadata = _load(path)
     task = task or _task_by(metadata.get("task", path.stem))
     if "timeouts" not in arrays:
-        limit = TASKS[task].episode_length if max_episode_steps is None and task in TASKS else max_episode_steps
+        limit = TASKS[task].episode_length if max_episode_steps is None and task else max_episode_steps
         if limit is None:
             raise DatasetError(
                 f"{path}: no 'timeouts' in the file and no task in its name, so nobody knows where episodes were cut. "

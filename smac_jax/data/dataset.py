@@ -106,7 +106,6 @@ class Dataset(struct.PyTreeNode):
             "rewards": checked["rewards"],
             "terminals": terminal,
             "trajectory_returns": returns,
-            "conditions": min_max(returns),
         }
         if "next_observations" in checked:
             columns |= {"next_observations": checked["next_observations"], "timeouts": timeout}
@@ -119,6 +118,8 @@ class Dataset(struct.PyTreeNode):
                 )
             columns |= {"next_observations": following, "timeouts": timeout}
             columns = {key: value[keep] for key, value in columns.items()}
+        # over the rows kept: a trajectory of which nothing is left is not in the data
+        columns["conditions"] = min_max(columns["trajectory_returns"])
         on_device = {key: jnp.asarray(value, jnp.float32) for key, value in columns.items()}
         return cls(**on_device, name=name, task=task, metadata=tuple(sorted(notes.items())))
 

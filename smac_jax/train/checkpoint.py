@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from smac_jax.algorithms.base import ActorCritic
@@ -24,7 +25,11 @@ class CheckpointError(SmacError):
 
 
 def save_actor_critic(folder: Path, actor_critic: ActorCritic) -> None:
-    """Writes ``folder/arrays`` (orbax) and ``folder/networks.json``; what was there before is replaced."""
+    """Writes ``folder/arrays`` (orbax) and ``folder/networks.json``; what was there before is replaced.
+
+    The arrays may have a leading seed axis. ``networks.json`` is written last, so that a save that was cut short is not
+    taken for a checkpoint.
+    """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     networks = {}
@@ -32,8 +37,11 @@ def save_actor_critic(folder: Path, actor_critic: ActorCritic) -> None:
         module = getattr(actor_critic, name)
         fields = [f.name for f in dataclasses.fields(module) if f.name not in ("parent", "name")]
         networks[name] = {field: getattr(module, field) for field in fields}
+    # as NumPy's: orbax notes the device of JAX's arrays, and refuses to restore where there is no such device
+    arrays = jax.tree.map(np.asarray, {name: getattr(actor_critic, name) for name in ARRAYS})
+    (folder / "networks.json").unlink(missing_ok=True)
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(folder / "arrays", {name: getattr(actor_critic, name) for name in ARRAYS}, force=True)
+        checkpointer.save(folder / "arrays", arrays, force=True)
     (folder / "networks.json").write_text(json.dumps(networks, indent=2) + "\n")
 
 
@@ -41,7 +49,7 @@ def load_actor_critic(folder: Path) -> ActorCritic:
     """Reads what :func:`save_actor_critic` wrote.
 
     Raises:
-      CheckpointError: nothing there, or something else.
+      CheckpointError: nothing there, something else, or arrays that do not fit the networks beside them.
     """
     folder = Path(folder).absolute()
     try:
@@ -52,6 +60,39 @@ def load_actor_critic(folder: Path) -> ActorCritic:
         }
         with ocp.StandardCheckpointer() as checkpointer:
             arrays = checkpointer.restore(folder / "arrays")
-        return ActorCritic(**jax.tree.map(jnp.asarray, arrays), **networks)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        loaded = ActorCritic(**jax.tree.map(jnp.asarray, arrays), **networks)
+        _check_fit(loaded)
+    except Exception as error:  # any: what orbax and Flax raise depends on where the damage is
         raise CheckpointError(f"{folder}: no actor-critic can be read here ({error}).") from error
+    return loaded
+
+
+def _check_fit(found: ActorCritic) -> None:
+    """Compares the shapes of the parameters with those that the networks would make, without making any.
+
+    Raises:
+      ValueError: they differ.
+    """
+    *seeds, observation_size = found.observation_mean.shape
+    observation, action = jnp.zeros(observation_size), jnp.zeros(found.actor.action_size)
+    members = jax.tree.leaves(found.critic_params)[0].shape[: len(seeds) + 1]
+    key = jax.random.key(0)
+    actor = _shapes(jax.eval_shape(found.actor.init, key, observation), tuple(seeds))
+    critic = _shapes(jax.eval_shape(found.critic.init, key, observation, action), members)
+    for name, expected in {
+        "actor_params": actor,
+        "critic_params": critic,
+        "target_critic_params": critic,
+        "observation_std": {"": found.observation_mean.shape},
+    }.items():
+        shapes = _shapes(getattr(found, name))
+        if shapes != expected:
+            wrong = sorted(path for path in shapes.keys() | expected.keys() if shapes.get(path) != expected.get(path))
+            raise ValueError(
+                f"{name}{wrong[0]} has shape {shapes.get(wrong[0])}, the networks say {expected.get(wrong[0])}"
+            )
+
+
+def _shapes(tree: Any, leading: tuple[int, ...] = ()) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): (*leading, *leaf.shape) for path, leaf in leaves}

@@ -62,6 +62,8 @@ def to_json(value: Any) -> Any:
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, range)):
         return [to_json(item) for item in value]
+    if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+        return to_json(jax.random.key_data(value))
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):
         return to_json(np.asarray(value).tolist())
     if isinstance(value, float):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ def test_figure_shows_each_algorithm_in_its_colour_and_each_online_algorithm_in_
         {"offline_updates": np.zeros(0), "offline_returns": np.zeros((2, 0))},
         {"online_returns": np.full((2, 4), np.nan)},
         {"online_steps": np.zeros(1), "online_returns": np.ones((2, 1))},
+        {"online_returns": np.ones((1, 4)), "offline_returns": np.ones((1, 3)), "control_returns": np.ones((1, 3))},
     ],
 )
 def test_curves_with_little_on_them_are_drawn_without_complaint(make_curve, tmp_path, changes):
@@ -44,8 +46,9 @@ def test_curves_with_little_on_them_are_drawn_without_complaint(make_curve, tmp_
         warnings.simplefilter("error")
         files = plot_transfer([make_curve(**changes)], tmp_path / "sparse")
     assert all(file.stat().st_size > 0 for file in files)
+    assert has_colour(imread(files[0]), COLOURS[0])
 
 
 def test_drawing_leaves_pyplot_alone():
     code = "import smac_jax.analysis.plots, sys; sys.exit('matplotlib.pyplot' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0

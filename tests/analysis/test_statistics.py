@@ -7,6 +7,8 @@ import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from smac_jax.analysis.statistics import bootstrap_interval, interquartile_mean
 
@@ -33,6 +35,23 @@ def test_interval_is_the_same_every_time_and_wider_at_a_higher_level():
     assert bootstrap_interval(values) == bootstrap_interval(values)
     narrow, wide = bootstrap_interval(values, level=0.5), bootstrap_interval(values, level=0.99)
     assert wide.low < narrow.low < narrow.estimate < narrow.high < wide.high
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(-1e4, 1e4), min_size=2, max_size=8), st.integers(0, 3))
+def test_interval_contains_the_mean_lies_within_the_values_and_leaves_out_nan(values, missing):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        interval = bootstrap_interval([*values, *[math.nan] * missing], resamples=300)
+    rounding = 1e-9 * (1.0 + max(map(abs, values)))
+    assert interval.estimate == pytest.approx(sum(values) / len(values), abs=rounding)
+    assert min(values) - rounding <= interval.low <= interval.estimate + rounding
+    assert interval.estimate - rounding <= interval.high <= max(values) + rounding
+
+
+def test_interval_of_two_values_ends_at_the_values():
+    # a quarter of the resamples is twice the one, a quarter twice the other
+    assert bootstrap_interval([1.0, 3.0]) == (2.0, 1.0, 3.0)
 
 
 @pytest.mark.parametrize(

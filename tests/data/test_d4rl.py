@@ -1,8 +1,7 @@
 """D4RL files: there and back, real ones, and damaged ones."""
 
 import contextlib
-import subprocess
-import sys
+import os
 import time
 from pathlib import Path
 
@@ -14,8 +13,7 @@ from fake_logs import make_log
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import smac_jax.data
-from smac_jax.data import embedded_datasets, load_dataset
+from smac_jax.data import load_dataset
 from smac_jax.data.d4rl import infer_timeouts, read_d4rl, write_d4rl
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
@@ -104,6 +102,22 @@ def test_the_writer_refuses_what_is_not_d4rl(tmp_path, log):
         write_d4rl(tmp_path / "a.hdf5", log, compression=10)
 
 
+@pytest.mark.parametrize("where", ["create_dataset", "replace"])
+def test_a_write_that_breaks_off_leaves_what_was_there(tmp_path, log, monkeypatch, where):
+    path = tmp_path / "a.hdf5"
+    write_d4rl(path, log)
+    before = path.read_bytes()
+
+    def fail(*args, **kwargs):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(h5py.File if where == "create_dataset" else os, where, fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_d4rl(path, log | {"rewards": np.ones(12)})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 # Variants found in the wild
 
 
@@ -149,10 +163,28 @@ def test_the_task_comes_from_argument_metadata_or_name(tmp_path, log):
     assert read_d4rl(tmp_path / "walker2d_medium-v2.hdf5", task="hopper").task == "hopper"
     with pytest.raises(UnknownNameError, match="hoper"):
         read_d4rl(tmp_path / "walker2d_medium-v2.hdf5", task="hoper")
+    with pytest.raises(UnknownNameError, match="hoper"):  # and not that nobody knows where episodes were cut
+        read_d4rl(write_raw(tmp_path / "v0.hdf5", without("timeouts")(log)), task="hoper")
     write_d4rl(tmp_path / "ant.hdf5", log, metadata={"task": "brax:ant"})  # another task than the file's name would say
     assert read_d4rl(tmp_path / "ant.hdf5").task is None
     write_d4rl(tmp_path / "mine.hdf5", log)
     assert read_d4rl(tmp_path / "mine.hdf5").task is None
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("hopper_medium_replay-v2.hdf5", "hopper"),
+        ("halfcheetah-medium-v2.hdf5", "halfcheetah"),
+        ("halfcheetah_full_replay-v2.hdf5", "halfcheetah"),
+        ("ant_expert.hdf5", "ant"),
+        ("door-human.hdf5", "door"),
+        ("kappa-0.5.hdf5", None),
+    ],
+)
+def test_d4rls_file_names_say_the_task(tmp_path, log, name, task):
+    data = read_d4rl(write_raw(tmp_path / name, log))
+    assert (data.task, data.name) == (task, name.removesuffix(".hdf5"))
 
 
 @pytest.mark.skipif(not DOOR_HUMAN.exists(), reason="shared/data/door-human.hdf5 is not beside this checkout")
@@ -263,22 +295,3 @@ def test_overwritten_bytes_never_raise_anything_else(fuzz_folder, changes):
     (fuzz_folder / "changed.hdf5").write_bytes(content)
     with contextlib.suppress(DatasetError):
         read_d4rl(fuzz_folder / "changed.hdf5", task="hopper")
-
-
-# By name
-
-
-def test_embedded_data_sets_load_by_name(tmp_path, log, monkeypatch):
-    (tmp_path / "embedded").mkdir()
-    write_d4rl(tmp_path / "embedded" / "hopper-tiny.hdf5", log, metadata={"task": "hopper"})
-    monkeypatch.setattr(smac_jax.data.resources, "files", lambda package: tmp_path)
-    assert list(embedded_datasets()) == ["hopper-tiny"]
-    assert load_dataset("hopper-tiny").task == "hopper"
-    for absent in ("hopper-huge", "hopper-huge.hdf5"):
-        with pytest.raises(DatasetError, match=rf"'{absent}' .*Embedded: hopper-tiny\. .*experiments\.make_dataset"):
-            load_dataset(absent)
-
-
-def test_importing_the_package_does_not_import_jax():
-    code = "import sys, smac_jax.data; sys.exit('jax' in sys.modules or 'h5py' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0

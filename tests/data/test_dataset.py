@@ -87,6 +87,14 @@ def test_conditions_are_returns_scaled_to_the_unit_interval(log):
     np.testing.assert_array_equal(Dataset.from_arrays(**log | {"rewards": np.zeros(12)}).conditions, np.ones(12))
 
 
+def test_conditions_are_scaled_over_the_trajectories_that_are_left():
+    log = make_log([2, 3, 1], ["terminal", "terminal", "cut"])  # returns 2, 6 and 9, of which no row is left
+    log["rewards"] = np.array([1.0, 1.0, 2.0, 2.0, 2.0, 9.0])
+    np.testing.assert_array_equal(Dataset.from_arrays(**log).conditions, [0, 0, 1, 1, 1])
+    log["rewards"] = np.array([3.0, 3.0, 2.0, 2.0, 2.0, 9.0])
+    np.testing.assert_array_equal(Dataset.from_arrays(**log).conditions, np.ones(5))
+
+
 def test_returns_count_the_rows_that_are_dropped():
     log = make_log([3, 2], ["timeout", "terminal"])
     log["rewards"] = np.array([1.0, 1.0, 100.0, 1.0, 1.0])
@@ -161,9 +169,10 @@ def test_an_unknown_task_is_refused(log):
 
 
 def test_rounding_is_clipped_silently_and_more_only_where_the_simulator_clips(log):
-    rounding = Dataset.from_arrays(**log | {"actions": with_value(0, 1 + 5e-6)(log["actions"])})
-    assert float(rounding.actions.max()) == 1.0
-    assert rounding.metadata == ()
+    for excess in (1e-6, 5e-6):
+        rounding = Dataset.from_arrays(**log | {"actions": with_value(0, 1 + excess)(log["actions"])})
+        assert float(rounding.actions.max()) == 1.0
+        assert rounding.metadata == ()
     wide = log | {"actions": with_value(0, -1.5)(log["actions"])}
     for allowed in ({"task": "door"}, {"clip_actions": True}):
         data = Dataset.from_arrays(**wide, **allowed)

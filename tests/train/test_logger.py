@@ -6,13 +6,25 @@ import builtins
 import dataclasses
 import json
 import platform
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from smac_jax.train.logger import MetricLogger, device_description, to_json, versions, write_provenance
+from smac_jax.train.logger import (
+    MetricLogger,
+    command_line,
+    device_description,
+    git_commit,
+    to_json,
+    versions,
+    write_provenance,
+)
 
 
 def strict(text: str):
@@ -76,6 +88,7 @@ def test_anything_becomes_json():
     value = {"config": Config(), "seeds": range(2), "path": Path("a"), 3: jnp.ones((1, 2)), "x": np.float32(np.nan)}
     expected = {"config": {"kappa": 40.0, "layers": [512, 512]}, "seeds": [0, 1], "path": "a", "3": [[1, 1]], "x": None}
     assert strict(json.dumps(to_json(value), allow_nan=False)) == expected
+    assert to_json(jax.random.key(3)) == [0, 3]
     assert to_json({"flag": True, "bound": -np.inf, "nothing": None}) == {"flag": True, "bound": None, "nothing": None}
 
 
@@ -89,6 +102,25 @@ def test_provenance_says_what_ran_where_and_with_what(tmp_path):
     assert {"jax", "flax", "optax", "mujoco", "brax", "smac_jax"} <= set(written["versions"])
     assert written["device"] == device_description()
     assert {"command", "date", "platform", "commit"} <= set(written)
+    assert written["command"] == command_line()
+
+
+def test_command_can_be_typed_again(monkeypatch):
+    arguments = ["--config.kappa=40", "--title=two words; $HOME", "ü"]
+    monkeypatch.setattr(sys, "argv", ["/somewhere/sweep.py", *arguments])
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    assert shlex.split(command_line()) == ["python", "sweep.py", *arguments]
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", sys.modules["json"].__spec__)
+    assert shlex.split(command_line())[:3] == ["python", "-m", "json"]
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("git"), subprocess.TimeoutExpired("git", 10)])
+def test_commit_is_unknown_where_git_is_no_help(monkeypatch, error):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    assert git_commit() is None
 
 
 def test_versions_leave_out_what_is_not_installed(monkeypatch):

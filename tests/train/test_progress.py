@@ -82,6 +82,23 @@ def test_entering_again_keeps_the_one_bar():
     assert Progress.of(True) is not Progress.of(True)
 
 
+def test_entering_again_writes_no_line_twice(clock):
+    out = io.StringIO()
+    with Progress(console=Console(file=out)) as bar:
+        clock.now += 9.0
+        with Progress.of(bar) as inner:  # does not begin the ten seconds anew
+            run(inner, clock, chunks=1, seconds=1.0)
+        run(bar, clock, chunks=1, seconds=9.0)
+        run(bar, clock, chunks=1, seconds=1.0)
+    assert [line.partition(":")[0] for line in out.getvalue().splitlines()] == ["smac", "smac"]
+
+
+def test_false_stands_for_a_progress_that_shows_nothing(clock, capsys):
+    with Progress.of(False) as bar:
+        run(bar, clock, chunks=3, seconds=60.0)
+    assert capsys.readouterr() == ("", "")
+
+
 class Broken(io.StringIO):
     """A pipe whose reader has gone."""
 
