@@ -69,7 +69,10 @@ def main(argv: Sequence[str]) -> int:
     folder = Path(FLAGS.results or f"results/{data.name}-{time.strftime('%Y%m%d-%H%M%S')}")
     logger = MetricLogger(folder)
     flags_as_run = {name: FLAGS[name].value for name in ("task", "offline", "online", "seeds", "first_seed", "control")}
-    provenance = write_provenance(folder, data=describe(data), flags=flags_as_run, config=config.to_dict())
+    seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
+    provenance = write_provenance(
+        folder, data=describe(data), seeds=seeds, flags=flags_as_run, config=config.to_dict()
+    )
     print(f"{data.summary()}\nresults in {folder}")
 
     started = time.monotonic()
@@ -78,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
         shared: dict[str, Any] = {
             "env": env,
             "progress": bar,
-            "seeds": range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds),
+            "seeds": seeds,
             "episode_length": TASKS[task].episode_length,
         }
         for offline_name, offline_config in offline.items():
@@ -153,12 +156,12 @@ def report(folder: Path, curves: list[TransferCurve], data: smac_jax.Dataset, pr
     made = tables.rows(curves, TASKS[curves[0].task].random_return)
     (folder / "table.md").write_text(tables.markdown(made, provenance))
     (folder / "table.csv").write_text(tables.comma_separated(made))
-    mean = float(data.episode_returns().mean())
+    returns = data.episode_returns()
     plot_transfer(
         curves,
         folder / "transfer",
         title=f"{data.name}: mean and 95 % interval over {len(made[0].handover)} seeds",
-        reference=("mean return of the data", mean),
+        reference={"the data's mean": float(returns.mean()), "the data's best": float(returns.max())},
     )
     Console(width=150).print(tables.terminal(made, title=data.name))
 
