@@ -40,4 +40,14 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
             print(f"error: {error}", file=sys.stderr)
             return 2
 
-    app.run(guarded)
+    def parse(argv: Sequence[str]) -> list[str]:
+        try:
+            return app.parse_flags_with_usage(list(argv))
+        except (AttributeError, KeyError) as error:  # how config_flags says that a --config.FIELD does not exist
+            field = str(error).replace("\\n", " ").replace("\\'", "").strip("\"'")
+            print(f"error: the configuration has no field {field}", file=sys.stderr)
+        except (ValueError, TypeError, OSError) as error:
+            print(f"error: {str(error).strip()}", file=sys.stderr)
+        sys.exit(2)
+
+    app.run(guarded, flags_parser=parse)

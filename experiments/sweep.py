@@ -70,9 +70,7 @@ def main(argv: Sequence[str]) -> int:
     logger = MetricLogger(folder)
     flags_as_run = {name: FLAGS[name].value for name in ("task", "offline", "online", "seeds", "first_seed", "control")}
     seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
-    provenance = write_provenance(
-        folder, data=describe(data), seeds=seeds, flags=flags_as_run, config=config.to_dict()
-    )
+    provenance = write_provenance(folder, data=describe(data), seeds=seeds, flags=flags_as_run, config=config.to_dict())
     print(f"{data.summary()}\nresults in {folder}")
 
     started = time.monotonic()
@@ -91,8 +89,7 @@ def main(argv: Sequence[str]) -> int:
             save_actor_critic(folder / "checkpoints" / f"{offline_name}-handover", off.actor_critic)
             control = None
             if FLAGS.control:
-                steps = config.finetune.warm_start + config.finetune.num_steps
-                settings |= {"num_updates": steps, "eval_every": config.finetune.eval_every}
+                settings |= {"num_updates": config.finetune.num_steps, "eval_every": config.finetune.eval_every}
                 control = smac_jax.pretrain(offline_name, data, resume=off, **settings, **shared)
                 log(logger, f"{offline_name} control", control)
             for online_name, online_config in online.items():
@@ -102,7 +99,9 @@ def main(argv: Sequence[str]) -> int:
                 )
                 log(logger, f"{offline_name} to {online_name}", on)
                 save_actor_critic(folder / "checkpoints" / f"{offline_name}-{online_name}", on.actor_critic)
-                curves.append(transfer_curve(task, offline_name, off, online_name, on, control))
+                curves.append(
+                    transfer_curve(task, offline_name, off, online_name, on, config.finetune.warm_start, control)
+                )
                 curves[-1].to_json(folder / "curves" / f"{offline_name}_{online_name}.json")
     report(folder, curves, data, provenance)
     print(f"{time.monotonic() - started:.0f} s. Table, figure, curves and checkpoints: {folder}")
@@ -130,10 +129,11 @@ def transfer_curve(
     off: PretrainResult,
     online: str,
     on: FinetuneResult,
+    warm_start: int,
     control: PretrainResult | None,
 ) -> TransferCurve:
     """Mean returns of one pair."""
-    extra = {}
+    extra: dict[str, Any] = {}
     if control is not None:
         extra = {
             "control_steps": control.evaluation_steps - off.updates,
@@ -147,6 +147,7 @@ def transfer_curve(
         offline_returns=off.returns.mean(axis=-1),
         online_steps=on.evaluation_steps,
         online_returns=on.returns.mean(axis=-1),
+        warm_start=warm_start,
         **extra,
     )
 

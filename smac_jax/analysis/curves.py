@@ -23,6 +23,7 @@ class TransferCurve:
       offline_returns: at these, NaN where an evaluation failed.
       online_steps: environment steps; the first is 0, the hand-over.
       online_returns: at these.
+      warm_start: how many of the environment steps, the first ones, only collected.
       control_steps: gradient steps since the hand-over of a control that was not handed over but went on training
         offline; the first is 0. Empty where there was no control.
       control_returns: at these. The first is of the same policies as the first of ``online_returns``, other episodes.
@@ -35,6 +36,7 @@ class TransferCurve:
     offline_returns: Float[np.ndarray, "seed point"]
     online_steps: Float[np.ndarray, " evaluation"]
     online_returns: Float[np.ndarray, "seed evaluation"]
+    warm_start: int = 0
     control_steps: Float[np.ndarray, " control_evaluation"] = dataclasses.field(default_factory=lambda: np.zeros(0))
     control_returns: Float[np.ndarray, "seed control_evaluation"] = dataclasses.field(
         default_factory=lambda: np.zeros((0, 0))
@@ -57,6 +59,8 @@ class TransferCurve:
                 raise self._error(f"{returns} has {len(y)} seeds, online_returns {len(self.online_returns)}.")
         if self.online_returns.size == 0 or self.online_steps[0] != 0:
             raise self._error("online_steps must start at 0, the hand-over, and online_returns hold a seed or more.")
+        if not 0 <= self.warm_start <= self.online_steps[-1]:
+            raise self._error(f"warm_start = {self.warm_start} is not within online_steps.")
         if self.has_control and self.control_steps[0] != 0:
             raise self._error("control_steps must start at 0, where the transfer was handed over.")
 
@@ -92,8 +96,8 @@ class TransferCurve:
             raise DatasetError(f"{path}: not a learning curve written by this package ({error}).") from error
 
 
-def _plain(value: str | np.ndarray) -> Any:
-    if isinstance(value, str):
+def _plain(value: str | int | np.ndarray) -> Any:
+    if not isinstance(value, np.ndarray):
         return value
     objects = value.astype(object)
     objects[~np.isfinite(value)] = None

@@ -24,9 +24,12 @@ def dip(
     steps: Float[np.ndarray, " evaluation"],
     returns: Float[np.ndarray, "seed evaluation"],
     random_return: float,
+    warm_start: float = 0.0,
     horizon: float | None = None,
 ) -> Float[np.ndarray, " seed"]:
     """``(J(hand-over) - min J(t)) / (J(hand-over) - J(random))`` over the first quarter of training, of each seed.
+
+    Training begins after the warm start, which only collects.
 
     At least 0, since the hand-over itself is among the ``t``; 1 is down to a random policy. A minimum over noisy
     evaluations is positive even where nothing happened: compare with a control (:func:`excess_dip`).
@@ -38,10 +41,11 @@ def dip(
       steps: since the hand-over; the first is 0.
       returns: at these steps.
       random_return: of a random policy in this task.
-      horizon: look up to this step; default: a quarter of the last.
+      warm_start: steps without an update at the start of ``steps``.
+      horizon: look up to this step; default: the warm start and a quarter of what comes after it.
     """
     steps, returns = _checked(steps, returns)
-    horizon = EARLY * steps[-1] if horizon is None else horizon
+    horizon = warm_start + early_updates(steps, warm_start) if horizon is None else horizon
     start = returns[:, 0]
     lowest = returns[:, steps <= horizon].min(axis=1)
     above_random = start - random_return
@@ -49,18 +53,20 @@ def dip(
     return np.where(defined, (start - lowest) / np.where(defined, above_random, 1.0), np.nan)
 
 
+def early_updates(online_steps: Float[np.ndarray, " evaluation"], warm_start: float = 0.0) -> float:
+    """How many updates online training makes in its first quarter, at one an environment step after the warm start."""
+    return EARLY * float(np.asarray(online_steps)[-1] - warm_start)
+
+
 def control_dip(
     online_steps: Float[np.ndarray, " evaluation"],
     control_steps: Float[np.ndarray, " control_evaluation"],
     control_returns: Float[np.ndarray, "seed control_evaluation"],
     random_return: float,
+    warm_start: float = 0.0,
 ) -> Float[np.ndarray, " seed"]:
-    """Dip of the control that went on training offline, over the same number of steps as the dip of the transfer.
-
-    A control's step is a gradient update, a transfer's an environment step, of which those of the warm start bring no
-    update: the control's window holds that many updates more.
-    """
-    return dip(control_steps, control_returns, random_return, horizon=EARLY * np.asarray(online_steps)[-1])
+    """Dip of the control that went on training offline, over the same number of updates as the dip of the transfer."""
+    return dip(control_steps, control_returns, random_return, horizon=early_updates(online_steps, warm_start))
 
 
 def excess_dip(
@@ -69,13 +75,14 @@ def excess_dip(
     control_steps: Float[np.ndarray, " control_evaluation"],
     control_returns: Float[np.ndarray, "seed control_evaluation"],
     random_return: float,
+    warm_start: float = 0.0,
 ) -> Float[np.ndarray, " seed"]:
     """How much more a transfer dips than its control: what the hand-over itself costs, of each seed.
 
     Seeds are paired: a seed's transfer and control start from the same policy. Below 0 where the control dips more.
     """
-    transfer = dip(online_steps, online_returns, random_return)
-    return transfer - control_dip(online_steps, control_steps, control_returns, random_return)
+    transfer = dip(online_steps, online_returns, random_return, warm_start)
+    return transfer - control_dip(online_steps, control_steps, control_returns, random_return, warm_start)
 
 
 def cumulative_regret(

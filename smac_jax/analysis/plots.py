@@ -69,13 +69,24 @@ def plot_transfer(
             _draw(right, curve.online_steps, curve.online_returns, colours[curve.offline])
             if curve.has_control:
                 mean = _intervals(curve.control_returns)[:, 0]
-                right.plot(
-                    curve.control_steps, mean, ls=(0, (1, 1.2)), color=colours[curve.offline], lw=1.5, zorder=2.5
-                )
+                # an update of the control beside an update of the transfer, which makes none in its warm start
+                steps = curve.warm_start + curve.control_steps
+                right.plot(steps, mean, ls=(0, (1, 1.2)), color=colours[curve.offline], lw=1.5, zorder=2.5)
         left.set_ylabel("evaluation return")
         left.set_title("offline pre-training", fontsize=10)
         right.set_title(f"online fine-tuning with {NAMES.get(online_name, online_name)}", fontsize=10)
         _frame(left, right)
+        warm_start = max(curve.warm_start for curve in curves)
+        if warm_start:
+            right.axvspan(0, warm_start, color="0.95", lw=0, zorder=0)
+            right.annotate(
+                "warm start:\nno updates",
+                (warm_start / 2, 0.02),
+                xycoords=("data", "axes fraction"),
+                ha="center",
+                fontsize=8,
+                color="0.45",
+            )
         for label, value in references.items():
             for ax in (left, right):
                 ax.axhline(value, color="0.45", lw=0.9, ls=(0, (5, 3)), zorder=1)
@@ -93,7 +104,7 @@ def plot_transfer(
                 zorder=4,
             )
     if any(curve.has_control for curve in curves):
-        axes[-1, 1].set_xlabel("environment steps (dotted: gradient updates)")
+        axes[-1, 1].set_xlabel("environment steps (dotted: gradient updates, from the end of the warm start)")
     else:
         axes[-1, 1].set_xlabel("environment steps")
     axes[-1, 0].set_xlabel("gradient updates")

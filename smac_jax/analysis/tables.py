@@ -73,13 +73,13 @@ def rows(curves: Sequence[TransferCurve], random_return: float, best: float | No
         steps, returns = curve.online_steps, curve.online_returns
         control = None
         if curve.has_control:
-            control = control_dip(steps, curve.control_steps, curve.control_returns, random_return)
+            control = control_dip(steps, curve.control_steps, curve.control_returns, random_return, curve.warm_start)
         made.append(
             Row(
                 offline=curve.offline,
                 online=curve.online,
                 handover=returns[:, 0],
-                dip=dip(steps, returns, random_return),
+                dip=dip(steps, returns, random_return, curve.warm_start),
                 control_dip=control,
                 final=returns[:, -1],
                 regret=regret(steps, returns, best),

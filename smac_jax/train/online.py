@@ -130,8 +130,8 @@ def finetune(
 ) -> FinetuneResult:
     """Hands an actor-critic to an ordinary online algorithm and trains it in the simulator, for several seeds at once.
 
-    The policy is evaluated at the hand-over (step 0), right after the warm start, every ``eval_every`` steps, and at
-    the end. Steps count every environment step, the warm start's too; after it there is one update an environment
+    The policy is evaluated at the hand-over (step 0), right after the warm start, every ``eval_every`` steps from there,
+    and at the end. Steps count every environment step, the warm start's too; after it there is one update an environment
     step.
 
     Args:
@@ -180,7 +180,7 @@ def finetune(
         history.add_returns(step, returns)
         return on_evaluation is not None and on_evaluation(step, returns)
 
-    stops = sorted({warm_start, total, *range(eval_every, total, eval_every)} - {0})
+    stops = sorted({warm_start, total, *range(warm_start + eval_every, total, eval_every)} - {0})
     chunks: dict[tuple[int, bool], Callable] = {}
     with Progress.of(progress) as bar:
         bar.phase(f"{built.name}: online", total)

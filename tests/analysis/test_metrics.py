@@ -62,10 +62,18 @@ def test_dip_does_not_depend_on_the_unit_of_return(returns, random_return, scale
     assert (expected >= 0).all()
 
 
+def test_dip_window_is_the_warm_start_and_a_quarter_of_what_follows():
+    steps = np.array([0.0, 100.0, 110.0, 125.0, 126.0, 200.0])
+    returns = np.array([[100.0, 100.0, 90.0, 60.0, 10.0, 10.0]])
+    np.testing.assert_allclose(dip(steps, returns, 0.0, warm_start=100.0), [0.4])
+
+
 def test_excess_dip_by_hand():
     # the control's window is the transfer's, 100 steps; its 0 at step 300 is outside
     control_steps, control = np.array([0.0, 50.0, 100.0, 300.0]), np.array([[100.0, 90.0, 95.0, 0.0]] * 2)
     np.testing.assert_allclose(control_dip(STEPS, control_steps, control, 0.0), [0.1, 0.1])
+    # a warm start shortens the window: fewer updates, and so fewer of the control's evaluations
+    assert control_dip(STEPS, control_steps, control, 0.0, warm_start=STEPS[-1]).tolist() == [0.0, 0.0]
     np.testing.assert_allclose(excess_dip(STEPS, RETURNS, control_steps, control, 0.0), [0.3, -0.1])
 
 
