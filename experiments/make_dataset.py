@@ -90,7 +90,12 @@ def train(env: Any, seed: int, steps: int, until: float | None) -> FinetuneResul
         seeds=(seed,),
         num_steps=steps,
         # Haarnoja's settings, not SMAC's: entropy in the backup, and a temperature that starts at one
-        config={"batch_size": FLAGS.batch_size, "entropy_backup": True, "initial_temperature": 1.0},
+        config={
+            "batch_size": FLAGS.batch_size,
+            "actor_learning_rate": 3e-4,
+            "entropy_backup": True,
+            "initial_temperature": 1.0,
+        },
         warm_start=5_000,
         eval_every=FLAGS.eval_every,
         eval_episodes=FLAGS.eval_episodes,

@@ -34,7 +34,7 @@ class SACConfig:
     discount: float = number(0.99, 0.0, 1.0)
     polyak: float = number(0.005, 0.0, 1.0)
     critic_learning_rate: float = number(3e-4, 0.0, 1.0)
-    actor_learning_rate: float = number(3e-4, 0.0, 1.0)
+    actor_learning_rate: float = number(1e-4, 0.0, 1.0, doc="SMAC, tables 6-8; Haarnoja has 3e-4")
     temperature_learning_rate: float = number(3e-4, 0.0, 1.0)
     optimizer: str = choice("adam", "muon")
     initial_temperature: float = number(0.1, 1e-8, 1e3)

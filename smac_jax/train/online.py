@@ -130,9 +130,9 @@ def finetune(
 ) -> FinetuneResult:
     """Hands an actor-critic to an ordinary online algorithm and trains it in the simulator, for several seeds at once.
 
-    The policy is evaluated at the hand-over (step 0), right after the warm start, every ``eval_every`` steps from there,
-    and at the end. Steps count every environment step, the warm start's too; after it there is one update an environment
-    step.
+    The policy is evaluated at the hand-over (step 0), right after the warm start, every ``eval_every`` steps from
+    there, and at the end. Steps count every environment step, the warm start's too; after it there is one update an
+    environment step.
 
     Args:
       algorithm: ``"sac"``.
