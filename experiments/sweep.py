@@ -67,6 +67,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"--task={FLAGS.task} does not say which environment it belongs to; say it with --env.")
     env = smac_jax.make_env(task, physics=FLAGS.physics, version=FLAGS.version)
     folder = Path(FLAGS.results or f"results/{data.name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    set_aside(folder)
     logger = MetricLogger(folder)
     flags_as_run = {name: FLAGS[name].value for name in ("task", "offline", "online", "seeds", "first_seed", "control")}
     seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
@@ -106,6 +107,14 @@ def main(argv: Sequence[str]) -> int:
     report(folder, curves, data, provenance)
     print(f"{time.monotonic() - started:.0f} s. Table, figure, curves and checkpoints: {folder}")
     return 0
+
+
+def set_aside(folder: Path) -> None:
+    """Renames a folder that holds an earlier run, so that a new one neither mixes with it nor loses it."""
+    if folder.is_dir() and any(folder.iterdir()):
+        earlier = folder.with_name(f"{folder.name}-before-{time.strftime('%Y%m%d-%H%M%S')}")
+        folder.rename(earlier)
+        print(f"{folder} held an earlier run, which is now in {earlier}")
 
 
 def describe(data: smac_jax.Dataset) -> str:

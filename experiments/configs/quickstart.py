@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
     config.pretrain.update({"num_updates": 30_000, "eval_every": 3_000, "eval_episodes": 5})
     config.finetune.update({"num_steps": 8_000, "warm_start": 5_000, "eval_every": 500, "eval_episodes": 5})
     network = {"actor_hidden": (128, 128), "critic_hidden": (128, 128)}
-    config.smac.update({"batch_size": 128, "network": {**network, "num_critics": 2}})
+    config.smac.update({"batch_size": 128, "network": {**network, "num_critics": 2}, "alpha_hidden": (64, 64)})
     config.td3_bc.update({"batch_size": 128, "network": network})
     # offline training leaves SMAC's temperature at about 0.02; SAC starts there, for both
     config.sac.update({"batch_size": 128, "initial_temperature": 0.02})
