@@ -15,8 +15,7 @@ Deviations from the published text, each one a config field:
 * ``score_sign``: the paper prints the penalty with ``+eps``. The trained network estimates minus the score, so ``+eps``
   pushes Q up *away* from the data. Default: the true score.
 * ``alpha_parameterization``: left free, ``alpha_psi`` collapses to zero, where a flat Q satisfies the penalty for
-  nothing (measured on Hopper: with a floor of 0.05 it lies at 0.05 from the 2,500th update on). Default:
-  ``alpha_floor + softplus(.)`` with a floor of 0.1, which holds the scale from below and lets states ask for more.
+  nothing. Default: ``alpha_floor + softplus(.)``, which holds the scale from below and lets states ask for more.
 * ``policy_score_damped``: both sides of the policy form times ``1 - a^2``, without which it diverges at the box's edge.
 
 SMAC may use Muon (``optimizer="muon"``), which the paper found to help it; the default is Adam until measured
