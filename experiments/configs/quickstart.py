@@ -19,6 +19,5 @@ def get_config() -> ConfigDict:
     network = {"actor_hidden": (128, 128), "critic_hidden": (128, 128)}
     config.smac.update({"batch_size": 128, "network": {**network, "num_critics": 2}, "alpha_hidden": (64, 64)})
     config.td3_bc.update({"batch_size": 128, "network": network})
-    # offline training leaves SMAC's temperature at about 0.02; SAC starts there, for both
-    config.sac.update({"batch_size": 128, "initial_temperature": 0.02})
+    config.sac.update({"batch_size": 128})
     return config

@@ -104,7 +104,7 @@ def plot_transfer(
                 zorder=4,
             )
     if any(curve.has_control for curve in curves):
-        axes[-1, 1].set_xlabel("environment steps (dotted: gradient updates, from the end of the warm start)")
+        axes[-1, 1].set_xlabel("environment steps (control: gradient updates)")
     else:
         axes[-1, 1].set_xlabel("environment steps")
     axes[-1, 0].set_xlabel("gradient updates")
