@@ -16,9 +16,10 @@ Deviations from the published text, each one a config field:
   pushes Q up *away* from the data. Default: the true score.
 * ``alpha_parameterization``: left free, ``alpha_psi`` collapses to zero, where a flat Q satisfies the penalty for
   nothing. Default: ``alpha_floor + softplus(.)``, which holds the scale from below and lets states ask for more.
-* ``temperature_learning_rate``: the identity says that alpha *is* the temperature: the policy that is soft-optimal for a
-  critic with ``grad_a Q = alpha * score`` at temperature alpha is the data's. A temperature tuned to a target entropy
-  falls far below alpha, and the policy then sits where the identity was not learnt. Default: held at alpha's floor.
+* ``temperature_learning_rate``: the identity says that alpha *is* the temperature: the policy that is soft-optimal at
+  temperature alpha for a critic with ``grad_a Q = alpha * score`` is the data's. A temperature tuned to a target
+  entropy falls far below alpha, and the policy then sits where the identity was not learnt. Default: held at
+  ``initial_temperature``, which is alpha's floor.
 * ``policy_score_damped``: both sides of the policy form times ``1 - a^2``, without which it diverges at the box's edge.
 
 SMAC may use Muon (``optimizer="muon"``), which the paper found to help it; the default is Adam until measured
@@ -77,7 +78,6 @@ class SMACConfig(sac.SACConfig):
     network: NetworkConfig = dataclasses.field(
         default_factory=partial(NetworkConfig, critic_activation="tanh", num_critics=4)
     )
-    initial_temperature: float = number(0.1, 1e-8, 1e3)
     temperature_learning_rate: float = number(0.0, 0.0, 1.0, doc="0 holds the temperature; see the module's docstring")
     kappa: float = number(5.0, 0.0, doc="weight of the penalty; the paper has 40 and 50")
     score: str = choice("dataset", "policy")
