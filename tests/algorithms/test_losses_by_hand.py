@@ -1,4 +1,4 @@
-"""Losses of SAC, TD3+BC and SMAC on fixed parameters and a fixed batch, against NumPy code that shares nothing with them."""
+"""Losses of SAC, TD3+BC and SMAC on fixed parameters and a fixed batch, against NumPy code written apart."""
 
 from __future__ import annotations
 

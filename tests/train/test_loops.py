@@ -1,0 +1,227 @@
+"""Pre-training, hand-over, fine-tuning and evaluation, on a tiny scale and the real Hopper."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import smac_jax
+from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+from smac_jax.errors import ConfigError
+from smac_jax.train.keys import seed_numbers, stream_keys
+
+NETWORK = {"actor_hidden": (16,), "critic_hidden": (16,)}
+CONFIGS = {
+    "smac": {
+        "network": NETWORK,
+        "batch_size": 16,
+        "alpha_hidden": (8,),
+        "score_model": {
+            "num_updates": 12,
+            "batch_size": 16,
+            "hidden": 8,
+            "num_blocks": 1,
+            "embedding": 4,
+            "condition_hidden": (8,),
+        },
+    },
+    "td3_bc": {"network": NETWORK, "batch_size": 16},
+}
+
+
+@pytest.fixture(scope="module")
+def env():
+    return smac_jax.make_env("hopper", physics="mujoco")
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    rows = 500
+    return smac_jax.Dataset.from_arrays(
+        rng.normal(size=(rows, 11)),
+        rng.uniform(-1, 1, (rows, 3)),
+        rng.normal(size=rows),
+        np.arange(rows) % 50 == 49,
+        next_observations=rng.normal(size=(rows, 11)),
+        task="hopper",
+    )
+
+
+def pretrain(algorithm, data, seeds, num_updates=20, **kw):
+    return smac_jax.pretrain(algorithm, data, seeds, num_updates, CONFIGS[algorithm], progress=False, **kw)
+
+
+@pytest.fixture(scope="module")
+def off(data):
+    return pretrain("smac", data, [0, 3])
+
+
+def finetune(actor_critic, env, data, seeds, **kw):
+    settings = {"num_steps": 30, "warm_start": 40, "eval_every": 20, "eval_episodes": 2, "episode_length": 60} | kw
+    return smac_jax.finetune(
+        "sac", actor_critic, env, data, seeds, config={"batch_size": 16}, progress=False, **settings
+    )
+
+
+@pytest.fixture(scope="module")
+def on(off, env, data):
+    return finetune(off.actor_critic, env, data, [0, 3])
+
+
+def close(a, b, rtol=1e-4, atol=1e-5):
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=rtol, atol=atol), a, b)
+
+
+def take(tree, i):
+    return jax.tree.map(lambda x: x[i : i + 1], tree)
+
+
+def test_a_seed_is_the_same_alone_as_among_others(off, data):
+    alone = pretrain("smac", data, [3])
+    close(alone.actor_critic, take(off.actor_critic, 1))  # up to the rounding of batched matrix products
+
+
+def test_different_seeds_differ(off):
+    kernels = off.actor_critic.actor_params["params"]["mean"]["kernel"]
+    assert not np.allclose(kernels[0], kernels[1])
+
+
+def test_a_run_cut_in_pieces_is_the_run_in_one_go(off, data):
+    cut = pretrain("smac", data, [0, 3], eval_every=7)
+    close(cut.actor_critic, off.actor_critic, rtol=1e-6, atol=1e-7)
+    resumed = pretrain("smac", data, [0, 3], num_updates=12, resume=pretrain("smac", data, [0, 3], num_updates=8))
+    close(resumed.actor_critic, off.actor_critic, rtol=1e-6, atol=1e-7)
+    assert resumed.updates == off.updates == 20
+
+
+def test_metrics_say_whether_the_identity_holds(off):
+    assert list(off.metrics["phase"]) == ["score model", "offline", "offline"]
+    assert list(off.metrics["step"]) == [12, 0, 20]
+    for name in (
+        "alpha_mean",
+        "alpha_std",
+        *(f"{m}_{at}" for m in ("action_gradient", "cosine", "residual") for at in ("data", "policy", "uniform")),
+    ):
+        assert np.isfinite(off.metrics[name][1:]).all(), name
+        assert off.metrics[name].shape == (3, 2)
+
+
+def test_td3_bc_pretrains_and_hands_over(data, env):
+    off = pretrain("td3_bc", data, 2)
+    on = finetune(off.actor_critic, env, data, 2, num_steps=5, warm_start=5)
+    assert np.isfinite(on.returns).all()
+
+
+def test_finetune_evaluates_at_the_handover_after_the_warm_start_and_to_the_end(on):
+    assert list(on.evaluation_steps) == [0, 40, 60, 70]
+    assert on.returns.shape == (2, 4, 2)
+
+
+def test_nothing_is_learnt_in_the_warm_start(off, env, data):
+    seen = []
+
+    def stop_after_warm_start(step, returns):
+        seen.append(step)
+        return step == 40
+
+    stopped = finetune(off.actor_critic, env, data, [0, 3], on_evaluation=stop_after_warm_start)
+    assert seen == [0, 40]
+    jax.tree.map(np.testing.assert_array_equal, stopped.actor_critic, off.actor_critic)
+    assert np.asarray(stopped.buffer.size).tolist() == [40, 40]
+
+
+def test_learning_starts_after_the_warm_start(on, off):
+    kernel = lambda result: result.actor_critic.actor_params["params"]["mean"]["kernel"]  # noqa: E731
+    assert not np.allclose(kernel(on), kernel(off))
+
+
+def test_the_buffer_holds_what_happened(on, env):
+    assert np.asarray(on.buffer.size).tolist() == [70, 70]
+    stored = jax.tree.map(lambda x: np.asarray(x)[0, :70], on.buffer.storage)
+    follows = (stored.observation[1:] == stored.next_observation[:-1]).all(axis=1)
+    ended = stored.terminal[:-1] > 0.5
+    # a row leads to the next one, unless its episode ended: by a terminal, or by the limit of 60 steps
+    assert follows[~ended].mean() > 0.95
+    assert not follows[ended].any()
+    # and a stored transition is the environment's own
+    state = env.reset(jax.random.key(0))
+    state = state.replace(obs=stored.observation[0])
+    assert stored.terminal.sum() >= 1  # an untrained hopper falls
+    assert np.abs(stored.action).max() <= 1.0
+
+
+def test_a_finetuned_seed_is_the_same_alone_as_among_others(on, off, env, data):
+    alone = finetune(take(off.actor_critic, 1), env, data, [3])
+    close(take(on.buffer, 1).storage.observation[:, :41], alone.buffer.storage.observation[:, :41], 1e-3, 1e-3)
+
+
+def test_evaluation_is_the_loop_one_would_write(off, env):
+    got = smac_jax.evaluate(off.actor_critic, env, episodes=3, seed=5, episode_length=50)
+    assert got.shape == (2, 3)
+    policy = jax.tree.map(lambda x: x[1], off.actor_critic)
+    step = jax.jit(env.step)
+    for episode, key in enumerate(jax.random.split(jax.random.key(5), 3)):
+        state, total = env.reset(key), 0.0
+        for _ in range(50):
+            state = step(state, policy.policy(state.obs).mode())
+            total += float(state.reward)
+            if state.done:
+                break
+        np.testing.assert_allclose(got[1, episode], total, rtol=1e-3)
+
+
+def test_one_policy_without_a_seed_axis_can_be_evaluated(off, env):
+    single = jax.tree.map(lambda x: x[0], off.actor_critic)
+    both = smac_jax.evaluate(off.actor_critic, env, episodes=2, episode_length=30)
+    np.testing.assert_allclose(smac_jax.evaluate(single, env, episodes=2, episode_length=30), both[:1], rtol=1e-4)
+
+
+def test_a_normalised_observation_is_what_the_networks_see():
+    mean, std = jnp.array([1.0, -2.0]), jnp.array([0.5, 4.0])
+    ac = new_actor_critic(NetworkConfig(actor_hidden=(4,), critic_hidden=(4,)), jax.random.key(0), mean, std, 1)
+    observation = jnp.array([2.0, 2.0])
+    seen = ac.actor.apply(ac.actor_params, jnp.array([2.0, 1.0]))
+    close(ac.policy(observation), seen)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda off, env, data: finetune(off.actor_critic, env, data, 3), "3 seeds were asked for, .* holds 2"),
+        (lambda off, env, data: finetune(off.actor_critic, env, data, 2, data_fraction=1.5), "data_fraction = 1.5"),
+        (lambda off, env, data: finetune(off.actor_critic, env, data, 2, num_steps=0), "num_steps = 0"),
+        (
+            lambda off, env, data: finetune(take(off.actor_critic, 0), smac_jax.make_env("walker2d"), data, 1),
+            "The policy maps 11 observations to 3 actions, the environment has 17 and 6",
+        ),
+        (lambda off, env, data: pretrain("smac", data, 2, num_updates=0), "num_updates = 0"),
+        (lambda off, env, data: pretrain("smac", data, []), "seeds = "),
+        (lambda off, env, data: smac_jax.evaluate(off.actor_critic, env, episodes=0), "episodes = 0"),
+    ],
+)
+def test_bad_arguments_are_named_before_anything_runs(call, words, off, env, data):
+    with pytest.raises(ConfigError, match=words):
+        call(off, env, data)
+
+
+def test_seed_numbers_and_streams():
+    assert seed_numbers(3) == (0, 1, 2)
+    assert seed_numbers([5, 2]) == (5, 2)
+    for bad in (0, [1, 1], [-1]):
+        with pytest.raises(ConfigError):
+            seed_numbers(bad)
+    keys = [jax.random.key_data(stream_keys([0, 1], stream)) for stream in ("offline", "online")]
+    assert len(np.unique(np.concatenate(keys), axis=0)) == 4
+
+
+def test_results_can_be_resumed_from_twice(data):
+    first = pretrain("td3_bc", data, [0], num_updates=4)
+    again = [pretrain("td3_bc", data, [0], num_updates=4, resume=first).actor_critic for _ in range(2)]
+    close(*again, rtol=0, atol=0)
+    assert dataclasses.is_dataclass(first)
