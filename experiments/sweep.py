@@ -28,7 +28,8 @@ from smac_jax.analysis import tables
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.plots import plot_transfer
 from smac_jax.data.tasks import TASKS
-from smac_jax.errors import ConfigError
+from smac_jax.envs import TASKS as ENVIRONMENTS
+from smac_jax.errors import ConfigError, UnknownNameError
 from smac_jax.train.checkpoint import save_actor_critic
 from smac_jax.train.logger import MetricLogger, write_provenance
 from smac_jax.train.offline import PretrainResult
@@ -63,8 +64,10 @@ def main(argv: Sequence[str]) -> int:
     online = {name: make_online(name, config.get(name)).config for name in FLAGS.online}
     data = smac_jax.load_dataset(FLAGS.task)
     task = FLAGS.env or data.task
-    if task not in TASKS:
+    if task is None:
         raise ConfigError(f"--task={FLAGS.task} does not say which environment it belongs to; say it with --env.")
+    if task not in ENVIRONMENTS:
+        raise UnknownNameError("environment (--env)", task, ENVIRONMENTS)
     env = smac_jax.make_env(task, physics=FLAGS.physics, version=FLAGS.version)
     folder = Path(FLAGS.results or f"results/{data.name}-{time.strftime('%Y%m%d-%H%M%S')}")
     set_aside(folder)
