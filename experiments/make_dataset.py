@@ -107,7 +107,8 @@ def replay_arrays(buffer: ReplayBuffer) -> dict[str, np.ndarray]:
     """A replay buffer that never wrapped, in the order it was filled, with the time-outs marked."""
     size = int(np.asarray(buffer.size)[0])
     stored = {
-        name: np.asarray(value)[0, :size] for name, value in buffer.storage._asdict().items() if name != "condition"
+        name: np.asarray(getattr(buffer.storage, name))[0, :size]
+        for name in ("observation", "action", "reward", "next_observation", "terminal")
     }
     terminals = stored["terminal"] > 0.5
     new_episode = np.ones(
@@ -142,7 +143,7 @@ def rollout_arrays(
     def collect(keys):
         def one(key):
             def step(state, i):
-                action = jnp.tanh(ac.policy(state.obs).sample_pre_tanh(jax.random.fold_in(key, i)))
+                action = ac.policy(state.obs).sample(jax.random.fold_in(key, i))
                 after = wrapped.step(state, action)
                 return after, {
                     "observations": state.obs,

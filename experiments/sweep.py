@@ -22,6 +22,7 @@ from ml_collections import config_flags
 from rich.console import Console
 
 import smac_jax
+from experiments.configs.base import online_section
 from experiments.setup import run, set_up
 from smac_jax.algorithms import make_offline, make_online
 from smac_jax.analysis import tables
@@ -61,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
     config = FLAGS.config
     # everything that can be wrong is looked at before anything is trained
     offline = {name: make_offline(name, config.get(name)).config for name in FLAGS.offline}
-    online = {name: make_online(name, config.get(name)).config for name in FLAGS.online}
+    online = {name: make_online(name, config.get(online_section(name))).config for name in FLAGS.online}
     data = smac_jax.load_dataset(FLAGS.task)
     task = FLAGS.env or data.task
     if task is None:

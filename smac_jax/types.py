@@ -29,6 +29,8 @@ class Transition(NamedTuple):
       terminal: 1.0 where the task ended (no bootstrap), 0.0 elsewhere, at a time limit too.
       condition: the return of the whole trajectory, min-max normalised over the data set (the ``w`` of SMAC's score
         model); 0.0 for transitions that do not come from a data set.
+      return_to_go: the discounted sum of the rewards from here to the trajectory's end (Cal-QL's lower bound), where an
+        algorithm asked for it; else 0.0.
     """
 
     observation: Float[Array, "*batch observation"]
@@ -37,3 +39,4 @@ class Transition(NamedTuple):
     next_observation: Float[Array, "*batch observation"]
     terminal: Float[Array, "*batch"]
     condition: Float[Array, "*batch"]
+    return_to_go: Float[Array, "*batch"]

@@ -19,6 +19,13 @@ def get_config() -> ConfigDict:
     config.finetune = ConfigDict(
         {"num_steps": 200_000, "warm_start": 5_000, "data_fraction": 0.5, "eval_every": 5_000, "eval_episodes": 20}
     )
-    for name, (config_class, _) in {**OFFLINE, **ONLINE}.items():
+    for name, (config_class, _) in OFFLINE.items():
         config[name] = ConfigDict(dataclasses.asdict(config_class()))
+    for name, (config_class, _) in ONLINE.items():
+        config[online_section(name)] = ConfigDict(dataclasses.asdict(config_class()))
     return config
+
+
+def online_section(name: str) -> str:
+    """Where an online algorithm's fields stand: under its name, or ``online_NAME`` if an offline one has that name."""
+    return f"online_{name}" if name in OFFLINE else name

@@ -16,7 +16,9 @@ from flax import struct
 from jaxtyping import Float
 
 from smac_jax.config import choice, number, sizes, switch
-from smac_jax.networks import Actor, Critic, TanhGaussian, init_ensemble
+from smac_jax.data.dataset import Dataset
+from smac_jax.errors import ConfigError
+from smac_jax.networks import Actor, Critic, Policy, init_ensemble
 from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 
@@ -27,10 +29,34 @@ class NetworkConfig:
     actor_hidden: tuple[int, ...] = sizes(256, 256)
     actor_activation: str = choice("relu", "tanh", "gelu", "silu")
     initial_std: float = number(1.0, 1e-3, 5.0, doc="sigma of the policy before any training")
+    policy: str = choice("tanh_gaussian", "box_gaussian", doc="squashed by tanh, or clipped to the action box")
+    state_dependent_std: bool = switch(True, doc="False: sigma is the same in every state")
     critic_hidden: tuple[int, ...] = sizes(256, 256)
     critic_activation: str = choice("relu", "tanh", "gelu", "silu")
     critic_layer_norm: bool = switch(False)
     num_critics: int = number(2, 1, 1000)
+
+
+@dataclasses.dataclass(frozen=True)
+class LearningConfig:
+    """What every actor-critic algorithm has."""
+
+    batch_size: int = number(256, 1)
+    discount: float = number(0.99, 0.0, 1.0)
+    polyak: float = number(0.005, 0.0, 1.0)
+    critic_learning_rate: float = number(3e-4, 0.0, 1.0)
+    actor_learning_rate: float = number(3e-4, 0.0, 1.0)
+    optimizer: str = choice("adam", "muon")
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainingConfig:
+    """What an offline algorithm decides for whoever takes over: the networks, and how they see the world."""
+
+    network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
+    normalise_observations: bool = switch(True, doc="see (observation - mean) / std of the data set")
+    reward_scale: float = number(1.0, 1e-6, 1e6, doc="learn from reward_scale * reward + reward_bias; never evaluated")
+    reward_bias: float = number(0.0, -1e6, 1e6)
 
 
 class ActorCritic(struct.PyTreeNode):
@@ -41,6 +67,9 @@ class ActorCritic(struct.PyTreeNode):
       critic_params: leaves ``[member, ...]``.
       target_critic_params: the slow copy of the critics.
       observation_mean, observation_std: every network sees ``(observation - mean) / std``.
+      reward_scale, reward_bias: the critics' values are in units of ``scale * reward + bias``.
+      temperature: the entropy temperature at which this policy is the critics' soft optimum, as far as the algorithm
+        that trained them knows (SMAC: alpha); NaN where it does not say.
       actor, critic: the Flax modules (static).
     """
 
@@ -49,6 +78,9 @@ class ActorCritic(struct.PyTreeNode):
     target_critic_params: Params
     observation_mean: Float[Array, "observation"]
     observation_std: Float[Array, "observation"]
+    reward_scale: Float[Array, ""]
+    reward_bias: Float[Array, ""]
+    temperature: Float[Array, ""]
     actor: Actor = struct.field(pytree_node=False)
     critic: Critic = struct.field(pytree_node=False)
 
@@ -59,10 +91,12 @@ class ActorCritic(struct.PyTreeNode):
     def normalise_batch(self, batch: Transition) -> Transition:
         """The networks' view of a batch."""
         return batch._replace(
-            observation=self.normalise(batch.observation), next_observation=self.normalise(batch.next_observation)
+            observation=self.normalise(batch.observation),
+            next_observation=self.normalise(batch.next_observation),
+            reward=self.reward_scale * batch.reward + self.reward_bias,
         )
 
-    def policy(self, observation: Float[Array, "*batch observation"]) -> TanhGaussian:
+    def policy(self, observation: Float[Array, "*batch observation"]) -> Policy:
         """``pi(.|s)`` for an observation in the environment's own units."""
         return self.actor.apply(self.actor_params, self.normalise(observation))  # type: ignore[return-value]
 
@@ -73,9 +107,18 @@ def new_actor_critic(
     observation_mean: Float[Array, "observation"],
     observation_std: Float[Array, "observation"],
     action_size: int,
+    reward_scale: float = 1.0,
+    reward_bias: float = 0.0,
 ) -> ActorCritic:
     """Fresh networks; the target critics start as a copy of the critics."""
-    actor = Actor(action_size, network.actor_hidden, network.actor_activation, network.initial_std)
+    actor = Actor(
+        action_size,
+        network.actor_hidden,
+        network.actor_activation,
+        network.initial_std,
+        network.policy,
+        network.state_dependent_std,
+    )
     critic = Critic(network.critic_hidden, network.critic_activation, network.critic_layer_norm)
     actor_key, critic_key = jax.random.split(key)
     observation_size = observation_mean.shape[-1]
@@ -86,8 +129,21 @@ def new_actor_critic(
         target_critic_params=jax.tree.map(jnp.copy, critic_params),
         observation_mean=observation_mean,
         observation_std=observation_std,
+        reward_scale=jnp.asarray(reward_scale, jnp.float32),
+        reward_bias=jnp.asarray(reward_bias, jnp.float32),
+        temperature=jnp.asarray(jnp.nan, jnp.float32),
         actor=actor,
         critic=critic,
+    )
+
+
+def actor_critic_for(config: PretrainingConfig, key: Key, dataset: Dataset) -> ActorCritic:
+    """Fresh networks that see a data set as the config says."""
+    mean, std = dataset.observation_statistics()
+    if not config.normalise_observations:
+        mean, std = jnp.zeros_like(mean), jnp.ones_like(std)
+    return new_actor_critic(
+        config.network, key, mean, std, dataset.actions.shape[-1], config.reward_scale, config.reward_bias
     )
 
 
@@ -108,16 +164,55 @@ class Phase(NamedTuple):
     num_updates: int | None = None
 
 
+def on_each_part(
+    step: Callable[[Any, Transition, Key], tuple[Any, Metrics]], state: Any, batch: Transition, key: Key, parts: int
+) -> tuple[Any, Metrics, Transition]:
+    """Cuts a batch in ``parts`` and takes a step on each: ``(state, mean metrics, the last part)``.
+
+    Source: RLPD (Ball et al. 2023, arXiv 2302.02948), algorithm 1: several critic steps an environment step, then one
+    policy step, on the last part.
+    """
+    cut = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+    state, metrics = jax.lax.scan(lambda s, x: step(s, *x), state, (cut, jax.random.split(key, parts)))
+    return state, jax.tree.map(jnp.mean, metrics), jax.tree.map(lambda x: x[-1], cut)
+
+
+def check_parts(config: Any) -> None:
+    """Raises ConfigError where a batch cannot be cut in ``utd`` equal parts."""
+    if config.batch_size % config.utd:
+        raise ConfigError(
+            f"{type(config).__name__}.batch_size = {config.batch_size}: must be a multiple of utd = {config.utd}."
+        )
+
+
+@jax.custom_batching.custom_vmap
+def same_for_all_seeds(x: Array) -> Array:
+    """Tells ``vmap`` that ``x`` is the same along the mapped axis, so that a branch on it stays a branch."""
+    return x
+
+
+@same_for_all_seeds.def_vmap
+def _take_the_first(axis_size: int, in_batched: list[bool], x: Array) -> tuple[Array, bool]:
+    del axis_size
+    return (x[0] if in_batched[0] else x), False
+
+
 def no_diagnostics(state: Any, batch: Transition, key: Key) -> Metrics:
     """For algorithms that have nothing to add to the metrics of their updates."""
     del state, batch, key
     return {}
 
 
+def same_dataset(dataset: Dataset) -> Dataset:
+    """For algorithms that need nothing but what is in the file."""
+    return dataset
+
+
 class OfflineAlgorithm(NamedTuple):
     """``init(key, dataset) -> state``; ``phases`` in order; ``actor_critic(state)`` is what gets handed over.
 
-    ``diagnostics(state, batch, key)`` is measured once an evaluation, not at every update.
+    ``prepare(dataset)`` adds the columns that the algorithm needs; ``diagnostics(state, batch, key)`` is measured once
+    an evaluation, not at every update.
     """
 
     name: str
@@ -125,6 +220,7 @@ class OfflineAlgorithm(NamedTuple):
     init: Callable[..., Any]
     phases: tuple[Phase, ...]
     actor_critic: Callable[[Any], ActorCritic]
+    prepare: Callable[[Dataset], Dataset] = same_dataset
     diagnostics: Callable[[Any, Transition, Key], Metrics] = no_diagnostics
 
 

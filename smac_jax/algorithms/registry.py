@@ -5,18 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from smac_jax.algorithms.awac import AWACConfig, awac
+from smac_jax.algorithms.awr import AWRConfig, awr
 from smac_jax.algorithms.base import OfflineAlgorithm, OnlineAlgorithm
+from smac_jax.algorithms.bc import BCConfig, bc
+from smac_jax.algorithms.cal_ql import CalQLConfig, cal_ql
+from smac_jax.algorithms.cql import CQLConfig, cql
+from smac_jax.algorithms.iql import IQLConfig, iql
 from smac_jax.algorithms.sac import SACConfig, sac
 from smac_jax.algorithms.smac import SMACConfig, smac
-from smac_jax.algorithms.td3_bc import TD3BCConfig, td3_bc
+from smac_jax.algorithms.td3 import TD3Config, td3
+from smac_jax.algorithms.td3_bc import OnlineTD3BCConfig, TD3BCConfig, online_td3_bc, td3_bc
 from smac_jax.config import resolve
 from smac_jax.errors import UnknownNameError
 
 OFFLINE: dict[str, tuple[Any, Callable[[Any], OfflineAlgorithm]]] = {
     "smac": (SMACConfig, smac),
     "td3_bc": (TD3BCConfig, td3_bc),
+    "iql": (IQLConfig, iql),
+    "cql": (CQLConfig, cql),
+    "cal_ql": (CalQLConfig, cal_ql),
+    "awac": (AWACConfig, awac),
+    "bc": (BCConfig, bc),
 }
-ONLINE: dict[str, tuple[Any, Callable[[Any], OnlineAlgorithm]]] = {"sac": (SACConfig, sac)}
+ONLINE: dict[str, tuple[Any, Callable[[Any], OnlineAlgorithm]]] = {
+    "sac": (SACConfig, sac),
+    "td3": (TD3Config, td3),
+    "td3_bc": (OnlineTD3BCConfig, online_td3_bc),
+    "awr": (AWRConfig, awr),
+}
 
 
 def make_offline(name: str, config: Any = None) -> OfflineAlgorithm:

@@ -20,6 +20,9 @@ Deviations from the published text, each one a config field:
   temperature alpha for a critic with ``grad_a Q = alpha * score`` is the data's. A temperature tuned to a target
   entropy falls far below alpha, and the policy then sits where the identity was not learnt. Default: held at
   ``initial_temperature``, which is alpha's floor.
+* ``kappa_adaptation``: the weight as a dual variable, which the authors name as open. ``"residual"`` holds the
+  penalty at ``kappa_target`` times what it would be for a flat Q; ``"gradient_ratio"`` holds its gradient at
+  ``kappa_target`` times the temporal-difference gradient. Default: fixed, as published.
 * ``policy_score_damped``: both sides of the policy form times ``1 - a^2``, without which it diverges at the box's edge.
 
 SMAC may use Muon (``optimizer="muon"``), which the paper found to help it; the default is Adam until measured
@@ -38,7 +41,15 @@ from flax import struct
 from jaxtyping import Float
 
 from smac_jax.algorithms import sac
-from smac_jax.algorithms.base import NetworkConfig, OfflineAlgorithm, Phase, new_actor_critic
+from smac_jax.algorithms.base import (
+    ActorCritic,
+    NetworkConfig,
+    OfflineAlgorithm,
+    Phase,
+    PretrainingConfig,
+    actor_critic_for,
+)
+from smac_jax.algorithms.critic import critic_loss, step
 from smac_jax.config import choice, number, sizes, switch
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError
@@ -54,6 +65,9 @@ from smac_jax.scores import (
     score_matching_penalty,
 )
 from smac_jax.types import Array, Key, Metrics, Params, Transition
+
+KAPPA_RANGE = (1e-3, 1e3)
+"""Where an adapting kappa stays."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,14 +86,19 @@ class ScoreModelConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class SMACConfig(sac.SACConfig):
+class SMACConfig(sac.SACConfig, PretrainingConfig):
     """SAC's hyper-parameters, and those of the score-matching penalty."""
 
     network: NetworkConfig = dataclasses.field(
         default_factory=partial(NetworkConfig, critic_activation="tanh", num_critics=4)
     )
     temperature_learning_rate: float = number(0.0, 0.0, 1.0, doc="0 holds the temperature; see the module's docstring")
-    kappa: float = number(5.0, 0.0, doc="weight of the penalty; the paper has 40 and 50")
+    kappa: float = number(5.0, 0.0, doc="weight of the penalty, at the start if it adapts; the paper has 40 and 50")
+    kappa_adaptation: str = choice("fixed", "residual", "gradient_ratio")
+    kappa_target: float = number(
+        0.3, 0.0, doc="of 'residual': L_SM over its value for a flat Q; of 'gradient_ratio': penalty's over TD's"
+    )
+    kappa_learning_rate: float = number(1e-3, 0.0, 1.0)
     score: str = choice("dataset", "policy")
     penalty_form: str = choice("forward_over_reverse", "reverse_over_reverse")
     uniform_fraction: float = number(
@@ -100,13 +119,15 @@ class SMACConfig(sac.SACConfig):
 
 
 class State(struct.PyTreeNode):
-    """SAC's state, the scale ``alpha_psi``, and the score model."""
+    """SAC's state, the scale ``alpha_psi``, the score model, and the weight of the penalty."""
 
     sac: sac.State
     scale_params: Params
     scale_optimizer: optax.OptState
     score_params: Params
     score_optimizer: optax.OptState
+    log_kappa: Float[Array, ""]
+    kappa_optimizer: optax.OptState
 
 
 def scale_network(config: SMACConfig) -> MLP:
@@ -131,17 +152,20 @@ def score_network(config: SMACConfig, action_size: int) -> ScoreNetwork:
 def init(config: SMACConfig, key: Key, dataset: Dataset) -> State:
     """Fresh networks that see the data set's normalised observations."""
     network_key, scale_key, score_key, sac_key = jax.random.split(key, 4)
-    mean, std = dataset.observation_statistics()
-    action_size = dataset.actions.shape[-1]
-    observation, action = jnp.zeros_like(mean), jnp.zeros(action_size)
+    ac = actor_critic_for(config, network_key, dataset)
+    action_size = ac.actor.action_size
+    observation, action = jnp.zeros_like(ac.observation_mean), jnp.zeros(action_size)
     scale_params = scale_network(config).init(scale_key, observation)
     score_params = score_network(config, action_size).init(score_key, observation, action, jnp.zeros(()), jnp.zeros(()))
+    log_kappa = jnp.log(jnp.asarray(config.kappa, jnp.float32))
     return State(
-        sac=sac.init(config, sac_key, new_actor_critic(config.network, network_key, mean, std, action_size)),
+        sac=sac.init(config, sac_key, ac),
         scale_params=scale_params,
         scale_optimizer=make_optimizer("adam", config.alpha_learning_rate).init(scale_params),
         score_params=score_params,
         score_optimizer=make_optimizer("adam", config.score_model.learning_rate).init(score_params),
+        log_kappa=log_kappa,
+        kappa_optimizer=make_optimizer("adam", config.kappa_learning_rate).init(log_kappa),
     )
 
 
@@ -184,7 +208,7 @@ def penalty_actions(config: SMACConfig, state: State, batch: Transition, key: Ke
     if config.score == "policy" and config.policy_score_actions == "dataset":
         return batch.action
     policy_key, uniform_key = jax.random.split(key)
-    action = jnp.tanh(ac.actor.apply(ac.actor_params, batch.observation).sample_pre_tanh(policy_key))
+    action = ac.actor.apply(ac.actor_params, batch.observation).sample(policy_key)
     if config.score == "dataset":
         # rows of a batch are independent, so a fixed share of its rows is a fair draw
         num_uniform = round(config.uniform_fraction * action.shape[0])
@@ -220,38 +244,73 @@ def score_matching_loss(
     if config.score == "policy":
         config = dataclasses.replace(config, alpha_parameterization="temperature")
     alpha = scale(config, scale_params, state, batch.observation)
+    target = alpha[:, None] * score
     loss, _ = score_matching_penalty(
-        ac.critic.apply, critic_params, batch.observation, action, alpha[:, None] * score, weight, config.penalty_form
+        ac.critic.apply, critic_params, batch.observation, action, target, weight, config.penalty_form
     )
-    return loss, {"score_matching_loss": loss / config.network.num_critics, "alpha": alpha.mean()}
+    of_one_member = loss / config.network.num_critics
+    of_flat_q = jnp.mean(jnp.sum(target**2, axis=-1))
+    return loss, {
+        "score_matching_loss": of_one_member,
+        "relative_residual": of_one_member / (of_flat_q + 1e-8),
+        "alpha": alpha.mean(),
+    }
 
 
 def update(config: SMACConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
     """One step for the critics and ``alpha_psi`` on ``L_TD + kappa L_SM``, then SAC's policy step."""
-    batch = state.sac.actor_critic.normalise_batch(batch)
+    ac = state.sac.actor_critic
+    batch = ac.normalise_batch(batch)
     target_key, penalty_key, policy_key = jax.random.split(key, 3)
     target = sac.temporal_difference_target(config, state.sac, batch, target_key)
-
-    def loss(critic_params: Params, scale_params: Params) -> tuple[Float[Array, ""], Metrics]:
-        td_loss, td_metrics = sac.critic_loss(state.sac.actor_critic, critic_params, batch, target)
-        sm_loss, sm_metrics = score_matching_loss(config, state, critic_params, scale_params, batch, penalty_key)
-        return td_loss + config.kappa * sm_loss, {**td_metrics, **sm_metrics}
-
-    gradients, metrics = jax.grad(loss, argnums=(0, 1), has_aux=True)(
-        state.sac.actor_critic.critic_params, state.scale_params
+    td_gradient, td_metrics = jax.grad(partial(critic_loss, ac, batch=batch, target=target), has_aux=True)(
+        ac.critic_params
     )
-    updates, scale_optimizer = make_optimizer("adam", config.alpha_learning_rate).update(
-        gradients[1], state.scale_optimizer
+    penalty = partial(score_matching_loss, config, state, batch=batch, key=penalty_key)
+    (penalty_gradient, scale_gradient), penalty_metrics = jax.grad(penalty, argnums=(0, 1), has_aux=True)(
+        ac.critic_params, state.scale_params
+    )
+    kappa = jnp.exp(state.log_kappa)
+    gradient = jax.tree.map(lambda td, sm: td + kappa * sm, td_gradient, penalty_gradient)
+    metrics = {
+        **td_metrics,
+        **penalty_metrics,
+        "gradient_ratio": kappa * optax.tree.norm(penalty_gradient) / (optax.tree.norm(td_gradient) + 1e-8),
+        "kappa": kappa,
+    }
+    scale_params, scale_optimizer = step(
+        make_optimizer("adam", config.alpha_learning_rate),
+        jax.tree.map(lambda g: kappa * g, scale_gradient),
+        state.scale_optimizer,
+        state.scale_params,
     )
     new_sac, policy_metrics = sac.policy_step(
-        config, sac.apply_critic_gradient(config, state.sac, gradients[0]), batch, policy_key
+        config, sac.apply_critic_gradient(config, state.sac, gradient), batch, policy_key
     )
-    state = state.replace(
-        sac=new_sac,
-        scale_params=optax.apply_updates(state.scale_params, updates),
-        scale_optimizer=scale_optimizer,
+    new_sac = new_sac.replace(actor_critic=remember_alpha(new_sac.actor_critic, metrics["alpha"]))
+    state = state.replace(sac=new_sac, scale_params=scale_params, scale_optimizer=scale_optimizer)
+    return adapt_kappa(config, state, metrics), {**metrics, **policy_metrics}
+
+
+def remember_alpha(ac: ActorCritic, alpha: Float[Array, ""]) -> ActorCritic:
+    """Keeps a running mean of alpha beside the actor-critic: the temperature that whoever takes over may start from."""
+    average = jnp.where(jnp.isnan(ac.temperature), alpha, 0.99 * ac.temperature + 0.01 * alpha)
+    return ac.replace(temperature=average)
+
+
+def adapt_kappa(config: SMACConfig, state: State, metrics: Metrics) -> State:
+    """Moves kappa towards where ``kappa_target`` is met: a dual variable, as SAC's temperature is for entropy."""
+    if config.kappa_adaptation == "fixed":
+        return state
+    if config.kappa_adaptation == "residual":
+        excess = metrics["relative_residual"] - config.kappa_target
+    else:
+        excess = config.kappa_target - metrics["gradient_ratio"]
+    log_kappa, kappa_optimizer = step(
+        make_optimizer("adam", config.kappa_learning_rate), -excess, state.kappa_optimizer, state.log_kappa
     )
-    return state, {**metrics, **policy_metrics}
+    low, high = jnp.log(KAPPA_RANGE[0]), jnp.log(KAPPA_RANGE[1])
+    return state.replace(log_kappa=jnp.clip(log_kappa, low, high), kappa_optimizer=kappa_optimizer)
 
 
 def score_model_update(config: SMACConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
@@ -280,7 +339,7 @@ def diagnostics(config: SMACConfig, state: State, batch: Transition, key: Key) -
     ac = state.sac.actor_critic
     batch = ac.normalise_batch(batch)
     policy_key, uniform_key = jax.random.split(key)
-    at_policy = jnp.tanh(ac.actor.apply(ac.actor_params, batch.observation).sample_pre_tanh(policy_key))
+    at_policy = ac.actor.apply(ac.actor_params, batch.observation).sample(policy_key)
     uniform = jax.random.uniform(uniform_key, batch.action.shape, minval=-1.0, maxval=1.0)
     if config.score == "policy":
         config = dataclasses.replace(config, alpha_parameterization="temperature")
@@ -306,6 +365,10 @@ def diagnostics(config: SMACConfig, state: State, batch: Transition, key: Key) -
 
 def smac(config: SMACConfig) -> OfflineAlgorithm:
     """Builds SMAC from its config."""
+    if config.utd != 1:
+        raise ConfigError(f"SMACConfig.utd = {config.utd}: offline there is one critic step an update (1).")
+    if config.kappa_adaptation != "fixed" and not KAPPA_RANGE[0] <= config.kappa <= KAPPA_RANGE[1]:
+        raise ConfigError(f"SMACConfig.kappa = {config.kappa}: to adapt, it must start in {list(KAPPA_RANGE)}.")
     if config.score_level >= config.score_model.diffusion_steps:
         raise ConfigError(
             f"SMACConfig.score_level = {config.score_level}: must be below score_model.diffusion_steps = "

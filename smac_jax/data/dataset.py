@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jaxtyping import Bool, Float
+from scipy.signal import lfilter
 
 from smac_jax.data.tasks import TASKS, normalized_score
 from smac_jax.errors import DatasetError, UnknownNameError
@@ -31,6 +32,7 @@ class Dataset(struct.PyTreeNode):
       timeouts: 1.0 at the last row kept of an episode without a terminal: it ran out of time, or the log was cut.
       trajectory_returns: undiscounted return of the whole trajectory that each row belongs to.
       conditions: ``trajectory_returns`` min-max normalised to ``[0, 1]`` (SMAC's ``w``); 1.0 where all are the same.
+      returns_to_go: discounted sum of the rewards from each row on, once :meth:`with_returns_to_go` was called; else 0.
       name: of the data set.
       task: the task it was logged in, a key of ``TASKS``, or None.
       metadata: what the file says of itself, as ``((key, text), ...)``.
@@ -44,6 +46,7 @@ class Dataset(struct.PyTreeNode):
     timeouts: Float[Array, " row"]
     trajectory_returns: Float[Array, " row"]
     conditions: Float[Array, " row"]
+    returns_to_go: Float[Array, " row"]
     name: str = struct.field(pytree_node=False, default="unnamed")
     task: str | None = struct.field(pytree_node=False, default=None)
     metadata: tuple[tuple[str, str], ...] = struct.field(pytree_node=False, default=())
@@ -120,6 +123,7 @@ class Dataset(struct.PyTreeNode):
             columns = {key: value[keep] for key, value in columns.items()}
         # over the rows kept: a trajectory of which nothing is left is not in the data
         columns["conditions"] = min_max(columns["trajectory_returns"])
+        columns["returns_to_go"] = np.zeros_like(columns["rewards"])
         on_device = {key: jnp.asarray(value, jnp.float32) for key, value in columns.items()}
         return cls(**on_device, name=name, task=task, metadata=tuple(sorted(notes.items())))
 
@@ -132,11 +136,21 @@ class Dataset(struct.PyTreeNode):
             next_observation=self.next_observations[rows],
             terminal=self.terminals[rows],
             condition=self.conditions[rows],
+            return_to_go=self.returns_to_go[rows],
         )
 
     def sample(self, key: Key, batch_size: int) -> Transition:
         """Rows drawn uniformly, with replacement."""
         return self.transitions(jax.random.randint(key, (batch_size,), 0, self.size))
+
+    def with_returns_to_go(self, discount: float, reward_scale: float = 1.0, reward_bias: float = 0.0) -> Dataset:
+        """The same data set with each row's Monte-Carlo return in training's units (see :func:`returns_to_go`)."""
+        rewards = reward_scale * np.asarray(self.rewards, np.float64) + reward_bias
+        terminal = np.asarray(self.terminals) > 0.5
+        last = terminal | (np.asarray(self.timeouts) > 0.5)
+        last[-1] = True
+        returns = returns_to_go(rewards, terminal, last, discount)
+        return self.replace(returns_to_go=jnp.asarray(returns, jnp.float32))
 
     def observation_statistics(self) -> tuple[Float[Array, " observation"], Float[Array, " observation"]]:
         """Mean and standard deviation of the observations, the latter at least 1e-3."""
@@ -194,6 +208,31 @@ def trajectory_returns(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[
     """The undiscounted return of each row's whole trajectory; ``last`` marks the trajectories' last rows."""
     trajectory = np.cumsum(last) - last
     return np.bincount(trajectory, weights=rewards)[trajectory]
+
+
+def returns_to_go(
+    rewards: Float[np.ndarray, " row"], terminal: Rows, last: Rows, discount: float
+) -> Float[np.ndarray, " row"]:
+    """The discounted sum of each row's own and later rewards in its trajectory.
+
+    What lies beyond a cut (a last row that is no terminal) nobody saw. It counts as zero, except in a trajectory that
+    was cut without ever having earned more than the data's lowest reward: with sparse rewards that is a failure, and it
+    counts as failing forever, ``lowest / (1 - discount)``, where zero would make it the best trajectory of all.
+
+    Source: Cal-QL's code (Nakamoto et al. 2023), ``calc_return_to_go``, with this rule for AntMaze and Adroit.
+    """
+    ends = np.flatnonzero(last)
+    starts = np.append(0, ends[:-1] + 1)
+    best = np.maximum.reduceat(rewards, starts)
+    beyond = np.where(best <= rewards.min(), rewards.min() / (1.0 - discount) if discount < 1.0 else 0.0, 0.0)
+    beyond = np.where(terminal[ends], 0.0, beyond)
+    returns = np.empty_like(rewards)
+    for start, end, tail in zip(starts, ends, beyond, strict=True):
+        # y[t] = r[t] + discount * y[t + 1] is a first-order filter, run backwards
+        backwards = rewards[start : end + 1][::-1]
+        filtered, _ = lfilter([1.0], [1.0, -discount], backwards, zi=[discount * tail])
+        returns[start : end + 1] = filtered[::-1]
+    return returns
 
 
 def min_max(values: Float[np.ndarray, " row"]) -> Float[np.ndarray, " row"]:

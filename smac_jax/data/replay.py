@@ -44,6 +44,7 @@ def init(capacity: int, observation_size: int, action_size: int) -> ReplayBuffer
         next_observation=jnp.zeros((capacity, observation_size)),
         terminal=jnp.zeros(capacity),
         condition=jnp.zeros(capacity),
+        return_to_go=jnp.zeros(capacity),
     )
     return ReplayBuffer(storage, position=jnp.zeros((), jnp.int32), size=jnp.zeros((), jnp.int32))
 

@@ -1,6 +1,6 @@
-"""Flax modules: perceptron, tanh-Gaussian actor, critic ensemble, score network."""
+"""Flax modules: perceptron, actor, critic ensemble, score network."""
 
-from smac_jax.networks.actor import Actor, TanhGaussian
+from smac_jax.networks.actor import Actor, BoxGaussian, Policy, TanhGaussian
 from smac_jax.networks.critic import Critic, aggregate, ensemble_values, init_ensemble
 from smac_jax.networks.mlp import MLP, num_parameters
 from smac_jax.networks.score import ScoreNetwork
@@ -8,7 +8,9 @@ from smac_jax.networks.score import ScoreNetwork
 __all__ = [
     "MLP",
     "Actor",
+    "BoxGaussian",
     "Critic",
+    "Policy",
     "ScoreNetwork",
     "TanhGaussian",
     "aggregate",

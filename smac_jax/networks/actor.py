@@ -1,11 +1,11 @@
-"""The tanh-Gaussian policy: ``a = tanh(u)``, ``u ~ N(mu(s), sigma(s)^2)``.
+"""Stochastic policies: a Gaussian squashed by tanh, and a Gaussian over the action box itself.
 
-Source: Haarnoja et al. 2018 (arXiv 1812.05905), appendix C; SMAC tables 6-8 ("std = exp").
+Source: Haarnoja et al. 2018 (arXiv 1812.05905), appendix C; SMAC tables 6-8 ("std = exp"; IQL: "no tanh").
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,9 @@ from smac_jax.types import Array, Key
 
 
 class TanhGaussian(NamedTuple):
-    """A diagonal Gaussian pushed through tanh; a pytree, so it passes through jit, vmap and scan.
+    """A diagonal Gaussian pushed through tanh: ``a = tanh(u)``, ``u ~ N(mu(s), sigma(s)^2)``.
+
+    A pytree, so it passes through jit, vmap and scan.
 
     Attributes:
       mean: ``mu``, before the tanh.
@@ -35,12 +37,15 @@ class TanhGaussian(NamedTuple):
         """``u = mu + sigma * noise``, reparameterised."""
         return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape, self.mean.dtype)
 
+    def sample(self, key: Key) -> Float[Array, "*batch action"]:
+        """A reparameterised action."""
+        return jnp.tanh(self.sample_pre_tanh(key))
+
     def log_prob_pre_tanh(self, u: Float[Array, "*batch action"]) -> Float[Array, "*batch"]:
         """``log pi(tanh(u))``: exact for any ``u``, where ``atanh`` of a saturated action would not be."""
-        normal = -0.5 * ((u - self.mean) * jnp.exp(-self.log_std)) ** 2 - self.log_std - 0.5 * jnp.log(2 * jnp.pi)
         # log(1 - tanh(u)^2), written so that it does not underflow
         log_det = 2.0 * (jnp.log(2.0) - u - jax.nn.softplus(-2.0 * u))
-        return jnp.sum(normal - log_det, axis=-1)
+        return jnp.sum(_normal_log_density(u, self.mean, self.log_std) - log_det, axis=-1)
 
     def sample_and_log_prob(self, key: Key) -> tuple[Float[Array, "*batch action"], Float[Array, "*batch"]]:
         """A reparameterised action and its log density."""
@@ -52,8 +57,50 @@ class TanhGaussian(NamedTuple):
         return self.log_prob_pre_tanh(jnp.arctanh(jnp.clip(action, -limit, limit)))
 
 
+class BoxGaussian(NamedTuple):
+    """A diagonal Gaussian whose mean lies in the action box, and whose draws are clipped to it.
+
+    What weighted regression needs (IQL, AWAC, BC): its log density is finite at the box's edge, where much of the
+    locomotion data lies. The density is the Gaussian's, before the clipping, as in the published codes.
+
+    Attributes:
+      mean: in ``[-1, 1]``.
+      log_std: logarithm of the standard deviation, in units of the action.
+    """
+
+    mean: Float[Array, "*batch action"]
+    log_std: Float[Array, "*batch action"]
+
+    def mode(self) -> Float[Array, "*batch action"]:
+        """The mean."""
+        return self.mean
+
+    def _draw(self, key: Key) -> Float[Array, "*batch action"]:
+        return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape, self.mean.dtype)
+
+    def sample(self, key: Key) -> Float[Array, "*batch action"]:
+        """A reparameterised action."""
+        return jnp.clip(self._draw(key), -1.0, 1.0)
+
+    def sample_and_log_prob(self, key: Key) -> tuple[Float[Array, "*batch action"], Float[Array, "*batch"]]:
+        """A reparameterised action, and the log density of the draw that it was clipped from."""
+        action = self._draw(key)
+        return jnp.clip(action, -1.0, 1.0), self.log_prob(action)
+
+    def log_prob(self, action: Float[Array, "*batch action"]) -> Float[Array, "*batch"]:
+        """``log pi(a)``."""
+        return jnp.sum(_normal_log_density(action, self.mean, self.log_std), axis=-1)
+
+
+def _normal_log_density(x: Array, mean: Array, log_std: Array) -> Array:
+    return -0.5 * ((x - mean) * jnp.exp(-log_std)) ** 2 - log_std - 0.5 * jnp.log(2 * jnp.pi)
+
+
+Policy: TypeAlias = TanhGaussian | BoxGaussian
+
+
 class Actor(nn.Module):
-    """Maps observations to a :class:`TanhGaussian`.
+    """Maps observations to a policy.
 
     Attributes:
       action_size: number of action dimensions.
@@ -61,6 +108,8 @@ class Actor(nn.Module):
       activation: a key of ``networks.mlp.ACTIVATIONS``.
       initial_std: ``sigma`` at initialisation, the same in every state. An algorithm that trains only the mean
         (TD3+BC) leaves it there, and so hands over a policy that explores with this spread.
+      distribution: ``"tanh_gaussian"`` (:class:`TanhGaussian`) or ``"box_gaussian"`` (:class:`BoxGaussian`).
+      state_dependent_std: False makes ``sigma`` a parameter of its own, the same in every state.
       min_log_std, max_log_std: ``log sigma`` is clipped to this range.
     """
 
@@ -68,17 +117,24 @@ class Actor(nn.Module):
     hidden: tuple[int, ...] = (256, 256)
     activation: str = "relu"
     initial_std: float = 1.0
+    distribution: str = "tanh_gaussian"
+    state_dependent_std: bool = True
     min_log_std: float = -5.0
     max_log_std: float = 2.0
 
     @nn.compact
-    def __call__(self, observation: Float[Array, "*batch observation"]) -> TanhGaussian:
+    def __call__(self, observation: Float[Array, "*batch observation"]) -> Policy:
         x = MLP(self.hidden, self.activation, name="trunk")(observation)
         mean = nn.Dense(self.action_size, kernel_init=kernel_init, name="mean")(x)
-        log_std = nn.Dense(
-            self.action_size,
-            kernel_init=nn.initializers.zeros,
-            bias_init=nn.initializers.constant(jnp.log(self.initial_std)),
-            name="log_std",
-        )(x)
-        return TanhGaussian(mean, jnp.clip(log_std, self.min_log_std, self.max_log_std))
+        initial_log_std = nn.initializers.constant(jnp.log(self.initial_std))
+        if self.state_dependent_std:
+            head = nn.Dense(
+                self.action_size, kernel_init=nn.initializers.zeros, bias_init=initial_log_std, name="log_std"
+            )
+            log_std = head(x)
+        else:
+            log_std = jnp.broadcast_to(self.param("log_std", initial_log_std, (self.action_size,)), mean.shape)
+        log_std = jnp.clip(log_std, self.min_log_std, self.max_log_std)
+        if self.distribution == "box_gaussian":
+            return BoxGaussian(jnp.tanh(mean), log_std)
+        return TanhGaussian(mean, log_std)

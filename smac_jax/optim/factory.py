@@ -9,15 +9,24 @@ import optax
 from smac_jax.errors import UnknownNameError
 from smac_jax.optim.muon import muon
 
-OPTIMIZERS: dict[str, Callable[[float], optax.GradientTransformation]] = {"adam": optax.adam, "muon": muon}
+OPTIMIZERS: dict[str, Callable[[optax.ScalarOrSchedule], optax.GradientTransformation]] = {
+    "adam": optax.adam,
+    "muon": muon,
+}
 
 
-def make_optimizer(name: str, learning_rate: float) -> optax.GradientTransformation:
-    """``"adam"`` (optax's defaults) or ``"muon"``.
+def make_optimizer(name: str, learning_rate: float, decay_steps: int = 0) -> optax.GradientTransformation:
+    """An optimiser.
+
+    Args:
+      name: ``"adam"`` (optax's defaults) or ``"muon"``.
+      learning_rate: of the first step.
+      decay_steps: fall to zero over this many steps along a cosine; 0 holds the rate.
 
     Raises:
       UnknownNameError: any other name.
     """
     if name not in OPTIMIZERS:
         raise UnknownNameError("optimizer", name, tuple(OPTIMIZERS))
-    return OPTIMIZERS[name](learning_rate)
+    schedule = optax.cosine_decay_schedule(learning_rate, decay_steps) if decay_steps else learning_rate
+    return OPTIMIZERS[name](schedule)

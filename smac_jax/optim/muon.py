@@ -27,6 +27,6 @@ def matrix_axes(params: Params) -> Params:
     return jax.tree_util.tree_map_with_path(axes, params)
 
 
-def muon(learning_rate: float) -> optax.GradientTransformation:
+def muon(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
     """Muon for kernels, Adam at the same learning rate for biases and other non-matrices."""
     return optax.contrib.muon(learning_rate, beta=0.95, ns_steps=5, muon_weight_dimension_numbers=matrix_axes)

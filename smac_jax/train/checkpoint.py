@@ -16,7 +16,16 @@ from smac_jax.algorithms.base import ActorCritic
 from smac_jax.errors import SmacError
 from smac_jax.networks import Actor, Critic
 
-ARRAYS = ("actor_params", "critic_params", "target_critic_params", "observation_mean", "observation_std")
+ARRAYS = (
+    "actor_params",
+    "critic_params",
+    "target_critic_params",
+    "observation_mean",
+    "observation_std",
+    "reward_scale",
+    "reward_bias",
+    "temperature",
+)
 NETWORKS: dict[str, Any] = {"actor": Actor, "critic": Critic}
 
 
@@ -84,6 +93,7 @@ def _check_fit(found: ActorCritic) -> None:
         "critic_params": critic,
         "target_critic_params": critic,
         "observation_std": {"": found.observation_mean.shape},
+        **{name: {"": tuple(seeds)} for name in ("reward_scale", "reward_bias", "temperature")},
     }.items():
         shapes = _shapes(getattr(found, name))
         if shapes != expected:

@@ -39,7 +39,7 @@ def make_evaluator(
 
     def act(actor_critic: ActorCritic, observation: Array, key: Key) -> Array:
         policy = actor_critic.policy(observation)
-        return policy.mode() if deterministic else jnp.tanh(policy.sample_pre_tanh(key))
+        return policy.mode() if deterministic else policy.sample(key)
 
     def evaluate_all(actor_critic: ActorCritic, keys: Key) -> Float[Array, "seed episode"]:
         start = reset(jax.vmap(lambda key: jax.random.split(key, episodes))(keys))

@@ -63,9 +63,14 @@ def make_chunk(phase: Phase, length: int) -> Callable[[Any, Key, int, Dataset], 
             return phase.update(state, dataset.sample(batch_key, phase.batch_size), update_key)
 
         state, metrics = jax.lax.scan(body, state, start + jnp.arange(length))
-        return state, jax.tree.map(jnp.mean, metrics)
+        return state, mean_over_steps(metrics)
 
     return jax.jit(jax.vmap(one_seed, in_axes=(0, 0, None, None)), donate_argnums=0)
+
+
+def mean_over_steps(metrics: Metrics) -> Metrics:
+    """Each metric's mean over a chunk; NaN marks steps that have none, such as those without a policy update."""
+    return jax.tree.map(jnp.nanmean, metrics)
 
 
 def make_diagnostics(algorithm: OfflineAlgorithm, batch_size: int = 1024) -> Callable[[Any, Key, Dataset], Metrics]:
@@ -95,7 +100,7 @@ def pretrain(
     """Trains an actor-critic on a data set, for several seeds at once.
 
     Args:
-      algorithm: ``"smac"`` or ``"td3_bc"``.
+      algorithm: a name in :data:`smac_jax.algorithms.OFFLINE`.
       data: the data set.
       seeds: how many, or which.
       num_updates: gradient steps of the main phase (SMAC's score model is trained before, for as long as its config
@@ -120,6 +125,7 @@ def pretrain(
     built = resume.algorithm if resume else make_offline(algorithm, config)
     numbers = resume.seeds if resume else seed_numbers(seeds)
     keys = stream_keys(numbers, "offline")
+    data = built.prepare(data)
     if resume:
         # a copy: the chunks below donate their input, and the result resumed from stays usable
         state = jax.tree.map(jnp.copy, resume.state)

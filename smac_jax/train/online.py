@@ -21,7 +21,7 @@ from smac_jax.errors import ConfigError
 from smac_jax.train.evaluate import check_sizes, make_evaluator
 from smac_jax.train.history import History
 from smac_jax.train.keys import seed_numbers, stream_keys
-from smac_jax.train.offline import CHUNK, weighted_mean
+from smac_jax.train.offline import CHUNK, mean_over_steps, weighted_mean
 from smac_jax.train.progress import Progress
 from smac_jax.types import Key, Metrics, Transition
 
@@ -92,6 +92,7 @@ def make_chunk(
             next_observation=world.info["next_observation"],
             terminal=world.info["terminal"],
             condition=jnp.zeros(()),
+            return_to_go=jnp.zeros(()),
         )
         buffer = insert(state.buffer, transition)
         learner, metrics = state.algorithm, {"reward": world.reward}
@@ -104,7 +105,7 @@ def make_chunk(
         state: LoopState, seed_key: Key, start: jax.Array, dataset: Dataset | None
     ) -> tuple[LoopState, Metrics]:
         state, metrics = jax.lax.scan(partial(one_step, seed_key, dataset), state, start + jnp.arange(length))
-        metrics = jax.tree.map(jnp.mean, metrics)
+        metrics = mean_over_steps(metrics)
         return state, {**metrics, "training_return": state.environment.info["last_episode_return"]}
 
     return jax.jit(jax.vmap(one_seed, in_axes=(0, 0, None, None)), donate_argnums=0)
@@ -135,7 +136,7 @@ def finetune(
     environment step.
 
     Args:
-      algorithm: ``"sac"``.
+      algorithm: a name in :data:`smac_jax.algorithms.ONLINE`.
       actor_critic: from ``pretrain(...).actor_critic``: leaves ``[seed, ...]``.
       env: one environment, not vectorised and without automatic reset.
       data: the data set that gives ``data_fraction`` of each batch; None learns from the replay buffer alone.

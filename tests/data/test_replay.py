@@ -18,7 +18,7 @@ from smac_jax.types import Transition
 def numbered(i):
     """A transition that says everywhere that it is the i-th."""
     i = jnp.asarray(i, jnp.float32)
-    return Transition(jnp.full(2, i), jnp.full(3, i), i, jnp.full(2, i + 0.5), i % 2, jnp.zeros(()))
+    return Transition(jnp.full(2, i), jnp.full(3, i), i, jnp.full(2, i + 0.5), i % 2, jnp.zeros(()), jnp.zeros(()))
 
 
 def filled(capacity, count):

@@ -73,7 +73,7 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(data_file, tm
     [
         (["--config.smac.kapa=3"], 'the configuration has no field kapa Did you mean "kappa"'),
         (["--config.smac.kappa=-1"], "SMACConfig.kappa = -1.0: must be in [0, inf]"),
-        (["--offline=smak"], "Unknown offline algorithm 'smak'. Known: smac, td3_bc"),
+        (["--offline=smak"], "Unknown offline algorithm 'smak'. Known: awac, bc, cal_ql, cql, iql, smac, td3_bc"),
         (["--task=nowhere.hdf5"], "nowhere.hdf5"),
         (["--env=spider"], "spider"),
     ],

@@ -35,7 +35,7 @@ def mixture_batch(key, size: int) -> Transition:
     centre = jnp.where(first[:, None], CENTRES[0], CENTRES[1])
     action = centre + SPREAD * jax.random.normal(keys[2], (size, 2))
     zeros = jnp.zeros((size, 1))
-    return Transition(zeros, action, zeros[:, 0], zeros, zeros[:, 0], condition)
+    return Transition(zeros, action, zeros[:, 0], zeros, zeros[:, 0], condition, zeros[:, 0])
 
 
 @pytest.fixture(scope="module")

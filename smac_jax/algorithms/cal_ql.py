@@ -1,0 +1,28 @@
+"""Cal-QL: CQL whose critics are not pushed below what the data is known to have earned.
+
+    In CQL's log-sum-exp, at actions of the policy:  Q_i(s, a)  ->  max(Q_i(s, a), V_MC(s))
+
+``V_MC`` is the discounted return-to-go of the row's own trajectory
+(:func:`smac_jax.data.dataset.returns_to_go` says what it is where the trajectory was cut, or never earned anything).
+
+Source: Nakamoto et al. 2023 (arXiv 2303.05479), equation 5.1 and section 5. SMAC's text prints ``min`` for ``max``; the
+original paper and its code have ``max``. As in that code, uniform actions are not calibrated, and the policy's actions
+at ``s'`` are bounded by the return from ``s``, where they are valued.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from smac_jax.algorithms import cql
+from smac_jax.algorithms.base import OfflineAlgorithm
+
+
+@dataclasses.dataclass(frozen=True)
+class CalQLConfig(cql.CQLConfig):
+    """CQL's hyper-parameters; Cal-QL has none of its own."""
+
+
+def cal_ql(config: CalQLConfig) -> OfflineAlgorithm:
+    """Builds Cal-QL from its config."""
+    return cql.build("cal_ql", config, calibrated=True)

@@ -1,0 +1,35 @@
+"""One actor-critic and one batch for all tests of losses."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy_networks import ACTIONS, BATCH, NETWORK, OBSERVATIONS
+
+from smac_jax.algorithms.base import new_actor_critic
+from smac_jax.types import Transition
+
+
+@pytest.fixture(scope="module")
+def actor_critic():
+    ac = new_actor_critic(NETWORK, jax.random.key(3), jnp.zeros(OBSERVATIONS), jnp.ones(OBSERVATIONS), ACTIONS)
+    # targets and the std head away from where they start, so that a mix-up shows
+    moved = jax.tree.map(lambda x: 0.8 * x + 0.05, ac.target_critic_params)
+    actor = jax.tree.map(lambda x: x + 0.1, ac.actor_params)
+    return ac.replace(target_critic_params=moved, actor_params=actor)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    rng = np.random.default_rng(0)
+    return Transition(
+        observation=jnp.asarray(rng.normal(size=(BATCH, OBSERVATIONS)), jnp.float32),
+        action=jnp.asarray(rng.uniform(-1, 1, (BATCH, ACTIONS)), jnp.float32),
+        reward=jnp.asarray(rng.normal(size=BATCH), jnp.float32),
+        next_observation=jnp.asarray(rng.normal(size=(BATCH, OBSERVATIONS)), jnp.float32),
+        terminal=jnp.asarray(np.arange(BATCH) % 2, jnp.float32),
+        condition=jnp.ones(BATCH),
+        return_to_go=jnp.asarray(rng.normal(size=BATCH), jnp.float32),
+    )

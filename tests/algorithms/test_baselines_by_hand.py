@@ -1,0 +1,438 @@
+"""Losses and whole updates of IQL, CQL, Cal-QL, AWAC, AWR, BC and TD3, against NumPy code written apart."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy_networks import (
+    ACTIONS,
+    BATCH,
+    MEMBERS,
+    NETWORK,
+    OBSERVATIONS,
+    as_numpy,
+    dataset,
+    dense,
+    numpy_policy,
+    numpy_q,
+    numpy_sample,
+)
+from scipy.special import logsumexp
+
+from smac_jax.algorithms import awac, awr, bc, cal_ql, cql, iql, sac, td3, td3_bc
+from smac_jax.algorithms.base import new_actor_critic
+from smac_jax.config import resolve
+from smac_jax.errors import ConfigError
+
+BOX = {
+    "actor_hidden": (8, 8),
+    "critic_hidden": (8, 8),
+    "critic_activation": "tanh",
+    "num_critics": MEMBERS,
+    "policy": "box_gaussian",
+    "state_dependent_std": False,
+}
+
+
+def adam_step(params, gradient, learning_rate):
+    """Adam's first step: with both moments bias-corrected it is lr * g / (|g| + eps)."""
+    return jax.tree.map(lambda p, g: p - learning_rate * g / (jnp.abs(g) + 1e-8), params, gradient)
+
+
+def close(got, want, rtol=1e-4, atol=2e-6):
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=rtol, atol=atol), got, want)
+
+
+def box_policy(params, s):
+    p = params["params"]
+    x = np.maximum(dense(s, p["trunk"]["Dense_0"]), 0)
+    x = np.maximum(dense(x, p["trunk"]["Dense_1"]), 0)
+    return np.tanh(dense(x, p["mean"])), np.broadcast_to(np.asarray(p["log_std"]), (len(s), ACTIONS))
+
+
+def box_log_prob(params, s, a):
+    mean, log_std = box_policy(params, s)
+    z = (a - mean) / np.exp(log_std)
+    return (-0.5 * z**2 - log_std - 0.5 * np.log(2 * np.pi)).sum(-1)
+
+
+def smallest_q(params, s, a):
+    return np.min([numpy_q(params, i, s, a) for i in range(MEMBERS)], 0)
+
+
+def moved(ac):
+    """Targets and standard deviations away from where they start, so that a mix-up shows."""
+    actor = jax.tree.map(lambda x: x + 0.1, ac.actor_params)
+    return ac.replace(
+        actor_params=actor, target_critic_params=jax.tree.map(lambda x: 0.8 * x + 0.05, ac.target_critic_params)
+    )
+
+
+@pytest.fixture(scope="module")
+def box_actor_critic():
+    network = resolve(type(NETWORK), BOX)
+    ac = new_actor_critic(network, jax.random.key(3), jnp.zeros(OBSERVATIONS), jnp.ones(OBSERVATIONS), ACTIONS)
+    return moved(ac)
+
+
+# --- IQL
+
+
+@pytest.fixture(scope="module")
+def iql_case(box_actor_critic):
+    config = resolve(iql.IQLConfig, {"network": BOX, "value_hidden": (8,), "expectile": 0.8, "beta": 2.0})
+    state = iql.init(config, jax.random.key(5), dataset())
+    return config, state.replace(actor_critic=box_actor_critic)
+
+
+def numpy_value(params, s):
+    p = params["params"]
+    return dense(np.maximum(dense(s, p["Dense_0"]), 0), p["Dense_1"])[:, 0]
+
+
+def test_iql_value_loss_is_the_expectile_of_the_target_critics(iql_case, batch):
+    config, state = iql_case
+    b = as_numpy(batch)
+    q = smallest_q(state.actor_critic.target_critic_params, b.observation, b.action)
+    error = q - numpy_value(state.value_params, b.observation)
+    want = np.mean(np.abs(0.8 - (error < 0)) * error**2)  # the paper's way to write the weight
+    got, _ = iql.value_loss(config, state.value_params, batch, jnp.asarray(q, jnp.float32))
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+    assert 0 < (error < 0).sum() < BATCH
+
+
+def test_iql_value_loss_has_its_minimum_at_the_expectile():
+    # of many draws of Q, the best constant V is their expectile: tau E(q - v)+ = (1 - tau) E(v - q)+
+    config = resolve(iql.IQLConfig, {"value_hidden": (4,), "expectile": 0.9})
+    q = jax.random.normal(jax.random.key(0), (2000,))
+    params = {
+        "params": {
+            "Dense_0": {"kernel": jnp.zeros((1, 4)), "bias": jnp.zeros(4)},
+            "Dense_1": {"kernel": jnp.zeros((4, 1)), "bias": jnp.zeros(1)},
+        }
+    }
+
+    class Batch:
+        observation = jnp.zeros((2000, 1))
+
+    def loss(v):
+        at = jax.tree.map(lambda x: x, params)
+        at["params"]["Dense_1"]["bias"] = jnp.array([v])
+        return float(iql.value_loss(config, at, Batch, q)[0])
+
+    grid = np.linspace(-1, 3, 401)
+    best = grid[np.argmin([loss(v) for v in grid])]
+    above = 0.9 * np.maximum(np.asarray(q) - best, 0).mean()
+    below = 0.1 * np.maximum(best - np.asarray(q), 0).mean()
+    np.testing.assert_allclose(above, below, rtol=0.03)
+
+
+def test_iql_weights_are_clipped_and_use_the_new_value(iql_case, batch):
+    config, state = iql_case
+    b = as_numpy(batch)
+    advantage = np.linspace(-1.0, 4.0, BATCH)  # exp(2 * 4) is far above the limit of 100
+    weight = np.minimum(np.exp(2.0 * advantage), 100.0)
+    assert weight.max() == 100.0
+    want = -np.mean(weight * box_log_prob(state.actor_critic.actor_params, b.observation, b.action))
+    ac = state.actor_critic
+    got = iql.policy_loss(config, ac, ac.actor_params, batch, jnp.asarray(advantage, jnp.float32))
+    np.testing.assert_allclose(got, want, rtol=1e-4)
+
+
+def test_iql_update_is_value_then_policy_then_critics(iql_case, batch):
+    config, state = iql_case
+    got, _ = jax.jit(partial(iql.update, config))(state, batch, jax.random.key(0))
+    ac = state.actor_critic
+    b = as_numpy(batch)
+    q = jnp.asarray(smallest_q(ac.target_critic_params, b.observation, b.action), jnp.float32)
+
+    def value(params, observation):
+        hidden = jax.nn.relu(observation @ params["params"]["Dense_0"]["kernel"] + params["params"]["Dense_0"]["bias"])
+        return (hidden @ params["params"]["Dense_1"]["kernel"] + params["params"]["Dense_1"]["bias"])[:, 0]
+
+    def value_loss(params):
+        error = q - value(params, batch.observation)
+        return jnp.mean(jnp.where(error > 0, 0.8, 0.2) * error**2)
+
+    new_value = adam_step(state.value_params, jax.grad(value_loss)(state.value_params), 3e-4)
+    close(got.value_params, new_value)
+
+    weight = jnp.minimum(jnp.exp(2.0 * (q - value(new_value, batch.observation))), 100.0)
+    log_prob = lambda params: ac.actor.apply(params, batch.observation).log_prob(batch.action)  # noqa: E731
+    gradient = jax.grad(lambda params: -jnp.mean(weight * log_prob(params)))(ac.actor_params)
+    close(got.actor_critic.actor_params, adam_step(ac.actor_params, gradient, 3e-4), atol=2e-5)
+
+    target = batch.reward + 0.99 * (1 - batch.terminal) * value(new_value, batch.next_observation)
+
+    def critic_loss(params):
+        members = [jax.tree.map(lambda x, i=i: x[i], params) for i in range(MEMBERS)]
+        return sum(jnp.mean((ac.critic.apply(m, batch.observation, batch.action) - target) ** 2) for m in members)
+
+    new_critic = adam_step(ac.critic_params, jax.grad(critic_loss)(ac.critic_params), 3e-4)
+    close(got.actor_critic.critic_params, new_critic)
+    want = jax.tree.map(lambda t, n: 0.995 * t + 0.005 * n, ac.target_critic_params, new_critic)
+    close(got.actor_critic.target_critic_params, want)
+
+
+# --- CQL and Cal-QL
+
+CQL = {"network": {k: v for k, v in BOX.items() if k not in ("policy", "state_dependent_std")}, "num_actions": 4}
+
+
+def cql_case(config_class=cql.CQLConfig, **fields):
+    config = resolve(config_class, {**CQL, **fields})
+    state = cql.init(config, jax.random.key(5), dataset())
+    ac = moved(state.sac.actor_critic.replace(observation_mean=jnp.zeros(3), observation_std=jnp.ones(3)))
+    return config, state.replace(sac=state.sac.replace(actor_critic=ac))
+
+
+def numpy_gap(ac, batch, key, importance, temperature=1.0, lower_bound=None):
+    """The conservative term of each member, action by action; only the noise comes from the same keys."""
+    b = as_numpy(batch)
+    uniform_key, current_key, next_key = jax.random.split(key, 3)
+    uniform = np.asarray(jax.random.uniform(uniform_key, (BATCH, 4, ACTIONS), minval=-1.0, maxval=1.0), np.float64)
+    gaps = []
+    for i in range(MEMBERS):
+        columns = [numpy_q(ac.critic_params, i, b.observation, uniform[:, n]) for n in range(4)]
+        if importance:
+            columns = [column - np.log(0.5**ACTIONS) for column in columns]
+        for source, source_key in ((b.next_observation, next_key), (b.observation, current_key)):
+            for draw_key in jax.random.split(source_key, 4):
+                noise = np.asarray(jax.random.normal(draw_key, (BATCH, ACTIONS)), np.float64)
+                action, log_prob = numpy_sample(ac.actor_params, source, noise)
+                q = numpy_q(ac.critic_params, i, b.observation, action)  # at s, wherever the action was drawn
+                if lower_bound is not None:
+                    q = np.maximum(q, lower_bound)
+                columns.append(q - log_prob if importance else q)
+        at_data = numpy_q(ac.critic_params, i, b.observation, b.action)
+        if not importance:
+            columns.append(at_data)
+        soft = temperature * logsumexp(np.stack(columns) / temperature, axis=0)
+        gaps.append(np.mean(soft - at_data))
+    return np.array(gaps)
+
+
+@pytest.mark.parametrize("importance", [True, False])
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_cql_gap(batch, importance, temperature):
+    config, state = cql_case(importance_sampling=importance, cql_temperature=temperature)
+    ac, key = state.sac.actor_critic, jax.random.key(11)
+    values = jnp.stack([ac.critic.apply(member(ac, i), batch.observation, batch.action) for i in range(MEMBERS)])
+    got = cql.action_gap(config, ac, ac.critic_params, batch, values, cql.propose(config, ac, batch, key))
+    np.testing.assert_allclose(got, numpy_gap(ac, batch, key, importance, temperature), rtol=1e-4)
+
+
+def member(ac, i):
+    return jax.tree.map(lambda x: x[i], ac.critic_params)
+
+
+def test_cql_gap_estimates_the_integral(batch):
+    # many importance-sampled draws come to log of the integral of exp Q over the box, plus log of their number
+    config, state = cql_case(num_actions=3000)
+    ac = state.sac.actor_critic
+    ac = ac.replace(critic_params=jax.tree.map(lambda x: 2.0 * x, ac.critic_params))
+    values = jnp.zeros((MEMBERS, BATCH))
+    got = cql.action_gap(config, ac, ac.critic_params, batch, values, cql.propose(config, ac, batch, jax.random.key(0)))
+    axis = (np.arange(60) + 0.5) / 30 - 1
+    grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    for i in range(MEMBERS):
+        q = [numpy_q(ac.critic_params, i, np.tile(s, (len(grid), 1)), grid) for s in as_numpy(batch).observation]
+        integral = logsumexp(q, axis=1) + np.log(4.0 / len(grid))
+        np.testing.assert_allclose(got[i], np.mean(integral) + np.log(9000), atol=0.03)
+
+
+def test_cal_ql_bounds_policy_actions_from_below_and_uniform_ones_not(batch):
+    config, state = cql_case(cal_ql.CalQLConfig)
+    ac, key = state.sac.actor_critic, jax.random.key(11)
+    values = jnp.stack([ac.critic.apply(member(ac, i), batch.observation, batch.action) for i in range(MEMBERS)])
+    proposals = cql.propose(config, ac, batch, key)
+    got = cql.action_gap(config, ac, ac.critic_params, batch, values, proposals, batch.return_to_go)
+    want = numpy_gap(ac, batch, key, True, lower_bound=np.asarray(batch.return_to_go, np.float64))
+    np.testing.assert_allclose(got, want, rtol=1e-4)
+    assert (want > numpy_gap(ac, batch, key, True)).all()
+    # with the bound above every value, the critics get no push at the policy's actions, and still one at uniform ones
+    gap = partial(cql.action_gap, config, ac, batch=batch, values=values, lower_bound=jnp.full(BATCH, 50.0))
+    gradient = jax.grad(lambda p: gap(critic_params=p, proposals=proposals).sum())(ac.critic_params)
+    assert max(float(jnp.abs(g).max()) for g in jax.tree.leaves(gradient)) < 1e-6
+    free = jax.grad(lambda p: cql.action_gap(config, ac, p, batch, values, proposals, jnp.full(BATCH, -50.0)).sum())(
+        ac.critic_params
+    )
+    assert max(float(jnp.abs(g).max()) for g in jax.tree.leaves(free)) > 1e-3
+
+
+def test_cal_ql_reads_the_return_to_go_and_cql_does_not(batch):
+    higher = batch._replace(return_to_go=batch.return_to_go + 5.0)
+    for config_class, build, same in ((cql.CQLConfig, cql.cql, True), (cal_ql.CalQLConfig, cal_ql.cal_ql, False)):
+        config, state = cql_case(config_class)
+        update = jax.jit(build(config).phases[0].update)
+        gaps = [float(update(state, b, jax.random.key(0))[1]["action_gap"]) for b in (batch, higher)]
+        assert (gaps[0] == gaps[1]) == same
+
+
+def test_cql_update_takes_every_loss_at_the_same_parameters(batch):
+    config, state = cql_case(initial_temperature=0.3)
+    key = jax.random.key(21)
+    got, metrics = jax.jit(partial(cql.update, config, False))(state, batch, key)
+    ac = state.sac.actor_critic
+    target_key, proposal_key, policy_key = jax.random.split(key, 3)
+    target = sac.temporal_difference_target(config, state.sac, batch, target_key)  # tested by hand elsewhere
+    proposals = cql.propose(config, ac, batch, proposal_key)
+
+    def critic_loss(params):
+        values = jnp.stack(
+            [
+                ac.critic.apply(jax.tree.map(lambda x, i=i: x[i], params), batch.observation, batch.action)
+                for i in range(MEMBERS)
+            ]
+        )
+        gap = cql.action_gap(config, ac, params, batch, values, proposals)
+        return jnp.sum(jnp.mean((values - target) ** 2, axis=1)) + 5.0 * jnp.sum(gap)
+
+    close(
+        got.sac.actor_critic.critic_params, adam_step(ac.critic_params, jax.grad(critic_loss)(ac.critic_params), 3e-4)
+    )
+    # the policy's loss saw the critics from before this update
+    want, _ = sac.policy_loss(config, state.sac, ac.actor_params, batch, policy_key)
+    np.testing.assert_allclose(metrics["policy_loss"], want, rtol=1e-5)
+    # alpha's loss in the published codes: -log_alpha (log pi + target entropy)
+    sign = np.sign(float(metrics["entropy"]) + ACTIONS)
+    np.testing.assert_allclose(got.sac.log_temperature, np.log(0.3) - sign * 1e-4, rtol=1e-5)
+
+
+def test_cql_max_target_backup_is_the_best_of_the_draws(batch):
+    config, state = cql_case(max_target_backup=True)
+    key = jax.random.key(2)
+    got = cql.temporal_difference_target(config, state.sac, batch, key)
+    ac, b = state.sac.actor_critic, as_numpy(batch)
+    values = []
+    for draw_key in jax.random.split(jax.random.split(key)[0], 4):
+        noise = np.asarray(jax.random.normal(draw_key, (BATCH, ACTIONS)), np.float64)
+        action, _ = numpy_sample(ac.actor_params, b.next_observation, noise)
+        values.append(smallest_q(ac.target_critic_params, b.next_observation, action))
+    want = b.reward + 0.99 * (1 - b.terminal) * np.max(values, 0)
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def test_cql_dual_variable_grows_while_the_gap_is_too_wide(batch):
+    for gap, direction in ((0.1, 1), (100.0, -1)):
+        config, state = cql_case(target_action_gap=gap)
+        after, metrics = cql.update(config, False, state, batch, jax.random.key(0))
+        assert np.sign(float(after.log_dual - state.log_dual)) == direction
+        np.testing.assert_allclose(metrics["dual"], np.e, rtol=1e-5)
+    config, state = cql_case()
+    assert cql.update(config, False, state, batch, jax.random.key(0))[0].log_dual == state.log_dual
+
+
+# --- AWAC, AWR, BC
+
+
+def test_awac_target_advantage_and_loss(box_actor_critic, batch):
+    config = resolve(awac.AWACConfig, {"network": BOX, "temperature": 0.5})
+    ac, b, key = box_actor_critic, as_numpy(batch), jax.random.key(4)
+    mean, log_std = box_policy(ac.actor_params, b.next_observation)
+    noise = np.asarray(jax.random.normal(jax.random.split(key)[0], (BATCH, ACTIONS)), np.float64)
+    next_action = np.clip(mean + np.exp(log_std) * noise, -1, 1)
+    value = smallest_q(ac.target_critic_params, b.next_observation, next_action)
+    got = awac.temporal_difference_target(config, ac, batch, key)
+    np.testing.assert_allclose(got, b.reward + 0.99 * (1 - b.terminal) * value, rtol=1e-4, atol=1e-5)
+
+    mean, log_std = box_policy(ac.actor_params, b.observation)
+    drawn = np.clip(mean + np.exp(log_std) * noise, -1, 1)
+    want = smallest_q(ac.critic_params, b.observation, b.action) - smallest_q(ac.critic_params, b.observation, drawn)
+    better = awac.advantage(config, ac, batch, key)
+    np.testing.assert_allclose(better, want, rtol=1e-3, atol=1e-5)
+
+    weight = np.minimum(np.exp(want / 0.5), 100.0)
+    loss = awac.policy_loss(config, ac, ac.actor_params, batch, jnp.asarray(weight, jnp.float32))
+    np.testing.assert_allclose(
+        loss, -np.mean(weight * box_log_prob(ac.actor_params, b.observation, b.action)), rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("algorithm", ["awac", "awr"])
+def test_advantage_weighted_update_divides_by_its_temperature(box_actor_critic, batch, algorithm):
+    build = {"awac": lambda f: resolve(awac.AWACConfig, {"network": BOX, **f}), "awr": partial(resolve, awr.AWRConfig)}
+    config = build[algorithm]({"temperature": 1e-5, "weight_limit": 7.0})
+    state = awac.init(config, jax.random.key(0), box_actor_critic)
+    after, metrics = jax.jit(partial(awac.update, config))(state, batch, jax.random.key(1))
+    # so cold that every weight is nothing or the limit: the mean is a multiple of limit / batch
+    share = float(metrics["weight"]) * BATCH / 7.0
+    assert abs(share - round(share)) < 0.05
+    # the policy's step used the new critics
+    ac = after.actor_critic.replace(actor_params=box_actor_critic.actor_params)
+    policy_key = jax.random.split(jax.random.key(1))[1]
+    better = awac.advantage(config, ac, batch, policy_key)
+    np.testing.assert_allclose(metrics["advantage"], better.mean(), rtol=1e-4, atol=1e-6)
+
+
+def test_bc_is_maximum_likelihood(box_actor_critic, batch):
+    config = resolve(bc.BCConfig, {"network": BOX})
+    state = awac.init(config, jax.random.key(0), box_actor_critic)
+    after, metrics = jax.jit(partial(bc.update, config))(state, batch, jax.random.key(1))
+    b = as_numpy(batch)
+    want = -box_log_prob(box_actor_critic.actor_params, b.observation, b.action).mean()
+    np.testing.assert_allclose(metrics["policy_loss"], want, rtol=1e-4)
+    later = -box_log_prob(after.actor_critic.actor_params, b.observation, b.action).mean()
+    assert later < want
+
+
+# --- TD3
+
+
+def test_td3_policy_ascends_the_member_that_is_asked_for(actor_critic, batch):
+    b = as_numpy(batch)
+    action = np.tanh(numpy_policy(actor_critic.actor_params, b.observation)[0])
+    values = np.stack([numpy_q(actor_critic.critic_params, i, b.observation, action) for i in range(MEMBERS)])
+    for how, want in {"first": values[0], "min": values.min(0), "mean": values.mean(0)}.items():
+        config = td3.TD3Config(policy_aggregation=how)
+        loss, _ = td3.policy_loss(config, actor_critic, actor_critic.actor_params, batch)
+        np.testing.assert_allclose(loss, -want.mean(), rtol=1e-4)
+
+
+def test_td3_explores_around_the_mode(actor_critic):
+    config = td3.TD3Config(exploration_noise=0.1)
+    state = td3.init(config, jax.random.key(0), actor_critic)
+    keys = jax.random.split(jax.random.key(1), 4000)
+    observation = jnp.array([0.1, -0.3, 0.2])
+    actions = np.asarray(jax.vmap(lambda key: td3.act(config, state, observation, key))(keys))
+    np.testing.assert_allclose(actions.mean(0), actor_critic.policy(observation).mode(), atol=0.01)
+    np.testing.assert_allclose(actions.std(0), 0.1, rtol=0.1)
+
+
+def test_the_delayed_policy_step_is_a_branch_even_over_seeds(batch):
+    config = resolve(td3_bc.TD3BCConfig, {"network": CQL["network"]})
+    algorithm = td3_bc.td3_bc(config)
+    update = algorithm.phases[0].update
+    states = jax.vmap(algorithm.init, in_axes=(0, None))(jax.random.split(jax.random.key(0), 2), dataset())
+    keys = jax.random.split(jax.random.key(1), 2)
+    over_seeds = jax.vmap(update, in_axes=(0, None, 0))
+    assert "cond[" in str(jax.make_jaxpr(over_seeds)(states, batch, keys))
+    got, metrics = jax.jit(over_seeds)(states, batch, keys)
+    assert np.isnan(metrics["policy_loss"]).all()
+    got, metrics = jax.jit(over_seeds)(got, batch, keys)
+    assert np.isfinite(metrics["policy_loss"]).all()
+    for i in range(2):
+        alone = jax.tree.map(lambda x, i=i: x[i], states)
+        for _ in range(2):
+            alone, _ = jax.jit(update)(alone, batch, keys[i])
+        close(jax.tree.map(lambda x, i=i: x[i], got), alone)
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: sac.sac(sac.SACConfig(batch_size=10, utd=3)), "SACConfig.batch_size = 10: must be a multiple of utd"),
+        (lambda: td3.td3(td3.TD3Config(batch_size=10, utd=3)), "TD3Config.batch_size = 10: must be a multiple of utd"),
+        (lambda: awr.awr(awr.AWRConfig(batch_size=10, utd=3)), "AWRConfig.batch_size = 10: must be a multiple of utd"),
+        (lambda: cql.cql(cql.CQLConfig(utd=2)), "CQLConfig.utd = 2"),
+        (lambda: resolve(iql.IQLConfig, {"expectile": 1.0}), "expectile = 1.0"),
+        (lambda: resolve(awr.AWRConfig, {"temperature": 0.0}), "temperature = 0.0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(build, words):
+    with pytest.raises(ConfigError, match=words):
+        build()

@@ -1,0 +1,91 @@
+"""Every offline algorithm trains, and hands over to every online one."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+import smac_jax
+from smac_jax.algorithms import OFFLINE, ONLINE
+
+NETWORK = {"actor_hidden": (8,), "critic_hidden": (8,)}
+EXTRA = {
+    "smac": {"alpha_hidden": (8,), "score_model": {"num_updates": 5, "hidden": 8, "num_blocks": 1, "embedding": 4}},
+    "iql": {"value_hidden": (8,)},
+    "cql": {"num_actions": 2},
+    "cal_ql": {"num_actions": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    rows = 300
+    return smac_jax.Dataset.from_arrays(
+        rng.normal(size=(rows, 11)),
+        rng.uniform(-1, 1, (rows, 3)),
+        rng.normal(size=rows),
+        np.arange(rows) % 50 == 49,
+        next_observations=rng.normal(size=(rows, 11)),
+        task="hopper",
+    )
+
+
+@pytest.fixture(scope="module")
+def env():
+    return smac_jax.make_env("hopper", physics="mujoco")
+
+
+@pytest.fixture(scope="module")
+def pretrained(data):
+    def train(name):
+        config = {"batch_size": 16, "network": NETWORK, **EXTRA.get(name, {})}
+        return smac_jax.pretrain(name, data, 2, 6, config, progress=False)
+
+    return {name: train(name) for name in OFFLINE}
+
+
+@pytest.mark.parametrize("offline", OFFLINE)
+def test_offline_algorithms_train_and_stay_finite(offline, pretrained):
+    result = pretrained[offline]
+    moved = [not np.allclose(leaf[0], leaf[1]) for leaf in jax.tree.leaves(result.actor_critic.critic_params)]
+    assert any(moved)
+    for name in ("actor_params", "critic_params", "target_critic_params"):
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(getattr(result.actor_critic, name))), name
+    for name in ("td_loss", "q", "policy_loss"):
+        assert np.isfinite(result.metrics[name][-1]).all(), name
+
+
+# one of each kind of policy with every online algorithm, every offline algorithm with SAC; the rest is slow
+QUICK = {(offline, online) for offline in OFFLINE for online in ONLINE if online == "sac" or offline in ("smac", "iql")}
+PAIRS = [
+    pytest.param(offline, online, marks=() if (offline, online) in QUICK else pytest.mark.slow)
+    for offline in OFFLINE
+    for online in ONLINE
+]
+
+
+@pytest.mark.parametrize(("offline", "online"), PAIRS)
+def test_every_offline_algorithm_hands_over_to_every_online_one(offline, online, pretrained, env, data):
+    before = pretrained[offline].actor_critic
+    after = smac_jax.finetune(
+        online,
+        before,
+        env,
+        data,
+        2,
+        num_steps=4,
+        warm_start=3,
+        eval_every=10,
+        eval_episodes=1,
+        episode_length=5,
+        config={"batch_size": 16},
+        progress=False,
+    )
+    assert np.isfinite(after.returns).all()
+    change = jax.tree.map(lambda a, b: np.abs(a - b).max(), before.actor_params, after.actor_critic.actor_params)
+    assert 0 < max(jax.tree.leaves(change)) < 0.1
+    # the view of the world goes along
+    np.testing.assert_array_equal(before.observation_mean, after.actor_critic.observation_mean)
+    assert (np.abs(np.asarray(after.buffer.storage.action)) <= 1.0).all()
