@@ -19,22 +19,16 @@ from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
-from rich.console import Console
 
 import smac_jax
 from experiments.configs.base import online_section
 from experiments.setup import run, set_up
+from experiments.transfer import describe, log, report, task_of, transfer_curve
 from smac_jax.algorithms import make_offline, make_online
-from smac_jax.analysis import tables
 from smac_jax.analysis.curves import TransferCurve
-from smac_jax.analysis.plots import plot_transfer
 from smac_jax.data.tasks import TASKS
-from smac_jax.envs import TASKS as ENVIRONMENTS
-from smac_jax.errors import ConfigError, UnknownNameError
 from smac_jax.train.checkpoint import save_actor_critic
 from smac_jax.train.logger import MetricLogger, write_provenance
-from smac_jax.train.offline import PretrainResult
-from smac_jax.train.online import FinetuneResult
 from smac_jax.train.progress import Progress
 
 FLAGS = flags.FLAGS
@@ -64,11 +58,7 @@ def main(argv: Sequence[str]) -> int:
     offline = {name: make_offline(name, config.get(name)).config for name in FLAGS.offline}
     online = {name: make_online(name, config.get(online_section(name))).config for name in FLAGS.online}
     data = smac_jax.load_dataset(FLAGS.task)
-    task = FLAGS.env or data.task
-    if task is None:
-        raise ConfigError(f"--task={FLAGS.task} does not say which environment it belongs to; say it with --env.")
-    if task not in ENVIRONMENTS:
-        raise UnknownNameError("environment (--env)", task, ENVIRONMENTS)
+    task = task_of(data, FLAGS.env)
     env = smac_jax.make_env(task, physics=FLAGS.physics, version=FLAGS.version)
     folder = Path(FLAGS.results or f"results/{data.name}-{time.strftime('%Y%m%d-%H%M%S')}")
     set_aside(folder)
@@ -119,65 +109,6 @@ def set_aside(folder: Path) -> None:
         earlier = folder.with_name(f"{folder.name}-before-{time.strftime('%Y%m%d-%H%M%S')}")
         folder.rename(earlier)
         print(f"{folder} held an earlier run, which is now in {earlier}")
-
-
-def describe(data: smac_jax.Dataset) -> str:
-    """The data set, and how it came about where it says so."""
-    recipe = dict(data.metadata).get("recipe")
-    return f"{data.name} ({data.size:,} transitions{'; ' + recipe if recipe else ''})"
-
-
-def log(logger: MetricLogger, name: str, result: PretrainResult | FinetuneResult) -> None:
-    """Writes a result's metrics and evaluations."""
-    columns = {key: value for key, value in result.metrics.items() if key not in ("phase", "step")}
-    for i, (phase, step) in enumerate(zip(result.metrics["phase"], result.metrics["step"], strict=True)):
-        logger.log(name, str(phase), step, {key: value[i] for key, value in columns.items()})
-    for i, step in enumerate(result.evaluation_steps):
-        logger.log(name, "evaluation", step, {"return": result.returns[:, i].mean(axis=-1)})
-
-
-def transfer_curve(
-    task: str,
-    offline: str,
-    off: PretrainResult,
-    online: str,
-    on: FinetuneResult,
-    warm_start: int,
-    control: PretrainResult | None,
-) -> TransferCurve:
-    """Mean returns of one pair."""
-    extra: dict[str, Any] = {}
-    if control is not None:
-        extra = {
-            "control_steps": control.evaluation_steps - off.updates,
-            "control_returns": control.returns.mean(axis=-1),
-        }
-    return TransferCurve(
-        task=task,
-        offline=offline,
-        online=online,
-        offline_updates=off.evaluation_steps,
-        offline_returns=off.returns.mean(axis=-1),
-        online_steps=on.evaluation_steps,
-        online_returns=on.returns.mean(axis=-1),
-        warm_start=warm_start,
-        **extra,
-    )
-
-
-def report(folder: Path, curves: list[TransferCurve], data: smac_jax.Dataset, provenance: dict[str, Any]) -> None:
-    """Writes and prints the table, and draws the figure."""
-    made = tables.rows(curves, TASKS[curves[0].task].random_return)
-    (folder / "table.md").write_text(tables.markdown(made, provenance))
-    (folder / "table.csv").write_text(tables.comma_separated(made))
-    returns = data.episode_returns()
-    plot_transfer(
-        curves,
-        folder / "transfer",
-        title=f"{data.name}: mean and 95 % interval over {len(made[0].handover)} seeds",
-        reference={"the data's mean": float(returns.mean()), "the data's best": float(returns.max())},
-    )
-    Console(width=150).print(tables.terminal(made, title=data.name))
 
 
 if __name__ == "__main__":

@@ -90,13 +90,13 @@ class SMACConfig(sac.SACConfig, PretrainingConfig):
     """SAC's hyper-parameters, and those of the score-matching penalty."""
 
     network: NetworkConfig = dataclasses.field(
-        default_factory=partial(NetworkConfig, critic_activation="tanh", num_critics=4)
+        default_factory=partial(NetworkConfig, critic_activation="tanh", num_critics=10)
     )
     temperature_learning_rate: float = number(0.0, 0.0, 1.0, doc="0 holds the temperature; see the module's docstring")
     kappa: float = number(5.0, 0.0, doc="weight of the penalty, at the start if it adapts; the paper has 40 and 50")
     kappa_adaptation: str = choice("fixed", "residual", "gradient_ratio")
     kappa_target: float = number(
-        0.3, 0.0, doc="of 'residual': L_SM over its value for a flat Q; of 'gradient_ratio': penalty's over TD's"
+        0.3, 1e-6, doc="of 'residual': L_SM over its value for a flat Q; of 'gradient_ratio': penalty's over TD's"
     )
     kappa_learning_rate: float = number(1e-3, 0.0, 1.0)
     score: str = choice("dataset", "policy")
@@ -302,10 +302,11 @@ def adapt_kappa(config: SMACConfig, state: State, metrics: Metrics) -> State:
     """Moves kappa towards where ``kappa_target`` is met: a dual variable, as SAC's temperature is for entropy."""
     if config.kappa_adaptation == "fixed":
         return state
+    # in logarithms: a ratio of gradients has a heavy tail
     if config.kappa_adaptation == "residual":
-        excess = metrics["relative_residual"] - config.kappa_target
+        excess = jnp.log(metrics["relative_residual"] + 1e-8) - jnp.log(config.kappa_target)
     else:
-        excess = config.kappa_target - metrics["gradient_ratio"]
+        excess = jnp.log(config.kappa_target) - jnp.log(metrics["gradient_ratio"] + 1e-8)
     log_kappa, kappa_optimizer = step(
         make_optimizer("adam", config.kappa_learning_rate), -excess, state.kappa_optimizer, state.log_kappa
     )

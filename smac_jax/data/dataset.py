@@ -287,14 +287,14 @@ def _check_finite(key: str, array: np.ndarray, where: str) -> None:
     if bad.any():
         raise DatasetError(
             f"{where}: {key} is NaN or infinite (as float32) in {bad.sum()} of {len(bad)} rows, "
-            f"first in row {bad.argmax()}. Drop the episodes that these rows belong to."
+            f"first in row {np.argmax(bad)}. Drop the episodes that these rows belong to."
         )
 
 
 def _check_flags(key: str, array: np.ndarray, where: str) -> None:
     bad = ~np.isin(array, (0.0, 1.0))
     if bad.any():
-        row = bad.argmax()
+        row = np.argmax(bad)
         raise DatasetError(
             f"{where}: {key} is {array[row]:g} in row {row}, expected true or false (0 or 1) in every row; found "
             f"{array.min():g} to {array.max():g}."
@@ -313,7 +313,7 @@ def settle_actions(actions: np.ndarray, where: str, clip: bool = False) -> tuple
     found = f"{outside.sum()} of {outside.size} numbers, range [{actions.min():g}, {actions.max():g}]"
     if not clip:
         raise DatasetError(
-            f"{where}: actions are outside [-1, 1] in {found}, first in row {outside.any(axis=1).argmax()}. Rescale "
+            f"{where}: actions are outside [-1, 1] in {found}, first in row {np.argmax(outside.any(axis=1))}. Rescale "
             "them from the action space's bounds to [-1, 1], or pass clip_actions=True if the simulator clips them."
         )
     return np.clip(actions, -1.0, 1.0), found

@@ -1,0 +1,231 @@
+r"""Does the hand-over hurt? SMAC and its rivals, from several checkpoints, each beside a control that goes on offline.
+
+    python -m experiments.study_handover --group=main --seeds=4 --results=results/handover/hopper-medium-replay
+
+Each variant is pre-trained to the first checkpoint, handed to every online algorithm there, trained on, handed over
+again at the next. Going on with pre-training from a checkpoint is its control. Groups of variants: `main` compares the
+algorithms, the others change one thing of SMAC at a time. A variant whose curves are there already is not run again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+import smac_jax
+from experiments.configs.base import online_section
+from experiments.setup import run, set_up
+from experiments.transfer import describe, log, report, task_of, transfer_curve
+from smac_jax.algorithms import make_offline, make_online
+from smac_jax.analysis.curves import TransferCurve
+from smac_jax.data.tasks import TASKS
+from smac_jax.errors import ConfigError
+from smac_jax.train.logger import MetricLogger, write_provenance
+from smac_jax.train.online import FinetuneResult
+from smac_jax.train.progress import Progress
+
+# Each variant: the algorithm, and what differs from the configuration file. Names are what tables and figures say.
+GROUPS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
+    "main": {
+        "smac": ("smac", {}),
+        "smac (policy score)": ("smac", {"score": "policy"}),
+        "td3_bc": ("td3_bc", {}),
+        "iql": ("iql", {}),
+        "cql": ("cql", {}),
+    },
+    "kappa": {f"smac, kappa {kappa:g}": ("smac", {"kappa": kappa}) for kappa in (0.0, 0.5, 5.0, 50.0)},
+    "adaptive": {
+        "smac, residual held": ("smac", {"kappa_adaptation": "residual", "kappa_target": 0.3}),
+        "smac, gradient ratio held": ("smac", {"kappa_adaptation": "gradient_ratio", "kappa_target": 1.0}),
+    },
+    "score": {
+        "smac": ("smac", {}),
+        "smac, literal sign": ("smac", {"score_sign": "literal", "alpha_parameterization": "free"}),
+        "smac, flipped sign": ("smac", {"score_sign": "literal"}),
+        "smac, no return condition": ("smac", {"score_model": {"condition_on_return": False}}),
+    },
+    "actions": {
+        "smac": ("smac", {}),
+        "smac, policy actions": ("smac", {"uniform_fraction": 0.0}),
+        "smac, uniform actions": ("smac", {"uniform_fraction": 1.0}),
+    },
+    "critics": {
+        "smac, 10 critics": ("smac", {}),
+        "smac, 2 critics": ("smac", {"network": {"num_critics": 2}}),
+        "smac, layer norm": ("smac", {"network": {"critic_layer_norm": True}}),
+        "smac, muon": ("smac", {"optimizer": "muon"}),
+        "td3_bc, smac's critics": (
+            "td3_bc",
+            {"network": {"num_critics": 10, "critic_activation": "tanh"}, "batch_size": 64},
+        ),
+    },
+    "temperature": {
+        "smac": ("smac", {}),
+        "smac, tuned temperature": ("smac", {"temperature_learning_rate": 3e-4}),
+        "smac, alpha 1": ("smac", {"alpha_floor": 1.0, "initial_temperature": 1.0, "kappa": 0.5}),
+    },
+}
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("task", "hopper-medium-replay", "The data: an embedded set, or the path of a D4RL .hdf5 file.")
+flags.DEFINE_string("env", None, "The environment; default: the one that the data set names.")
+flags.DEFINE_enum("physics", "auto", ["auto", "mujoco", "mjx"], "Engine; auto is mujoco on the CPU and mjx elsewhere.")
+flags.DEFINE_enum("group", "main", list(GROUPS), "Which variants.")
+flags.DEFINE_list("only", [], "Of the group, only these variants.")
+flags.DEFINE_list("online", ["sac", "td3"], "Online algorithms.")
+flags.DEFINE_list("checkpoints", ["12000", "16000"], "Updates after which to hand over, in increasing order.")
+flags.DEFINE_integer("seeds", 4, "How many seeds, trained side by side.", lower_bound=1)
+flags.DEFINE_integer("first_seed", 0, "Number of the first seed.", lower_bound=0)
+flags.DEFINE_string("results", None, "Folder for what comes out; default: results/handover/TASK.")
+config_flags.DEFINE_config_file("config", "experiments/configs/study.py", "Configuration file.")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs what is not there yet of a group, then writes a table and a figure of each checkpoint."""
+    del argv
+    set_up()
+    config = FLAGS.config
+    variants = {name: GROUPS[FLAGS.group][name] for name in chosen_variants()}
+    checkpoints = parse_checkpoints(FLAGS.checkpoints)
+    # everything that can be wrong is looked at before anything is trained
+    built = {name: make_offline(algorithm, merged(config, algorithm, c)) for name, (algorithm, c) in variants.items()}
+    online = {name: make_online(name, config.get(online_section(name))).config for name in FLAGS.online}
+    data = smac_jax.load_dataset(FLAGS.task)
+    task = task_of(data, FLAGS.env)
+    env = smac_jax.make_env(task, physics=FLAGS.physics)
+    folder = Path(FLAGS.results or f"results/handover/{data.name}") / FLAGS.group
+    folder.mkdir(parents=True, exist_ok=True)
+    seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
+    provenance = write_provenance(folder, data=describe(data), seeds=seeds, config=config.to_dict())
+    print(f"{data.summary()}\nresults in {folder}")
+
+    started = time.monotonic()
+    with Progress() as bar:
+        shared = {"env": env, "progress": bar, "seeds": seeds, "episode_length": TASKS[task].episode_length}
+        for name, algorithm in built.items():
+            missing = [c for c in checkpoints if not all(curve_path(folder, name, o, c).exists() for o in online)]
+            if missing:
+                logger = MetricLogger(folder / "metrics" / file_name(name))
+                study_variant(folder, name, algorithm, online, checkpoints, data, config, logger, shared, task)
+    for checkpoint in checkpoints:
+        curves = [TransferCurve.from_json(curve_path(folder, name, o, checkpoint)) for name in variants for o in online]
+        title = f"{data.name}, handed over after {checkpoint:,} updates"
+        report(folder, curves, data, provenance, suffix=f"-{checkpoint}", title=title)
+    print(f"{time.monotonic() - started:.0f} s. Tables, figures and curves: {folder}")
+    return 0
+
+
+def study_variant(
+    folder: Path,
+    name: str,
+    algorithm: Any,
+    online: dict[str, Any],
+    checkpoints: Sequence[int],
+    data: smac_jax.Dataset,
+    config: ConfigDict,
+    logger: MetricLogger,
+    shared: dict[str, Any],
+    task: str,
+) -> None:
+    """Pre-trains one variant through all checkpoints and hands it over at each."""
+    num_steps, every = config.finetune.num_steps, config.finetune.eval_every
+    settings = {"eval_every": config.pretrain.eval_every, "eval_episodes": config.pretrain.eval_episodes}
+    off, before = None, 0
+    for checkpoint in checkpoints:
+        earlier = off
+        off = smac_jax.pretrain(
+            algorithm.name,
+            data,
+            config=algorithm.config,
+            num_updates=checkpoint - before,
+            resume=earlier,
+            **settings,
+            **shared,
+        )
+        log(logger, f"{name} to {checkpoint}", off)
+        if earlier is not None:
+            off = joined(earlier, off)
+        before = checkpoint
+        control = smac_jax.pretrain(
+            algorithm.name,
+            data,
+            resume=off,
+            num_updates=num_steps,
+            **{**settings, "eval_every": every, "eval_episodes": config.finetune.eval_episodes},
+            **shared,
+        )
+        log(logger, f"{name} at {checkpoint} control", control)
+        for online_name, online_config in online.items():
+            on: FinetuneResult = smac_jax.finetune(
+                online_name, off.actor_critic, data=data, config=online_config, **config.finetune.to_dict(), **shared
+            )
+            log(logger, f"{name} at {checkpoint} to {online_name}", on)
+            curve = transfer_curve(task, name, off, online_name, on, config.finetune.warm_start, control)
+            curve.to_json(curve_path(folder, name, online_name, checkpoint))
+
+
+def joined(earlier: Any, later: Any) -> Any:
+    """A resumed result with the evaluations of what it resumed from, the shared one once."""
+    import numpy as np
+
+    return dataclasses.replace(
+        later,
+        evaluation_steps=np.concatenate([earlier.evaluation_steps, later.evaluation_steps[1:]]),
+        returns=np.concatenate([earlier.returns, later.returns[:, 1:]], axis=1),
+    )
+
+
+def chosen_variants() -> list[str]:
+    """The variants of --group, or those of --only.
+
+    Raises:
+      ConfigError: --only names one that the group does not have.
+    """
+    known = GROUPS[FLAGS.group]
+    for name in FLAGS.only:
+        if name not in known:
+            raise ConfigError(f"--only={name}: the group {FLAGS.group} has {'; '.join(known)}.")
+    return FLAGS.only or list(known)
+
+
+def parse_checkpoints(texts: Sequence[str]) -> list[int]:
+    """Increasing positive numbers.
+
+    Raises:
+      ConfigError: they are not.
+    """
+    try:
+        numbers = [int(text.replace("_", "")) for text in texts]
+    except ValueError:
+        numbers = []
+    if not numbers or numbers != sorted(set(numbers)) or numbers[0] < 1:
+        raise ConfigError(f"--checkpoints={','.join(texts)}: must be increasing whole numbers, at least 1.")
+    return numbers
+
+
+def merged(config: ConfigDict, algorithm: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """An algorithm's section of the configuration, with a variant's changes."""
+    section = ConfigDict(config[algorithm].to_dict())
+    section.update(changes)
+    return section.to_dict()
+
+
+def file_name(variant: str) -> str:
+    """A variant's name as part of a path."""
+    kept = "".join(c if c.isalnum() or c in "._" else "-" for c in variant)
+    return "-".join(part for part in kept.split("-") if part)
+
+
+def curve_path(folder: Path, variant: str, online: str, checkpoint: int) -> Path:
+    """Where a pair's curve lies."""
+    return folder / "curves" / f"{file_name(variant)}_{online}_{checkpoint}.json"
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,102 @@
+"""What every experiment does with a hand-over: its curve, its metrics, its table and figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import smac_jax
+from smac_jax.analysis import tables
+from smac_jax.analysis.curves import TransferCurve
+from smac_jax.analysis.plots import plot_transfer
+from smac_jax.data.tasks import TASKS
+from smac_jax.envs import TASKS as ENVIRONMENTS
+from smac_jax.errors import ConfigError, UnknownNameError
+from smac_jax.train.logger import MetricLogger
+from smac_jax.train.offline import PretrainResult
+from smac_jax.train.online import FinetuneResult
+
+
+def task_of(data: smac_jax.Dataset, given: str | None) -> str:
+    """The environment that a data set belongs to, or the one that the user gave.
+
+    Raises:
+      ConfigError: nobody says which.
+      UnknownNameError: there is no such environment.
+    """
+    task = given or data.task
+    if task is None:
+        raise ConfigError(f"{data.name} does not say which environment it belongs to; say it with --env.")
+    if task not in ENVIRONMENTS:
+        raise UnknownNameError("environment (--env)", task, ENVIRONMENTS)
+    return task
+
+
+def describe(data: smac_jax.Dataset) -> str:
+    """The data set, and how it came about where it says so."""
+    recipe = dict(data.metadata).get("recipe")
+    return f"{data.name} ({data.size:,} transitions{'; ' + recipe if recipe else ''})"
+
+
+def log(logger: MetricLogger, name: str, result: PretrainResult | FinetuneResult) -> None:
+    """Writes a result's metrics and evaluations."""
+    columns = {key: value for key, value in result.metrics.items() if key not in ("phase", "step")}
+    for i, (phase, step) in enumerate(zip(result.metrics["phase"], result.metrics["step"], strict=True)):
+        logger.log(name, str(phase), step, {key: value[i] for key, value in columns.items()})
+    for i, step in enumerate(result.evaluation_steps):
+        logger.log(name, "evaluation", step, {"return": result.returns[:, i].mean(axis=-1)})
+
+
+def transfer_curve(
+    task: str,
+    offline: str,
+    off: PretrainResult,
+    online: str,
+    on: FinetuneResult,
+    warm_start: int,
+    control: PretrainResult | None,
+) -> TransferCurve:
+    """Mean returns of one pair."""
+    extra: dict[str, Any] = {}
+    if control is not None:
+        extra = {
+            "control_steps": control.evaluation_steps - off.updates,
+            "control_returns": control.returns.mean(axis=-1),
+        }
+    return TransferCurve(
+        task=task,
+        offline=offline,
+        online=online,
+        offline_updates=off.evaluation_steps,
+        offline_returns=off.returns.mean(axis=-1),
+        online_steps=on.evaluation_steps,
+        online_returns=on.returns.mean(axis=-1),
+        warm_start=warm_start,
+        **extra,
+    )
+
+
+def report(
+    folder: Path,
+    curves: Sequence[TransferCurve],
+    data: smac_jax.Dataset,
+    provenance: dict[str, Any],
+    suffix: str = "",
+    title: str = "",
+) -> None:
+    """Writes ``table.md``, ``table.csv`` and ``transfer.png/.pdf`` (``suffix`` before the ending), prints the table."""
+    made = tables.rows(curves, TASKS[curves[0].task].random_return)
+    (folder / f"table{suffix}.md").write_text(tables.markdown(made, provenance))
+    (folder / f"table{suffix}.csv").write_text(tables.comma_separated(made))
+    returns = data.episode_returns()
+    title = title or data.name
+    plot_transfer(
+        curves,
+        folder / f"transfer{suffix}",
+        title=f"{title}: mean and 95 % interval over {len(made[0].handover)} seeds",
+        reference={"the data's mean": float(returns.mean()), "the data's best": float(returns.max())},
+    )
+    Console(width=150).print(tables.terminal(made, title=title))
