@@ -46,7 +46,7 @@ class LearningConfig:
     polyak: float = number(0.005, 0.0, 1.0)
     critic_learning_rate: float = number(3e-4, 0.0, 1.0)
     actor_learning_rate: float = number(3e-4, 0.0, 1.0)
-    optimizer: str = choice("adam", "muon")
+    optimizer: str = choice("adam", "muon", "muon_optax")
 
 
 @dataclasses.dataclass(frozen=True)

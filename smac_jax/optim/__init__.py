@@ -1,6 +1,7 @@
 """Optimisers: Adam, and Muon with the right matrix axes for stacked ensembles."""
 
 from smac_jax.optim.factory import OPTIMIZERS, make_optimizer
-from smac_jax.optim.muon import matrix_axes, muon
+from smac_jax.optim.muon import matrix_axes, muon, muon_optax
+from smac_jax.optim.newton_schulz import orthogonalise
 
-__all__ = ["OPTIMIZERS", "make_optimizer", "matrix_axes", "muon"]
+__all__ = ["OPTIMIZERS", "make_optimizer", "matrix_axes", "muon", "muon_optax", "orthogonalise"]

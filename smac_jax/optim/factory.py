@@ -7,11 +7,12 @@ from collections.abc import Callable
 import optax
 
 from smac_jax.errors import UnknownNameError
-from smac_jax.optim.muon import muon
+from smac_jax.optim.muon import muon, muon_optax
 
 OPTIMIZERS: dict[str, Callable[[optax.ScalarOrSchedule], optax.GradientTransformation]] = {
     "adam": optax.adam,
     "muon": muon,
+    "muon_optax": muon_optax,
 }
 
 
@@ -19,7 +20,7 @@ def make_optimizer(name: str, learning_rate: float, decay_steps: int = 0) -> opt
     """An optimiser.
 
     Args:
-      name: ``"adam"`` (optax's defaults) or ``"muon"``.
+      name: ``"adam"`` (optax's defaults), ``"muon"``, or ``"muon_optax"``, the same and slower.
       learning_rate: of the first step.
       decay_steps: fall to zero over this many steps along a cosine; 0 holds the rate.
 

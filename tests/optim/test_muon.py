@@ -8,7 +8,7 @@ import pytest
 
 from smac_jax.errors import UnknownNameError
 from smac_jax.networks import Critic, ScoreNetwork, init_ensemble
-from smac_jax.optim import make_optimizer, matrix_axes, muon
+from smac_jax.optim import make_optimizer, matrix_axes, muon, muon_optax, orthogonalise
 
 RATE = 1e-2
 STEPS = 4
@@ -36,9 +36,10 @@ def ensemble():
     return params, [random_like(params, i) for i in range(STEPS)]
 
 
-def test_every_kernel_of_every_member_gets_muon_alone(ensemble):
+@pytest.mark.parametrize("optimizer", [muon, muon_optax])
+def test_every_kernel_of_every_member_gets_muon_alone(optimizer, ensemble):
     params, gradients = ensemble
-    ours = trajectory(muon(RATE), params, gradients)
+    ours = trajectory(optimizer(RATE), params, gradients)
     for layer, leaves in params["params"]["MLP_0"].items():
         for member in range(3):
             alone = trajectory(
@@ -49,10 +50,11 @@ def test_every_kernel_of_every_member_gets_muon_alone(ensemble):
             np.testing.assert_allclose(ours["params"]["MLP_0"][layer]["kernel"][member], alone, rtol=1e-4, atol=1e-6)
 
 
-def test_every_bias_gets_adam(ensemble):
+@pytest.mark.parametrize("optimizer", [muon, muon_optax])
+def test_every_bias_gets_adam(optimizer, ensemble):
     params, gradients = ensemble
     # optax gives what is no matrix to Adam with Nesterov momentum
-    ours = trajectory(muon(RATE), params, gradients)
+    ours = trajectory(optimizer(RATE), params, gradients)
     adam = trajectory(optax.adam(RATE, nesterov=True), params, gradients)
     for layer in params["params"]["MLP_0"]:
         got, want = (tree["params"]["MLP_0"][layer]["bias"] for tree in (ours, adam))
@@ -95,6 +97,24 @@ def test_non_matrices_of_the_score_network_are_recognised():
     )
     for path, is_matrix in axes:
         assert is_matrix == (path[-1].key == "kernel"), path
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (5, 7), (3, 6, 6), (2, 3, 9, 4)])
+def test_a_stack_is_orthogonalised_matrix_by_matrix(shape):
+    x = jax.random.normal(jax.random.key(1), shape)
+    iterate = optax.contrib._muon.orthogonalize_via_newton_schulz
+    coefficients = jnp.asarray(optax.contrib._muon._DEFAULT_NS_COEFFS)
+    want = jnp.stack([iterate(m, coefficients) for m in x.reshape(-1, *shape[-2:])]).reshape(shape)
+    np.testing.assert_allclose(orthogonalise(x), want, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(orthogonalise)(x), want, atol=1e-5)
+    if len(shape) > 2:
+        np.testing.assert_allclose(jax.vmap(orthogonalise)(x), want, atol=1e-5)
+    if len(shape) > 3:
+        np.testing.assert_allclose(jax.vmap(jax.vmap(orthogonalise), in_axes=1, out_axes=1)(x), want, atol=1e-5)
+
+
+def test_a_matrix_of_zeros_stays():
+    np.testing.assert_array_equal(orthogonalise(jnp.zeros((2, 3, 3))), jnp.zeros((2, 3, 3)))
 
 
 def test_unknown_optimizer_is_refused_by_name():
