@@ -11,7 +11,7 @@ from absl import app, logging
 
 
 def set_up(cache: str | None = None) -> None:
-    """Turns on JAX's persistent compilation cache and silences what users cannot act upon.
+    """Turns on JAX's persistent compilation cache.
 
     Programs that hold a host callback (the C engine in the online loop) are not cacheable and compile in every process.
 
@@ -24,7 +24,6 @@ def set_up(cache: str | None = None) -> None:
     jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
-    logging.set_verbosity(logging.WARNING)
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
@@ -34,6 +33,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     def guarded(argv: Sequence[str]) -> int | None:
         if len(argv) > 1:
             raise app.UsageError(f"Not understood: {' '.join(argv[1:])}")
+        logging.set_verbosity(logging.WARNING)  # what comes below is nothing that users could act upon
         try:
             return main(argv)
         except SmacError as error:

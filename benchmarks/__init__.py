@@ -1,0 +1,1 @@
+"""Throughput, measured: each module is a program, ``python -m benchmarks.NAME [--json FILE]``."""

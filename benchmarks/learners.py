@@ -1,0 +1,141 @@
+"""Every algorithm's update as something to time: the training loop's own compiled chunk, for several seeds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from benchmarks.measure import Case, memory_of, product_flops
+from experiments.configs.base import online_section
+from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
+from smac_jax.algorithms.base import NetworkConfig, Phase, new_actor_critic
+from smac_jax.data.dataset import Dataset
+from smac_jax.train.keys import stream_keys
+from smac_jax.train.offline import make_chunk
+from smac_jax.types import Transition
+
+
+class Size(NamedTuple):
+    """Networks and batches."""
+
+    hidden: tuple[int, ...]
+    members: int
+    offline_batch: int
+    online_batch: int
+
+
+SIZES = {
+    "field": Size((256, 256), 2, 256, 256),  # CORL, JAX-CORL
+    "paper": Size((512, 512, 512), 10, 64, 1024),  # SMAC, tables 6-8
+    "tiny": Size((8, 8), 2, 8, 8),  # to try the program
+}
+OFFLINE_NAMES = tuple(OFFLINE)
+ONLINE_NAMES = tuple(online_section(name) for name in ONLINE)
+
+
+class Learner(NamedTuple):
+    """A phase, its state before the first update (leaves ``[seed, ...]``), and the data that it draws from."""
+
+    phase: Phase
+    state: Any
+    data: Dataset
+
+
+def offline_learner(name: str, size: Size, seeds: int, data: Dataset, **overrides: Any) -> Learner:
+    """An offline algorithm's main phase."""
+    network = {"actor_hidden": size.hidden, "critic_hidden": size.hidden, "num_critics": size.members}
+    config: dict[str, Any] = {"network": network, "batch_size": size.offline_batch, **overrides}
+    if name == "iql":
+        config["value_hidden"] = size.hidden
+    built = make_offline(name, config)
+    phase = next(phase for phase in built.phases if phase.num_updates is None)
+    data = built.prepare(data)
+    init = jax.jit(jax.vmap(built.init, in_axes=(0, None)))
+    return Learner(phase, init(stream_keys(range(seeds), "init"), data), data)
+
+
+def online_learner(
+    section: str, size: Size, seeds: int, data: Dataset, critic_activation: str = "relu", **overrides: Any
+) -> Learner:
+    """An online algorithm's update, on batches of the data set: the world left out."""
+    name = next(n for n in ONLINE if online_section(n) == section)
+    built = make_online(name, {"batch_size": size.online_batch, **overrides})
+    policy = "box_gaussian" if name == "awr" else "tanh_gaussian"
+    network = NetworkConfig(
+        actor_hidden=size.hidden,
+        critic_hidden=size.hidden,
+        num_critics=size.members,
+        policy=policy,
+        critic_activation=critic_activation,
+    )
+    mean, std = data.observation_statistics()
+
+    def init(key: jax.Array) -> Any:
+        return built.init(key, new_actor_critic(network, key, mean, std, data.actions.shape[-1]))
+
+    state = jax.jit(jax.vmap(init))(stream_keys(range(seeds), "init"))
+    return Learner(Phase("online", built.update, built.batch_size), state, data)
+
+
+def learner(name: str, size: Size, seeds: int, data: Dataset, **overrides: Any) -> Learner:
+    """By name: offline ones as they are called, online ones by their section of the configuration."""
+    build = offline_learner if name in OFFLINE_NAMES else online_learner
+    return build(name, size, seeds, data, **overrides)
+
+
+def number_of_seeds(made: Learner) -> int:
+    """How many are trained at once."""
+    return jax.tree.leaves(made.state)[0].shape[0]
+
+
+def case(name: str, made: Learner, length: int) -> Case:
+    """The training loop's chunk of ``length`` updates, compiled ahead so that the time it takes is known."""
+    seeds = number_of_seeds(made)
+    keys = stream_keys(range(seeds), "offline")
+    started = time.perf_counter()
+    jitted: Any = make_chunk(made.phase, length)
+    chunk = jitted.lower(made.state, keys, 0, made.data).compile()
+    compilation = time.perf_counter() - started
+    held = {"state": made.state}
+
+    def run() -> None:
+        held["state"], metrics = chunk(held["state"], keys, 0, made.data)
+        jax.block_until_ready(metrics)
+
+    notes = {"compile s": compilation, "memory MB": memory_of(chunk) / 1e6}
+    return Case(name, run, units=seeds * length, flops=flops_of_one(made), notes=notes)
+
+
+def flops_of_one(made: Learner) -> float:
+    """Matrix products of one update of one seed."""
+
+    def update(state: Any, key: jax.Array) -> Any:
+        return made.phase.update(state, made.data.sample(key, made.phase.batch_size), key)
+
+    seeds = number_of_seeds(made)
+    return product_flops(jax.vmap(update), made.state, stream_keys(range(seeds), "offline")) / seeds
+
+
+def dispatched_from_python(name: str, made: Learner, length: int) -> Case:
+    """The same update as a JAX loop in Python has it: a batch gathered and sent, one compiled update, and again."""
+    arrays = jax.tree.map(np.asarray, made.data.sample(jax.random.key(0), 100_000))
+    rows, batch_size = arrays.reward.shape[0], made.phase.batch_size
+    update: Callable[..., Any] = jax.jit(made.phase.update)
+    held = {"state": jax.tree.map(lambda x: x[0], made.state), "step": 0}
+    generator, key = np.random.default_rng(0), jax.random.key(0)
+
+    def draw() -> Transition:
+        chosen = generator.integers(0, rows, batch_size)
+        return jax.tree.map(lambda x: x[chosen], arrays)
+
+    def run() -> None:
+        for _ in range(length):
+            held["step"] += 1
+            held["state"], metrics = update(held["state"], draw(), jax.random.fold_in(key, held["step"]))
+        jax.block_until_ready(metrics)
+
+    return Case(name, run, units=length, flops=flops_of_one(made))

@@ -1,0 +1,252 @@
+"""What the benchmarks share: the machine's ceiling, timing side by side, operations counted, a table and a file.
+
+A rate without its ceiling says little, and two rates taken at different moments of a shared machine compare its
+moments. So each program measures the matrix-product and memory rates of the machine in the same run, and times its
+cases in turns: A B C, A B C, ... The median over the rounds is reported, with the lowest and the highest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.extend
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+from rich.console import Console
+from rich.table import Table
+
+from smac_jax.train.logger import command_line, device_description, git_commit, to_json, versions
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("json", None, "Also write everything to this file.")
+flags.DEFINE_float("seconds", 0.5, "About how long one timing of one case takes.", lower_bound=1e-3)
+flags.DEFINE_integer("rounds", 5, "Timings of each case, taken in turns.", lower_bound=1)
+
+
+@dataclasses.dataclass
+class Case:
+    """Something to time.
+
+    Attributes:
+      name: what it is called in the table.
+      run: does ``units`` of work, and returns when it is done.
+      units: how many (updates, steps) a call makes.
+      flops: arithmetic of one unit in matrix products; NaN where unknown.
+      notes: further columns of the table.
+    """
+
+    name: str
+    run: Callable[[], Any]
+    units: float
+    flops: float = math.nan
+    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Timing:
+    """Units a second of a case: the median over the rounds, the lowest and the highest."""
+
+    name: str
+    rate: float
+    lowest: float
+    highest: float
+    flops: float
+    notes: dict[str, Any]
+
+    @property
+    def seconds(self) -> float:
+        """Time of one unit."""
+        return 1.0 / self.rate
+
+
+@dataclasses.dataclass
+class Ceiling:
+    """What the machine can do: float32 matrix product in FLOP/s, and memory traffic in B/s."""
+
+    matrix_product: float
+    memory: float
+
+    def __str__(self) -> str:
+        return f"{self.matrix_product / 1e9:,.0f} GFLOP/s float32 matrix product, {self.memory / 1e9:,.1f} GB/s memory"
+
+
+def in_turns(cases: Sequence[Case]) -> list[Timing]:
+    """Times the cases, each ``--rounds`` times for about ``--seconds``, in turns."""
+    repeats = []
+    for case in cases:
+        case.run()  # compiles
+        started = time.perf_counter()
+        case.run()
+        repeats.append(max(1, round(FLAGS.seconds / (time.perf_counter() - started))))
+    rates: list[list[float]] = [[] for _ in cases]
+    for _ in range(FLAGS.rounds):
+        for case, times, found in zip(cases, repeats, rates, strict=True):
+            gc.collect()
+            started = time.perf_counter()
+            for _ in range(times):
+                case.run()
+            found.append(case.units * times / (time.perf_counter() - started))
+    return [
+        Timing(case.name, statistics.median(found), min(found), max(found), case.flops, case.notes)
+        for case, found in zip(cases, rates, strict=True)
+    ]
+
+
+def ceiling() -> Ceiling:
+    """The best of several matrix products and of several passes over memory, on JAX's default device."""
+    on_cpu = jax.default_backend() == "cpu"
+    best = 0.0
+    for size in (512, 1024, 2048) if on_cpu else (4096, 8192):
+        repeats = max(1, (2048 // size) ** 3)
+
+        @jax.jit
+        def products(a: jax.Array, repeats: int = repeats) -> jax.Array:
+            return jax.lax.fori_loop(0, repeats, lambda _, x: a @ x, a)
+
+        seconds = _fastest(products, jnp.full((size, size), 1.0 / size, jnp.float32))
+        best = max(best, 2.0 * size**3 * repeats / seconds)
+    x = jnp.zeros((64 if on_cpu else 512) * 2**20 // 4, jnp.float32)
+    return Ceiling(best, 2.0 * x.nbytes / _fastest(jax.jit(lambda x: x + 1.0), x))
+
+
+def _fastest(run: Callable[..., Any], *arguments: Any, times: int = 7) -> float:
+    jax.block_until_ready(run(*arguments))
+    found = []
+    for _ in range(times):
+        started = time.perf_counter()
+        jax.block_until_ready(run(*arguments))
+        found.append(time.perf_counter() - started)
+    return min(found)
+
+
+def product_flops(function: Callable[..., Any], *arguments: Any) -> float:
+    """Multiplications and additions in the matrix products that a call of ``function`` makes, as it is written.
+
+    A loop counts as often as it runs; of a branch, the mean (TD3 takes its policy step every second update).
+    """
+    return _count(jax.make_jaxpr(function)(*arguments).jaxpr)
+
+
+def _count(jaxpr: Any) -> float:
+    total = 0.0
+    for equation in jaxpr.eqns:
+        name, parameters = equation.primitive.name, equation.params
+        if name == "dot_general":
+            (contracted, _), _ = parameters["dimension_numbers"]
+            left, out = equation.invars[0].aval, equation.outvars[0].aval
+            total += 2.0 * math.prod(out.shape) * math.prod(left.shape[axis] for axis in contracted)
+        elif name == "scan":
+            total += parameters["length"] * _count(parameters["jaxpr"].jaxpr)
+        elif name in ("cond", "platform_index"):
+            counts = [_count(branch.jaxpr) for branch in parameters["branches"]]
+            total += statistics.fmean(counts)
+        else:
+            total += sum(_count(inner) for inner in _inner(parameters))
+    return total
+
+
+def _inner(parameters: dict[str, Any]) -> list[Any]:
+    found = []
+    for value in parameters.values():
+        for item in value if isinstance(value, (tuple, list)) else (value,):
+            if hasattr(item, "eqns"):
+                found.append(item)
+            elif hasattr(item, "jaxpr") and hasattr(item.jaxpr, "eqns"):
+                found.append(item.jaxpr)
+    return found
+
+
+def memory_of(compiled: jax.stages.Compiled) -> int:
+    """Bytes that a compiled program needs at once: arguments, results and intermediate values."""
+    found: Any = compiled.memory_analysis()
+    return int(
+        found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes - found.alias_size_in_bytes
+    )
+
+
+class Report:
+    """Prints what was measured, and writes it to ``--json``."""
+
+    def __init__(self, title: str, work: str) -> None:
+        self.title, self.work = title, work
+        self.tables: dict[str, list[dict[str, Any]]] = {}
+        self.machine = ceiling()
+        self.console = Console(width=170)
+        found = versions()
+        self.console.print(
+            f"[bold]{title}[/bold]\n{work}\n{device_description()}; "
+            + ", ".join(f"{name} {found[name]}" for name in ("python", "jax", "mujoco", "numpy") if name in found)
+        )
+        self.console.print(f"ceiling: {self.machine}")
+
+    def share(self, timing: Timing) -> float:
+        """Of the matrix-product ceiling, the share that a case reaches."""
+        return timing.flops * timing.rate / self.machine.matrix_product
+
+    def table(self, name: str, rows: Sequence[dict[str, Any]]) -> None:
+        """Prints rows of equal columns."""
+        self.tables[name] = list(rows)
+        table = Table(title=name, title_justify="left")
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        for column in columns:
+            table.add_column(column, justify="left" if isinstance(rows[0].get(column), str) else "right", no_wrap=True)
+        for row in rows:
+            table.add_row(*(_show(row.get(column, "-")) for column in columns))
+        self.console.print(table)
+
+    def say(self, line: str) -> None:
+        """Prints a line."""
+        self.console.print(line)
+
+    def finish(self) -> None:
+        """Writes the file, where one was asked for."""
+        if FLAGS.json:
+            path = Path(FLAGS.json)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = {
+                "title": self.title,
+                "work": self.work,
+                "command": command_line(),
+                "date": time.strftime("%Y-%m-%d"),
+                "device": device_description(),
+                "versions": versions(),
+                "commit": git_commit(),
+                "ceiling": {"matrix_product_flops": self.machine.matrix_product, "memory_bytes": self.machine.memory},
+                "tables": self.tables,
+            }
+            path.write_text(json.dumps(to_json(content), indent=1) + "\n")
+            self.console.print(f"written to {path}")
+
+
+def rows(report: Report, timings: Sequence[Timing], unit: str = "updates/s") -> list[dict[str, Any]]:
+    """Cases as the rows of a table: rate, its range, share of the ceiling, and rate against the first case's."""
+    return [
+        {
+            "case": timing.name,
+            unit: timing.rate,
+            "range": f"{_show(timing.lowest)} to {_show(timing.highest)}",
+            "MFLOP each": timing.flops / 1e6,
+            "% of peak": 100.0 * report.share(timing),
+            "rate / first": timing.rate / timings[0].rate,
+            **timing.notes,
+        }
+        for timing in timings
+    ]
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, (float, np.floating)):
+        if not math.isfinite(value):
+            return "-"
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return str(value)

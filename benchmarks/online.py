@@ -1,0 +1,87 @@
+r"""The online loop, whole and in its parts: environment steps and updates a second, and where the time goes.
+
+    python -m benchmarks.online --task=hopper --seeds=4 --size=field --json=online.json
+
+Whole: act, step the physics, store, draw a half-and-half batch, update. Parts: the same loop without learning (act,
+physics, store), and the same updates without a world. What the whole takes beyond the two parts is the loop's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from absl import flags
+
+import smac_jax
+from benchmarks.learners import SIZES, Learner, case
+from benchmarks.measure import Case, Report, in_turns, rows
+from experiments.setup import run
+from smac_jax.algorithms import make_online
+from smac_jax.algorithms.base import NetworkConfig, Phase, new_actor_critic
+from smac_jax.data.replay import init as init_buffer
+from smac_jax.envs import AutoReset
+from smac_jax.errors import ConfigError
+from smac_jax.train.keys import stream_keys
+from smac_jax.train.online import LoopState, make_chunk
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("task", "hopper", "The environment.")
+flags.DEFINE_enum("physics", "auto", ["auto", "mujoco", "mjx"], "Engine.")
+flags.DEFINE_enum("size", "field", list(SIZES), "Networks and batch.")
+flags.DEFINE_integer("seeds", 1, "Seeds trained at once.", lower_bound=1)
+flags.DEFINE_integer("length", 100, "Steps a compiled call.", lower_bound=1)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measures, prints, writes."""
+    del argv
+    size, seeds, length = SIZES[FLAGS.size], FLAGS.seeds, FLAGS.length
+    report = Report("The online loop", f"SAC on {FLAGS.task}, {seeds} seed(s), one update an environment step; {size}")
+    data = smac_jax.load_dataset("hopper-medium-replay")
+    env = smac_jax.make_env(FLAGS.task, physics=FLAGS.physics)
+    if env.observation_size != data.observations.shape[-1]:
+        raise ConfigError("--task: the data that half of each batch comes from are the hopper's.")
+    built = make_online("sac", {"batch_size": size.online_batch})
+    network = NetworkConfig(actor_hidden=size.hidden, critic_hidden=size.hidden, num_critics=size.members)
+    mean, std = data.observation_statistics()
+
+    def begin(key: jax.Array) -> Any:
+        return built.init(key, new_actor_critic(network, key, mean, std, env.action_size))
+
+    world = AutoReset(env)
+
+    def loop_state(key: jax.Array) -> LoopState:
+        buffer = init_buffer(100_000, env.observation_size, env.action_size)
+        return LoopState(begin(key), world.reset(key), buffer)
+
+    keys = stream_keys(range(seeds), "online")
+
+    def loop(name: str, learn: bool) -> Case:
+        chunk = make_chunk(built, world, length, learn, 0.5)
+        held = {"state": jax.jit(jax.vmap(loop_state))(keys), "step": 0}
+
+        def call() -> None:
+            held["state"], metrics = chunk(held["state"], keys, held["step"], data)
+            held["step"] += length
+            jax.block_until_ready(metrics)
+
+        return Case(name, call, units=length * seeds)
+
+    learner = Learner(Phase("online", built.update, built.batch_size), jax.jit(jax.vmap(begin))(keys), data)
+    cases = [loop("whole", True), loop("act, physics, store", False), case("updates alone", learner, length)]
+    timings = in_turns(cases)
+    whole = timings[0].seconds
+    made = rows(report, timings, "steps/s")
+    for line, timing in zip(made, timings, strict=True):
+        line["% of the whole's time"] = 100.0 * timing.seconds / whole
+    report.table(f"{FLAGS.task}, {env.backend}", made)
+    beyond = 100.0 * (whole - timings[1].seconds - timings[2].seconds) / whole
+    report.say(f"beyond its parts, the loop takes {beyond:.1f} % of its time")
+    report.finish()
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

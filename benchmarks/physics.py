@@ -1,0 +1,131 @@
+r"""Environment steps a second: by task, engine and number of environments, beside Gymnasium and bare `mujoco.rollout`.
+
+    python -m benchmarks.physics --tasks=hopper,ant --engines=mujoco --environments=1,16,128 --json=physics.json
+
+Random actions, automatic reset. `mujoco.rollout` steps as many states for 20 environment steps at a time, from the
+task's first states, so that both spend their time in the same situations: robots that have just begun to fall.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import mujoco
+import mujoco.rollout
+import numpy as np
+from absl import flags
+
+import smac_jax
+from benchmarks.measure import Case, Report, in_turns, rows
+from experiments.setup import run
+from smac_jax.envs import TASKS, AutoReset
+from smac_jax.errors import SmacError, UnknownNameError
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("tasks", ["hopper", "walker2d", "halfcheetah", "ant"], "Which robots.")
+flags.DEFINE_list("engines", ["mujoco"], "Which engines: mujoco, mjx (slow to compile).")
+flags.DEFINE_list("environments", ["1", "16", "128"], "Numbers of environments side by side.")
+flags.DEFINE_integer("length", 100, "Environment steps a compiled call.", lower_bound=1)
+
+NAMES = {"hopper": "Hopper-v4", "walker2d": "Walker2d-v4", "halfcheetah": "HalfCheetah-v4", "ant": "Ant-v4"}
+BARE_STEPS = 20
+
+
+def loop(env: Any, number: int, length: int) -> Callable[[], None]:
+    """``length`` steps of ``number`` environments in one compiled scan."""
+    wrapped = AutoReset(env)
+
+    @jax.jit
+    def steps(states: Any, key: jax.Array) -> Any:
+        def one(states: Any, i: jax.Array) -> tuple[Any, None]:
+            shape = (number, env.action_size)
+            actions = jax.random.uniform(jax.random.fold_in(key, i), shape, minval=-1.0, maxval=1.0)
+            return jax.vmap(wrapped.step)(states, actions), None
+
+        return jax.lax.scan(one, states, jnp.arange(length))[0]
+
+    key = jax.random.key(0)
+    held = {"states": jax.jit(jax.vmap(wrapped.reset))(jax.random.split(key, number)), "calls": 0}
+
+    def call() -> None:
+        held["calls"] += 1
+        held["states"] = steps(held["states"], jax.random.fold_in(key, held["calls"]))
+        jax.block_until_ready(held["states"].obs)
+
+    return call
+
+
+def gymnasium_loop(task: str, length: int) -> Callable[[], None]:
+    """``length`` steps of Gymnasium's environment."""
+    env = gymnasium.make(NAMES[task])
+    env.reset(seed=0)
+    actions = np.random.default_rng(0).uniform(-1, 1, (length, *(env.action_space.shape or ()))).astype(np.float32)
+
+    def call() -> None:
+        for action in actions:
+            _, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                env.reset()
+
+    return call
+
+
+def bare_rollout(task: str, number: int) -> Callable[[], None]:
+    """``BARE_STEPS`` environment steps of ``number`` states by ``mujoco.rollout`` on all cores."""
+    env: Any = gymnasium.make(NAMES[task]).unwrapped
+    model, frame_skip = env.model, env.frame_skip
+    random = np.random.default_rng(0)
+    threads = min(number, _cores())
+    data = [mujoco.MjData(model) for _ in range(threads)]
+    size = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS)
+    first = np.zeros((number, size))
+    for i in range(number):
+        env.reset(seed=i)
+        mujoco.mj_getState(model, env.data, first[i], mujoco.mjtState.mjSTATE_FULLPHYSICS)
+    actions = random.uniform(-1, 1, (number, BARE_STEPS, model.nu)).repeat(frame_skip, axis=1)
+    pool = mujoco.rollout.Rollout(nthread=threads if threads > 1 else 0)
+
+    def call() -> None:
+        pool.rollout(model, data, first, actions)
+
+    return call
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measures, prints, writes."""
+    del argv
+    if importlib.util.find_spec("imageio") is None:  # Gymnasium imports it with its MuJoCo tasks
+        raise SmacError("Gymnasium's MuJoCo tasks cannot be imported; pip install -e '.[bench]'")
+    gymnasium.logger.min_level = gymnasium.logger.ERROR  # v4 is out of date, and what D4RL's data were logged in
+    report = Report("Physics", "Environment steps with random actions and automatic reset; version v4")
+    for task in FLAGS.tasks:
+        if task not in TASKS:
+            raise UnknownNameError("task (--tasks)", task, tuple(TASKS))
+        for number in map(int, FLAGS.environments):
+            cases = [Case("mujoco.rollout, bare", bare_rollout(task, number), units=number * BARE_STEPS)]
+            if number == 1:
+                cases.append(Case("Gymnasium", gymnasium_loop(task, FLAGS.length), units=FLAGS.length))
+            for engine in FLAGS.engines:
+                made = loop(smac_jax.make_env(task, physics=engine), number, FLAGS.length)
+                cases.append(Case(f"compiled loop, {engine}", made, units=number * FLAGS.length))
+            made_rows = [
+                {k: v for k, v in line.items() if k not in ("MFLOP each", "% of peak")}
+                for line in rows(report, in_turns(cases), "steps/s")
+            ]
+            report.table(f"{task}, {number} environment{'s' * (number > 1)}", made_rows)
+    report.finish()
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,75 @@
+r"""Wall time of a complete run, compilation included: pre-train, hand over, fine-tune.
+
+    python -m benchmarks.pretrain_to_finetune --offline=smac --online=sac --config=experiments/configs/quickstart.py
+
+What `experiments.sweep` does for one cell, without its evaluations in between, so that the figure is of training.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from absl import flags
+from ml_collections import config_flags
+
+import smac_jax
+from benchmarks.measure import Report
+from experiments.configs.base import online_section
+from experiments.setup import run
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("data", "hopper-medium-replay", "An embedded set or a D4RL file.")
+flags.DEFINE_string("env", "hopper", "The environment.")
+flags.DEFINE_string("offline", "smac", "Offline algorithm.")
+flags.DEFINE_string("online", "sac", "Online algorithm.")
+flags.DEFINE_integer("seeds", 4, "Seeds trained at once.", lower_bound=1)
+config_flags.DEFINE_config_file("config", "experiments/configs/quickstart.py", "Sizes and lengths.")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measures, prints, writes."""
+    del argv
+    config, seeds = FLAGS.config, FLAGS.seeds
+    updates, steps, warm = config.pretrain.num_updates, config.finetune.num_steps, config.finetune.warm_start
+    report = Report(
+        "A complete run",
+        f"{FLAGS.offline} for {updates:,} updates, then {FLAGS.online} for {warm:,} + {steps:,} steps, {seeds} seeds",
+    )
+    data, env = smac_jax.load_dataset(FLAGS.data), smac_jax.make_env(FLAGS.env)
+    started = time.perf_counter()
+    off = smac_jax.pretrain(
+        FLAGS.offline, data, seeds=seeds, num_updates=updates, config=config[FLAGS.offline], eval_every=updates
+    )
+    handed = time.perf_counter()
+    smac_jax.finetune(
+        FLAGS.online,
+        off.actor_critic,
+        env,
+        data,
+        seeds=seeds,
+        num_steps=steps,
+        config=config[online_section(FLAGS.online)],
+        warm_start=warm,
+        eval_every=steps,
+        eval_episodes=1,
+    )
+    ended = time.perf_counter()
+    report.table(
+        "wall time",
+        [
+            {
+                "phase": "pre-training",
+                "seconds": handed - started,
+                "seed-updates/s": seeds * updates / (handed - started),
+            },
+            {"phase": "fine-tuning", "seconds": ended - handed, "seed-updates/s": seeds * steps / (ended - handed)},
+            {"phase": "both", "seconds": ended - started},
+        ],
+    )
+    report.finish()
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

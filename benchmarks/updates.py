@@ -1,0 +1,69 @@
+r"""Updates a second: every algorithm, at the field's size and at the paper's, for 1, 2, 4, ... seeds.
+
+    python -m benchmarks.updates --sizes=field --algorithms=td3_bc,sac --seeds=1,4 --json=updates.json
+
+Sizes: `field` is 2 x 256, two critics, batches of 256 (CORL's setting); `paper` is 3 x 512, ten critics, batches of 64
+offline and 1,024 online. TD3+BC and SAC at the field's size stand beside two yardsticks: a plain PyTorch loop
+(benchmarks/torch_reference.py, where torch is installed) and a JAX loop that dispatches every update from Python.
+
+With several seeds a rate counts the updates of all of them together. "% of peak" is the share of the machine's
+matrix-product rate that the update's own matrix products reach. Everything is compiled anew: the cache is off.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+
+import jax
+from absl import flags
+
+import smac_jax
+from benchmarks.learners import OFFLINE_NAMES, ONLINE_NAMES, SIZES, case, dispatched_from_python, learner
+from benchmarks.measure import Case, Report, in_turns, rows
+from experiments.setup import run
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("sizes", ["field"], "Which sizes: field, paper.")
+flags.DEFINE_list("algorithms", [*OFFLINE_NAMES, *ONLINE_NAMES], "Which algorithms.")
+flags.DEFINE_list("seeds", ["1", "4"], "Numbers of seeds trained at once.")
+flags.DEFINE_integer(
+    "chunk", 0, "Updates a compiled call; 0: 100 at the field's size, 10 at the paper's.", lower_bound=0
+)
+flags.DEFINE_bool("yardsticks", True, "Also time the loops of PyTorch and of JAX from Python.")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measures, prints, writes."""
+    del argv
+    data = smac_jax.load_dataset("hopper-medium-replay")
+    report = Report("Updates a second", "Gradient updates on hopper-medium-replay (11 observations, 3 actions)")
+    for size_name in FLAGS.sizes:
+        size = SIZES[size_name]
+        length = FLAGS.chunk or (10 if size_name == "paper" else 100)
+        for name in FLAGS.algorithms:
+            cases = []
+            for seeds in map(int, FLAGS.seeds):
+                made = learner(name, size, seeds, data)
+                cases.append(case(f"{name}, {seeds} seed{'s' * (seeds > 1)}", made, length))
+            if FLAGS.yardsticks and size_name != "paper" and name in ("td3_bc", "sac"):
+                made = learner(name, size, 1, data)
+                cases.append(dispatched_from_python("JAX, dispatched from Python", made, length))
+                cases += torch_cases(name, size_name, length)
+            report.table(f"{name}, {size_name} size: {size}", rows(report, in_turns(cases)))
+            jax.clear_caches()
+    report.finish()
+    return 0
+
+
+def torch_cases(name: str, size_name: str, length: int) -> list[Case]:
+    """The PyTorch loop, if PyTorch is there."""
+    if importlib.util.find_spec("torch") is None:
+        return []
+    from benchmarks.torch_reference import make_loop
+
+    return [Case("PyTorch", make_loop(name, SIZES[size_name], length), units=length)]
+
+
+if __name__ == "__main__":
+    run(main)
