@@ -5,11 +5,13 @@ r"""Does the hand-over hurt? SMAC and its rivals, from several checkpoints, each
 Each variant is pre-trained to the first checkpoint, handed to every online algorithm there, trained on, handed over
 again at the next. Going on with pre-training from a checkpoint is its control. Groups of variants: `main` compares the
 algorithms, the others change one thing of SMAC at a time. A variant whose curves are there already is not run again.
+A name in --only is one of its group's, for instance --group=kappa --only="kappa 50".
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,49 +28,72 @@ from smac_jax.algorithms import make_offline, make_online
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.tasks import TASKS
 from smac_jax.errors import ConfigError
-from smac_jax.train.logger import MetricLogger, write_provenance
+from smac_jax.train.logger import MetricLogger, to_json, write_provenance
 from smac_jax.train.online import FinetuneResult
 from smac_jax.train.progress import Progress
 
-# Each variant: the algorithm, and what differs from the configuration file. Names are what tables and figures say.
-GROUPS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
+# Each variant: the algorithm, and what differs from the configuration file.
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "smac": ("smac", {}),
+    "smac, policy score": ("smac", {"score": "policy"}),
+    "td3_bc": ("td3_bc", {}),
+    "iql": ("iql", {}),
+    "cql": ("cql", {}),
+    **{f"smac, kappa {kappa:g}": ("smac", {"kappa": kappa}) for kappa in (0.0, 0.5, 50.0)},
+    "smac, residual held": ("smac", {"kappa_adaptation": "residual", "kappa_target": 0.3}),
+    "smac, gradient ratio held": ("smac", {"kappa_adaptation": "gradient_ratio", "kappa_target": 1.0}),
+    "smac, literal sign": ("smac", {"score_sign": "literal", "alpha_parameterization": "free"}),
+    "smac, flipped sign": ("smac", {"score_sign": "literal"}),
+    "smac, no return condition": ("smac", {"score_model": {"condition_on_return": False}}),
+    "smac, policy actions": ("smac", {"uniform_fraction": 0.0}),
+    "smac, uniform actions": ("smac", {"uniform_fraction": 1.0}),
+    "smac, 2 critics": ("smac", {"network": {"num_critics": 2}}),
+    "smac, layer norm": ("smac", {"network": {"critic_layer_norm": True}}),
+    "smac, muon": ("smac", {"optimizer": "muon"}),
+    "td3_bc, smac's critics": (
+        "td3_bc",
+        {"network": {"num_critics": 10, "critic_activation": "tanh"}, "batch_size": 64},
+    ),
+    "smac, tuned temperature": ("smac", {"temperature_learning_rate": 3e-4}),
+    "smac, free alpha": ("smac", {"alpha_floor": 0.0, "temperature_learning_rate": 3e-4}),
+    "smac, alpha 1": ("smac", {"alpha_floor": 1.0, "initial_temperature": 1.0, "kappa": 0.5}),
+}
+# What tables and figures compare: variants under the names that they have there.
+GROUPS: dict[str, dict[str, str]] = {
     "main": {
-        "smac": ("smac", {}),
-        "smac (policy score)": ("smac", {"score": "policy"}),
-        "td3_bc": ("td3_bc", {}),
-        "iql": ("iql", {}),
-        "cql": ("cql", {}),
+        "smac": "smac",
+        "smac (policy score)": "smac, policy score",
+        "td3_bc": "td3_bc",
+        "iql": "iql",
+        "cql": "cql",
     },
-    "kappa": {f"smac, kappa {kappa:g}": ("smac", {"kappa": kappa}) for kappa in (0.0, 0.5, 5.0, 50.0)},
-    "adaptive": {
-        "smac, residual held": ("smac", {"kappa_adaptation": "residual", "kappa_target": 0.3}),
-        "smac, gradient ratio held": ("smac", {"kappa_adaptation": "gradient_ratio", "kappa_target": 1.0}),
+    "kappa": {
+        "kappa 0": "smac, kappa 0",
+        "kappa 0.5": "smac, kappa 0.5",
+        "kappa 5": "smac",
+        "kappa 50": "smac, kappa 50",
+        "residual held at 0.3": "smac, residual held",
+        "gradient ratio held at 1": "smac, gradient ratio held",
     },
     "score": {
-        "smac": ("smac", {}),
-        "smac, literal sign": ("smac", {"score_sign": "literal", "alpha_parameterization": "free"}),
-        "smac, flipped sign": ("smac", {"score_sign": "literal"}),
-        "smac, no return condition": ("smac", {"score_model": {"condition_on_return": False}}),
+        "smac": "smac",
+        "literal sign + free alpha": "smac, literal sign",
+        "literal sign + alpha > 0.1": "smac, flipped sign",
+        "no return condition": "smac, no return condition",
     },
-    "actions": {
-        "smac": ("smac", {}),
-        "smac, policy actions": ("smac", {"uniform_fraction": 0.0}),
-        "smac, uniform actions": ("smac", {"uniform_fraction": 1.0}),
-    },
+    "actions": {"half": "smac", "policy's actions": "smac, policy actions", "uniform actions": "smac, uniform actions"},
     "critics": {
-        "smac, 10 critics": ("smac", {}),
-        "smac, 2 critics": ("smac", {"network": {"num_critics": 2}}),
-        "smac, layer norm": ("smac", {"network": {"critic_layer_norm": True}}),
-        "smac, muon": ("smac", {"optimizer": "muon"}),
-        "td3_bc, smac's critics": (
-            "td3_bc",
-            {"network": {"num_critics": 10, "critic_activation": "tanh"}, "batch_size": 64},
-        ),
+        "10 critics": "smac",
+        "2 critics": "smac, 2 critics",
+        "layer norm": "smac, layer norm",
+        "muon": "smac, muon",
+        "td3_bc with smac's critics": "td3_bc, smac's critics",
     },
     "temperature": {
-        "smac": ("smac", {}),
-        "smac, tuned temperature": ("smac", {"temperature_learning_rate": 3e-4}),
-        "smac, alpha 1": ("smac", {"alpha_floor": 1.0, "initial_temperature": 1.0, "kappa": 0.5}),
+        "alpha > 0.1 held": "smac",
+        "alpha > 0.1 + tuned temperature": "smac, tuned temperature",
+        "alpha > 0 + tuned temperature": "smac, free alpha",
+        "alpha > 1 held": "smac, alpha 1",
     },
 }
 
@@ -91,33 +116,42 @@ def main(argv: Sequence[str]) -> int:
     del argv
     set_up()
     config = FLAGS.config
-    variants = {name: GROUPS[FLAGS.group][name] for name in chosen_variants()}
+    variants = chosen_variants()
     checkpoints = parse_checkpoints(FLAGS.checkpoints)
     # everything that can be wrong is looked at before anything is trained
-    built = {name: make_offline(algorithm, merged(config, algorithm, c)) for name, (algorithm, c) in variants.items()}
+    built = {v: make_offline(VARIANTS[v][0], merged(config, *VARIANTS[v])) for v in variants.values()}
     online = {name: make_online(name, config.get(online_section(name))).config for name in FLAGS.online}
     data = smac_jax.load_dataset(FLAGS.task)
     task = task_of(data, FLAGS.env)
     env = smac_jax.make_env(task, physics=FLAGS.physics)
-    folder = Path(FLAGS.results or f"results/handover/{data.name}") / FLAGS.group
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(FLAGS.results or f"results/handover/{data.name}")
     seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
-    provenance = write_provenance(folder, data=describe(data), seeds=seeds, config=config.to_dict())
+    settings = {name: config[name].to_dict() for name in ("pretrain", "finetune")} | {"seeds": list(seeds)}
+    onward = {f"online {name}": c for name, c in online.items()}
+    records = {v: to_json({**settings, "data": describe(data), "offline": built[v].config, **onward}) for v in built}
+    for variant in records:
+        records[variant] |= earlier_record(folder, variant, records[variant])
     print(f"{data.summary()}\nresults in {folder}")
 
     started = time.monotonic()
     with Progress() as bar:
         shared = {"env": env, "progress": bar, "seeds": seeds, "episode_length": TASKS[task].episode_length}
-        for name, algorithm in built.items():
-            missing = [c for c in checkpoints if not all(curve_path(folder, name, o, c).exists() for o in online)]
-            if missing:
-                logger = MetricLogger(folder / "metrics" / file_name(name))
-                study_variant(folder, name, algorithm, online, checkpoints, data, config, logger, shared, task)
+        for variant, algorithm in built.items():
+            wanted = [c for c in checkpoints if not all(curve_path(folder, variant, o, c).exists() for o in online)]
+            if wanted:
+                write_provenance(variant_path(folder, variant), **records[variant])
+                logger = MetricLogger(folder / "metrics" / file_name(variant))
+                study_variant(folder, variant, algorithm, online, checkpoints, data, config, logger, shared, task)
     for checkpoint in checkpoints:
-        curves = [TransferCurve.from_json(curve_path(folder, name, o, checkpoint)) for name in variants for o in online]
+        curves = [
+            dataclasses.replace(TransferCurve.from_json(curve_path(folder, variant, o, checkpoint)), offline=label)
+            for label, variant in variants.items()
+            for o in online
+        ]
+        provenance = write_provenance(folder / FLAGS.group, **settings, data=describe(data), config=config.to_dict())
         title = f"{data.name}, handed over after {checkpoint:,} updates"
-        report(folder, curves, data, provenance, suffix=f"-{checkpoint}", title=title)
-    print(f"{time.monotonic() - started:.0f} s. Tables, figures and curves: {folder}")
+        report(folder / FLAGS.group, curves, data, provenance, suffix=f"-{checkpoint}", title=title)
+    print(f"{time.monotonic() - started:.0f} s. Tables and figures: {folder / FLAGS.group}")
     return 0
 
 
@@ -181,8 +215,8 @@ def joined(earlier: Any, later: Any) -> Any:
     )
 
 
-def chosen_variants() -> list[str]:
-    """The variants of --group, or those of --only.
+def chosen_variants() -> dict[str, str]:
+    """What --group compares, or of it --only.
 
     Raises:
       ConfigError: --only names one that the group does not have.
@@ -191,7 +225,26 @@ def chosen_variants() -> list[str]:
     for name in FLAGS.only:
         if name not in known:
             raise ConfigError(f"--only={name}: the group {FLAGS.group} has {'; '.join(known)}.")
-    return FLAGS.only or list(known)
+    return {label: variant for label, variant in known.items() if label in FLAGS.only or not FLAGS.only}
+
+
+def earlier_record(folder: Path, variant: str, record: dict[str, Any]) -> dict[str, Any]:
+    """What was written down of the online algorithms of curves that lie there already.
+
+    Raises:
+      ConfigError: those curves were made with another configuration, other seeds or other data.
+    """
+    path = variant_path(folder, variant) / "provenance.json"
+    if not path.exists():
+        return {}
+    found = json.loads(path.read_text())
+    differing = [name for name, value in record.items() if name in found and found[name] != value]
+    if differing:
+        raise ConfigError(
+            f"{path}: '{variant}' was run with another {', '.join(differing)}. Give another --results, or move that "
+            f"folder away."
+        )
+    return {name: value for name, value in found.items() if name.startswith("online ")}
 
 
 def parse_checkpoints(texts: Sequence[str]) -> list[int]:
@@ -224,7 +277,12 @@ def file_name(variant: str) -> str:
 
 def curve_path(folder: Path, variant: str, online: str, checkpoint: int) -> Path:
     """Where a pair's curve lies."""
-    return folder / "curves" / f"{file_name(variant)}_{online}_{checkpoint}.json"
+    return variant_path(folder, variant) / f"{online}-{checkpoint}.json"
+
+
+def variant_path(folder: Path, variant: str) -> Path:
+    """Where a variant's curves lie, with their provenance."""
+    return folder / "curves" / file_name(variant)
 
 
 if __name__ == "__main__":
