@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import importlib.metadata
 import json
 import math
@@ -115,13 +116,16 @@ class MetricLogger:
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "metrics.jsonl"
+
+    @functools.cached_property
+    def _board(self) -> Any:
+        # made with the first point: a writer that never had one cannot start its thread when the process ends
         try:
             from tensorboardX import SummaryWriter
         except ImportError:
-            self._board = None
-        else:
-            # written by a thread: every ten seconds, and at the end of the process
-            self._board = SummaryWriter(str(folder / "tensorboard"), flush_secs=10)
+            return None
+        # written by a thread: every ten seconds, and at the end of the process
+        return SummaryWriter(str(self._path.parent / "tensorboard"), flush_secs=10)
 
     def log(self, run: str, phase: str, step: int, metrics: Mapping[str, Any]) -> None:
         """One point.
