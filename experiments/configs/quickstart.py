@@ -14,7 +14,7 @@ from experiments.configs import base
 def get_config() -> ConfigDict:
     """The quickstart's sizes; what is not named here is the library's default."""
     config = base.get_config()
-    config.pretrain.update({"num_updates": 14_000, "eval_every": 2_000, "eval_episodes": 5})
+    config.pretrain.update({"num_updates": 24_000, "eval_every": 3_000, "eval_episodes": 5})
     config.finetune.update({"num_steps": 8_000, "warm_start": 5_000, "eval_every": 500, "eval_episodes": 5})
     network = {"actor_hidden": (128, 128), "critic_hidden": (128, 128)}
     config.smac.update({"batch_size": 64, "network": {**network, "num_critics": 10}, "alpha_hidden": (64, 64)})
