@@ -1,6 +1,6 @@
 r"""Environment steps a second: by task, engine and number of environments, beside Gymnasium and bare `mujoco.rollout`.
 
-    python -m benchmarks.physics --tasks=hopper,ant --engines=mujoco --environments=1,16,128 --json=physics.json
+    python -m benchmarks.physics --tasks=hopper,ant --engines=native,mjx --environments=1,128 --json=physics.json
 
 Random actions, automatic reset. `mujoco.rollout` steps as many states for 20 environment steps at a time, from the
 task's first states, so that both spend their time in the same situations: robots that have just begun to fall.
@@ -29,7 +29,7 @@ from smac_jax.errors import SmacError, UnknownNameError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("tasks", ["hopper", "walker2d", "halfcheetah", "ant"], "Which robots.")
-flags.DEFINE_list("engines", ["mujoco"], "Which engines: mujoco, mjx (slow to compile).")
+flags.DEFINE_list("engines", ["native", "callback"], "Which: native, callback (both C), mjx (slow to compile).")
 flags.DEFINE_list("environments", ["1", "16", "128"], "Numbers of environments side by side.")
 flags.DEFINE_integer("length", 100, "Environment steps a compiled call.", lower_bound=1)
 
@@ -97,6 +97,19 @@ def bare_rollout(task: str, number: int) -> Callable[[], None]:
     return call
 
 
+def engine_of(task: str, name: str) -> Any:
+    """An environment on the C engine, called natively or back through Python, or on MJX.
+
+    Raises:
+      UnknownNameError: another name.
+    """
+    if name not in ("native", "callback", "mjx"):
+        raise UnknownNameError("engine (--engines)", name, ("native", "callback", "mjx"))
+    if name == "mjx":
+        return smac_jax.make_env(task, physics="mjx")
+    return smac_jax.make_env(task, physics="mujoco", native=name == "native")
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -116,7 +129,7 @@ def main(argv: Sequence[str]) -> int:
             if number == 1:
                 cases.append(Case("Gymnasium", gymnasium_loop(task, FLAGS.length), units=FLAGS.length))
             for engine in FLAGS.engines:
-                made = loop(smac_jax.make_env(task, physics=engine), number, FLAGS.length)
+                made = loop(engine_of(task, engine), number, FLAGS.length)
                 cases.append(Case(f"compiled loop, {engine}", made, units=number * FLAGS.length))
             made_rows = [
                 {k: v for k, v in line.items() if k not in ("MFLOP each", "% of peak")}

@@ -36,7 +36,8 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
         where JAX runs on a CPU and MJX elsewhere. Brax environments choose theirs by ``backend=``.
       version: ``"v4"``, the dynamics, rewards and terminations of Gymnasium's -v4 and of D4RL's -v2 data; ``"v5"``,
         Gymnasium's -v5; ``"d4rl"``, v4 with the observations of D4RL's files, which differ for the ant (111 numbers).
-      **kw: for the engine (``threads``; ``iterations``, ``ls_iterations``, ``cone``), or for the Brax environment.
+      **kw: for the engine (``threads``, ``native``; ``iterations``, ``ls_iterations``, ``cone``), or for the Brax
+        environment.
 
     Raises:
       UnknownNameError: no such task, engine or version.
@@ -63,7 +64,7 @@ def _make_engine(task: Task, physics: str, version: Version, kw: dict[str, Any])
 
     if physics == "auto":
         physics = "mujoco" if jax.default_backend() == "cpu" else "mjx"
-    options = {"mujoco": ("threads",), "mjx": ("iterations", "ls_iterations", "cone")}[physics]
+    options = {"mujoco": ("threads", "native"), "mjx": ("iterations", "ls_iterations", "cone")}[physics]
     for option in kw:
         if option not in options:
             raise ConfigError(f"The {physics} engine has no option {option!r}. Known: {', '.join(options)}.")

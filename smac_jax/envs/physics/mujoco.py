@@ -1,4 +1,4 @@
-"""The C engine inside a compiled program: one callback a step, however many seeds and environments there are.
+"""The C engine inside a compiled program: one call a step, however many seeds and environments there are.
 
 It equals Gymnasium step for step, so it has to keep what Gymnasium's simulator keeps and ``mujoco.rollout`` drops:
 
@@ -7,8 +7,9 @@ It equals Gymnasium step for step, so it has to keep what Gymnasium's simulator 
 * the position of a tracked body (ant), which after a Runge-Kutta step is that of the last *stage*, not of the state;
 * the contact forces on bodies, computed by ``mj_rnePostConstraint`` after the step.
 
-Therefore ``mj_step`` is called by a pool of threads, each with its own ``MjData`` (the call releases Python's lock).
-The float64 state travels through JAX's 32-bit world as pairs of uint32, bit for bit.
+Therefore ``mj_step`` is called by a pool of threads, each with its own ``MjData``: from C++ where a compiler is at hand
+(``native.py``), else from a Python callback, as written here (``mj_step`` releases Python's lock). The float64 state
+travels through JAX's 32-bit world as pairs of uint32, bit for bit.
 
 Over several devices use `jax.shard_map`, where each device calls back for its own share. A plain sharded `jax.jit`
 gives the same numbers, but XLA first gathers the batch on one device.
@@ -20,6 +21,7 @@ import os
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +30,7 @@ import numpy as np
 from jaxtyping import Float, UInt32
 
 from smac_jax.envs.base import Model, Physics, model_path
+from smac_jax.envs.physics import native
 from smac_jax.errors import ConfigError
 from smac_jax.types import Array
 
@@ -42,11 +45,16 @@ class MujocoEngine:
     Args:
       model: what to simulate and what to report.
       threads: how many threads step a batch; by default as many as there are cores for this process.
+      native: call C++ from the compiled program instead of Python; by default where it can be compiled. The numbers are
+        the same.
+
+    Raises:
+      ConfigError: ``threads`` below 1, or ``native=True`` where there is no compiler.
     """
 
     name = "mujoco"
 
-    def __init__(self, model: Model, threads: int | None = None):
+    def __init__(self, model: Model, threads: int | None = None, native: bool | None = None):
         # Through a spec, because from there MuJoCo's complaints about a model are Python warnings, not a log file.
         self._mj = mujoco.MjSpec.from_file(str(model_path(model.xml))).compile()
         # A diverged simulation would silently start again from the model's first state; `_advance` marks it instead.
@@ -57,11 +65,29 @@ class MujocoEngine:
             raise ConfigError(f"threads must be at least 1; got {threads}.")
         self._threads = threads or _available_cores()
         self._idle: deque[mujoco.MjData] = deque()
+        self._native = self._register(native)
 
         self.dt = float(self._mj.opt.timestep) * model.frame_skip
         self.action_size = int(self._mj.nu)
         self.init_qpos = np.asarray(self._mj.qpos0, np.float32)
         self.init_qvel = np.zeros(self._mj.nv, np.float32)
+
+    @property
+    def native(self) -> bool:
+        """Whether steps on a CPU are taken without Python."""
+        return self._native is not None
+
+    def _register(self, wanted: bool | None) -> int | None:
+        if wanted is False:
+            return None
+        try:
+            return native.register(
+                self._mj, self._model.frame_skip, self._body, self._model.contact_forces, self._threads
+            )
+        except native.NativeError as error:
+            if wanted:
+                raise ConfigError(f"native=True: MuJoCo's step cannot be compiled here: {error}") from error
+            return None
 
     def start(self, qpos: Float[Array, " qpos"], qvel: Float[Array, " qvel"]) -> Physics:
         """Physics at rest in a float32 state."""
@@ -94,15 +120,21 @@ class MujocoEngine:
             sizes["cfrc_ext"] = nbody * 6
         # One argument, not two: each costs a callback some 30 microseconds, half the time of a half cheetah's step.
         message = jnp.concatenate([physics.raw, jax.lax.bitcast_convert_type(action.astype(jnp.float32), jnp.uint32)])
-        raw, values = jax.pure_callback(
-            self._advance,
-            (
-                jax.ShapeDtypeStruct(physics.raw.shape, jnp.uint32),
-                jax.ShapeDtypeStruct((sum(sizes.values()),), jnp.float32),
-            ),
-            message,
-            vmap_method="broadcast_all",
-        )
+        words, numbers = physics.raw.shape[-1], sum(sizes.values())
+
+        def from_python(message: UInt32[Array, " words+action"]) -> tuple[Array, Array]:
+            return jax.pure_callback(
+                self._advance,
+                (jax.ShapeDtypeStruct((words,), jnp.uint32), jax.ShapeDtypeStruct((numbers,), jnp.float32)),
+                message,
+                vmap_method="broadcast_all",
+            )
+
+        if self._native is None:
+            raw, values = from_python(message)
+        else:
+            step = partial(native.step, key=self._native, words=words, values=numbers)
+            raw, values = jax.lax.platform_dependent(message, cpu=step, default=from_python)
         named = dict(zip(sizes, jnp.split(values, np.cumsum(list(sizes.values()))[:-1]), strict=True))
         extras = {name: named[name] for name in physics.extras}
         if "cfrc_ext" in extras:

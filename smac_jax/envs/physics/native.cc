@@ -1,0 +1,201 @@
+// One environment step of a batch of robots, called by the compiled program without a word of Python.
+//
+// The same steps in the same order as MujocoEngine._advance in mujoco.py, bit for bit (tests/envs/test_native.py):
+// what each part is for is said there.
+
+#include <setjmp.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <condition_variable>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include <mujoco/mujoco.h>
+
+#include "xla/ffi/api/ffi.h"
+
+namespace ffi = xla::ffi;
+
+// Sends this thread's messages to a handler of its own; how MuJoCo's Python package turns errors into exceptions.
+extern "C" mjfLogHandler _mjPRIVATE_setTlsLogHandler(mjfLogHandler handler) __attribute__((weak));
+
+namespace {
+
+constexpr double kDiverged = 1e10;  // MuJoCo's own limit (mjMAXVAL)
+constexpr int kState = mjSTATE_QPOS | mjSTATE_QVEL | mjSTATE_WARMSTART;
+
+thread_local jmp_buf fatal;
+
+void OnMessage(const mjLogMessage* message) {
+  if (message->level == mjLOG_ERROR) longjmp(fatal, 1);
+}
+
+// One model with the scratch memory of the threads that step it.
+struct Engine {
+  mjModel* model;
+  int frame_skip, body, threads;
+  bool forces;
+  std::mutex mutex;
+  std::vector<mjData*> idle;
+
+  int state_size() const { return model->nq + 2 * model->nv; }
+  int row_size() const { return state_size() + (body >= 0 ? 3 : 0); }
+  int values_size() const {
+    return 2 * model->nq + model->nv + 1 + (body >= 0 ? 3 : 0) + (forces ? 6 * model->nbody : 0);
+  }
+
+  mjData* Take() {
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      if (!idle.empty()) {
+        mjData* data = idle.back();
+        idle.pop_back();
+        return data;
+      }
+    }
+    return mj_makeData(model);
+  }
+
+  void Give(mjData* data) {
+    std::lock_guard<std::mutex> lock(mutex);
+    idle.push_back(data);
+  }
+};
+
+std::mutex engines_mutex;
+std::unordered_map<int64_t, std::unique_ptr<Engine>>& Engines() {
+  static auto* engines = new std::unordered_map<int64_t, std::unique_ptr<Engine>>();
+  return *engines;
+}
+
+Engine* Find(int64_t key) {
+  std::lock_guard<std::mutex> lock(engines_mutex);
+  auto found = Engines().find(key);
+  return found == Engines().end() ? nullptr : found->second.get();
+}
+
+// mj_step, and whether it came back; no C++ object lives across the jump.
+bool Step(const Engine& engine, mjData* data, const double* given) {
+  if (setjmp(fatal)) return false;
+  mj_setState(engine.model, data, given, kState | mjSTATE_CTRL);
+  for (int i = 0; i < engine.frame_skip; ++i) mj_step(engine.model, data);
+  if (engine.forces) mj_rnePostConstraint(engine.model, data);
+  return true;
+}
+
+void Row(Engine& engine, mjData*& data, const uint32_t* message, uint32_t* raw, float* values,
+         std::vector<double>& scratch) {
+  const mjModel* model = engine.model;
+  const int nq = model->nq, nv = model->nv, nu = model->nu, size = engine.state_size(), row = engine.row_size();
+  scratch.resize(size + nu + 2 * row);
+  double *given = scratch.data(), *before = given + size + nu, *after = before + row;
+  std::memcpy(before, message, row * sizeof(double));
+  std::memcpy(given, before, size * sizeof(double));
+  for (int i = 0; i < nu; ++i) {
+    float action;
+    std::memcpy(&action, message + 2 * row + i, sizeof(float));
+    given[size + i] = action;
+  }
+  bool bad = !Step(engine, data, given);
+  if (bad) {  // e.g. out of memory for contacts: this robot is lost, the others go on
+    mj_deleteData(data);
+    data = mj_makeData(model);
+  } else {
+    mj_getState(model, data, after, kState);
+    if (engine.body >= 0) std::memcpy(after + size, data->xpos + 3 * engine.body, 3 * sizeof(double));
+    for (int i = 0; i < row; ++i) bad |= !(std::abs(after[i]) < kDiverged);  // true for NaN too
+  }
+  if (bad) std::memcpy(after, before, row * sizeof(double));
+  std::memcpy(raw, after, row * sizeof(double));
+  for (int i = 0; i < nq + nv; ++i) *values++ = static_cast<float>(after[i]);
+  for (int i = 0; i < nq; ++i) *values++ = static_cast<float>(after[i] - before[i]);
+  *values++ = bad;
+  if (engine.body >= 0)
+    for (int i = size; i < row; ++i) *values++ = static_cast<float>(after[i] - before[i]);
+  if (engine.forces)
+    for (int i = 0; i < 6 * model->nbody; ++i) *values++ = bad ? 0.0f : static_cast<float>(data->cfrc_ext[i]);
+}
+
+// Rows to be stepped, taken one by one by whichever thread is free; contacts make some several times dearer.
+struct Job {
+  Engine* engine;
+  const uint32_t* message;
+  uint32_t* raw;
+  float* values;
+  int64_t rows, message_size;
+  std::atomic<int64_t> next{0};
+  std::mutex mutex;
+  std::condition_variable finished;
+  int64_t done = 0;
+
+  void Work() {
+    int64_t i = next.fetch_add(1);
+    if (i >= rows) return;  // a helper that came too late: the buffers may be gone
+    mjfLogHandler earlier = _mjPRIVATE_setTlsLogHandler ? _mjPRIVATE_setTlsLogHandler(OnMessage) : nullptr;
+    mjData* data = engine->Take();
+    std::vector<double> scratch;
+    int64_t count = 0;
+    for (; i < rows; i = next.fetch_add(1), ++count)
+      Row(*engine, data, message + i * message_size, raw + i * 2 * engine->row_size(),
+          values + i * engine->values_size(), scratch);
+    engine->Give(data);
+    if (_mjPRIVATE_setTlsLogHandler) _mjPRIVATE_setTlsLogHandler(earlier);
+    std::lock_guard<std::mutex> lock(mutex);
+    done += count;
+    if (done == rows) finished.notify_all();
+  }
+};
+
+ffi::Error StepBatch(ffi::ThreadPool pool, ffi::Buffer<ffi::U32> message, ffi::ResultBuffer<ffi::U32> raw,
+                     ffi::ResultBuffer<ffi::F32> values, int64_t key) {
+  Engine* engine = Find(key);
+  if (engine == nullptr) return ffi::Error::Internal("smac_jax: a MuJoCo model that this process has not made");
+  const int64_t message_size = 2 * engine->row_size() + engine->model->nu;
+  const auto dimensions = message.dimensions();
+  if (dimensions.size() == 0 || dimensions.back() != message_size)
+    return ffi::Error::InvalidArgument("smac_jax: a message of another model's size");
+  auto job = std::make_shared<Job>();
+  job->engine = engine;
+  job->message = message.typed_data();
+  job->raw = raw->typed_data();
+  job->values = values->typed_data();
+  job->message_size = message_size;
+  job->rows = message.element_count() / message_size;
+  // The caller works too, and waits only for rows that somebody has taken: a busy pool cannot hold it up.
+  const int64_t helpers = std::min<int64_t>({engine->threads, job->rows, pool.num_threads()}) - 1;
+  for (int64_t i = 0; i < helpers; ++i) pool.Schedule([job] { job->Work(); });
+  job->Work();
+  std::unique_lock<std::mutex> lock(job->mutex);
+  job->finished.wait(lock, [&] { return job->done == job->rows; });
+  return ffi::Error::Success();
+}
+
+}  // namespace
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(smac_jax_mujoco_step, StepBatch,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<ffi::Buffer<ffi::U32>>()
+                                  .Ret<ffi::Buffer<ffi::U32>>()
+                                  .Ret<ffi::Buffer<ffi::F32>>()
+                                  .Attr<int64_t>("key"));
+
+// Copies a model and says what to report of it, under a key that is the same in every process.
+extern "C" void smac_jax_register(int64_t key, const void* model, int frame_skip, int body, int forces, int threads) {
+  std::lock_guard<std::mutex> lock(engines_mutex);
+  auto& engine = Engines()[key];
+  if (engine) return;
+  engine = std::make_unique<Engine>();
+  engine->model = mj_copyModel(nullptr, static_cast<const mjModel*>(model));
+  engine->frame_skip = frame_skip;
+  engine->body = body;
+  engine->forces = forces != 0;
+  engine->threads = threads;
+}

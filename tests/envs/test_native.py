@@ -1,0 +1,117 @@
+"""The C++ step is the Python callback's, bit for bit; and what happens where there is no compiler."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import smac_jax
+from smac_jax.envs.physics import native
+from smac_jax.errors import ConfigError
+
+needs_compiler = pytest.mark.skipif(
+    isinstance(native.library(), native.NativeError), reason="MuJoCo's step cannot be compiled here"
+)
+
+
+def roll(env, batch: int, steps: int = 60, scale: float = 1.0):
+    keys = jax.random.split(jax.random.key(0), batch)
+
+    def step(state, i):
+        key = jax.random.fold_in(jax.random.key(1), i)
+        action = jax.random.uniform(key, (batch, env.action_size), minval=-scale, maxval=scale)
+        state = jax.vmap(env.step)(state, action)
+        return state, (state.obs, state.reward, state.done, state.pipeline_state)
+
+    return jax.jit(lambda s: jax.lax.scan(step, s, jnp.arange(steps))[1])(jax.vmap(env.reset)(keys))
+
+
+@needs_compiler
+@pytest.mark.parametrize("task", ["hopper", "walker2d", "halfcheetah", "ant"])
+@pytest.mark.parametrize(("version", "batch"), [("v4", 1), ("v5", 7)])
+def test_the_same_bits_as_the_callback(task, version, batch):
+    fast = smac_jax.make_env(task, physics="mujoco", version=version, native=True)
+    plain = smac_jax.make_env(task, physics="mujoco", version=version, native=False)
+    assert fast._engine.native
+    assert not plain._engine.native
+    jax.tree.map(np.testing.assert_array_equal, roll(fast, batch), roll(plain, batch))
+
+
+@needs_compiler
+def test_what_blows_up_is_marked_and_nothing_is_written(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for choice in (True, False):
+        env = smac_jax.make_env("hopper", physics="mujoco", native=choice)
+        qvel = np.zeros((3, 6))
+        qvel[1] = 1e9
+        state = env.reset_to(np.broadcast_to(env._engine.init_qpos, (3, 6)), qvel)
+        actions = jnp.array([0.0, 0.0, jnp.nan])[:, None] * jnp.ones(3)
+        found.append(jax.jit(jax.vmap(env.step))(state, actions))
+    assert found[0].pipeline_state.diverged[1]
+    assert np.isfinite(found[0].obs).all()
+    jax.tree.map(np.testing.assert_array_equal, found[0], found[1])
+    assert not list(tmp_path.iterdir())
+    assert capfd.readouterr() == ("", "")
+
+
+@needs_compiler
+def test_an_error_inside_mujoco_loses_one_robot_and_not_the_process():
+    import mujoco
+
+    xml = """<mujoco><size memory="{memory}"/><worldbody><geom type="plane" size="1 1 1"/>
+      <body pos="0 0 0.05"><freejoint/><geom type="box" size=".1 .1 .1"/></body></worldbody></mujoco>"""
+    for memory, lost in (("1M", 0.0), ("2000", 1.0)):
+        model = mujoco.MjModel.from_xml_string(xml.format(memory=memory))
+        key = native.register(model, frame_skip=1, body=None, forces=False, threads=1)
+        state = np.concatenate([model.qpos0, np.zeros(2 * model.nv)]).astype(np.float64)
+        step = jax.jit(partial(native.step, key=key, words=2 * len(state), values=2 * model.nq + model.nv + 1))
+        raw, numbers = step(state.view(np.uint32))
+        assert numbers[-1] == lost
+        assert (np.asarray(raw) == state.view(np.uint32)).all() == bool(lost)
+
+
+@needs_compiler
+def test_programs_are_found_in_the_cache_by_another_process(tmp_path):
+    program = """
+import jax, smac_jax
+jax.config.update("jax_compilation_cache_dir", {folder!r})
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+events = []
+jax.monitoring.register_event_listener(lambda event, **kw: events.append(event))
+env = smac_jax.make_env("hopper", physics="mujoco")
+step = jax.jit(lambda key: env.step(env.reset(key), jax.numpy.ones(3)).obs.sum())
+print(float(step(jax.random.key(0))), "/jax/compilation_cache/cache_hits" in events)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", program.format(folder=str(tmp_path))]
+    outputs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(2)]
+    assert outputs[0][0] == outputs[1][0]
+    assert outputs[1][1] == "True"
+
+
+def test_without_a_compiler_there_is_the_callback():
+    program = """
+import smac_jax
+env = smac_jax.make_env("hopper", physics="mujoco")
+assert not env._engine.native
+try:
+    smac_jax.make_env("hopper", physics="mujoco", native=True)
+except smac_jax.errors.ConfigError as error:
+    print(error)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    environment = {**os.environ, "CXX": "/no/such/compiler", "XDG_CACHE_HOME": "/no/such/folder"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert "no C++ compiler" in done.stdout
+
+
+def test_only_the_c_engine_has_the_option():
+    with pytest.raises(ConfigError, match="native"):
+        smac_jax.make_env("hopper", physics="mjx", native=True)
