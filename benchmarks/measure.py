@@ -22,6 +22,7 @@ import jax.extend
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
+from jax.interpreters import partial_eval as pe
 from rich.console import Console
 from rich.table import Table
 
@@ -130,11 +131,13 @@ def _fastest(run: Callable[..., Any], *arguments: Any, times: int = 7) -> float:
 
 
 def product_flops(function: Callable[..., Any], *arguments: Any) -> float:
-    """Multiplications and additions in the matrix products that a call of ``function`` makes, as it is written.
+    """Multiplications and additions in the matrix products that the results of a call of ``function`` need.
 
     A loop counts as often as it runs; of a branch, the mean (TD3 takes its policy step every second update).
     """
-    return _count(jax.make_jaxpr(function)(*arguments).jaxpr)
+    closed = jax.make_jaxpr(function)(*arguments)
+    needed, _ = pe.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
+    return _count(needed)
 
 
 def _count(jaxpr: Any) -> float:
