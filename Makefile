@@ -23,7 +23,7 @@ quickstart: $(VENV)/installed  ## Pre-train SMAC and TD3+BC on Hopper, hand both
 		--config=experiments/configs/quickstart.py --results=results/quickstart
 
 test: $(VENV)/installed  ## Run the tests (under 15 minutes on 2 cores)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-slow: $(VENV)/installed  ## Run the tests that train to a score or compile for long
 	$(BIN)/python -m pytest -m slow
