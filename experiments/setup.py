@@ -13,7 +13,8 @@ from absl import app, logging
 def set_up(cache: str | None = None) -> None:
     """Turns on JAX's persistent compilation cache.
 
-    Programs that hold a host callback (the C engine in the online loop) are not cacheable and compile in every process.
+    Programs that hold a host callback (the C engine in the online loop, where there is no C++ compiler) are not
+    cacheable and compile in every process.
 
     Args:
       cache: folder of the cache; default ``$JAX_COMPILATION_CACHE_DIR`` or ``~/.cache/smac_jax``.

@@ -47,6 +47,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "smac, no return condition": ("smac", {"score_model": {"condition_on_return": False}}),
     "smac, policy actions": ("smac", {"uniform_fraction": 0.0}),
     "smac, uniform actions": ("smac", {"uniform_fraction": 1.0}),
+    "smac, penalty on a quarter": ("smac", {"penalty_fraction": 0.25}),
     "smac, 2 critics": ("smac", {"network": {"num_critics": 2}}),
     "smac, layer norm": ("smac", {"network": {"critic_layer_norm": True}}),
     "smac, muon": ("smac", {"optimizer": "muon"}),
@@ -81,7 +82,12 @@ GROUPS: dict[str, dict[str, str]] = {
         "literal sign + alpha > 0.1": "smac, flipped sign",
         "no return condition": "smac, no return condition",
     },
-    "actions": {"half": "smac", "policy's actions": "smac, policy actions", "uniform actions": "smac, uniform actions"},
+    "actions": {
+        "half": "smac",
+        "policy's actions": "smac, policy actions",
+        "uniform actions": "smac, uniform actions",
+        "half on a quarter of the rows": "smac, penalty on a quarter",
+    },
     "critics": {
         "10 critics": "smac",
         "2 critics": "smac, 2 critics",

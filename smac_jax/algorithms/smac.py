@@ -23,6 +23,8 @@ Deviations from the published text, each one a config field:
 * ``kappa_adaptation``: the weight as a dual variable, which the authors name as open. ``"residual"`` holds the
   penalty at ``kappa_target`` times what it would be for a flat Q; ``"gradient_ratio"`` holds its gradient at
   ``kappa_target`` times the temporal-difference gradient. Default: fixed, as published.
+* ``penalty_fraction``: the penalty doubles an update's arithmetic (``benchmarks/README.md``); on fewer of the batch's
+  rows its mean is the same. Default: all, as published.
 * ``policy_score_damped``: both sides of the policy form times ``1 - a^2``, without which it diverges at the box's edge.
 
 SMAC may use Muon (``optimizer="muon"``), which the paper found to help it; the default is Adam until measured
@@ -103,6 +105,9 @@ class SMACConfig(sac.SACConfig, PretrainingConfig):
     penalty_form: str = choice("forward_over_reverse", "reverse_over_reverse")
     uniform_fraction: float = number(
         0.5, 0.0, 1.0, doc="dataset score: share of uniform actions, the rest is the policy's"
+    )
+    penalty_fraction: float = number(
+        1.0, 1e-6, 1.0, doc="share of a batch's rows that the penalty is measured on; fewer are faster, and noisier"
     )
     score_model: ScoreModelConfig = dataclasses.field(default_factory=ScoreModelConfig)
     score_level: int = number(0, 0, doc="noise level the data's score is read at; 0 is the least noised")
@@ -239,6 +244,9 @@ def score_matching_loss(
 ) -> tuple[Float[Array, ""], Metrics]:
     """``L_SM``. For the policy's score alpha is the temperature, whatever ``alpha_parameterization`` says."""
     ac = state.sac.actor_critic
+    # rows of a batch are independent, so its first ones are a fair draw
+    rows = max(1, round(config.penalty_fraction * batch.reward.shape[0]))
+    batch = jax.tree.map(lambda x: x[:rows], batch)
     action = penalty_actions(config, state, batch, key)
     score, weight = jax.lax.stop_gradient(score_and_weight(config, state, batch.observation, action))
     if config.score == "policy":

@@ -162,6 +162,20 @@ def test_smac_penalty_and_alphas_gradient(batch, parameterization):
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5), *both)
 
 
+def test_a_penalty_on_some_rows_is_on_average_that_on_all(batch):
+    rows = BATCH // 4
+    config, state = smac_state(score="policy", policy_score_actions="dataset")
+    few = dataclasses.replace(config, penalty_fraction=rows / BATCH)
+
+    def gradient(config, batch):
+        loss = partial(smac.score_matching_loss, config, state, batch=batch, key=jax.random.key(8))
+        return jax.grad(lambda p: loss(p, state.scale_params)[0])(state.sac.actor_critic.critic_params)
+
+    parts = [gradient(few, jax.tree.map(lambda x, i=i: jnp.roll(x, -i * rows, axis=0), batch)) for i in range(4)]
+    mean = jax.tree.map(lambda *x: sum(x) / 4, *parts)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5), mean, gradient(config, batch))
+
+
 def test_smac_without_penalty_is_sac(batch):
     config, state = smac_state(kappa=0.0)
     key = jax.random.key(9)
