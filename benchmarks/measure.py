@@ -106,18 +106,21 @@ def in_turns(cases: Sequence[Case]) -> list[Timing]:
 def ceiling() -> Ceiling:
     """The best of several matrix products and of several passes over memory, on JAX's default device."""
     on_cpu = jax.default_backend() == "cpu"
-    best = 0.0
-    for size in (512, 1024, 2048) if on_cpu else (4096, 8192):
-        repeats = max(1, (2048 // size) ** 3)
-
-        @jax.jit
-        def products(a: jax.Array, repeats: int = repeats) -> jax.Array:
-            return jax.lax.fori_loop(0, repeats, lambda _, x: a @ x, a)
-
-        seconds = _fastest(products, jnp.full((size, size), 1.0 / size, jnp.float32))
-        best = max(best, 2.0 * size**3 * repeats / seconds)
+    best = max(product_rate(size, size) for size in ((512, 1024, 2048) if on_cpu else (4096, 8192)))
     x = jnp.zeros((64 if on_cpu else 512) * 2**20 // 4, jnp.float32)
     return Ceiling(best, 2.0 * x.nbytes / _fastest(jax.jit(lambda x: x + 1.0), x))
+
+
+def product_rate(rows: int, width: int) -> float:
+    """FLOP/s of products ``[rows, width] x [width, width]``, one after the other: what a layer can reach."""
+    repeats = max(1, round(2e10 / (2.0 * rows * width**2)))
+
+    @jax.jit
+    def products(x: jax.Array, w: jax.Array) -> jax.Array:
+        return jax.lax.fori_loop(0, repeats, lambda _, x: x @ w, x)
+
+    seconds = _fastest(products, jnp.ones((rows, width)), jnp.full((width, width), 1.0 / width))
+    return 2.0 * rows * width**2 * repeats / seconds
 
 
 def _fastest(run: Callable[..., Any], *arguments: Any, times: int = 7) -> float:

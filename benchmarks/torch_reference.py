@@ -74,7 +74,7 @@ def td3_bc(size: Size, device: torch.device) -> Callable[[list[torch.Tensor]], N
             a2 = (actor_target(s2) + noise).clamp(-1.0, 1.0)
             q2 = torch.min(*(critic_value(c, s2, a2) for c in targets))
             target = r + DISCOUNT * (1.0 - terminal) * q2
-        loss = sum(f.mse_loss(critic_value(c, s, a), target) for c in critics)
+        loss = torch.stack([f.mse_loss(critic_value(c, s, a), target) for c in critics]).sum()
         critic_optimizer.zero_grad()
         loss.backward()
         critic_optimizer.step()
@@ -116,7 +116,7 @@ def sac(size: Size, device: torch.device) -> Callable[[list[torch.Tensor]], None
             a2, _ = sample(s2)
             q2 = torch.min(*(critic_value(c, s2, a2) for c in targets))
             target = r + DISCOUNT * (1.0 - terminal) * q2
-        loss = sum(f.mse_loss(critic_value(c, s, a), target) for c in critics)
+        loss = torch.stack([f.mse_loss(critic_value(c, s, a), target) for c in critics]).sum()
         critic_optimizer.zero_grad()
         loss.backward()
         critic_optimizer.step()

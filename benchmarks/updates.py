@@ -7,7 +7,9 @@ offline and 1,024 online. TD3+BC and SAC at the field's size stand beside two ya
 (benchmarks/torch_reference.py, where torch is installed) and a JAX loop that dispatches every update from Python.
 
 With several seeds a rate counts the updates of all of them together. "% of peak" is the share of the machine's
-matrix-product rate that the update's own matrix products reach. Everything is compiled anew: the cache is off.
+matrix-product rate that the update's own matrix products reach, "% of a layer's" the share of what bare products of a
+hidden layer's shape reach, [batch, width] x [width, width]: small ones are slower than the peak. Everything is
+compiled anew: the cache is off.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from absl import flags
 
 import smac_jax
 from benchmarks.learners import OFFLINE_NAMES, ONLINE_NAMES, SIZES, case, dispatched_from_python, learner
-from benchmarks.measure import Case, Report, in_turns, rows
+from benchmarks.measure import Case, Report, in_turns, product_rate, rows
 from experiments.setup import run
 
 FLAGS = flags.FLAGS
@@ -50,7 +52,14 @@ def main(argv: Sequence[str]) -> int:
                 made = learner(name, size, 1, data)
                 cases.append(dispatched_from_python("JAX, dispatched from Python", made, length))
                 cases += torch_cases(name, size_name, length)
-            report.table(f"{name}, {size_name} size: {size}", rows(report, in_turns(cases)))
+            timings = in_turns(cases)
+            made_rows = rows(report, timings)
+            batch = size.offline_batch if name in OFFLINE_NAMES else size.online_batch
+            layer = product_rate(batch, size.hidden[0])
+            for line, timing in zip(made_rows, timings, strict=True):
+                line["% of a layer's"] = 100.0 * timing.flops * timing.rate / layer
+            title = f"{name}, {size_name} size: {size}; products of one layer's shape: {layer / 1e9:,.0f} GFLOP/s"
+            report.table(title, made_rows)
             jax.clear_caches()
     report.finish()
     return 0
