@@ -135,8 +135,10 @@ def main(argv: Sequence[str]) -> int:
     settings = {name: config[name].to_dict() for name in ("pretrain", "finetune")} | {"seeds": list(seeds)}
     onward = {f"online {name}": c for name, c in online.items()}
     records = {v: to_json({**settings, "data": describe(data), "offline": built[v].config, **onward}) for v in built}
-    for variant in records:
-        records[variant] |= earlier_record(folder, variant, records[variant])
+    for v, algorithm in built.items():
+        configurations = {"offline": algorithm.config, **onward}
+        as_built = {name: to_json(type(config_of)()) for name, config_of in configurations.items()}
+        records[v] |= earlier_record(folder, v, records[v], as_built)
     print(f"{data.summary()}\nresults in {folder}")
 
     started = time.monotonic()
@@ -234,8 +236,23 @@ def chosen_variants() -> dict[str, str]:
     return {label: variant for label, variant in known.items() if label in FLAGS.only or not FLAGS.only}
 
 
-def earlier_record(folder: Path, variant: str, record: dict[str, Any]) -> dict[str, Any]:
+def completed(found: Any, default: Any) -> Any:
+    """A configuration that was written down, with the defaults of the fields that have come since."""
+    if not isinstance(default, dict) or not isinstance(found, dict):
+        return found
+    return {**default, **{name: completed(value, default.get(name)) for name, value in found.items()}}
+
+
+def earlier_record(
+    folder: Path, variant: str, record: dict[str, Any], as_built: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
     """What was written down of the online algorithms of curves that lie there already.
+
+    Args:
+      folder: of the results.
+      variant: which.
+      record: what its curves would be made with now.
+      as_built: for each of the record's configurations, the defaults of its class.
 
     Raises:
       ConfigError: those curves were made with another configuration, other seeds or other data.
@@ -244,7 +261,11 @@ def earlier_record(folder: Path, variant: str, record: dict[str, Any]) -> dict[s
     if not path.exists():
         return {}
     found = json.loads(path.read_text())
-    differing = [name for name, value in record.items() if name in found and found[name] != value]
+    differing = [
+        name
+        for name, value in record.items()
+        if name in found and completed(found[name], as_built.get(name, {})) != value
+    ]
     if differing:
         raise ConfigError(
             f"{path}: '{variant}' was run with another {', '.join(differing)}. Give another --results, or move that "

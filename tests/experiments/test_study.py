@@ -43,6 +43,15 @@ def test_a_variant_is_run_once_and_never_taken_for_another(tmp_path):
     assert again.returncode == 0, again.stderr[-2000:]
     assert curve.stat().st_mtime_ns == written
 
+    # a field that this version has and the one of the curves had not, at its default
+    provenance = curve.parent / "provenance.json"
+    record = json.loads(provenance.read_text())
+    del record["offline"]["utd"], record["offline"]["network"]["critic_layer_norm"], record["online sac"]["utd"]
+    provenance.write_text(json.dumps(record))
+    later = study(*TINY, f"--results={tmp_path}")
+    assert later.returncode == 0, later.stderr[-2000:]
+    assert curve.stat().st_mtime_ns == written
+
     other = study(*TINY, f"--results={tmp_path}", "--config.td3_bc.alpha=1.0")
     assert other.returncode == 2
     assert "another offline" in other.stderr
