@@ -32,7 +32,7 @@ lint: $(VENV)/installed  ## Check style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 types: $(VENV)/installed  ## Check types
-	$(BIN)/mypy smac_jax
+	$(BIN)/mypy smac_jax experiments benchmarks
 
 format: $(VENV)/installed  ## Format in place
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -20,7 +20,6 @@ from typing import Any
 import jax
 import jax.extend
 import jax.numpy as jnp
-import numpy as np
 from absl import flags
 from jax.interpreters import partial_eval as pe
 from rich.console import Console
@@ -251,7 +250,7 @@ def rows(report: Report, timings: Sequence[Timing], unit: str = "updates/s") -> 
 
 
 def _show(value: Any) -> str:
-    if isinstance(value, (float, np.floating)):
+    if isinstance(value, float):  # NumPy's float64 too
         if not math.isfinite(value):
             return "-"
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
