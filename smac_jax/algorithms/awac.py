@@ -32,10 +32,9 @@ from smac_jax.algorithms.base import (
     check_parts,
     on_each_part,
 )
-from smac_jax.algorithms.critic import bootstrap, critic_loss, step, target_value, with_new_critics
+from smac_jax.algorithms.critic import bootstrap, critic_loss, optimizers, step, target_value, with_new_critics
 from smac_jax.config import choice, number
 from smac_jax.networks import aggregate, ensemble_values
-from smac_jax.optim import make_optimizer
 from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 
@@ -65,14 +64,6 @@ class State(struct.PyTreeNode):
     actor_critic: ActorCritic
     critic_optimizer: optax.OptState
     actor_optimizer: optax.OptState
-
-
-def optimizers(config: AdvantageWeightedConfig) -> dict[str, optax.GradientTransformation]:
-    """One optimiser each for critic and actor."""
-    return {
-        "critic": make_optimizer(config.optimizer, config.critic_learning_rate),
-        "actor": make_optimizer(config.optimizer, config.actor_learning_rate),
-    }
 
 
 def init(config: AdvantageWeightedConfig, key: Key, actor_critic: ActorCritic) -> State:

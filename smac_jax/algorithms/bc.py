@@ -16,13 +16,13 @@ import jax.numpy as jnp
 
 from smac_jax.algorithms import awac
 from smac_jax.algorithms.base import NetworkConfig, OfflineAlgorithm, Phase, PretrainingConfig, actor_critic_for
-from smac_jax.algorithms.critic import step
+from smac_jax.algorithms.critic import optimizers, step
 from smac_jax.types import Key, Metrics, Transition
 
 
 @dataclasses.dataclass(frozen=True)
 class BCConfig(awac.AdvantageWeightedConfig, PretrainingConfig):
-    """Hyper-parameters of behaviour cloning; those of the advantage are not used."""
+    """Hyper-parameters of behaviour cloning; those of the advantage, and ``utd``, are not used."""
 
     network: NetworkConfig = dataclasses.field(
         default_factory=partial(NetworkConfig, policy="box_gaussian", state_dependent_std=False)
@@ -36,9 +36,7 @@ def update(config: BCConfig, state: awac.State, batch: Transition, key: Key) -> 
     ac = state.actor_critic
     loss = partial(awac.policy_loss, config, ac, batch=batch, weight=jnp.ones_like(batch.reward))
     value, gradient = jax.value_and_grad(loss)(ac.actor_params)
-    actor_params, actor_optimizer = step(
-        awac.optimizers(config)["actor"], gradient, state.actor_optimizer, ac.actor_params
-    )
+    actor_params, actor_optimizer = step(optimizers(config)["actor"], gradient, state.actor_optimizer, ac.actor_params)
     state = state.replace(actor_critic=ac.replace(actor_params=actor_params), actor_optimizer=actor_optimizer)
     return state, {**metrics, "policy_loss": value}
 

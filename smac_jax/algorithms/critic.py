@@ -1,4 +1,4 @@
-"""What every algorithm does with its critics: the bootstrapped target, the squared error, the step."""
+"""What every algorithm does with its critics: the optimisers, the bootstrapped target, the squared error, the step."""
 
 from __future__ import annotations
 
@@ -9,9 +9,18 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Float
 
-from smac_jax.algorithms.base import ActorCritic, polyak_average
+from smac_jax.algorithms.base import ActorCritic, LearningConfig, polyak_average
 from smac_jax.networks import aggregate, ensemble_values
+from smac_jax.optim import make_optimizer
 from smac_jax.types import Array, Key, Metrics, Params, Transition
+
+
+def optimizers(config: LearningConfig) -> dict[str, optax.GradientTransformation]:
+    """One optimiser each for critic and actor."""
+    return {
+        "critic": make_optimizer(config.optimizer, config.critic_learning_rate),
+        "actor": make_optimizer(config.optimizer, config.actor_learning_rate),
+    }
 
 
 def bootstrap(batch: Transition, discount: float, next_value: Float[Array, "batch"]) -> Float[Array, "batch"]:

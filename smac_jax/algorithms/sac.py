@@ -20,6 +20,7 @@ import optax
 from flax import struct
 from jaxtyping import Float
 
+from smac_jax.algorithms import critic
 from smac_jax.algorithms.base import ActorCritic, LearningConfig, OnlineAlgorithm, check_parts, on_each_part
 from smac_jax.algorithms.critic import bootstrap, critic_loss, step, target_value, with_new_critics
 from smac_jax.config import choice, number, switch
@@ -60,11 +61,7 @@ class State(struct.PyTreeNode):
 
 def optimizers(config: SACConfig) -> dict[str, optax.GradientTransformation]:
     """One optimiser for each of critic, actor and temperature (a scalar, so always Adam)."""
-    return {
-        "critic": make_optimizer(config.optimizer, config.critic_learning_rate),
-        "actor": make_optimizer(config.optimizer, config.actor_learning_rate),
-        "temperature": make_optimizer("adam", config.temperature_learning_rate),
-    }
+    return {**critic.optimizers(config), "temperature": make_optimizer("adam", config.temperature_learning_rate)}
 
 
 def init(config: SACConfig, key: Key, actor_critic: ActorCritic) -> State:

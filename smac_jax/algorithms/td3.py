@@ -29,10 +29,9 @@ from smac_jax.algorithms.base import (
     polyak_average,
     same_for_all_seeds,
 )
-from smac_jax.algorithms.critic import bootstrap, critic_loss, step, target_value
+from smac_jax.algorithms.critic import bootstrap, critic_loss, optimizers, step, target_value
 from smac_jax.config import choice, number
 from smac_jax.networks import aggregate, ensemble_values
-from smac_jax.optim import make_optimizer
 from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 PolicyLoss = Callable[[ActorCritic, Params, Transition], tuple[Array, Metrics]]
@@ -59,14 +58,6 @@ class State(struct.PyTreeNode):
     critic_optimizer: optax.OptState
     actor_optimizer: optax.OptState
     step: Array
-
-
-def optimizers(config: TD3Config) -> dict[str, optax.GradientTransformation]:
-    """One optimiser each for critic and actor."""
-    return {
-        "critic": make_optimizer(config.optimizer, config.critic_learning_rate),
-        "actor": make_optimizer(config.optimizer, config.actor_learning_rate),
-    }
 
 
 def init(config: TD3Config, key: Key, actor_critic: ActorCritic) -> State:
