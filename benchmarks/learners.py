@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.measure import Case, memory_of, product_flops
@@ -14,8 +16,10 @@ from experiments.configs.base import online_section
 from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
 from smac_jax.algorithms.base import NetworkConfig, Phase, new_actor_critic
 from smac_jax.data.dataset import Dataset
+from smac_jax.train.health import WELL
 from smac_jax.train.keys import stream_keys
 from smac_jax.train.offline import make_chunk
+from smac_jax.train.sharding import SeedLayout
 from smac_jax.types import Transition
 
 
@@ -95,15 +99,15 @@ def number_of_seeds(made: Learner) -> int:
 def case(name: str, made: Learner, length: int) -> Case:
     """The training loop's chunk of ``length`` updates, compiled ahead so that the time it takes is known."""
     seeds = number_of_seeds(made)
-    keys = stream_keys(range(seeds), "offline")
+    layout = SeedLayout.over(range(seeds), jax.devices()[:1])
+    inputs = jnp.full(seeds, WELL), 0, layout.keys("offline"), made.data
     started = time.perf_counter()
-    jitted: Any = make_chunk(made.phase, length)
-    chunk = jitted.lower(made.state, keys, 0, made.data).compile()
+    chunk = make_chunk(made.phase, layout, math.inf, length).lower(made.state, *inputs).compile()
     compilation = time.perf_counter() - started
     held = {"state": made.state}
 
     def run() -> None:
-        held["state"], metrics = chunk(held["state"], keys, 0, made.data)
+        held["state"], _, metrics = chunk(held["state"], *inputs)
         jax.block_until_ready(metrics)
 
     notes = {"compile s": compilation, "memory MB": memory_of(chunk) / 1e6}

@@ -8,10 +8,12 @@ physics, store), and the same updates without a world. What the whole takes beyo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from absl import flags
 
 import smac_jax
@@ -23,8 +25,9 @@ from smac_jax.algorithms.base import NetworkConfig, Phase, new_actor_critic
 from smac_jax.data.replay import init as init_buffer
 from smac_jax.envs import AutoReset
 from smac_jax.errors import ConfigError
-from smac_jax.train.keys import stream_keys
+from smac_jax.train.health import WELL
 from smac_jax.train.online import LoopState, make_chunk
+from smac_jax.train.sharding import SeedLayout
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("task", "hopper", "The environment.")
@@ -56,14 +59,15 @@ def main(argv: Sequence[str]) -> int:
         buffer = init_buffer(100_000, env.observation_size, env.action_size)
         return LoopState(begin(key), world.reset(key), buffer)
 
-    keys = stream_keys(range(seeds), "online")
+    layout = SeedLayout.over(range(seeds), jax.devices()[:1])
+    keys, well = layout.keys("online"), jnp.full(seeds, WELL)
 
     def loop(name: str, learn: bool) -> Case:
-        chunk = make_chunk(built, world, length, learn, 0.5)
+        chunk = make_chunk(built, world, layout, learn, 0.5, math.inf, length)
         held = {"state": jax.jit(jax.vmap(loop_state))(keys), "step": 0}
 
         def call() -> None:
-            held["state"], metrics = chunk(held["state"], keys, held["step"], data)
+            held["state"], _, metrics = chunk(held["state"], well, held["step"], keys, data)
             held["step"] += length
             jax.block_until_ready(metrics)
 

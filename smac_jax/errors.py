@@ -15,6 +15,10 @@ class DatasetError(SmacError, ValueError):
     """A data set that cannot be read, or that is not what it says it is."""
 
 
+class CheckpointError(SmacError):
+    """A checkpoint that is not there, is damaged, or is of another run; or one that could not be written."""
+
+
 class UnknownNameError(SmacError, KeyError):
     """A task, algorithm, data set or engine that is not registered."""
 

@@ -13,7 +13,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from smac_jax.algorithms.base import ActorCritic
-from smac_jax.errors import SmacError
+from smac_jax.errors import CheckpointError
 from smac_jax.networks import Actor, Critic
 
 ARRAYS = (
@@ -27,10 +27,6 @@ ARRAYS = (
     "temperature",
 )
 NETWORKS: dict[str, Any] = {"actor": Actor, "critic": Critic}
-
-
-class CheckpointError(SmacError):
-    """A checkpoint that is not there, or is not one of ours."""
 
 
 def save_actor_critic(folder: Path, actor_critic: ActorCritic) -> None:

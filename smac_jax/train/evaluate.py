@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from smac_jax.algorithms.base import ActorCritic
 from smac_jax.errors import ConfigError
+from smac_jax.train.sharding import SeedLayout
 from smac_jax.types import Array, Key
 
 if TYPE_CHECKING:
@@ -28,11 +29,11 @@ class _Progress(NamedTuple):
 
 @lru_cache(maxsize=32)
 def make_evaluator(
-    env: Env, episodes: int, episode_length: int, deterministic: bool
+    env: Env, episodes: int, episode_length: int, deterministic: bool, layout: SeedLayout
 ) -> Callable[[ActorCritic, Key], Float[Array, "seed episode"]]:
     """A compiled ``(actor_critic, keys[seed]) -> returns[seed, episode]``.
 
-    All episodes of all seeds step together until the last has ended or the time limit is reached.
+    All episodes of a device's seeds step together until the last has ended or the time limit is reached.
     """
     reset = jax.vmap(jax.vmap(env.reset))
     step = jax.vmap(jax.vmap(env.step))
@@ -59,7 +60,7 @@ def make_evaluator(
         first = _Progress(start, jnp.zeros((), jnp.int32), jnp.ones(shape, bool), jnp.zeros(shape))
         return jax.lax.while_loop(running, advance, first).total
 
-    return jax.jit(evaluate_all)
+    return layout.spread(evaluate_all, (0, 0))
 
 
 def evaluate(
@@ -90,8 +91,10 @@ def evaluate(
     if actor_critic.observation_mean.ndim == 1:
         actor_critic = jax.tree.map(lambda x: x[None], actor_critic)
     seeds = actor_critic.observation_mean.shape[0]
+    layout = SeedLayout.over(range(seeds))
     keys = jnp.broadcast_to(jax.random.key(seed), (seeds,))
-    return np.asarray(make_evaluator(env, episodes, episode_length, deterministic)(actor_critic, keys))
+    evaluator = make_evaluator(env, episodes, episode_length, deterministic, layout)
+    return np.asarray(layout.trim(evaluator(layout.place(actor_critic), layout.place(keys))))
 
 
 def check_sizes(actor_critic: ActorCritic, env: Env) -> None:

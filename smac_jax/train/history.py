@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from smac_jax.types import Array, Metrics
+
+Point = tuple[str, int, dict[str, np.ndarray]]
 
 
 class History:
@@ -15,10 +18,10 @@ class History:
 
     def __init__(self, seeds: Sequence[int]):
         self._seeds = len(seeds)
-        self._points: list[tuple[str, int, dict[str, np.ndarray]]] = []
+        self._points: list[Point] = []
         self._evaluations: list[tuple[int, np.ndarray]] = []
 
-    def add(self, phase: str, step: int, metrics: Metrics) -> None:
+    def add(self, phase: str, step: int, metrics: Metrics | Mapping[str, np.ndarray]) -> None:
         """Records metrics; those of the same phase and step make one point."""
         values = {name: np.asarray(value) for name, value in metrics.items()}
         if self._points and self._points[-1][:2] == (phase, step):
@@ -29,6 +32,11 @@ class History:
     def add_returns(self, step: int, returns: Array | np.ndarray) -> None:
         """Records an evaluation."""
         self._evaluations.append((step, np.asarray(returns)))
+
+    def since(self, seen: tuple[int, int] = (0, 0)) -> tuple[list[Point], tuple[int, int]]:
+        """Points ``(phase, step, metrics)`` that are new, and what to call with next; evaluations are the last ones."""
+        evaluations = [("evaluation", step, {"return": r.mean(axis=-1)}) for step, r in self._evaluations[seen[1] :]]
+        return [*self._points[seen[0] :], *evaluations], (len(self._points), len(self._evaluations))
 
     @property
     def last_return(self) -> float | None:
@@ -52,3 +60,23 @@ class History:
         if not self._evaluations:
             return np.zeros((self._seeds, 0, 0))
         return np.stack([returns for _, returns in self._evaluations], axis=1)
+
+    def dump(self) -> dict[str, Any]:
+        """All of it as JSON can hold it, to the last bit (with NaN, which Python's JSON reads and writes)."""
+        points = [(phase, step, dump_metrics(values)) for phase, step, values in self._points]
+        return {"points": points, "evaluations": [(s, r.dtype.name, r.tolist()) for s, r in self._evaluations]}
+
+    def load(self, dumped: Mapping[str, Any]) -> None:
+        """Takes what :meth:`dump` gave in place of what is here."""
+        self._points = [(phase, step, load_metrics(values)) for phase, step, values in dumped["points"]]
+        self._evaluations = [(s, np.array(returns, dtype)) for s, dtype, returns in dumped["evaluations"]]
+
+
+def dump_metrics(metrics: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Arrays with their types, for JSON."""
+    return {name: (value.dtype.name, value.tolist()) for name, value in metrics.items()}
+
+
+def load_metrics(dumped: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """What :func:`dump_metrics` took."""
+    return {name: np.array(value, dtype) for name, (dtype, value) in dumped.items()}

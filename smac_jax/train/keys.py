@@ -32,3 +32,8 @@ def stream_keys(seeds: Sequence[int], stream: str) -> Key:
     """One key a seed, ``[seed]``, for one of ``STREAMS``."""
     number = STREAMS.index(stream)
     return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), number))(jnp.asarray(seeds, jnp.uint32))
+
+
+def fold_in(keys: Key, step: int) -> Key:
+    """Each seed's key for a step, ``[seed]``."""
+    return jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, step)

@@ -11,9 +11,10 @@ import math
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,11 +111,10 @@ class MetricLogger:
     over seeds; the lines keep every seed.
 
     Args:
-      folder: of the run; made if need be. Lines of an earlier run there are kept.
+      folder: of the run; made with the first point. Lines of an earlier run there are kept until :meth:`restart`.
     """
 
     def __init__(self, folder: Path):
-        folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "metrics.jsonl"
 
     @functools.cached_property
@@ -127,6 +127,16 @@ class MetricLogger:
         # written by a thread: every ten seconds, and at the end of the process
         return SummaryWriter(str(self._path.parent / "tensorboard"), flush_secs=10)
 
+    def restart(self, run: str, points: Sequence[tuple[str, int, Mapping[str, Any]]]) -> None:
+        """Makes the files hold these points and no others, as a run needs that goes on from before its last line."""
+        self.close()
+        shutil.rmtree(self._path.parent / "tensorboard", ignore_errors=True)
+        new = self._path.with_name(f".{self._path.name}.new")
+        new.write_text("".join(self._line(run, *point) for point in points))
+        new.replace(self._path)
+        for point in points:
+            self._show(run, *point)
+
     def log(self, run: str, phase: str, step: int, metrics: Mapping[str, Any]) -> None:
         """One point.
 
@@ -136,12 +146,26 @@ class MetricLogger:
           step: in that phase.
           metrics: each a number, or one a seed.
         """
-        values = {name: np.asarray(value, float) for name, value in metrics.items()}
-        line = {"run": run, "phase": phase, "step": int(step), **to_json(values)}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
-        if self._board is not None:
-            for name, value in values.items():
-                finite = value[np.isfinite(value)]
-                if finite.size:
-                    self._board.add_scalar(f"{run}/{phase}/{name}", float(finite.mean()), int(step))
+            file.write(self._line(run, phase, step, metrics))
+        self._show(run, phase, step, metrics)
+
+    def close(self) -> None:
+        """Ends TensorBoard's thread, its files written."""
+        board = self.__dict__.pop("_board", None)
+        if board is not None:
+            board.close()
+
+    def _line(self, run: str, phase: str, step: int, metrics: Mapping[str, Any]) -> str:
+        values = {name: np.asarray(value, float) for name, value in metrics.items()}
+        return json.dumps({"run": run, "phase": phase, "step": int(step), **to_json(values)}, allow_nan=False) + "\n"
+
+    def _show(self, run: str, phase: str, step: int, metrics: Mapping[str, Any]) -> None:
+        if self._board is None:
+            return
+        for name, value in metrics.items():
+            finite = np.asarray(value, float)
+            finite = finite[np.isfinite(finite)]
+            if finite.size:
+                self._board.add_scalar(f"{run}/{phase}/{name}", float(finite.mean()), int(step))

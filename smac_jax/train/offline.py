@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from smac_jax.algorithms import make_offline
 from smac_jax.algorithms.base import ActorCritic, OfflineAlgorithm, Phase
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError
 from smac_jax.train.evaluate import check_sizes, make_evaluator
+from smac_jax.train.health import freeze_diverged
 from smac_jax.train.history import History
-from smac_jax.train.keys import seed_numbers, stream_keys
+from smac_jax.train.keys import fold_in, seed_numbers
 from smac_jax.train.progress import Progress
-from smac_jax.types import Key, Metrics
+from smac_jax.train.run_folder import RunFolder
+from smac_jax.train.runner import Look, Train, carry_out, mean_over_steps
+from smac_jax.train.sharding import SeedLayout
+from smac_jax.types import Array, Key, Metrics
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
-
-CHUNK = 500
-"""Updates a compiled call, at most: what lies between two movements of the progress bar."""
 
 
 @dataclasses.dataclass
@@ -42,6 +44,7 @@ class PretrainResult:
       seeds: the seeds' numbers.
       state: the full training state, from which ``pretrain(..., resume=result)`` goes on.
       updates: updates of the main phase done.
+      diverged: for each seed the step at which it was frozen because its numbers had gone, -1 if it was not.
     """
 
     algorithm: OfflineAlgorithm
@@ -52,35 +55,39 @@ class PretrainResult:
     seeds: tuple[int, ...]
     state: Any
     updates: int
+    diverged: Int[np.ndarray, "seed"]
 
 
-def make_chunk(phase: Phase, length: int) -> Callable[[Any, Key, int, Dataset], tuple[Any, Metrics]]:
-    """A compiled ``(state[seed], keys[seed], first step, dataset) -> (state, mean metrics[seed])``."""
+def make_chunk(phase: Phase, layout: SeedLayout, q_limit: float, length: int) -> Any:
+    """A compiled ``(state[seed], diverged[seed], first step, keys[seed], dataset) -> (state, diverged, mean metrics)``.
 
-    def one_seed(state: Any, seed_key: Key, start: jax.Array, dataset: Dataset) -> tuple[Any, Metrics]:
-        def body(state: Any, step: jax.Array) -> tuple[Any, Metrics]:
+    The state's memory is reused.
+    """
+
+    def one_seed(
+        state: Any, diverged: Array, start: Array, seed_key: Key, dataset: Dataset
+    ) -> tuple[Any, Array, Metrics]:
+        def body(state: Any, step: Array) -> tuple[Any, Metrics]:
             batch_key, update_key = jax.random.split(jax.random.fold_in(seed_key, step))
             return phase.update(state, dataset.sample(batch_key, phase.batch_size), update_key)
 
-        state, metrics = jax.lax.scan(body, state, start + jnp.arange(length))
-        return state, mean_over_steps(metrics)
+        after, metrics = jax.lax.scan(body, state, start + jnp.arange(length))
+        kept, metrics, diverged = freeze_diverged(state, after, mean_over_steps(metrics), diverged, start, q_limit)
+        return kept, diverged, metrics
 
-    return jax.jit(jax.vmap(one_seed, in_axes=(0, 0, None, None)), donate_argnums=0)
-
-
-def mean_over_steps(metrics: Metrics) -> Metrics:
-    """Each metric's mean over a chunk; NaN marks steps that have none, such as those without a policy update."""
-    return jax.tree.map(jnp.nanmean, metrics)
+    return layout.map(one_seed, (0, 0, None, 0, None), donate=(0,))
 
 
-def make_diagnostics(algorithm: OfflineAlgorithm, batch_size: int = 1024) -> Callable[[Any, Key, Dataset], Metrics]:
+def make_diagnostics(
+    algorithm: OfflineAlgorithm, layout: SeedLayout, batch_size: int = 1024
+) -> Callable[[Any, Key, Dataset], Metrics]:
     """A compiled ``(state[seed], keys[seed], dataset) -> metrics[seed]``."""
 
     def one_seed(state: Any, key: Key, dataset: Dataset) -> Metrics:
         batch_key, diagnostics_key = jax.random.split(key)
         return algorithm.diagnostics(state, dataset.sample(batch_key, batch_size), diagnostics_key)
 
-    return jax.jit(jax.vmap(one_seed, in_axes=(0, 0, None)))
+    return layout.map(one_seed, (0, 0, None))
 
 
 def pretrain(
@@ -96,6 +103,9 @@ def pretrain(
     episode_length: int = 1000,
     progress: Progress | bool = True,
     resume: PretrainResult | None = None,
+    q_limit: float = 1e6,
+    devices: Sequence[jax.Device] | None = None,
+    folder: RunFolder | None = None,
 ) -> PretrainResult:
     """Trains an actor-critic on a data set, for several seeds at once.
 
@@ -112,10 +122,15 @@ def pretrain(
       episode_length: time limit of an episode.
       progress: show a progress bar; or the :class:`Progress` to show it on.
       resume: go on from this result, whose seeds and algorithm win over the arguments.
+      q_limit: a seed whose critics' mean value is beyond this, or any of whose numbers is NaN or infinite, counts as
+        diverged: it is frozen as it was up to 500 updates before, and the others go on.
+      devices: that the seeds are laid over; default: all of this process.
+      folder: where the run is saved as it goes, and from where it goes on if it is there already.
 
     Raises:
       UnknownNameError: no algorithm of that name.
       ConfigError: a config field or an argument out of range, or an environment that does not fit the data.
+      CheckpointError, Interrupted: see :class:`~smac_jax.train.run_folder.RunFolder`.
     """
     if num_updates < 1 or eval_every < 1 or eval_episodes < 1:
         raise ConfigError(
@@ -124,73 +139,72 @@ def pretrain(
         )
     built = resume.algorithm if resume else make_offline(algorithm, config)
     numbers = resume.seeds if resume else seed_numbers(seeds)
-    keys = stream_keys(numbers, "offline")
-    data = built.prepare(data)
-    if resume:
-        # a copy: the chunks below donate their input, and the result resumed from stays usable
-        state = jax.tree.map(jnp.copy, resume.state)
-    else:
-        state = jax.jit(jax.vmap(built.init, in_axes=(0, None)))(stream_keys(numbers, "init"), data)
+    layout = SeedLayout.over(numbers, devices)
+    data = layout.everywhere(built.prepare(data))
+
+    def begin() -> Any:
+        if resume:
+            # a copy: the chunks donate their input, and the result resumed from stays usable
+            return layout.place(jax.tree.map(jnp.copy, resume.state))
+        return layout.map(built.init, (0, None))(layout.keys("init"), data)
+
     if env is not None:
-        check_sizes(built.actor_critic(state), env)
-    evaluator = make_evaluator(env, eval_episodes, episode_length, True) if env is not None else None
-    evaluation_keys, diagnostics_keys = stream_keys(numbers, "evaluation"), stream_keys(numbers, "diagnostics")
-    diagnose = make_diagnostics(built)
-    fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
+        check_sizes(jax.eval_shape(lambda: built.actor_critic(begin())), env)
+    evaluator = make_evaluator(env, eval_episodes, episode_length, True, layout) if env is not None else None
+    diagnose = make_diagnostics(built, layout)
+    evaluation_keys, diagnostics_keys = layout.keys("evaluation"), layout.keys("diagnostics")
     history = History(numbers)
     done = resume.updates if resume else 0
-    first_step = sum(phase.num_updates or 0 for phase in built.phases) + done
 
-    def look(step: int) -> None:
-        history.add("offline", step, diagnose(state, fold(diagnostics_keys, step), data))
+    def look(state: Any, step: int) -> bool:
+        history.add("offline", step, layout.trim(diagnose(state, fold_in(diagnostics_keys, step), data)))
         if evaluator is not None:
-            history.add_returns(step, evaluator(built.actor_critic(state), fold(evaluation_keys, step)))
+            returns = evaluator(built.actor_critic(state), fold_in(evaluation_keys, step))
+            history.add_returns(step, layout.trim(returns))
+        return False
 
-    with Progress.of(progress) as bar:
-        step = 0
-        for phase in built.phases:
-            main = phase.num_updates is None
-            if resume and not main:
-                continue
-            total = num_updates if phase.num_updates is None else phase.num_updates
-            offset = first_step if main else step
-            bar.phase(f"{built.name}: {phase.name}", total)
+    keys = layout.keys("offline")
+    plan: list[Train | Look] = []
+    offset = 0
+    for phase in built.phases:
+        main = phase.num_updates is None
+        total = num_updates if phase.num_updates is None else phase.num_updates
+        first = offset + done if main else offset
+        offset += total
+        if resume and not main:
+            continue
+        if main:
+            plan.append(Look(done))
+        make = partial(make_chunk, phase, layout, q_limit)
+        title, shown = f"{built.name}: {phase.name}", done if main else 0
+        for start in range(0, total, eval_every):
+            stop = min(total, start + eval_every)
+            plan.append(Train(title, total, phase.name, start, stop, first, shown, make, (keys, data)))
             if main:
-                look(done)
-            chunks: dict[int, Callable] = {}
-            position = 0
-            while position < total:
-                stretch_end = min(total, (position // eval_every + 1) * eval_every)
-                parts: list[tuple[int, Metrics]] = []
-                while position < stretch_end:
-                    length = min(CHUNK, stretch_end - position)
-                    if length not in chunks:
-                        chunks[length] = make_chunk(phase, length)
-                    state, metrics = chunks[length](state, keys, offset + position, data)
-                    jax.block_until_ready(metrics)
-                    parts.append((length, metrics))
-                    position += length
-                    bar.advance(length, history.last_return)
-                history.add(phase.name, position + (done if main else 0), weighted_mean(parts))
-                if main:
-                    look(done + position)
-            step += total
+                plan.append(Look(shown + stop))
+    if folder:
+        folder.claim(
+            {
+                "algorithm": built.name,
+                "config": built.config,
+                "seeds": numbers,
+                "data": data.fingerprint(),
+                "num_updates": num_updates,
+                "after": done,
+                "evaluation": {"every": eval_every, "episodes": eval_episodes, "length": episode_length},
+                "q_limit": q_limit,
+            }
+        )
+    with Progress.of(progress) as bar:
+        outcome = carry_out(plan, begin, look, history, layout, bar, folder)
     return PretrainResult(
         algorithm=built,
-        actor_critic=jax.tree.map(jnp.copy, built.actor_critic(state)),
+        actor_critic=jax.tree.map(jnp.copy, built.actor_critic(outcome.state)),
         metrics=history.metrics(),
         evaluation_steps=history.evaluation_steps(),
         returns=history.returns(),
         seeds=numbers,
-        state=state,
+        state=outcome.state,
         updates=done + num_updates,
-    )
-
-
-def weighted_mean(parts: Sequence[tuple[int, Metrics]]) -> Metrics:
-    """Mean over chunks of ``(length, metrics)``."""
-    total = sum(length for length, _ in parts)
-    return jax.tree.map(
-        lambda *values: sum(length * value for (length, _), value in zip(parts, values, strict=True)) / total,
-        *(metrics for _, metrics in parts),
+        diverged=outcome.diverged,
     )

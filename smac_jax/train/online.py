@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from smac_jax.algorithms import make_online
 from smac_jax.algorithms.base import ActorCritic, OnlineAlgorithm
@@ -19,11 +19,15 @@ from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import ReplayBuffer, init, insert, sample, sample_mixed
 from smac_jax.errors import ConfigError
 from smac_jax.train.evaluate import check_sizes, make_evaluator
+from smac_jax.train.health import freeze_diverged
 from smac_jax.train.history import History
-from smac_jax.train.keys import seed_numbers, stream_keys
-from smac_jax.train.offline import CHUNK, mean_over_steps, weighted_mean
+from smac_jax.train.keys import fold_in, seed_numbers
 from smac_jax.train.progress import Progress
-from smac_jax.types import Key, Metrics, Transition
+from smac_jax.train.run_folder import RunFolder
+from smac_jax.train.runner import Look, Train, carry_out, mean_over_steps
+from smac_jax.train.sharding import SeedLayout
+from smac_jax.train.snapshots import checksum
+from smac_jax.types import Array, Key, Metrics, Transition
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
@@ -49,6 +53,7 @@ class FinetuneResult:
       returns: ``[seed, evaluation, episode]``.
       seeds: the seeds' numbers.
       buffer: the replay buffer, ``[seed, ...]``.
+      diverged: for each seed the step at which it was frozen because its numbers had gone, -1 if it was not.
     """
 
     algorithm: OnlineAlgorithm
@@ -58,19 +63,30 @@ class FinetuneResult:
     returns: Float[np.ndarray, "seed evaluation episode"]
     seeds: tuple[int, ...]
     buffer: ReplayBuffer
+    diverged: Int[np.ndarray, "seed"]
 
 
 def make_chunk(
-    algorithm: OnlineAlgorithm, env: Env, length: int, learn: bool, data_fraction: float
-) -> Callable[[LoopState, Key, int, Dataset | None], tuple[LoopState, Metrics]]:
-    """A compiled ``(state[seed], keys[seed], first step, dataset) -> (state, mean metrics[seed])``.
+    algorithm: OnlineAlgorithm,
+    env: Env,
+    layout: SeedLayout,
+    learn: bool,
+    data_fraction: float,
+    q_limit: float,
+    length: int,
+) -> Any:
+    """A compiled ``(state[seed], diverged[seed], first step, keys[seed], dataset) -> (state, diverged, mean metrics)``.
+
+    The state's memory is reused. ``dataset`` None learns from the replay buffer alone.
 
     Args:
       algorithm: how to act and to learn.
       env: an environment that resets itself (:class:`smac_jax.envs.AutoReset`).
-      length: environment steps.
+      layout: of the seeds.
       learn: False only collects (the warm start).
       data_fraction: share of each batch that comes from the data set.
+      q_limit: see :func:`finetune`.
+      length: environment steps.
     """
 
     def draw(key: Key, dataset: Dataset | None, buffer: ReplayBuffer) -> Transition:
@@ -102,13 +118,16 @@ def make_chunk(
         return LoopState(learner, world, buffer), metrics
 
     def one_seed(
-        state: LoopState, seed_key: Key, start: jax.Array, dataset: Dataset | None
-    ) -> tuple[LoopState, Metrics]:
+        state: LoopState, diverged: Array, start: Array, seed_key: Key, dataset: Dataset | None
+    ) -> tuple[LoopState, Array, Metrics]:
+        before = state.algorithm
         state, metrics = jax.lax.scan(partial(one_step, seed_key, dataset), state, start + jnp.arange(length))
-        metrics = mean_over_steps(metrics)
-        return state, {**metrics, "training_return": state.environment.info["last_episode_return"]}
+        metrics = {**mean_over_steps(metrics), "training_return": state.environment.info["last_episode_return"]}
+        # of a frozen seed only the learner stands still: its policy goes on acting, which changes nothing that is kept
+        kept, metrics, diverged = freeze_diverged(before, state.algorithm, metrics, diverged, start, q_limit)
+        return state.replace(algorithm=kept), diverged, metrics
 
-    return jax.jit(jax.vmap(one_seed, in_axes=(0, 0, None, None)), donate_argnums=0)
+    return layout.map(one_seed, (0, 0, None, 0, None), donate=(0,))
 
 
 def finetune(
@@ -128,6 +147,9 @@ def finetune(
     episode_length: int = 1000,
     progress: Progress | bool = True,
     on_evaluation: Callable[[int, np.ndarray], bool] | None = None,
+    q_limit: float = 1e6,
+    devices: Sequence[jax.Device] | None = None,
+    folder: RunFolder | None = None,
 ) -> FinetuneResult:
     """Hands an actor-critic to an ordinary online algorithm and trains it in the simulator, for several seeds at once.
 
@@ -151,10 +173,12 @@ def finetune(
       episode_length: time limit of an episode, in training and evaluation.
       progress: show a progress bar; or the :class:`Progress` to show it on.
       on_evaluation: called with ``(step, returns[seed, episode])``; returning True ends the training there.
+      q_limit, devices, folder: as in :func:`~smac_jax.train.offline.pretrain`.
 
     Raises:
       UnknownNameError: no algorithm of that name.
       ConfigError: a field or argument out of range, or an actor-critic that does not fit the environment or the seeds.
+      CheckpointError, Interrupted: see :class:`~smac_jax.train.run_folder.RunFolder`.
     """
     from smac_jax.envs.wrappers import AutoReset  # brax takes seconds to import, and only this needs it
 
@@ -163,53 +187,65 @@ def finetune(
     built = make_online(algorithm, config)
     training_env = AutoReset(env, episode_length)
     total = warm_start + num_steps
-    keys = stream_keys(numbers, "online")
-    capacity = buffer_capacity or total
+    layout = SeedLayout.over(numbers, devices)
+    keys, evaluation_keys = layout.keys("online"), layout.keys("evaluation")
+    data = None if data is None else layout.everywhere(data)
 
-    def begin(init_key: Key, environment_key: Key, ac: ActorCritic) -> LoopState:
-        buffer = init(capacity, env.observation_size, env.action_size)
+    def begin_one(init_key: Key, environment_key: Key, ac: ActorCritic) -> LoopState:
+        buffer = init(buffer_capacity or total, env.observation_size, env.action_size)
         return LoopState(built.init(init_key, ac), training_env.reset(environment_key), buffer)
 
-    state = jax.jit(jax.vmap(begin))(stream_keys(numbers, "init"), stream_keys(numbers, "environment"), actor_critic)
-    evaluator = make_evaluator(env, eval_episodes, episode_length, True)
-    evaluation_keys = stream_keys(numbers, "evaluation")
-    fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
+    def begin() -> LoopState:
+        start = layout.map(begin_one, (0, 0, 0))
+        return start(layout.keys("init"), layout.keys("environment"), layout.place(actor_critic))
+
+    evaluator = make_evaluator(env, eval_episodes, episode_length, True, layout)
     history = History(numbers)
 
-    def look(step: int) -> bool:
-        returns = np.asarray(evaluator(built.actor_critic(state.algorithm), fold(evaluation_keys, step)))
+    def look(state: LoopState, step: int) -> bool:
+        every = evaluator(built.actor_critic(state.algorithm), fold_in(evaluation_keys, step))
+        returns = np.asarray(layout.trim(every))
         history.add_returns(step, returns)
         return on_evaluation is not None and on_evaluation(step, returns)
 
+    makers = {
+        learn: partial(make_chunk, built, training_env, layout, learn, data_fraction, q_limit)
+        for learn in (False, True)
+    }
     stops = sorted({warm_start, total, *range(warm_start + eval_every, total, eval_every)} - {0})
-    chunks: dict[tuple[int, bool], Callable] = {}
+    plan: list[Train | Look] = [Look(0)]
+    for start, stop in zip([0, *stops], stops, strict=False):
+        learn = start >= warm_start
+        phase = "online" if learn else "warm start"
+        plan.append(Train(f"{built.name}: online", total, phase, start, stop, 0, 0, makers[learn], (keys, data)))
+        plan.append(Look(stop))
+    if folder:
+        folder.claim(
+            {
+                "algorithm": built.name,
+                "config": built.config,
+                "seeds": numbers,
+                "data": data.fingerprint() if data is not None else None,
+                "actor_critic": checksum(actor_critic),
+                "num_steps": num_steps,
+                "warm_start": warm_start,
+                "data_fraction": data_fraction,
+                "buffer_capacity": buffer_capacity,
+                "evaluation": {"every": eval_every, "episodes": eval_episodes, "length": episode_length},
+                "q_limit": q_limit,
+            }
+        )
     with Progress.of(progress) as bar:
-        bar.phase(f"{built.name}: online", total)
-        enough, position = look(0), 0
-        for stop in stops:
-            if enough:
-                break
-            learn = position >= warm_start
-            parts: list[tuple[int, Metrics]] = []
-            while position < stop:
-                length = min(CHUNK, stop - position)
-                if (length, learn) not in chunks:
-                    chunks[length, learn] = make_chunk(built, training_env, length, learn, data_fraction)
-                state, metrics = chunks[length, learn](state, keys, position, data)
-                jax.block_until_ready(metrics)
-                parts.append((length, metrics))
-                position += length
-                bar.advance(length, history.last_return)
-            history.add("online" if learn else "warm start", position, weighted_mean(parts))
-            enough = look(position)
+        outcome = carry_out(plan, begin, look, history, layout, bar, folder)
     return FinetuneResult(
         algorithm=built,
-        actor_critic=built.actor_critic(state.algorithm),
+        actor_critic=built.actor_critic(outcome.state.algorithm),
         metrics=history.metrics(),
         evaluation_steps=history.evaluation_steps(),
         returns=history.returns(),
         seeds=numbers,
-        buffer=state.buffer,
+        buffer=outcome.state.buffer,
+        diverged=outcome.diverged,
     )
 
 

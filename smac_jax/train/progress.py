@@ -40,7 +40,7 @@ class Progress:
         self._disable = disable
         self._console = console or _Console(file=sys.stderr)
         self._depth = 0
-        self._name, self._total, self._done, self._last = "", 0, 0, ""
+        self._name, self._total, self._done, self._before, self._last = "", 0, 0, 0, ""
         self._started = self._logged = time.monotonic()
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
@@ -74,13 +74,13 @@ class Progress:
                 self._bar.stop()
             self._bar = self._task = None
 
-    def phase(self, name: str, total: int) -> None:
-        """Begins a stretch of ``total`` steps."""
-        self._name, self._total, self._done, self._last = name, total, 0, ""
+    def phase(self, name: str, total: int, done: int = 0) -> None:
+        """Begins a stretch of ``total`` steps, of which an earlier process has ``done`` some."""
+        self._name, self._total, self._done, self._before, self._last = name, total, done, done, ""
         self._started = time.monotonic()
         if self._bar is not None:
             with contextlib.suppress(Exception):
-                self._task = self._bar.add_task(name, total=total, note="")
+                self._task = self._bar.add_task(name, total=total, completed=done, note="")
 
     def advance(self, steps: int, last_return: float | None = None) -> None:
         """Says that so many more steps are done, and the newest return where there is one."""
@@ -100,7 +100,7 @@ class Progress:
 
     def _note(self, now: float) -> str:
         """Rate, last return and time left; over the whole phase, since one compiled chunk can outlast rich's window."""
-        rate = self._done / max(now - self._started, 1e-9)
+        rate = (self._done - self._before) / max(now - self._started, 1e-9)
         left = (self._total - self._done) / rate if rate > 0 else math.inf
         return "  ".join(part for part in (f"{rate:,.0f}/s", self._last, _time_left(left)) if part)
 

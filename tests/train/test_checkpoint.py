@@ -13,8 +13,9 @@ import orbax.checkpoint as ocp
 import pytest
 
 from smac_jax.algorithms.base import ActorCritic, NetworkConfig, new_actor_critic
+from smac_jax.errors import CheckpointError
 from smac_jax.networks.critic import ensemble_values
-from smac_jax.train.checkpoint import CheckpointError, load_actor_critic, save_actor_critic
+from smac_jax.train.checkpoint import load_actor_critic, save_actor_critic
 
 NETWORK = NetworkConfig(
     actor_hidden=(4, 5),

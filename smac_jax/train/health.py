@@ -1,0 +1,48 @@
+"""A seed that has diverged is frozen as it last was well, and the others go on."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Bool, Int
+
+from smac_jax.types import Array, Metrics
+
+Learner = TypeVar("Learner")
+WELL = -1
+"""What stands for the step of divergence in a seed that has not."""
+
+
+def has_diverged(learner: Any, metrics: Metrics, q_limit: float) -> Bool[Array, ""]:
+    """Whether a learner holds a number that is none, or its critics' mean value is beyond ``q_limit``.
+
+    NaN in a metric means that no step of a chunk had it, and says nothing.
+    """
+    leaves = [x for x in jax.tree.leaves(learner) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    # the hand-over temperature is NaN in algorithms that have none
+    sound = jnp.stack([jnp.isfinite(x).all() for x in leaves if x.ndim]).all()
+    return ~sound | (jnp.abs(metrics.get("q", jnp.zeros(()))) > q_limit)
+
+
+def freeze_diverged(
+    before: Learner, after: Learner, metrics: Metrics, diverged: Int[Array, ""], step: Array, q_limit: float
+) -> tuple[Learner, Metrics, Int[Array, ""]]:
+    """Undoes a chunk of training that broke a learner, and every later one.
+
+    Args:
+      before: the learner at the start of the chunk.
+      after: at its end.
+      metrics: of the chunk.
+      diverged: the step at which this seed was frozen earlier, or ``WELL``.
+      step: the chunk's first.
+      q_limit: see :func:`has_diverged`.
+
+    Returns:
+      The learner to go on with, the metrics (NaN where frozen) and ``diverged``.
+    """
+    diverged = jnp.where((diverged == WELL) & has_diverged(after, metrics, q_limit), step, diverged)
+    frozen = diverged != WELL
+    kept = jax.tree.map(lambda old, new: jnp.where(frozen, old, new), before, after)
+    return kept, jax.tree.map(lambda x: jnp.where(frozen, jnp.nan, x), metrics), diverged

@@ -1,0 +1,241 @@
+"""One training run on disk: what it is, what it measured, how far it is, and what it goes on from after a crash."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import filelock
+import jax
+
+from smac_jax.errors import CheckpointError
+from smac_jax.train.history import History
+from smac_jax.train.interrupts import Interrupted, Interrupts
+from smac_jax.train.logger import MetricLogger, to_json, versions
+from smac_jax.train.sharding import SeedLayout
+from smac_jax.train.snapshots import Position, Snapshot, Snapshots, first_line
+
+__all__ = ["Position", "RunFolder", "Snapshot"]
+
+STATUS_EVERY = 2.0
+"""Seconds between two writings of the status."""
+
+
+class RunFolder:
+    """Where a run lives: ``identity.json``, ``snapshots/``, ``metrics.jsonl``, ``status.json``.
+
+    Use as a context manager around :func:`~smac_jax.train.offline.pretrain` or
+    :func:`~smac_jax.train.online.finetune`; inside, the folder is this process's alone. A run whose process was killed
+    at any moment goes on from its newest snapshot when the same call is made with the same folder, and ends with the
+    numbers of a run that never stopped. A run that was finished gives its result again.
+
+    Args:
+      folder: made if need be.
+      title: what a person sees.
+      save_every: seconds between snapshots; 0 saves after every chunk. There is always one at the end.
+      keep: snapshots that stay.
+      interrupts: asks the run to stop; None never does.
+      other_versions: go on from a snapshot of other versions of JAX and the rest, whose numbers may round differently.
+      warn: told of what went wrong and did not end the run; default: a line on standard error.
+
+    Raises:
+      CheckpointError: on entering, where another process is at work in the folder, or nothing can be written there.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        title: str = "",
+        *,
+        save_every: float = 300.0,
+        keep: int = 2,
+        interrupts: Interrupts | None = None,
+        other_versions: bool = False,
+        warn: Callable[[str], None] | None = None,
+    ):
+        self.folder, self.title = folder.absolute(), title or folder.name
+        self._save_every, self._keep, self._interrupts = save_every, keep, interrupts
+        self._other_versions = other_versions
+        self._warn = warn or (lambda line: print(f"{self.title}: {line}", file=sys.stderr))
+        self._lock = filelock.FileLock(self.folder / ".lock")
+        self._snapshots: Snapshots | None = None
+        self._logger = MetricLogger(self.folder)
+        self._seen = (0, 0)
+        self._saved_at = self._told_at = -float("inf")
+        self._unsaved = True
+        self._behind = False
+
+    def __enter__(self) -> RunFolder:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+            (self.folder / "owner.json").write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}) + "\n")
+        except filelock.Timeout:
+            owner = ""
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                said = json.loads((self.folder / "owner.json").read_text())
+                owner = f" (process {said['pid']} on {said['host']})"
+            raise CheckpointError(
+                f"{self.folder}: another process{owner} is at work here. Wait for it, or give another folder."
+            ) from None
+        except OSError as error:
+            self._lock.release()
+            raise CheckpointError(f"{self.folder}: nothing can be written here ({error.strerror}).") from error
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._snapshots is not None:
+            with contextlib.suppress(Exception):
+                self._snapshots.close()
+        with contextlib.suppress(OSError):
+            self._logger.close()
+        if error is not None:
+            stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
+            self._tell(state="stopped" if stopped else "failed", error=None if stopped else str(error)[:500])
+        self._lock.release()
+
+    def claim(self, identity: Mapping[str, Any]) -> None:
+        """Says what this run is: algorithm, configuration, seeds, data.
+
+        Raises:
+          CheckpointError: the folder holds another run, or was made by other versions of what the numbers depend on.
+        """
+        path = self.folder / "identity.json"
+        now = json.loads(json.dumps({**to_json(identity), "versions": versions()}))
+        if path.exists():
+            try:
+                found = json.loads(path.read_text())
+            except ValueError as error:
+                raise CheckpointError(f"{path} cannot be read ({error}); remove the folder to start anew.") from error
+            differing = [name for name in sorted(now | found) if now.get(name) != found.get(name)]
+            if self._other_versions and "versions" in differing:
+                differing.remove("versions")
+            if differing:
+                details = "; ".join(_difference(name, found.get(name), now.get(name)) for name in differing)
+                hint = "" if "versions" not in differing else " --other_versions goes on with other versions."
+                raise CheckpointError(
+                    f"{self.folder} holds another run: {details}. Nothing was changed. Give another folder for this "
+                    f"one, or repeat what made that one.{hint}"
+                )
+        _write(path, now)
+        self._snapshots = Snapshots(self.folder / "snapshots", self._keep)
+
+    def restore(self, begin: Callable[[], Any], layout: SeedLayout) -> Snapshot | None:
+        """The newest snapshot, its arrays where ``layout`` says; None where there is none."""
+        assert self._snapshots is not None, "claim() comes first"
+        like = jax.eval_shape(lambda: layout.trim(begin()))
+        found = self._snapshots.newest(like, layout, self._warn)
+        self._unsaved = found is None
+        return found
+
+    def begin(self, history: History) -> None:
+        """Makes the log say what the history says: after a crash it may be ahead."""
+        points, self._seen = history.since()
+        with self._disk_may_be_full("metrics.jsonl"):
+            self._logger.restart(self.title, points)
+        self._saved_at = time.monotonic()
+
+    def log(self, history: History) -> None:
+        """Writes what is new."""
+        if self._behind:  # what could not be written before comes now
+            self.begin(history)
+            return
+        points, self._seen = history.since(self._seen)
+        with self._disk_may_be_full("metrics.jsonl"):
+            for phase, step, values in points:
+                self._logger.log(self.title, phase, step, values)
+
+    def after_chunk(
+        self, snapshot: Callable[[], Snapshot], phase: str, done: int, total: int, last_return: float | None
+    ) -> None:
+        """Tells how far the run is, saves where it is time, and stops where that was asked for.
+
+        Raises:
+          Interrupted: it was.
+        """
+        self._unsaved = True
+        now = time.monotonic()
+        if now - self._told_at >= STATUS_EVERY:
+            self._told_at = now
+            self._tell(state="running", phase=phase, done=done, total=total, last_return=last_return)
+        number = self._interrupts.number if self._interrupts else None
+        if number is not None:
+            self.finish(snapshot, state="stopped")
+            raise Interrupted(f"{self.title}: stopped at {phase} {done:,} of {total:,}, and saved", number)
+        if now - self._saved_at >= self._save_every:
+            self._saved_at = now
+            try:
+                self._require().save(snapshot())
+            except Exception as error:  # any: orbax passes on what its threads met, in many guises
+                self._warn(f"no snapshot could be saved ({first_line(error)}); the run goes on, and tries again.")
+                self._reopen()
+
+    def finish(self, snapshot: Callable[[], Snapshot], state: str = "done") -> None:
+        """Saves, and waits until it is on disk.
+
+        Raises:
+          CheckpointError: it could not be written.
+        """
+        if self._unsaved:
+            try:
+                try:
+                    self._require().wait()  # for an earlier one, whose failure is not this one's
+                except Exception:
+                    self._reopen()
+                self._require().save(snapshot())
+                self._require().wait()
+            except Exception as error:
+                raise CheckpointError(
+                    f"{self.folder}: the run could not be saved ({first_line(error)}). What was saved before is "
+                    f"whole: make room, and the same command goes on from there."
+                ) from error
+            self._unsaved = False
+        self._tell(state=state)
+
+    def _require(self) -> Snapshots:
+        assert self._snapshots is not None, "claim() comes first"
+        return self._snapshots
+
+    def _reopen(self) -> None:
+        with contextlib.suppress(Exception):
+            self._require().close()
+        self._snapshots = Snapshots(self.folder / "snapshots", self._keep)
+
+    def _tell(self, **what: Any) -> None:
+        with contextlib.suppress(OSError):  # a status that cannot be written must not end the run
+            _write(self.folder / "status.json", to_json({"title": self.title, "time": time.time(), **what}))
+
+    @contextlib.contextmanager
+    def _disk_may_be_full(self, name: str) -> Any:
+        try:
+            yield
+            self._behind = False
+        except OSError as error:
+            if not self._behind:
+                self._warn(
+                    f"{name} could not be written ({error.strerror}); it will be completed when that is possible."
+                )
+            self._behind = True
+
+
+def _write(path: Path, what: Mapping[str, Any]) -> None:
+    """Replaces a file in one go: a reader, or a crash, meets the old one or the new one."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(json.dumps(what, indent=2) + "\n")
+    new.replace(path)
+
+
+def _difference(name: str, found: Any, now: Any) -> str:
+    """Where two values of an identity differ, down to the field."""
+    if isinstance(found, dict) and isinstance(now, dict):
+        keys = [key for key in sorted(found | now) if found.get(key) != now.get(key)]
+        return "; ".join(_difference(f"{name}.{key}", found.get(key), now.get(key)) for key in keys[:3])
+    return f"{name} = {found!r} there, {now!r} here"
