@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from absl import app, logging
+from absl import app, flags, logging
 
 
 def set_up(cache: str | None = None) -> None:
@@ -30,6 +30,7 @@ def set_up(cache: str | None = None) -> None:
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
     """``absl.app.run`` for people: an error that we raise on purpose is a line, not a traceback."""
     from smac_jax.errors import SmacError
+    from smac_jax.train.interrupts import Interrupted
 
     def guarded(argv: Sequence[str]) -> int | None:
         if len(argv) > 1:
@@ -37,17 +38,22 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         logging.set_verbosity(logging.WARNING)  # what comes below is nothing that users could act upon
         try:
             return main(argv)
+        except Interrupted as stopped:
+            print(f"{stopped}. The same command goes on from there.", file=sys.stderr)
+            return stopped.exit_code
         except SmacError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
 
     def parse(argv: Sequence[str]) -> list[str]:
         try:
+            # config_flags looks for the fields that are overridden in sys.argv, which a --flagfile has not reached
+            sys.argv = argv = flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False)
             return app.parse_flags_with_usage(list(argv))
         except (AttributeError, KeyError) as error:  # how config_flags says that a --config.FIELD does not exist
             field = str(error).replace("\\n", " ").replace("\\'", "").strip("\"'")
             print(f"error: the configuration has no field {field}", file=sys.stderr)
-        except (ValueError, TypeError, OSError) as error:
+        except (ValueError, TypeError, OSError, flags.Error) as error:
             print(f"error: {str(error).strip()}", file=sys.stderr)
         sys.exit(2)
 

@@ -3,15 +3,23 @@ r"""Pre-train on a data set, hand over, fine-tune in the simulator: every offlin
     python -m experiments.sweep --task=hopper-medium-replay --offline=smac,td3_bc --online=sac --seeds=4 \
         --config=experiments/configs/quickstart.py
 
-Any field of the configuration can be overridden, e.g. --config.smac.kappa=20 --config.finetune.num_steps=50000.
+The grid: tasks x offline x online x seeds, times the values of every --vary (--vary=smac.kappa=1,5,20). An offline
+result is trained once and shared by all online algorithms that start from it. --dry-run shows the cells, what they
+cost, and what is there already. A sweep can be kept in a file, a flag a line: --flagfile=sweep.flags. Any field of the
+configuration can be overridden for all cells, e.g. --config.smac.kappa=20 --config.finetune.num_steps=50000.
 
-Results land under --results: the configuration as run and where it ran (provenance.json), metrics as they come
-(metrics.jsonl), learning curves (curves/), actor-critics at the hand-over and at the end (checkpoints/), and at the
-end a table (table.md, table.csv) and a figure (transfer.png, transfer.pdf).
+Stopped at any moment, by Ctrl-C, a scheduler or a crash, the same command goes on where it was, and ends with the same
+numbers as if it had never stopped. `python -m experiments.status FOLDER` shows how far it is.
+
+Results land under --results: what was run and where (provenance.json), each run with its metrics as they come and its
+snapshots (runs/TASK/OFFLINE/SEEDS/), and at the end a table (table.md, table.csv), a figure (transfer.png,
+transfer.pdf), the learning curves (curves/) and a page of all that (report.html); of more than one task, a folder each.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,95 +28,160 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
-import smac_jax
-from experiments.configs.base import online_section
+from experiments.block import Keeping, already_done
+from experiments.grid import Block, make_blocks, parse_vary, path_name
+from experiments.launchers import LAUNCHERS, Failure
 from experiments.setup import run, set_up
-from experiments.transfer import describe, log, report, task_of, transfer_curve
-from smac_jax.algorithms import make_offline, make_online
-from smac_jax.analysis.curves import TransferCurve
-from smac_jax.data.tasks import TASKS
-from smac_jax.train.checkpoint import save_actor_critic
-from smac_jax.train.logger import MetricLogger, write_provenance
-from smac_jax.train.progress import Progress
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string(
-    "task", "hopper-medium-replay", "The data: the name of an embedded set, or the path of a D4RL .hdf5 file."
+flags.DEFINE_list(
+    "task", ["hopper-medium-replay"], "The data: names of data sets, or paths of D4RL .hdf5 files; several make a grid."
 )
-flags.DEFINE_string("env", None, "The environment; default: the one that the data set names.")
+flags.DEFINE_string("env", None, "The environment; default: the one that each data set names.")
 flags.DEFINE_enum("physics", "auto", ["auto", "mujoco", "mjx"], "Engine; auto is mujoco on the CPU and mjx elsewhere.")
 flags.DEFINE_enum("version", "v4", ["v4", "v5"], "Version of the task; v4 is D4RL's.")
 flags.DEFINE_list("offline", ["smac", "td3_bc"], "Offline algorithms.")
 flags.DEFINE_list("online", ["sac"], "Online algorithms.")
-flags.DEFINE_integer("seeds", 4, "How many seeds, trained side by side.", lower_bound=1)
+flags.DEFINE_multi_string(
+    "vary", [], "A field of the configuration and its values, such as smac.kappa=1,5,20; repeat it for a grid of them."
+)
+flags.DEFINE_integer("seeds", 4, "How many seeds.", lower_bound=1)
 flags.DEFINE_integer("first_seed", 0, "Number of the first seed.", lower_bound=0)
+flags.DEFINE_integer(
+    "seeds_per_block", 0, "Seeds trained side by side; 0: as many as fit the device's memory.", lower_bound=0
+)
 flags.DEFINE_bool(
     "control", True, "Also go on training offline with no hand-over: how much of a dip is the hand-over's?"
 )
-flags.DEFINE_string("results", None, "Folder for what comes out; default: results/TASK-DATE-TIME.")
+flags.DEFINE_bool("dry_run", False, "Only show the cells, their cost, and what is there already.")
+flags.DEFINE_enum("launcher", "local", list(LAUNCHERS), "Where the blocks run: in this process, on Ray, on Slurm.")
+flags.DEFINE_bool("distributed", False, "One of several hosts of a TPU or GPU cluster (jax.distributed) runs this.")
+flags.DEFINE_float("save_every", 300.0, "Seconds between snapshots of the training state.", lower_bound=0.0)
+flags.DEFINE_integer("keep", 2, "Snapshots of each run that stay.", lower_bound=1)
+flags.DEFINE_bool("other_versions", False, "Go on from snapshots that other versions of JAX and the rest have made.")
+flags.DEFINE_string("wandb", None, "Also tell Weights & Biases, in this project.")
+flags.DEFINE_string("results", None, "Folder for what comes out; default: results/ and a name made from the request.")
 config_flags.DEFINE_config_file("config", "experiments/configs/base.py", "Configuration file.")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs every pair, then writes the table and the figure."""
+    """Runs what is left of the grid, then writes tables and figures."""
     del argv
     set_up()
-    config = FLAGS.config
+    if FLAGS.distributed:
+        import jax
+
+        jax.distributed.initialize()
+    import smac_jax
+    from experiments.transfer import describe, task_of
+    from smac_jax.train.logger import write_provenance
+
     # everything that can be wrong is looked at before anything is trained
-    offline = {name: make_offline(name, config.get(name)).config for name in FLAGS.offline}
-    online = {name: make_online(name, config.get(online_section(name))).config for name in FLAGS.online}
-    data = smac_jax.load_dataset(FLAGS.task)
-    task = task_of(data, FLAGS.env)
-    env = smac_jax.make_env(task, physics=FLAGS.physics, version=FLAGS.version)
-    folder = Path(FLAGS.results or f"results/{data.name}-{time.strftime('%Y%m%d-%H%M%S')}")
-    set_aside(folder)
-    logger = MetricLogger(folder)
-    flags_as_run = {name: FLAGS[name].value for name in ("task", "offline", "online", "seeds", "first_seed", "control")}
-    seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
-    provenance = write_provenance(folder, data=describe(data), seeds=seeds, flags=flags_as_run, config=config.to_dict())
-    print(f"{data.summary()}\nresults in {folder}")
+    vary = parse_vary(FLAGS.vary)
+    datasets = {name: smac_jax.load_dataset(name) for name in FLAGS.task}
+    tasks = [(name, task_of(data, FLAGS.env)) for name, data in datasets.items()]
+    for _, task in tasks:
+        smac_jax.make_env(task, physics=FLAGS.physics, version=FLAGS.version)
+    folder = Path(FLAGS.results or default_folder())
+    seeds = list(range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds))
+    grid: dict[str, Any] = {"physics": FLAGS.physics, "version": FLAGS.version, "control": FLAGS.control}
+    whole = make_blocks(folder, tasks, FLAGS.offline, FLAGS.online, FLAGS.config, vary, seeds, len(seeds), **grid)
+    size = FLAGS.seeds_per_block or fitting(whole, datasets)
+    blocks = make_blocks(folder, tasks, FLAGS.offline, FLAGS.online, FLAGS.config, vary, seeds, size, **grid)
+    for block in blocks:
+        already_done(block)
+    if FLAGS.dry_run:
+        from experiments.cost import show
+
+        show(blocks, datasets)
+        return 0
 
     started = time.monotonic()
-    curves: list[TransferCurve] = []
-    with Progress() as bar:
-        shared: dict[str, Any] = {
-            "env": env,
-            "progress": bar,
-            "seeds": seeds,
-            "episode_length": TASKS[task].episode_length,
-        }
-        for offline_name, offline_config in offline.items():
-            settings = config.pretrain.to_dict()
-            off = smac_jax.pretrain(offline_name, data, config=offline_config, **settings, **shared)
-            log(logger, offline_name, off)
-            save_actor_critic(folder / "checkpoints" / f"{offline_name}-handover", off.actor_critic)
-            control = None
-            if FLAGS.control:
-                settings |= {"num_updates": config.finetune.num_steps, "eval_every": config.finetune.eval_every}
-                control = smac_jax.pretrain(offline_name, data, resume=off, **settings, **shared)
-                log(logger, f"{offline_name} control", control)
-            for online_name, online_config in online.items():
-                settings = config.finetune.to_dict()
-                on = smac_jax.finetune(
-                    online_name, off.actor_critic, data=data, config=online_config, **settings, **shared
-                )
-                log(logger, f"{offline_name} to {online_name}", on)
-                save_actor_critic(folder / "checkpoints" / f"{offline_name}-{online_name}", on.actor_critic)
-                curves.append(
-                    transfer_curve(task, offline_name, off, online_name, on, config.finetune.warm_start, control)
-                )
-                curves[-1].to_json(folder / "curves" / f"{offline_name}_{online_name}.json")
-    report(folder, curves, data, provenance)
-    print(f"{time.monotonic() - started:.0f} s. Table, figure, curves and checkpoints: {folder}")
-    return 0
+    if is_first():
+        names = ("task", "offline", "online", "vary", "seeds", "first_seed", "control")
+        provenance = write_provenance(
+            folder,
+            data={name: describe(data) for name, data in datasets.items()},
+            seeds=seeds,
+            flags={name: FLAGS[name].value for name in names},
+            config=FLAGS.config.to_dict(),
+            blocks=[{"folder": str(b.folder.relative_to(folder)), "title": b.title, "legs": b.legs} for b in blocks],
+        )
+    print("\n".join([*(data.summary() for data in datasets.values()), f"results in {folder}"]))
+    keeping = Keeping(FLAGS.save_every, FLAGS.keep, FLAGS.other_versions, FLAGS.wandb)
+    failures = LAUNCHERS[FLAGS.launcher](mine(blocks), keeping)
+    if FLAGS.distributed:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices("the sweep is done")
+    if is_first():
+        report_all(folder, blocks, datasets, provenance)
+        print(f"{time.monotonic() - started:.0f} s. Tables, figures, curves and checkpoints: {folder}")
+    return say(failures)
 
 
-def set_aside(folder: Path) -> None:
-    """Renames a folder that holds an earlier run, so that a new one neither mixes with it nor loses it."""
-    if folder.is_dir() and any(folder.iterdir()):
-        earlier = folder.with_name(f"{folder.name}-before-{time.strftime('%Y%m%d-%H%M%S')}")
-        folder.rename(earlier)
-        print(f"{folder} held an earlier run, which is now in {earlier}")
+def default_folder() -> str:
+    """The same for the same request, so that repeating the command goes on with it."""
+    names = ("task", "env", "physics", "version", "offline", "online", "vary", "seeds", "first_seed", "control")
+    asked = json.dumps([FLAGS[name].value for name in names] + [FLAGS.config.to_dict()], sort_keys=True, default=str)
+    first = Path(FLAGS.task[0]).stem
+    return f"results/{path_name(first)}-{hashlib.blake2b(asked.encode(), digest_size=3).hexdigest()}"
+
+
+def fitting(blocks: Sequence[Block], datasets: dict[str, Any]) -> int:
+    """How many seeds of the largest block fit in the memory of the devices."""
+    from experiments.memory import seeds_that_fit
+
+    return min(seeds_that_fit(block, datasets[block.data]) for block in blocks)
+
+
+def mine(blocks: Sequence[Block]) -> list[Block]:
+    """The blocks of this process: all of them, unless several hosts share them."""
+    if not FLAGS.distributed:
+        return list(blocks)
+    import jax
+
+    return list(blocks[jax.process_index() :: jax.process_count()])
+
+
+def is_first() -> bool:
+    """Whether this process writes what concerns the whole sweep."""
+    if not FLAGS.distributed:
+        return True
+    import jax
+
+    return jax.process_index() == 0
+
+
+def report_all(folder: Path, blocks: Sequence[Block], datasets: dict[str, Any], provenance: dict[str, Any]) -> None:
+    """Tables and figures of all pairs that are there, a task at a time."""
+    from experiments.transfer import report
+    from smac_jax.analysis.curves import TransferCurve, joined
+
+    for name, data in datasets.items():
+        pairs: dict[tuple[str, str], list[TransferCurve]] = {}
+        for block in blocks:
+            for end in block.online if block.data == name else ():
+                if block.curve(end).exists():
+                    curve = TransferCurve.from_json(block.curve(end))
+                    pairs.setdefault((block.offline.label, end.label), []).append(curve)
+        place = folder if len(datasets) == 1 else folder / path_name(Path(name).stem)
+        curves = [joined(found) for found in pairs.values()]
+        for curve in curves:
+            curve.to_json(place / "curves" / f"{path_name(curve.offline)}_{path_name(curve.online)}.json")
+        if curves:
+            report(place, curves, data, provenance | {"data": provenance["data"][name]})
+
+
+def say(failures: Sequence[Failure]) -> int:
+    """The exit code, and what went wrong, a line each."""
+    import sys
+
+    for failure in failures:
+        print(f"failed: {failure.title}: {failure.error}", file=sys.stderr)
+    if failures:
+        print("The other blocks are not affected; the same command tries these again.", file=sys.stderr)
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from smac_jax.analysis.plots import plot_transfer
 from smac_jax.data.tasks import TASKS
 from smac_jax.envs import TASKS as ENVIRONMENTS
 from smac_jax.errors import ConfigError, UnknownNameError
+from smac_jax.train.health import WELL
 from smac_jax.train.logger import MetricLogger
 from smac_jax.train.offline import PretrainResult
 from smac_jax.train.online import FinetuneResult
@@ -75,8 +76,16 @@ def transfer_curve(
         online_steps=on.evaluation_steps,
         online_returns=on.returns.mean(axis=-1),
         warm_start=warm_start,
+        seeds=tuple(off.seeds),
+        diverged=tuple(_divergence(before, after) for before, after in zip(off.diverged, on.diverged, strict=True)),
         **extra,
     )
+
+
+def _divergence(offline: int, online: int) -> str:
+    if offline != WELL:
+        return f"offline at step {offline:,}"
+    return f"online at step {online:,}" if online != WELL else ""
 
 
 def report(

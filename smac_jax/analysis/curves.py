@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ class TransferCurve:
       control_steps: gradient steps since the hand-over of a control that was not handed over but went on training
         offline; the first is 0. Empty where there was no control.
       control_returns: at these. The first is of the same policies as the first of ``online_returns``, other episodes.
+      seeds: their numbers; may be empty.
+      diverged: for each seed where it diverged and was frozen, such as ``"online at step 3,000"``, or ``""``; empty
+        where that was not recorded.
     """
 
     task: str
@@ -41,6 +45,8 @@ class TransferCurve:
     control_returns: Float[np.ndarray, "seed control_evaluation"] = dataclasses.field(
         default_factory=lambda: np.zeros((0, 0))
     )
+    seeds: tuple[int, ...] = ()
+    diverged: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for steps, returns in (
@@ -61,6 +67,11 @@ class TransferCurve:
             raise self._error("online_steps must start at 0, the hand-over, and online_returns hold a seed or more.")
         if not 0 <= self.warm_start <= self.online_steps[-1]:
             raise self._error(f"warm_start = {self.warm_start} is not within online_steps.")
+        for name in ("seeds", "diverged"):
+            found = tuple(getattr(self, name))
+            object.__setattr__(self, name, found)
+            if found and len(found) != len(self.online_returns):
+                raise self._error(f"{name} has {len(found)} entries, online_returns {len(self.online_returns)} seeds.")
         if self.has_control and self.control_steps[0] != 0:
             raise self._error("control_steps must start at 0, where the transfer was handed over.")
 
@@ -96,7 +107,29 @@ class TransferCurve:
             raise DatasetError(f"{path}: not a learning curve written by this package ({error}).") from error
 
 
-def _plain(value: str | int | np.ndarray) -> Any:
+def joined(curves: Sequence[TransferCurve]) -> TransferCurve:
+    """The same pair's curves of different seeds as one.
+
+    Raises:
+      DatasetError: they are not of one pair, or were not evaluated at the same steps.
+    """
+    first = curves[0]
+    steps = ("task", "offline", "online", "warm_start", "offline_updates", "online_steps", "control_steps")
+    for other in curves[1:]:
+        for name in steps:
+            if not np.array_equal(getattr(first, name), getattr(other, name)):
+                raise first._error(f"other seeds of it have another {name}.")
+    return dataclasses.replace(
+        first,
+        offline_returns=np.concatenate([curve.offline_returns for curve in curves]),
+        online_returns=np.concatenate([curve.online_returns for curve in curves]),
+        control_returns=np.concatenate([curve.control_returns for curve in curves]),
+        seeds=tuple(seed for curve in curves for seed in curve.seeds),
+        diverged=tuple(note for curve in curves for note in curve.diverged),
+    )
+
+
+def _plain(value: Any) -> Any:
     if not isinstance(value, np.ndarray):
         return value
     objects = value.astype(object)

@@ -21,7 +21,11 @@ from smac_jax.errors import DatasetError
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Row:
-    """One pair. Quantities hold one number a seed; dips are shares, ``control_dip`` None where there was no control."""
+    """One pair.
+
+    Quantities hold one number a seed; dips are shares, ``control_dip`` None where there was no control. ``diverged``
+    holds a line for each seed that diverged and was frozen.
+    """
 
     offline: str
     online: str
@@ -30,6 +34,7 @@ class Row:
     control_dip: Float[np.ndarray, " seed"] | None
     final: Float[np.ndarray, " seed"]
     regret: Float[np.ndarray, " seed"]
+    diverged: tuple[str, ...] = ()
 
     @property
     def excess_dip(self) -> Float[np.ndarray, " seed"] | None:
@@ -83,6 +88,11 @@ def rows(curves: Sequence[TransferCurve], random_return: float, best: float | No
                 control_dip=control,
                 final=returns[:, -1],
                 regret=regret(steps, returns, best),
+                diverged=tuple(
+                    f"{curve.offline} to {curve.online}, seed {seed}: diverged {note}, frozen as it was there"
+                    for seed, note in zip(curve.seeds or range(len(returns)), curve.diverged, strict=False)
+                    if note
+                ),
             )
         )
     return made
@@ -102,7 +112,7 @@ def cells(row: Row) -> list[str]:
     return [
         row.offline,
         row.online,
-        str(len(row.handover)),
+        str(len(row.handover)) + (f" ({len(row.diverged)} diverged)" if row.diverged else ""),
         interval_text(row.handover),
         *dips,
         row.smooth,
@@ -129,7 +139,9 @@ def markdown(made: Sequence[Row], provenance: Mapping[str, Any]) -> str:
     """The table with its provenance below."""
     lines = [HEADER, ["---"] * len(HEADER), *(cells(row) for row in made)]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{table}\n\nMean and 95 % bootstrap interval over seeds.\n\n{provenance_text(provenance)}\n"
+    notes = "".join(f"- {note}\n" for row in made for note in row.diverged)
+    notes = f"Seeds that diverged, counted as they were frozen:\n\n{notes}\n" if notes else ""
+    return f"{table}\n\nMean and 95 % bootstrap interval over seeds.\n\n{notes}{provenance_text(provenance)}\n"
 
 
 def provenance_text(provenance: Mapping[str, Any]) -> str:
@@ -158,13 +170,14 @@ def comma_separated(made: Sequence[Row]) -> str:
     columns = [f"{name}{end}" for name in quantities for end in ("", "_low", "_high")]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["offline", "online", "seeds", "undefined_dips", "smooth", *columns])
+    writer.writerow(["offline", "online", "seeds", "diverged", "undefined_dips", "smooth", *columns])
     for row in made:
         values = [getattr(row, name) for name in quantities]
         numbers = [x for v in values for x in bootstrap_interval([] if v is None else v)]
         undefined = int(np.isnan(row.dip).sum())
         texts = ("" if math.isnan(x) else f"{x:.6g}" for x in numbers)
-        writer.writerow([row.offline, row.online, len(row.handover), undefined, row.smooth, *texts])
+        counts = len(row.handover), len(row.diverged), undefined
+        writer.writerow([row.offline, row.online, *counts, row.smooth, *texts])
     return out.getvalue()
 
 

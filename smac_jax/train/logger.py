@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -112,10 +113,11 @@ class MetricLogger:
 
     Args:
       folder: of the run; made with the first point. Lines of an earlier run there are kept until :meth:`restart`.
+      wandb: tell Weights & Biases too, in this project.
     """
 
-    def __init__(self, folder: Path):
-        self._path = folder / "metrics.jsonl"
+    def __init__(self, folder: Path, wandb: str | None = None):
+        self._path, self._project = folder / "metrics.jsonl", wandb
 
     @functools.cached_property
     def _board(self) -> Any:
@@ -127,6 +129,18 @@ class MetricLogger:
         # written by a thread: every ten seconds, and at the end of the process
         return SummaryWriter(str(self._path.parent / "tensorboard"), flush_secs=10)
 
+    @functools.cached_property
+    def _wandb(self) -> Any:
+        import wandb
+
+        folder = self._path.parent
+        identity = hashlib.blake2b(str(folder).encode(), digest_size=8).hexdigest()
+        run = wandb.init(
+            project=self._project, id=identity, resume="allow", dir=folder, name="/".join(folder.parts[-3:])
+        )
+        run.define_metric("*", step_metric="step")
+        return run
+
     def restart(self, run: str, points: Sequence[tuple[str, int, Mapping[str, Any]]]) -> None:
         """Makes the files hold these points and no others, as a run needs that goes on from before its last line."""
         self.close()
@@ -135,7 +149,7 @@ class MetricLogger:
         new.write_text("".join(self._line(run, *point) for point in points))
         new.replace(self._path)
         for point in points:
-            self._show(run, *point)
+            self._show(run, *point, earlier=True)
 
     def log(self, run: str, phase: str, step: int, metrics: Mapping[str, Any]) -> None:
         """One point.
@@ -152,20 +166,29 @@ class MetricLogger:
         self._show(run, phase, step, metrics)
 
     def close(self) -> None:
-        """Ends TensorBoard's thread, its files written."""
-        board = self.__dict__.pop("_board", None)
+        """Ends what writes in the background, all of it written."""
+        board, run = self.__dict__.pop("_board", None), self.__dict__.pop("_wandb", None)
         if board is not None:
             board.close()
+        if run is not None:
+            run.finish()
 
     def _line(self, run: str, phase: str, step: int, metrics: Mapping[str, Any]) -> str:
         values = {name: np.asarray(value, float) for name, value in metrics.items()}
         return json.dumps({"run": run, "phase": phase, "step": int(step), **to_json(values)}, allow_nan=False) + "\n"
 
-    def _show(self, run: str, phase: str, step: int, metrics: Mapping[str, Any]) -> None:
-        if self._board is None:
-            return
+    def _show(self, run: str, phase: str, step: int, metrics: Mapping[str, Any], earlier: bool = False) -> None:
+        means = {}
         for name, value in metrics.items():
             finite = np.asarray(value, float)
             finite = finite[np.isfinite(finite)]
             if finite.size:
-                self._board.add_scalar(f"{run}/{phase}/{name}", float(finite.mean()), int(step))
+                means[f"{phase}/{name}"] = float(finite.mean())
+        if not means:
+            return
+        if self._board is not None:
+            for name, mean in means.items():
+                self._board.add_scalar(f"{run}/{name}", mean, int(step))
+        # what an earlier process has sent there cannot be taken back, and needs not be sent again
+        if self._project and not (earlier and self._wandb.resumed):
+            self._wandb.log({**means, "step": int(step)})

@@ -44,6 +44,7 @@ class RunFolder:
       keep: snapshots that stay.
       interrupts: asks the run to stop; None never does.
       other_versions: go on from a snapshot of other versions of JAX and the rest, whose numbers may round differently.
+      wandb: tell Weights & Biases too, in this project.
       warn: told of what went wrong and did not end the run; default: a line on standard error.
 
     Raises:
@@ -59,6 +60,7 @@ class RunFolder:
         keep: int = 2,
         interrupts: Interrupts | None = None,
         other_versions: bool = False,
+        wandb: str | None = None,
         warn: Callable[[str], None] | None = None,
     ):
         self.folder, self.title = folder.absolute(), title or folder.name
@@ -67,7 +69,7 @@ class RunFolder:
         self._warn = warn or (lambda line: print(f"{self.title}: {line}", file=sys.stderr))
         self._lock = filelock.FileLock(self.folder / ".lock")
         self._snapshots: Snapshots | None = None
-        self._logger = MetricLogger(self.folder)
+        self._logger = MetricLogger(self.folder, wandb)
         self._seen = (0, 0)
         self._saved_at = self._told_at = -float("inf")
         self._unsaved = True

@@ -1,0 +1,124 @@
+"""One block of a sweep, from beginning to end, or from where an earlier process left it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from experiments.grid import Block
+from experiments.transfer import transfer_curve
+from smac_jax.errors import CheckpointError
+from smac_jax.train.interrupts import Interrupts
+from smac_jax.train.logger import to_json
+from smac_jax.train.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Keeping:
+    """How a block is kept on disk.
+
+    Attributes:
+      save_every: seconds between snapshots.
+      keep: how many of the newest stay.
+      other_versions: go on from snapshots of other versions of JAX and the rest.
+      wandb: the project to tell Weights & Biases of, or None.
+    """
+
+    save_every: float = 300.0
+    keep: int = 2
+    other_versions: bool = False
+    wandb: str | None = None
+
+
+def run_block(block: Block, keeping: Keeping, progress: Progress | bool, interrupts: Interrupts | None = None) -> None:
+    """Trains what is left of a block.
+
+    Raises:
+      Interrupted: asked to stop; all is saved.
+      CheckpointError: its folder holds something else, is in use, or cannot be written.
+    """
+    if already_done(block):
+        return
+    import smac_jax
+    from smac_jax.data.tasks import TASKS
+    from smac_jax.train.checkpoint import save_actor_critic
+    from smac_jax.train.run_folder import RunFolder
+
+    data = smac_jax.load_dataset(block.data)
+    env = smac_jax.make_env(block.task, physics=block.physics, version=block.version)
+    shared: dict[str, Any] = {
+        "env": env,
+        "progress": progress,
+        "seeds": block.seeds,
+        "episode_length": TASKS[block.task].episode_length,
+    }
+
+    def leg(name: str) -> RunFolder:
+        return RunFolder(
+            block.folder / name, f"{block.title} {name}", interrupts=interrupts, **dataclasses.asdict(keeping)
+        )
+
+    start, settings = block.offline, block.offline.schedule
+    with leg("offline") as folder:
+        _claim(block)
+        off = smac_jax.pretrain(start.algorithm, data, config=start.config, folder=folder, **settings, **shared)
+        save_actor_critic(folder.folder / "actor_critic", off.actor_critic)
+    control = None
+    if block.control:
+        longest = max(block.online, key=lambda v: v.schedule["num_steps"]).schedule
+        settings = settings | {"num_updates": longest["num_steps"], "eval_every": longest["eval_every"]}
+        with leg("control") as folder:
+            control = smac_jax.pretrain(start.algorithm, data, resume=off, folder=folder, **settings, **shared)
+    for name, end in zip(block.legs[-len(block.online) :], block.online, strict=True):
+        with leg(name) as folder:
+            on = smac_jax.finetune(
+                end.algorithm, off.actor_critic, data=data, config=end.config, folder=folder, **end.schedule, **shared
+            )
+            save_actor_critic(folder.folder / "actor_critic", on.actor_critic)
+        curve = transfer_curve(block.task, start.label, off, end.label, on, end.schedule["warm_start"], control)
+        curve.to_json(block.curve(end))
+
+
+def already_done(block: Block) -> bool:
+    """Whether nothing is left to do.
+
+    Raises:
+      CheckpointError: its folder holds a block of another configuration.
+    """
+    path = block.folder / "block.json"
+    if path.exists():
+        found, now = json.loads(path.read_text()), description(block)
+        differing = [name for name in now if found.get(name) != now[name]]
+        if differing:
+            raise CheckpointError(
+                f"{block.folder} holds results of another configuration ({', '.join(sorted(differing))}). Give another "
+                f"--results."
+            )
+    return block.done
+
+
+def leg_states(block: Block) -> dict[str, str]:
+    """For each run of a block what its status says: done, running, stopped, failed; or left, where there is none."""
+    states = {}
+    for leg in block.legs:
+        try:
+            states[leg] = json.loads((block.folder / leg / "status.json").read_text())["state"]
+        except (OSError, ValueError, KeyError):
+            states[leg] = "left"
+    return states
+
+
+def description(block: Block) -> dict[str, Any]:
+    """What a block's results depend on; online variants may be added to it later."""
+    online = {f"online {v.label}": to_json(v) for v in block.online}
+    names = ("data", "task", "physics", "version", "offline", "seeds", "control")
+    return {**to_json({name: getattr(block, name) for name in names}), **online}
+
+
+def _claim(block: Block) -> None:
+    path = block.folder / "block.json"
+    found = json.loads(path.read_text()) if path.exists() else {}
+    new = path.with_name(".block.json.new")
+    new.write_text(json.dumps(found | description(block), indent=2) + "\n")
+    new.replace(path)
