@@ -51,21 +51,39 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(data_file, tm
     from smac_jax.train.checkpoint import load_actor_critic
 
     folder = tmp_path / "run"
-    done = sweep(f"--task={data_file}", "--seeds=2", f"--results={folder}", *TINY)
+    request = [f"--task={data_file}", "--seeds=2", f"--results={folder}", *TINY]
+    done = sweep(*request)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "smac" in done.stdout
     assert "td3_bc" in done.stdout
-    for name in ("table.md", "table.csv", "transfer.png", "transfer.pdf", "metrics.jsonl", "provenance.json"):
+    for name in ("table.md", "table.csv", "transfer.png", "transfer.pdf", "provenance.json"):
         assert (folder / name).stat().st_size > 100, name
     provenance = json.loads((folder / "provenance.json").read_text())
     assert provenance["command"].startswith("python -m experiments.sweep --task=")
     assert provenance["config"]["pretrain"]["num_updates"] == 20
-    for pair in ("smac_sac", "td3_bc_sac"):
-        curve = json.loads((folder / "curves" / f"{pair}.json").read_text())
+    for name in ("smac", "td3_bc"):
+        curve = json.loads((folder / "curves" / f"{name}_sac.json").read_text())
         assert curve["online_steps"] == [0, 10, 20, 30]
         assert curve["control_steps"] == [0, 10, 20]
-    for name in ("smac-handover", "smac-sac", "td3_bc-handover", "td3_bc-sac"):
-        assert load_actor_critic(folder / "checkpoints" / name).observation_mean.shape == (2, 11)
+        runs = folder / "runs" / "hopper-tiny" / name / "seeds-0-1"
+        for leg in ("offline", "to-sac"):
+            assert load_actor_critic(runs / leg / "actor_critic").observation_mean.shape == (2, 11)
+            assert len((runs / leg / "metrics.jsonl").read_text().splitlines()) > 2
+        for leg in ("offline", "control", "to-sac"):
+            assert json.loads((runs / leg / "status.json").read_text())["state"] == "done"
+
+    # the same command finds all of it done, and changes nothing
+    table, saved = (folder / "table.csv").read_text(), (runs / "offline" / "snapshots").stat().st_mtime_ns
+    again = sweep(*request)
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert (folder / "table.csv").read_text() == table
+    assert (runs / "offline" / "snapshots").stat().st_mtime_ns == saved
+
+    # another configuration does not take their place
+    other = sweep(*request, "--config.smac.kappa=1")
+    assert other.returncode == 2
+    assert "holds results of another configuration" in other.stderr
+    assert (folder / "table.csv").read_text() == table
 
 
 @pytest.mark.parametrize(
