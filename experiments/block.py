@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from typing import Any
 
 from experiments.grid import Block
 from experiments.transfer import transfer_curve
-from smac_jax.errors import CheckpointError
+from smac_jax.analysis.curves import TransferCurve
+from smac_jax.errors import CheckpointError, DatasetError
+from smac_jax.files import write_json
 from smac_jax.train.interrupts import Interrupts
 from smac_jax.train.logger import to_json
 from smac_jax.train.progress import Progress
@@ -86,15 +89,22 @@ def already_done(block: Block) -> bool:
     Raises:
       CheckpointError: its folder holds a block of another configuration.
     """
-    path = block.folder / "block.json"
-    if path.exists():
-        found, now = json.loads(path.read_text()), description(block)
+    if (block.folder / "block.json").exists():
+        found, now = _claimed(block), description(block)
         differing = [name for name in now if found.get(name) != now[name]]
         if differing:
             raise CheckpointError(
                 f"{block.folder} holds results of another configuration ({', '.join(sorted(differing))}). Give another "
                 f"--results."
             )
+    for end in block.online:
+        path = block.curve(end)
+        try:
+            if path.exists():
+                TransferCurve.from_json(path)
+        except DatasetError as error:
+            print(f"{error} It is made again from the run's snapshots.", file=sys.stderr)
+            path.unlink()
     return block.done
 
 
@@ -117,8 +127,12 @@ def description(block: Block) -> dict[str, Any]:
 
 
 def _claim(block: Block) -> None:
+    write_json(block.folder / "block.json", _claimed(block) | description(block))
+
+
+def _claimed(block: Block) -> dict[str, Any]:
     path = block.folder / "block.json"
-    found = json.loads(path.read_text()) if path.exists() else {}
-    new = path.with_name(".block.json.new")
-    new.write_text(json.dumps(found | description(block), indent=2) + "\n")
-    new.replace(path)
+    try:
+        return json.loads(path.read_text()) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}). Remove it if this sweep made the folder.") from error

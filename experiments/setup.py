@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from absl import app, flags, logging
+
+THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EIO)
+"""Errors that say what is wrong with where results go, without a traceback."""
 
 
 def set_up(cache: str | None = None) -> None:
@@ -43,6 +47,11 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
             return stopped.exit_code
         except SmacError as error:
             print(f"error: {error}", file=sys.stderr)
+            return 2
+        except OSError as error:
+            if error.errno not in THE_DISK:
+                raise
+            print(f"error: {error}. What was saved before is whole.", file=sys.stderr)
             return 2
 
     def parse(argv: Sequence[str]) -> list[str]:

@@ -28,6 +28,7 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
+from experiments import hosts
 from experiments.block import Keeping, already_done
 from experiments.grid import Block, make_blocks, parse_vary, path_name
 from experiments.launchers import LAUNCHERS, Failure
@@ -55,7 +56,6 @@ flags.DEFINE_bool(
 )
 flags.DEFINE_bool("dry_run", False, "Only show the cells, their cost, and what is there already.")
 flags.DEFINE_enum("launcher", "local", list(LAUNCHERS), "Where the blocks run: in this process, on Ray, on Slurm.")
-flags.DEFINE_bool("distributed", False, "One of several hosts of a TPU or GPU cluster (jax.distributed) runs this.")
 flags.DEFINE_float("save_every", 300.0, "Seconds between snapshots of the training state.", lower_bound=0.0)
 flags.DEFINE_integer("keep", 2, "Snapshots of each run that stay.", lower_bound=1)
 flags.DEFINE_bool("other_versions", False, "Go on from snapshots that other versions of JAX and the rest have made.")
@@ -68,10 +68,7 @@ def main(argv: Sequence[str]) -> int:
     """Runs what is left of the grid, then writes tables and figures."""
     del argv
     set_up()
-    if FLAGS.distributed:
-        import jax
-
-        jax.distributed.initialize()
+    hosts.join()
     import smac_jax
     from experiments.transfer import describe, task_of
     from smac_jax.train.logger import write_provenance
@@ -86,7 +83,7 @@ def main(argv: Sequence[str]) -> int:
     seeds = list(range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds))
     grid: dict[str, Any] = {"physics": FLAGS.physics, "version": FLAGS.version, "control": FLAGS.control}
     whole = make_blocks(folder, tasks, FLAGS.offline, FLAGS.online, FLAGS.config, vary, seeds, len(seeds), **grid)
-    size = FLAGS.seeds_per_block or fitting(whole, datasets)
+    size = FLAGS.seeds_per_block or earlier_size(folder) or fitting(whole, datasets)
     blocks = make_blocks(folder, tasks, FLAGS.offline, FLAGS.online, FLAGS.config, vary, seeds, size, **grid)
     for block in blocks:
         already_done(block)
@@ -97,24 +94,22 @@ def main(argv: Sequence[str]) -> int:
         return 0
 
     started = time.monotonic()
-    if is_first():
+    if hosts.is_first():
         names = ("task", "offline", "online", "vary", "seeds", "first_seed", "control")
         provenance = write_provenance(
             folder,
             data={name: describe(data) for name, data in datasets.items()},
             seeds=seeds,
+            seeds_per_block=size,
             flags={name: FLAGS[name].value for name in names},
             config=FLAGS.config.to_dict(),
             blocks=[{"folder": str(b.folder.relative_to(folder)), "title": b.title, "legs": b.legs} for b in blocks],
         )
     print("\n".join([*(data.summary() for data in datasets.values()), f"results in {folder}"]))
     keeping = Keeping(FLAGS.save_every, FLAGS.keep, FLAGS.other_versions, FLAGS.wandb)
-    failures = LAUNCHERS[FLAGS.launcher](mine(blocks), keeping)
-    if FLAGS.distributed:
-        from jax.experimental import multihost_utils
-
-        multihost_utils.sync_global_devices("the sweep is done")
-    if is_first():
+    failures = LAUNCHERS[FLAGS.launcher](hosts.share(blocks), keeping)
+    hosts.wait_for_all()
+    if hosts.is_first():
         report_all(folder, blocks, datasets, provenance)
         print(f"{time.monotonic() - started:.0f} s. Tables, figures, curves and checkpoints: {folder}")
     return say(failures)
@@ -128,29 +123,19 @@ def default_folder() -> str:
     return f"results/{path_name(first)}-{hashlib.blake2b(asked.encode(), digest_size=3).hexdigest()}"
 
 
+def earlier_size(folder: Path) -> int | None:
+    """Seeds per block when this sweep began: what is there is found again, on a machine with other memory too."""
+    try:
+        return int(json.loads((folder / "provenance.json").read_text())["seeds_per_block"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def fitting(blocks: Sequence[Block], datasets: dict[str, Any]) -> int:
     """How many seeds of the largest block fit in the memory of the devices."""
     from experiments.memory import seeds_that_fit
 
     return min(seeds_that_fit(block, datasets[block.data]) for block in blocks)
-
-
-def mine(blocks: Sequence[Block]) -> list[Block]:
-    """The blocks of this process: all of them, unless several hosts share them."""
-    if not FLAGS.distributed:
-        return list(blocks)
-    import jax
-
-    return list(blocks[jax.process_index() :: jax.process_count()])
-
-
-def is_first() -> bool:
-    """Whether this process writes what concerns the whole sweep."""
-    if not FLAGS.distributed:
-        return True
-    import jax
-
-    return jax.process_index() == 0
 
 
 def report_all(folder: Path, blocks: Sequence[Block], datasets: dict[str, Any], provenance: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from smac_jax.analysis.plots import plot_transfer
 from smac_jax.data.tasks import TASKS
 from smac_jax.envs import TASKS as ENVIRONMENTS
 from smac_jax.errors import ConfigError, UnknownNameError
+from smac_jax.files import write_text
 from smac_jax.train.health import WELL
 from smac_jax.train.logger import MetricLogger
 from smac_jax.train.offline import PretrainResult
@@ -98,8 +99,8 @@ def report(
 ) -> None:
     """Writes ``table.md``, ``table.csv`` and ``transfer.png/.pdf`` (``suffix`` before the ending), prints the table."""
     made = tables.rows(curves, TASKS[curves[0].task].random_return)
-    (folder / f"table{suffix}.md").write_text(tables.markdown(made, provenance))
-    (folder / f"table{suffix}.csv").write_text(tables.comma_separated(made))
+    write_text(folder / f"table{suffix}.md", tables.markdown(made, provenance))
+    write_text(folder / f"table{suffix}.csv", tables.comma_separated(made))
     returns = data.episode_returns()
     title = title or data.name
     plot_transfer(

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from smac_jax.errors import DatasetError
+from smac_jax.files import write_text
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,8 +88,7 @@ class TransferCurve:
         """Writes the curve, a field a line; what is not finite becomes null."""
         values = {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
         lines = (f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in values.items())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+        write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
     @classmethod
     def from_json(cls, path: Path) -> TransferCurve:

@@ -14,7 +14,9 @@ import orbax.checkpoint as ocp
 
 from smac_jax.algorithms.base import ActorCritic
 from smac_jax.errors import CheckpointError
+from smac_jax.files import write_json
 from smac_jax.networks import Actor, Critic
+from smac_jax.train.snapshots import by_itself
 
 ARRAYS = (
     "actor_params",
@@ -45,9 +47,9 @@ def save_actor_critic(folder: Path, actor_critic: ActorCritic) -> None:
     # as NumPy's: orbax notes the device of JAX's arrays, and refuses to restore where there is no such device
     arrays = jax.tree.map(np.asarray, {name: getattr(actor_critic, name) for name in ARRAYS})
     (folder / "networks.json").unlink(missing_ok=True)
-    with ocp.StandardCheckpointer() as checkpointer:
+    with ocp.StandardCheckpointer(multiprocessing_options=by_itself()) as checkpointer:
         checkpointer.save(folder / "arrays", arrays, force=True)
-    (folder / "networks.json").write_text(json.dumps(networks, indent=2) + "\n")
+    write_json(folder / "networks.json", networks)
 
 
 def load_actor_critic(folder: Path) -> ActorCritic:
@@ -63,7 +65,7 @@ def load_actor_critic(folder: Path) -> ActorCritic:
             name: build(**{k: tuple(v) if isinstance(v, list) else v for k, v in described[name].items()})
             for name, build in NETWORKS.items()
         }
-        with ocp.StandardCheckpointer() as checkpointer:
+        with ocp.StandardCheckpointer(multiprocessing_options=by_itself()) as checkpointer:
             arrays = checkpointer.restore(folder / "arrays")
         loaded = ActorCritic(**jax.tree.map(jnp.asarray, arrays), **networks)
         _check_fit(loaded)

@@ -15,12 +15,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+
+from smac_jax.files import write_json, write_text
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "brax", "mujoco", "mujoco-mjx", "numpy", "gymnasium")
 
@@ -93,8 +96,7 @@ def write_provenance(folder: Path, **what: Any) -> dict[str, Any]:
         "commit": git_commit(),
         **to_json(what),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n")
+    write_json(folder / "provenance.json", provenance)
     return provenance
 
 
@@ -121,13 +123,14 @@ class MetricLogger:
 
     @functools.cached_property
     def _board(self) -> Any:
-        # made with the first point: a writer that never had one cannot start its thread when the process ends
         try:
-            from tensorboardX import SummaryWriter
+            from tensorboardX.event_file_writer import EventsWriter
         except ImportError:
             return None
-        # written by a thread: every ten seconds, and at the end of the process
-        return SummaryWriter(str(self._path.parent / "tensorboard"), flush_secs=10)
+        # not SummaryWriter: its thread ends at the first error, and then every tenth point waits for it for ever
+        folder = self._path.parent / "tensorboard"
+        folder.mkdir(parents=True, exist_ok=True)
+        return EventsWriter(str(folder / "events"))
 
     @functools.cached_property
     def _wandb(self) -> Any:
@@ -145,9 +148,7 @@ class MetricLogger:
         """Makes the files hold these points and no others, as a run needs that goes on from before its last line."""
         self.close()
         shutil.rmtree(self._path.parent / "tensorboard", ignore_errors=True)
-        new = self._path.with_name(f".{self._path.name}.new")
-        new.write_text("".join(self._line(run, *point) for point in points))
-        new.replace(self._path)
+        write_text(self._path, "".join(self._line(run, *point) for point in points))
         for point in points:
             self._show(run, *point, earlier=True)
 
@@ -187,8 +188,14 @@ class MetricLogger:
         if not means:
             return
         if self._board is not None:
+            from tensorboardX.proto.event_pb2 import Event
+            from tensorboardX.summary import scalar
+
             for name, mean in means.items():
-                self._board.add_scalar(f"{run}/{name}", mean, int(step))
+                self._board.write_event(
+                    Event(wall_time=time.time(), step=int(step), summary=scalar(f"{run}/{name}", mean))
+                )
+            self._board.flush()
         # what an earlier process has sent there cannot be taken back, and needs not be sent again
         if self._project and not (earlier and self._wandb.resumed):
             self._wandb.log({**means, "step": int(step)})

@@ -17,6 +17,7 @@ import filelock
 import jax
 
 from smac_jax.errors import CheckpointError
+from smac_jax.files import write_json
 from smac_jax.train.history import History
 from smac_jax.train.interrupts import Interrupted, Interrupts
 from smac_jax.train.logger import MetricLogger, to_json, versions
@@ -53,7 +54,7 @@ class RunFolder:
 
     def __init__(
         self,
-        folder: Path,
+        folder: str | Path,
         title: str = "",
         *,
         save_every: float = 300.0,
@@ -63,7 +64,8 @@ class RunFolder:
         wandb: str | None = None,
         warn: Callable[[str], None] | None = None,
     ):
-        self.folder, self.title = folder.absolute(), title or folder.name
+        self.folder = Path(folder).absolute()
+        self.title = title or self.folder.name
         self._save_every, self._keep, self._interrupts = save_every, keep, interrupts
         self._other_versions = other_versions
         self._warn = warn or (lambda line: print(f"{self.title}: {line}", file=sys.stderr))
@@ -127,8 +129,11 @@ class RunFolder:
                     f"{self.folder} holds another run: {details}. Nothing was changed. Give another folder for this "
                     f"one, or repeat what made that one.{hint}"
                 )
-        _write(path, now)
-        self._snapshots = Snapshots(self.folder / "snapshots", self._keep)
+        try:
+            write_json(path, now)
+            self._snapshots = Snapshots(self.folder / "snapshots", self._keep)
+        except OSError as error:
+            raise CheckpointError(f"{self.folder}: nothing can be written here ({first_line(error)}).") from error
 
     def restore(self, begin: Callable[[], Any], layout: SeedLayout) -> Snapshot | None:
         """The newest snapshot, its arrays where ``layout`` says; None where there is none."""
@@ -141,7 +146,7 @@ class RunFolder:
     def begin(self, history: History) -> None:
         """Makes the log say what the history says: after a crash it may be ahead."""
         points, self._seen = history.since()
-        with self._disk_may_be_full("metrics.jsonl"):
+        with self._disk_may_be_full():
             self._logger.restart(self.title, points)
         self._saved_at = time.monotonic()
 
@@ -151,7 +156,7 @@ class RunFolder:
             self.begin(history)
             return
         points, self._seen = history.since(self._seen)
-        with self._disk_may_be_full("metrics.jsonl"):
+        with self._disk_may_be_full():
             for phase, step, values in points:
                 self._logger.log(self.title, phase, step, values)
 
@@ -192,8 +197,11 @@ class RunFolder:
                     self._require().wait()  # for an earlier one, whose failure is not this one's
                 except Exception:
                     self._reopen()
-                self._require().save(snapshot())
-                self._require().wait()
+                try:
+                    self._save_and_wait(snapshot)
+                except TimeoutError:  # orbax goes by the clock, which may have been set
+                    self._reopen()
+                    self._save_and_wait(snapshot)
             except Exception as error:
                 raise CheckpointError(
                     f"{self.folder}: the run could not be saved ({first_line(error)}). What was saved before is "
@@ -201,6 +209,10 @@ class RunFolder:
                 ) from error
             self._unsaved = False
         self._tell(state=state)
+
+    def _save_and_wait(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._require().save(snapshot())
+        self._require().wait()
 
     def _require(self) -> Snapshots:
         assert self._snapshots is not None, "claim() comes first"
@@ -213,26 +225,19 @@ class RunFolder:
 
     def _tell(self, **what: Any) -> None:
         with contextlib.suppress(OSError):  # a status that cannot be written must not end the run
-            _write(self.folder / "status.json", to_json({"title": self.title, "time": time.time(), **what}))
+            write_json(self.folder / "status.json", to_json({"title": self.title, "time": time.time(), **what}))
 
     @contextlib.contextmanager
-    def _disk_may_be_full(self, name: str) -> Any:
+    def _disk_may_be_full(self) -> Any:
         try:
             yield
             self._behind = False
         except OSError as error:
             if not self._behind:
                 self._warn(
-                    f"{name} could not be written ({error.strerror}); it will be completed when that is possible."
+                    f"metrics could not be written ({first_line(error)}); they come later, when that is possible."
                 )
             self._behind = True
-
-
-def _write(path: Path, what: Mapping[str, Any]) -> None:
-    """Replaces a file in one go: a reader, or a crash, meets the old one or the new one."""
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(json.dumps(what, indent=2) + "\n")
-    new.replace(path)
 
 
 def _difference(name: str, found: Any, now: Any) -> str:

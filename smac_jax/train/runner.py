@@ -126,6 +126,7 @@ def carry_out(
         if folder and not isinstance(coming, Look):  # a look adds to the point that the stretch before it made
             folder.log(history)
     if folder:
+        folder.log(history)  # in case it could not be written before
         folder.finish(snapshot)
     return Outcome(layout.trim(state), np.asarray(layout.trim(diverged)))
 

@@ -20,6 +20,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from smac_jax.errors import CheckpointError
+from smac_jax.files import json_checksum
 from smac_jax.train.history import dump_metrics, load_metrics
 from smac_jax.train.sharding import SeedLayout
 from smac_jax.types import Array
@@ -69,18 +70,11 @@ class Snapshots:
         self._manager = self._open()
 
     def _open(self) -> ocp.CheckpointManager:
-        process = jax.process_index()
+        self._folder.mkdir(parents=True, exist_ok=True)
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=self._keep,
-            cleanup_tmp_directories=True,
-            # each process of a distributed run saves its own seeds, and waits for nobody
-            multiprocessing_options=ocp.options.MultiprocessingOptions(
-                primary_host=process, active_processes={process}, barrier_sync_key_prefix=str(process)
-            )
-            if jax.process_count() > 1
-            else ocp.options.MultiprocessingOptions(),
+            max_to_keep=self._keep, create=False, cleanup_tmp_directories=True, multiprocessing_options=by_itself()
         )
-        logging.getLogger("absl").setLevel(logging.ERROR)  # orbax tells of every file
+        logging.getLogger("absl").addFilter(not_of_orbax)
         return ocp.CheckpointManager(self._folder, options=options)
 
     def save(self, snapshot: Snapshot) -> None:
@@ -99,6 +93,7 @@ class Snapshots:
             "arrays": {name: [x.dtype.name, list(x.shape)] for name, x in leaves.items()},
             "checksums": checksums(leaves),
         }
+        about["checksum"] = json_checksum(about)
         number = (self._manager.latest_step() or 0) + 1
         arguments = ocp.args.Composite(
             arrays=ocp.args.StandardSave({str(i): x for i, x in enumerate(leaves.values()) if x.size}),
@@ -131,6 +126,7 @@ class Snapshots:
         """
         template = (like, jax.ShapeDtypeStruct((len(layout.seeds),), jnp.int32))
         numbers = sorted(self._manager.all_steps(), reverse=True)
+        set_aside = list(self._folder.parent.glob(f"damaged-{self._folder.name}-*"))
         for number in numbers:
             try:
                 about, arrays = self._read(number, named_leaves(template), layout)
@@ -148,16 +144,18 @@ class Snapshots:
                 position=Position(item, done, [(length, load_metrics(values)) for length, values in about["parts"]]),
                 history=about["history"],
             )
-        if numbers:
+        if numbers or set_aside:
             raise CheckpointError(
-                f"{self._folder}: none of the {len(numbers)} snapshots can be read. They were kept beside it, under "
-                f"damaged-*; remove the folder to start this run from the beginning."
+                f"{self._folder}: no snapshot can be read. They were kept beside it, under damaged-*; remove "
+                f"{self._folder.parent} to start this run from the beginning."
             )
         return None
 
     def _read(self, number: int, expected: dict[str, Any], layout: SeedLayout) -> tuple[dict[str, Any], Any]:
         """What lies beside the arrays, and the arrays by name; raises whatever, if they are damaged."""
         about = self._manager.restore(number, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
+        if json_checksum({name: value for name, value in about.items() if name != "checksum"}) != about["checksum"]:
+            raise ValueError("the checksum of what was measured is not what it was")
         there, here = about["arrays"], {name: [x.dtype.name, list(x.shape)] for name, x in expected.items()}
         if there != here:
             wrong = min(name for name in there | here if there.get(name) != here.get(name))
@@ -194,6 +192,21 @@ class Snapshots:
         found.rename(aside)
         self._manager = self._open()
         return str(aside)
+
+
+def not_of_orbax(record: logging.LogRecord) -> bool:
+    """Keeps orbax from telling of every file, and pages of what we report in a line."""
+    return "orbax" not in record.pathname
+
+
+def by_itself() -> ocp.options.MultiprocessingOptions:
+    """What tells orbax that each process of a distributed run saves what is its own, and waits for nobody."""
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    process = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=process, active_processes={process}, barrier_sync_key_prefix=str(process)
+    )
 
 
 def named_leaves(tree: Any) -> dict[str, Array]:

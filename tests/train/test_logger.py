@@ -57,8 +57,7 @@ def test_tensorboard_gets_the_mean_over_seeds(tmp_path):
     pytest.importorskip("tensorboardX")
     logger = MetricLogger(tmp_path)
     logger.log("smac", "offline", 5, {"loss": [1.0, 3.0, np.nan], "none": [np.nan]})
-    assert logger._board is not None
-    logger._board.close()
+    logger.close()
     (events,) = (tmp_path / "tensorboard").glob("events*")
     written = events.read_bytes()
     assert b"smac/offline/loss" in written

@@ -1,0 +1,68 @@
+"""Several hosts at work on one sweep, through ``jax.distributed``: each takes its share of the blocks.
+
+Blocks need nothing of each other, so hosts talk only at the beginning, to know who is who, and at the end, when the
+first one waits for the others before it makes tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import jax
+from absl import flags
+
+from smac_jax.errors import ConfigError
+
+FLAGS = flags.FLAGS
+flags.DEFINE_bool(
+    "distributed", False, "One of several hosts runs this; all run the same command, and share the results folder."
+)
+flags.DEFINE_string(
+    "coordinator", None, "HOST:PORT of the first host; default: what Slurm, a TPU pod or Kubernetes says."
+)
+flags.DEFINE_integer("num_hosts", None, "How many hosts there are, where nobody else says.", lower_bound=1)
+flags.DEFINE_integer("host", None, "Which of them this is, from 0, where nobody else says.", lower_bound=0)
+
+LONGEST_WAIT = 30 * 24 * 3600
+"""Seconds that a host which is done waits for the others."""
+
+Share = TypeVar("Share")
+
+
+def join() -> None:
+    """Meets the other hosts, where ``--distributed`` is given; before JAX computes anything.
+
+    Raises:
+      ConfigError: nobody says who the hosts are, or they cannot be reached.
+    """
+    if not FLAGS.distributed:
+        if FLAGS.coordinator or FLAGS.host is not None or FLAGS.num_hosts is not None:
+            raise ConfigError("--coordinator, --num_hosts and --host say who is who under --distributed; give it too.")
+        return
+    try:
+        jax.distributed.initialize(FLAGS.coordinator, FLAGS.num_hosts, FLAGS.host)
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise ConfigError(
+            f"--distributed: {error} On machines that are not managed by Slurm, Kubernetes or a TPU pod, give "
+            "--coordinator=HOST:PORT of the first host, --num_hosts and --host."
+        ) from error
+
+
+def share(blocks: Sequence[Share]) -> list[Share]:
+    """What this host works on."""
+    return list(blocks[jax.process_index() :: jax.process_count()]) if FLAGS.distributed else list(blocks)
+
+
+def is_first() -> bool:
+    """Whether this host writes what concerns the whole sweep."""
+    return not FLAGS.distributed or jax.process_index() == 0
+
+
+def wait_for_all() -> None:
+    """Returns when every host has come here."""
+    if FLAGS.distributed and jax.process_count() > 1:
+        from orbax.checkpoint import multihost
+
+        everybody = set(range(jax.process_count()))
+        multihost.sync_global_processes("the sweep is done", timeout=LONGEST_WAIT, processes=everybody)

@@ -1,0 +1,137 @@
+"""A small run in a process of its own, for tests that kill it: pre-training, hand-over, fine-tuning.
+
+    python survivor.py FOLDER [KILL_AT]
+
+Says "at work" when training begins, and leaves a checksum of all that came out in FOLDER/result.json. With KILL_AT it
+kills itself at that operation on a file of FOLDER: half of all moments are within a save.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+import smac_jax
+from smac_jax.train import runner
+from smac_jax.train.interrupts import Interrupted, Interrupts
+from smac_jax.train.run_folder import RunFolder
+from smac_jax.train.snapshots import checksum
+
+OPERATIONS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree")
+SEEDS = (0, 3)
+
+
+def small_data() -> smac_jax.Dataset:
+    """Noise in Hopper's shapes."""
+    rng = np.random.default_rng(0)
+    rows = 500
+    return smac_jax.Dataset.from_arrays(
+        rng.normal(size=(rows, 11)),
+        rng.uniform(-1, 1, (rows, 3)),
+        rng.normal(size=rows),
+        np.arange(rows) % 50 == 49,
+        next_observations=rng.normal(size=(rows, 11)),
+        task="hopper",
+    )
+
+
+def pretrain(run: RunFolder | None = None, env=None, **changes):
+    """Four chunks of ten updates."""
+    config = {"network": {"actor_hidden": (16,), "critic_hidden": (16,)}}
+    settings = {"seeds": SEEDS, "eval_every": 20, "eval_episodes": 1, "episode_length": 20} | changes
+    return smac_jax.pretrain(
+        "td3_bc", small_data(), num_updates=40, config=config, env=env, folder=run, progress=False, **settings
+    )
+
+
+def finetune(off, run: RunFolder | None = None, env=None, **changes):
+    """Three chunks of warm start, three of learning."""
+    settings = {"seeds": SEEDS, "eval_every": 20, "eval_episodes": 1, "episode_length": 20} | changes
+    return smac_jax.finetune(
+        "sac",
+        off.actor_critic,
+        env,
+        small_data(),
+        num_steps=30,
+        warm_start=30,
+        config={"batch_size": 16},
+        folder=run,
+        progress=False,
+        **settings,
+    )
+
+
+def train(folder: Path | None, interrupts: Interrupts | None = None, **changes):
+    """Both phases, each in a folder of its own below ``folder``, saved after every chunk; None keeps nothing."""
+    env = smac_jax.make_env("hopper", physics="mujoco")
+    if folder is None:
+        off = pretrain(env=env, **changes)
+        return off, finetune(off, env=env, **changes)
+    with RunFolder(folder / "off", save_every=0, interrupts=interrupts) as run:
+        off = pretrain(run, env, **changes)
+    with RunFolder(folder / "on", save_every=0, interrupts=interrupts) as run:
+        return off, finetune(off, run, env, **changes)
+
+
+def fingerprint(*results) -> dict[str, int]:
+    """Checksums of everything that came out."""
+    found = {}
+    for phase, result in zip(("off", "on"), results, strict=False):
+        measured = {name: np.asarray(x) for name, x in result.metrics.items() if name != "phase"}
+        whole = {"state": result.state} if phase == "off" else {"buffer": result.buffer}
+        whole |= {"actor_critic": result.actor_critic, "metrics": measured, "returns": result.returns}
+        found |= {f"{phase} {name}": checksum(tree) for name, tree in whole.items()}
+    return found
+
+
+def use_cache(folder: Path) -> None:
+    """Programs are compiled once for all runs of a test."""
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+
+
+def kill_at(number: int, folder: Path) -> None:
+    """Kills this process at an operation on a file of ``folder``; 0 only counts, and says how many there were."""
+    count = 0
+
+    def hook(event: str, arguments: tuple) -> None:
+        nonlocal count
+        if event in OPERATIONS and str(arguments[0]).startswith(str(folder)):
+            count += 1
+            if count == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+    if not number:
+        import atexit
+
+        atexit.register(lambda: print(f"{count} operations", flush=True))
+
+
+def main() -> int:
+    """See the module."""
+    folder = Path(sys.argv[1]).absolute()
+    use_cache(folder.parent / "cache")
+    runner.CHUNK = 10
+    if len(sys.argv) > 2:
+        kill_at(int(sys.argv[2]), folder)
+    print("at work", flush=True)
+    try:
+        with Interrupts() as interrupts:
+            found = fingerprint(*train(folder, interrupts))
+    except Interrupted as stopped:
+        print(stopped, flush=True)
+        return stopped.exit_code
+    (folder / "result.json").write_text(json.dumps(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,376 @@
+"""A run that is cut, killed, damaged or starved of disk goes on where it was, and ends with the same bits."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import pytest
+import survivor
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
+
+from smac_jax.errors import CheckpointError
+from smac_jax.train import runner
+from smac_jax.train.interrupts import Interrupted, Interrupts
+from smac_jax.train.run_folder import RunFolder
+
+ROOT = Path(__file__).parents[2]
+
+
+class After:
+    """An interrupt that comes after so many chunks."""
+
+    def __init__(self, chunks: int, number: int = signal.SIGTERM):
+        self.left, self._number = chunks, number
+
+    @property
+    def number(self) -> int | None:
+        self.left -= 1
+        return self._number if self.left < 0 else None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_chunks_compiled_once(tmp_path_factory):
+    cache = jax.config.jax_compilation_cache_dir
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "CHUNK", 10)
+        survivor.use_cache(tmp_path_factory.mktemp("cache"))
+        yield
+    jax.config.update("jax_compilation_cache_dir", cache)
+    reset_cache()
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    return survivor.fingerprint(*survivor.train(None))
+
+
+@pytest.fixture(scope="module")
+def pretrained():
+    return survivor.fingerprint(survivor.pretrain())
+
+
+def pretrain(folder: Path, interrupts: After | None = None, **changes):
+    with RunFolder(folder, save_every=0, interrupts=interrupts) as run:
+        return survivor.pretrain(run, **changes)
+
+
+@pytest.fixture(scope="module")
+def stopped_once(tmp_path_factory):
+    """A folder whose pre-training stopped after three of four chunks, each of them saved."""
+    folder = tmp_path_factory.mktemp("stopped")
+    with pytest.raises(Interrupted):
+        pretrain(folder, After(2))
+    return folder
+
+
+@pytest.fixture
+def stopped(stopped_once, tmp_path):
+    return Path(shutil.copytree(stopped_once, tmp_path / "off"))
+
+
+def snapshots(folder: Path) -> list[Path]:
+    return sorted((p for p in (folder / "snapshots").iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
+
+
+def test_cut_at_every_chunk_it_ends_with_the_same_bits(tmp_path, undisturbed):
+    cuts, codes = [], set()
+    while True:
+        try:
+            results = survivor.train(tmp_path, After(0))
+            break
+        except Interrupted as stop:
+            cuts.append(str(stop))
+            codes.add(stop.exit_code)
+    assert codes == {143}
+    assert len(cuts) == 4 + 3 + 3  # pre-training, warm start, learning
+    assert cuts[1] == "off: stopped at td3_bc: offline 20 of 40, and saved"
+    assert survivor.fingerprint(*results) == undisturbed
+    lines = [json.loads(line) for line in (tmp_path / "off" / "metrics.jsonl").read_text().splitlines()]
+    assert [(x["phase"], x["step"]) for x in lines if x["phase"] == "evaluation"] == [
+        ("evaluation", step) for step in (0, 20, 40)
+    ]
+    assert len({(x["phase"], x["step"]) for x in lines}) == len(lines)  # each point once, however often it was made
+
+
+def test_a_finished_run_gives_its_result_again_and_trains_nothing(tmp_path, undisturbed, monkeypatch):
+    survivor.train(tmp_path)
+    monkeypatch.setattr(runner, "weighted_mean", lambda parts: pytest.fail("it trained"))
+    assert survivor.fingerprint(*survivor.train(tmp_path)) == undisturbed
+
+
+def largest(folder: Path) -> Path:
+    return max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+
+
+def flip_a_bit(folder: Path) -> None:
+    path = largest(folder / "arrays")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def change_what_was_measured(folder: Path) -> None:
+    path = next(p for p in (folder / "about").iterdir() if '"history"' in p.read_text())
+    about = json.loads(path.read_text())
+    about["history"]["points"][0][2]["q"][1][0] += 1e-3
+    path.write_text(json.dumps(about))
+
+
+DAMAGES = {
+    "a bit flipped": flip_a_bit,
+    "cut short": lambda folder: os.truncate(largest(folder), largest(folder).stat().st_size // 3),
+    "emptied": lambda folder: os.truncate(largest(folder), 0),
+    "a file gone": lambda folder: largest(folder).unlink(),
+    "all files gone": lambda folder: [p.unlink() for p in folder.rglob("*") if p.is_file()],
+    "half of it gone": lambda folder: shutil.rmtree(folder / "about"),
+    "a number changed": change_what_was_measured,
+    "nonsense": lambda folder: [p.write_bytes(b"\0garbage") for p in folder.rglob("*") if p.is_file()],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_newest_snapshot_is_reported_and_the_one_before_used(stopped, pretrained, damage, capsys):
+    before, newest = snapshots(stopped)
+    DAMAGES[damage](newest)
+    with pytest.raises(Interrupted, match="stopped at td3_bc: offline 30 of 40"):  # it was at 30 when it was damaged
+        pretrain(stopped, After(0))
+    said = capsys.readouterr().err
+    assert f"snapshot {newest.name} is damaged" in said
+    assert f"damaged-snapshots-{newest.name}, the one before is used" in said
+    assert before.exists()
+    assert (stopped / f"damaged-snapshots-{newest.name}").exists()
+    assert survivor.fingerprint(pretrain(stopped)) == pretrained
+
+
+def test_where_all_snapshots_are_damaged_nothing_is_begun_anew_behind_ones_back(stopped):
+    for snapshot in snapshots(stopped):
+        flip_a_bit(snapshot)
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match=r"no snapshot can be read.*start this run from the beginning"):
+            pretrain(stopped)
+    assert len(list(stopped.glob("damaged-*"))) == 2
+
+
+def test_a_save_that_was_cut_leaves_nothing_that_is_taken_for_a_snapshot(stopped, pretrained):
+    """What a kill in the middle of a save leaves: a folder under orbax's temporary name."""
+    newest = snapshots(stopped)[-1]
+    left = newest.with_name(f"{int(newest.name) + 1}.orbax-checkpoint-tmp")
+    shutil.copytree(newest, left)
+    largest(left).unlink()
+    assert survivor.fingerprint(pretrain(stopped)) == pretrained
+    assert not left.exists()
+
+
+def test_another_run_is_refused_and_changes_nothing(stopped):
+    held = {p: p.read_bytes() for p in stopped.rglob("*") if p.is_file() and "owner" not in p.name}
+    with pytest.raises(CheckpointError, match=r"holds another run: seeds = \[0, 3\] there, \[5\] here\. Nothing was"):
+        pretrain(stopped, seeds=[5])
+    del held[stopped / "status.json"]
+    assert all(path.read_bytes() == content for path, content in held.items())
+
+
+def test_other_versions_are_refused_unless_they_are_asked_for(stopped, pretrained):
+    path = stopped / "identity.json"
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps(found | {"versions": found["versions"] | {"jax": "0.1.2"}}))
+    with pytest.raises(CheckpointError, match=r"versions\.jax = '0\.1\.2' there.*--other_versions goes on"):
+        pretrain(stopped)
+    with RunFolder(stopped, other_versions=True) as run:
+        assert survivor.fingerprint(survivor.pretrain(run)) == pretrained
+
+
+def test_a_snapshot_of_another_program_is_named_and_kept(stopped):
+    (stopped / "identity.json").unlink()
+    with pytest.raises(CheckpointError, match=r"snapshot \d+ is of another program: .* there, and .* here\. Nothing"):
+        pretrain(stopped, seeds=[0, 3, 4])
+    assert len(snapshots(stopped)) == 2
+
+
+def test_two_processes_are_kept_apart(tmp_path):
+    with RunFolder(tmp_path / "run"):
+        command = f"from smac_jax.train.run_folder import RunFolder; RunFolder({str(tmp_path / 'run')!r}).__enter__()"
+        other = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120)
+        assert f"another process (process {os.getpid()} on" in other.stderr
+    with RunFolder(tmp_path / "run"):  # free again
+        pass
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="nothing can be written here"), RunFolder(tmp_path / "file" / "run"):
+        pass
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own, and how to make it full and roomy."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(place)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small disk needs more rights")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(place: Path) -> Path:
+    blob = place / "blob"
+    with contextlib.suppress(OSError), blob.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(2048))
+    return blob
+
+
+def test_a_full_disk_is_reported_and_the_run_goes_on_when_there_is_room(small_disk, pretrained, capfd):
+    """Full after the first chunk, roomy again after the third: the run notices, and needs no restart."""
+    blobs = []
+
+    class Filling:
+        seen = 0
+
+        @property
+        def number(self):
+            self.seen += 1
+            if self.seen == 1:
+                blobs.append(fill(small_disk))
+            if self.seen == 3:
+                blobs.pop().unlink()
+
+    result = pretrain(small_disk / "run", Filling())
+    assert not blobs
+    assert "no snapshot could be saved" in capfd.readouterr().err
+    assert survivor.fingerprint(result) == pretrained
+    lines = [json.loads(line) for line in (small_disk / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [20, 40]  # nothing of what was measured meanwhile is missing
+
+
+def test_a_disk_that_stays_full_ends_the_run_with_a_word_and_loses_nothing(small_disk, pretrained):
+    folder = small_disk / "run"
+    with pytest.raises(Interrupted):
+        pretrain(folder, After(1))
+    blob = fill(small_disk)
+    with pytest.raises(CheckpointError, match=r"the same command goes on from there|nothing can be written here"):
+        pretrain(folder)
+    blob.unlink()
+    assert survivor.fingerprint(pretrain(folder)) == pretrained
+
+
+def test_a_clock_that_jumps_changes_nothing(tmp_path, pretrained, monkeypatch):
+    """Years ahead and back again, each time while a snapshot is being written in the background."""
+    real, ahead = time.time, [0.0]
+    monkeypatch.setattr(time, "time", lambda: real() + ahead[0])
+
+    class Jumping:
+        chunks = 0
+
+        @property
+        def number(self):
+            self.chunks += 1
+            ahead[0] = 1e8 * (-1) ** self.chunks
+            return signal.SIGTERM if self.chunks == 3 else None
+
+    with pytest.raises(Interrupted):
+        pretrain(tmp_path, Jumping())
+    assert survivor.fingerprint(pretrain(tmp_path)) == pretrained
+
+
+def test_interrupts_note_the_first_signal_and_leave_the_second_to_others():
+    heard = []
+    earlier = signal.signal(signal.SIGTERM, lambda *_: heard.append("second"))
+    try:
+        with Interrupts() as interrupts:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert interrupts.number == signal.SIGTERM
+            assert heard == []
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert heard == ["second"]
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen:
+    command = [sys.executable, survivor.__file__, str(folder), *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def survive(folder: Path, kills: int, rng: random.Random) -> None:
+    """Kills a run so many times, half of them at an operation on a file, and compares what is left with a whole run."""
+    began = time.monotonic()
+    whole = start(folder / "whole", "0")
+    said, _ = whole.communicate(timeout=300)
+    lasted = time.monotonic() - began
+    assert whole.returncode == 0, said
+    operations = int(said.splitlines()[-1].split()[0])
+    assert operations > 100
+    done = 0
+    while done < kills:
+        if done % 2:
+            process = start(folder / "killed", str(rng.randrange(1, operations // 2)))
+        else:
+            process = start(folder / "killed")
+            assert process.stdout is not None
+            assert process.stdout.readline() == "at work\n"
+            time.sleep(rng.uniform(0, lasted / 3))
+            process.send_signal(signal.SIGKILL)
+        said, _ = process.communicate(timeout=300)
+        if process.returncode == 0:  # it was done before: once more from the beginning
+            assert _result(folder / "killed") == _result(folder / "whole")
+            shutil.rmtree(folder / "killed")
+            continue
+        assert process.returncode == -signal.SIGKILL, said
+        done += 1
+    process = start(folder / "killed")
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert _result(folder / "killed") == _result(folder / "whole")
+    for leg in ("off", "on"):
+        lines = [(folder / run / leg / "metrics.jsonl").read_text() for run in ("killed", "whole")]
+        assert lines[0] == lines[1]
+
+
+def _result(folder: Path) -> dict[str, int]:
+    return json.loads((folder / "result.json").read_text())
+
+
+def test_killed_twice_it_ends_with_the_bits_of_a_whole_run(tmp_path):
+    survive(tmp_path, kills=2, rng=random.Random(0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_many_times_it_ends_with_the_bits_of_a_whole_run(tmp_path, seed):
+    survive(tmp_path, kills=10, rng=random.Random(seed))
+
+
+def test_sigterm_saves_and_exits_with_its_code(tmp_path):
+    process = start(tmp_path / "run")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "at work\n"
+    while not (tmp_path / "run" / "off" / "status.json").exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM, said
+    assert "and saved" in said
+    status = [json.loads(p.read_text()) for p in (tmp_path / "run").glob("*/status.json")]
+    assert "stopped" in {s["state"] for s in status}
