@@ -1,9 +1,10 @@
-"""Actor-critics on disk: arrays by orbax, the networks' shapes beside them as JSON."""
+"""Actor-critics on disk: arrays by orbax; beside them the networks' shapes as JSON, and the policy for deployment."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from smac_jax.algorithms.base import ActorCritic
+from smac_jax.deploy.policy import NumpyPolicy
+from smac_jax.deploy.policy_file import POLICY_FILE, write_policy
 from smac_jax.errors import CheckpointError
 from smac_jax.networks import Actor, Critic
 
@@ -29,13 +32,21 @@ ARRAYS = (
 NETWORKS: dict[str, Any] = {"actor": Actor, "critic": Critic}
 
 
-def save_actor_critic(folder: Path, actor_critic: ActorCritic) -> None:
-    """Writes ``folder/arrays`` (orbax) and ``folder/networks.json``; what was there before is replaced.
+def save_actor_critic(folder: Path, actor_critic: ActorCritic, seeds: Sequence[int] | None = None) -> None:
+    """Writes ``folder/arrays`` (orbax), ``policy.npz`` and ``networks.json``; what was there before is replaced.
 
     The arrays may have a leading seed axis. ``networks.json`` is written last, so that a save that was cut short is not
-    taken for a checkpoint.
+    taken for a checkpoint. ``policy.npz`` is the policy once more, for :func:`smac_jax.load`, which needs no JAX.
+
+    Args:
+      folder: made if need be.
+      actor_critic: one, or several stacked along a leading seed axis.
+      seeds: their numbers; default: from 0.
+
+    Raises:
+      CheckpointError: another number of seeds than the actor-critic has.
     """
-    folder = folder.absolute()
+    folder, policy = folder.absolute(), NumpyPolicy.of(actor_critic, seeds)
     folder.mkdir(parents=True, exist_ok=True)
     networks = {}
     for name in NETWORKS:
@@ -44,9 +55,11 @@ def save_actor_critic(folder: Path, actor_critic: ActorCritic) -> None:
         networks[name] = {field: getattr(module, field) for field in fields}
     # as NumPy's: orbax notes the device of JAX's arrays, and refuses to restore where there is no such device
     arrays = jax.tree.map(np.asarray, {name: getattr(actor_critic, name) for name in ARRAYS})
-    (folder / "networks.json").unlink(missing_ok=True)
+    for name in ("networks.json", POLICY_FILE):
+        (folder / name).unlink(missing_ok=True)
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(folder / "arrays", arrays, force=True)
+    write_policy(folder / POLICY_FILE, policy)
     (folder / "networks.json").write_text(json.dumps(networks, indent=2) + "\n")
 
 
