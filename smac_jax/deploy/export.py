@@ -49,7 +49,7 @@ def export(
 
     Raises:
       CheckpointError: no policy at ``source``, or a file that cannot be written.
-      ConfigError: no such seed, a batch size below 1, or an option that the format has not.
+      ConfigError: no such seed, a batch size below 1, an option that the format has not, or another source.
       UnknownNameError: no such format.
     """
     out = Path(out)
@@ -62,6 +62,8 @@ def export(
         raise ConfigError(f"batch = {batch}: must be at least 1.")
     if isinstance(source, (str, os.PathLike)):
         policy = load(source, seed)
+    elif not isinstance(source, NumpyPolicy) and not hasattr(source, "actor_params"):
+        raise ConfigError(f"source is a {type(source).__name__}: give a path, a policy, or a result's .actor_critic.")
     else:
         policy = (source if isinstance(source, NumpyPolicy) else NumpyPolicy.of(source)).select(seed)
     try:

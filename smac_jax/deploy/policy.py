@@ -152,12 +152,13 @@ class NumpyPolicy:
         else:
             arrays["log_std"] = params["log_std"]
         arrays |= {f"{name}_{part}": layer[part] for name, layer in layers.items() for part in ("kernel", "bias")}
-        numbers: int | tuple[int, ...]
-        if actor_critic.observation_mean.ndim == 1:
-            numbers = int(seeds[0]) if seeds else 0
-        else:
-            numbers = tuple(map(int, range(len(actor_critic.observation_mean)) if seeds is None else seeds))
-        return cls(built, {name: np.asarray(array, np.float32) for name, array in arrays.items()}, numbers)
+        arrays = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
+        alone = actor_critic.observation_mean.ndim == 1
+        if alone:
+            arrays = {name: array[None] for name, array in arrays.items()}
+        count = len(arrays["observation_mean"])
+        stacked = cls(built, arrays, tuple(map(int, range(count) if seeds is None else seeds)))
+        return stacked._take(0) if alone else stacked
 
     def select(self, seed: int | Literal["all"] | None = None) -> NumpyPolicy:
         """The policy of one seed (None: the first); or of all, its actions ``[seed, ...]``.
@@ -167,19 +168,24 @@ class NumpyPolicy:
           CheckpointError: its parameters are not finite.
         """
         numbers = (self.seeds,) if isinstance(self.seeds, int) else self.seeds
-        stacked = {name: x[None] if isinstance(self.seeds, int) else x for name, x in self.arrays.items()}
-        if seed == "all":
-            chosen = NumpyPolicy(self.architecture, stacked, numbers)
+        if isinstance(self.seeds, int):
+            arrays = {name: array[None] for name, array in self.arrays.items()}
+            chosen = NumpyPolicy(self.architecture, arrays, numbers)
         else:
+            chosen = self
+        if seed != "all":
             seed = numbers[0] if seed is None else seed
             if seed not in numbers:
                 raise ConfigError(f"seed = {seed!r}: must be one of {', '.join(map(str, numbers))}, or 'all'.")
-            at = numbers.index(seed)
-            chosen = NumpyPolicy(self.architecture, {name: x[at] for name, x in stacked.items()}, numbers[at])
+            chosen = chosen._take(numbers.index(seed))
         for name, array in chosen.arrays.items():
             if not np.isfinite(array).all():
                 raise CheckpointError(f"{name} of seed {seed} is not finite: the training broke down.")
         return chosen
+
+    def _take(self, at: int) -> NumpyPolicy:
+        assert isinstance(self.seeds, tuple)
+        return NumpyPolicy(self.architecture, {name: x[at] for name, x in self.arrays.items()}, self.seeds[at])
 
     @cached_property
     def parameters(self) -> dict[str, np.ndarray]:
@@ -221,7 +227,7 @@ class NumpyPolicy:
         size = self.architecture.observation_size
         try:
             given = np.asarray(observation)
-        except ValueError as error:
+        except (ValueError, TypeError, RuntimeError) as error:  # a ragged list, a tensor on a device or with gradients
             raise ObservationError(f"The observation is no array of numbers ({error}).") from error
         if given.dtype.kind not in "fiub":
             raise ObservationError(f"The observation is of type {given.dtype}: it must be an array of real numbers.")

@@ -37,9 +37,9 @@ def write_policy(path: Path, policy: NumpyPolicy) -> None:
     # as read again: a checksum must not depend on what JSON does not tell apart
     about = json.loads(json.dumps(about))
     about["sha256"] = checksum(about, policy.arrays)
-    header = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    content: dict[str, Any] = {"about": np.frombuffer(json.dumps(about).encode(), np.uint8), **policy.arrays}
     file = io.BytesIO()
-    np.savez(file, allow_pickle=False, about=header, **policy.arrays)
+    np.savez(file, **content)
     write_bytes(path, file.getvalue())
 
 

@@ -37,12 +37,14 @@ assert "smac_jax" not in sys.modules
 """
 
 
-@pytest.fixture(scope="module")
-def onnxruntime():
-    return pytest.importorskip("onnxruntime", reason="pip install onnxruntime: runs the exported file")
+def needs_onnx() -> None:
+    for name in ("onnx", "onnxruntime"):
+        pytest.importorskip(name, reason=f"pip install {name}: writes or runs the exported file")
 
 
-def run_onnx(onnxruntime, path: Path, **inputs: np.ndarray) -> np.ndarray:
+def run_onnx(path: Path, **inputs: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (action,) = session.run(["action"], {name: x.astype(np.float32) for name, x in inputs.items()})
     return action
@@ -58,17 +60,16 @@ def sampled(flax, kind, noise):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, kind.values())))
-def test_onnx_equals_the_flax_actor(kind, onnxruntime, make_actor_critic, flax_policies, observations, tmp_path):
+def test_onnx_equals_the_flax_actor(kind, make_actor_critic, flax_policies, observations, tmp_path):
+    needs_onnx()
     actor_critic, rows = make_actor_critic(**kind), observations.reshape(-1, 5)
     flax, path = flax_policies(actor_critic, rows), tmp_path / "policy.onnx"
     smac_jax.export(actor_critic, path, seed=1)
     for some in (rows, rows[:1], rows[:0]):  # the batch is open
-        np.testing.assert_allclose(
-            run_onnx(onnxruntime, path, observation=some), flax.mode()[1, : len(some)], **TOLERANCE
-        )
+        np.testing.assert_allclose(run_onnx(path, observation=some), flax.mode()[1, : len(some)], **TOLERANCE)
     smac_jax.export(actor_critic, path, seed="all", sample=True)
     noise = np.random.default_rng(0).normal(size=(6, 3))
-    got = run_onnx(onnxruntime, path, observation=rows, noise=noise)
+    got = run_onnx(path, observation=rows, noise=noise)
     np.testing.assert_allclose(got, sampled(flax, kind, noise), **TOLERANCE)
 
 
@@ -100,6 +101,8 @@ def test_stablehlo_runs_in_a_process_without_this_package(stacked, flax_policies
 
 @pytest.mark.parametrize("to", ["npz", "onnx", "stablehlo"])
 def test_the_same_policy_makes_the_same_file_and_no_path_is_in_it(to, stacked, tmp_path):
+    if to == "onnx":
+        needs_onnx()
     contents = []
     for name in ("one", "other"):
         path = tmp_path / name
@@ -120,18 +123,22 @@ def test_stablehlo_is_for_all_platforms_and_rounds_on_none(stacked, tmp_path):
 
 
 @pytest.mark.parametrize("to", ["onnx", "stablehlo"])
-def test_a_batch_can_be_fixed(to, stacked, flax_policies, onnxruntime, observations, tmp_path):
+def test_a_batch_can_be_fixed(to, stacked, flax_policies, observations, tmp_path):
+    if to == "onnx":
+        needs_onnx()
     rows = observations.reshape(-1, 5)
     path = tmp_path / "policy.bin"
     smac_jax.export(stacked, path, to, batch=4)
-    call = run_jax if to == "stablehlo" else lambda path, x: run_onnx(onnxruntime, path, observation=x)
+    call = run_jax if to == "stablehlo" else lambda path, x: run_onnx(path, observation=x)
     np.testing.assert_allclose(call(path, rows[:4]), flax_policies(stacked, rows[:4]).mode()[0], **TOLERANCE)
     with pytest.raises(Exception, match=r"(?i)dimension|shape mismatch"):
         call(path, rows[:3])
 
 
 def test_onnx_states_what_it_is(stacked, tmp_path):
-    onnx = pytest.importorskip("onnx")
+    needs_onnx()
+    import onnx
+
     smac_jax.export(stacked, tmp_path / "policy.onnx")
     model = onnx.load(tmp_path / "policy.onnx")
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 17)]
@@ -173,6 +180,11 @@ def test_what_cannot_be_exported_is_said_and_leaves_nothing(out, options, error,
     with pytest.raises(error, match=words):
         smac_jax.export(stacked, tmp_path / out, **options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_that_is_none_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"source is a dict: give a path, a policy, or a result's \.actor_critic"):
+        smac_jax.export({}, tmp_path / "policy.npz")  # type: ignore[arg-type]
 
 
 def test_without_onnx_it_says_what_to_install(stacked, tmp_path, monkeypatch):
