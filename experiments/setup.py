@@ -31,14 +31,19 @@ def set_up(cache: str | None = None) -> None:
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
 
 
-def run(main: Callable[[Sequence[str]], int | None]) -> None:
-    """``absl.app.run`` for people: an error that we raise on purpose is a line, not a traceback."""
+def run(main: Callable[[Sequence[str]], int | None], arguments: int = 0) -> None:
+    """``absl.app.run`` for people: an error that we raise on purpose is a line, not a traceback.
+
+    Args:
+      main: takes the program's name and what is left of the command line after the flags.
+      arguments: how many of those there may be.
+    """
     from smac_jax.errors import SmacError
     from smac_jax.train.interrupts import Interrupted
 
     def guarded(argv: Sequence[str]) -> int | None:
-        if len(argv) > 1:
-            raise app.UsageError(f"Not understood: {' '.join(argv[1:])}")
+        if len(argv) > 1 + arguments:
+            raise app.UsageError(f"Not understood: {' '.join(argv[1 + arguments :])}")
         logging.set_verbosity(logging.WARNING)  # what comes below is nothing that users could act upon
         try:
             return main(argv)
