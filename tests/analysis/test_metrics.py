@@ -15,6 +15,7 @@ from smac_jax.analysis.metrics import (
     excess_dip,
     is_smooth,
     normalized_regret,
+    normalized_regret_intervals,
     regret,
 )
 
@@ -144,3 +145,18 @@ def test_shapes_that_do_not_fit_are_refused():
         dip(STEPS[:3], RETURNS, 0.0)
     with pytest.raises(ValueError, match=r"\(4,\) at \(4,\)"):
         regret(STEPS, RETURNS[0], 0.0)
+
+
+def test_intervals_of_normalized_regret_resample_seeds_within_pair_and_task():
+    # one task, three pairs: best and worst are fixed, the middle one's two seeds give 0.25 and 0.75
+    regrets = {"hopper": {("a", "x"): np.zeros(2), ("b", "x"): np.array([25.0, 75.0]), ("c", "x"): np.full(2, 100.0)}}
+    found = normalized_regret_intervals(regrets, resamples=4000)
+    assert found["a", "x"] == (0.0, 0.0, 0.0)
+    assert found["c", "x"] == (1.0, 1.0, 1.0)
+    np.testing.assert_allclose(found["b", "x"], (0.5, 0.25, 0.75), atol=1e-12)  # a quarter of resamples at each end
+    # over two tasks the ends are met in a sixteenth of the resamples, beyond 2.5 %, so the interval stays as wide
+    both = normalized_regret_intervals({**regrets, "ant": regrets["hopper"]}, resamples=4000)
+    np.testing.assert_allclose(both["b", "x"], (0.5, 0.25, 0.75), atol=1e-12)
+    # over four, in a 256th: it is narrower
+    four = normalized_regret_intervals({str(i): regrets["hopper"] for i in range(4)}, resamples=4000)
+    np.testing.assert_allclose(four["b", "x"], (0.5, 0.3125, 0.6875), atol=1e-12)

@@ -1,0 +1,178 @@
+"""The paper's figures beside its transfer curves: what each needs trained, and how it is drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+
+from experiments.grid import Block
+from smac_jax.analysis.curves import TransferCurve
+from smac_jax.analysis.plots import COLOURS
+from smac_jax.analysis.statistics import bootstrap_interval
+from smac_jax.data.dataset import Dataset
+from smac_jax.files import write_text
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What is there to draw from, of one task.
+
+    Attributes:
+      folder: for what is drawn.
+      data: the data set.
+      blocks: of the cells that the figure asked for, SMAC's own at their head.
+      curves: of every pair that is done, by the label of its offline variant.
+      caption: data, scale, seeds, device and commit, in a line.
+    """
+
+    folder: Path
+    data: Dataset
+    blocks: Sequence[Block]
+    curves: Mapping[str, TransferCurve]
+    caption: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """A figure.
+
+    Attributes:
+      claim: of the paper, that it bears on.
+      vary: ``config -> --vary``: the variants of SMAC, each handed to SAC.
+      draw: writes the figure, returns its file.
+    """
+
+    claim: str
+    vary: Callable[[ConfigDict], list[str]]
+    draw: Callable[[str, Found], Path]
+
+
+def save(figure: Figure, found: Found, name: str) -> Path:
+    """Writes ``name.png`` with the caption below."""
+    figure.text(0.01, -0.02, found.caption, fontsize=6.5, color="0.35", ha="left", va="top")
+    found.folder.mkdir(parents=True, exist_ok=True)
+    path = found.folder / f"{name}.png"
+    figure.savefig(path, dpi=180, bbox_inches="tight", pad_inches=0.1)
+    return path
+
+
+def variants(name: str, found: Found) -> Path:
+    """Learning curves of the variants across the hand-over, and where each stands at three moments."""
+    figure = Figure(figsize=(9.5, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
+    rows = []
+    for i, (label, curve) in enumerate(found.curves.items()):
+        colour = COLOURS[i % len(COLOURS)]
+        steps = np.concatenate([curve.offline_updates - curve.offline_updates[-1], curve.online_steps])
+        returns = np.concatenate([curve.offline_returns, curve.online_returns], axis=1)
+        _band(left, steps, returns, colour, label)
+        first_quarter = curve.online_steps <= curve.warm_start + 0.25 * (curve.online_steps[-1] - curve.warm_start)
+        moments = {
+            "hand-over": curve.online_returns[:, 0],
+            "lowest": curve.online_returns[:, first_quarter].min(axis=1),
+            "final": curve.online_returns[:, -1],
+        }
+        for j, (moment, values) in enumerate(moments.items()):
+            interval = bootstrap_interval(values)
+            low, high = (interval.estimate if np.isnan(x) else x for x in interval[1:])
+            error = [[interval.estimate - low], [high - interval.estimate]]
+            offset = 0.12 * (i - (len(found.curves) - 1) / 2)
+            right.errorbar(j + offset, interval.estimate, error, fmt="o", ms=4, color=colour, lw=1.4)
+            rows.append((label, moment, *interval))
+    left.axvline(0, color="0.3", lw=1)
+    left.set_xlabel("gradient updates before, environment steps after the hand-over")
+    left.set_ylabel("evaluation return")
+    right.set_xticks(range(3), ["at hand-over", "lowest in the\nfirst quarter", "final"])
+    for axis in (left, right):
+        axis.spines[["top", "right"]].set_visible(False)
+    left.legend(frameon=False, fontsize=8)
+    figure.suptitle(f"{found.data.name}: {name}", fontsize=11)
+    lines = ["variant,moment,mean,low,high", *(f"{v},{m},{a:.6g},{b:.6g},{c:.6g}" for v, m, a, b, c in rows)]
+    write_text(found.folder / f"{name}.csv", "\n".join(lines) + "\n")
+    return save(figure, found, name)
+
+
+def residual(name: str, found: Found) -> Path:
+    """The penalty's residual and the cosine of action-gradient and score through offline training."""
+    figure = Figure(figsize=(9.5, 3.0), layout="constrained")
+    axes = figure.subplots(1, 2)
+    points = offline_metrics(found.blocks)
+    for axis, quantity in zip(axes, ("residual", "cosine"), strict=True):
+        for colour, place in zip(COLOURS, ("data", "policy", "uniform"), strict=False):
+            of_place = [(x["step"], x[f"{quantity}_{place}"]) for x in points if f"{quantity}_{place}" in x]
+            if of_place:
+                steps, values = zip(*of_place, strict=True)
+                _band(axis, np.array(steps), np.array(values, float).T, colour, f"{place} actions")
+        axis.set_xlabel("gradient updates")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel(r"$|\nabla_a Q - \alpha\,\mathrm{score}|$")
+    axes[1].set_ylabel(r"cosine of $\nabla_a Q$ and the score")
+    axes[0].legend(frameon=False, fontsize=8)
+    figure.suptitle(f"{found.data.name}: does the critic keep the identity?", fontsize=11)
+    return save(figure, found, name)
+
+
+def coverage(name: str, found: Found) -> Path:
+    """What the data hold: returns of their episodes, and where states lie on their two main axes."""
+    figure = Figure(figsize=(9.5, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    returns = found.data.episode_returns()
+    left.hist(returns, bins=40, color=COLOURS[0])
+    left.set_xlabel("return of an episode")
+    left.set_ylabel("episodes")
+    observations = np.asarray(found.data.observations, float)
+    standard = (observations - observations.mean(0)) / np.maximum(observations.std(0), 1e-6)
+    _, singular, axes = np.linalg.svd(standard[:: max(1, len(standard) // 20_000)], full_matrices=False)
+    share = singular**2 / (singular**2).sum()
+    seen = standard @ axes[:2].T
+    drawn = right.hexbin(seen[:, 0], seen[:, 1], gridsize=60, bins="log", mincnt=1, cmap="viridis")
+    figure.colorbar(drawn, ax=right, label="transitions")
+    right.set_xlabel(f"first principal axis ({share[0]:.0%} of variance)")
+    right.set_ylabel(f"second ({share[1]:.0%})")
+    figure.suptitle(f"{found.data.name}: {found.data.size:,} transitions, {len(returns):,} episodes", fontsize=11)
+    return save(figure, found, name)
+
+
+def _kappas(config: ConfigDict) -> list[str]:
+    return ["smac.kappa=" + ",".join(f"{factor * config.smac.kappa:g}" for factor in (0.0, 0.1, 1.0, 10.0))]
+
+
+FIGURES: dict[str, Evidence] = {
+    "kappa": Evidence("SMAC is not sensitive to kappa.", _kappas, variants),
+    "muon": Evidence("Muon helps SMAC.", lambda config: ["smac.optimizer=adam,muon"], variants),
+    "condition": Evidence(
+        "Conditioning the score on the best return helps.",
+        lambda config: ["smac.score_model.condition_on_return=True,False"],
+        variants,
+    ),
+    "residual": Evidence("The identity holds through offline training.", lambda config: [], residual),
+    "coverage": Evidence("What there is to learn from.", lambda config: [], coverage),
+}
+
+
+def offline_metrics(blocks: Sequence[Block]) -> list[dict[str, Any]]:
+    """Points of SMAC's offline training, seeds of all blocks side by side."""
+    merged: dict[int, dict[str, Any]] = {}
+    for block in blocks:
+        for line in (block.folder / "offline" / "metrics.jsonl").read_text().splitlines():
+            point = json.loads(line)
+            if point["phase"] != "offline":
+                continue
+            here = merged.setdefault(point["step"], {"step": point["step"]})
+            for key, value in point.items():
+                if isinstance(value, list):
+                    here[key] = [*here.get(key, []), *value]
+    return [merged[step] for step in sorted(merged)]
+
+
+def _band(axis: Any, steps: np.ndarray, returns: np.ndarray, colour: str, label: str) -> None:
+    intervals = np.array([bootstrap_interval(column, resamples=1000) for column in returns.T])
+    axis.plot(steps, intervals[:, 0], color=colour, lw=1.8, label=label)
+    axis.fill_between(steps, intervals[:, 1], intervals[:, 2], color=colour, alpha=0.18, lw=0)

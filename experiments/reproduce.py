@@ -1,0 +1,285 @@
+r"""Make the paper's tables and figures again, from whichever data are at hand, beside the paper's own numbers.
+
+    python -m experiments.reproduce --scale=tiny                       # some minutes: does everything run?
+    python -m experiments.reproduce --scale=small --table=1,tasks      # 4 x 4 on the CPU
+    python -m experiments.reproduce --scale=paper --task=hopper-medium-replay-v2,data/walker2d.hdf5 --figure=kappa,muon
+
+Tables: 1 (mean normalised regret of every offline with every online algorithm), tasks (hand-over, dip, final return and
+regret, a table and a figure of learning curves for each task). Figures: kappa, muon, condition (SMAC with and without),
+residual (the identity through training), coverage (of the data), or all.
+
+--task names data sets, as for experiments.sweep; by default every task of the suite whose data are at hand. Tables
+and figures share their plain cells, each is trained once, and what a stopped run has done is not done again: repeat the
+command. --dry-run shows the cells and their cost.
+
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+from rich.console import Console
+from rich.markdown import Markdown
+
+from experiments import suite
+from experiments.block import Keeping, already_done
+from experiments.evidence import FIGURES, Found
+from experiments.grid import Block, make_blocks, parse_vary, path_name
+from experiments.launchers import LAUNCHERS
+from experiments.setup import run, set_up
+from experiments.transfer import describe, report, task_of
+from smac_jax.analysis import tables
+from smac_jax.analysis.curves import TransferCurve
+from smac_jax.analysis.metrics import normalized_regret_intervals
+from smac_jax.data.dataset import Dataset
+from smac_jax.data.tasks import TASKS
+from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
+from smac_jax.files import write_text
+
+TABLES = ("1", "tasks")
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("scale", "small", list(suite.SCALES), "Sizes of networks, steps and evaluations.")
+flags.DEFINE_list("table", [], f"Tables: {', '.join(TABLES)}; default: both, unless figures are asked for.")
+flags.DEFINE_list("figure", [], f"Figures: {', '.join(FIGURES)}, or all.")
+flags.DEFINE_list("task", [], "Data sets: names or paths; default: those of the suite that are at hand.")
+flags.DEFINE_integer("seeds", None, "How many seeds; default: the scale's.", lower_bound=1)
+flags.DEFINE_enum("physics", "auto", ["auto", "mujoco", "mjx"], "Engine; auto is mujoco on the CPU and mjx elsewhere.")
+flags.DEFINE_enum("launcher", "local", list(LAUNCHERS), "Where the blocks run: in this process, on Ray, on Slurm.")
+flags.DEFINE_float("save_every", 300.0, "Seconds between snapshots of the training state.", lower_bound=0.0)
+flags.DEFINE_bool("dry_run", False, "Only show the cells, their cost, and what is there already.")
+flags.DEFINE_string("results", None, "Folder for what comes out; default: results/reproduce-SCALE.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One row of the evidence: data that are at hand, and where they belong.
+
+    Attributes:
+      source: as given to ``load_dataset``.
+      data: the data set.
+      env: its environment.
+      of: its place in the suite.
+    """
+
+    source: str
+    data: Dataset
+    env: str
+    of: suite.SuiteTask
+
+    @property
+    def folder(self) -> str:
+        """Its own, below the results."""
+        return path_name(Path(self.source).stem)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Trains what is not there yet, then writes what was asked for."""
+    del argv
+    set_up()
+    tables, figures = wanted(FLAGS.table, TABLES, "table"), wanted(FLAGS.figure, tuple(FIGURES), "figure")
+    if not tables and not figures:
+        tables = list(TABLES)
+    scale = suite.SCALES[FLAGS.scale]
+    folder = Path(FLAGS.results or f"results/reproduce-{FLAGS.scale}")
+    tasks = at_hand(FLAGS.task)
+    seeds = list(range(FLAGS.seeds or scale.seeds))
+    blocks: dict[tuple[str, str], list[Block]] = {}  # by (what they are for, the task's source)
+    for task in tasks:
+        if tables:
+            blocks["table", task.source] = cells(folder, task, scale, seeds, task.of.offline, suite.ONLINE, [])
+        for name in figures:
+            varied = FIGURES[name].vary(scale.config(task.of.family))
+            # the plain cell is the tables' own, with all its online ends, so that it is trained once
+            online = ("sac",) if varied or not tables else suite.ONLINE
+            blocks[name, task.source] = cells(folder, task, scale, seeds, ("smac",), online, varied)
+    every = list({block.folder: block for some in blocks.values() for block in some}.values())
+    for block in every:
+        already_done(block)
+    if FLAGS.dry_run:
+        from experiments.cost import show
+
+        show(every, {task.source: task.data for task in tasks})
+        return 0
+    from smac_jax.train.logger import write_provenance
+
+    described = {task.source: describe(task.data) for task in tasks}
+    provenance = write_provenance(
+        folder,
+        scale=f"{FLAGS.scale}: {scale.says}",
+        seeds=seeds,
+        data=described,
+        blocks=[{"folder": str(b.folder.relative_to(folder)), "title": b.title, "legs": b.legs} for b in every],
+    )
+    print(f"{FLAGS.scale} scale: {scale.says}. {len(every)} blocks; results in {folder}")
+    failures = LAUNCHERS[FLAGS.launcher](every, Keeping(FLAGS.save_every))
+    for failure in failures:
+        print(f"failed: {failure.title}: {failure.error}", file=sys.stderr)
+
+    by_task: dict[str, list[TransferCurve]] = {}
+    for task in tasks:
+        about = provenance | {"data": f"{described[task.source]}; {FLAGS.scale} scale ({scale.says})"}
+        if tables:
+            by_task[task.source] = list(curves_of(blocks["table", task.source]).values())
+            if "tasks" in tables and by_task[task.source]:
+                report(folder / task.folder, by_task[task.source], task.data, about)
+        for name in figures:
+            some = blocks[name, task.source]
+            made = {f"{a}": curve for (a, b), curve in curves_of(some).items() if b == "sac"}
+            if all(block.done for block in some):
+                found = Found(folder / task.folder, task.data, some, made, caption(about))
+                print(f"{FIGURES[name].claim} {FIGURES[name].draw(name, found)}")
+    if "1" in tables and not failures:
+        table_1(folder, by_task, {task.source: task for task in tasks}, provenance)
+    return 1 if failures else 0
+
+
+def wanted(asked: Sequence[str], known: Sequence[str], kind: str) -> list[str]:
+    """What was asked for; ``all`` is everything.
+
+    Raises:
+      UnknownNameError: something else.
+    """
+    for name in asked:
+        if name not in (*known, "all"):
+            raise UnknownNameError(kind, name, (*known, "all"))
+    return list(known) if "all" in asked else list(asked)
+
+
+def at_hand(asked: Sequence[str]) -> list[Task]:
+    """The tasks whose data can be read; says which of the suite cannot.
+
+    Raises:
+      DatasetError: an asked-for one cannot be read, or there is none at all.
+      ConfigError: one belongs to no family of the paper.
+    """
+    import smac_jax
+
+    if asked:
+        return [_task(source, smac_jax.load_dataset(source)) for source in asked]
+    found = []
+    for task in suite.SUITE:
+        for source in (task.data, f"data/{task.data}.hdf5", _without_version(task.data)):
+            try:
+                found.append(_task(source, smac_jax.load_dataset(source)))
+                break
+            except DatasetError:
+                continue
+        else:
+            print(f"not at hand: {task.data}", file=sys.stderr)
+    if not found:
+        raise DatasetError("No data of the suite are at hand; name some with --task.")
+    return found
+
+
+def _task(source: str, data: Dataset) -> Task:
+    env = task_of(data, None)
+    for task in suite.SUITE:
+        if env.split("-")[0] == task.data.split("-")[0]:
+            return Task(source, data, env, task)
+    raise ConfigError(f"{source}: the environment {env} belongs to none of the paper's families.")
+
+
+def _without_version(name: str) -> str:
+    return re.sub(r"-v\d+$", "", name)
+
+
+def cells(
+    folder: Path,
+    task: Task,
+    scale: suite.Scale,
+    seeds: Sequence[int],
+    offline: Sequence[str],
+    online: Sequence[str],
+    vary: list[str],
+) -> list[Block]:
+    """The blocks of one task: all seeds side by side."""
+    return make_blocks(
+        folder,
+        [(task.source, task.env)],
+        offline,
+        online,
+        scale.config(task.of.family),
+        parse_vary(vary),
+        seeds,
+        len(seeds),
+        physics=FLAGS.physics,
+        version="v4",
+        control=True,
+    )
+
+
+def curves_of(blocks: Sequence[Block]) -> dict[tuple[str, str], TransferCurve]:
+    """By pair, of those that are done."""
+    return {
+        (block.offline.label, end.label): TransferCurve.from_json(block.curve(end))
+        for block in blocks
+        for end in block.online
+        if block.curve(end).exists()
+    }
+
+
+def caption(provenance: dict[str, Any]) -> str:
+    """What a figure must name, in a line."""
+    seeds = len(provenance["seeds"])
+    return (
+        f"{provenance['data']}\n{seeds} seeds, {provenance['device']}, commit {provenance['commit']}, "
+        f"{provenance['date'][:10]}"
+    )
+
+
+def table_1(
+    folder: Path, by_task: dict[str, list[TransferCurve]], tasks: dict[str, Task], provenance: dict[str, Any]
+) -> None:
+    """Mean normalised regret of each pair over the tasks, beside the paper's.
+
+    Writes ``table-1.md`` and ``table-1.csv``.
+    """
+    regrets: dict[str, dict[tuple[str, str], np.ndarray]] = {}
+    for source, curves in by_task.items():
+        rows = tables.rows(curves, TASKS[tasks[source].env].random_return)
+        regrets[source] = {(merged(row.offline), row.online): row.regret for row in rows}
+    intervals = normalized_regret_intervals(regrets)
+    header = ["offline \\ online", *(name.upper().replace("_", "+") for name in suite.ONLINE)]
+    lines = [header, ["---"] * len(header)]
+    records = ["offline,online,normalized_regret,low,high,paper"]
+    for offline, paper in suite.PAPER_TABLE_1.items():
+        line = [offline]
+        for online, published in zip(suite.ONLINE, paper, strict=True):
+            mean, low, high = intervals[offline, online]
+            line.append(f"{mean:.3f} [{low:.3f}, {high:.3f}] ({published:.3f})")
+            records.append(f"{offline},{online},{mean:.6g},{low:.6g},{high:.6g},{published}")
+        lines.append(line)
+    paper_tasks = ", ".join(t.data for t in suite.SUITE if t.in_paper)
+    said = provenance | {"data": "; ".join(provenance["data"].values())}
+    text = "\n".join(
+        [
+            *("| " + " | ".join(line) + " |" for line in lines),
+            "",
+            f"Mean normalised regret over {len(by_task)} task(s), 0 the best and 1 the worst pair of each: ours with "
+            "its 95 % interval (bootstrap over seeds, stratified by task and pair), in brackets the paper's over "
+            f"{paper_tasks}.",
+            "",
+            f"- Scale: {provenance['scale']}",
+            tables.provenance_text(said),
+        ]
+    )
+    write_text(folder / "table-1.md", text + "\n")
+    write_text(folder / "table-1.csv", "\n".join(records) + "\n")
+    Console(width=150).print(Markdown(text))
+
+
+def merged(offline: str) -> str:
+    """The paper's row that an offline algorithm stands in."""
+    return "cal_ql/cql" if offline in ("cql", "cal_ql") else offline
+
+
+if __name__ == "__main__":
+    run(main)
