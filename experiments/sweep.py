@@ -26,13 +26,12 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
 from experiments import hosts
 from experiments.block import Keeping, already_done
 from experiments.grid import Block, make_blocks, parse_vary, path_name
 from experiments.launchers import LAUNCHERS, Failure
-from experiments.setup import run, set_up
+from experiments.setup import define_config, run, set_up
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
@@ -61,7 +60,7 @@ flags.DEFINE_integer("keep", 2, "Snapshots of each run that stay.", lower_bound=
 flags.DEFINE_bool("other_versions", False, "Go on from snapshots that other versions of JAX and the rest have made.")
 flags.DEFINE_string("wandb", None, "Also tell Weights & Biases, in this project.")
 flags.DEFINE_string("results", None, "Folder for what comes out; default: results/ and a name made from the request.")
-config_flags.DEFINE_config_file("config", "experiments/configs/base.py", "Configuration file.")
+define_config("experiments/configs/base.py")
 
 
 def main(argv: Sequence[str]) -> int:

@@ -94,6 +94,8 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(data_file, tm
         (["--offline=smak"], "Unknown offline algorithm 'smak'. Known: awac, bc, cal_ql, cql, iql, smac, td3_bc"),
         (["--task=nowhere.hdf5"], "nowhere.hdf5"),
         (["--env=spider"], "spider"),
+        (["--sedes=3"], "Unknown command line flag 'sedes'"),
+        (["smac"], "not understood: smac"),
     ],
 )
 def test_a_mistake_is_one_line_and_no_traceback(arguments, words, tmp_path):
