@@ -98,6 +98,13 @@ class BlockState:
         """Seeds that did, with where."""
         return tuple(note for leg in self.legs for note in leg.diverged)
 
+    @property
+    def troubles(self) -> list[str]:
+        """What went wrong, a line each."""
+        found = [f"{self.title}: failed: {self.why}"] if self.why else []
+        found += [f"{self.title} {leg.name}: {leg.state}: {leg.why}" for leg in self.legs if leg.why]
+        return found + [f"{self.title}: diverged and frozen: {note}" for note in self.diverged]
+
 
 @dataclasses.dataclass(frozen=True)
 class SweepState:
@@ -129,6 +136,17 @@ class SweepState:
     def failed(self) -> bool:
         """Whether a block has failed."""
         return any(block.failed for block in self.blocks)
+
+    @property
+    def totals(self) -> str:
+        """A line."""
+        counts = self.counts
+        states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+        done, failed = (sum(getattr(block, name) for block in self.blocks) for name in ("done", "failed"))
+        notes = f", {failed} failed" if failed else ""
+        diverged = sum(len(block.diverged) for block in self.blocks)
+        notes += f"; {diverged} diverged seed{'s' * (diverged > 1)}" if diverged else ""
+        return f"{done} of {len(self.blocks)} blocks done{notes}. Runs: {states or 'none'}."
 
 
 def read_sweep(folder: Path, now: float | None = None) -> SweepState:

@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.setup import run
-from experiments.state import STATES, BlockState, LegState, NoSweepError, SweepState, duration, read_sweep
+from experiments.state import LegState, NoSweepError, SweepState, duration, read_sweep
 
 FLAGS = flags.FLAGS
 flags.DEFINE_bool("watch", False, "Look again and again, until nothing is left to do, or Ctrl-C.")
@@ -119,28 +119,10 @@ def picture(sweep: SweepState, room: int | None = None) -> Group:
         table.add_row(*(words(cell) for cell in (title, leg.name)), words(leg.state, STYLES[leg.state]), *numbers(leg))
         before = block
     lines = [words(note, "yellow") for note in sweep.notes]
-    lines += [words(note, "red") for block in sweep.blocks for note in troubles(block)]
+    lines += [words(note, "red") for block in sweep.blocks for note in block.troubles]
     if hidden:
         lines.append(words(f"{hidden} runs are not shown.", "dim"))
-    return Group(table, *lines, words(totals(sweep)), Text())
-
-
-def troubles(block: BlockState) -> list[str]:
-    """What went wrong in a block, a line each."""
-    found = [f"{block.title}: failed: {block.why}"] if block.why else []
-    found += [f"{block.title} {leg.name}: {leg.state}: {leg.why}" for leg in block.legs if leg.why]
-    return found + [f"{block.title}: diverged and frozen: {note}" for note in block.diverged]
-
-
-def totals(sweep: SweepState) -> str:
-    """One line for all."""
-    counts = sweep.counts
-    states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    done, failed = (sum(getattr(block, name) for block in sweep.blocks) for name in ("done", "failed"))
-    notes = f", {failed} failed" if failed else ""
-    diverged = sum(len(block.diverged) for block in sweep.blocks)
-    notes += f"; {diverged} diverged seed{'s' * (diverged > 1)}" if diverged else ""
-    return f"{done} of {len(sweep.blocks)} blocks done{notes}. Runs: {states or 'none'}."
+    return Group(table, *lines, words(sweep.totals), Text())
 
 
 def numbers(leg: LegState) -> list[Text]:

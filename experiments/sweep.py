@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
     set_up()
     hosts.join()
     import smac_jax
-    from experiments.transfer import describe, task_of
+    from experiments.transfer import describe, references, task_of
     from smac_jax.train.logger import write_provenance
 
     # everything that can be wrong is looked at before anything is trained
@@ -98,6 +98,7 @@ def main(argv: Sequence[str]) -> int:
         provenance = write_provenance(
             folder,
             data={name: describe(data) for name, data in datasets.items()},
+            references={name: references(data) for name, data in datasets.items()},
             seeds=seeds,
             seeds_per_block=size,
             flags={name: FLAGS[name].value for name in names},
@@ -110,7 +111,7 @@ def main(argv: Sequence[str]) -> int:
     hosts.wait_for_all()
     if hosts.is_first():
         report_all(folder, blocks, datasets, provenance)
-        print(f"{time.monotonic() - started:.0f} s. Tables, figures, curves and checkpoints: {folder}")
+        print(f"{time.monotonic() - started:.0f} s. Everything is in {folder}; to look at: {folder / 'report.html'}")
     return say(failures)
 
 
@@ -138,7 +139,8 @@ def fitting(blocks: Sequence[Block], datasets: dict[str, Any]) -> int:
 
 
 def report_all(folder: Path, blocks: Sequence[Block], datasets: dict[str, Any], provenance: dict[str, Any]) -> None:
-    """Tables and figures of all pairs that are there, a task at a time."""
+    """Tables and figures of all pairs that are there, a task at a time, and the page of all."""
+    from experiments.report import write_report
     from experiments.transfer import report
     from smac_jax.analysis.curves import TransferCurve, joined
 
@@ -155,6 +157,7 @@ def report_all(folder: Path, blocks: Sequence[Block], datasets: dict[str, Any], 
             curve.to_json(place / "curves" / f"{path_name(curve.offline)}_{path_name(curve.online)}.json")
         if curves:
             report(place, curves, data, provenance | {"data": provenance["data"][name]})
+    write_report(folder)
 
 
 def say(failures: Sequence[Failure]) -> int:
