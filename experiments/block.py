@@ -91,7 +91,7 @@ def already_done(block: Block) -> bool:
     """
     if (block.folder / "block.json").exists():
         found, now = _claimed(block), description(block)
-        differing = [name for name in now if found.get(name) != now[name]]
+        differing = [name for name in now if found.get(name, now[name]) != now[name]]
         if differing:
             raise CheckpointError(
                 f"{block.folder} holds results of another configuration ({', '.join(sorted(differing))}). Give another "

@@ -6,13 +6,16 @@ first one waits for the others before it makes tables.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import TypeVar
 
 import jax
 from absl import flags
+from orbax.checkpoint import multihost
 
 from smac_jax.errors import ConfigError
+from smac_jax.train.interrupts import Interrupted, Interrupts
 
 FLAGS = flags.FLAGS
 flags.DEFINE_bool(
@@ -60,9 +63,20 @@ def is_first() -> bool:
 
 
 def wait_for_all() -> None:
-    """Returns when every host has come here."""
-    if FLAGS.distributed and jax.process_count() > 1:
-        from orbax.checkpoint import multihost
+    """Returns when every host has come here.
 
-        everybody = set(range(jax.process_count()))
-        multihost.sync_global_processes("the sweep is done", timeout=LONGEST_WAIT, processes=everybody)
+    Raises:
+      Interrupted: asked to stop. JAX ends all hosts when one leaves without a word, the others' last save or not; so
+        this one must leave in an orderly way, too.
+    """
+    if not FLAGS.distributed or jax.process_count() == 1:
+        return
+    everybody = set(range(jax.process_count()))
+    arguments = {"name": "the sweep is done", "timeout": LONGEST_WAIT, "processes": everybody}
+    waiting = threading.Thread(target=multihost.sync_global_processes, kwargs=arguments, daemon=True)
+    with Interrupts() as interrupts:
+        waiting.start()
+        while waiting.is_alive():
+            waiting.join(0.2)
+            if interrupts.number is not None:
+                raise Interrupted("this host's share is done; stopped waiting for the others", interrupts.number)

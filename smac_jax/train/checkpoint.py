@@ -16,7 +16,7 @@ from smac_jax.algorithms.base import ActorCritic
 from smac_jax.errors import CheckpointError
 from smac_jax.files import write_json
 from smac_jax.networks import Actor, Critic
-from smac_jax.train.snapshots import by_itself
+from smac_jax.train.arrays_handler import by_itself
 
 ARRAYS = (
     "actor_params",

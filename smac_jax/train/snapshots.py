@@ -21,6 +21,7 @@ import orbax.checkpoint as ocp
 
 from smac_jax.errors import CheckpointError
 from smac_jax.files import json_checksum
+from smac_jax.train.arrays_handler import ArraysHandler, ArraysRestore, ArraysSave, by_itself
 from smac_jax.train.history import dump_metrics, load_metrics
 from smac_jax.train.sharding import SeedLayout
 from smac_jax.types import Array
@@ -71,11 +72,16 @@ class Snapshots:
 
     def _open(self) -> ocp.CheckpointManager:
         self._folder.mkdir(parents=True, exist_ok=True)
+        alone = by_itself()
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=self._keep, create=False, cleanup_tmp_directories=True, multiprocessing_options=by_itself()
+            max_to_keep=self._keep, create=False, cleanup_tmp_directories=True, multiprocessing_options=alone
         )
+        handlers = {
+            "arrays": ArraysHandler(),
+            "about": ocp.JsonCheckpointHandler(multiprocessing_options=alone),
+        }
         logging.getLogger("absl").addFilter(not_of_orbax)
-        return ocp.CheckpointManager(self._folder, options=options)
+        return ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)
 
     def save(self, snapshot: Snapshot) -> None:
         """Begins to save; returns when the arrays are copied, and the run may go on.
@@ -96,7 +102,7 @@ class Snapshots:
         about["checksum"] = json_checksum(about)
         number = (self._manager.latest_step() or 0) + 1
         arguments = ocp.args.Composite(
-            arrays=ocp.args.StandardSave({str(i): x for i, x in enumerate(leaves.values()) if x.size}),
+            arrays=ArraysSave({str(i): x for i, x in enumerate(leaves.values())}),
             about=ocp.args.JsonSave(about),
         )
         self._manager.save(number, args=arguments, force=True)
@@ -164,18 +170,9 @@ class Snapshots:
                 f"there, and {here.get(wrong, 'missing')} here. Nothing was changed; go on with the version that wrote "
                 f"it, or give another folder."
             )
-        device = jax.sharding.SingleDeviceSharding(layout.devices[0])
-        kinds = {
-            str(i): jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device)
-            for i, x in enumerate(expected.values())
-            if x.size
-        }
-        arguments = ocp.args.Composite(arrays=ocp.args.StandardRestore(kinds))
-        stored = self._manager.restore(number, args=arguments)["arrays"]
-        arrays = {
-            name: stored[str(i)] if x.size else jnp.zeros(x.shape, x.dtype)
-            for i, (name, x) in enumerate(expected.items())
-        }
+        arguments = ArraysRestore({str(i): x for i, x in enumerate(expected.values())})
+        stored = self._manager.restore(number, args=ocp.args.Composite(arrays=arguments))["arrays"]
+        arrays = dict(zip(expected, stored.values(), strict=True))
         changed = [name for name, found in checksums(arrays).items() if found != about["checksums"][name]]
         if changed:
             raise ValueError(f"the checksum of {changed[0]} is not what it was")
@@ -197,16 +194,6 @@ class Snapshots:
 def not_of_orbax(record: logging.LogRecord) -> bool:
     """Keeps orbax from telling of every file, and pages of what we report in a line."""
     return "orbax" not in record.pathname
-
-
-def by_itself() -> ocp.options.MultiprocessingOptions:
-    """What tells orbax that each process of a distributed run saves what is its own, and waits for nobody."""
-    if jax.process_count() == 1:
-        return ocp.options.MultiprocessingOptions()
-    process = jax.process_index()
-    return ocp.options.MultiprocessingOptions(
-        primary_host=process, active_processes={process}, barrier_sync_key_prefix=str(process)
-    )
 
 
 def named_leaves(tree: Any) -> dict[str, Array]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +107,52 @@ def test_a_mistake_is_one_line_and_no_traceback(arguments, words, tmp_path):
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_sweep_on_two_hosts_that_is_stopped_goes_on(data_file, tmp_path):
+    """Two processes meet through jax.distributed. Told to stop, they save; the second try ends as one process does."""
+    small = [f"--task={data_file}", "--offline=td3_bc", "--seeds=3", "--seeds_per_block=2", "--nocontrol", *TINY]
+    small += ["--config.pretrain.num_updates=8000", "--config.pretrain.eval_every=4000"]
+    alone = sweep(*small, f"--results={tmp_path / 'alone'}")
+    assert alone.returncode == 0, alone.stderr[-2000:]
+
+    flags = tmp_path / "two.flags"
+    flags.write_text("\n".join([*small, f"--results={tmp_path / 'two'}", "--distributed", "--num_hosts=2"]))
+    command = [sys.executable, "-m", "experiments.sweep", f"--flagfile={flags}"]
+
+    def both() -> list[subprocess.Popen]:
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = free.getsockname()[1]
+        where = f"--coordinator=localhost:{port}"
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return [subprocess.Popen([*command, where, f"--host={host}"], cwd=ROOT, **pipes) for host in (0, 1)]
+
+    first = both()
+    while not all(list((tmp_path / "two").glob(f"runs/*/*/seeds-{s}/*/status.json")) for s in ("0-1", "2-2")):
+        assert all(process.poll() is None for process in first)
+        time.sleep(0.1)
+    for process in first:
+        process.send_signal(signal.SIGTERM)
+    said = [process.communicate(timeout=300)[0] for process in first]
+    for process, words in zip(first, said, strict=True):
+        assert process.returncode == 128 + signal.SIGTERM, words
+        assert "The same command goes on from there." in words
+    assert not (tmp_path / "two" / "table.csv").exists()
+
+    for process in both():
+        said, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+    names = ["table.csv", "curves/td3_bc_sac.json"]
+    assert [(tmp_path / "two" / n).read_text() for n in names] == [(tmp_path / "alone" / n).read_text() for n in names]
+
+
+def test_a_dry_run_shows_the_cells_and_their_cost_and_writes_nothing(data_file, tmp_path):
+    folder = tmp_path / "run"
+    request = [f"--task={data_file}", "--offline=td3_bc", "--vary=td3_bc.alpha=1,2.5", "--dry_run", *TINY]
+    done = sweep(*request, f"--results={folder}")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "2 blocks; rates measured now on" in done.stdout
+    for words in ("td3_bc alpha=2.5", "to-sac", "left", "Left: at most"):
+        assert words in done.stdout
+    assert not folder.exists()

@@ -41,12 +41,12 @@ def small_data() -> smac_jax.Dataset:
     )
 
 
-def pretrain(run: RunFolder | None = None, env=None, **changes):
+def pretrain(run: RunFolder | None = None, env=None, num_updates=40, **changes):
     """Four chunks of ten updates."""
     config = {"network": {"actor_hidden": (16,), "critic_hidden": (16,)}}
     settings = {"seeds": SEEDS, "eval_every": 20, "eval_episodes": 1, "episode_length": 20} | changes
     return smac_jax.pretrain(
-        "td3_bc", small_data(), num_updates=40, config=config, env=env, folder=run, progress=False, **settings
+        "td3_bc", small_data(), num_updates=num_updates, config=config, env=env, folder=run, progress=False, **settings
     )
 
 

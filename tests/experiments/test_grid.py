@@ -1,0 +1,118 @@
+"""The grid has the cells that were asked for, each once, and says what it does not understand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experiments.block import already_done, description, leg_states
+from experiments.configs.base import get_config
+from experiments.grid import batches, make_blocks, parse_vary, path_name
+from smac_jax.errors import CheckpointError, ConfigError, UnknownNameError
+from smac_jax.files import write_json
+
+HOPPER = [("hopper-medium-replay", "hopper")]
+
+
+def blocks(folder=Path("results"), data=HOPPER, offline=("smac", "td3_bc"), online=("sac", "td3"), vary=(), **changes):
+    settings = {"physics": "mujoco", "version": "v4", "control": True} | changes
+    seeds, size = settings.pop("seeds", range(4)), settings.pop("size", 4)
+    return make_blocks(folder, data, offline, online, get_config(), parse_vary(vary), seeds, size, **settings)
+
+
+def test_an_offline_result_is_shared_by_all_online_cells():
+    made = blocks()
+    assert [b.title for b in made] == ["hopper-medium-replay smac seeds 0-3", "hopper-medium-replay td3_bc seeds 0-3"]
+    assert made[0].legs == ("offline", "control", "to-sac", "to-td3")
+    assert blocks(control=False)[0].legs == ("offline", "to-sac", "to-td3")
+
+
+def test_varied_fields_make_a_grid_of_what_they_concern():
+    made = blocks(vary=["smac.kappa=1,5", "sac.actor_learning_rate=1e-4,3e-4,1e-3"], online=("sac",))
+    # two of SMAC and one of TD3+BC, each with three of SAC
+    assert [b.offline.label for b in made] == ["smac kappa=1", "smac kappa=5", "td3_bc"]
+    assert [v.label for v in made[2].online] == [f"sac actor_learning_rate={rate}" for rate in (0.0001, 0.0003, 0.001)]
+    assert [b.offline.config["kappa"] for b in made[:2]] == [1, 5]
+    assert [v.config["actor_learning_rate"] for v in made[0].online] == [1e-4, 3e-4, 1e-3]
+    assert len({b.folder for b in made}) == 3
+
+
+def test_every_cell_of_a_large_grid_has_its_own_place():
+    data = [("hopper-medium-replay", "hopper"), ("data/walker2d-x.hdf5", "walker2d")]
+    made = blocks(data=data, vary=["smac.kappa=1,5", "pretrain.num_updates=10,20"], seeds=range(5), size=2)
+    assert len(made) == 2 * (2 * 2 + 2) * 3
+    assert len({b.folder for b in made}) == len(made)
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=50, unique=True), st.integers(1, 60))
+def test_batches_are_all_seeds_once_and_even(seeds, size):
+    made = list(batches(seeds, size))
+    assert [seed for batch in made for seed in batch] == seeds
+    assert max(map(len, made)) <= size
+    assert max(map(len, made)) - min(map(len, made)) <= 1
+    assert len(made) == -(-len(seeds) // size)
+
+
+@given(st.text(max_size=30))
+def test_a_label_never_leaves_its_folder(label):
+    name = path_name(label)
+    assert "/" not in name
+    assert Path("runs", name, "x").parts[-1] == "x"
+
+
+@pytest.mark.parametrize(
+    ("vary", "error", "words"),
+    [
+        (["smac.kappa"], ConfigError, "must be SECTION.FIELD=VALUE,VALUE"),
+        (["kappa=1,2"], ConfigError, "must be SECTION.FIELD=VALUE,VALUE"),
+        (["smac.kappa=1", "smac.kappa=2"], ConfigError, "once a field"),
+        (["smac.kapa=1,2"], ConfigError, "no such field"),
+        (["smac.kappa=1,-2"], ConfigError, "kappa = -2"),
+        (["smac.kappa=one,two"], ConfigError, "of another type"),
+        (["iql.tau=0.7,0.9"], ConfigError, "concerns none of"),
+    ],
+)
+def test_what_cannot_be_varied_is_named(vary, error, words):
+    with pytest.raises(error, match=words):
+        blocks(vary=vary)
+
+
+def test_unknown_algorithms_are_named():
+    with pytest.raises(UnknownNameError, match="online algorithm 'sacc'"):
+        blocks(online=("sacc",))
+
+
+def test_a_block_of_another_configuration_is_refused_and_more_online_cells_are_not(tmp_path):
+    (block,) = blocks(tmp_path, offline=("smac",), online=("sac",))
+    write_json(block.folder / "block.json", description(block))
+    assert not already_done(block)
+    (more,) = blocks(tmp_path, offline=("smac",), online=("sac", "td3"))
+    assert not already_done(more)
+    (other,) = blocks(tmp_path, offline=("smac",), online=("sac",), version="v5")
+    with pytest.raises(CheckpointError, match=r"another configuration \(version\)"):
+        already_done(other)
+    (block.folder / "block.json").write_text('{"data": "hop')
+    with pytest.raises(CheckpointError, match=r"block\.json cannot be read"):
+        already_done(block)
+
+
+def test_a_damaged_curve_is_made_again(tmp_path, capsys):
+    (block,) = blocks(tmp_path, offline=("smac",), online=("sac",))
+    curve = block.curve(block.online[0])
+    curve.parent.mkdir(parents=True)
+    curve.write_text('{"task": "hopper", "online_')
+    assert not already_done(block)
+    assert not curve.exists()
+    assert "made again from the run's snapshots" in capsys.readouterr().err
+
+
+def test_states_of_runs_that_left_none_or_half_a_status(tmp_path):
+    (block,) = blocks(tmp_path, offline=("smac",), online=("sac",))
+    for leg, text in {"offline": json.dumps({"state": "done"}), "control": '{"sta'}.items():
+        (block.folder / leg).mkdir(parents=True)
+        (block.folder / leg / "status.json").write_text(text)
+    assert leg_states(block) == {"offline": "done", "control": "left", "to-sac": "left"}
