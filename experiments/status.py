@@ -133,7 +133,7 @@ def numbers(leg: LegState) -> list[Text]:
     if leg.rate is not None:
         rate = f"{leg.rate:,.1f}" if leg.rate < 10 else f"{leg.rate:,.0f}"
     if leg.seconds_left is not None and leg.seconds_left >= 0:
-        left = duration(leg.seconds_left)
+        left = duration(max(0.0, leg.seconds_left - (leg.age or 0.0)))
     if leg.last_return is not None and leg.state != "left":
         value = f"{leg.last_return:,.1f}"
     if leg.age is not None and leg.state not in ("done", "left"):

@@ -70,9 +70,10 @@ def main(argv: Sequence[str]) -> int:
     hosts.join()
     import smac_jax
     from experiments.transfer import describe, references, task_of
-    from smac_jax.train.logger import write_provenance
+    from smac_jax.train.logger import check_wandb, write_provenance
 
     # everything that can be wrong is looked at before anything is trained
+    check_wandb(FLAGS.wandb)
     vary = parse_vary(FLAGS.vary)
     datasets = {name: smac_jax.load_dataset(name) for name in FLAGS.task}
     tasks = [(name, task_of(data, FLAGS.env)) for name, data in datasets.items()]

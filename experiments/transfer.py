@@ -114,4 +114,7 @@ def report(
         title=f"{title}: mean and 95 % interval over {len(made[0].handover)} seeds",
         reference=references(data),
     )
-    Console(width=150).print(tables.terminal(made, title=title))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=150)
+    console.print(tables.terminal(made, title=title))

@@ -19,7 +19,8 @@ def launch(blocks: Sequence[Block], keeping: Keeping) -> list[Failure]:
     """
     failures = []
     with Progress() as bar, Interrupts() as interrupts:
-        for block in blocks:
+        for i, block in enumerate(blocks):
+            bar.part(block.title, i + 1, len(blocks))
             try:
                 run_block(block, keeping, bar, interrupts)
             except Interrupted:

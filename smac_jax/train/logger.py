@@ -109,6 +109,16 @@ def command_line() -> str:
     return " ".join([program, *(shlex.quote(argument) for argument in sys.argv[1:])])
 
 
+def check_wandb(project: str | None) -> None:
+    """Looks whether Weights & Biases can be told of a project; None asks for nothing.
+
+    Raises:
+      ConfigError: it is not installed.
+    """
+    if project is not None and importlib.util.find_spec("wandb") is None:
+        raise ConfigError("--wandb: Weights & Biases is not installed: `pip install wandb`, or leave --wandb away.")
+
+
 class MetricLogger:
     """Appends to ``metrics.jsonl``, a line a point; and to TensorBoard's files where tensorboardX is installed.
 
@@ -124,8 +134,7 @@ class MetricLogger:
     """
 
     def __init__(self, folder: Path, wandb: str | None = None):
-        if wandb is not None and importlib.util.find_spec("wandb") is None:
-            raise ConfigError("--wandb: Weights & Biases is not installed: `pip install wandb`, or leave --wandb away.")
+        check_wandb(wandb)
         self._path, self._project = folder / "metrics.jsonl", wandb
         self._there = 0
 

@@ -108,6 +108,8 @@ def carry_out(
         item = plan[position.item]
         if isinstance(item, Look):
             enough = look(state, item.step)
+            if title is not None:
+                bar.advance(0, history.last_return)
         else:
             if item.title != title:
                 title = item.title
