@@ -68,7 +68,7 @@ def run_block(block: Block, keeping: Keeping, progress: Progress | bool, interru
     with leg("offline") as folder:
         _claim(block)
         off = smac_jax.pretrain(start.algorithm, data, config=start.config, folder=folder, **settings, **shared)
-        save_actor_critic(folder.folder / "actor_critic", off.actor_critic)
+        save_actor_critic(folder.folder / "actor_critic", off.actor_critic, block.seeds)
     control = None
     if block.control:
         longest = max(block.online, key=lambda v: v.schedule["num_steps"]).schedule
@@ -80,7 +80,7 @@ def run_block(block: Block, keeping: Keeping, progress: Progress | bool, interru
             on = smac_jax.finetune(
                 end.algorithm, off.actor_critic, data=data, config=end.config, folder=folder, **end.schedule, **shared
             )
-            save_actor_critic(folder.folder / "actor_critic", on.actor_critic)
+            save_actor_critic(folder.folder / "actor_critic", on.actor_critic, block.seeds)
         curve = transfer_curve(block.task, start.label, off, end.label, on, end.schedule["warm_start"], control)
         curve.to_json(block.curve(end))
 

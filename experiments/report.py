@@ -202,4 +202,4 @@ def _name(label: str) -> str:
 
 
 if __name__ == "__main__":
-    run(main, arguments=True)
+    run(main, arguments=None)

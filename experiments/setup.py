@@ -32,19 +32,19 @@ def set_up(cache: str | None = None) -> None:
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
 
 
-def run(main: Callable[[Sequence[str]], int | None], arguments: bool = False) -> None:
+def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0) -> None:
     """``absl.app.run`` for people: an error that we raise on purpose is a line, not a traceback.
 
     Args:
-      main: the program.
-      arguments: whether it takes any that are no flags.
+      main: takes the program's name and what is left of the command line after the flags.
+      arguments: how many of those there may be; None: any number.
     """
     from smac_jax.errors import SmacError
     from smac_jax.train.interrupts import Interrupted
 
     def guarded(argv: Sequence[str]) -> int | None:
-        if len(argv) > 1 and not arguments:
-            print(f"error: not understood: {' '.join(argv[1:])}", file=sys.stderr)
+        if arguments is not None and len(argv) > 1 + arguments:
+            print(f"error: not understood: {' '.join(argv[1 + arguments :])}", file=sys.stderr)
             return 2
         logging.set_verbosity(logging.WARNING)  # what comes below is nothing that users could act upon
         try:

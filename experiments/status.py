@@ -147,4 +147,4 @@ def words(text: str, style: str = "") -> Text:
 
 
 if __name__ == "__main__":
-    run(main, arguments=True)
+    run(main, arguments=None)

@@ -5,6 +5,8 @@
 >>> off = smac_jax.pretrain("smac", data, seeds=4, num_updates=20_000)
 >>> on = smac_jax.finetune("sac", off.actor_critic, env, data, seeds=4, num_steps=20_000)
 >>> returns = smac_jax.evaluate(on.actor_critic, env, episodes=20)
+>>> policy = smac_jax.load("results/quickstart/runs/hopper-medium-replay/smac/seeds-0-3/to-sac", seed=0)
+>>> action = policy(observation)  # in NumPy; nothing of the above is imported
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from smac_jax.algorithms import ActorCritic
     from smac_jax.data import Dataset, load_dataset
+    from smac_jax.deploy.export import export
+    from smac_jax.deploy.load import load
     from smac_jax.envs import make_env
     from smac_jax.train.evaluate import evaluate
     from smac_jax.train.offline import pretrain
@@ -22,13 +26,15 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["ActorCritic", "Dataset", "evaluate", "finetune", "load_dataset", "make_env", "pretrain"]
+__all__ = ["ActorCritic", "Dataset", "evaluate", "export", "finetune", "load", "load_dataset", "make_env", "pretrain"]
 
 _HOMES = {
     "ActorCritic": "smac_jax.algorithms",
     "Dataset": "smac_jax.data",
     "evaluate": "smac_jax.train.evaluate",
+    "export": "smac_jax.deploy.export",
     "finetune": "smac_jax.train.online",
+    "load": "smac_jax.deploy.load",
     "load_dataset": "smac_jax.data",
     "make_env": "smac_jax.envs",
     "pretrain": "smac_jax.train.offline",

@@ -19,6 +19,10 @@ class CheckpointError(SmacError):
     """A checkpoint that is not there, is damaged, or is of another run; or one that could not be written."""
 
 
+class ObservationError(SmacError, ValueError):
+    """An observation that a policy cannot act upon: of another size, or with what is not a number."""
+
+
 class UnknownNameError(SmacError, KeyError):
     """A task, algorithm, data set or engine that is not registered."""
 

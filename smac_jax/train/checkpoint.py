@@ -1,9 +1,10 @@
-"""Actor-critics on disk: arrays by orbax, the networks' shapes beside them as JSON."""
+"""Actor-critics on disk: arrays by orbax; beside them the networks' shapes as JSON, and the policy for deployment."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from smac_jax.algorithms.base import ActorCritic
+from smac_jax.deploy.policy import NumpyPolicy
+from smac_jax.deploy.policy_file import POLICY_FILE, write_policy
 from smac_jax.errors import CheckpointError
 from smac_jax.files import write_json
 from smac_jax.networks import Actor, Critic
-from smac_jax.train.arrays_handler import by_itself
+from smac_jax.train.arrays_handler import ArraysHandler, ArraysRestore, ArraysSave, by_itself
 
 ARRAYS = (
     "actor_params",
@@ -31,13 +35,21 @@ ARRAYS = (
 NETWORKS: dict[str, Any] = {"actor": Actor, "critic": Critic}
 
 
-def save_actor_critic(folder: Path, actor_critic: ActorCritic) -> None:
-    """Writes ``folder/arrays`` (orbax) and ``folder/networks.json``; what was there before is replaced.
+def save_actor_critic(folder: Path, actor_critic: ActorCritic, seeds: Sequence[int] | None = None) -> None:
+    """Writes ``folder/arrays`` (orbax), ``policy.npz`` and ``networks.json``; what was there before is replaced.
 
     The arrays may have a leading seed axis. ``networks.json`` is written last, so that a save that was cut short is not
-    taken for a checkpoint.
+    taken for a checkpoint. ``policy.npz`` is the policy once more, for :func:`smac_jax.load`, which needs no JAX.
+
+    Args:
+      folder: made if need be.
+      actor_critic: one, or several stacked along a leading seed axis.
+      seeds: their numbers; default: from 0.
+
+    Raises:
+      CheckpointError: another number of seeds than the actor-critic has.
     """
-    folder = folder.absolute()
+    folder, policy = folder.absolute(), NumpyPolicy.of(actor_critic, seeds)
     folder.mkdir(parents=True, exist_ok=True)
     networks = {}
     for name in NETWORKS:
@@ -45,11 +57,17 @@ def save_actor_critic(folder: Path, actor_critic: ActorCritic) -> None:
         fields = [f.name for f in dataclasses.fields(module) if f.name not in ("parent", "name")]
         networks[name] = {field: getattr(module, field) for field in fields}
     # as NumPy's: orbax notes the device of JAX's arrays, and refuses to restore where there is no such device
-    arrays = jax.tree.map(np.asarray, {name: getattr(actor_critic, name) for name in ARRAYS})
-    (folder / "networks.json").unlink(missing_ok=True)
-    with ocp.StandardCheckpointer(multiprocessing_options=by_itself()) as checkpointer:
-        checkpointer.save(folder / "arrays", arrays, force=True)
-    write_json(folder / "networks.json", networks)
+    tree = jax.tree.map(np.asarray, {name: getattr(actor_critic, name) for name in ARRAYS})
+    arrays = flatten_dict(tree, sep="/")
+    for name in ("networks.json", POLICY_FILE):
+        (folder / name).unlink(missing_ok=True)
+    with ocp.Checkpointer(ArraysHandler(), multiprocessing_options=by_itself()) as checkpointer:
+        checkpointer.save(folder / "arrays", args=ArraysSave(arrays), force=True)
+    write_policy(folder / POLICY_FILE, policy)
+    write_json(
+        folder / "networks.json",
+        {**networks, "arrays": {name: [x.dtype.name, x.shape] for name, x in arrays.items()}},
+    )
 
 
 def load_actor_critic(folder: Path) -> ActorCritic:
@@ -65,9 +83,10 @@ def load_actor_critic(folder: Path) -> ActorCritic:
             name: build(**{k: tuple(v) if isinstance(v, list) else v for k, v in described[name].items()})
             for name, build in NETWORKS.items()
         }
-        with ocp.StandardCheckpointer(multiprocessing_options=by_itself()) as checkpointer:
-            arrays = checkpointer.restore(folder / "arrays")
-        loaded = ActorCritic(**jax.tree.map(jnp.asarray, arrays), **networks)
+        like = {name: jax.ShapeDtypeStruct(shape, dtype) for name, (dtype, shape) in described["arrays"].items()}
+        with ocp.Checkpointer(ArraysHandler(), multiprocessing_options=by_itself()) as checkpointer:
+            arrays = checkpointer.restore(folder / "arrays", args=ArraysRestore(like))
+        loaded = ActorCritic(**jax.tree.map(jnp.asarray, unflatten_dict(arrays, sep="/")), **networks)
         _check_fit(loaded)
     except Exception as error:  # any: what orbax and Flax raise depends on where the damage is
         raise CheckpointError(f"{folder}: no actor-critic can be read here ({error}).") from error

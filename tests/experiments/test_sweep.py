@@ -10,9 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import smac_jax
 from smac_jax.data.d4rl import write_d4rl
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +73,11 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(data_file, tm
         assert curve["control_steps"] == [0, 10, 20]
         runs = folder / "runs" / "hopper-tiny" / name / "seeds-0-1"
         for leg in ("offline", "to-sac"):
-            assert load_actor_critic(runs / leg / "actor_critic").observation_mean.shape == (2, 11)
+            trained = load_actor_critic(runs / leg / "actor_critic")
+            assert trained.observation_mean.shape == (2, 11)
+            second = jax.tree.map(lambda x: x[1], trained)
+            action = smac_jax.load(runs / leg, seed=1)(np.ones(11))
+            np.testing.assert_allclose(action, second.policy(jnp.ones(11)).mode(), atol=1e-5)
             assert len((runs / leg / "metrics.jsonl").read_text().splitlines()) > 2
         for leg in ("offline", "control", "to-sac"):
             assert json.loads((runs / leg / "status.json").read_text())["state"] == "done"

@@ -105,7 +105,7 @@ def test_a_save_that_was_cut_short_is_no_checkpoint(copy, other, monkeypatch):
     def fail(*args, **kwargs):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(ocp.StandardCheckpointer, "save", fail)
+    monkeypatch.setattr(ocp.Checkpointer, "save", fail)
     with pytest.raises(OSError, match="No space"):
         save_actor_critic(copy, other)
     with pytest.raises(CheckpointError, match=r"networks\.json"):
@@ -148,19 +148,14 @@ def test_networks_that_do_not_fit_the_arrays_are_refused(copy, network, field, v
         load_actor_critic(copy)
 
 
-# orbax's threads may report to an event loop that its error has closed
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize(
-    ("name", "damage"),
-    [
-        *((name, damage) for name in ("_METADATA", "manifest.ocdbt") for damage in ("absent", "empty", "half")),
-        ("d/*", "half"),
-    ],
-)
-def test_damaged_arrays_are_refused(copy, name, damage):
-    (file,) = (copy / "arrays").glob(name)
-    content = file.read_bytes()
-    if damage == "absent":
+@pytest.mark.parametrize("damage", ["absent", "empty", "half", "a bit flipped"])
+def test_damaged_arrays_are_refused(copy, damage):
+    (file,) = (copy / "arrays").glob("*.npz")
+    content = bytearray(file.read_bytes())
+    if damage == "a bit flipped":
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    elif damage == "absent":
         file.unlink()
     else:
         file.write_bytes(content[: len(content) // 2] if damage == "half" else b"")

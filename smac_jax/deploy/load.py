@@ -1,0 +1,91 @@
+"""From a path to a policy."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Literal
+
+from smac_jax.deploy.policy import NumpyPolicy
+from smac_jax.deploy.policy_file import POLICY_FILE, read_policy
+from smac_jax.errors import CheckpointError, ConfigError
+
+LISTED = 20
+"""How many candidates an error names."""
+
+
+def load(path: str | os.PathLike[str], seed: int | Literal["all"] | None = None) -> NumpyPolicy:
+    """A trained policy that acts on NumPy observations, without JAX.
+
+    >>> policy = smac_jax.load("results/quickstart/runs/hopper-medium-replay/smac/seeds-0-3/to-sac", seed=0)
+    >>> action = policy(observation)
+
+    Args:
+      path: a run (``runs/TASK/OFFLINE/seeds-A-B/to-sac``), its ``actor_critic`` folder, or a policy file
+        (``policy.npz`` from there, or one that :func:`smac_jax.export` wrote). A folder above is fine where there is
+        one policy below.
+      seed: the number of the seed as it was trained; ``"all"`` for all of them, the actions with a leading seed axis;
+        None for the first.
+
+    Raises:
+      CheckpointError: nothing there, several policies, something else, a damaged file, or parameters that are not
+        finite.
+      ConfigError: there is no such seed.
+    """
+    path = Path(path)
+    found = path if path.is_file() else find(path)
+    policy = read_policy(found) if found.is_file() else _read_arrays(found)
+    try:
+        return policy.select(seed)
+    except (CheckpointError, ConfigError) as error:
+        raise type(error)(f"{found}: {error}") from None
+
+
+def find(folder: Path) -> Path:
+    """The one policy file in or below a folder; or, of an older run, the folder of its actor-critic.
+
+    Raises:
+      CheckpointError: none, or several.
+    """
+    if not folder.exists():
+        raise CheckpointError(f"{folder} does not exist: give a run, its actor_critic folder, or a policy file.")
+    for place in (folder, folder / "actor_critic"):
+        if (found := _policy_in(place)) is not None:
+            return found
+    below = [found for place in sorted(folder.rglob("actor_critic")) if (found := _policy_in(place)) is not None]
+    if len(below) == 1:
+        return below[0]
+    if not below:
+        raise CheckpointError(
+            f"{folder}: no policy here or below. A run writes actor_critic/{POLICY_FILE} when it is done."
+        )
+    places = [str(found.parent if found.name == "actor_critic" else found.parent.parent) for found in below]
+    more = [f"and {len(places) - LISTED} more"] if len(places) > LISTED else []
+    listed = "\n  ".join([*places[:LISTED], *more])
+    raise CheckpointError(f"{folder} holds {len(places)} policies: give one of\n  {listed}")
+
+
+def _policy_in(folder: Path) -> Path | None:
+    for found in (folder / POLICY_FILE, folder / "networks.json"):
+        if found.is_file():
+            return found if found.name == POLICY_FILE else folder
+    return None
+
+
+def _read_arrays(folder: Path) -> NumpyPolicy:
+    """An actor-critic that an earlier version saved, without a policy file; the seeds' numbers from its run."""
+    try:
+        from smac_jax.train.checkpoint import load_actor_critic
+    except ImportError as error:
+        raise CheckpointError(
+            f"{folder} was saved without {POLICY_FILE}, by an earlier version: reading its arrays takes what training "
+            f"takes ({error}). Where that is installed: python -m experiments.export {folder} --to=npz --out=policy.npz"
+        ) from error
+    actor_critic = load_actor_critic(folder)
+    policy = NumpyPolicy.of(actor_critic)
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, CheckpointError):
+        seeds = json.loads((folder.absolute().parent / "identity.json").read_text())["seeds"]
+        policy = NumpyPolicy.of(actor_critic, seeds)
+    return policy

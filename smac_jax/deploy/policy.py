@@ -1,0 +1,248 @@
+"""What a trained policy computes, written once for NumPy, JAX and ONNX; and the policy that acts in NumPy."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from smac_jax.errors import CheckpointError, ConfigError, ObservationError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from smac_jax.algorithms.base import ActorCritic
+
+# Flax's definitions with the functions that NumPy, JAX and ONNX share. The sigmoid by way of tanh does not overflow.
+ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "relu": lambda xp, x: xp.maximum(x, 0.0),
+    "tanh": lambda xp, x: xp.tanh(x),
+    "gelu": lambda xp, x: 0.5 * x * (1.0 + xp.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x))),
+    "silu": lambda xp, x: 0.5 * x * (1.0 + xp.tanh(0.5 * x)),
+}
+DISTRIBUTIONS = ("tanh_gaussian", "box_gaussian")
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """How a policy's network is built; see :class:`smac_jax.networks.Actor`.
+
+    Raises:
+      ValueError: an activation or distribution that is not known, or a size below 1.
+    """
+
+    observation_size: int
+    action_size: int
+    hidden: tuple[int, ...]
+    activation: str
+    distribution: str
+    state_dependent_std: bool
+    min_log_std: float
+    max_log_std: float
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS or self.distribution not in DISTRIBUTIONS:
+            raise ValueError(f"activation = {self.activation!r}, distribution = {self.distribution!r}")
+        if min(self.observation_size, self.action_size, *self.hidden) < 1:
+            raise ValueError(f"sizes {self.observation_size}, {self.hidden}, {self.action_size}: must be at least 1")
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The arrays that belong to it, by name. A kernel is ``[input, output]``."""
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(
+            ("observation_mean", "observation_std"), (self.observation_size,)
+        )
+        sizes = (self.observation_size, *self.hidden)
+        layers = {f"hidden_{i}": pair for i, pair in enumerate(itertools.pairwise(sizes))}
+        layers["mean"] = sizes[-1], self.action_size
+        if self.state_dependent_std:
+            layers["log_std"] = layers["mean"]
+        else:
+            shapes["log_std"] = (self.action_size,)
+        for name, pair in layers.items():
+            shapes |= {f"{name}_kernel": pair, f"{name}_bias": pair[1:]}
+        return shapes
+
+
+def act(xp: Any, built: Architecture, parameters: Mapping[str, Any], observation: Any, noise: Any = None) -> Any:
+    """The action for each row of ``observation [batch, observation]``: ``[batch, action]``, in the box ``[-1, 1]``.
+
+    Args:
+      xp: ``numpy``, ``jax.numpy``, or whatever else has ``maximum``, ``clip``, ``tanh`` and ``exp``.
+      built: what the parameters are of.
+      parameters: :attr:`NumpyPolicy.parameters`; with a leading seed axis the action has one too.
+      observation: in the environment's own units.
+      noise: ``[batch, action]``, standard normal, for a sample; None for the mode.
+    """
+
+    def dense(name: str, x: Any) -> Any:
+        return x @ parameters[f"{name}_kernel"] + parameters[f"{name}_bias"]
+
+    x = (observation - parameters["observation_mean"]) / parameters["observation_std"]
+    for i in range(len(built.hidden)):
+        x = ACTIVATIONS[built.activation](xp, dense(f"hidden_{i}", x))
+    action = dense("mean", x)
+    squashed = built.distribution == "tanh_gaussian"
+    if not squashed:
+        action = xp.tanh(action)
+    if noise is not None:
+        log_std = dense("log_std", x) if built.state_dependent_std else parameters["log_std"]
+        action = action + xp.exp(xp.clip(log_std, built.min_log_std, built.max_log_std)) * noise
+    return xp.tanh(action) if squashed else xp.clip(action, -1.0, 1.0)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NumpyPolicy:
+    """A trained policy that acts on NumPy observations.
+
+    >>> policy = smac_jax.load("results/quickstart/runs/hopper-medium-replay/smac/seeds-0-3/to-sac", seed=0)
+    >>> action = policy(observation)  # the mode
+    >>> action = policy(observation, rng=np.random.default_rng(0))  # a sample
+
+    Attributes:
+      architecture: how its network is built.
+      arrays: float32, named and shaped by :meth:`Architecture.shapes`; ``[seed, ...]`` where there are several seeds.
+      seeds: the number of its seed; or of each seed along the arrays' first axis.
+
+    Raises:
+      CheckpointError: arrays that do not fit the architecture.
+    """
+
+    architecture: Architecture
+    arrays: Mapping[str, np.ndarray]
+    seeds: int | tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        leading = () if isinstance(self.seeds, int) else (len(self.seeds),)
+        expected = {name: (*leading, *shape) for name, shape in self.architecture.shapes().items()}
+        found = {name: array.shape for name, array in self.arrays.items()}
+        if found != expected:
+            name = min(n for n in found | expected if found.get(n) != expected.get(n))
+            raise CheckpointError(
+                f"The policy's {name} has shape {found.get(name)}, its architecture and {leading or 'no'} seeds say "
+                f"{expected.get(name)}."
+            )
+
+    @classmethod
+    def of(cls, actor_critic: ActorCritic, seeds: Sequence[int] | None = None) -> NumpyPolicy:
+        """The policy of an actor-critic.
+
+        Args:
+          actor_critic: one, or several stacked along a leading seed axis.
+          seeds: their numbers; default: from 0.
+
+        Raises:
+          CheckpointError: another number of seeds than the actor-critic has.
+        """
+        actor, params = actor_critic.actor, actor_critic.actor_params["params"]
+        fields = {f.name for f in dataclasses.fields(Architecture)}
+        built = Architecture(
+            observation_size=actor_critic.observation_mean.shape[-1],
+            **{name: getattr(actor, name) for name in fields - {"observation_size"}},
+        )
+        layers = {f"hidden_{i}": params["trunk"][f"Dense_{i}"] for i in range(len(actor.hidden))}
+        layers["mean"] = params["mean"]
+        arrays = {name: getattr(actor_critic, name) for name in ("observation_mean", "observation_std")}
+        if built.state_dependent_std:
+            layers["log_std"] = params["log_std"]
+        else:
+            arrays["log_std"] = params["log_std"]
+        arrays |= {f"{name}_{part}": layer[part] for name, layer in layers.items() for part in ("kernel", "bias")}
+        arrays = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
+        alone = actor_critic.observation_mean.ndim == 1
+        if alone:
+            arrays = {name: array[None] for name, array in arrays.items()}
+        count = len(arrays["observation_mean"])
+        stacked = cls(built, arrays, tuple(map(int, range(count) if seeds is None else seeds)))
+        return stacked._take(0) if alone else stacked
+
+    def select(self, seed: int | Literal["all"] | None = None) -> NumpyPolicy:
+        """The policy of one seed (None: the first); or of all, its actions ``[seed, ...]``.
+
+        Raises:
+          ConfigError: there is no such seed.
+          CheckpointError: its parameters are not finite.
+        """
+        numbers = (self.seeds,) if isinstance(self.seeds, int) else self.seeds
+        if isinstance(self.seeds, int):
+            arrays = {name: array[None] for name, array in self.arrays.items()}
+            chosen = NumpyPolicy(self.architecture, arrays, numbers)
+        else:
+            chosen = self
+        if seed != "all":
+            seed = numbers[0] if seed is None else seed
+            if seed not in numbers:
+                raise ConfigError(f"seed = {seed!r}: must be one of {', '.join(map(str, numbers))}, or 'all'.")
+            chosen = chosen._take(numbers.index(seed))
+        for name, array in chosen.arrays.items():
+            if not np.isfinite(array).all():
+                raise CheckpointError(f"{name} of seed {seed} is not finite: the training broke down.")
+        return chosen
+
+    def _take(self, at: int) -> NumpyPolicy:
+        assert isinstance(self.seeds, tuple)
+        return NumpyPolicy(self.architecture, {name: x[at] for name, x in self.arrays.items()}, self.seeds[at])
+
+    @cached_property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """The arrays as :func:`act` takes them: vectors as rows, that go with a batch where there is a seed axis."""
+        kernels = {name for name, shape in self.architecture.shapes().items() if len(shape) == 2}
+        return {name: array if name in kernels else array[..., None, :] for name, array in self.arrays.items()}
+
+    def __call__(
+        self, observation: Float[np.ndarray, "*batch observation"], rng: np.random.Generator | None = None
+    ) -> Float[np.ndarray, "*seeds_and_batch action"]:
+        """The action for an observation, or a batch of them, in the environment's own units.
+
+        Args:
+          observation: with any number of leading axes, or none.
+          rng: draws a sample from the policy; None gives its mode.
+
+        Returns:
+          float32 in ``[-1, 1]``, with the leading axes of ``observation``, and before them a seed axis where there are
+          several seeds (which see the same observations and draw different samples).
+
+        Raises:
+          ObservationError: an observation of another size, or one that holds NaN, infinity, or no numbers.
+        """
+        batch, rows = self._rows(observation)
+        seeds = () if isinstance(self.seeds, int) else (len(self.seeds),)
+        size = self.architecture.action_size
+        noise = None if rng is None else rng.standard_normal((*seeds, len(rows), size), np.float32)
+        # an activation may overflow on its way to a limit that is finite
+        with np.errstate(over="ignore", invalid="ignore"):
+            action = act(np, self.architecture, self.parameters, rows, noise)
+        if np.isnan(action).any():
+            raise ObservationError(
+                f"The observation is so far out (up to {np.abs(rows).max():g}) that the policy overflows."
+            )
+        return action.reshape(*seeds, *batch, size)
+
+    def _rows(self, observation: Any) -> tuple[tuple[int, ...], np.ndarray]:
+        """The leading axes, and the observations as float32 rows."""
+        size = self.architecture.observation_size
+        try:
+            given = np.asarray(observation)
+        except (ValueError, TypeError, RuntimeError) as error:  # a ragged list, a tensor on a device or with gradients
+            raise ObservationError(f"The observation is no array of numbers ({error}).") from error
+        if given.dtype.kind not in "fiub":
+            raise ObservationError(f"The observation is of type {given.dtype}: it must be an array of real numbers.")
+        if given.ndim == 0 or given.shape[-1] != size:
+            raise ObservationError(
+                f"The observation has shape {given.shape}: this policy sees {size} numbers, in an array of shape "
+                f"({size},), or (..., {size}) for a batch."
+            )
+        with np.errstate(over="ignore"):
+            rows = given.astype(np.float32).reshape(-1, size)
+        finite = np.isfinite(rows)
+        if not finite.all():
+            where = np.unravel_index(int(np.argmin(finite)), given.shape)
+            raise ObservationError(
+                f"observation[{', '.join(map(str, where))}] is {given[where]}: {np.sum(~finite)} of {rows.size} "
+                f"numbers are not finite in float32."
+            )
+        return given.shape[:-1], rows

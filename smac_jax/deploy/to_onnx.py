@@ -1,0 +1,122 @@
+"""A policy as an ONNX graph: runs in ONNX Runtime, TensorRT and on many small devices.
+
+The graph is made by running :func:`smac_jax.deploy.policy.act` on values that note what is done to them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+import smac_jax
+from smac_jax.deploy.policy import NumpyPolicy, act
+from smac_jax.errors import ConfigError
+
+OPSET = 17
+"""Of 2022; ONNX Runtime reads it from 1.12 on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """A tensor of the graph, by name."""
+
+    graph: Graph
+    name: str
+
+    def __add__(self, other: Any) -> Value:
+        return self.graph.node("Add", self, other)
+
+    def __sub__(self, other: Any) -> Value:
+        return self.graph.node("Sub", self, other)
+
+    def __mul__(self, other: Any) -> Value:
+        return self.graph.node("Mul", self, other)
+
+    def __truediv__(self, other: Any) -> Value:
+        return self.graph.node("Div", self, other)
+
+    def __matmul__(self, other: Any) -> Value:
+        return self.graph.node("MatMul", self, other)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+class Graph:
+    """What was done so far, and the functions that ``act`` looks for in its ``xp``.
+
+    Attributes:
+      nodes: kind, inputs, output.
+      initialisers: the tensors that are in the file.
+    """
+
+    def __init__(self) -> None:
+        self.nodes: list[tuple[str, list[str], str]] = []
+        self.initialisers: dict[str, np.ndarray] = {}
+
+    def initialiser(self, name: str, array: Any) -> Value:
+        """A tensor that is in the file."""
+        self.initialisers[name] = np.asarray(array, np.float32)
+        return Value(self, name)
+
+    def node(self, kind: str, *inputs: Any) -> Value:
+        """An operation on values and numbers."""
+        values = [x if isinstance(x, Value) else self.initialiser(f"constant {x}", x) for x in inputs]
+        self.nodes.append((kind, [value.name for value in values], f"{kind} {len(self.nodes)}"))
+        return Value(self, self.nodes[-1][2])
+
+    def tanh(self, x: Value) -> Value:
+        return self.node("Tanh", x)
+
+    def exp(self, x: Value) -> Value:
+        return self.node("Exp", x)
+
+    def clip(self, x: Value, low: float, high: float) -> Value:
+        return self.node("Clip", x, low, high)
+
+    def maximum(self, x: Value, least: float) -> Value:
+        # runtimes look for Relu to fuse it
+        return self.node("Relu", x) if least == 0.0 else self.node("Max", x, least)
+
+
+def to_onnx(policy: NumpyPolicy, batch: int | None = None, sample: bool = False) -> bytes:
+    """The file's content: inputs ``observation`` and, where asked for, ``noise``; output ``action``.
+
+    Raises:
+      ConfigError: ``onnx`` is not installed.
+    """
+    try:
+        from onnx import TensorProto, checker, helper, numpy_helper
+    except ImportError as error:
+        raise ConfigError(f"to = 'onnx' needs the package onnx ({error}): pip install 'smac_jax[onnx]'") from error
+
+    built, rows = policy.architecture, "batch" if batch is None else batch
+    seeds = () if isinstance(policy.seeds, int) else (len(policy.seeds),)
+    graph = Graph()
+    used = {name: array for name, array in policy.parameters.items() if sample or not name.startswith("log_std")}
+    parameters = {name: graph.initialiser(name, array) for name, array in used.items()}
+    sizes = {"observation": built.observation_size} | ({"noise": built.action_size} if sample else {})
+    act(graph, built, parameters, *(Value(graph, name) for name in sizes))
+    nodes = [helper.make_node(kind, inputs, [output]) for kind, inputs, output in graph.nodes]
+    nodes[-1].output[0] = "action"
+
+    def declare(name: str, *shape: int | str) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            "policy",
+            [declare(name, rows, size) for name, size in sizes.items()],
+            [declare("action", *seeds, rows, built.action_size)],
+            [numpy_helper.from_array(array, name) for name, array in graph.initialisers.items()],
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=helper.find_min_ir_version_for([helper.make_opsetid("", OPSET)]),
+        producer_name="smac_jax",
+        producer_version=smac_jax.__version__,
+        doc_string="observation: in the environment's own units. action: in [-1, 1].",
+    )
+    checker.check_model(model, full_check=True)
+    return model.SerializeToString()

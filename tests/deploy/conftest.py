@@ -1,0 +1,54 @@
+"""Actor-critics of every kind of actor, all of their parameters at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from smac_jax.algorithms.base import ActorCritic, NetworkConfig, new_actor_critic
+
+OBSERVATIONS, ACTIONS, SEEDS = 5, 3, 3
+
+
+def make(seeds: int | None = SEEDS, **network) -> ActorCritic:
+    """Spreads reach beyond both of their limits; biases, means and scales of observations are not those of a start."""
+    config = NetworkConfig(**{"actor_hidden": (16, 8), "critic_hidden": (4,), **network})
+    zeros = jnp.zeros(OBSERVATIONS)
+    # shapes suffice, and spare a compilation for each kind
+    shapes = jax.eval_shape(lambda: new_actor_critic(config, jax.random.key(0), zeros, zeros, ACTIONS))
+    rng, leading = np.random.default_rng(0), () if seeds is None else (seeds,)
+    made = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=(*leading, *x.shape)), x.dtype), shapes)
+    spread = jax.tree.map(lambda x: 8.0 * x, made.actor_params["params"]["log_std"])
+    params = {"params": {**made.actor_params["params"], "log_std": spread}}
+    return made.replace(actor_params=params, observation_std=jnp.abs(made.observation_std) + 0.5)
+
+
+def every_seed(actor_critic: ActorCritic, observation: np.ndarray):
+    """Flax's distributions, ``[seed, *batch, action]``."""
+    return jax.vmap(lambda one: one.policy(jnp.asarray(observation, jnp.float32)))(actor_critic)
+
+
+@pytest.fixture(scope="session")
+def make_actor_critic() -> Callable[..., ActorCritic]:
+    return make
+
+
+@pytest.fixture(scope="session")
+def flax_policies():
+    return every_seed
+
+
+@pytest.fixture(scope="session")
+def observations() -> np.ndarray:
+    """Two by three of them."""
+    return 2.0 * np.random.default_rng(1).normal(size=(2, 3, OBSERVATIONS))
+
+
+@pytest.fixture(scope="session")
+def stacked() -> ActorCritic:
+    """Three seeds of the default kind."""
+    return make()
