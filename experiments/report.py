@@ -120,7 +120,7 @@ def read_curves(sweep: SweepState) -> tuple[dict[str, list[TransferCurve]], list
     found: dict[str, dict[tuple[str, str], list[TransferCurve]]] = {}
     damaged = []
     for block in sweep.blocks:
-        data = str(read_json(block.folder / "block.json").get("data") or block.folder.parents[1].name)
+        data = str(read_json(block.folder / "block.json").get("data") or block.folder.parent.parent.name)
         for leg in block.legs:
             path = block.folder / f"curve-{leg.name.removeprefix('to-')}.json"
             if not leg.name.startswith("to-") or not path.exists():

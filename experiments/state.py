@@ -174,12 +174,20 @@ def read_sweep(folder: Path, now: float | None = None) -> SweepState:
 
 def _read_block(sweep: Path, entry: Mapping[str, Any], now: float) -> BlockState:
     folder = sweep / str(entry["folder"])
+    title = str(entry.get("title") or entry["folder"])
+    try:
+        return _read_files(folder, title, entry, now)
+    except (OSError, ValueError) as error:  # a name that no file can have; a folder that may not be read
+        why = f"its files cannot be looked at ({first_line(error)})"
+        return BlockState(title, folder, (LegState("?", "damaged", why=why),))
+
+
+def _read_files(folder: Path, title: str, entry: Mapping[str, Any], now: float) -> BlockState:
     legs = [str(name) for name in _list(entry.get("legs"))]
     if not legs:
         there = [path.name for path in sorted(folder.glob("*")) if path.is_dir()]
         legs = ["offline", *(name for name in there if name == "control" or name.startswith("to-"))]
     states = tuple(_read_leg(folder, name, now) for name in legs)
-    title = str(entry.get("title") or folder.relative_to(sweep))
     # a run that failed says why itself; one that is at work, or done, came after
     over = all(leg.state == "done" for leg in states) or any(leg.alive or leg.state == "failed" for leg in states)
     return BlockState(title, folder, states, "" if over else _last_words(folder / "error.txt"))
@@ -244,7 +252,7 @@ def in_use(lock: Path) -> bool | None:
         descriptor = os.open(lock, os.O_RDONLY)
     except FileNotFoundError:
         return False
-    except OSError:
+    except (OSError, ValueError):
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

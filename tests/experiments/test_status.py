@@ -224,6 +224,17 @@ def test_whatever_a_status_says_or_where_it_is_cut_a_state_is_shown(tmp_path, te
     assert shown(tmp_path)[1] in (0, 1, 3)
 
 
+entries = st.dictionaries(st.sampled_from(("folder", "title", "legs")), anything | st.lists(st.text(max_size=5)))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.fixed_dictionaries({"blocks": st.lists(entries | anything, min_size=1, max_size=3) | anything}))
+def test_whatever_provenance_says_of_its_blocks_something_is_shown(tmp_path, provenance):
+    (tmp_path / "runs").mkdir(exist_ok=True)
+    (tmp_path / "provenance.json").write_text(json.dumps(provenance))
+    assert shown(tmp_path)[1] in (0, 1, 3)
+
+
 def test_escape_sequences_do_not_reach_the_terminal(tmp_path):
     (block,) = sweep_at(tmp_path)
     tell(block, "offline", state="failed", error="\x1b[2Jgone [bold]x[/bold]")
