@@ -52,7 +52,7 @@ flags.DEFINE_integer("first_seed", 0, "Number of the first seed.", lower_bound=0
 flags.DEFINE_integer(
     "seeds_per_block",
     0,
-    "Seeds trained side by side; 0: as many as fit the device's memory; all on Ray and Slurm, where it is not known here. "
+    "Seeds trained side by side; 0: as many as fit the device's memory; all on Ray and Slurm, where it is unknown. "
     "There, on processors without GPU, 1 lets seeds run at the same time.",
     lower_bound=0,
 )
