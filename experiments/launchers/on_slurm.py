@@ -10,12 +10,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,17 +90,16 @@ class Work:
 
     def __call__(self) -> Failure | None:
         """Trains what is left of the block; asked to make room, it saves, and submitit puts it back in the queue."""
-        earlier = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGUSR2)}
-        # those of the scheduler that submitit listens to; its handler does not come back
-        make_room: dict[int, Callable[..., Any]] = {n: handler for n, handler in earlier.items() if callable(handler)}
-        with Interrupts((*SIGNALS, *make_room), second_ends=False) as interrupts:
+        # submitit's, which puts the job back in the queue, and does not come back
+        requeue = signal.getsignal(signal.SIGUSR2)
+        with Interrupts((*SIGNALS, signal.SIGUSR2), second_ends=False) as interrupts:
             try:
                 return carry_out_here(self.block, self.keeping, interrupts, self.threads)
             except Interrupted as stopped:
                 print(stopped, file=sys.stderr, flush=True)
-                if interrupts.number in make_room:
-                    make_room[interrupts.number](interrupts.number, None)
-                # cancelled, or preempted where Slurm itself requeues: no result, so that nobody takes it for the end
+                if callable(requeue) and (interrupts.number == signal.SIGUSR2 or preempted()):
+                    requeue(signal.SIGUSR2, None)
+                # cancelled: no result, so that nobody takes it for the end
                 sys.exit(stopped.exit_code)
 
     def checkpoint(self) -> Any:
@@ -106,6 +107,19 @@ class Work:
         import submitit
 
         return submitit.helpers.DelayedSubmission(self)
+
+
+def preempted() -> bool:
+    """Whether this process's job has to make room for another one.
+
+    Slurm then sends SIGTERM, as it does to a job that is cancelled, and forgets the job if it ends before it is killed.
+    """
+    command = ["scontrol", "--oneliner", "show", "job", os.environ.get("SLURM_JOB_ID", "")]
+    try:
+        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return re.search(r"\bPreemptTime=\d", shown) is not None
 
 
 def launch(blocks: Sequence[Block], keeping: Keeping, results: Path) -> list[Failure] | None:
