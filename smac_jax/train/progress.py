@@ -119,13 +119,14 @@ class Progress:
     def _note(self, now: float) -> str:
         """Rate, last return and time left; over the whole phase, since one compiled chunk can outlast rich's window."""
         rate = (self._done - self._before) / max(now - self._started, 1e-9)
-        left = (self._total - self._done) / rate if rate > 0 else math.inf
-        return "  ".join(part for part in (f"{rate:,.0f}/s", self._last, _time_left(left)) if part)
+        left = clock((self._total - self._done) / rate if rate > 0 else math.inf)
+        return "  ".join(part for part in (f"{rate:,.0f}/s", self._last, left and f"{left} left") if part)
 
 
-def _time_left(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """``h:mm:ss``; nothing where there is nothing to wait for, or nobody knows how long."""
     if seconds <= 0 or math.isinf(seconds):
         return ""
     minutes, rest = divmod(math.ceil(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02} left"
+    return f"{hours}:{minutes:02}:{rest:02}"

@@ -21,6 +21,7 @@ from smac_jax.files import write_json
 from smac_jax.train.history import History
 from smac_jax.train.interrupts import Interrupted, Interrupts
 from smac_jax.train.logger import MetricLogger, to_json, versions
+from smac_jax.train.pace import Pace
 from smac_jax.train.sharding import SeedLayout
 from smac_jax.train.snapshots import Position, Snapshot, Snapshots, first_line
 
@@ -77,6 +78,7 @@ class RunFolder:
         self._unsaved = True
         self._behind = False
         self._progress: dict[str, Any] = {}
+        self._pace = Pace()
 
     def __enter__(self) -> RunFolder:
         try:
@@ -98,6 +100,7 @@ class RunFolder:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             earlier = json.loads((self.folder / "status.json").read_text())
             self._progress = {name: earlier.get(name) for name in ("phase", "done", "total", "last_return", "diverged")}
+            self._pace = Pace(earlier.get("took"))
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -139,6 +142,7 @@ class RunFolder:
             self._snapshots = Snapshots(self.folder / "snapshots", self._keep)
         except OSError as error:
             raise CheckpointError(f"{self.folder}: nothing can be written here ({first_line(error)}).") from error
+        self._tell(state="running")
 
     def restore(self, begin: Callable[[], Any], layout: SeedLayout) -> Snapshot | None:
         """The newest snapshot, its arrays where ``layout`` says; None where there is none."""
@@ -188,6 +192,7 @@ class RunFolder:
         """
         self._unsaved = True
         now = time.monotonic()
+        self._pace.report(phase, done, total)
         self._progress = {
             "phase": phase,
             "done": done,
@@ -197,7 +202,7 @@ class RunFolder:
         }
         if now - self._told_at >= STATUS_EVERY:
             self._told_at = now
-            self._tell(state="running")
+            self._tell(state="running", rate=self._pace.rate, seconds_left=self._pace.seconds_left)
         number = self._interrupts.number if self._interrupts else None
         if number is not None:
             self.finish(snapshot, state="stopped")
@@ -249,7 +254,7 @@ class RunFolder:
         self._snapshots = Snapshots(self.folder / "snapshots", self._keep)
 
     def _tell(self, **what: Any) -> None:
-        status = {"title": self.title, "time": time.time(), **self._progress, **what}
+        status = {"title": self.title, "time": time.time(), **self._progress, "took": self._pace.took, **what}
         with contextlib.suppress(OSError):  # a status that cannot be written must not end the run
             write_json(self.folder / "status.json", to_json(status))
 
