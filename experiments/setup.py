@@ -101,9 +101,11 @@ def underscored(argv: Sequence[str]) -> list[str]:
 
     def one(argument: str) -> str:
         name, equals, value = argument.partition("=")
-        better = "--" + name.lstrip("-").replace("-", "_")
-        flag = better[2:].partition(".")[0]
+        better = name.lstrip("-").replace("-", "_")
+        if better not in known and better.startswith("no_"):
+            better = "no" + better[3:]
+        flag = better.partition(".")[0]
         understood = flag in known or flag.removeprefix("no") in known
-        return better + equals + value if name.startswith("--") and understood else argument
+        return f"--{better}{equals}{value}" if name.startswith("--") and understood else argument
 
     return [*argv[:1], *map(one, argv[1:end]), *argv[end:]]

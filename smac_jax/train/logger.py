@@ -230,9 +230,9 @@ class MetricLogger:
             self._board.flush()
         if self._project is None:
             return
-        run_there = self._wandb
+        told = self._wandb
         # what an earlier process has sent there cannot be taken back, and needs not be sent again
         if self._there > 0:
             self._there -= 1
-        elif not (earlier and run_there.resumed):
-            run_there.log({**means, "step": int(step)})
+        elif not (earlier and told.resumed):
+            told.log({**means, "step": int(step)})
