@@ -58,6 +58,8 @@ def run_block(block: Block, keeping: Keeping, progress: Progress | bool, interru
     }
 
     def leg(name: str) -> RunFolder:
+        if isinstance(progress, Progress):
+            progress.run(name)
         return RunFolder(
             block.folder / name, f"{block.title} {name}", interrupts=interrupts, **dataclasses.asdict(keeping)
         )

@@ -15,6 +15,7 @@ from rich.table import Table
 import smac_jax
 from experiments.block import leg_states
 from experiments.grid import Block, Variant
+from experiments.state import duration
 from smac_jax.algorithms import make_offline, make_online
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import init as init_buffer
@@ -154,14 +155,3 @@ def timed(chunk: Any, state: Any, *inputs: Any) -> tuple[float, Any]:
     started = time.perf_counter()
     state, *_ = jax.block_until_ready(chunk(state, *inputs))
     return (time.perf_counter() - started) / LENGTH, state
-
-
-def duration(seconds: float) -> str:
-    """As people say it."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours // 24} d {hours % 24} h" if hours >= 24 else f"{hours} h {minutes:02} min"

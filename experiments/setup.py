@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from absl import app, flags, logging
+from ml_collections import config_flags
 
 THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EIO)
 """Errors that say what is wrong with where results go, without a traceback."""
@@ -31,19 +32,20 @@ def set_up(cache: str | None = None) -> None:
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
 
 
-def run(main: Callable[[Sequence[str]], int | None], arguments: int = 0) -> None:
+def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0) -> None:
     """``absl.app.run`` for people: an error that we raise on purpose is a line, not a traceback.
 
     Args:
       main: takes the program's name and what is left of the command line after the flags.
-      arguments: how many of those there may be.
+      arguments: how many of those there may be; None: any number.
     """
     from smac_jax.errors import SmacError
     from smac_jax.train.interrupts import Interrupted
 
     def guarded(argv: Sequence[str]) -> int | None:
-        if len(argv) > 1 + arguments:
-            raise app.UsageError(f"Not understood: {' '.join(argv[1 + arguments :])}")
+        if arguments is not None and len(argv) > 1 + arguments:
+            print(f"error: not understood: {' '.join(argv[1 + arguments :])}", file=sys.stderr)
+            return 2
         logging.set_verbosity(logging.WARNING)  # what comes below is nothing that users could act upon
         try:
             return main(argv)
@@ -61,9 +63,8 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int = 0) -> None
 
     def parse(argv: Sequence[str]) -> list[str]:
         try:
-            # config_flags looks for the fields that are overridden in sys.argv, which a --flagfile has not reached
-            sys.argv = argv = flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False)
-            return app.parse_flags_with_usage(list(argv))
+            sys.argv = argv = underscored(flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False))
+            return flags.FLAGS(argv)
         except (AttributeError, KeyError) as error:  # how config_flags says that a --config.FIELD does not exist
             field = str(error).replace("\\n", " ").replace("\\'", "").strip("\"'")
             print(f"error: the configuration has no field {field}", file=sys.stderr)
@@ -72,3 +73,39 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int = 0) -> None
         sys.exit(2)
 
     app.run(guarded, flags_parser=parse)
+
+
+def define_config(default: str) -> None:
+    """Defines ``--config``, a file of a configuration, each of whose fields can be overridden.
+
+    Args:
+      default: the file.
+    """
+    try:
+        # config_flags looks for the fields that are overridden in sys.argv, here already
+        sys.argv = underscored(flags.FLAGS.read_flags_from_files(list(sys.argv), force_gnu=False))
+    except (OSError, flags.Error) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    config_flags.DEFINE_config_file("config", default, "Configuration file.")
+
+
+def underscored(argv: Sequence[str]) -> list[str]:
+    """Takes ``--dry-run`` for ``--dry_run``, in the names of all flags and of fields of configurations.
+
+    Args:
+      argv: the program, then what it was given. Values, and whatever stands behind a ``--``, stay as they are.
+    """
+    known = {*flags.FLAGS, "config"}
+    end = argv.index("--") if "--" in argv else len(argv)
+
+    def one(argument: str) -> str:
+        name, equals, value = argument.partition("=")
+        better = name.lstrip("-").replace("-", "_")
+        if better not in known and better.startswith("no_"):
+            better = "no" + better[3:]
+        flag = better.partition(".")[0]
+        understood = flag in known or flag.removeprefix("no") in known
+        return f"--{better}{equals}{value}" if name.startswith("--") and understood else argument
+
+    return [*argv[:1], *map(one, argv[1:end]), *argv[end:]]

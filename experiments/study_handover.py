@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
 import smac_jax
 from experiments.configs.base import online_section
-from experiments.setup import run, set_up
+from experiments.setup import define_config, run, set_up
 from experiments.transfer import describe, log, report, task_of, transfer_curve
 from smac_jax.algorithms import make_offline, make_online
 from smac_jax.analysis.curves import TransferCurve
@@ -114,7 +114,7 @@ flags.DEFINE_list("checkpoints", ["12000", "16000"], "Updates after which to han
 flags.DEFINE_integer("seeds", 4, "How many seeds, trained side by side.", lower_bound=1)
 flags.DEFINE_integer("first_seed", 0, "Number of the first seed.", lower_bound=0)
 flags.DEFINE_string("results", None, "Folder for what comes out; default: results/handover/TASK.")
-config_flags.DEFINE_config_file("config", "experiments/configs/study.py", "Configuration file.")
+define_config("experiments/configs/study.py")
 
 
 def main(argv: Sequence[str]) -> int:

@@ -26,13 +26,13 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
 from experiments import hosts
 from experiments.block import Keeping, already_done
 from experiments.grid import Block, make_blocks, parse_vary, path_name
 from experiments.launchers import LAUNCHERS, Failure
-from experiments.setup import run, set_up
+from experiments.setup import define_config, run, set_up
+from smac_jax.errors import ConfigError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
@@ -49,31 +49,42 @@ flags.DEFINE_multi_string(
 flags.DEFINE_integer("seeds", 4, "How many seeds.", lower_bound=1)
 flags.DEFINE_integer("first_seed", 0, "Number of the first seed.", lower_bound=0)
 flags.DEFINE_integer(
-    "seeds_per_block", 0, "Seeds trained side by side; 0: as many as fit the device's memory.", lower_bound=0
+    "seeds_per_block",
+    0,
+    "Seeds trained side by side; 0: as many as fit the device's memory; all on Ray and Slurm, where it is unknown. "
+    "There, on processors without GPU, 1 lets seeds run at the same time.",
+    lower_bound=0,
 )
 flags.DEFINE_bool(
     "control", True, "Also go on training offline with no hand-over: how much of a dip is the hand-over's?"
 )
 flags.DEFINE_bool("dry_run", False, "Only show the cells, their cost, and what is there already.")
-flags.DEFINE_enum("launcher", "local", list(LAUNCHERS), "Where the blocks run: in this process, on Ray, on Slurm.")
+flags.DEFINE_enum(
+    "launcher",
+    "local",
+    list(LAUNCHERS),
+    "Where blocks run: one after the other in this process; side by side on Ray or Slurm (see experiments/README.md).",
+)
 flags.DEFINE_float("save_every", 300.0, "Seconds between snapshots of the training state.", lower_bound=0.0)
 flags.DEFINE_integer("keep", 2, "Snapshots of each run that stay.", lower_bound=1)
 flags.DEFINE_bool("other_versions", False, "Go on from snapshots that other versions of JAX and the rest have made.")
 flags.DEFINE_string("wandb", None, "Also tell Weights & Biases, in this project.")
 flags.DEFINE_string("results", None, "Folder for what comes out; default: results/ and a name made from the request.")
-config_flags.DEFINE_config_file("config", "experiments/configs/base.py", "Configuration file.")
+define_config("experiments/configs/base.py")
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs what is left of the grid, then writes tables and figures."""
     del argv
     set_up()
+    check_launcher()
     hosts.join()
     import smac_jax
-    from experiments.transfer import describe, task_of
-    from smac_jax.train.logger import write_provenance
+    from experiments.transfer import describe, references, task_of
+    from smac_jax.train.logger import check_wandb, write_provenance
 
     # everything that can be wrong is looked at before anything is trained
+    check_wandb(FLAGS.wandb)
     vary = parse_vary(FLAGS.vary)
     datasets = {name: smac_jax.load_dataset(name) for name in FLAGS.task}
     tasks = [(name, task_of(data, FLAGS.env)) for name, data in datasets.items()]
@@ -99,6 +110,7 @@ def main(argv: Sequence[str]) -> int:
         provenance = write_provenance(
             folder,
             data={name: describe(data) for name, data in datasets.items()},
+            references={name: references(data) for name, data in datasets.items()},
             seeds=seeds,
             seeds_per_block=size,
             flags={name: FLAGS[name].value for name in names},
@@ -107,12 +119,32 @@ def main(argv: Sequence[str]) -> int:
         )
     print("\n".join([*(data.summary() for data in datasets.values()), f"results in {folder}"]))
     keeping = Keeping(FLAGS.save_every, FLAGS.keep, FLAGS.other_versions, FLAGS.wandb)
-    failures = LAUNCHERS[FLAGS.launcher](hosts.share(blocks), keeping)
+    failures = LAUNCHERS[FLAGS.launcher](hosts.share(blocks), keeping, folder)
+    if failures is None:
+        return 0
     hosts.wait_for_all()
     if hosts.is_first():
         report_all(folder, blocks, datasets, provenance)
-        print(f"{time.monotonic() - started:.0f} s. Tables, figures, curves and checkpoints: {folder}")
+        print(f"{time.monotonic() - started:.0f} s. Everything is in {folder}; to look at: {folder / 'report.html'}")
     return say(failures)
+
+
+def check_launcher() -> None:
+    """Refuses flags that do not go together, and leaves the devices to the blocks where they run elsewhere.
+
+    Raises:
+      ConfigError: it does.
+    """
+    if FLAGS.launcher != "local" and FLAGS.distributed:
+        raise ConfigError(
+            f"--distributed shares blocks among hosts, and so does --launcher={FLAGS.launcher}: give one."
+        )
+    if FLAGS.launcher != "slurm" and FLAGS.detach:
+        raise ConfigError("--detach is for --launcher=slurm: other blocks end with the process that watches them.")
+    if FLAGS.launcher != "local" and not FLAGS.dry_run:
+        import jax
+
+        jax.config.update("jax_platforms", "cpu")
 
 
 def default_folder() -> str:
@@ -132,14 +164,17 @@ def earlier_size(folder: Path) -> int | None:
 
 
 def fitting(blocks: Sequence[Block], datasets: dict[str, Any]) -> int:
-    """How many seeds of the largest block fit in the memory of the devices."""
+    """How many seeds of the largest block fit in the memory of the devices, where they are this process's."""
+    if FLAGS.launcher != "local":
+        return len(blocks[0].seeds)
     from experiments.memory import seeds_that_fit
 
     return min(seeds_that_fit(block, datasets[block.data]) for block in blocks)
 
 
 def report_all(folder: Path, blocks: Sequence[Block], datasets: dict[str, Any], provenance: dict[str, Any]) -> None:
-    """Tables and figures of all pairs that are there, a task at a time."""
+    """Tables and figures of all pairs that are there, a task at a time, and the page of all."""
+    from experiments.report import write_report
     from experiments.transfer import report
     from smac_jax.analysis.curves import TransferCurve, joined
 
@@ -156,6 +191,7 @@ def report_all(folder: Path, blocks: Sequence[Block], datasets: dict[str, Any], 
             curve.to_json(place / "curves" / f"{path_name(curve.offline)}_{path_name(curve.online)}.json")
         if curves:
             report(place, curves, data, provenance | {"data": provenance["data"][name]})
+    write_report(folder)
 
 
 def say(failures: Sequence[Failure]) -> int:

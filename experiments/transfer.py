@@ -43,6 +43,12 @@ def describe(data: smac_jax.Dataset) -> str:
     return f"{data.name} ({data.size:,} transitions{'; ' + recipe if recipe else ''})"
 
 
+def references(data: smac_jax.Dataset) -> dict[str, float]:
+    """Returns to compare with, by label."""
+    returns = data.episode_returns()
+    return {"the data's mean": float(returns.mean()), "the data's best": float(returns.max())}
+
+
 def log(logger: MetricLogger, name: str, result: PretrainResult | FinetuneResult) -> None:
     """Writes a result's metrics and evaluations."""
     columns = {key: value for key, value in result.metrics.items() if key not in ("phase", "step")}
@@ -101,12 +107,14 @@ def report(
     made = tables.rows(curves, TASKS[curves[0].task].random_return)
     write_text(folder / f"table{suffix}.md", tables.markdown(made, provenance))
     write_text(folder / f"table{suffix}.csv", tables.comma_separated(made))
-    returns = data.episode_returns()
     title = title or data.name
     plot_transfer(
         curves,
         folder / f"transfer{suffix}",
         title=f"{title}: mean and 95 % interval over {len(made[0].handover)} seeds",
-        reference={"the data's mean": float(returns.mean()), "the data's best": float(returns.max())},
+        reference=references(data),
     )
-    Console(width=150).print(tables.terminal(made, title=title))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=150)
+    console.print(tables.terminal(made, title=title))

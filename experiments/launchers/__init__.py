@@ -1,8 +1,9 @@
-"""Where blocks run: each launcher is a function of them, in a file of its own."""
+"""Where blocks run: each launcher is a function of them, in a file of its own, with its flags."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from experiments.block import Keeping
 from experiments.grid import Block
@@ -11,8 +12,9 @@ from experiments.launchers.base import Failure
 
 __all__ = ["LAUNCHERS", "Failure"]
 
-LAUNCHERS: dict[str, Callable[[Sequence[Block], Keeping], list[Failure]]] = {
+LAUNCHERS: dict[str, Callable[[Sequence[Block], Keeping, Path], list[Failure] | None]] = {
     "local": local.launch,
     "ray": on_ray.launch,
     "slurm": on_slurm.launch,
 }
+"""Each takes the blocks, how they are kept, and the sweep's folder; gives None where it did not wait for them."""

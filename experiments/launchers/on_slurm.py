@@ -1,5 +1,315 @@
+"""On a Slurm cluster, through submitit: an array job with a task for each block.
+
+The command submits what is not under way yet, then watches; stopping it leaves the jobs alone, and repeating it
+watches again. A job that is preempted, or comes to its time limit, saves, and goes back to the queue. Results must lie
+on a file system that the cluster's machines share.
+"""
+
 from __future__ import annotations
 
+import dataclasses
+import json
+import math
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
-def launch(blocks, keeping):
-    raise NotImplementedError
+from absl import flags
+
+from experiments.block import Keeping
+from experiments.grid import Block
+from experiments.launchers.base import Failure, carry_out_here, failure_of, need, pairs
+from experiments.watch import ENDED, Watch
+from smac_jax.errors import ConfigError, SmacError
+from smac_jax.files import write_json
+from smac_jax.train.interrupts import SIGNALS, Interrupted, Interrupts
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("slurm_partition", None, "Slurm: partition; default: the cluster's.")
+flags.DEFINE_string(
+    "slurm_time",
+    "1-00",
+    "Slurm: time limit of a job, as sbatch takes it (minutes, H:MM:SS, D-HH). A block that takes longer is saved, and "
+    "goes back to the queue.",
+)
+flags.DEFINE_integer("slurm_cpus", 4, "Slurm: processors of a job, and threads that it computes with.", lower_bound=1)
+flags.DEFINE_integer("slurm_gpus", 0, "Slurm: GPUs of a job; a block's seeds are spread over them.", lower_bound=0)
+flags.DEFINE_string("slurm_gres", None, "Slurm: the same where GPUs go by names, such as gpu:a100:1.")
+flags.DEFINE_string("slurm_mem", None, "Slurm: memory of a job, such as 16GB; default: the cluster's.")
+flags.DEFINE_integer("slurm_array_parallelism", 256, "Slurm: blocks that run at once, at most.", lower_bound=1)
+flags.DEFINE_multi_string(
+    "slurm_extra", [], "Slurm: any other option of sbatch, such as account=me; repeat it for more."
+)
+flags.DEFINE_enum(
+    "slurm_cluster", "slurm", ["slurm", "local"], "Slurm: 'local' runs the jobs as processes of this machine, to try."
+)
+flags.DEFINE_bool(
+    "detach", False, "Slurm: return as soon as the jobs are submitted; the same command without it watches."
+)
+
+POLL = 2.0
+"""Seconds between two looks at the blocks' files."""
+ASK = 10.0
+"""Seconds between two questions to Slurm."""
+GRACE = 20.0
+"""Seconds that the files of a job may take to arrive once Slurm has forgotten it."""
+RESTARTS = 1000
+"""How often a job may come to its time limit."""
+
+
+class Job(NamedTuple):
+    """Where a block runs; ``job.json`` in its folder.
+
+    Attributes:
+      cluster: ``slurm``, or ``local``.
+      number: the job's, such as ``12_3``.
+      result: what it leaves when it ends by itself.
+      log: what it prints.
+    """
+
+    cluster: str
+    number: str
+    result: str
+    log: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """A block as submitit pickles it."""
+
+    block: Block
+    keeping: Keeping
+    threads: int
+
+    def __call__(self) -> Failure | None:
+        """Trains what is left of the block; asked to make room, it saves, and submitit puts it back in the queue."""
+        # submitit's, which puts the job back in the queue, and does not come back
+        requeue = signal.getsignal(signal.SIGUSR2)
+        with Interrupts((*SIGNALS, signal.SIGUSR2), second_ends=False) as interrupts:
+            try:
+                return carry_out_here(self.block, self.keeping, interrupts, self.threads)
+            except Interrupted as stopped:
+                print(stopped, file=sys.stderr, flush=True)
+                if callable(requeue) and (interrupts.number == signal.SIGUSR2 or preempted()):
+                    requeue(signal.SIGUSR2, None)
+                # cancelled: no result, so that nobody takes it for the end
+                sys.exit(stopped.exit_code)
+
+    def checkpoint(self) -> Any:
+        """What submitit puts back in the queue: the same, which finds its snapshots."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self)
+
+
+def preempted() -> bool:
+    """Whether this process's job has to make room for another one.
+
+    Slurm then sends SIGTERM, as it does to a job that is cancelled, and forgets the job if it ends before it is killed.
+    """
+    command = ["scontrol", "--oneliner", "show", "job", os.environ.get("SLURM_JOB_ID", "")]
+    try:
+        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return re.search(r"\bPreemptTime=\d", shown) is not None
+
+
+def launch(blocks: Sequence[Block], keeping: Keeping, results: Path) -> list[Failure] | None:
+    """Submits the blocks that are not under way, and waits for all; None under ``--detach``.
+
+    Raises:
+      Interrupted: SIGTERM or SIGINT came; the jobs go on.
+      ConfigError: submitit or Slurm is not there, or does not accept what it is asked.
+    """
+    submitit = need("submitit", "slurm")
+    left = [block for block in blocks if not block.done]
+    if not left:
+        return []
+    jobs = [job_of(block) for block in left]
+    known = under_way([job for job in jobs if job])
+    if known is None:
+        raise ConfigError("--launcher=slurm: squeue gives no answer. Is this a machine of the cluster, and is it up?")
+    new = [block for block, job in zip(left, jobs, strict=True) if job is None or job.number not in known]
+    if new:
+        submit(submitit, new, keeping, results)
+    print(f"{len(new)} blocks submitted, {len(left) - len(new)} were under way: {numbers(map(job_of, left))}")
+    if FLAGS.detach:
+        print("The same command without --detach shows how far they are, and makes the tables when they are done.")
+        return None
+    return wait(blocks)
+
+
+def submit(submitit: Any, blocks: Sequence[Block], keeping: Keeping, results: Path) -> None:
+    """One array job of all blocks; notes in their folders which task is whose.
+
+    Raises:
+      ConfigError: Slurm does not want it.
+    """
+    folder = (results / "slurm").absolute()
+    options: dict[str, Any] = {
+        "name": f"smac-{results.absolute().name}",
+        "timeout_min": minutes(FLAGS.slurm_time),
+        "slurm_cpus_per_task": FLAGS.slurm_cpus,
+        # srun does not take it over from sbatch since Slurm 22.05
+        "slurm_srun_args": [f"--cpus-per-task={FLAGS.slurm_cpus}"],
+        "slurm_array_parallelism": FLAGS.slurm_array_parallelism,
+        "slurm_max_num_timeout": RESTARTS,
+        "local_max_num_timeout": RESTARTS,
+        "slurm_additional_parameters": {"requeue": True} | pairs("slurm_extra", FLAGS.slurm_extra),
+        "slurm_partition": FLAGS.slurm_partition,
+        "slurm_gres": FLAGS.slurm_gres,
+        "slurm_mem": FLAGS.slurm_mem,
+        "gpus_per_node": FLAGS.slurm_gpus,
+    }
+    executor_options = {name: options.pop(name) for name in ("slurm_max_num_timeout", "local_max_num_timeout")}
+    try:
+        executor = submitit.AutoExecutor(f"{folder}/%j", cluster=FLAGS.slurm_cluster, **executor_options)
+        executor.update_parameters(**{name: value for name, value in options.items() if value})
+        works = [Work(absolute(block), keeping, FLAGS.slurm_cpus) for block in blocks]
+        with executor.batch():
+            submitted = [executor.submit(work) for work in works]
+    except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+        raise ConfigError(f"--launcher=slurm: the jobs could not be submitted: {_last_line(error)}") from error
+    for block, job in zip(blocks, submitted, strict=True):
+        paths = job.paths
+        place = Job(FLAGS.slurm_cluster, job.job_id, str(paths.result_pickle), str(paths.stderr))
+        write_json(block.folder / "job.json", place._asdict())
+        (block.folder / "error.txt").unlink(missing_ok=True)
+
+
+def wait(blocks: Sequence[Block]) -> list[Failure]:
+    """Shows how far the blocks are, until none is left.
+
+    Raises:
+      Interrupted: SIGTERM or SIGINT came; the jobs go on.
+    """
+    states = {i: "done" for i, block in enumerate(blocks) if block.done}
+    waiting = {i: job for i, block in enumerate(blocks) if i not in states and (job := job_of(block))}
+    failures: list[Failure] = []
+    gone: dict[int, float] = {}
+    known: dict[str, str] | None = {}
+    asked = -math.inf
+    with Interrupts() as interrupts, Watch(blocks) as watch:
+        while waiting:
+            now = time.monotonic()
+            if now - asked >= (ASK if FLAGS.slurm_cluster == "slurm" else POLL):
+                asked, known = now, under_way(list(waiting.values()))
+            for i, job in list(waiting.items()):
+                failure = None
+                if blocks[i].done:
+                    states[i] = "done"
+                elif failure := result(blocks[i], job):
+                    pass
+                elif known is None or job.number in known:  # where Slurm gives no answer, nothing is over
+                    gone.pop(i, None)
+                    states[i] = "running" if known is None else known[job.number]
+                elif now - gone.setdefault(i, now) >= GRACE:
+                    failure = failure_of(blocks[i], _Lost(f"{_LOST.format(job.number)} {job.log}"))
+                if failure:
+                    states[i] = "failed"
+                    failures.append(failure)
+                if states.get(i) in ENDED:
+                    del waiting[i]
+            watch.update(states)
+            if interrupts.number is not None and waiting:
+                message = f"No longer watching; the jobs go on (scancel ends them: {numbers(waiting.values())})"
+                raise Interrupted(message, interrupts.number)
+            if waiting:
+                time.sleep(POLL)
+    return failures
+
+
+_LOST = "job {} is over before the block is: cancelled, killed, or out of memory. Its last words are in"
+
+
+class _Lost(SmacError):
+    """A job that is over and has left no result."""
+
+
+def job_of(block: Block) -> Job | None:
+    """Where a block was last submitted."""
+    try:
+        return Job(**json.loads((block.folder / "job.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def result(block: Block, job: Job) -> Failure | None:
+    """Why a block failed whose job has ended by itself; None where it has not, or did not fail."""
+    if not Path(job.result).exists():
+        return None
+    try:
+        outcome, value = pickle.loads(Path(job.result).read_bytes())
+    except Exception as error:  # any: such as of another version of the code
+        return failure_of(block, error)
+    if outcome == "error":
+        return failure_of(block, _Lost(f"job {job.number}: {str(value).strip().splitlines()[-1]} (see {job.log})"))
+    return value
+
+
+def numbers(jobs: Iterable[Job | None]) -> str:
+    """Of array jobs, for people."""
+    return " ".join(sorted({job.number.split("_")[0] for job in jobs if job}))
+
+
+def under_way(jobs: Sequence[Job]) -> dict[str, str] | None:
+    """Of these jobs those that wait or run, with what is to be said of them; None where Slurm gives no answer."""
+    found = {job.number: "running" for job in jobs if job.cluster == "local" and _lives(int(job.number))}
+    if not any(job.cluster == "slurm" for job in jobs):
+        return found
+    command = ["squeue", "--me", "--array", "--noheader", "--format=%i|%T|%r"]
+    try:
+        lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    for line in lines:
+        number, state, reason = (*line.split("|"), "", "")[:3]
+        waits = f"queued ({reason})" if reason not in ("", "None") else "queued"
+        found[number] = waits if state == "PENDING" else "running" if state == "RUNNING" else state.lower()
+    return found
+
+
+def _lives(process: int) -> bool:
+    """Whether this process is there, and is submitit's: numbers are used again."""
+    shown = subprocess.run(["ps", "-o", "command=", "-p", str(process)], capture_output=True, text=True)
+    return "submitit" in shown.stdout
+
+
+def absolute(block: Block) -> Block:
+    """A block whose folder can be found from anywhere."""
+    return dataclasses.replace(block, folder=block.folder.absolute())
+
+
+def minutes(text: str) -> int:
+    """A time as sbatch takes it: M, M:SS, H:MM:SS, D-H, D-H:MM, D-H:MM:SS; in whole minutes, rounded up.
+
+    Raises:
+      ConfigError: not of these forms.
+    """
+    days, dash, rest = text.rpartition("-")
+    try:
+        parts = [int(part) for part in rest.split(":")]
+        if not 1 <= len(parts) <= 3 or min(parts) < 0:
+            raise ValueError
+        hours_first = dash or len(parts) == 3
+        units = (3600, 60, 1) if hours_first else (60, 1)
+        seconds = (int(days) * 86400 if dash else 0) + sum(n * unit for n, unit in zip(parts, units, strict=False))
+    except ValueError:
+        raise ConfigError(f"--slurm_time={text}: must be minutes, H:MM:SS or D-HH:MM:SS, such as 90 or 1-12.") from None
+    if seconds <= 0:
+        raise ConfigError(f"--slurm_time={text}: must be more than nothing.")
+    return math.ceil(seconds / 60)
+
+
+def _last_line(error: BaseException) -> str:
+    output = getattr(error, "output", None) or getattr(error, "stderr", None) or str(error)
+    text = output.decode() if isinstance(output, bytes) else str(output)
+    return text.strip().splitlines()[-1] if text.strip() else type(error).__name__

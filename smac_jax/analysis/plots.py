@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -31,6 +34,24 @@ NAMES = {
 }
 
 
+class Series(NamedTuple):
+    """A mean that was drawn.
+
+    Attributes:
+      ax: where.
+      label: what.
+      colour: in which it is.
+      steps: at which.
+      intervals: mean, low and high.
+    """
+
+    ax: Axes
+    label: str
+    colour: str
+    steps: Float[np.ndarray, " point"]
+    intervals: Float[np.ndarray, "point 3"]
+
+
 def plot_transfer(
     curves: Sequence[TransferCurve],
     path: Path,
@@ -51,30 +72,67 @@ def plot_transfer(
     Returns:
       The files written.
     """
+    figure, _ = transfer_figure(curves, title, reference)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # not with_suffix, which would cut "kappa-0.5" at its point
+    files = [path.with_name(path.name + ending) for ending in (".png", ".pdf")]
+    for file in files:
+        figure.savefig(file, dpi=180, bbox_inches="tight", pad_inches=0.1)
+    return files
+
+
+def colours_of(curves: Sequence[TransferCurve]) -> dict[str, str]:
+    """A colour for each offline algorithm."""
+    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(dict.fromkeys(curve.offline for curve in curves))}
+
+
+@rc_context({"text.parse_math": False})  # a name with two $ in it is no formula
+def transfer_figure(
+    curves: Sequence[TransferCurve],
+    title: str = "",
+    reference: Mapping[str, float] | tuple[str, float] | None = None,
+    colours: Mapping[str, str] | None = None,
+    compact: bool = False,
+) -> tuple[Figure, list[Series]]:
+    """What :func:`plot_transfer` writes.
+
+    Args:
+      curves, title, reference: as there.
+      colours: of the offline algorithms; default: :func:`colours_of` these curves.
+      compact: small, and without a legend.
+
+    Returns:
+      The figure, and the means that are on it.
+    """
     references = dict([reference]) if isinstance(reference, tuple) else dict(reference or {})
     online = list(dict.fromkeys(curve.online for curve in curves))
-    colours = {
-        name: COLOURS[i % len(COLOURS)] for i, name in enumerate(dict.fromkeys(curve.offline for curve in curves))
-    }
+    colours = colours or colours_of(curves)
+    drawn = []
     # Figure rather than pyplot: needs no display, and leaves the caller's backend and open figures alone
     # and no gap between the halves: the hand-over is where they meet
     layout = ConstrainedLayoutEngine(wspace=0.0, w_pad=0.0, hspace=0.02)
-    figure = Figure(figsize=(9.0, 1.1 + 3.0 * len(online)), layout=layout)
+    size = (4.8, 2.5) if compact else (9.0, 1.1 + 3.0 * len(online))
+    figure = Figure(figsize=size, layout=layout)
     axes = figure.subplots(
         len(online), 2, sharex="col", sharey=True, squeeze=False, width_ratios=(1.0, 1.5), gridspec_kw={"wspace": 0.0}
     )
     for (left, right), online_name in zip(axes, online, strict=True):
         for curve in (curve for curve in curves if curve.online == online_name):
-            _draw(left, curve.offline_updates, curve.offline_returns, colours[curve.offline])
-            _draw(right, curve.online_steps, curve.online_returns, colours[curve.offline])
+            label, colour = curve.offline, colours[curve.offline]
+            drawn += [
+                _draw(left, label, colour, curve.offline_updates, curve.offline_returns),
+                _draw(right, label, colour, curve.online_steps, curve.online_returns),
+            ]
             if curve.has_control:
-                mean = _intervals(curve.control_returns)[:, 0]
+                intervals = _intervals(curve.control_returns)
                 # an update of the control beside an update of the transfer, which makes none in its warm start
                 steps = curve.warm_start + curve.control_steps
-                right.plot(steps, mean, ls=(0, (1, 1.2)), color=colours[curve.offline], lw=1.5, zorder=2.5)
-        left.set_ylabel("evaluation return")
-        left.set_title("offline pre-training", fontsize=10)
-        right.set_title(f"online fine-tuning with {NAMES.get(online_name, online_name)}", fontsize=10)
+                right.plot(steps, intervals[:, 0], ls=(0, (1, 1.2)), color=colour, lw=1.5, zorder=2.5)
+                drawn.append(Series(right, f"{label}, no hand-over", colour, steps, intervals))
+        left.set_ylabel("return" if compact else "evaluation return")
+        left.set_title("offline" if compact else "offline pre-training", fontsize=10)
+        how = "" if compact else " fine-tuning with"
+        right.set_title(f"online{how} {NAMES.get(online_name, online_name)}", fontsize=10)
         _frame(left, right)
         warm_start = max(curve.warm_start for curve in curves)
         if warm_start:
@@ -103,38 +161,49 @@ def plot_transfer(
                 bbox={"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 0.5},
                 zorder=4,
             )
-    if any(curve.has_control for curve in curves):
-        axes[-1, 1].set_xlabel("environment steps (control: gradient updates)")
-    else:
-        axes[-1, 1].set_xlabel("environment steps")
+    control = any(curve.has_control for curve in curves)
+    axes[-1, 1].set_xlabel("environment steps" + (" (control: gradient updates)" if control and not compact else ""))
     axes[-1, 0].set_xlabel("gradient updates")
-    _ticks(axes[-1, 0], 4)
-    _ticks(axes[-1, 1], 7)
-    handles = [Line2D([], [], color=colour, lw=2.2, label=NAMES.get(name, name)) for name, colour in colours.items()]
-    if any(curve.has_control for curve in curves):
-        handles.append(Line2D([], [], color="0.3", lw=1.5, ls=(0, (1, 1.2)), label="no hand-over (control)"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
+    _ticks(axes[-1, 0], 2 if compact else 4)
+    _ticks(axes[-1, 1], 4 if compact else 7)
+    if not compact:
+        handles = [
+            Line2D([], [], color=colours[name], lw=2.2, label=NAMES.get(name, name)) for name in colours_of(curves)
+        ]
+        if control:
+            handles.append(Line2D([], [], color="0.3", lw=1.5, ls=(0, (1, 1.2)), label="no hand-over (control)"))
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=min(len(handles), 5), frameon=False, fontsize=9
+        )
     if title:
         figure.suptitle(title, fontsize=11)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # not with_suffix, which would cut "kappa-0.5" at its point
-    files = [path.with_name(path.name + ending) for ending in (".png", ".pdf")]
-    for file in files:
-        figure.savefig(file, dpi=180, bbox_inches="tight", pad_inches=0.1)
-    return files
+    return figure, drawn
 
 
 def _intervals(returns: Float[np.ndarray, "seed point"]) -> Float[np.ndarray, "point 3"]:
     """Mean, low and high at each point."""
-    return np.array([bootstrap_interval(column, resamples=2000) for column in returns.T]).reshape(-1, 3)
+    return np.array([_interval(tuple(column)) for column in returns.T]).reshape(-1, 3)
 
 
-def _draw(ax: Axes, steps: Float[np.ndarray, " point"], returns: Float[np.ndarray, "seed point"], colour: str) -> None:
+@functools.lru_cache(maxsize=100_000)  # a curve is drawn more than once
+def _interval(returns: tuple[float, ...]) -> tuple[float, float, float]:
+    return bootstrap_interval(returns, resamples=2000)
+
+
+def _draw(
+    ax: Axes,
+    label: str,
+    colour: str,
+    steps: Float[np.ndarray, " point"],
+    returns: Float[np.ndarray, "seed point"],
+) -> Series:
     """Mean, interval and single seeds."""
-    mean, low, high = _intervals(returns).T
+    intervals = _intervals(returns)
+    mean, low, high = intervals.T
     ax.fill_between(steps, low, high, color=colour, alpha=0.2, lw=0)
     ax.plot(steps, returns.T, color=colour, lw=0.5, alpha=0.35)
     ax.plot(steps, mean, color=colour, lw=2.0, zorder=3)
+    return Series(ax, label, colour, steps, intervals)
 
 
 def _frame(left: Axes, right: Axes) -> None:
@@ -167,7 +236,7 @@ def _ticks(ax: Axes, count: int) -> None:
         tick for tick in MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high) if low <= tick <= high
     ]
     texts = [f"{tick / 1000:g}k" if tick >= 1000 else f"{tick:g}" for tick in ticks]
-    pads = {low: " {}", high: "{} "}
+    pads = {low: "\N{NO-BREAK SPACE}{}", high: "{}\N{NO-BREAK SPACE}"}
     ax.set_xticks(ticks, [pads.get(tick, "{}").format(text) for tick, text in zip(ticks, texts, strict=True)])
     for tick, label in zip(ticks, ax.get_xticklabels(), strict=True):
         if tick in pads:

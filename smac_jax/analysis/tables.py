@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from rich.markup import escape
 from rich.table import Table
 
 from smac_jax.analysis.curves import TransferCurve
@@ -183,9 +184,9 @@ def comma_separated(made: Sequence[Row]) -> str:
 
 def terminal(made: Sequence[Row], title: str) -> Table:
     """The table for a terminal."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")  # a name may hold what looks like markup
     for name in HEADER:
         table.add_column(name, justify="left" if name in ("offline", "online") else "right", overflow="fold")
     for row in made:
-        table.add_row(*cells(row))
+        table.add_row(*map(escape, cells(row)))
     return table

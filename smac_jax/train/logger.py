@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
-import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import math
 import os
 import platform
+import secrets
 import shlex
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from smac_jax.errors import ConfigError
 from smac_jax.files import write_json, write_text
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "brax", "mujoco", "mujoco-mjx", "numpy", "gymnasium")
@@ -107,6 +109,16 @@ def command_line() -> str:
     return " ".join([program, *(shlex.quote(argument) for argument in sys.argv[1:])])
 
 
+def check_wandb(project: str | None) -> None:
+    """Looks whether Weights & Biases can be told of a project; None asks for nothing.
+
+    Raises:
+      ConfigError: it is not installed.
+    """
+    if project is not None and importlib.util.find_spec("wandb") is None:
+        raise ConfigError("--wandb: Weights & Biases is not installed: `pip install wandb`, or leave --wandb away.")
+
+
 class MetricLogger:
     """Appends to ``metrics.jsonl``, a line a point; and to TensorBoard's files where tensorboardX is installed.
 
@@ -115,11 +127,16 @@ class MetricLogger:
 
     Args:
       folder: of the run; made with the first point. Lines of an earlier run there are kept until :meth:`restart`.
-      wandb: tell Weights & Biases too, in this project.
+      wandb: tell Weights & Biases too, in this project; one run of theirs, however often this one is resumed.
+
+    Raises:
+      ConfigError: ``wandb`` is given and not installed; or, with the first point, it cannot be told.
     """
 
     def __init__(self, folder: Path, wandb: str | None = None):
+        check_wandb(wandb)
         self._path, self._project = folder / "metrics.jsonl", wandb
+        self._there = 0
 
     @functools.cached_property
     def _board(self) -> Any:
@@ -137,11 +154,26 @@ class MetricLogger:
         import wandb
 
         folder = self._path.parent
-        identity = hashlib.blake2b(str(folder).encode(), digest_size=8).hexdigest()
-        run = wandb.init(
-            project=self._project, id=identity, resume="allow", dir=folder, name="/".join(folder.parts[-3:])
-        )
+        mark = folder / ".wandb-run"
+        if not mark.exists():  # not made from the folder's name, which another machine may use too
+            write_text(mark, secrets.token_hex(8))
+        try:
+            run = wandb.init(
+                project=self._project,
+                id=mark.read_text().strip(),
+                resume="allow",
+                dir=folder,
+                name="/".join(folder.parts[-4:]),
+            )
+        except wandb.Error as error:
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ConfigError(
+                f"Weights & Biases cannot be told ({said}). Log in with `wandb login`, set WANDB_MODE=offline to send "
+                f"it later by `wandb sync`, or leave --wandb away."
+            ) from error
         run.define_metric("*", step_metric="step")
+        # a process that died was ahead of its snapshot: what is computed again is there already
+        self._there = run.starting_step if run.resumed else 0
         return run
 
     def restart(self, run: str, points: Sequence[tuple[str, int, Mapping[str, Any]]]) -> None:
@@ -196,6 +228,11 @@ class MetricLogger:
                     Event(wall_time=time.time(), step=int(step), summary=scalar(f"{run}/{name}", mean))
                 )
             self._board.flush()
+        if self._project is None:
+            return
+        told = self._wandb
         # what an earlier process has sent there cannot be taken back, and needs not be sent again
-        if self._project and not (earlier and self._wandb.resumed):
-            self._wandb.log({**means, "step": int(step)})
+        if self._there > 0:
+            self._there -= 1
+        elif not (earlier and told.resumed):
+            told.log({**means, "step": int(step)})

@@ -9,7 +9,7 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
 LOG_EVERY = 10.0
@@ -40,6 +40,7 @@ class Progress:
         self._disable = disable
         self._console = console or _Console(file=sys.stderr)
         self._depth = 0
+        self._run = ""
         self._name, self._total, self._done, self._before, self._last = "", 0, 0, 0, ""
         self._started = self._logged = time.monotonic()
         self._bar: RichProgress | None = None
@@ -57,9 +58,10 @@ class Progress:
             if not self._disable and self._console.is_terminal:
                 with contextlib.suppress(Exception):
                     bar = RichProgress(
-                        TextColumn("{task.description:<28}", markup=False),
+                        TextColumn("{task.description:<30}", markup=False),
                         BarColumn(),
                         MofNCompleteColumn(),
+                        TimeElapsedColumn(),  # moves while a program is compiled
                         TextColumn("{task.fields[note]}", markup=False),
                         console=self._console,
                     )
@@ -74,8 +76,24 @@ class Progress:
                 self._bar.stop()
             self._bar = self._task = None
 
+    def part(self, name: str, number: int, of: int) -> None:
+        """Begins one of several parts of a program, numbered from 1, each of some phases."""
+        if self._disable:
+            return
+        with contextlib.suppress(Exception):
+            if self._bar is not None:
+                for task in self._bar.task_ids:  # of the part before: a sweep has more than a screen holds
+                    self._bar.remove_task(task)
+                self._task = None
+            self._console.print(f"[{number}/{of}] {name}", highlight=False, markup=False, soft_wrap=True)
+
+    def run(self, name: str) -> None:
+        """Says which run the phases to come are of, where a program has several."""
+        self._run = f"{name}  "
+
     def phase(self, name: str, total: int, done: int = 0) -> None:
         """Begins a stretch of ``total`` steps, of which an earlier process has ``done`` some."""
+        name = self._run + name
         self._name, self._total, self._done, self._before, self._last = name, total, done, done, ""
         self._started = time.monotonic()
         if self._bar is not None:
@@ -101,13 +119,14 @@ class Progress:
     def _note(self, now: float) -> str:
         """Rate, last return and time left; over the whole phase, since one compiled chunk can outlast rich's window."""
         rate = (self._done - self._before) / max(now - self._started, 1e-9)
-        left = (self._total - self._done) / rate if rate > 0 else math.inf
-        return "  ".join(part for part in (f"{rate:,.0f}/s", self._last, _time_left(left)) if part)
+        left = clock((self._total - self._done) / rate if rate > 0 else math.inf)
+        return "  ".join(part for part in (f"{rate:,.0f}/s", self._last, left and f"{left} left") if part)
 
 
-def _time_left(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """``h:mm:ss``; nothing where there is nothing to wait for, or nobody knows how long."""
     if seconds <= 0 or math.isinf(seconds):
         return ""
     minutes, rest = divmod(math.ceil(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02} left"
+    return f"{hours}:{minutes:02}:{rest:02}"

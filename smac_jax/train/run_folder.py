@@ -21,6 +21,7 @@ from smac_jax.files import write_json
 from smac_jax.train.history import History
 from smac_jax.train.interrupts import Interrupted, Interrupts
 from smac_jax.train.logger import MetricLogger, to_json, versions
+from smac_jax.train.pace import Pace
 from smac_jax.train.sharding import SeedLayout
 from smac_jax.train.snapshots import Position, Snapshot, Snapshots, first_line
 
@@ -76,11 +77,14 @@ class RunFolder:
         self._saved_at = self._told_at = -float("inf")
         self._unsaved = True
         self._behind = False
+        self._progress: dict[str, Any] = {}
+        self._pace = Pace()
 
     def __enter__(self) -> RunFolder:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
+            # not at once: whoever looks whether this folder is in use (experiments.status) holds the lock for a moment
+            self._lock.acquire(timeout=0.5)
             (self.folder / "owner.json").write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}) + "\n")
         except filelock.Timeout:
             owner = ""
@@ -93,6 +97,10 @@ class RunFolder:
         except OSError as error:
             self._lock.release()
             raise CheckpointError(f"{self.folder}: nothing can be written here ({error.strerror}).") from error
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            earlier = json.loads((self.folder / "status.json").read_text())
+            self._progress = {name: earlier.get(name) for name in ("phase", "done", "total", "last_return", "diverged")}
+            self._pace = Pace(earlier.get("took"))
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -134,6 +142,7 @@ class RunFolder:
             self._snapshots = Snapshots(self.folder / "snapshots", self._keep)
         except OSError as error:
             raise CheckpointError(f"{self.folder}: nothing can be written here ({first_line(error)}).") from error
+        self._tell(state="running")
 
     def restore(self, begin: Callable[[], Any], layout: SeedLayout) -> Snapshot | None:
         """The newest snapshot, its arrays where ``layout`` says; None where there is none."""
@@ -161,18 +170,39 @@ class RunFolder:
                 self._logger.log(self.title, phase, step, values)
 
     def after_chunk(
-        self, snapshot: Callable[[], Snapshot], phase: str, done: int, total: int, last_return: float | None
+        self,
+        snapshot: Callable[[], Snapshot],
+        phase: str,
+        done: int,
+        total: int,
+        last_return: float | None,
+        diverged: Mapping[int, int] | None = None,
     ) -> None:
         """Tells how far the run is, saves where it is time, and stops where that was asked for.
+
+        Args:
+          snapshot: makes one.
+          phase: what it is at.
+          done, total: steps of that phase.
+          last_return: newest evaluation's mean.
+          diverged: seeds that have, and at which step.
 
         Raises:
           Interrupted: it was.
         """
         self._unsaved = True
         now = time.monotonic()
+        self._pace.report(phase, done, total)
+        self._progress = {
+            "phase": phase,
+            "done": done,
+            "total": total,
+            "last_return": last_return,
+            "diverged": diverged or {},
+        }
         if now - self._told_at >= STATUS_EVERY:
             self._told_at = now
-            self._tell(state="running", phase=phase, done=done, total=total, last_return=last_return)
+            self._tell(state="running", rate=self._pace.rate, seconds_left=self._pace.seconds_left)
         number = self._interrupts.number if self._interrupts else None
         if number is not None:
             self.finish(snapshot, state="stopped")
@@ -224,8 +254,9 @@ class RunFolder:
         self._snapshots = Snapshots(self.folder / "snapshots", self._keep)
 
     def _tell(self, **what: Any) -> None:
+        status = {"title": self.title, "time": time.time(), **self._progress, "took": self._pace.took, **what}
         with contextlib.suppress(OSError):  # a status that cannot be written must not end the run
-            write_json(self.folder / "status.json", to_json({"title": self.title, "time": time.time(), **what}))
+            write_json(self.folder / "status.json", to_json(status))
 
     @contextlib.contextmanager
     def _disk_may_be_full(self) -> Any:

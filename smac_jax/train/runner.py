@@ -99,11 +99,17 @@ def carry_out(
     def snapshot() -> Snapshot:
         return Snapshot(layout.trim(state), layout.trim(diverged), position, history.dump())
 
+    def named() -> dict[int, int]:
+        steps = np.asarray(layout.trim(diverged)).tolist()
+        return {seed: step for seed, step in zip(layout.seeds, steps, strict=True) if step != WELL}
+
     enough = False
     while position.item < len(plan) and not enough:
         item = plan[position.item]
         if isinstance(item, Look):
             enough = look(state, item.step)
+            if title is not None:
+                bar.advance(0, history.last_return)
         else:
             if item.title != title:
                 title = item.title
@@ -119,7 +125,7 @@ def carry_out(
                 position = Position(position.item, position.done + length, parts)
                 bar.advance(length, history.last_return)
                 if folder:
-                    folder.after_chunk(snapshot, title, first + length, item.total, history.last_return)
+                    folder.after_chunk(snapshot, title, first + length, item.total, history.last_return, named())
             history.add(item.phase, item.stop + item.shown, weighted_mean(position.parts))
         position = Position(len(plan) if enough else position.item + 1, 0, [])
         coming = plan[position.item] if position.item < len(plan) else None

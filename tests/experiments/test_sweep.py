@@ -62,7 +62,7 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(data_file, tm
     assert done.returncode == 0, done.stderr[-2000:]
     assert "smac" in done.stdout
     assert "td3_bc" in done.stdout
-    for name in ("table.md", "table.csv", "transfer.png", "transfer.pdf", "provenance.json"):
+    for name in ("table.md", "table.csv", "transfer.png", "transfer.pdf", "provenance.json", "report.html"):
         assert (folder / name).stat().st_size > 100, name
     provenance = json.loads((folder / "provenance.json").read_text())
     assert provenance["command"].startswith("python -m experiments.sweep --task=")
@@ -104,6 +104,8 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(data_file, tm
         (["--offline=smak"], "Unknown offline algorithm 'smak'. Known: awac, bc, cal_ql, cql, iql, smac, td3_bc"),
         (["--task=nowhere.hdf5"], "nowhere.hdf5"),
         (["--env=spider"], "spider"),
+        (["--sedes=3"], "Unknown command line flag 'sedes'"),
+        (["smac"], "not understood: smac"),
     ],
 )
 def test_a_mistake_is_one_line_and_no_traceback(arguments, words, tmp_path):

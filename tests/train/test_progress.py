@@ -72,6 +72,32 @@ def test_terminal_shows_each_phase_with_rate_return_and_time_left():
         assert text in shown
 
 
+def test_parts_are_counted_and_their_phases_do_not_pile_up():
+    out = io.StringIO()
+    with Progress(console=Console(file=out, force_terminal=True, width=120)) as bar:
+        for number in (1, 2, 3):
+            bar.part(f"block [x] seed {number}", number, 3)
+            for name in ("offline", "to-sac"):
+                bar.run(name)
+                bar.phase("smac: online", 200)
+                bar.advance(200, 42.0)
+        assert bar._bar is not None
+        assert [task.description for task in bar._bar.tasks] == ["offline  smac: online", "to-sac  smac: online"]
+    for number in (1, 2, 3):
+        assert f"[{number}/3] block [x] seed {number}" in out.getvalue()
+
+
+def test_parts_and_runs_are_in_a_log_too(clock):
+    out = io.StringIO()
+    with Progress(console=Console(file=out)) as bar:
+        bar.part("hopper smac seed 0", 1, 2)
+        bar.run("control")
+        run(bar, clock, chunks=1, seconds=20.0)
+    first, second = out.getvalue().splitlines()
+    assert first == "[1/2] hopper smac seed 0"
+    assert second.startswith("control  smac: offline [x]: 100/100")
+
+
 def test_entering_again_keeps_the_one_bar():
     out = io.StringIO()
     with Progress(console=Console(file=out, force_terminal=True)) as bar:

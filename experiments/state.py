@@ -1,0 +1,311 @@
+"""How far a sweep is, from what its runs have written: while they write it, and whatever is damaged or missing.
+
+Nothing here imports JAX, waits for a run, or changes a file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import fcntl
+import json
+import math
+import os
+import platform
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from smac_jax.errors import SmacError
+
+SILENT = 600.0
+"""Seconds without news after which a process on another host, whose lock is not seen from here, counts as gone."""
+
+STATES = ("done", "running", "starting", "stopped", "died", "failed", "damaged", "left")
+"""Of a run. Starting: a process holds it, and has not told how far it is. Died: a process had it, and ended without a
+word. Damaged: its status cannot be read. Left: nothing was done yet."""
+
+
+class NoSweepError(SmacError):
+    """A folder that holds no sweep."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LegState:
+    """A run.
+
+    Attributes:
+      name: its folder.
+      state: one of :data:`STATES`.
+      phase: what it is at.
+      done, total: steps of that phase; None where unknown, as all that follow.
+      rate: steps a second.
+      seconds_left: of that phase.
+      last_return: of the newest evaluation, mean over seeds.
+      age: seconds since it last told something; None also where its time stamp lies in the future.
+      why: what went wrong, a line.
+      diverged: seeds that did, with where.
+    """
+
+    name: str
+    state: str
+    phase: str = ""
+    done: float | None = None
+    total: float | None = None
+    rate: float | None = None
+    seconds_left: float | None = None
+    last_return: float | None = None
+    age: float | None = None
+    why: str = ""
+    diverged: tuple[str, ...] = ()
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process is at work on it."""
+        return self.state in ("running", "starting")
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockState:
+    """A block.
+
+    Attributes:
+      title: for people.
+      folder: where it lives.
+      legs: its runs, in order.
+      why: what made it fail outside of any run; empty where nothing did.
+    """
+
+    title: str
+    folder: Path
+    legs: tuple[LegState, ...]
+    why: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return all(leg.state == "done" for leg in self.legs)
+
+    @property
+    def failed(self) -> bool:
+        """Whether something went wrong that was not tried again since."""
+        return bool(self.why) or any(leg.state == "failed" for leg in self.legs)
+
+    @property
+    def diverged(self) -> tuple[str, ...]:
+        """Seeds that did, with where."""
+        return tuple(note for leg in self.legs for note in leg.diverged)
+
+    @property
+    def troubles(self) -> list[str]:
+        """What went wrong, a line each."""
+        found = [f"{self.title}: failed: {self.why}"] if self.why else []
+        found += [f"{self.title} {leg.name}: {leg.state}: {leg.why}" for leg in self.legs if leg.why]
+        return found + [f"{self.title}: diverged and frozen: {note}" for note in self.diverged]
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepState:
+    """A sweep.
+
+    Attributes:
+      folder: where it lives.
+      blocks: in order.
+      provenance: what its newest command wrote; empty where that cannot be read.
+      notes: what is wrong with the folder itself.
+    """
+
+    folder: Path
+    blocks: tuple[BlockState, ...]
+    provenance: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many runs are in each state."""
+        return Counter(leg.state for block in self.blocks for leg in block.legs)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return all(block.done for block in self.blocks)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a block has failed."""
+        return any(block.failed for block in self.blocks)
+
+    @property
+    def totals(self) -> str:
+        """A line."""
+        counts = self.counts
+        states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+        done, failed = (sum(getattr(block, name) for block in self.blocks) for name in ("done", "failed"))
+        notes = f", {failed} failed" if failed else ""
+        diverged = sum(len(block.diverged) for block in self.blocks)
+        notes += f"; {diverged} diverged seed{'s' * (diverged > 1)}" if diverged else ""
+        return f"{done} of {len(self.blocks)} blocks done{notes}. Runs: {states or 'none'}."
+
+
+def read_sweep(folder: Path, now: float | None = None) -> SweepState:
+    """Looks at a sweep.
+
+    Args:
+      folder: its ``--results``.
+      now: the time, in seconds since 1970.
+
+    Raises:
+      NoSweepError: there is none.
+    """
+    now = time.time() if now is None else now
+    if not folder.is_dir():
+        raise NoSweepError(f"{folder}: there is no such folder.")
+    provenance, notes = read_json(folder / "provenance.json"), []
+    listed = [entry for entry in _list(provenance.get("blocks")) if isinstance(entry, dict) and entry.get("folder")]
+    if not listed:
+        if not (folder / "runs").is_dir():
+            raise NoSweepError(f"{folder} holds no sweep: neither blocks in provenance.json, nor runs/.")
+        notes.append("provenance.json is missing or damaged: what is shown is what lies under runs/.")
+        listed = [{"folder": str(found.relative_to(folder))} for found in sorted(folder.glob("runs/*/*/seeds-*"))]
+    return SweepState(folder, tuple(_read_block(folder, entry, now) for entry in listed), provenance, tuple(notes))
+
+
+def _read_block(sweep: Path, entry: Mapping[str, Any], now: float) -> BlockState:
+    folder = sweep / str(entry["folder"])
+    title = str(entry.get("title") or entry["folder"])
+    try:
+        return _read_files(folder, title, entry, now)
+    except (OSError, ValueError) as error:  # a name that no file can have; a folder that may not be read
+        why = f"its files cannot be looked at ({first_line(error)})"
+        return BlockState(title, folder, (LegState("?", "damaged", why=why),))
+
+
+def _read_files(folder: Path, title: str, entry: Mapping[str, Any], now: float) -> BlockState:
+    legs = [str(name) for name in _list(entry.get("legs"))]
+    if not legs:
+        there = [path.name for path in sorted(folder.glob("*")) if path.is_dir()]
+        legs = ["offline", *(name for name in there if name == "control" or name.startswith("to-"))]
+    states = tuple(_read_leg(folder, name, now) for name in legs)
+    # a run that failed says why itself; one that is at work, or done, came after
+    over = all(leg.state == "done" for leg in states) or any(leg.alive or leg.state == "failed" for leg in states)
+    return BlockState(title, folder, states, "" if over else _last_words(folder / "error.txt"))
+
+
+def _read_leg(block: Path, name: str, now: float) -> LegState:
+    folder = block / name
+    path = folder / "status.json"
+    status, held = read_json(path), in_use(folder / ".lock")
+    told = _number(status.get("time"))
+    # a clock that was set, or another host's, can be ahead of this one
+    age = None if told is None or told > now + 5 else max(0.0, now - told)
+    said = status.get("state")
+    if (block / f"curve-{name.removeprefix('to-')}.json").exists() and not (held and said == "running"):
+        said = "done"
+    owner = read_json(folder / "owner.json")
+    elsewhere = owner.get("host") not in (None, platform.node())
+    gone = not held and held is not None and not (elsewhere and (age is None or age < SILENT))
+    why = ""
+    if said == "done":
+        state = "done"
+    elif held and said != "running":
+        state = "starting"
+    elif said == "running":
+        state = "died" if gone else "running"
+    elif said in ("stopped", "failed"):
+        state = str(said)
+    elif path.exists():
+        state, why = "damaged", "status.json cannot be read; the same command goes on from the newest snapshot"
+    elif owner:
+        state = "died" if gone else "starting"
+    else:
+        state = "left"
+    if state == "died":
+        why = "its process ended without a word; the same command goes on"
+    if state == "failed":
+        why = first_line(status.get("error")) or "no reason was given"
+    phase = "online" if name.startswith("to-") else name
+    steps = status.get("diverged")
+    found = steps.items() if isinstance(steps, dict) else ()
+    return LegState(
+        name=name,
+        state=state,
+        phase=first_line(status.get("phase")),
+        done=_number(status.get("done")),
+        total=_number(status.get("total")),
+        rate=_number(status.get("rate")) if state == "running" else None,
+        seconds_left=_number(status.get("seconds_left")) if state == "running" else None,
+        last_return=_number(status.get("last_return")),
+        age=age,
+        why=why,
+        diverged=tuple(f"seed {seed}: {phase} at step {_number(step) or 0:,.0f}" for seed, step in found),
+    )
+
+
+def in_use(lock: Path) -> bool | None:
+    """Whether a process holds a lock; None where the system does not say.
+
+    Takes it, shared with others who look, and lets it go at once.
+    """
+    try:
+        descriptor = os.open(lock, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return True if error.errno in (errno.EAGAIN, errno.EACCES) else None
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object in a file; empty where there is none that can be read."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def first_line(text: Any) -> str:
+    """The first line of a text that may be anything, and no longer than a line."""
+    lines = str(text or "").strip().splitlines()
+    return lines[0][:300] if lines else ""
+
+
+def _last_words(path: Path) -> str:
+    """What the error at the end of a traceback says; empty where there is no such file."""
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    begins = max((i for i, line in enumerate(lines) if line.startswith("Traceback ")), default=-1)
+    said = [line for line in lines[begins + 1 :] if line.strip() and not line.startswith(" ")]
+    return first_line(said[0]) if said else "error.txt does not say why"
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if abs(value) < 1e300 and math.isfinite(value) else None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def duration(seconds: float) -> str:
+    """As people say it."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours // 24} d {hours % 24} h" if hours >= 24 else f"{hours} h {minutes:02} min"

@@ -1,0 +1,150 @@
+r"""How far a sweep is: every block and run, while it runs and after.
+
+    python -m experiments.status results/NAME [MORE ...] [--watch]
+
+A run is done, running, starting (a process holds it and has not told how far it is), stopped (asked to, and saved),
+died (its process ended without a word; the same command goes on), failed, damaged (its status cannot be read) or left.
+
+Ends with 0 where all is done, 3 where something is left to do, 1 where a block has failed, and 2 where a folder holds
+no sweep or the command was not understood; of several folders the worst, in the order 2, 1, 3, 0.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from experiments.setup import run
+from experiments.state import LegState, NoSweepError, SweepState, duration, read_sweep
+
+FLAGS = flags.FLAGS
+flags.DEFINE_bool("watch", False, "Look again and again, until nothing is left to do, or Ctrl-C.")
+flags.DEFINE_float("every", 2.0, "Seconds between two looks of --watch.", lower_bound=0.1)
+
+STYLES = {
+    "done": "green",
+    "running": "bold cyan",
+    "starting": "cyan",
+    "failed": "bold red",
+    "died": "red",
+    "damaged": "red",
+    "stopped": "yellow",
+    "left": "dim",
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Shows each folder."""
+    folders = [Path(name) for name in argv[1:]]
+    if not folders:
+        Console(stderr=True).print("Which sweep? python -m experiments.status FOLDER", style="red")
+        return 2
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=150)
+    if not FLAGS.watch:
+        return show(folders, console)
+    try:
+        return watch(folders, console, FLAGS.every)
+    except KeyboardInterrupt:
+        return look(folders)[1]
+
+
+def show(folders: Sequence[Path], console: Console) -> int:
+    """Prints all of it once; returns the exit code."""
+    shown, code = look(folders)
+    console.print(shown)
+    return code
+
+
+def watch(folders: Sequence[Path], console: Console, every: float) -> int:
+    """Shows it until nothing is left to do; on a terminal in place, as much as there is room for."""
+    if not console.is_terminal:
+        while True:
+            code = show(folders, console)
+            if code in (0, 2):
+                return code
+            time.sleep(every)
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            room = max(1, (console.height - 7 * len(folders)) // len(folders))
+            shown, code = look(folders, room)
+            live.update(shown, refresh=True)
+            if code in (0, 2):
+                return code
+            time.sleep(every)
+
+
+def look(folders: Sequence[Path], room: int | None = None) -> tuple[Group, int]:
+    """What there is to see in each folder, and the exit code.
+
+    Args:
+      folders: of sweeps.
+      room: lines for each; runs that nothing happens to are left out where there are more. None: all.
+    """
+    shown, codes = [], set()
+    for folder in folders:
+        try:
+            sweep = read_sweep(folder)
+        except NoSweepError as error:
+            shown.append(Group(words(str(error), "red")))
+            codes.add(2)
+            continue
+        shown.append(picture(sweep, room))
+        codes.add(1 if sweep.failed else 0 if sweep.done else 3)
+    return Group(*shown), next(code for code in (2, 1, 3, 0) if code in codes)
+
+
+def picture(sweep: SweepState, room: int | None = None) -> Group:
+    """A sweep as a table, what is to be said about it, and totals."""
+    rows = [(block, leg) for block in sweep.blocks for leg in block.legs]
+    hidden = 0
+    if room is not None and len(rows) > room:
+        eventful = [row for row in rows if row[1].state not in ("done", "left")][:room]
+        hidden, rows = len(rows) - len(eventful), eventful
+    table = Table(title=words(str(sweep.folder), "bold"), title_justify="left")
+    for name in ("block", "run", "state", "steps", "steps/s", "left", "return", "last news"):
+        right = name in ("steps", "steps/s", "left", "return", "last news")
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    before = None
+    for block, leg in rows:
+        title = "" if block is before else block.title
+        table.add_row(*(words(cell) for cell in (title, leg.name)), words(leg.state, STYLES[leg.state]), *numbers(leg))
+        before = block
+    lines = [words(note, "yellow") for note in sweep.notes]
+    lines += [words(note, "red") for block in sweep.blocks for note in block.troubles]
+    if hidden:
+        lines.append(words(f"{hidden} runs are not shown.", "dim"))
+    return Group(table, *lines, words(sweep.totals), Text())
+
+
+def numbers(leg: LegState) -> list[Text]:
+    """The cells of a run."""
+    steps = rate = left = value = age = ""
+    if leg.state not in ("done", "left") and leg.total is not None:
+        steps = f"{leg.phase} {leg.done or 0:,.0f}/{leg.total:,.0f}".strip()
+    if leg.rate is not None:
+        rate = f"{leg.rate:,.1f}" if leg.rate < 10 else f"{leg.rate:,.0f}"
+    if leg.seconds_left is not None and leg.seconds_left >= 0:
+        left = duration(max(0.0, leg.seconds_left - (leg.age or 0.0)))
+    if leg.last_return is not None and leg.state != "left":
+        value = f"{leg.last_return:,.1f}"
+    if leg.age is not None and leg.state not in ("done", "left"):
+        age = f"{duration(leg.age)} ago"
+    return [words(cell) for cell in (steps, rate, left, value, age)]
+
+
+def words(text: str, style: str = "") -> Text:
+    """A text that cannot move the cursor, whoever wrote it."""
+    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text), style=style)
+
+
+if __name__ == "__main__":
+    run(main, arguments=None)

@@ -1,0 +1,195 @@
+"""Blocks that run side by side, elsewhere: how far each is, from the ``status.json`` that each of its runs writes.
+
+On a terminal a table that is drawn again and again; in a log a line for whatever changed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from experiments.grid import Block
+from smac_jax.train.progress import clock
+
+SILENT = 120.0
+"""Seconds without news after which a block that should run is said to be silent."""
+
+ENDED = ("done", "failed")
+
+
+class View(NamedTuple):
+    """What there is to see of a block.
+
+    Attributes:
+      state: waiting, running, silent, done, failed, or what the launcher says.
+      run: which of its runs it is at, such as ``to-sac (3/3)``.
+      phase, done, total, rate, last_return: of that run.
+      left: seconds until the block is done.
+      at_least: whether ``left`` leaves out what nothing is known of yet.
+    """
+
+    state: str
+    run: str = ""
+    phase: str = ""
+    done: int = 0
+    total: int = 0
+    rate: float | None = None
+    last_return: float | None = None
+    left: float | None = None
+    at_least: bool = False
+
+
+class Watch:
+    """Shows blocks; use as a context manager.
+
+    What a block's files say counts from when they change: an earlier attempt may have left them.
+
+    Args:
+      blocks: to be watched.
+      console: where; default: standard error.
+    """
+
+    def __init__(self, blocks: Sequence[Block], console: Console | None = None):
+        self._blocks = blocks
+        self._console = console or Console(stderr=True)
+        self._statuses = [self._read(block) for block in blocks]
+        self._at_first = [[status.get("time") for status in statuses.values()] for statuses in self._statuses]
+        self._news = [(-math.inf, "")] * len(blocks)
+        self._said = [("done" if block.done else "waiting", "", "") for block in blocks]
+        self._over: set[int] = set()
+        self._live: Live | None = None
+
+    def __enter__(self) -> Watch:
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, auto_refresh=False, transient=False)
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def update(self, states: Mapping[int, str]) -> None:
+        """Looks again, and shows what there is.
+
+        Args:
+          states: what the launcher knows of blocks, by their number; it goes before what their files say.
+        """
+        views = self.views(states)
+        if self._live is not None:
+            self._live.update(self._table(views), refresh=True)
+            return
+        for i, view in enumerate(views):
+            what = (view.state, view.run, view.phase)
+            if what != self._said[i]:
+                self._said[i] = what
+                line = "  ".join(part for part in (f"{self._blocks[i].title}:", *_cells(view)) if part)
+                self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def views(self, states: Mapping[int, str]) -> list[View]:
+        """Of all blocks."""
+        for i, block in enumerate(self._blocks):
+            if i not in self._over:
+                self._statuses[i] = self._read(block)
+            if states.get(i) in ENDED:
+                self._over.add(i)
+        return [self._view(i, states.get(i)) for i in range(len(self._blocks))]
+
+    def _view(self, i: int, said: str | None) -> View:
+        block, statuses = self._blocks[i], list(self._statuses[i].items())
+        if said not in (None, "running"):
+            return View(said)
+        fresh = [
+            leg
+            for (leg, status), time_at_first in zip(statuses, self._at_first[i], strict=True)
+            if status.get("time") != time_at_first
+        ]
+        if not fresh:
+            return View(said or "waiting")
+        leg = fresh[-1]
+        status = self._statuses[i][leg]
+        now = time.monotonic()
+        if self._news[i][1] != repr(status):
+            self._news[i] = (now, repr(status))
+        silent = now - self._news[i][0]
+        left, at_least = self._left(i, leg)
+        return View(
+            state="running" if silent < SILENT else f"silent for {clock(silent)}",
+            run=f"{leg} ({block.legs.index(leg) + 1}/{len(block.legs)})",
+            phase=status.get("phase") or "",
+            done=status.get("done") or 0,
+            total=status.get("total") or 0,
+            rate=status.get("rate"),
+            last_return=status.get("last_return"),
+            left=left,
+            at_least=at_least,
+        )
+
+    def _left(self, i: int, leg: str) -> tuple[float | None, bool]:
+        """Seconds until a block is done: of the phase by its rate, of what comes after by what it took elsewhere."""
+        status = self._statuses[i][leg]
+        if status.get("state") == "running" and status.get("seconds_left") is None:
+            return None, False
+        left, at_least = (status.get("seconds_left") or 0.0), False
+        legs = self._blocks[i].legs
+        for later in legs[legs.index(leg) :]:
+            took = self._took(i, later)
+            at_least = at_least or took is None
+            past = status.get("took") or {} if later == leg else {}
+            left += sum(seconds for phase, seconds in (took or {}).items() if phase not in past)
+        return left, at_least
+
+    def _took(self, i: int, leg: str) -> dict[str, float] | None:
+        """Seconds of each phase of a run where another block has done the same; None where none has."""
+        found = []
+        for block, statuses in zip(self._blocks, self._statuses, strict=True):
+            if statuses.get(leg, {}).get("state") == "done":
+                mine = self._blocks[i]
+                found.append(((block.offline == mine.offline) + (block.task == mine.task), statuses[leg].get("took")))
+        return max(found, key=lambda pair: pair[0])[1] if found else None
+
+    @staticmethod
+    def _read(block: Block) -> dict[str, dict[str, Any]]:
+        statuses = {}
+        for leg in block.legs:
+            try:
+                found = json.loads((block.folder / leg / "status.json").read_text())
+            except (OSError, ValueError):
+                found = {}
+            statuses[leg] = found if isinstance(found, dict) else {}
+        return statuses
+
+    def _table(self, views: Sequence[View]) -> Table:
+        counts: dict[str, int] = {}
+        for view in views:
+            counts[view.state] = counts.get(view.state, 0) + 1
+        title = f"{len(views)} blocks: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+        table = Table(title=title, title_justify="left")
+        for name in ("block", "state", "run", "steps", "rate", "return", "left"):
+            table.add_column(name, justify="right" if name in ("steps", "rate", "return", "left") else "left")
+        # what runs comes first, what is over last; as many as there is room for
+        order = sorted(range(len(views)), key=lambda i: (views[i].state in ENDED, not views[i].run, i))
+        for i in order[: max(1, self._console.height - 6)]:
+            table.add_row(self._blocks[i].title, *_cells(views[i]))
+        return table
+
+
+def _cells(view: View) -> tuple[str, ...]:
+    steps = f"{view.phase} {view.done:,}/{view.total:,}" if view.total else ""
+    left = clock(view.left or 0.0)
+    return (
+        view.state,
+        view.run,
+        steps,
+        "" if view.rate is None else f"{view.rate:,.0f}/s",
+        "" if view.last_return is None else f"return {view.last_return:,.1f}",
+        left and f"{left}{'+' if view.at_least else ''} left",
+    )

@@ -1,0 +1,68 @@
+"""What every program does with its command line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from absl import flags
+
+from experiments.setup import underscored
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """Flags of a program that is not running."""
+    found = flags.FlagValues()
+    flags.DEFINE_bool("dry_run", False, "", flag_values=found)
+    flags.DEFINE_string("config", None, "", flag_values=found)
+    monkeypatch.setattr("experiments.setup.flags.FLAGS", found)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("--dry-run", "--dry_run"),
+        ("--dry_run", "--dry_run"),
+        ("--nodry-run", "--nodry_run"),
+        ("--no-dry-run", "--nodry_run"),
+        ("--no_dry_run", "--nodry_run"),
+        ("--no-un-known", "--no-un-known"),
+        ("--dry-run=true", "--dry_run=true"),
+        ("--config=a-file.py", "--config=a-file.py"),
+        ("--config.finetune.num-steps=-3", "--config.finetune.num_steps=-3"),
+        ("--un-known=3", "--un-known=3"),
+        ("-dry-run", "-dry-run"),
+        ("a-b", "a-b"),
+        ("---", "---"),
+        ("-", "-"),
+    ],
+)
+def test_a_dash_in_a_name_is_an_underscore_and_in_a_value_itself(known, given, meant):
+    assert underscored(["pro-gram", given]) == ["pro-gram", meant]
+
+
+def test_what_stands_behind_two_dashes_is_no_flag(known):
+    assert underscored(["a", "--dry-run", "--", "--dry-run"]) == ["a", "--dry_run", "--", "--dry-run"]
+
+
+def test_both_spellings_reach_the_program_from_a_file_of_flags_too(tmp_path):
+    flagfile = tmp_path / "sweep.flags"
+    flagfile.write_text("--seeds-per-block=2\n--config.finetune.num-steps=7\n--first_seed=3\n")
+    program = (
+        "from experiments import sweep\n"
+        "from experiments.setup import run\n"
+        "def main(argv):\n"
+        "    f = sweep.FLAGS\n"
+        "    print(f.dry_run, f.seeds_per_block, f.first_seed, f.save_every, f.config.finetune.num_steps)\n"
+        "run(main)"
+    )
+    arguments = ["--dry-run", f"--flagfile={flagfile}", "--save-every", "5"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.split() == ["True", "2", "3", "5.0", "7"], done.stderr

@@ -1,0 +1,236 @@
+"""What a run tells while it goes, stops and goes on: each point once, to TensorBoard and to Weights & Biases too."""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import json
+import struct
+import sys
+import time
+import types
+from collections import Counter
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import survivor
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
+
+from smac_jax.errors import ConfigError
+from smac_jax.train import runner
+from smac_jax.train.interrupts import Interrupted
+from smac_jax.train.logger import MetricLogger
+from smac_jax.train.run_folder import RunFolder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_chunks_compiled_once(tmp_path_factory):
+    cache = jax.config.jax_compilation_cache_dir
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "CHUNK", 10)
+        survivor.use_cache(tmp_path_factory.mktemp("cache"))
+        yield
+    jax.config.update("jax_compilation_cache_dir", cache)
+    reset_cache()
+
+
+def events(folder: Path) -> Counter[tuple[str, int]]:
+    """Tag and step of every number in TensorBoard's files: records of a length, its checksum, bytes, their checksum."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    found: Counter[tuple[str, int]] = Counter()
+    for path in (folder / "tensorboard").iterdir():
+        data = path.read_bytes()
+        while data:
+            (length,) = struct.unpack("<Q", data[:8])
+            event = Event.FromString(data[12 : 12 + length])
+            found.update((value.tag, event.step) for value in event.summary.value)
+            data = data[16 + length :]
+    return found
+
+
+def lines(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+class Once:
+    """An interrupt that comes after some chunks."""
+
+    def __init__(self, chunks: int):
+        self.left = chunks
+
+    @property
+    def number(self) -> int | None:
+        self.left -= 1
+        return 15 if self.left < 0 else None
+
+
+def test_tensorboard_holds_each_step_of_a_resumed_run_once(tmp_path):
+    pytest.importorskip("tensorboardX")
+
+    def pretrain(interrupts=None):
+        with RunFolder(tmp_path, "a-run", save_every=0, interrupts=interrupts) as run:
+            survivor.pretrain(run)
+
+    with pytest.raises(Interrupted):
+        pretrain(Once(2))
+    assert {step for _, step in events(tmp_path)} == {20}
+    pretrain()
+    found = events(tmp_path)
+    assert set(found.values()) == {1}
+    measured = {
+        (f"a-run/{line['phase']}/{name}", line["step"])
+        for line in lines(tmp_path)
+        for name, value in line.items()
+        if isinstance(value, list) and any(x is not None for x in value)
+    }
+    assert set(found) == measured
+    assert {step for _, step in measured} == {20, 40}
+
+
+def test_what_a_killed_process_was_ahead_of_its_snapshot_is_there_once(tmp_path):
+    pytest.importorskip("tensorboardX")
+    points = [("online", step, {"q": [1.0, float(step)]}) for step in range(1, 7)]
+    killed = MetricLogger(tmp_path)
+    for point in points[:5]:
+        killed.log("r", *point)
+    following = MetricLogger(tmp_path)
+    following.restart("r", points[:3])
+    for point in points[3:]:
+        following.log("r", *point)
+    following.close()
+    assert events(tmp_path) == {("r/online/q", step): 1 for step in range(1, 7)}
+    assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_status_names_seeds_that_diverged_and_keeps_them_when_the_run_is_asked_again(tmp_path):
+    for _ in range(2):
+        with RunFolder(tmp_path, save_every=0) as run:
+            survivor.pretrain(run, q_limit=1e-12)
+        status = json.loads((tmp_path / "status.json").read_text())
+        assert status["state"] == "done"
+        assert status["diverged"] == {"0": 0, "3": 0}
+        assert (status["done"], status["total"]) == (40, 40)
+
+
+class FakeRun:
+    """What this project uses of Weights & Biases, with a server that remembers."""
+
+    def __init__(self, server: dict[str, list], id: str, **_):
+        self._rows = server.setdefault(id, [])
+        self.starting_step, self.resumed = len(self._rows), bool(self._rows)
+
+    def define_metric(self, *_, **__):
+        pass
+
+    def log(self, row):
+        self._rows.append(row)
+
+    def finish(self):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """Rows by run."""
+    rows: dict[str, list] = {}
+    module = types.ModuleType("wandb")
+    module.init = lambda **arguments: FakeRun(rows, **arguments)  # type: ignore[attr-defined]
+    module.Error = RuntimeError  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: module)
+    return rows
+
+
+def test_weights_and_biases_is_told_each_point_once_over_all_processes(tmp_path, server):
+    points = [("online", step, {"q": [1.0, np.nan if step == 2 else 3.0]}) for step in range(1, 7)]
+    killed = MetricLogger(tmp_path, "project")
+    for point in points[:5]:
+        killed.log("r", *point)
+    for begin in (
+        3,
+        5,
+        6,
+    ):  # goes on from its snapshot, behind what was told; then from its end; then has nothing to do
+        following = MetricLogger(tmp_path, "project")
+        following.restart("r", points[:begin])
+        for point in points[begin:]:
+            following.log("r", *point)
+        following.close()
+    ((_, rows),) = server.items()
+    assert rows == [{"online/q": 1.0 if step == 2 else 2.0, "step": step} for step in range(1, 7)]
+    MetricLogger(tmp_path / "other", "project").log("r", *points[0])
+    assert len(server) == 2
+
+
+def test_weights_and_biases_that_refuses_or_is_missing_is_a_line_that_says_what_to_do(tmp_path, server, monkeypatch):
+    def refuse(**_):
+        raise RuntimeError("no key\nlong story")
+
+    monkeypatch.setattr(sys.modules["wandb"], "init", refuse)
+    with pytest.raises(ConfigError, match=r"\(no key\).*WANDB_MODE=offline"):
+        MetricLogger(tmp_path, "project").log("r", "online", 1, {"q": 1.0})
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="pip install wandb"):
+        RunFolder(tmp_path, wandb="project")
+
+
+def test_without_a_project_weights_and_biases_is_not_imported(tmp_path, monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *rest, **named):
+        assert name != "wandb"
+        return real(name, *rest, **named)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    MetricLogger(tmp_path).log("r", "online", 1, {"q": 1.0})
+
+
+def rows_of(path: Path) -> tuple[list[dict[str, float]], bool]:
+    """Rows of an offline run of Weights & Biases, and whether its end is there.
+
+    After 7 bytes it is in LevelDB's log format, in blocks of 32 KiB.
+    """
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, at, whole, rows, ended = path.read_bytes(), 7, b"", [], False
+    while at + 7 <= len(data):
+        _, length, kind = struct.unpack("<IHB", data[at : at + 7])
+        whole += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if 32768 - at % 32768 < 7:
+            at += 32768 - at % 32768
+        if kind in (1, 4):  # full, last
+            record, whole = Record.FromString(whole), b""
+            ended = ended or record.WhichOneof("record_type") == "exit"
+            if record.WhichOneof("record_type") == "history":
+                items = record.history.item
+                rows.append({item.key or item.nested_key[0]: json.loads(item.value_json) for item in items})
+    return rows, ended
+
+
+def test_an_offline_run_of_weights_and_biases_holds_all_of_a_resumed_run(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+
+    def pretrain(interrupts=None):
+        with RunFolder(tmp_path / "run", save_every=0, interrupts=interrupts, wandb="project") as run:
+            survivor.pretrain(run)
+
+    with pytest.raises(Interrupted):
+        pretrain(Once(2))
+    pretrain()
+    files = sorted((tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb"))  # by date
+    until = time.monotonic() + 60
+    while not all(rows_of(path)[1] for path in files) and time.monotonic() < until:
+        time.sleep(0.1)  # another process writes it
+    first, second = (rows_of(path)[0] for path in files)
+    assert [row["step"] for row in first] == [20]
+    measured = lines(tmp_path / "run")
+    assert [row["step"] for row in second] == [line["step"] for line in measured] == [20, 40]
+    for row, line in zip(second, measured, strict=True):
+        assert row["offline/td_loss"] == pytest.approx(np.mean(line["td_loss"]))
+    assert len({path.name for path in files}) == 1  # of one run, which `wandb sync` of the newest completes
