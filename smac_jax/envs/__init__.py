@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
     from smac_jax.envs.wrappers import AutoReset
 
-__all__ = ["ENGINES", "TASKS", "VERSIONS", "AutoReset", "make_env"]
+__all__ = ["ADROIT", "ENGINES", "LOCOMOTION", "TASKS", "VERSIONS", "AutoReset", "make_env"]
 
-TASKS = ("hopper", "walker2d", "halfcheetah", "ant")
+LOCOMOTION = ("hopper", "walker2d", "halfcheetah", "ant")
+ADROIT = ("pen", "door", "hammer", "relocate")
+TASKS = (*LOCOMOTION, *ADROIT, *(f"{task}-binary" for task in ADROIT))
 ENGINES = ("auto", "mujoco", "mjx")
 
 
@@ -49,21 +51,34 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
         raise UnknownNameError("environment", name, (*TASKS, "brax:NAME"))
     if physics not in ENGINES:
         raise UnknownNameError("physics engine", physics, ENGINES)
-    if version not in VERSIONS:
-        raise UnknownNameError("version", version, VERSIONS)
-    task = cast(Task, importlib.import_module(f"smac_jax.envs.tasks.{name}"))
+    known = ("v4", "v5", "d4rl") if name in LOCOMOTION else ("v1", "v4", "d4rl")
+    if version not in known:
+        raise UnknownNameError(f"version of {name}", version, known)
+    if name not in LOCOMOTION and version == "v4":
+        version = "d4rl"
+    task = _task(name)
     with quiet_imports():
         from smac_jax.envs.env import TaskEnv
 
-        engine = _make_engine(task, physics, cast(Version, version), kw)
+        engine = _make_engine(name, task, physics, cast(Version, version), kw)
     return TaskEnv(task, engine, cast(Version, version))
 
 
-def _make_engine(task: Task, physics: str, version: Version, kw: dict[str, Any]) -> Engine:
+def _task(name: str) -> Task:
+    module, _, kind = name.partition("-")
+    task = importlib.import_module(f"smac_jax.envs.tasks.{module}")
+    if kind == "binary":
+        from smac_jax.envs.tasks.adroit import Binary
+
+        return Binary(cast(Any, task))
+    return cast(Task, task)
+
+
+def _make_engine(name: str, task: Task, physics: str, version: Version, kw: dict[str, Any]) -> Engine:
     import jax
 
     if physics == "auto":
-        physics = "mujoco" if jax.default_backend() == "cpu" else "mjx"
+        physics = "mujoco" if jax.default_backend() == "cpu" or name not in LOCOMOTION else "mjx"
     options = {"mujoco": ("threads", "native"), "mjx": ("iterations", "ls_iterations", "cone")}[physics]
     for option in kw:
         if option not in options:
