@@ -1,4 +1,4 @@
-"""Environments: Gymnasium's locomotion tasks on MuJoCo's C engine or on MJX, and any Brax environment.
+"""Environments: locomotion, the Adroit hand and the kitchen, on MuJoCo's C engine or on MJX; any Brax environment.
 
 >>> env = make_env("hopper")
 >>> state = jax.jit(env.reset)(jax.random.key(0))
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
     from smac_jax.envs.wrappers import AutoReset
 
-__all__ = ["ADROIT", "ENGINES", "LOCOMOTION", "TASKS", "VERSIONS", "AutoReset", "make_env"]
+__all__ = ["ADROIT", "ENGINES", "KITCHEN", "LOCOMOTION", "TASKS", "VERSIONS", "AutoReset", "make_env"]
 
 LOCOMOTION = ("hopper", "walker2d", "halfcheetah", "ant")
 ADROIT = ("pen", "door", "hammer", "relocate")
-TASKS = (*LOCOMOTION, *ADROIT, *(f"{task}-binary" for task in ADROIT))
+KITCHEN = ("kitchen-complete", "kitchen-partial", "kitchen-mixed")
+TASKS = (*LOCOMOTION, *ADROIT, *(f"{task}-binary" for task in ADROIT), *KITCHEN)
 ENGINES = ("auto", "mujoco", "mjx")
 
 
@@ -36,8 +37,10 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
       name: one of :data:`TASKS`, or ``"brax:NAME"`` for a Brax environment (``"brax:ant"``: other tasks than ours).
       physics: ``"mujoco"``, the C engine, equal to Gymnasium; ``"mjx"``, for GPU and TPU; ``"auto"``, the C engine
         where JAX runs on a CPU and MJX elsewhere. Brax environments choose theirs by ``backend=``.
+        The hands and the kitchen have the C engine only, and the models of gymnasium-robotics, a further package.
       version: ``"v4"``, the dynamics, rewards and terminations of Gymnasium's -v4 and of D4RL's -v2 data; ``"v5"``,
         Gymnasium's -v5; ``"d4rl"``, v4 with the observations of D4RL's files, which differ for the ant (111 numbers).
+        Hands and kitchen: ``"d4rl"`` (also as ``"v4"``), or ``"v1"``, gymnasium-robotics's; see their modules.
       **kw: for the engine (``threads``, ``native``; ``iterations``, ``ls_iterations``, ``cone``), or for the Brax
         environment.
 
@@ -66,6 +69,10 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
 
 def _task(name: str) -> Task:
     module, _, kind = name.partition("-")
+    if module == "kitchen":
+        from smac_jax.envs.tasks.kitchen import Kitchen
+
+        return cast(Task, Kitchen(kind))
     task = importlib.import_module(f"smac_jax.envs.tasks.{module}")
     if kind == "binary":
         from smac_jax.envs.tasks.adroit import Binary

@@ -144,9 +144,11 @@ class Engine(Protocol):
 class Task(Protocol):
     """What a module in ``tasks/`` defines, in this order.
 
-    A task that remembers something beside the physics (which of its parts are done, a random key) defines two more:
-    ``command(physics, action)``, what is sent to the engine for an action, and ``remember(physics, version)``, the
-    memory after the step that led to ``physics``, which still holds the one before it.
+    A task that remembers something beside the physics (which of its parts are done, a random seed) defines two more:
+    ``command(physics, action, version)``, what is sent to the engine for an action; and ``remember(physics, version)``,
+    the memory after the step that led to ``physics``, which still holds the one before it.
+
+    ``metrics["score"]``, where a task has it, is what evaluations sum over an episode in place of the reward.
     """
 
     def model(self, version: Version) -> Model:

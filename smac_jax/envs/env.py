@@ -28,7 +28,7 @@ class TaskEnv(Env):
 
     def __init__(self, task: Task, engine: Engine, version: Version = "v4"):
         self._task, self._engine, self._version = task, engine, version
-        self._command = getattr(task, "command", lambda physics, action: action)
+        self._command = getattr(task, "command", lambda physics, action, version: action)
         self._remember = getattr(task, "remember", lambda physics, version: physics.memory)
         self._observation_size = jax.eval_shape(self.reset, jax.random.key(0)).obs.shape[-1]
 
@@ -75,7 +75,7 @@ class TaskEnv(Env):
     def step(self, state: State, action: Float[Array, " action"]) -> State:
         """One environment step: ``frame_skip`` steps of physics under one action."""
         before = state.pipeline_state
-        physics = self._engine.step(before, self._command(before, action))
+        physics = self._engine.step(before, self._command(before, action, self._version))
         physics = physics._replace(memory=self._remember(physics, self._version))
         reward, metrics = self._task.reward(physics, action, self.dt, self._version)
         done = self._task.termination(physics, self._version) | physics.diverged
