@@ -1,4 +1,4 @@
-"""Environments: Gymnasium's locomotion tasks on MuJoCo's C engine or on MJX, and any Brax environment.
+"""Environments: locomotion, the Adroit hand and the kitchen, on MuJoCo's C engine or on MJX; any Brax environment.
 
 >>> env = make_env("hopper")
 >>> state = jax.jit(env.reset)(jax.random.key(0))
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
     from smac_jax.envs.wrappers import AutoReset
 
-__all__ = ["ENGINES", "TASKS", "VERSIONS", "AutoReset", "make_env"]
+__all__ = ["ADROIT", "ENGINES", "KITCHEN", "LOCOMOTION", "TASKS", "VERSIONS", "AutoReset", "make_env"]
 
-TASKS = ("hopper", "walker2d", "halfcheetah", "ant")
+LOCOMOTION = ("hopper", "walker2d", "halfcheetah", "ant")
+ADROIT = ("pen", "door", "hammer", "relocate")
+KITCHEN = ("kitchen-complete", "kitchen-partial", "kitchen-mixed")
+TASKS = (*LOCOMOTION, *ADROIT, *(f"{task}-binary" for task in ADROIT), *KITCHEN)
 ENGINES = ("auto", "mujoco", "mjx")
 
 
@@ -34,8 +37,10 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
       name: one of :data:`TASKS`, or ``"brax:NAME"`` for a Brax environment (``"brax:ant"``: other tasks than ours).
       physics: ``"mujoco"``, the C engine, equal to Gymnasium; ``"mjx"``, for GPU and TPU; ``"auto"``, the C engine
         where JAX runs on a CPU and MJX elsewhere. Brax environments choose theirs by ``backend=``.
+        The hands and the kitchen have the C engine only, and the models of gymnasium-robotics, a further package.
       version: ``"v4"``, the dynamics, rewards and terminations of Gymnasium's -v4 and of D4RL's -v2 data; ``"v5"``,
         Gymnasium's -v5; ``"d4rl"``, v4 with the observations of D4RL's files, which differ for the ant (111 numbers).
+        Hands and kitchen: ``"d4rl"`` (also as ``"v4"``), or ``"v1"``, gymnasium-robotics's; see their modules.
       **kw: for the engine (``threads``, ``native``; ``iterations``, ``ls_iterations``, ``cone``), or for the Brax
         environment.
 
@@ -49,21 +54,38 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
         raise UnknownNameError("environment", name, (*TASKS, "brax:NAME"))
     if physics not in ENGINES:
         raise UnknownNameError("physics engine", physics, ENGINES)
-    if version not in VERSIONS:
-        raise UnknownNameError("version", version, VERSIONS)
-    task = cast(Task, importlib.import_module(f"smac_jax.envs.tasks.{name}"))
+    known = ("v4", "v5", "d4rl") if name in LOCOMOTION else ("v1", "v4", "d4rl")
+    if version not in known:
+        raise UnknownNameError(f"version of {name}", version, known)
+    if name not in LOCOMOTION and version == "v4":
+        version = "d4rl"
+    task = _task(name)
     with quiet_imports():
         from smac_jax.envs.env import TaskEnv
 
-        engine = _make_engine(task, physics, cast(Version, version), kw)
+        engine = _make_engine(name, task, physics, cast(Version, version), kw)
     return TaskEnv(task, engine, cast(Version, version))
 
 
-def _make_engine(task: Task, physics: str, version: Version, kw: dict[str, Any]) -> Engine:
+def _task(name: str) -> Task:
+    module, _, kind = name.partition("-")
+    if module == "kitchen":
+        from smac_jax.envs.tasks.kitchen import Kitchen
+
+        return cast(Task, Kitchen(kind))
+    task = importlib.import_module(f"smac_jax.envs.tasks.{module}")
+    if kind == "binary":
+        from smac_jax.envs.tasks.adroit import Binary
+
+        return Binary(cast(Any, task))
+    return cast(Task, task)
+
+
+def _make_engine(name: str, task: Task, physics: str, version: Version, kw: dict[str, Any]) -> Engine:
     import jax
 
     if physics == "auto":
-        physics = "mujoco" if jax.default_backend() == "cpu" else "mjx"
+        physics = "mujoco" if jax.default_backend() == "cpu" or name not in LOCOMOTION else "mjx"
     options = {"mujoco": ("threads", "native"), "mjx": ("iterations", "ls_iterations", "cone")}[physics]
     for option in kw:
         if option not in options:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,7 +12,7 @@ import numpy as np
 from brax.envs.base import Env, State
 from jaxtyping import Float
 
-from smac_jax.envs.base import Engine, Physics, Task, Version
+from smac_jax.envs.base import Engine, Physics, Start, Task, Version
 from smac_jax.errors import ConfigError
 from smac_jax.types import Array, Key
 
@@ -26,38 +28,57 @@ class TaskEnv(Env):
 
     def __init__(self, task: Task, engine: Engine, version: Version = "v4"):
         self._task, self._engine, self._version = task, engine, version
+        self._command = getattr(task, "command", lambda physics, action, version: action)
+        self._remember = getattr(task, "remember", lambda physics, version: physics.memory)
         self._observation_size = jax.eval_shape(self.reset, jax.random.key(0)).obs.shape[-1]
 
     def reset(self, rng: Key) -> State:
-        """A random first state, with the noise of Gymnasium's reset. Costs no physics."""
-        init_qpos, init_qvel = jnp.asarray(self._engine.init_qpos), jnp.asarray(self._engine.init_qvel)
-        qpos, qvel = self._task.reset(rng, init_qpos, init_qvel)
-        return self._first(self._engine.start(qpos, qvel))
+        """A random first state, with the noise of Gymnasium's reset. Costs physics only where sensors are read."""
+        start = self._start(rng)
+        return self._first(self._engine.start(start.qpos, start.qvel, start.scene), start.memory)
 
-    def reset_to(self, qpos: Float[Any, "*batch qpos"], qvel: Float[Any, "*batch qvel"]) -> State:
+    def reset_to(
+        self,
+        qpos: Float[Any, "*batch qpos"],
+        qvel: Float[Any, "*batch qvel"],
+        scene: Float[Any, "*batch scene"] | None = None,
+        key: Key | None = None,
+    ) -> State:
         """Starts from a given physics state, exactly where it comes as float64 NumPy arrays to an engine that has them.
 
         For replaying data and for comparisons, outside jit. Leading axes give a batch of states, as `jax.vmap` would.
+
+        Args:
+          qpos, qvel: joint positions and velocities.
+          scene: values of the task's ``Model.scene`` (where the door stands); the model's own by default.
+          key: of the task's own randomness after the start (the kitchen's noise); the same for every state of a batch.
 
         Raises:
           ConfigError: a shape that is not the model's, or a number that is not finite.
         """
         qpos, qvel = np.asarray(qpos), np.asarray(qvel)
-        for name, value, like in (("qpos", qpos, self._engine.init_qpos), ("qvel", qvel, self._engine.init_qvel)):
-            if value.shape[-1:] != like.shape or not np.isfinite(value).all():
+        batch = qpos.shape[:-1]
+        init = self._engine
+        scene = np.broadcast_to(init.init_scene, (*batch, *init.init_scene.shape)) if scene is None else scene
+        given = {"qpos": (qpos, init.init_qpos), "qvel": (qvel, init.init_qvel), "scene": (scene, init.init_scene)}
+        for name, (value, like) in given.items():
+            if np.shape(value)[-1:] != like.shape or not np.isfinite(value).all():
                 raise ConfigError(f"{name} must be finite and end in shape {like.shape}; got {value!r}.")
-        if qpos.shape[:-1] != qvel.shape[:-1]:
-            raise ConfigError(f"qpos and qvel must have the same leading axes; got {qpos.shape} and {qvel.shape}.")
-        first = self._first
-        for _ in qpos.shape[:-1]:
+            if np.shape(value)[:-1] != batch:
+                raise ConfigError(f"qpos and {name} must have the same leading axes; got {batch} and {value.shape}.")
+        memory = self._start(jax.random.key(0) if key is None else key).memory
+        first = partial(self._first, memory=memory)
+        for _ in batch:
             first = jax.vmap(first)
-        return first(self._engine.start_exact(qpos, qvel))
+        return first(self._engine.start_exact(qpos, qvel, np.asarray(scene)))
 
     def step(self, state: State, action: Float[Array, " action"]) -> State:
         """One environment step: ``frame_skip`` steps of physics under one action."""
-        physics = self._engine.step(state.pipeline_state, action)
+        before = state.pipeline_state
+        physics = self._engine.step(before, self._command(before, action, self._version))
+        physics = physics._replace(memory=self._remember(physics, self._version))
         reward, metrics = self._task.reward(physics, action, self.dt, self._version)
-        done = self._task.termination(physics) | physics.diverged
+        done = self._task.termination(physics, self._version) | physics.diverged
         return state.replace(
             pipeline_state=physics,
             obs=self._task.observation(physics, self._version),
@@ -66,7 +87,12 @@ class TaskEnv(Env):
             metrics=state.metrics | metrics,  # a wrapper may have added its own
         )
 
-    def _first(self, physics: Physics) -> State:
+    def _start(self, key: Key) -> Start:
+        init_qpos, init_qvel = jnp.asarray(self._engine.init_qpos), jnp.asarray(self._engine.init_qvel)
+        return Start(*self._task.reset(key, init_qpos, init_qvel))
+
+    def _first(self, physics: Physics, memory: Mapping[str, Array]) -> State:
+        physics = physics._replace(memory=dict(memory))
         _, metrics = self._task.reward(physics, jnp.zeros(self.action_size), self.dt, self._version)
         return State(
             pipeline_state=physics,

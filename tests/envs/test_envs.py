@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from smac_jax.envs import TASKS, AutoReset, make_env
+from smac_jax.envs import LOCOMOTION, AutoReset, make_env
 from smac_jax.errors import ConfigError, UnknownNameError
 
 SIZES = {"hopper": (11, 3), "walker2d": (17, 6), "halfcheetah": (17, 6), "ant": (27, 8)}
 
 
-@pytest.fixture(scope="module", params=TASKS)
+@pytest.fixture(scope="module", params=LOCOMOTION)
 def env(request):
     """Each task on the C engine."""
     return make_env(request.param, physics="mujoco")

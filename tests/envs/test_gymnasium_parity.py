@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from smac_jax.envs import TASKS, AutoReset, make_env
+from smac_jax.envs import LOCOMOTION, AutoReset, make_env
 
 TOLERANCE = 1e-5
 
 
-@pytest.fixture(scope="module", params=[(task, version) for task in TASKS for version in ("v4", "v5")], ids="-".join)
+@pytest.fixture(
+    scope="module", params=[(task, version) for task in LOCOMOTION for version in ("v4", "v5")], ids="-".join
+)
 def pair(request, make_gymnasium):
     """Gymnasium's environment, ours, and our compiled step."""
     name, version = request.param

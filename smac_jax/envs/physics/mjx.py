@@ -60,9 +60,9 @@ class MjxEngine:
                 raise ConfigError(f"{field} must be at least 1; got {value}.")
         if cone not in _CONES:
             raise ConfigError(f"cone must be one of {', '.join(_CONES)}; got {cone!r}.")
-        mj = mujoco.MjSpec.from_file(str(model_path(model.xml))).compile()
+        mj = mujoco.MjSpec.from_file(str(model_path(model.xml, model.package))).compile()
         mj.opt.iterations, mj.opt.ls_iterations, mj.opt.cone = iterations, ls_iterations, _CONES[cone]
-        self._mjx = mjx.put_model(mj, impl="jax")
+        self._mjx = _put_model(mj, model)
         self._model = model
         self._body = mj.body(model.tracked_body).id if model.tracked_body else None
         self._nbody = int(mj.nbody)
@@ -71,9 +71,13 @@ class MjxEngine:
         self.action_size = int(mj.nu)
         self.init_qpos = np.asarray(mj.qpos0, np.float32)
         self.init_qvel = np.zeros(mj.nv, np.float32)
+        self.init_scene = np.zeros(0)
 
-    def start(self, qpos: Float[Array, " qpos"], qvel: Float[Array, " qvel"]) -> Physics:
+    def start(
+        self, qpos: Float[Array, " qpos"], qvel: Float[Array, " qvel"], scene: Float[Array, " scene"] | None = None
+    ) -> Physics:
         """Physics at rest in a state."""
+        del scene  # `_put_model` refuses models that have one
         raw = MjxState(jnp.zeros_like(qvel), jnp.zeros(3))
         extras = {}
         if self._body is not None:
@@ -82,20 +86,26 @@ class MjxEngine:
             extras["cfrc_ext"] = jnp.zeros((self._nbody, 6))
         return Physics(qpos, qvel, jnp.zeros_like(qpos), jnp.zeros((), bool), extras, raw)
 
-    def start_exact(self, qpos: Float[np.ndarray, "*batch qpos"], qvel: Float[np.ndarray, "*batch qvel"]) -> Physics:
+    def start_exact(
+        self,
+        qpos: Float[np.ndarray, "*batch qpos"],
+        qvel: Float[np.ndarray, "*batch qvel"],
+        scene: Float[np.ndarray, "*batch scene"] | None = None,
+    ) -> Physics:
         """Physics at rest in a state, with any leading axes; this engine has float32 only."""
+        del scene
         start = self.start
         for _ in qpos.shape[:-1]:
             start = jax.vmap(start)
         return start(jnp.asarray(qpos, jnp.float32), jnp.asarray(qvel, jnp.float32))
 
-    def step(self, physics: Physics, action: Float[Array, " action"]) -> Physics:
+    def step(self, physics: Physics, command: Float[Array, " command"]) -> Physics:
         """Physics one environment step later."""
         axes = jnp.array(self._model.free_axes)
         # Each step starts from the origin of the plane: far from it, float32 would lose the displacement.
         local = physics.qpos.at[axes].set(0.0)
         data = mjx.make_data(self._mjx, impl="jax").replace(
-            qpos=local, qvel=physics.qvel, qacc_warmstart=physics.raw.warmstart, ctrl=action.astype(jnp.float32)
+            qpos=local, qvel=physics.qvel, qacc_warmstart=physics.raw.warmstart, ctrl=command.astype(jnp.float32)
         )
         data = jax.lax.fori_loop(0, self._model.frame_skip, lambda _, data: mjx.step(self._mjx, data), data)
 
@@ -115,6 +125,7 @@ class MjxEngine:
             diverged=jnp.zeros((), bool),
             extras=extras,
             raw=MjxState(data.qacc_warmstart, body_offset),
+            memory=physics.memory,
         )
         finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(after)]).all()
         lost = self._lost(physics)
@@ -127,3 +138,25 @@ class MjxEngine:
             diverged=jnp.ones((), bool),
             extras=jax.tree.map(jnp.zeros_like, before.extras),
         )
+
+
+def _put_model(mj: mujoco.MjModel, model: Model) -> mjx.Model:
+    """A model on the device.
+
+    Raises:
+      ConfigError: MJX does not have what the model needs. Of the hands and the kitchen it has none: pen, door and
+        hammer collide cylinders with boxes, the kitchen cylinders with meshes, which `mjx.put_model` refuses; relocate
+        loads, but MJX ignores the 20 iterations against slip that hold the ball in the hand.
+    """
+    try:
+        put = mjx.put_model(mj, impl="jax")
+    except NotImplementedError as error:
+        raise ConfigError(f"MJX cannot simulate {model.xml}: {error} Take physics='mujoco'.") from error
+    if mj.opt.noslip_iterations:
+        raise ConfigError(
+            f"MJX cannot simulate {model.xml}: it has no noslip solver (the model asks for {mj.opt.noslip_iterations} "
+            "iterations, without which what is held slips). Take physics='mujoco'."
+        )
+    if model.sensors or model.scene or model.control != "direct":
+        raise ConfigError(f"The mjx engine has no sensors, scenes or controllers, which {model.xml} needs.")
+    return put

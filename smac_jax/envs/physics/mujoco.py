@@ -17,6 +17,7 @@ gives the same numbers, but XLA first gathers the batch on one device.
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from collections import deque
@@ -29,13 +30,20 @@ import mujoco
 import numpy as np
 from jaxtyping import Float, UInt32
 
-from smac_jax.envs.base import Model, Physics, model_path
+from smac_jax.envs.base import Model, Physics, Velocities, model_path
 from smac_jax.envs.physics import native
 from smac_jax.errors import ConfigError
 from smac_jax.types import Array
 
 _STATE = int(mujoco.mjtState.mjSTATE_QPOS | mujoco.mjtState.mjSTATE_QVEL | mujoco.mjtState.mjSTATE_WARMSTART)
 _STATE_AND_CONTROL = _STATE | int(mujoco.mjtState.mjSTATE_CTRL)
+_SCENE = ("body_pos", "body_quat", "site_pos")  # native.cc knows them by their place here
+_PREFIX = "smac_jax "
+_SENSORS = {
+    "site": (mujoco.mjtSensor.mjSENS_FRAMEPOS, mujoco.mjtObj.mjOBJ_SITE),
+    "body": (mujoco.mjtSensor.mjSENS_FRAMEPOS, mujoco.mjtObj.mjOBJ_XBODY),
+    "orientation": (mujoco.mjtSensor.mjSENS_FRAMEQUAT, mujoco.mjtObj.mjOBJ_XBODY),
+}
 _DIVERGED = 1e10  # MuJoCo's own limit (mjMAXVAL), beyond which it calls a state bad
 
 
@@ -56,7 +64,14 @@ class MujocoEngine:
 
     def __init__(self, model: Model, threads: int | None = None, native: bool | None = None):
         # Through a spec, because from there MuJoCo's complaints about a model are Python warnings, not a log file.
-        self._mj = mujoco.MjSpec.from_file(str(model_path(model.xml))).compile()
+        spec = mujoco.MjSpec.from_file(str(model_path(model.xml, model.package)))
+        for name, (kind, of) in model.sensors.items():
+            if kind != "sensor":
+                sensor, thing = _SENSORS[kind]
+                spec.add_sensor(name=_PREFIX + name, type=sensor, objtype=thing, objname=of)
+        self._mj = spec.compile()
+        if model.adjust is not None:
+            model.adjust(self._mj)
         # A diverged simulation would silently start again from the model's first state; `_advance` marks it instead.
         self._mj.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self._model = model
@@ -64,45 +79,88 @@ class MujocoEngine:
         if threads is not None and threads < 1:
             raise ConfigError(f"threads must be at least 1; got {threads}.")
         self._threads = threads or _available_cores()
-        self._idle: deque[mujoco.MjData] = deque()
-        self._native = self._register(native)
+        self._idle: deque[tuple[mujoco.MjModel, mujoco.MjData]] = deque()
+        self._sensors = {name: self._sensor(kind, name, of) for name, (kind, of) in model.sensors.items()}
+        self._reads = np.concatenate([*self._sensors.values(), np.zeros(0, int)]).astype(np.int32)
+        places = [place for field, of in model.scene for place in self._addresses(field, of)]
+        self._scene = np.array(places, np.int32).reshape(-1, 2)
+        self._bounds = self._control_bounds()
 
         self.dt = float(self._mj.opt.timestep) * model.frame_skip
         self.action_size = int(self._mj.nu)
-        self.init_qpos = np.asarray(self._mj.qpos0, np.float32)
+        self.init_qpos = np.asarray(self._mj.qpos0 if model.init_qpos is None else model.init_qpos, np.float32)
         self.init_qvel = np.zeros(self._mj.nv, np.float32)
+        self.init_scene = np.concatenate([getattr(self._mj, f)[self._id(f, of)] for f, of in model.scene] or [[]])
+        self._native = self._register(native, model.frame_skip)
+        # No step at all, only what follows from a state: what the sensors read at the start of an episode.
+        self._native_look = self._register(native, 0) if len(self._reads) else None
 
     @property
     def native(self) -> bool:
         """Whether steps on a CPU are taken without Python."""
         return self._native is not None
 
-    def _register(self, wanted: bool | None) -> int | None:
+    def _sensor(self, kind: str, name: str, of: str) -> np.ndarray:
+        sensor = self._mj.sensor(of if kind == "sensor" else _PREFIX + name)
+        return sensor.adr[0] + np.arange(sensor.dim[0])
+
+    def _id(self, field: str, of: str) -> int:
+        return int((self._mj.site(of) if field.startswith("site") else self._mj.body(of)).id)
+
+    def _addresses(self, field: str, of: str) -> list[tuple[int, int]]:
+        """For each number the field's index in ``_SCENE`` and its place there."""
+        width = getattr(self._mj, field).shape[1]
+        return [(_SCENE.index(field), self._id(field, of) * width + i) for i in range(width)]
+
+    def _register(self, wanted: bool | None, frame_skip: int) -> int | None:
         if wanted is False:
             return None
+        extra = native.Extra(self._scene, self._reads, *self._bounds)
         try:
-            return native.register(
-                self._mj, self._model.frame_skip, self._body, self._model.contact_forces, self._threads
-            )
+            return native.register(self._mj, frame_skip, self._body, self._model.contact_forces, self._threads, extra)
         except native.NativeError as error:
             if wanted:
                 raise ConfigError(f"native=True: MuJoCo's step cannot be compiled here: {error}") from error
             return None
 
-    def start(self, qpos: Float[Array, " qpos"], qvel: Float[Array, " qvel"]) -> Physics:
+    def _control_bounds(self) -> tuple[int, float, Float[np.ndarray, "motor 4"]]:
+        """The kind of control, its gain, and for each motor what it needs: the numbers that C++ and `_control` use."""
+        control = self._model.control
+        if isinstance(control, Velocities):
+            return 2, control.gain, np.concatenate([control.velocities, control.positions], -1, dtype=np.float64)
+        low, high = self._mj.actuator_ctrlrange.T
+        # as Gymnasium's Adroit computes them, so that they are its numbers to the last bit
+        centre, half = np.mean(self._mj.actuator_ctrlrange, axis=1), 0.5 * (high - low)
+        return int(control == "centred"), 1.0, np.stack([centre, half, 0 * half, 0 * half], -1)
+
+    def start(
+        self, qpos: Float[Array, " qpos"], qvel: Float[Array, " qvel"], scene: Float[Array, " scene"] | None = None
+    ) -> Physics:
         """Physics at rest in a float32 state."""
         # Solver warm start: Gymnasium's reset leaves zeros.
         state = jnp.concatenate([qpos, qvel, jnp.zeros(self._mj.nv)])
         if self._body is not None:
             state = jnp.concatenate([state, qpos[:3]])  # a free joint's coordinates are its body's position
-        return self._physics(_widen(state), qpos, qvel, jnp.zeros_like(qpos))
+        words = _widen(state)
+        if scene is None:
+            words = jnp.concatenate([words, jnp.asarray(self.init_scene.view(np.uint32))])
+        else:
+            words = jnp.concatenate([words, _widen(scene)])
+        return self._physics(words, qpos, qvel, jnp.zeros_like(qpos))
 
-    def start_exact(self, qpos: Float[np.ndarray, "*batch qpos"], qvel: Float[np.ndarray, "*batch qvel"]) -> Physics:
+    def start_exact(
+        self,
+        qpos: Float[np.ndarray, "*batch qpos"],
+        qvel: Float[np.ndarray, "*batch qvel"],
+        scene: Float[np.ndarray, "*batch scene"] | None = None,
+    ) -> Physics:
         """Physics at rest in a float64 state."""
         qpos, qvel = np.asarray(qpos, np.float64), np.asarray(qvel, np.float64)
         parts = [qpos, qvel, np.zeros_like(qvel)]
         if self._body is not None:
             parts.append(qpos[..., :3])
+        scene = self.init_scene if scene is None else np.asarray(scene, np.float64)
+        parts.append(np.broadcast_to(scene, (*qpos.shape[:-1], scene.shape[-1])))
         raw = np.concatenate(parts, -1).view(np.uint32)
         physics = self._physics
         for _ in qpos.shape[:-1]:
@@ -110,36 +168,53 @@ class MujocoEngine:
         f32 = np.float32
         return physics(jnp.asarray(raw), jnp.asarray(qpos, f32), jnp.asarray(qvel, f32), jnp.zeros(qpos.shape, f32))
 
-    def step(self, physics: Physics, action: Float[Array, " action"]) -> Physics:
+    def step(self, physics: Physics, command: Float[Array, " command"]) -> Physics:
         """Physics one environment step later."""
+        raw, named = self._call(physics.raw, command, self._native, self._model.frame_skip)
+        extras = {name: named[name] for name in physics.extras}
+        if "cfrc_ext" in extras:
+            extras["cfrc_ext"] = extras["cfrc_ext"].reshape(self._mj.nbody, 6)
+        diverged = named["diverged"][0] > 0
+        for name in self._sensors:
+            extras[name] = jnp.where(diverged, physics.extras[name], extras[name])
+        return physics._replace(
+            qpos=named["qpos"],
+            qvel=named["qvel"],
+            qpos_change=named["qpos_change"],
+            diverged=diverged,
+            extras=extras,
+            raw=raw,
+        )
+
+    def _call(
+        self, raw: UInt32[Array, " words"], command: Float[Array, " command"], key: int | None, frame_skip: int
+    ) -> tuple[UInt32[Array, " words"], dict[str, Array]]:
+        """The state ``frame_skip`` steps of physics later, and by name what is reported of it."""
         nq, nv, nbody = self._mj.nq, self._mj.nv, self._mj.nbody
         sizes = {"qpos": nq, "qvel": nv, "qpos_change": nq, "diverged": 1}
         if self._body is not None:
             sizes["body_change"] = 3
         if self._model.contact_forces:
             sizes["cfrc_ext"] = nbody * 6
+        sizes |= {name: len(places) for name, places in self._sensors.items()}
         # One argument, not two: each costs a callback some 30 microseconds, half the time of a half cheetah's step.
-        message = jnp.concatenate([physics.raw, jax.lax.bitcast_convert_type(action.astype(jnp.float32), jnp.uint32)])
-        words, numbers = physics.raw.shape[-1], sum(sizes.values())
+        message = jnp.concatenate([raw, jax.lax.bitcast_convert_type(command.astype(jnp.float32), jnp.uint32)])
+        words, numbers = raw.shape[-1], sum(sizes.values())
 
-        def from_python(message: UInt32[Array, " words+action"]) -> tuple[Array, Array]:
+        def from_python(message: UInt32[Array, " words+command"]) -> tuple[Array, Array]:
             return jax.pure_callback(
-                self._advance,
+                partial(self._advance, frame_skip=frame_skip),
                 (jax.ShapeDtypeStruct((words,), jnp.uint32), jax.ShapeDtypeStruct((numbers,), jnp.float32)),
                 message,
                 vmap_method="broadcast_all",
             )
 
-        if self._native is None:
+        if key is None:
             raw, values = from_python(message)
         else:
-            step = partial(native.step, key=self._native, words=words, values=numbers)
+            step = partial(native.step, key=key, words=words, values=numbers)
             raw, values = jax.lax.platform_dependent(message, cpu=step, default=from_python)
-        named = dict(zip(sizes, jnp.split(values, np.cumsum(list(sizes.values()))[:-1]), strict=True))
-        extras = {name: named[name] for name in physics.extras}
-        if "cfrc_ext" in extras:
-            extras["cfrc_ext"] = extras["cfrc_ext"].reshape(nbody, 6)
-        return Physics(named["qpos"], named["qvel"], named["qpos_change"], named["diverged"][0] > 0, extras, raw)
+        return raw, dict(zip(sizes, jnp.split(values, np.cumsum(list(sizes.values()))[:-1]), strict=True))
 
     def _physics(
         self,
@@ -153,35 +228,56 @@ class MujocoEngine:
             extras["body_change"] = jnp.zeros(3)
         if self._model.contact_forces:
             extras["cfrc_ext"] = jnp.zeros((self._mj.nbody, 6))
+        if self._sensors:
+            _, named = self._call(raw, jnp.zeros(self._command_size), self._native_look, 0)
+            extras |= {name: named[name] for name in self._sensors}
         return Physics(qpos, qvel, qpos_change, jnp.zeros((), bool), extras, raw)
 
+    @property
+    def _command_size(self) -> int:
+        return self.action_size * (2 if isinstance(self._model.control, Velocities) else 1)
+
+    def _control(
+        self, command: Float[np.ndarray, "n command"], qpos: Float[np.ndarray, "n qpos"]
+    ) -> Float[np.ndarray, "n motor"]:
+        """Motor commands in float64."""
+        kind, gain, numbers = self._bounds
+        if kind == 0:
+            return command
+        action = np.clip(command[:, : self.action_size], -1.0, 1.0)
+        first, second, low, high = numbers.T
+        if kind == 1:
+            return first + action * second
+        noise = command[:, self.action_size :]
+        feasible = np.clip(action * gain, first, second)
+        return np.clip(qpos[:, : self.action_size] + noise + feasible * self.dt, low, high)
+
     def _advance(
-        self, message: UInt32[np.ndarray, "*batch words+action"]
+        self, message: UInt32[np.ndarray, "*batch words+command"], frame_skip: int
     ) -> tuple[UInt32[np.ndarray, "*batch words"], Float[np.ndarray, "*batch values"]]:
         """Steps a batch on the host. NumPy only: a JAX operation could wait for the program that waits for us."""
         message = np.asarray(message)
-        batch, words = message.shape[:-1], message.shape[-1] - self.action_size
+        batch, words = message.shape[:-1], message.shape[-1] - self._command_size
         message = message.reshape(-1, message.shape[-1])
         before = np.ascontiguousarray(message[:, :words]).view(np.float64)
-        action = message[:, words:].view(np.float32)
+        command = message[:, words:].view(np.float32).astype(np.float64)
         nq, nv = self._mj.nq, self._mj.nv
-        n, size = len(before), nq + 2 * nv
-        given = np.concatenate([before[:, :size], action], -1, dtype=np.float64)
-        after = np.empty_like(before)
-        forces = np.zeros((n, self._mj.nbody * 6)) if self._model.contact_forces else None
-        self._step_batch(given, after, forces)
+        n, size, scene = len(before), nq + 2 * nv, len(self.init_scene)
+        given = np.concatenate([before[:, :size], self._control(command, before)], -1)
+        after = before.copy()
+        forces = self._mj.nbody * 6 if self._model.contact_forces else 0
+        read = np.zeros((n, forces + len(self._reads)))
+        self._step_batch(given, after, read, frame_skip)
 
         bad: np.ndarray = ~np.all(np.abs(after) < _DIVERGED, axis=-1)  # true for NaN too
         if bad.any():
             after[bad] = before[bad]
-            if forces is not None:
-                forces[bad] = 0.0
+            read[bad] = 0.0
         change = after - before
         values = [after[:, : nq + nv], change[:, :nq], bad[:, None]]
         if self._body is not None:
-            values.append(change[:, size:])
-        if forces is not None:
-            values.append(forces)
+            values.append(change[:, size : change.shape[1] - scene])
+        values.append(read)
         flat = np.concatenate(values, -1, dtype=np.float32, casting="unsafe")
         return after.view(np.uint32).reshape(*batch, -1), flat.reshape(*batch, -1)
 
@@ -189,18 +285,19 @@ class MujocoEngine:
         self,
         given: Float[np.ndarray, "n given"],
         after: Float[np.ndarray, "n state"],
-        forces: Float[np.ndarray, "n forces"] | None,
+        read: Float[np.ndarray, "n read"],
+        frame_skip: int,
     ) -> None:
         """Shares the rows out over the threads, the calling thread included."""
         n = len(given)
         threads = min(self._threads, n)
         if threads <= 1:
-            return self._work(deque([(0, n)]), given, after, forces)
+            return self._work(deque([(0, n)]), given, after, read, frame_skip)
         # Small portions, taken as they are finished: contacts make some rows several times dearer than others.
         portion = max(1, n // (4 * threads))
         todo = deque((i, min(i + portion, n)) for i in range(0, n, portion))
-        helpers = [_pool().submit(self._work, todo, given, after, forces) for _ in range(threads - 1)]
-        self._work(todo, given, after, forces)
+        helpers = [_pool().submit(self._work, todo, given, after, read, frame_skip) for _ in range(threads - 1)]
+        self._work(todo, given, after, read, frame_skip)
         for helper in helpers:
             helper.result()
         return None
@@ -210,11 +307,13 @@ class MujocoEngine:
         todo: deque[tuple[int, int]],
         given: Float[np.ndarray, "n given"],
         after: Float[np.ndarray, "n state"],
-        forces: Float[np.ndarray, "n forces"] | None,
+        read: Float[np.ndarray, "n read"],
+        frame_skip: int,
     ) -> None:
-        model, body, frame_skip = self._mj, self._body, self._model.frame_skip
-        size = model.nq + 2 * model.nv
-        data = self._take()
+        body, size = self._body, self._mj.nq + 2 * self._mj.nv
+        forces = read.shape[1] - len(self._reads)
+        scene = [(_SCENE[field], place) for field, place in self._scene]
+        model, data = self._take()
         while True:
             try:
                 first, end = todo.popleft()
@@ -222,30 +321,38 @@ class MujocoEngine:
                 break
             for i in range(first, end):
                 try:
+                    for (field, place), value in zip(scene, after[i, after.shape[1] - len(scene) :], strict=True):
+                        getattr(model, field).flat[place] = value
                     mujoco.mj_setState(model, data, given[i], _STATE_AND_CONTROL)
-                    mujoco.mj_step(model, data, nstep=frame_skip)
-                    if forces is not None:
+                    if frame_skip:
+                        mujoco.mj_step(model, data, nstep=frame_skip)
+                    else:
+                        mujoco.mj_forward(model, data)
+                    if forces:
                         mujoco.mj_rnePostConstraint(model, data)
-                        forces[i] = data.cfrc_ext.ravel()
+                        read[i, :forces] = data.cfrc_ext.ravel()
+                    read[i, forces:] = data.sensordata[self._reads]
                     mujoco.mj_getState(model, data, after[i, :size], _STATE)
                     if body is not None:
-                        after[i, size:] = data.xpos[body]
+                        after[i, size : size + 3] = data.xpos[body]
                 except mujoco.FatalError:  # e.g. out of memory for contacts: this robot is lost, the others go on
                     after[i] = np.nan
-                    data = self._new()
-        self._idle.append(data)
+                    model, data = self._new()
+        self._idle.append((model, data))
 
-    def _take(self) -> mujoco.MjData:
+    def _take(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
         try:
             return self._idle.pop()
         except IndexError:
             return self._new()
 
-    def _new(self) -> mujoco.MjData:
-        data = mujoco.MjData(self._mj)
+    def _new(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        # A thread that moves the scene needs a model of its own.
+        model = copy.copy(self._mj) if len(self._scene) else self._mj
+        data = mujoco.MjData(model)
         # MuJoCo writes a warning to MUJOCO_LOG.TXT the first time only: let it believe that the first time is past.
         data.warning.number[:] = 1
-        return data
+        return model, data
 
 
 def _widen(x: Float[Array, " n"]) -> UInt32[Array, " words"]:

@@ -37,35 +37,78 @@ void OnMessage(const mjLogMessage* message) {
   if (message->level == mjLOG_ERROR) longjmp(fatal, 1);
 }
 
+enum Control { kDirect, kCentred, kVelocities };
+
+// What a thread needs to step a robot; a model of its own where the scene differs from robot to robot.
+struct Scratch {
+  mjModel* model;
+  mjData* data;
+};
+
 // One model with the scratch memory of the threads that step it.
 struct Engine {
   mjModel* model;
   int frame_skip, body, threads;
   bool forces;
+  std::vector<int> scene, reads;  // scene: pairs of a field and a place in it
+  int control;
+  double gain;
+  std::vector<double> numbers;  // four for each motor
   std::mutex mutex;
-  std::vector<mjData*> idle;
+  std::vector<Scratch> idle;
 
+  int scene_size() const { return scene.size() / 2; }
   int state_size() const { return model->nq + 2 * model->nv; }
-  int row_size() const { return state_size() + (body >= 0 ? 3 : 0); }
+  int row_size() const { return state_size() + (body >= 0 ? 3 : 0) + scene_size(); }
+  int command_size() const { return control == kVelocities ? 2 * model->nu : model->nu; }
   int values_size() const {
-    return 2 * model->nq + model->nv + 1 + (body >= 0 ? 3 : 0) + (forces ? 6 * model->nbody : 0);
+    return 2 * model->nq + model->nv + 1 + (body >= 0 ? 3 : 0) + (forces ? 6 * model->nbody : 0) + reads.size();
   }
 
-  mjData* Take() {
+  Scratch Take() {
     {
       std::lock_guard<std::mutex> lock(mutex);
       if (!idle.empty()) {
-        mjData* data = idle.back();
+        Scratch scratch = idle.back();
         idle.pop_back();
-        return data;
+        return scratch;
       }
     }
-    return mj_makeData(model);
+    mjModel* own = scene.empty() ? model : mj_copyModel(nullptr, model);
+    return {own, mj_makeData(own)};
   }
 
-  void Give(mjData* data) {
+  void Give(Scratch scratch) {
     std::lock_guard<std::mutex> lock(mutex);
-    idle.push_back(data);
+    idle.push_back(scratch);
+  }
+
+  // What _control in mujoco.py does.
+  void Command(const float* command, const double* qpos, double* ctrl) const {
+    const int nu = model->nu;
+    for (int i = 0; i < nu; ++i) {
+      double action = command[i];
+      const double* n = control == kDirect ? nullptr : numbers.data() + 4 * i;
+      if (control == kDirect) {
+        ctrl[i] = action;
+        continue;
+      }
+      action = std::clamp(action, -1.0, 1.0);
+      if (control == kCentred) {
+        ctrl[i] = n[0] + action * n[1];
+      } else {
+        const double dt = model->opt.timestep * frame_skip;
+        const double noise = command[nu + i];
+        ctrl[i] = std::clamp(qpos[i] + noise + std::clamp(action * gain, n[0], n[1]) * dt, n[2], n[3]);
+      }
+    }
+  }
+
+  void SetScene(mjModel* own, const double* values) const {
+    for (size_t i = 0; i < scene.size(); i += 2) {
+      mjtNum* fields[] = {own->body_pos, own->body_quat, own->site_pos};
+      fields[scene[i]][scene[i + 1]] = values[i / 2];
+    }
   }
 };
 
@@ -82,34 +125,35 @@ Engine* Find(int64_t key) {
 }
 
 // mj_step, and whether it came back; no C++ object lives across the jump.
-bool Step(const Engine& engine, mjData* data, const double* given) {
+bool Step(const Engine& engine, const mjModel* model, mjData* data, const double* given) {
   if (setjmp(fatal)) return false;
-  mj_setState(engine.model, data, given, kState | mjSTATE_CTRL);
-  for (int i = 0; i < engine.frame_skip; ++i) mj_step(engine.model, data);
-  if (engine.forces) mj_rnePostConstraint(engine.model, data);
+  mj_setState(model, data, given, kState | mjSTATE_CTRL);
+  for (int i = 0; i < engine.frame_skip; ++i) mj_step(model, data);
+  if (engine.frame_skip == 0) mj_forward(model, data);
+  if (engine.forces) mj_rnePostConstraint(model, data);
   return true;
 }
 
-void Row(Engine& engine, mjData*& data, const uint32_t* message, uint32_t* raw, float* values,
+void Row(Engine& engine, mjModel* model, mjData*& data, const uint32_t* message, uint32_t* raw, float* values,
          std::vector<double>& scratch) {
-  const mjModel* model = engine.model;
   const int nq = model->nq, nv = model->nv, nu = model->nu, size = engine.state_size(), row = engine.row_size();
+  const int moving = row - engine.scene_size(), commands = engine.command_size();
+  std::vector<float> command(commands);
   scratch.resize(size + nu + 2 * row);
   double *given = scratch.data(), *before = given + size + nu, *after = before + row;
   std::memcpy(before, message, row * sizeof(double));
   std::memcpy(given, before, size * sizeof(double));
-  for (int i = 0; i < nu; ++i) {
-    float action;
-    std::memcpy(&action, message + 2 * row + i, sizeof(float));
-    given[size + i] = action;
-  }
-  bool bad = !Step(engine, data, given);
+  std::memcpy(command.data(), message + 2 * row, commands * sizeof(float));
+  engine.Command(command.data(), before, given + size);
+  engine.SetScene(model, before + moving);
+  bool bad = !Step(engine, model, data, given);
   if (bad) {  // e.g. out of memory for contacts: this robot is lost, the others go on
     mj_deleteData(data);
     data = mj_makeData(model);
   } else {
     mj_getState(model, data, after, kState);
     if (engine.body >= 0) std::memcpy(after + size, data->xpos + 3 * engine.body, 3 * sizeof(double));
+    std::memcpy(after + moving, before + moving, engine.scene_size() * sizeof(double));
     for (int i = 0; i < row; ++i) bad |= !(std::abs(after[i]) < kDiverged);  // true for NaN too
   }
   if (bad) std::memcpy(after, before, row * sizeof(double));
@@ -118,9 +162,10 @@ void Row(Engine& engine, mjData*& data, const uint32_t* message, uint32_t* raw, 
   for (int i = 0; i < nq; ++i) *values++ = static_cast<float>(after[i] - before[i]);
   *values++ = bad;
   if (engine.body >= 0)
-    for (int i = size; i < row; ++i) *values++ = static_cast<float>(after[i] - before[i]);
+    for (int i = size; i < moving; ++i) *values++ = static_cast<float>(after[i] - before[i]);
   if (engine.forces)
     for (int i = 0; i < 6 * model->nbody; ++i) *values++ = bad ? 0.0f : static_cast<float>(data->cfrc_ext[i]);
+  for (int place : engine.reads) *values++ = bad ? 0.0f : static_cast<float>(data->sensordata[place]);
 }
 
 // Rows to be stepped, taken one by one by whichever thread is free; contacts make some several times dearer.
@@ -139,13 +184,13 @@ struct Job {
     int64_t i = next.fetch_add(1);
     if (i >= rows) return;  // a helper that came too late: the buffers may be gone
     mjfLogHandler earlier = _mjPRIVATE_setTlsLogHandler ? _mjPRIVATE_setTlsLogHandler(OnMessage) : nullptr;
-    mjData* data = engine->Take();
+    Scratch own = engine->Take();
     std::vector<double> scratch;
     int64_t count = 0;
     for (; i < rows; i = next.fetch_add(1), ++count)
-      Row(*engine, data, message + i * message_size, raw + i * 2 * engine->row_size(),
+      Row(*engine, own.model, own.data, message + i * message_size, raw + i * 2 * engine->row_size(),
           values + i * engine->values_size(), scratch);
-    engine->Give(data);
+    engine->Give(own);
     if (_mjPRIVATE_setTlsLogHandler) _mjPRIVATE_setTlsLogHandler(earlier);
     std::lock_guard<std::mutex> lock(mutex);
     done += count;
@@ -157,7 +202,7 @@ ffi::Error StepBatch(ffi::ThreadPool pool, ffi::Buffer<ffi::U32> message, ffi::R
                      ffi::ResultBuffer<ffi::F32> values, int64_t key) {
   Engine* engine = Find(key);
   if (engine == nullptr) return ffi::Error::Internal("smac_jax: a MuJoCo model that this process has not made");
-  const int64_t message_size = 2 * engine->row_size() + engine->model->nu;
+  const int64_t message_size = 2 * engine->row_size() + engine->command_size();
   const auto dimensions = message.dimensions();
   if (dimensions.size() == 0 || dimensions.back() != message_size)
     return ffi::Error::InvalidArgument("smac_jax: a message of another model's size");
@@ -188,7 +233,9 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(smac_jax_mujoco_step, StepBatch,
                                   .Attr<int64_t>("key"));
 
 // Copies a model and says what to report of it, under a key that is the same in every process.
-extern "C" void smac_jax_register(int64_t key, const void* model, int frame_skip, int body, int forces, int threads) {
+extern "C" void smac_jax_register(int64_t key, const void* model, int frame_skip, int body, int forces, int threads,
+                                  int scene_size, const int* scene, int reads_size, const int* reads, int control,
+                                  double gain, const double* numbers) {
   std::lock_guard<std::mutex> lock(engines_mutex);
   auto& engine = Engines()[key];
   if (engine) return;
@@ -198,4 +245,9 @@ extern "C" void smac_jax_register(int64_t key, const void* model, int frame_skip
   engine->body = body;
   engine->forces = forces != 0;
   engine->threads = threads;
+  engine->scene.assign(scene, scene + 2 * scene_size);
+  engine->reads.assign(reads, reads + reads_size);
+  engine->control = control;
+  engine->gain = gain;
+  if (control != kDirect) engine->numbers.assign(numbers, numbers + 4 * engine->model->nu);
 }

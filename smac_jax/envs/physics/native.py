@@ -17,17 +17,18 @@ import subprocess
 import tempfile
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import mujoco
 import numpy as np
-from jaxtyping import Float, UInt32
+from jaxtyping import Float, Int32, UInt32
 
 from smac_jax.types import Array
 
 TARGET = "smac_jax_mujoco_step"
 SOURCE = Path(__file__).with_suffix(".cc")
-FLAGS = ("-O2", "-std=c++17", "-shared", "-fPIC")
+FLAGS = ("-O2", "-std=c++17", "-ffp-contract=off", "-shared", "-fPIC")
 
 
 class NativeError(Exception):
@@ -39,7 +40,10 @@ def library() -> ctypes.CDLL | NativeError:
     """The compiled library, its step known to JAX; or why there is none."""
     try:
         found = ctypes.CDLL(str(_build()))
-        found.smac_jax_register.argtypes = [ctypes.c_int64, ctypes.c_void_p, *[ctypes.c_int] * 4]
+        number, pointer = ctypes.c_int, ctypes.c_void_p
+        lists: list[Any] = [number, pointer, number, pointer]
+        control: list[Any] = [number, ctypes.c_double, pointer]
+        found.smac_jax_register.argtypes = [ctypes.c_int64, pointer, *[number] * 4, *lists, *control]
         found.smac_jax_register.restype = None
         jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(found.smac_jax_mujoco_step), platform="cpu")
     except (NativeError, OSError, AttributeError) as error:
@@ -74,7 +78,27 @@ def _build() -> Path:
     return built
 
 
-def register(model: mujoco.MjModel, frame_skip: int, body: int | None, forces: bool, threads: int) -> int:
+class Extra(NamedTuple):
+    """What not every model asks for; see :class:`smac_jax.envs.base.Model`.
+
+    Attributes:
+      scene: for each number of the scene which field of the model it is in, and where.
+      reads: places in ``sensordata`` to report.
+      control: 0 direct, 1 centred, 2 velocities.
+      gain: speed at an action of 1.
+      numbers: for each motor four numbers: ``[centre, half range, 0, 0]``, or bounds of velocity and position.
+    """
+
+    scene: Int32[np.ndarray, "scene 2"] = np.zeros((0, 2), np.int32)
+    reads: Int32[np.ndarray, " reads"] = np.zeros(0, np.int32)
+    control: int = 0
+    gain: float = 1.0
+    numbers: Float[np.ndarray, "motor 4"] = np.zeros((0, 4))
+
+
+def register(
+    model: mujoco.MjModel, frame_skip: int, body: int | None, forces: bool, threads: int, extra: Extra | None = None
+) -> int:
     """Makes a model known to the library: its key, which is the same in every process.
 
     Raises:
@@ -86,9 +110,15 @@ def register(model: mujoco.MjModel, frame_skip: int, body: int | None, forces: b
     content = np.empty(mujoco.mj_sizeModel(model), np.uint8)
     mujoco.mj_saveModel(model, None, content)
     options = (frame_skip, -1 if body is None else body, int(forces), threads)
-    digest = hashlib.sha256(content.tobytes() + repr(options).encode()).digest()
+    extra = extra or Extra()
+    scene, reads = np.ascontiguousarray(extra.scene, np.int32), np.ascontiguousarray(extra.reads, np.int32)
+    numbers = np.ascontiguousarray(extra.numbers, np.float64)
+    parts = (options, scene.tolist(), reads.tolist(), extra.control, extra.gain, numbers.tolist())
+    digest = hashlib.sha256(content.tobytes() + repr(parts).encode()).digest()
     key = int.from_bytes(digest[:8], "little", signed=True)
-    found.smac_jax_register(key, model._address, *options)
+    lists = (len(scene), scene.ctypes.data, len(reads), reads.ctypes.data)
+    control = (extra.control, extra.gain, numbers.ctypes.data)
+    found.smac_jax_register(key, model._address, *options, *lists, *control)
     return key
 
 

@@ -52,7 +52,7 @@ def reward(
     """Speed, plus 1 for staying up, minus a price for torque and (v5) for contact forces."""
     x_velocity, y_velocity = physics.extras["body_change"][0] / dt, physics.extras["body_change"][1] / dt
     # v4 pays the bonus on the step that ends the episode too.
-    healthy = jnp.where(termination(physics), 0.0, 1.0) if version == "v5" else jnp.ones(())
+    healthy = jnp.where(termination(physics, version), 0.0, 1.0) if version == "v5" else jnp.ones(())
     control = -0.5 * jnp.sum(jnp.square(action))
     contact = -5e-4 * jnp.sum(jnp.square(_contact_forces(physics))) if version == "v5" else jnp.zeros(())
     metrics = {
@@ -68,8 +68,9 @@ def reward(
     return x_velocity + healthy + control + contact, metrics
 
 
-def termination(physics: Physics) -> Bool[Array, ""]:
+def termination(physics: Physics, version: Version) -> Bool[Array, ""]:
     """Too low, too high, or not finite."""
+    del version
     height = physics.qpos[2]
     finite = jnp.all(jnp.isfinite(physics.qpos)) & jnp.all(jnp.isfinite(physics.qvel))
     healthy = finite & (height >= HEALTHY_HEIGHT[0]) & (height <= HEALTHY_HEIGHT[1])

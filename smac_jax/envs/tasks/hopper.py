@@ -46,7 +46,7 @@ def reward(
     """Speed, plus 1 for staying up, minus a small price for torque."""
     forward = physics.qpos_change[0] / dt
     # v4 pays the bonus on the step that ends the episode too.
-    healthy = jnp.where(termination(physics), 0.0, 1.0) if version == "v5" else jnp.ones(())
+    healthy = jnp.where(termination(physics, version), 0.0, 1.0) if version == "v5" else jnp.ones(())
     control = -1e-3 * jnp.sum(jnp.square(action))
     metrics = {
         "reward_forward": forward,
@@ -58,8 +58,9 @@ def reward(
     return forward + healthy + control, metrics
 
 
-def termination(physics: Physics) -> Bool[Array, ""]:
+def termination(physics: Physics, version: Version) -> Bool[Array, ""]:
     """Fallen, tilted, or out of range."""
+    del version
     height, angle = physics.qpos[1], physics.qpos[2]
     state = jnp.concatenate([physics.qpos[2:], physics.qvel])
     healthy = jnp.all(jnp.abs(state) < HEALTHY_STATE) & (height > HEALTHY_HEIGHT) & (jnp.abs(angle) < HEALTHY_ANGLE)

@@ -44,7 +44,7 @@ def reward(
     """Speed, plus 1 for staying up, minus a small price for torque."""
     forward = physics.qpos_change[0] / dt
     # v4 pays the bonus on the step that ends the episode too.
-    healthy = jnp.where(termination(physics), 0.0, 1.0) if version == "v5" else jnp.ones(())
+    healthy = jnp.where(termination(physics, version), 0.0, 1.0) if version == "v5" else jnp.ones(())
     control = -1e-3 * jnp.sum(jnp.square(action))
     metrics = {
         "reward_forward": forward,
@@ -56,8 +56,9 @@ def reward(
     return forward + healthy + control, metrics
 
 
-def termination(physics: Physics) -> Bool[Array, ""]:
+def termination(physics: Physics, version: Version) -> Bool[Array, ""]:
     """Fallen, jumped too high, or tilted."""
+    del version
     height, angle = physics.qpos[1], physics.qpos[2]
     healthy = (height > HEALTHY_HEIGHT[0]) & (height < HEALTHY_HEIGHT[1]) & (jnp.abs(angle) < HEALTHY_ANGLE)
     return ~healthy

@@ -1,0 +1,69 @@
+"""Door: unlatch a door with the Adroit hand and pull it open. No episode ends before its time limit.
+
+Source and versions: :mod:`smac_jax.envs.tasks.adroit`; ``door_v0`` of D4RL, ``AdroitHandDoor-v1``.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Bool, Float
+
+from smac_jax.envs.base import Model, Physics, Start, Version
+from smac_jax.envs.tasks import adroit
+from smac_jax.types import Array, Key, Metrics
+
+HINGE = 28
+OPEN = 1.35  # rad
+
+
+def model(version: Version) -> Model:
+    """The hand on an arm of four joints before a door; the versions share it."""
+    del version
+    sensors = {"palm": ("site", "S_grasp"), "handle": ("site", "S_handle")}
+    return adroit.model("adroit_door.xml", sensors, (("body_pos", "frame"),))
+
+
+def reset(key: Key, init_qpos: Float[Array, " 30"], init_qvel: Float[Array, " 30"]) -> Start:
+    """At rest; the door stands somewhere in a box of 10 cm."""
+    low, high = jnp.array([-0.3, 0.25, 0.252]), jnp.array([-0.2, 0.35, 0.35])
+    return Start(init_qpos, init_qvel, jax.random.uniform(key, (3,), minval=low, maxval=high))
+
+
+def observation(physics: Physics, version: Version) -> Float[Array, " 39"]:
+    """Joints without the first, latch, hinge, palm, handle, the way between them, and whether the door is open."""
+    del version
+    qpos, palm, handle = physics.qpos, physics.extras["palm"], physics.extras["handle"]
+    is_open = jnp.where(qpos[HINGE] > 1.0, 1.0, -1.0)
+    return jnp.concatenate([qpos[1:-2], qpos[-1:], qpos[HINGE, None], palm, handle, palm - handle, is_open[None]])
+
+
+def reward(
+    physics: Physics, action: Float[Array, " 28"], dt: float, version: Version
+) -> tuple[Float[Array, ""], Metrics]:
+    """To the handle, the hinge towards 90 degrees, slowly; 2, 8 and 10 more at 0.2, 1.0 and 1.35 rad."""
+    del action, dt
+    angle = physics.qpos[HINGE]
+    reach = adroit.reach(adroit.length(physics.extras["palm"] - physics.extras["handle"]), version)
+    hinge = -0.1 * jnp.square(angle - 1.57)
+    speed = -1e-5 * jnp.sum(jnp.square(physics.qvel))
+    bonus = 2.0 * (angle > 0.2) + 8.0 * (angle > 1.0) + 10.0 * (angle > OPEN)
+    metrics = {
+        "reward_reach": reach,
+        "reward_hinge": hinge,
+        "reward_speed": speed,
+        "reward_bonus": bonus,
+        "success": success(physics).astype(jnp.float32),
+    }
+    return reach + hinge + speed + bonus, metrics
+
+
+def success(physics: Physics) -> Bool[Array, ""]:
+    """The door stands open by 1.35 rad."""
+    return physics.qpos[HINGE] >= OPEN
+
+
+def termination(physics: Physics, version: Version) -> Bool[Array, ""]:
+    """Never."""
+    del physics, version
+    return jnp.zeros((), bool)

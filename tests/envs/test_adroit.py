@@ -1,0 +1,205 @@
+"""The tasks of the Adroit hand are gymnasium-robotics's, step for step, and D4RL's where these differ."""
+
+from __future__ import annotations
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from smac_jax.envs import ADROIT, AutoReset, make_env
+from smac_jax.errors import ConfigError, UnknownNameError
+
+TOLERANCE = 1e-5  # of float32: the physics itself agrees bit for bit
+LENGTHS = {"pen": 100, "door": 200, "hammer": 200, "relocate": 200}
+
+pytest.importorskip("gymnasium_robotics", reason="the models come with gymnasium-robotics")
+
+
+@pytest.fixture(scope="module")
+def make_robotics():
+    """Makes gymnasium-robotics's own environment, bare."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from gymnasium_robotics.envs import adroit_hand
+
+    return lambda name: getattr(adroit_hand, f"AdroitHand{name.capitalize()}Env")()
+
+
+def scene_of(name, theirs):
+    """Where gymnasium-robotics has put what it moves at a reset, in the order of `Model.scene`."""
+    model = theirs.model
+    body = {"pen": "target", "door": "frame", "hammer": "nail_board", "relocate": "Object"}[name]
+    if name == "pen":
+        return model.body(body).quat.copy()
+    place = model.body(body).pos.copy()
+    return np.concatenate([place, model.site("target").pos]) if name == "relocate" else place
+
+
+@pytest.fixture(scope="module", params=ADROIT)
+def pair(request, make_robotics):
+    """gymnasium-robotics's environment, ours, and our compiled step."""
+    env = make_env(request.param, "mujoco", "v1")
+    return request.param, make_robotics(request.param), env, jax.jit(env.step)
+
+
+def test_whole_episodes_agree(pair):
+    """Observation, reward, success; and of the physics every bit, contacts included."""
+    name, theirs, env, step = pair
+    for seed in range(3):
+        observation, _ = theirs.reset(seed=seed)
+        state = env.reset_to(theirs.data.qpos.copy(), theirs.data.qvel.copy(), scene_of(name, theirs))
+        np.testing.assert_allclose(state.obs, observation, rtol=TOLERANCE, atol=TOLERANCE)
+        rng = np.random.default_rng(seed)
+        scale = 1.3 if seed == 0 else 0.6  # beyond [-1, 1], where actions are clipped
+        goal, touched = rng.uniform(-scale, scale, env.action_size), 0
+        for t in range(LENGTHS[name]):
+            if t % 20 == 0:  # held for a while, so that the hand gets somewhere
+                goal = rng.uniform(-scale, scale, env.action_size)
+            action = (goal + rng.normal(size=env.action_size) * 0.1).astype(np.float32)
+            observation, reward, terminated, _, info = theirs.step(action)
+            state = step(state, action)
+            np.testing.assert_allclose(state.obs, observation, rtol=TOLERANCE, atol=TOLERANCE, err_msg=f"step {t}")
+            np.testing.assert_allclose(state.reward, reward, rtol=TOLERANCE, atol=TOLERANCE, err_msg=f"step {t}")
+            assert bool(state.done) == terminated
+            assert bool(state.metrics["success"]) == info["success"]
+            touched += theirs.data.ncon > 0
+        assert touched > 10
+        carried = np.asarray(state.pipeline_state.raw).view(np.float64)
+        nq, nv = theirs.model.nq, theirs.model.nv
+        np.testing.assert_array_equal(carried[:nq], theirs.data.qpos)
+        np.testing.assert_array_equal(carried[nq : nq + nv], theirs.data.qvel)
+
+
+def forced(name, theirs):
+    """A state in which the task is done, that random actions would not reach."""
+    qpos = theirs.init_qpos.copy()
+    scene = scene_of(name, theirs)
+    if name == "door":
+        qpos[28] = 1.45
+    elif name == "hammer":
+        qpos[26] = 0.0895
+    elif name == "relocate":
+        qpos[30:33] = scene[3:] - scene[:3]
+    else:
+        scene = np.array([np.cos(0.785), 0.0, np.sin(0.785), 0.0])
+    return qpos, scene
+
+
+def test_success_pays_and_ends_only_the_binary_task(pair):
+    name, theirs, _, _ = pair
+    theirs.reset(seed=0)
+    qpos, scene = forced(name, theirs)
+    action = jnp.zeros(theirs.model.nu)
+    states = {}
+    for kind in (name, f"{name}-binary"):
+        env = make_env(kind, "mujoco")
+        states[kind] = env.step(env.reset_to(qpos, np.zeros(theirs.model.nv), scene), action)
+    dense, binary = states[name], states[f"{name}-binary"]
+    assert dense.metrics["success"] == 1
+    assert dense.reward > 5
+    assert dense.done == 0
+    assert (binary.reward, binary.done, binary.metrics["score"]) == (0, 1, 1)
+    env = make_env(f"{name}-binary", "mujoco")
+    state = env.step(env.reset(jax.random.key(0)), action)
+    assert (state.reward, state.done, state.metrics["score"]) == (-1, 0, 0)
+
+
+def test_resets_are_gymnasium_robotics_own(pair):
+    """The bounds and the spread of what a reset moves, from 2,000 of ours against 200 of theirs."""
+    name, theirs, env, _ = pair
+    found = []
+    for _ in range(200):
+        theirs.reset_model()
+        found.append(scene_of(name, theirs))
+    start = jax.vmap(lambda key: env._start(key).scene)(jax.random.split(jax.random.key(0), 2000))
+    ours, found = np.asarray(start), np.asarray(found)
+    spread = np.ptp(ours, 0)
+    np.testing.assert_allclose(np.ptp(found, 0), spread, rtol=0.12, atol=1e-6)
+    np.testing.assert_allclose(found.mean(0), ours.mean(0), atol=0.1 * spread.max())
+    assert (found >= ours.min(0) - 0.02 * spread - 1e-6).all()
+    assert (found <= ours.max(0) + 0.02 * spread + 1e-6).all()
+
+
+def test_what_d4rl_has_otherwise():
+    """The sign of the way to the object, and the fall of the pen."""
+    key, action = jax.random.key(0), {name: jnp.zeros(make_env(name, "mujoco").action_size) for name in ADROIT}
+    for name in ("door", "hammer", "relocate"):
+        rewards = {}
+        for version in ("d4rl", "v1"):
+            env = make_env(name, "mujoco", version)
+            state = env.step(env.reset(key), action[name])
+            rewards[version] = state
+        reach = rewards["d4rl"].metrics["reward_reach"]
+        assert reach < 0
+        assert float(rewards["v1"].reward - rewards["d4rl"].reward) == pytest.approx(-2 * float(reach), rel=1e-4)
+    for version, done in (("d4rl", 1), ("v1", 0)):
+        env = make_env("pen", "mujoco", version)
+        qpos = np.array(env._engine.init_qpos, np.float64)
+        qpos[24] = 0.2  # its slide joints are turned with it: down
+        state = env.reset_to(qpos, np.zeros(30))
+        assert env.step(state, action["pen"]).done == done
+
+
+@pytest.mark.parametrize("name", ADROIT)
+def test_the_callback_gives_the_same_bits(name):
+    """C++ against Python, several robots with a scene each, over several threads and resets."""
+    found = []
+    for native in (True, False):
+        env = AutoReset(make_env(f"{name}-binary", "mujoco", native=native, threads=2), 7)
+        states = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 5))
+        actions = jax.random.uniform(jax.random.key(1), (16, 5, env.action_size), minval=-1.0)
+        roll = jax.jit(lambda s, a, env=env: jax.lax.scan(lambda s, a: (jax.vmap(env.step)(s, a),) * 2, s, a)[1])
+        found.append(roll(states, actions))
+    for state in found:
+        assert len(np.unique(np.asarray(state.pipeline_state.raw)[-1], axis=0)) == 5
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        *[(s.obs, s.reward, s.done, s.pipeline_state) for s in found],
+    )
+
+
+def test_episodes_begin_anew_in_a_new_scene():
+    env = AutoReset(make_env("door", "mujoco"), 5)
+    state = env.reset(jax.random.key(0))
+    heights = [float(state.obs[34])]  # of the handle, which only the scene moves
+    step = jax.jit(env.step)
+    for _ in range(14):
+        state = step(state, jnp.zeros(28))
+        heights.append(float(state.obs[34]))
+    episodes = np.reshape(heights, (3, 5))
+    assert np.ptp(episodes, 1).max() < 1e-3
+    assert np.abs(np.diff(episodes[:, 0])).min() > 2e-3
+
+
+def test_mjx_is_refused_with_its_reason():
+    for name, reason in {"pen": "CYLINDER", "door": "CYLINDER", "hammer": "CYLINDER", "relocate": "noslip"}.items():
+        with pytest.raises(ConfigError, match=f"(?s){reason}.*physics='mujoco'"):
+            make_env(name, "mjx")
+
+
+def test_versions_of_other_tasks_are_refused():
+    with pytest.raises(UnknownNameError, match="v1"):
+        make_env("door", "mujoco", "v5")
+    with pytest.raises(UnknownNameError, match="v5"):
+        make_env("hopper", "mujoco", "v1")
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "gymnasium_robotics" else find(name))
+    with pytest.raises(ConfigError, match="pip install gymnasium-robotics"):
+        make_env("door", "mujoco")
+
+
+def test_scenes_that_do_not_fit_are_refused():
+    env = make_env("door", "mujoco")
+    qpos, qvel = np.array(env._engine.init_qpos), np.zeros(30)
+    with pytest.raises(ConfigError, match="scene"):
+        env.reset_to(qpos, qvel, np.zeros(4))
+    with pytest.raises(ConfigError, match="scene"):
+        env.reset_to(qpos[None], qvel[None], np.zeros(3))

@@ -1,0 +1,155 @@
+"""The kitchen is gymnasium-robotics's, step for step; D4RL's observation, noise and reward; what is solved."""
+
+from __future__ import annotations
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from smac_jax.envs import KITCHEN, AutoReset, make_env
+from smac_jax.envs.env import TaskEnv
+from smac_jax.envs.physics.mujoco import MujocoEngine
+from smac_jax.envs.tasks.kitchen import GOALS, INIT_QPOS, WANTED, Kitchen
+from smac_jax.errors import ConfigError
+
+TOLERANCE = 1e-5
+
+pytest.importorskip("gymnasium_robotics", reason="the model comes with gymnasium-robotics")
+
+
+@pytest.fixture(scope="module")
+def engine():
+    """One engine for all: the model is large."""
+    return MujocoEngine(Kitchen("partial").model("v1"))
+
+
+@pytest.fixture
+def make_robotics(monkeypatch):
+    """gymnasium-robotics's kitchen without noise, its test of joint types mended for this MuJoCo."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from gymnasium_robotics.envs.franka_kitchen import kitchen_env
+        from gymnasium_robotics.utils import mujoco_utils
+
+    # `np.int32(3) in (enum, ...)` is False there
+    monkeypatch.setattr(mujoco_utils, "get_joint_qpos", lambda model, data, name: data.joint(name).qpos.copy())
+    monkeypatch.setattr(mujoco_utils, "get_joint_qvel", lambda model, data, name: data.joint(name).qvel.copy())
+    return lambda wanted: kitchen_env.KitchenEnv(list(wanted), robot_noise_ratio=0.0, object_noise_ratio=0.0)
+
+
+def without_noise(engine, kind, version):
+    """Our kitchen for comparisons."""
+    return TaskEnv(Kitchen(kind, noise=False), engine, version)
+
+
+def solved_state(*things):
+    """A first state in which some things are right already."""
+    qpos = np.array(INIT_QPOS)
+    for thing in things:
+        for joint, position in GOALS[thing].items():
+            qpos[joint] = position
+    return qpos
+
+
+def test_whole_episodes_agree(engine, make_robotics):
+    theirs, env = make_robotics(WANTED["partial"]), without_noise(engine, "partial", "v1")
+    step = jax.jit(env.step)
+    for seed in range(2):
+        observation, _ = theirs.reset(seed=seed)
+        data = theirs.data
+        state = env.reset_to(data.qpos.copy(), data.qvel.copy())
+        np.testing.assert_allclose(data.qpos, env.reset(jax.random.key(0)).pipeline_state.qpos, atol=1e-6)
+        rng = np.random.default_rng(seed)
+        touched = 0
+        for t in range(280):
+            if t % 20 == 0:
+                goal = rng.uniform(-1.2, 1.2, 9)
+            action = (goal + 0.1 * rng.normal(size=9)).astype(np.float32)
+            observation, reward, terminated, _, _ = theirs.step(action)
+            state = step(state, action)
+            np.testing.assert_allclose(state.obs, observation["observation"], rtol=TOLERANCE, atol=TOLERANCE)
+            assert (state.reward, bool(state.done)) == (reward, terminated)
+            touched += np.abs(data.qpos[9:] - np.array(INIT_QPOS)[9:]).max() > 0.01
+        carried = np.asarray(state.pipeline_state.raw).view(np.float64)
+        np.testing.assert_array_equal(carried[:30], data.qpos)
+        np.testing.assert_array_equal(carried[30:59], data.qvel)
+    assert touched > 0
+
+
+@pytest.mark.parametrize("kind", ["partial", "mixed"])
+def test_what_is_solved_is_paid_and_ends_as_in_gymnasium_robotics(engine, make_robotics, kind):
+    """From states in which more and more is right."""
+    theirs, env = make_robotics(WANTED[kind]), without_noise(engine, kind, "v1")
+    data_version = without_noise(engine, kind, "d4rl")
+    action = np.zeros(9, np.float32)
+    for count in range(5):
+        qpos = solved_state(*WANTED[kind][:count], "hinge cabinet")
+        theirs.reset(seed=0)
+        theirs.robot_env.set_state(qpos, np.zeros(29))
+        theirs.robot_env._last_robot_qpos = qpos[:9].copy()
+        state, other = env.reset_to(qpos, np.zeros(29)), data_version.reset_to(qpos, np.zeros(29))
+        for t in range(3):
+            _, reward, terminated, _, _ = theirs.step(action)
+            state, other = env.step(state, action), data_version.step(other, action)
+            assert reward == (count if t == 0 else 0)
+            assert (state.reward, state.metrics["score"], bool(state.done)) == (reward, reward, terminated)
+            assert (other.reward, other.metrics["score"], bool(other.done)) == (count, reward, terminated)
+            assert state.metrics["solved"] == count
+
+
+def test_d4rl_observes_joints_and_goal_with_its_noise():
+    env = make_env("kitchen-mixed", "mujoco")
+    assert (env.observation_size, env.action_size) == (60, 9)
+    states = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 2000))
+    noise = np.asarray(states.obs[:, :30]) - np.asarray(INIT_QPOS, np.float32)
+    amplitude = 0.1 * np.array([0.1] * 9 + [0.005] * 2 + [0.0005] * 6 + [0.005] * 3 + [0.1] * 3)
+    np.testing.assert_allclose(np.abs(noise[:, :23]).max(0), amplitude, rtol=0.02, atol=1e-7)
+    np.testing.assert_allclose(noise[:, :23].std(0), amplitude / np.sqrt(3), rtol=0.06)
+    goal = np.asarray(states.obs[0, 30:])
+    assert (goal[[22, 17, 11]] == np.float32([-0.75, -0.69, -0.88])).all()
+    assert not goal[:11].any()
+    assert not goal[[19, 15, 20]].any()  # the slide cabinet is not wanted in "mixed"
+
+
+def test_the_robot_steers_by_what_it_observes(engine):
+    """A noisy joint is held where it was seen: the physics of two seeds part, the noise being the only difference."""
+    env = TaskEnv(Kitchen("partial"), engine, "d4rl")
+    after = [env.step(env.reset(jax.random.key(seed)), jnp.zeros(9)).pipeline_state.qpos for seed in (0, 1)]
+    moved = np.abs(np.asarray(after[0] - after[1]))[:7]
+    assert (moved > 1e-5).all()
+    assert (moved < 0.02).all()
+
+
+def test_noise_changes_every_step_and_repeats_with_the_key(engine):
+    env = AutoReset(TaskEnv(Kitchen("partial"), engine, "d4rl"), 3)
+    step = jax.jit(env.step)
+    runs = []
+    for seed in (0, 0, 1):
+        state, seen = env.reset(jax.random.key(seed)), []
+        for _ in range(4):
+            seen.append(np.asarray(state.obs[:30] - state.pipeline_state.qpos))
+            state = step(state, jnp.zeros(9))
+        runs.append(seen)
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert (np.abs(np.diff(runs[0], axis=0)).max(1) > 1e-3).all()  # over a reset too
+    assert np.abs(np.array(runs[0]) - np.array(runs[2])).max() > 1e-3
+
+
+def test_the_callback_gives_the_same_bits():
+    found = []
+    for native in (True, False):
+        env = make_env("kitchen-partial", "mujoco", native=native)
+        states = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 3))
+        actions = jax.random.uniform(jax.random.key(1), (8, 3, 9), minval=-1.3, maxval=1.3)
+        roll = jax.jit(lambda s, a, env=env: jax.lax.scan(lambda s, a: (jax.vmap(env.step)(s, a),) * 2, s, a)[1])
+        found.append(roll(states, actions))
+    jax.tree.map(np.testing.assert_array_equal, *found)
+
+
+def test_mjx_is_refused_with_its_reason():
+    for name in KITCHEN:
+        with pytest.raises(ConfigError, match=r"(?s)CYLINDER.*physics='mujoco'"):
+            make_env(name, "mjx")
