@@ -11,7 +11,6 @@ residual (the identity through training), coverage (of the data), or all.
 --task names data sets, as for experiments.sweep; by default every task of the suite whose data are at hand. Tables
 and figures share their plain cells, each is trained once, and what a stopped run has done is not done again: repeat the
 command. --dry-run shows the cells and their cost.
-
 """
 
 from __future__ import annotations
@@ -119,7 +118,9 @@ def main(argv: Sequence[str]) -> int:
         blocks=[{"folder": str(b.folder.relative_to(folder)), "title": b.title, "legs": b.legs} for b in every],
     )
     print(f"{FLAGS.scale} scale: {scale.says}. {len(every)} blocks; results in {folder}")
-    failures = LAUNCHERS[FLAGS.launcher](every, Keeping(FLAGS.save_every))
+    failures = LAUNCHERS[FLAGS.launcher](every, Keeping(FLAGS.save_every), folder)
+    if failures is None:
+        return 0
     for failure in failures:
         print(f"failed: {failure.title}: {failure.error}", file=sys.stderr)
 
