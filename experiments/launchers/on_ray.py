@@ -10,6 +10,8 @@ import contextlib
 import logging
 import math
 import os
+import re
+import socket
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +25,7 @@ from experiments.launchers.base import Failure, carry_out_here, failure_of, need
 from experiments.watch import Watch
 from smac_jax.errors import ConfigError
 from smac_jax.train.interrupts import Interrupted, Interrupts
+from smac_jax.train.snapshots import first_line
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -61,9 +64,10 @@ def launch(blocks: Sequence[Block], keeping: Keeping, results: Path) -> list[Fai
     states = {i: "done" for i, block in enumerate(blocks) if block.done}
     if len(states) == len(blocks):
         return []
+    resources = _resources()
     failures = []
-    with _cluster(ray), Interrupts() as interrupts, Watch(blocks) as watch:
-        task = _task(ray)
+    with _cluster(ray, resources), Interrupts() as interrupts, Watch(blocks) as watch:
+        task = _task(ray, resources)
         submit = lambda i: task.remote(blocks[i], keeping, os.getcwd(), _threads())  # noqa: E731
         waiting = {submit(i): i for i in range(len(blocks)) if i not in states}
         stopping = False
@@ -119,22 +123,28 @@ def _threads() -> int:
 
 
 @contextlib.contextmanager
-def _cluster(ray: Any) -> Iterator[None]:
+def _cluster(ray: Any, resources: dict[str, float]) -> Iterator[None]:
     address = FLAGS.ray_address or os.environ.get("RAY_ADDRESS") or "local"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
         quiet["include_dashboard"] = False
     try:
+        if re.fullmatch(r"[^:/]+:\d+", address):  # Ray itself would take minutes to say that nobody is there
+            host, port = address.split(":")
+            socket.create_connection((host, int(port)), timeout=10).close()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # JAX's of forks: this one executes Ray and nothing else
             ray.init(address=address, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"--ray_address={address}: no Ray cluster there ({str(error).splitlines()[0]}).") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"--ray_address={address}: no Ray cluster there that lets us in ({first_line(error)}). One that asks for a "
+            "token needs RAY_AUTH_MODE=token."
+        ) from error
     try:
         if address == "local":
             there = ray.cluster_resources()
-            for name, amount in _resources().items():
+            for name, amount in resources.items():
                 if amount > there.get(name, 0.0):
                     raise ConfigError(
                         f"A block asks for {amount:g} {name} (--cpus_per_block, --gpus_per_block, --ray_resources); "
@@ -154,8 +164,7 @@ def _resources() -> dict[str, float]:
     return {"CPU": FLAGS.cpus_per_block, "GPU": FLAGS.gpus_per_block} | others
 
 
-def _task(ray: Any) -> Any:
-    resources = _resources()
+def _task(ray: Any, resources: dict[str, float]) -> Any:
     root = str(Path(__file__).parents[2])
     environment = {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
     if resources["GPU"] == 0 and len(resources) == 2:
@@ -163,9 +172,9 @@ def _task(ray: Any) -> Any:
     elif 0 < resources["GPU"] < 1:
         environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 * resources['GPU']:.3f}"
     return ray.remote(
-        num_cpus=resources.pop("CPU"),
-        num_gpus=resources.pop("GPU"),
-        resources=resources,
+        num_cpus=resources["CPU"],
+        num_gpus=resources["GPU"],
+        resources={name: amount for name, amount in resources.items() if name not in ("CPU", "GPU")},
         max_retries=FLAGS.ray_retries,
         max_calls=1,  # a process of its own: its memory, and its number of threads
         runtime_env={"env_vars": environment},

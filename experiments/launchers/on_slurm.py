@@ -62,6 +62,7 @@ GRACE = 20.0
 """Seconds that the files of a job may take to arrive once Slurm has forgotten it."""
 RESTARTS = 1000
 """How often a job may come to its time limit."""
+WHY = "cancelled, killed, or out of memory"
 
 
 class Job(NamedTuple):
@@ -90,7 +91,7 @@ class Work:
 
     def __call__(self) -> Failure | None:
         """Trains what is left of the block; asked to make room, it saves, and submitit puts it back in the queue."""
-        # submitit's, which puts the job back in the queue, and does not come back
+        # submitit's handler: it puts the job back in the queue, and does not come back
         requeue = signal.getsignal(signal.SIGUSR2)
         with Interrupts((*SIGNALS, signal.SIGUSR2), second_ends=False) as interrupts:
             try:
@@ -161,17 +162,15 @@ def submit(submitit: Any, blocks: Sequence[Block], keeping: Keeping, results: Pa
         # srun does not take it over from sbatch since Slurm 22.05
         "slurm_srun_args": [f"--cpus-per-task={FLAGS.slurm_cpus}"],
         "slurm_array_parallelism": FLAGS.slurm_array_parallelism,
-        "slurm_max_num_timeout": RESTARTS,
-        "local_max_num_timeout": RESTARTS,
         "slurm_additional_parameters": {"requeue": True} | pairs("slurm_extra", FLAGS.slurm_extra),
         "slurm_partition": FLAGS.slurm_partition,
         "slurm_gres": FLAGS.slurm_gres,
         "slurm_mem": FLAGS.slurm_mem,
         "gpus_per_node": FLAGS.slurm_gpus,
     }
-    executor_options = {name: options.pop(name) for name in ("slurm_max_num_timeout", "local_max_num_timeout")}
+    restarts = {f"{cluster}_max_num_timeout": RESTARTS for cluster in ("slurm", "local")}
     try:
-        executor = submitit.AutoExecutor(f"{folder}/%j", cluster=FLAGS.slurm_cluster, **executor_options)
+        executor = submitit.AutoExecutor(f"{folder}/%j", cluster=FLAGS.slurm_cluster, **restarts)
         executor.update_parameters(**{name: value for name, value in options.items() if value})
         works = [Work(absolute(block), keeping, FLAGS.slurm_cpus) for block in blocks]
         with executor.batch():
@@ -212,7 +211,9 @@ def wait(blocks: Sequence[Block]) -> list[Failure]:
                     gone.pop(i, None)
                     states[i] = "running" if known is None else known[job.number]
                 elif now - gone.setdefault(i, now) >= GRACE:
-                    failure = failure_of(blocks[i], _Lost(f"{_LOST.format(job.number)} {job.log}"))
+                    failure = failure_of(
+                        blocks[i], _Lost(f"job {job.number} is over, but not done: {WHY} (see {job.log})")
+                    )
                 if failure:
                     states[i] = "failed"
                     failures.append(failure)
@@ -225,9 +226,6 @@ def wait(blocks: Sequence[Block]) -> list[Failure]:
             if waiting:
                 time.sleep(POLL)
     return failures
-
-
-_LOST = "job {} is over before the block is: cancelled, killed, or out of memory. Its last words are in"
 
 
 class _Lost(SmacError):

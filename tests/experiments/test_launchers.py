@@ -350,14 +350,32 @@ def test_an_extra_that_is_missing_is_named(monkeypatch):
         base.need("ray", "ray")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["--ray_address=localhost:1"], "--ray_address=localhost:1: no Ray cluster there"),
+        (["--cpus_per_block=1000"], "A block asks for 1000 CPU"),
+        (["--ray_resources=TPU"], "--ray_resources=TPU: must be KEY=VALUE"),
+        (["--ray_resources=TPU=many"], "--ray_resources=TPU=many: could not convert"),
+    ],
+)
+def test_a_request_that_no_ray_can_fulfil_is_one_line(arguments, words, request_, tmp_path):
+    pytest.importorskip("ray")
+    said = Sweep(request_, tmp_path / "run", "--launcher=ray", *arguments).end(2)
+    assert words in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--launcher=slurm", "--slurm_time=soon"], "--slurm_time=soon: must be minutes"),
         (["--launcher=ray", "--distributed"], "--distributed shares blocks among hosts"),
         (["--launcher=local", "--detach"], "--detach is for --launcher=slurm"),
     ],
 )
-def test_flags_that_do_not_go_together_are_refused(arguments, words, request_, tmp_path):
+def test_a_request_that_makes_no_sense_is_one_line(arguments, words, request_, tmp_path):
     said = Sweep(request_, tmp_path / "run", *arguments).end(2)
     assert words in said
     assert "Traceback" not in said
