@@ -21,6 +21,10 @@ from smac_jax.errors import UnknownNameError
         ("door-human", ("door", "human")),
         ("antmaze-umaze-diverse-v0", ("antmaze", "umaze-diverse")),
         ("ant-expert-v2", ("ant", "expert")),
+        ("door-binary-v0", ("door-binary", None)),
+        ("pen_binary_human-v0", ("pen-binary", "human")),
+        ("kitchen-partial-v0", ("kitchen-partial", None)),
+        ("kitchen_mixed-v0", ("kitchen-mixed", None)),
     ],
 )
 def test_names_are_taken_apart(name, want):
