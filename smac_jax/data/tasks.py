@@ -67,6 +67,14 @@ class DatasetName(NamedTuple):
     kind: str | None
 
 
+# What D4RL's kitchen files are called.
+_FILES = {
+    "mini-kitchen-microwave-kettle-light-slider": "kitchen-complete",
+    "kitchen-microwave-kettle-light-slider": "kitchen-partial",
+    "kitchen-microwave-kettle-bottomburner-light": "kitchen-mixed",
+}
+
+
 def task_of(name: str) -> DatasetName:
     """Takes apart the name of a data set, of its file (without the suffix), or of a Gymnasium environment.
 
@@ -77,6 +85,7 @@ def task_of(name: str) -> DatasetName:
       UnknownNameError: it does not begin with a task's name.
     """
     words = re.sub(r"-v\d+$", "", name.lower().replace("_", "-"))
+    words = _FILES.get(words, words)
     fitting = [task for task in TASKS if f"{words}-".startswith(f"{task}-")]
     if not fitting:
         raise UnknownNameError("task", name, tuple(TASKS))
