@@ -166,7 +166,7 @@ def test_what_d4rl_has_otherwise():
         assert env.step(state, action["pen"]).done == done
 
 
-@pytest.mark.parametrize("name", ADROIT)
+@pytest.mark.parametrize("name", ["pen", "relocate"])  # between them every field that a scene can have
 def test_the_callback_gives_the_same_bits(name):
     """C++ against Python, several robots with a scene each, over several threads and resets."""
     found = []
