@@ -26,7 +26,7 @@ def task_of(data: smac_jax.Dataset, given: str | None) -> str:
     """The environment that a data set belongs to, or the one that the user gave.
 
     Raises:
-      ConfigError: nobody says which.
+      ConfigError: nobody says which; or its rewards are not those of the binary task.
       UnknownNameError: there is no such environment.
     """
     task = given or data.task
@@ -34,6 +34,11 @@ def task_of(data: smac_jax.Dataset, given: str | None) -> str:
         raise ConfigError(f"{data.name} does not say which environment it belongs to; say it with --env.")
     if task not in ENVIRONMENTS:
         raise UnknownNameError("environment (--env)", task, ENVIRONMENTS)
+    if task.endswith("-binary") and data.task != task:
+        raise ConfigError(
+            f"{data.name} has the rewards of {data.task or 'another task'}, not of {task}: give its file a name that "
+            f"begins with {task}, and they are made binary on reading."
+        )
     return task
 
 

@@ -16,6 +16,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from smac_jax.data.binary import TASKS as BINARY
+from smac_jax.data.binary import is_binary, to_binary
 from smac_jax.data.dataset import Dataset, check_arrays, settle_actions
 from smac_jax.data.tasks import TASKS, task_of
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
@@ -35,7 +37,8 @@ def read_d4rl(
 
     Args:
       path: the file.
-      task: what it was logged in; default: what ``metadata/task`` says, or else what the file's name says.
+      task: what it was logged in; default: what ``metadata/task`` says, or else what the file's name says. A binary
+        task of the hand (``"door-binary"``) makes its rewards of a file with dense ones (:func:`to_binary`).
       max_episode_steps: for files without ``timeouts`` (v0): an episode was cut after so many steps without a terminal;
         default: the task's time limit, as D4RL does.
       clip_actions: as in :meth:`Dataset.from_arrays`.
@@ -58,6 +61,8 @@ def read_d4rl(
                 "Pass max_episode_steps=..., or task=... to take that task's time limit."
             )
         arrays["timeouts"] = infer_timeouts(arrays["terminals"].reshape(-1) > 0.5, limit)
+    if task in BINARY and not is_binary(arrays["rewards"]):
+        arrays = to_binary(task, check_arrays(arrays, str(path)), str(path))
     # named by its path while it is checked, so that errors name the file
     dataset = Dataset.from_arrays(**arrays, name=str(path), task=task, metadata=metadata, clip_actions=clip_actions)
     return dataclasses.replace(dataset, name=path.stem)

@@ -31,7 +31,8 @@ class Dataset(struct.PyTreeNode):
       next_observations: never from another episode.
       terminals: 1.0 where the task ended: no bootstrap. A time-out is no terminal, and bootstraps.
       timeouts: 1.0 at the last row kept of an episode without a terminal: it ran out of time, or the log was cut.
-      trajectory_returns: undiscounted return of the whole trajectory that each row belongs to.
+      trajectory_returns: undiscounted return of the whole trajectory that each row belongs to; in the kitchen, whose
+        data pay in every step for all that is solved, the most that was solved at once (SMAC, tables 6-8).
       conditions: ``trajectory_returns`` min-max normalised to ``[0, 1]`` (SMAC's ``w``); 1.0 where all are the same.
       returns_to_go: discounted sum of the rewards from each row on, once :meth:`with_returns_to_go` was called; else 0.
       name: of the data set.
@@ -110,7 +111,8 @@ class Dataset(struct.PyTreeNode):
             notes["clipped_actions"] = clipped
 
         terminal, timeout = episode_ends(checked["terminals"], checked.get("timeouts"))
-        returns = trajectory_returns(checked["rewards"], terminal | timeout)
+        over = most_in_trajectory if task is not None and task.startswith("kitchen") else trajectory_returns
+        returns = over(checked["rewards"], terminal | timeout)
         columns = {
             "observations": checked["observations"],
             "actions": checked["actions"],
@@ -166,8 +168,10 @@ class Dataset(struct.PyTreeNode):
 
     def episode_returns(self) -> Float[np.ndarray, " episode"]:
         """The return of each trajectory, once."""
-        last = np.asarray(self.terminals + self.timeouts) > 0.5
-        return np.asarray(self.trajectory_returns)[last]
+        return np.asarray(self.trajectory_returns)[self._last_rows()]
+
+    def _last_rows(self) -> Rows:
+        return np.asarray(self.terminals + self.timeouts) > 0.5
 
     def summary(self) -> str:
         """A few words for people."""
@@ -177,7 +181,9 @@ class Dataset(struct.PyTreeNode):
             f"observations {self.observations.shape[1]}, actions {self.actions.shape[1]}; "
             f"returns {returns.min():.1f} to {returns.max():.1f}, mean {returns.mean():.1f}"
         )
-        if self.task is not None:
+        if self.task is not None and self.task.endswith("-binary"):
+            text += f", {np.mean(np.asarray(self.terminals)[self._last_rows()]):.0%} end in success"
+        elif self.task is not None:
             text += f" (normalised score {normalized_score(self.task, returns.mean()):.1f})"
         if clipped := dict(self.metadata).get("clipped_actions"):
             text += f"; actions clipped to [-1, 1]: {clipped}"
@@ -216,6 +222,14 @@ def trajectory_returns(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[
     """The undiscounted return of each row's whole trajectory; ``last`` marks the trajectories' last rows."""
     trajectory = np.cumsum(last) - last
     return np.bincount(trajectory, weights=rewards)[trajectory]
+
+
+def most_in_trajectory(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
+    """The highest reward of each row's whole trajectory."""
+    trajectory = np.cumsum(last) - last
+    most = np.full(trajectory[-1] + 1, -np.inf)
+    np.maximum.at(most, trajectory, rewards)
+    return most[trajectory]
 
 
 def returns_to_go(

@@ -1,6 +1,8 @@
 """Tasks by name, with the reference returns of D4RL's normalised score.
 
-Source: Fu et al. 2020 (arXiv 2004.07219), section 6, and the table of reference scores in D4RL's code.
+Source: Fu et al. 2020 (arXiv 2004.07219), section 6, and the table of reference scores in D4RL's code (``infos.py``).
+Adroit's binary tasks score 1 for an episode that succeeds, so that the normalised score is the rate of success in
+percent; the kitchen's the share of its four things that were solved (SMAC, section 5).
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ class TaskInfo:
 
     Attributes:
       name: as in ``make_env``.
-      random_return: the return at a normalised score of 0.
-      expert_return: the return at a normalised score of 100.
+      random_return: the return, or what evaluations sum in its place, at a normalised score of 0.
+      expert_return: the same at a normalised score of 100.
       episode_length: the time limit, in environment steps.
       clips_actions: the simulator itself clips every action to ``[-1, 1]`` and reads nothing else of it, so that logged
         actions outside may be clipped without changing what happened.
@@ -45,7 +47,14 @@ TASKS: dict[str, TaskInfo] = {
         TaskInfo("hammer", -274.856578, 12794.134825156867, 200, clips_actions=True),
         TaskInfo("door", -56.512833, 2880.5693087298737, 200, clips_actions=True),
         TaskInfo("relocate", -6.425911, 4233.877797728884, 200, clips_actions=True),
-        TaskInfo("kitchen", 0.0, 4.0, 280),
+        TaskInfo("pen-binary", 0.0, 1.0, 100, clips_actions=True),
+        TaskInfo("hammer-binary", 0.0, 1.0, 200, clips_actions=True),
+        TaskInfo("door-binary", 0.0, 1.0, 200, clips_actions=True),
+        TaskInfo("relocate-binary", 0.0, 1.0, 200, clips_actions=True),
+        TaskInfo("kitchen", 0.0, 4.0, 280, clips_actions=True),
+        TaskInfo("kitchen-complete", 0.0, 4.0, 280, clips_actions=True),
+        TaskInfo("kitchen-partial", 0.0, 4.0, 280, clips_actions=True),
+        TaskInfo("kitchen-mixed", 0.0, 4.0, 280, clips_actions=True),
         TaskInfo("antmaze", 0.0, 1.0, 1000),
     )
 }
@@ -58,6 +67,14 @@ class DatasetName(NamedTuple):
     kind: str | None
 
 
+# What D4RL's kitchen files are called.
+_FILES = {
+    "mini-kitchen-microwave-kettle-light-slider": "kitchen-complete",
+    "kitchen-microwave-kettle-light-slider": "kitchen-partial",
+    "kitchen-microwave-kettle-bottomburner-light": "kitchen-mixed",
+}
+
+
 def task_of(name: str) -> DatasetName:
     """Takes apart the name of a data set, of its file (without the suffix), or of a Gymnasium environment.
 
@@ -68,10 +85,12 @@ def task_of(name: str) -> DatasetName:
       UnknownNameError: it does not begin with a task's name.
     """
     words = re.sub(r"-v\d+$", "", name.lower().replace("_", "-"))
-    task, _, kind = words.partition("-")
-    if task not in TASKS:
+    words = _FILES.get(words, words)
+    fitting = [task for task in TASKS if f"{words}-".startswith(f"{task}-")]
+    if not fitting:
         raise UnknownNameError("task", name, tuple(TASKS))
-    return DatasetName(task, kind or None)
+    task = max(fitting, key=len)
+    return DatasetName(task, words[len(task) + 1 :] or None)
 
 
 def normalized_score(task: str, returns: Any) -> np.ndarray:

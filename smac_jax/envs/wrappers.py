@@ -26,8 +26,9 @@ class AutoReset(Wrapper):
     * ``info["episodes"]``: how many have ended.
 
     Unlike Brax's wrapper, which goes back to one cached first state for ever, each episode starts from new noise, drawn
-    from ``info["key"]``. Under `jax.vmap` a reset is computed in every step and mostly thrown away. For the four
-    locomotion tasks it is a handful of additions; for a Brax environment it may cost as much as a step.
+    from ``info["key"]``. Under `jax.vmap` a reset is computed in every step and mostly thrown away. For locomotion that
+    is a handful of additions; for a hand its sensors, up to a quarter of a step; for a Brax environment it may cost as
+    much as a step.
 
     Args:
       env: an environment that is not vectorised.

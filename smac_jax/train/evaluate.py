@@ -33,7 +33,8 @@ def make_evaluator(
 ) -> Callable[[ActorCritic, Key], Float[Array, "seed episode"]]:
     """A compiled ``(actor_critic, keys[seed]) -> returns[seed, episode]``.
 
-    All episodes of a device's seeds step together until the last has ended or the time limit is reached.
+    All episodes of a device's seeds step together until the last has ended or the time limit is reached. Where an
+    environment reports ``metrics["score"]``, that is summed in place of the reward: what the task is judged by.
     """
     reset = jax.vmap(jax.vmap(env.reset))
     step = jax.vmap(jax.vmap(env.step))
@@ -49,8 +50,9 @@ def make_evaluator(
             step_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, now.step)
             action = jax.vmap(act)(actor_critic, now.state.obs, step_keys)
             state = step(now.state, action)
+            earned = state.metrics.get("score", state.reward)
             # `where`, not a product: a simulation that went on past its end may hold anything
-            total = now.total + jnp.where(now.alive, state.reward, 0.0)
+            total = now.total + jnp.where(now.alive, earned, 0.0)
             return _Progress(state, now.step + 1, now.alive & (state.done == 0), total)
 
         def running(now: _Progress) -> Array:
@@ -73,6 +75,9 @@ def evaluate(
     deterministic: bool = True,
 ) -> Float[np.ndarray, "seed episode"]:
     """Undiscounted returns of whole episodes.
+
+    Where a task is judged otherwise (``metrics["score"]``) it is that: whether a binary task succeeded, how much of the
+    kitchen was solved.
 
     Args:
       actor_critic: one policy, or several stacked along a leading seed axis.

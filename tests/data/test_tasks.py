@@ -21,6 +21,12 @@ from smac_jax.errors import UnknownNameError
         ("door-human", ("door", "human")),
         ("antmaze-umaze-diverse-v0", ("antmaze", "umaze-diverse")),
         ("ant-expert-v2", ("ant", "expert")),
+        ("door-binary-v0", ("door-binary", None)),
+        ("pen_binary_human-v0", ("pen-binary", "human")),
+        ("kitchen-partial-v0", ("kitchen-partial", None)),
+        ("kitchen_mixed-v0", ("kitchen-mixed", None)),
+        ("mini_kitchen_microwave_kettle_light_slider-v0", ("kitchen-complete", None)),
+        ("door-v0_demos_clipped", ("door", "v0-demos-clipped")),
     ],
 )
 def test_names_are_taken_apart(name, want):
