@@ -97,10 +97,10 @@ class RunFolder:
         except OSError as error:
             self._lock.release()
             raise CheckpointError(f"{self.folder}: nothing can be written here ({error.strerror}).") from error
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):  # nothing depends on it
             earlier = json.loads((self.folder / "status.json").read_text())
             self._progress = {name: earlier.get(name) for name in ("phase", "done", "total", "last_return", "diverged")}
-            self._pace = Pace(earlier.get("took"))
+            self._pace = Pace({phase: float(took) for phase, took in earlier.get("took", {}).items()})
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:

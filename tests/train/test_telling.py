@@ -20,6 +20,7 @@ from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from smac_jax.errors import ConfigError
 from smac_jax.train import runner
+from smac_jax.train.history import History
 from smac_jax.train.interrupts import Interrupted
 from smac_jax.train.logger import MetricLogger
 from smac_jax.train.run_folder import RunFolder
@@ -113,6 +114,19 @@ def test_status_names_seeds_that_diverged_and_keeps_them_when_the_run_is_asked_a
         assert status["state"] == "done"
         assert status["diverged"] == {"0": 0, "3": 0}
         assert (status["done"], status["total"]) == (40, 40)
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", "7", '{"took": 5}', '{"took": ["a"]}', '{"took": {"x": "y"}}', '{"took": null}']
+)
+def test_a_damaged_status_keeps_no_run_from_going_on(tmp_path, damage):
+    (tmp_path / "status.json").write_text(damage)
+    with RunFolder(tmp_path) as run:
+        run.claim({})
+        run.begin(History((0,)))
+        run.after_chunk(lambda: pytest.fail("not yet"), "x", 10, 20, None)
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert (status["state"], status["done"], status["took"]) == ("running", 10, {"x": 0.0})
 
 
 class FakeRun:
