@@ -68,7 +68,10 @@ def launch(blocks: Sequence[Block], keeping: Keeping, results: Path) -> list[Fai
     failures = []
     with _cluster(ray, resources), Interrupts() as interrupts, Watch(blocks) as watch:
         task = _task(ray, resources)
-        submit = lambda i: task.remote(blocks[i], keeping, os.getcwd(), _threads())  # noqa: E731
+
+        def submit(i: int) -> Any:
+            return task.remote(blocks[i], keeping, os.getcwd(), max(1, math.ceil(FLAGS.cpus_per_block)))
+
         waiting = {submit(i): i for i in range(len(blocks)) if i not in states}
         stopping = False
         while waiting:
@@ -116,10 +119,6 @@ def _outcome(ray: Any, one: Any, block: Block) -> Failure | str | None:
         return STOPPED
     except ray.exceptions.RayError as error:
         return failure_of(block, error)
-
-
-def _threads() -> int:
-    return max(1, math.ceil(FLAGS.cpus_per_block))
 
 
 @contextlib.contextmanager
