@@ -27,8 +27,8 @@ class AutoReset(Wrapper):
 
     Unlike Brax's wrapper, which goes back to one cached first state for ever, each episode starts from new noise, drawn
     from ``info["key"]``. Under `jax.vmap` a reset is computed in every step and mostly thrown away. For locomotion that
-    is a handful of additions; for a hand one more computation of its sensors; for a Brax environment it may cost as much
-    as a step.
+    is a handful of additions; for a hand one more computation of its sensors; for a Brax environment it may cost as
+    much as a step.
 
     Args:
       env: an environment that is not vectorised.

@@ -1,0 +1,137 @@
+"""Return as a function of the policy's parameters: along a line, and over a plane.
+
+Source: SMAC section 6. The line runs through the pre-trained and a fine-tuned policy; the plane through the pre-trained
+policy ``theta`` and two fine-tuned ones, spanned by ``u = theta1 - theta`` and ``v = theta2 - theta``. Every point of
+either is a weighted sum of the given policies with weights that add up to one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from smac_jax.algorithms.base import ActorCritic
+from smac_jax.errors import ConfigError
+from smac_jax.train.evaluate import check_sizes, make_evaluator
+from smac_jax.train.sharding import SeedLayout
+
+if TYPE_CHECKING:
+    from brax.envs.base import Env
+
+
+def line_weights(t: Float[np.ndarray, " point"]) -> Float[np.ndarray, "point 2"]:
+    """Weights of ``theta + t u``: the first policy at 0, the second at 1."""
+    t = np.asarray(t, float)
+    return np.stack([1 - t, t], axis=1)
+
+
+def plane_weights(x: Float[np.ndarray, " x"], y: Float[np.ndarray, " y"]) -> Float[np.ndarray, "xy 3"]:
+    """Weights of ``theta + x u + y v`` over a grid, ``y`` running fastest: the three policies at (0,0), (1,0), (0,1)."""
+    first, second = (
+        axis.reshape(-1) for axis in np.meshgrid(np.asarray(x, float), np.asarray(y, float), indexing="ij")
+    )
+    return np.stack([1 - first - second, first, second], axis=1)
+
+
+def mix(policies: Sequence[ActorCritic], weights: Float[np.ndarray, "point policy"]) -> ActorCritic:
+    """The actors ``sum_i weights[:, i] theta_i``, leaves ``[point, seed, ...]``; critics are left out.
+
+    Args:
+      policies: of the same networks, with a leading seed axis; a seed is mixed with itself.
+      weights: of each point.
+
+    Raises:
+      ConfigError: other networks, numbers of seeds, or observations seen otherwise; between them there is no line.
+    """
+    first = policies[0]
+    for other in policies[1:]:
+        shapes = [jax.tree.map(jnp.shape, p.actor_params) for p in (first, other)]
+        if shapes[0] != shapes[1] or first.actor != other.actor:
+            raise ConfigError("landscape: the policies have different networks or seeds: there is no line between them")
+        for name in ("observation_mean", "observation_std"):
+            if not np.allclose(getattr(first, name), getattr(other, name), rtol=1e-5, atol=1e-6):
+                raise ConfigError(
+                    f"landscape: the policies differ in {name}: their parameters belong to differently scaled inputs. "
+                    "Take policies that were fine-tuned from the same one, or trained on the same data."
+                )
+    w = jnp.asarray(weights, jnp.float32)
+    actors = jax.tree.map(
+        lambda *leaves: jnp.einsum("pi,i...->p...", w, jnp.stack(leaves)), *(p.actor_params for p in policies)
+    )
+    spread = [jnp.broadcast_to(x, (len(w), *x.shape)) for x in (first.observation_mean, first.observation_std)]
+    nothing = jnp.zeros(spread[0].shape[:2])
+    return ActorCritic(
+        actor_params=actors,
+        critic_params={},
+        target_critic_params={},
+        observation_mean=spread[0],
+        observation_std=spread[1],
+        reward_scale=nothing,
+        reward_bias=nothing,
+        temperature=nothing,
+        actor=first.actor,
+        critic=first.critic,
+    )
+
+
+def landscape(
+    policies: Sequence[ActorCritic],
+    weights: Float[np.ndarray, "point policy"],
+    env: Env,
+    episodes: int = 10,
+    *,
+    seed: int = 0,
+    episode_length: int = 1000,
+    points_at_once: int = 64,
+    known: dict[int, np.ndarray] | None = None,
+    on_points: Callable[[dict[int, np.ndarray]], None] | None = None,
+) -> Float[np.ndarray, "point seed episode"]:
+    """Returns of mixed policies: all points, seeds and episodes of a batch in one compiled rollout.
+
+    Every point starts its episodes from the same states, so that what differs is the policy.
+
+    Args:
+      policies: with a leading seed axis (:func:`mix`).
+      weights: of each point (:func:`line_weights`, :func:`plane_weights`).
+      env: as for :func:`smac_jax.evaluate`.
+      episodes: at each point, for each seed.
+      seed: of the starting states.
+      episode_length: time limit in environment steps.
+      points_at_once: in one rollout; as memory allows.
+      known: points that are evaluated already, by index.
+      on_points: told of each batch's points as they come.
+
+    Raises:
+      ConfigError: policies that cannot be mixed, or that do not fit the environment.
+    """
+    check_sizes(policies[0], env)
+    found = dict(known or {})
+    seeds = policies[0].observation_mean.shape[0]
+    left = [i for i in range(len(weights)) if i not in found]
+    for start in range(0, len(left), points_at_once):
+        batch = left[start : start + points_at_once]
+        # the last batch is filled up, so that one program serves all
+        size = points_at_once if len(left) > points_at_once else len(batch)
+        rows = np.resize(batch, size)
+        mixed = mix(policies, np.asarray(weights)[rows])
+        flat = jax.tree.map(lambda x, n=size: x.reshape(n * seeds, *x.shape[2:]), mixed)
+        layout = SeedLayout.over(range(size * seeds))
+        keys = jnp.tile(jnp.broadcast_to(jax.random.key(seed), (seeds,)), size)
+        evaluator = make_evaluator(env, episodes, episode_length, True, layout)
+        returns = np.asarray(layout.trim(evaluator(layout.place(flat), layout.place(keys))))
+        new = dict(zip(batch, returns.reshape(size, seeds, episodes), strict=False))
+        found |= new
+        if on_points:
+            on_points(new)
+    return np.stack([found[i] for i in range(len(weights))])
+
+
+def is_monotone(returns: Float[np.ndarray, "point seed"], tolerance: float = 0.0) -> bool:
+    """Whether the mean return never falls along a line by more than ``tolerance`` below its highest so far."""
+    mean = np.asarray(returns).mean(axis=1)
+    return bool((np.maximum.accumulate(mean) - mean <= tolerance).all())

@@ -1,0 +1,106 @@
+"""Points of a landscape are the policies that they say, evaluated as everywhere else."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from brax.envs.base import Env, State
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+from smac_jax.analysis.landscape import is_monotone, landscape, line_weights, mix, plane_weights
+from smac_jax.errors import ConfigError
+from smac_jax.train.evaluate import evaluate
+
+
+class Still(Env):
+    """One step from a random place; the reward is the action, which the actor's last bias decides."""
+
+    def reset(self, rng):
+        observation = jax.random.normal(rng, (2,))
+        return State(None, observation, jnp.zeros(()), jnp.zeros(()), {}, {})
+
+    def step(self, state, action):
+        return state.replace(reward=action[0], done=jnp.ones(()))
+
+    @property
+    def observation_size(self):
+        return 2
+
+    @property
+    def action_size(self):
+        return 1
+
+    @property
+    def backend(self):
+        return "none"
+
+
+def policies(count: int, seeds: int = 2, hidden: tuple[int, ...] = (4,)):
+    network = NetworkConfig(actor_hidden=hidden, critic_hidden=(3,))
+
+    def one(key):
+        return new_actor_critic(network, key, jnp.array([0.5, -1.0]), jnp.array([2.0, 1.0]), action_size=1)
+
+    keys = jax.random.split(jax.random.key(0), count * seeds)
+    made = jax.vmap(one)(keys)
+    return [jax.tree.map(lambda x, i=i: x[i * seeds : (i + 1) * seeds], made) for i in range(count)]
+
+
+def test_at_the_given_points_it_is_the_ordinary_evaluation():
+    three = policies(3)
+    env = Still()
+    expected = [evaluate(p, env, episodes=5, seed=7, episode_length=3) for p in three]
+    on_plane = landscape(three, plane_weights(np.array([0.0, 1.0]), np.array([0.0, 1.0])), env, 5, seed=7)
+    for index, policy in ((0, 0), (2, 1), (1, 2)):  # (0,0), (1,0), (0,1): y runs fastest
+        np.testing.assert_allclose(on_plane[index], expected[policy], atol=1e-6)
+    on_line = landscape(three[:2], line_weights(np.array([0.0, 1.0])), env, 5, seed=7)
+    np.testing.assert_allclose(on_line, expected[:2], atol=1e-6)
+
+
+def test_between_them_it_is_the_return_of_the_mixed_parameters():
+    """With all weights but the last bias zero, the action is the tanh of the mixed bias."""
+    two = []
+    for policy, bias in zip(policies(2), ([0.2, -0.4], [1.0, 0.6]), strict=True):
+        params = jax.tree.map(jnp.zeros_like, policy.actor_params)
+        params["params"]["mean"]["bias"] = jnp.array(bias)[:, None]
+        two.append(policy.replace(actor_params=params))
+    t = np.linspace(-0.5, 1.5, 9)
+    found = landscape(two, line_weights(t), Still(), 3)
+    expected = np.tanh(np.stack([0.2 + 0.8 * t, -0.4 + 1.0 * t], axis=1))
+    np.testing.assert_allclose(found, np.repeat(expected[..., None], 3, axis=2), atol=1e-6)
+
+
+def test_batches_of_points_and_points_that_are_known_change_nothing():
+    two, weights = policies(2), line_weights(np.linspace(0, 1, 7))
+    whole = landscape(two, weights, Still(), 2)
+    told = {}
+    parts = landscape(two, weights, Still(), 2, points_at_once=3, known={4: whole[4]}, on_points=told.update)
+    np.testing.assert_allclose(parts, whole, atol=1e-6)
+    assert sorted(told) == [0, 1, 2, 3, 5, 6]
+
+
+@given(st.floats(-2, 3), st.floats(-2, 3))
+def test_weights_add_up_to_one_and_give_the_plane(x, y):
+    weights = plane_weights(np.array([x]), np.array([y]))
+    np.testing.assert_allclose(weights.sum(), 1.0, atol=1e-9)
+    theta = np.array([[1.0, 2.0], [4.0, 0.0], [-1.0, 5.0]])
+    np.testing.assert_allclose(weights[0] @ theta, theta[0] + x * (theta[1] - theta[0]) + y * (theta[2] - theta[0]))
+
+
+def test_policies_with_no_line_between_them_are_refused():
+    first, second = policies(2)
+    with pytest.raises(ConfigError, match="different networks or seeds"):
+        mix([first, policies(1, hidden=(5,))[0]], line_weights(np.array([0.5])))
+    with pytest.raises(ConfigError, match="differ in observation_std"):
+        mix([first, second.replace(observation_std=2 * second.observation_std)], line_weights(np.array([0.5])))
+
+
+def test_monotone_means_no_fall_of_the_mean():
+    rising = np.array([[0.0, 1.0], [1.0, 1.0], [3.0, 0.0]])
+    assert is_monotone(rising)
+    assert not is_monotone(rising[::-1])
+    assert is_monotone(rising[::-1], tolerance=1.0)
