@@ -30,7 +30,9 @@ def load_dataset(name_or_path: str | os.PathLike) -> Dataset:
           file, taken from ``$SMAC_JAX_DATA`` (default ``~/.cache/smac_jax/data``) or from where D4RL keeps it
           (``~/.d4rl/datasets``), or else fetched into the former and checked;
         * the path of a D4RL file. Its task is what its ``metadata/task`` says, or else what its name says
-          (``hopper_medium_replay-v2.hdf5``).
+          (``hopper_medium_replay-v2.hdf5``);
+        * the path of a release of demonstrations, ``.npy`` or ``.pickle``
+          (:func:`smac_jax.data.demonstrations.read_demonstrations`).
 
     Raises:
       DatasetError: none of these, a file that cannot be fetched, or one that cannot be read (see

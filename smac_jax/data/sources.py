@@ -17,6 +17,7 @@ def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
     """As :func:`smac_jax.data.load_dataset` says; ``embedded`` are the package's own, by name."""
     from smac_jax.data.d4rl import read_d4rl
     from smac_jax.data.d4rl_files import d4rl_files
+    from smac_jax.data.demonstrations import SUFFIXES, read_demonstrations
 
     text = str(name)
     if text in embedded:
@@ -25,11 +26,12 @@ def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
         return _d4rl(text)
     path = Path(name).expanduser()
     if path.exists():
-        return read_d4rl(path)
+        return read_demonstrations(path) if path.suffix in SUFFIXES else read_d4rl(path)
     raise DatasetError(
         f"{text!r} is neither an embedded data set, nor one of D4RL's, nor a file. "
         f"Embedded: {', '.join(embedded) or 'none'}. {_similar(text, list(d4rl_files()))}"
-        "Give one of these or the path of a D4RL .hdf5 file; `python -m experiments.make_dataset` makes one."
+        "Give one of these or the path of a D4RL .hdf5 file, or of demonstrations (.npy, .pickle); "
+        "`python -m experiments.make_dataset` makes one."
     )
 
 
