@@ -29,6 +29,7 @@ def load_dataset(name_or_path: str | os.PathLike) -> Dataset:
         * a name of D4RL's with its version, such as ``hopper-medium-replay-v2``, ``kitchen-partial-v0``: D4RL's own
           file, taken from ``$SMAC_JAX_DATA`` (default ``~/.cache/smac_jax/data``) or from where D4RL keeps it
           (``~/.d4rl/datasets``), or else fetched into the former and checked;
+        * ``minari:ID``, such as ``minari:D4RL/pen/human-v2`` (:func:`smac_jax.data.minari_sets.read_minari`);
         * the path of a D4RL file. Its task is what its ``metadata/task`` says, or else what its name says
           (``hopper_medium_replay-v2.hdf5``);
         * the path of a release of demonstrations, ``.npy`` or ``.pickle``

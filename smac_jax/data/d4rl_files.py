@@ -9,7 +9,6 @@ import csv
 import dataclasses
 import os
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 from smac_jax.data.download import check_file, download
@@ -36,7 +35,7 @@ class RemoteFile:
 @cache
 def d4rl_files() -> dict[str, RemoteFile]:
     """D4RL's data sets by name, such as ``hopper-medium-replay-v2``."""
-    text = (Path(str(resources.files("smac_jax"))) / "data" / "d4rl_files.tsv").read_text()
+    text = Path(__file__).with_name("d4rl_files.tsv").read_text()
     rows = csv.DictReader(text.splitlines(), delimiter="\t")
     return {
         row["name"]: RemoteFile(
