@@ -37,7 +37,7 @@ from smac_jax.data.sources import short_name
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
-    "task", ["hopper-medium-replay"], "The data: names of data sets, or paths of D4RL .hdf5 files; several make a grid."
+    "task", ["hopper-medium-replay"], "The data: names or files, as load_dataset takes them; several make a grid."
 )
 flags.DEFINE_string("env", None, "The environment; default: the one that each data set names.")
 flags.DEFINE_enum("physics", "auto", ["auto", "mujoco", "mjx"], "Engine; auto is mujoco on the CPU and mjx elsewhere.")
