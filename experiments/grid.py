@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 
 from experiments.configs.base import online_section
 from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
+from smac_jax.data.sources import short_name
 from smac_jax.errors import ConfigError, UnknownNameError
 
 
@@ -67,7 +68,7 @@ class Block:
     def title(self) -> str:
         """For people."""
         first, last = self.seeds[0], self.seeds[-1]
-        return f"{Path(self.data).stem} {self.offline.label} " + (
+        return f"{short_name(self.data)} {self.offline.label} " + (
             f"seed {first}" if first == last else f"seeds {first}-{last}"
         )
 
@@ -195,7 +196,7 @@ def make_blocks(
     blocks = []
     for (source, task), start, some in itertools.product(data, starts, batches(seeds, seeds_per_block)):
         place = f"seeds-{some[0]}-{some[-1]}"
-        folder = results / "runs" / path_name(Path(source).stem) / path_name(start.label) / place
+        folder = results / "runs" / path_name(short_name(source)) / path_name(start.label) / place
         blocks.append(Block(folder, source, task, physics, version, start, ends, some, control))
     return blocks
 

@@ -32,11 +32,12 @@ from experiments.block import Keeping, already_done
 from experiments.grid import Block, make_blocks, parse_vary, path_name
 from experiments.launchers import LAUNCHERS, Failure
 from experiments.setup import define_config, run, set_up
+from smac_jax.data.sources import short_name
 from smac_jax.errors import ConfigError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
-    "task", ["hopper-medium-replay"], "The data: names of data sets, or paths of D4RL .hdf5 files; several make a grid."
+    "task", ["hopper-medium-replay"], "The data: names or files, as load_dataset takes them; several make a grid."
 )
 flags.DEFINE_string("env", None, "The environment; default: the one that each data set names.")
 flags.DEFINE_enum("physics", "auto", ["auto", "mujoco", "mjx"], "Engine; auto is mujoco on the CPU and mjx elsewhere.")
@@ -151,7 +152,7 @@ def default_folder() -> str:
     """The same for the same request, so that repeating the command goes on with it."""
     names = ("task", "env", "physics", "version", "offline", "online", "vary", "seeds", "first_seed", "control")
     asked = json.dumps([FLAGS[name].value for name in names] + [FLAGS.config.to_dict()], sort_keys=True, default=str)
-    first = Path(FLAGS.task[0]).stem
+    first = short_name(FLAGS.task[0])
     return f"results/{path_name(first)}-{hashlib.blake2b(asked.encode(), digest_size=3).hexdigest()}"
 
 
@@ -185,7 +186,7 @@ def report_all(folder: Path, blocks: Sequence[Block], datasets: dict[str, Any], 
                 if block.curve(end).exists():
                     curve = TransferCurve.from_json(block.curve(end))
                     pairs.setdefault((block.offline.label, end.label), []).append(curve)
-        place = folder if len(datasets) == 1 else folder / path_name(Path(name).stem)
+        place = folder if len(datasets) == 1 else folder / path_name(short_name(name))
         curves = [joined(found) for found in pairs.values()]
         for curve in curves:
             curve.to_json(place / "curves" / f"{path_name(curve.offline)}_{path_name(curve.online)}.json")

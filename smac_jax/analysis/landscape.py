@@ -31,10 +31,8 @@ def line_weights(t: Float[np.ndarray, " point"]) -> Float[np.ndarray, "point 2"]
 
 
 def plane_weights(x: Float[np.ndarray, " x"], y: Float[np.ndarray, " y"]) -> Float[np.ndarray, "xy 3"]:
-    """Weights of ``theta + x u + y v`` over a grid, ``y`` running fastest: the three policies at (0,0), (1,0), (0,1)."""
-    first, second = (
-        axis.reshape(-1) for axis in np.meshgrid(np.asarray(x, float), np.asarray(y, float), indexing="ij")
-    )
+    """Weights of ``theta + x u + y v`` over a grid, ``y`` fastest: the three policies at (0,0), (1,0), (0,1)."""
+    first, second = (axis.reshape(-1) for axis in np.meshgrid(x, y, indexing="ij"))
     return np.stack([1 - first - second, first, second], axis=1)
 
 

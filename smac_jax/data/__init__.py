@@ -1,4 +1,4 @@
-"""Data sets: embedded ones by name, D4RL files by path."""
+"""Data sets: embedded ones and D4RL's by name, files by path."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import os
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from smac_jax.errors import DatasetError
 
 if TYPE_CHECKING:
     from smac_jax.data.dataset import Dataset
@@ -22,27 +20,28 @@ def embedded_datasets() -> dict[str, Path]:
 
 
 def load_dataset(name_or_path: str | os.PathLike) -> Dataset:
-    """An embedded data set by its name, or a D4RL file by its path.
+    """A data set by its name, or from a file.
 
     Args:
-      name_or_path: a name of :func:`embedded_datasets`, or a file. A file's task is what its ``metadata/task`` says, or
-        else what its name says (``hopper_medium_replay-v2.hdf5``).
+      name_or_path: one of these, the first that fits:
+
+        * a name of :func:`embedded_datasets`, such as ``hopper-medium-replay`` (no version: this project's own data);
+        * a name of D4RL's with its version, such as ``hopper-medium-replay-v2``, ``kitchen-partial-v0``: D4RL's own
+          file, taken from ``$SMAC_JAX_DATA`` (default ``~/.cache/smac_jax/data``) or from where D4RL keeps it
+          (``~/.d4rl/datasets``), or else fetched into the former and checked;
+        * ``minari:ID``, such as ``minari:D4RL/pen/human-v2`` (:func:`smac_jax.data.minari_sets.read_minari`);
+        * the path of a D4RL file. Its task is what its ``metadata/task`` says, or else what its name says
+          (``hopper_medium_replay-v2.hdf5``);
+        * the path of a release of demonstrations, ``.npy`` or ``.pickle``
+          (:func:`smac_jax.data.demonstrations.read_demonstrations`).
 
     Raises:
-      DatasetError: neither, or a file that cannot be read (see :func:`smac_jax.data.d4rl.read_d4rl`).
+      DatasetError: none of these, a file that cannot be fetched, or one that cannot be read (see
+        :func:`smac_jax.data.d4rl.read_d4rl`).
     """
-    from smac_jax.data.d4rl import read_d4rl
+    from smac_jax.data.sources import load
 
-    embedded = embedded_datasets()
-    if str(name_or_path) in embedded:
-        return read_d4rl(embedded[str(name_or_path)])
-    path = Path(name_or_path).expanduser()
-    if path.exists():
-        return read_d4rl(path)
-    raise DatasetError(
-        f"{str(name_or_path)!r} is neither an embedded data set nor a file. Embedded: {', '.join(embedded) or 'none'}. "
-        "Give one of these or the path of a D4RL .hdf5 file; `python -m experiments.make_dataset` makes one."
-    )
+    return load(name_or_path, embedded_datasets())
 
 
 def __getattr__(name: str) -> object:

@@ -87,16 +87,27 @@ class Dataset(struct.PyTreeNode):
         (:func:`next_within_episode`).
 
         Args:
-          observations: ``[row, observation]``.
-          actions: ``[row, action]`` in ``[-1, 1]``.
-          rewards, terminals, timeouts: ``[row]``; ``timeouts`` None means that no episode ran out of time.
-          next_observations: ``[row, observation]``; None takes the next row's observation.
-          name, task, metadata: as the class says.
+          observations: ``[row, observation]``, finite numbers in the environment's own units.
+          actions: ``[row, action]`` in ``[-1, 1]``: rescale them from the action space's bounds before.
+          rewards: ``[row]``, undiscounted, in the environment's units: what a row's action earned.
+          terminals: ``[row]`` of true and false (or 1 and 0): the task ended with this row, and nothing comes after.
+          timeouts: ``[row]`` of the same: the episode was cut after this row, and would have gone on. None means that
+            no episode was cut but the log's last.
+          next_observations: ``[row, observation]``, what each row's action led to; a cut row's too, not the first of
+            the next episode. None takes the next row's observation, and drops the last row of an episode that was cut.
+          name: for errors and tables.
+          task: the task it was logged in, a key of ``TASKS``; None leaves scores out.
+          metadata: what is to be known of it, kept as text.
           clip_actions: clip what is outside ``[-1, 1]`` instead of refusing it, and note it in the metadata; None does
             so if the task's simulator does (``TaskInfo.clips_actions``).
 
+        Rows are in the order in which they were logged, episode by episode. All arrays become float32. A column
+        ``[row, 1]`` is taken for ``[row]``.
+
         Raises:
-          DatasetError: names the array, what was found in it, and what to do.
+          DatasetError: an array that is None, is not of numbers, has another rank or number of rows, or no rows; NaN or
+            infinity (with the first such row); flags that are neither 0 nor 1; actions outside ``[-1, 1]`` (with how
+            many and the first row). It names the array, what was found in it, and what to do.
           UnknownNameError: a task that is not in ``TASKS``.
         """
         if task is not None and task not in TASKS:
@@ -288,6 +299,8 @@ def check_arrays(arrays: Mapping[str, Any], where: str) -> dict[str, np.ndarray]
 
 
 def _as_float32(key: str, value: Any, where: str) -> np.ndarray:
+    if value is None:
+        raise DatasetError(f"{where}: {key} is None; it must be given.")
     try:
         array = np.asarray(value)
     except ValueError as error:

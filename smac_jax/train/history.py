@@ -19,7 +19,8 @@ class History:
     def __init__(self, seeds: Sequence[int]):
         self._seeds = len(seeds)
         self._points: list[Point] = []
-        self._evaluations: list[tuple[int, np.ndarray]] = []
+        # with the number of points that were there before, which is what orders the two
+        self._evaluations: list[tuple[int, np.ndarray, int]] = []
 
     def add(self, phase: str, step: int, metrics: Metrics | Mapping[str, np.ndarray]) -> None:
         """Records metrics; those of the same phase and step make one point."""
@@ -31,12 +32,15 @@ class History:
 
     def add_returns(self, step: int, returns: Array | np.ndarray) -> None:
         """Records an evaluation."""
-        self._evaluations.append((step, np.asarray(returns)))
+        self._evaluations.append((step, np.asarray(returns), len(self._points)))
 
     def since(self, seen: tuple[int, int] = (0, 0)) -> tuple[list[Point], tuple[int, int]]:
-        """Points ``(phase, step, metrics)`` that are new, and what to call with next; evaluations are the last ones."""
-        evaluations = [("evaluation", step, {"return": r.mean(axis=-1)}) for step, r in self._evaluations[seen[1] :]]
-        return [*self._points[seen[0] :], *evaluations], (len(self._points), len(self._evaluations))
+        """Points ``(phase, step, metrics)`` that are new, as they came, and what to call with next."""
+        new = [(i, 0, point) for i, point in enumerate(self._points[seen[0] :], seen[0] + 1)]
+        for step, returns, before in self._evaluations[seen[1] :]:
+            new.append((before, 1, ("evaluation", step, {"return": returns.mean(axis=-1)})))
+        in_order = sorted(new, key=lambda entry: entry[:2])
+        return [point for *_, point in in_order], (len(self._points), len(self._evaluations))
 
     @property
     def last_return(self) -> float | None:
@@ -53,23 +57,23 @@ class History:
 
     def evaluation_steps(self) -> Float[np.ndarray, "evaluation"]:
         """When the policy was evaluated."""
-        return np.array([step for step, _ in self._evaluations], int)
+        return np.array([step for step, *_ in self._evaluations], int)
 
     def returns(self) -> Float[np.ndarray, "seed evaluation episode"]:
         """Evaluation returns; with no evaluation an array of shape ``[seed, 0, 0]``."""
         if not self._evaluations:
             return np.zeros((self._seeds, 0, 0))
-        return np.stack([returns for _, returns in self._evaluations], axis=1)
+        return np.stack([returns for _, returns, _ in self._evaluations], axis=1)
 
     def dump(self) -> dict[str, Any]:
         """All of it as JSON can hold it, to the last bit (with NaN, which Python's JSON reads and writes)."""
         points = [(phase, step, dump_metrics(values)) for phase, step, values in self._points]
-        return {"points": points, "evaluations": [(s, r.dtype.name, r.tolist()) for s, r in self._evaluations]}
+        return {"points": points, "evaluations": [(s, r.dtype.name, r.tolist(), n) for s, r, n in self._evaluations]}
 
     def load(self, dumped: Mapping[str, Any]) -> None:
         """Takes what :meth:`dump` gave in place of what is here."""
         self._points = [(phase, step, load_metrics(values)) for phase, step, values in dumped["points"]]
-        self._evaluations = [(s, np.array(returns, dtype)) for s, dtype, returns in dumped["evaluations"]]
+        self._evaluations = [(s, np.array(returns, dtype), n) for s, dtype, returns, n in dumped["evaluations"]]
 
 
 def dump_metrics(metrics: Mapping[str, np.ndarray]) -> dict[str, Any]:

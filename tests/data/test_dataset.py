@@ -239,3 +239,9 @@ def test_summary_tells_rows_episodes_returns_and_score(log):
         "(normalised score 51.8)"
     )
     assert "score" not in Dataset.from_arrays(**log).summary()
+
+
+@pytest.mark.parametrize("key", ["observations", "actions", "rewards", "terminals"])
+def test_an_array_that_is_not_given_is_named(log, key):
+    with pytest.raises(DatasetError, match=f"{key} is None"):
+        Dataset.from_arrays(**log | {key: None})

@@ -9,6 +9,7 @@ import pytest
 import smac_jax.data
 from smac_jax.data import embedded_datasets, load_dataset
 from smac_jax.data.d4rl import write_d4rl
+from smac_jax.data.sources import short_name
 from smac_jax.errors import DatasetError
 
 
@@ -76,3 +77,8 @@ def test_what_comes_with_the_package_can_be_read():
 def test_importing_the_package_does_not_import_jax():
     code = "import sys, smac_jax.data; sys.exit('jax' in sys.modules or 'h5py' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
+
+
+def test_short_names_keep_what_tells_data_sets_apart():
+    names = ("hopper-medium-replay-v2", "a/hopper_medium-v2.hdf5", "minari:D4RL/pen/human-v2")
+    assert [short_name(name) for name in names] == [names[0], "hopper_medium-v2", names[2]]

@@ -1,0 +1,77 @@
+"""D4RL's files by the names of its data sets: on this machine already, or fetched.
+
+Source: the table of URLs in D4RL's code (``d4rl/infos.py``); sizes and checksums as TensorFlow Datasets lists them.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+from functools import cache
+from pathlib import Path
+
+from smac_jax.data.download import check_file, download
+from smac_jax.errors import DatasetError
+
+HOST = "http://rail.eecs.berkeley.edu/datasets/offline_rl/"
+"""Where D4RL's files lie."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoteFile:
+    """A file on D4RL's server: its path there, its size in bytes, its SHA-256; None where nobody wrote it down."""
+
+    path: str
+    size: int | None
+    sha256: str | None
+
+    @property
+    def name(self) -> str:
+        """As D4RL itself calls it on disk."""
+        return self.path.rpartition("/")[2]
+
+
+@cache
+def d4rl_files() -> dict[str, RemoteFile]:
+    """D4RL's data sets by name, such as ``hopper-medium-replay-v2``."""
+    text = Path(__file__).with_name("d4rl_files.tsv").read_text()
+    rows = csv.DictReader(text.splitlines(), delimiter="\t")
+    return {
+        row["name"]: RemoteFile(
+            row["path"],
+            None if row["bytes"] == "-" else int(row["bytes"]),
+            None if row["sha256"] == "-" else row["sha256"],
+        )
+        for row in rows
+    }
+
+
+def data_folder() -> Path:
+    """Where fetched data lie: ``$SMAC_JAX_DATA``, or ``~/.cache/smac_jax/data``."""
+    return Path(os.environ.get("SMAC_JAX_DATA") or "~/.cache/smac_jax/data").expanduser()
+
+
+def d4rl_file(name: str) -> Path:
+    """The file of a D4RL data set; fetched where it is neither in :func:`data_folder` nor where D4RL keeps its own.
+
+    D4RL keeps them in ``$D4RL_DATASET_DIR``, or ``~/.d4rl/datasets``.
+
+    Args:
+      name: a key of :func:`d4rl_files`.
+
+    Raises:
+      DatasetError: it cannot be fetched, or what is on the disk has another size or checksum than it should.
+    """
+    file = d4rl_files()[name]
+    theirs = Path(os.environ.get("D4RL_DATASET_DIR") or "~/.d4rl/datasets").expanduser()
+    for path in (data_folder() / file.name, theirs / file.name):
+        if path.is_file():
+            try:
+                check_file(path, file.size, file.sha256)
+            except DatasetError as error:
+                raise DatasetError(f"{error} This is not D4RL's {name}: remove it, and it is fetched again.") from error
+            return path
+    path = data_folder() / file.name
+    download(HOST + file.path, path, size=file.size, sha256=file.sha256)
+    return path

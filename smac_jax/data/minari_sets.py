@@ -1,0 +1,117 @@
+"""Data sets of the Farama Foundation's Minari, through its own package.
+
+Source: https://minari.farama.org; episodes hold one observation more than steps, ``terminations`` and ``truncations``.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from smac_jax.data.dataset import Dataset
+from smac_jax.data.tasks import task_of
+from smac_jax.errors import DatasetError, UnknownNameError
+
+
+def read_minari(dataset_id: str) -> Dataset:
+    """Reads a Minari data set from this machine, or else from Minari's server.
+
+    Every row's next observation is the one that was logged, the last row's too. A termination is a terminal; the last
+    row of an episode that was not terminated is a time-out, whether it is marked as truncated or not. Actions are
+    rescaled from the action space's bounds to ``[-1, 1]``.
+
+    Args:
+      dataset_id: such as ``D4RL/pen/human-v2``.
+
+    Raises:
+      DatasetError: ``minari`` is not installed, there is no such data set or no network, its observations or actions
+        are no plain vectors, or ``Dataset.from_arrays`` refuses it.
+    """
+    minari, where = _minari(), f"minari:{dataset_id}"
+    held = _load(minari, dataset_id, where)
+    low, high = _bounds(held.spec, where)
+    parts: dict[str, list[np.ndarray]] = {}
+    for episode in held.iterate_episodes():
+        rows, observations = len(episode.rewards), np.asarray(episode.observations)
+        if len(observations) != rows + 1:
+            raise DatasetError(
+                f"{where}: episode {episode.id} has {len(observations)} observations and {rows} steps, expected "
+                f"{rows + 1} observations, the last of them what the last step led to."
+            )
+        terminations = np.asarray(episode.terminations, bool)
+        columns = {
+            "observations": observations[:-1],
+            "next_observations": observations[1:],
+            "actions": episode.actions,
+            "rewards": episode.rewards,
+            "terminals": terminations,
+            "timeouts": (np.arange(rows) == rows - 1) & ~terminations,
+        }
+        for key, column in columns.items():
+            parts.setdefault(key, []).append(np.asarray(column))
+    if not parts:
+        raise DatasetError(f"{where}: has no episodes.")
+    arrays: dict[str, Any] = {key: np.concatenate(columns) for key, columns in parts.items()}
+    if not (np.all(low == -1.0) and np.all(high == 1.0)):
+        arrays["actions"] = 2.0 * (arrays["actions"].astype(np.float64) - low) / (high - low) - 1.0
+    return Dataset.from_arrays(
+        **arrays, name=where, task=_task(held.spec), metadata={"source": f"Minari, {dataset_id}"}
+    )
+
+
+def _minari() -> ModuleType:
+    try:
+        import minari
+    except ImportError as error:
+        raise DatasetError(
+            f"Minari's data sets need its package: pip install 'smac_jax[data]', or 'minari[hdf5,hf]' ({error})."
+        ) from error
+    return minari
+
+
+def _load(minari: ModuleType, dataset_id: str, where: str) -> Any:
+    try:
+        return minari.load_dataset(dataset_id)
+    except FileNotFoundError:
+        pass
+    except Exception as error:  # any: identifiers and damaged files fail in whatever Minari reads them with
+        raise DatasetError(f"{where}: cannot be loaded ({type(error).__name__}: {error}).") from error
+    try:
+        return minari.load_dataset(dataset_id, download=True)
+    except Exception as error:  # any: each of Minari's stores has errors of its own
+        raise DatasetError(
+            f"{where}: is not on this machine, and could not be fetched ({type(error).__name__}: {error}). Where there "
+            f"is a network, `minari download {dataset_id}` puts it into ~/.minari/datasets (or $MINARI_DATASETS_PATH)."
+        ) from error
+
+
+def _bounds(spec: Any, where: str) -> tuple[np.ndarray, np.ndarray]:
+    for kind in ("observation", "action"):
+        space = getattr(spec, f"{kind}_space")
+        if type(space).__name__ != "Box" or len(space.shape) != 1:
+            raise DatasetError(
+                f"{where}: its {kind} space is {type(space).__name__}, expected a Box of one axis. Flatten it "
+                "(gymnasium.spaces.flatten), and give the arrays to smac_jax.Dataset.from_arrays."
+            )
+    low, high = (np.asarray(b, np.float64) for b in (spec.action_space.low, spec.action_space.high))
+    if not (np.isfinite(low) & np.isfinite(high) & (low < high)).all():
+        raise DatasetError(
+            f"{where}: actions have no finite bounds ({low.min():g} to {high.max():g}), so they cannot be rescaled to "
+            "[-1, 1]. Rescale them, and give the arrays to smac_jax.Dataset.from_arrays."
+        )
+    return low, high
+
+
+def _task(spec: Any) -> str | None:
+    """By the environment (``Hopper-v5``), or, of D4RL's sets, by the middle of their name (``D4RL/pen/human-v2``)."""
+    words = [spec.env_spec.id] if spec.env_spec is not None else []
+    if (spec.namespace or "").startswith("D4RL/"):
+        words.append(spec.namespace.split("/")[1])
+    for word in words:
+        try:
+            return task_of(word).task
+        except UnknownNameError:
+            continue
+    return None

@@ -1,0 +1,74 @@
+"""What a data set's name means: the one place that takes names apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smac_jax.errors import DatasetError
+
+if TYPE_CHECKING:
+    from smac_jax.data.dataset import Dataset
+
+
+def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
+    """As :func:`smac_jax.data.load_dataset` says; ``embedded`` are the package's own, by name."""
+    from smac_jax.data.d4rl import read_d4rl
+    from smac_jax.data.d4rl_files import d4rl_files
+    from smac_jax.data.demonstrations import SUFFIXES, read_demonstrations
+
+    text = str(name)
+    prefix, colon, rest = text.partition(":")
+    if colon and prefix in PREFIXES:
+        return PREFIXES[prefix](rest)
+    if text in embedded:
+        return read_d4rl(embedded[text])
+    if text in d4rl_files():
+        return _d4rl(text)
+    path = Path(name).expanduser()
+    if path.exists():
+        return read_demonstrations(path) if path.suffix in SUFFIXES else read_d4rl(path)
+    prefixed = ", ".join(f"{prefix}:ID" for prefix in PREFIXES)
+    raise DatasetError(
+        f"{text!r} is neither an embedded data set, nor one of D4RL's, nor {prefixed}, nor a file. "
+        f"Embedded: {', '.join(embedded) or 'none'}. {_similar(text, list(d4rl_files()))}"
+        "Give one of these or the path of a D4RL .hdf5 file, or of demonstrations (.npy, .pickle); "
+        "`python -m experiments.make_dataset` makes one."
+    )
+
+
+def short_name(name: str | os.PathLike) -> str:
+    """What a data set is called where there is little room: a file without its folder and suffix, a name as it is."""
+    prefix, colon, _ = str(name).partition(":")
+    return str(name) if colon and prefix in PREFIXES else Path(name).stem
+
+
+def _d4rl(name: str) -> Dataset:
+    from smac_jax.data.d4rl import read_d4rl
+    from smac_jax.data.d4rl_files import HOST, d4rl_file, d4rl_files
+    from smac_jax.data.tasks import task_of
+
+    # file names such as walker_mixed.hdf5 do not say the task
+    data = read_d4rl(d4rl_file(name), task=task_of(name).task)
+    source = ("source", f"D4RL, {HOST}{d4rl_files()[name].path}")
+    return dataclasses.replace(data, name=name, metadata=tuple(sorted((*data.metadata, source))))
+
+
+def _minari(name: str) -> Dataset:
+    from smac_jax.data.minari_sets import read_minari
+
+    return read_minari(name)
+
+
+PREFIXES: dict[str, Callable[[str], Dataset]] = {"minari": _minari}
+"""Readers of what follows the colon in a name such as ``minari:ID``."""
+
+
+def _similar(name: str, known: list[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=3)
+    return f"D4RL's with names like this: {', '.join(near)}. " if near else ""
