@@ -37,8 +37,12 @@ from experiments.transfer import describe, report, task_of
 from smac_jax.analysis import tables
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.metrics import normalized_regret_intervals
+from smac_jax.data import embedded_datasets
+from smac_jax.data.d4rl_files import is_at_hand
 from smac_jax.data.dataset import Dataset
+from smac_jax.data.sources import short_name
 from smac_jax.data.tasks import TASKS
+from smac_jax.data.tasks import task_of as taken_apart
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
 from smac_jax.files import write_text
 
@@ -49,6 +53,7 @@ flags.DEFINE_enum("scale", "small", list(suite.SCALES), "Sizes of networks, step
 flags.DEFINE_list("table", [], f"Tables: {', '.join(TABLES)}; default: both, unless figures are asked for.")
 flags.DEFINE_list("figure", [], f"Figures: {', '.join(FIGURES)}, or all.")
 flags.DEFINE_list("task", [], "Data sets: names or paths; default: those of the suite that are at hand.")
+flags.DEFINE_bool("download", False, "Fetch what is not at hand of the suite's data from D4RL's server.")
 flags.DEFINE_integer("seeds", None, "How many seeds; default: the scale's.", lower_bound=1)
 flags.DEFINE_enum("physics", "auto", ["auto", "mujoco", "mjx"], "Engine; auto is mujoco on the CPU and mjx elsewhere.")
 flags.DEFINE_enum("launcher", "local", list(LAUNCHERS), "Where the blocks run: in this process, on Ray, on Slurm.")
@@ -76,7 +81,7 @@ class Task:
     @property
     def folder(self) -> str:
         """Its own, below the results."""
-        return path_name(Path(self.source).stem)
+        return path_name(short_name(self.source))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -167,14 +172,14 @@ def at_hand(asked: Sequence[str]) -> list[Task]:
         return [_task(source, smac_jax.load_dataset(source)) for source in asked]
     found = []
     for task in suite.SUITE:
-        for source in (task.data, f"data/{task.data}.hdf5", _without_version(task.data)):
-            try:
-                found.append(_task(source, smac_jax.load_dataset(source)))
-                break
-            except DatasetError:
-                continue
+        plain = re.sub(r"-v\d+$", "", task.data)
+        places = [task.data] if FLAGS.download or is_at_hand(task.data) else []
+        places += [f"data/{name}.hdf5" for name in (task.data, plain) if Path(f"data/{name}.hdf5").exists()]
+        places += [plain] if plain in embedded_datasets() else []
+        if places:
+            found.append(_task(places[0], smac_jax.load_dataset(places[0])))
         else:
-            print(f"not at hand: {task.data}", file=sys.stderr)
+            print(f"not at hand: {task.data} (--download fetches it)", file=sys.stderr)
     if not found:
         raise DatasetError("No data of the suite are at hand; name some with --task.")
     return found
@@ -183,13 +188,12 @@ def at_hand(asked: Sequence[str]) -> list[Task]:
 def _task(source: str, data: Dataset) -> Task:
     env = task_of(data, None)
     for task in suite.SUITE:
-        if env.split("-")[0] == task.data.split("-")[0]:
+        if env == taken_apart(task.data).task:
             return Task(source, data, env, task)
+    family = suite.FAMILIES.get(env.split("-")[0])
+    if family:
+        return Task(source, data, env, suite.SuiteTask(source, family, in_paper=False))
     raise ConfigError(f"{source}: the environment {env} belongs to none of the paper's families.")
-
-
-def _without_version(name: str) -> str:
-    return re.sub(r"-v\d+$", "", name)
 
 
 def cells(

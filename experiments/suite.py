@@ -52,6 +52,14 @@ SUITE = (
 )
 
 
+FAMILIES = {
+    **dict.fromkeys(("hopper", "walker2d", "halfcheetah", "ant"), "locomotion"),
+    **dict.fromkeys(("pen", "door", "hammer", "relocate"), "adroit"),
+    "kitchen": "kitchen",
+}
+"""Whose settings a robot's tasks take, in the suite or not."""
+
+
 def paper_scale(family: str) -> ConfigDict:
     """The paper's networks, steps and evaluations: hours on a GPU for each cell."""
     return importlib.import_module(f"experiments.configs.{family}").get_config()

@@ -34,10 +34,14 @@ class RemoteFile:
 
 @cache
 def d4rl_files() -> dict[str, RemoteFile]:
-    """D4RL's data sets by name, such as ``hopper-medium-replay-v2``."""
+    """D4RL's data sets by name, such as ``hopper-medium-replay-v2``.
+
+    ``door-binary-v0`` and its like, which D4RL has not, are its human demonstrations of the hand, whose rewards
+    :func:`smac_jax.data.binary.to_binary` makes binary; the published sets of these names hold rollouts of clones, too.
+    """
     text = Path(__file__).with_name("d4rl_files.tsv").read_text()
     rows = csv.DictReader(text.splitlines(), delimiter="\t")
-    return {
+    found = {
         row["name"]: RemoteFile(
             row["path"],
             None if row["bytes"] == "-" else int(row["bytes"]),
@@ -45,11 +49,23 @@ def d4rl_files() -> dict[str, RemoteFile]:
         )
         for row in rows
     }
+    hands = ("pen", "door", "hammer", "relocate")
+    return found | {f"{hand}-binary-v0": found[f"{hand}-human-v1"] for hand in hands}
 
 
 def data_folder() -> Path:
     """Where fetched data lie: ``$SMAC_JAX_DATA``, or ``~/.cache/smac_jax/data``."""
     return Path(os.environ.get("SMAC_JAX_DATA") or "~/.cache/smac_jax/data").expanduser()
+
+
+def is_at_hand(name: str) -> bool:
+    """Whether a D4RL data set is on this machine."""
+    return any(path.is_file() for path in _places(d4rl_files()[name]))
+
+
+def _places(file: RemoteFile) -> tuple[Path, Path]:
+    theirs = Path(os.environ.get("D4RL_DATASET_DIR") or "~/.d4rl/datasets").expanduser()
+    return data_folder() / file.name, theirs / file.name
 
 
 def d4rl_file(name: str) -> Path:
@@ -64,8 +80,7 @@ def d4rl_file(name: str) -> Path:
       DatasetError: it cannot be fetched, or what is on the disk has another size or checksum than it should.
     """
     file = d4rl_files()[name]
-    theirs = Path(os.environ.get("D4RL_DATASET_DIR") or "~/.d4rl/datasets").expanduser()
-    for path in (data_folder() / file.name, theirs / file.name):
+    for path in _places(file):
         if path.is_file():
             try:
                 check_file(path, file.size, file.sha256)
