@@ -190,10 +190,16 @@ def test_a_name_like_d4rls_is_told_the_right_one():
         load_dataset("hopper-medium-replay-v3")
 
 
+HANDS = ("pen", "door", "hammer", "relocate")
+
+
 def test_every_name_has_its_own_file_and_a_task():
     from smac_jax.data.tasks import task_of
 
-    known = files.d4rl_files()
+    everything = files.d4rl_files()
+    known = {name: file for name, file in everything.items() if "-binary-" not in name}
+    assert {everything[f"{hand}-binary-v0"] for hand in HANDS} == {known[f"{hand}-human-v1"] for hand in HANDS}
+    assert len(everything) == 99
     assert len({file.name for file in known.values()}) == len(known) == 95
     for name, file in known.items():
         assert task_of(name).kind is not None

@@ -32,6 +32,7 @@ SMALL = [
 ]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path):
     for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
         done = make(tmp_path / folder, f"--seed={seed}", *SMALL)
