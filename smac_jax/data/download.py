@@ -87,7 +87,7 @@ def _fetch(url: str, part: Path, size: int | None) -> None:
     console.print(f"Fetching {url}", markup=False, highlight=False, soft_wrap=True)
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(TextColumn(part.name[1:-5]), *columns, console=console, disable=not console.is_terminal) as bar:
-        task, in_vain = bar.add_task("", total=size), 0
+        task, in_vain, most = bar.add_task("", total=size), 0, _size(part)
         while True:
             before = _size(part)
             if size is not None and before == size:
@@ -100,7 +100,9 @@ def _fetch(url: str, part: Path, size: int | None) -> None:
                 raise
             except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
                 reason = str(error) or type(error).__name__
-            in_vain = in_vain + 1 if _size(part) <= before else 0
+            # against the most that was ever there: what a server makes us throw away is no progress
+            in_vain = in_vain + 1 if _size(part) <= most else 0
+            most = max(most, _size(part))
             if in_vain == ATTEMPTS:
                 raise DatasetError(
                     f"{url}: cut after {_size(part):,} bytes ({reason}). They are kept; another try goes on from there."

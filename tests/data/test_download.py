@@ -28,6 +28,7 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.cut_after, self.ranges, self.asked = {"/file": BODY}, None, True, []
+        self.refuses = False
 
     def url(self, path="/file"):
         return f"http://127.0.0.1:{self.server_address[1]}{path}"
@@ -41,7 +42,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if body is None:
             return self.send_error(404)
         start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and self.server.ranges else 0
-        if start and start >= len(body):
+        if start and (start >= len(body) or self.server.refuses):
             return self.send_error(416)
         self.send_response(206 if start else 200)
         if start:
@@ -125,6 +126,13 @@ def test_a_server_that_only_cuts_is_given_up_and_what_came_is_kept(server, tmp_p
         download(server.url(), tmp_path / "file", size=len(BODY))
     assert (tmp_path / ".file.part").read_bytes() == BODY[:1000]
     assert len(server.asked) == downloading.ATTEMPTS
+
+
+def test_a_server_that_cuts_and_then_refuses_to_go_on_is_given_up(server, tmp_path):
+    server.cut_after, server.refuses = 100_000, True
+    with pytest.raises(DatasetError, match="another try goes on"):
+        download(server.url(), tmp_path / "file", size=len(BODY))
+    assert len(server.asked) < 20
 
 
 def test_what_is_not_there_and_no_network_say_where_to_put_the_file(server, tmp_path):
