@@ -7,7 +7,7 @@ r"""How does the return change from one policy to another? Along the line betwee
 The policies are folders of a sweep's runs (what holds an actor_critic/), the pre-trained one first, the others
 fine-tuned from it. Every point, seed and episode of a batch is one compiled rollout. Writes line-1.png (and line-2.png,
 plane.png), the numbers behind them (.csv) and provenance.json under --results; what was evaluated before is kept in
-points.npz, and the same command goes on from there.
+*-points.npz, and the same command goes on from there.
 """
 
 from __future__ import annotations
