@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
-from experiments.configs import base, study
+from experiments.configs import study
 
 ONLINE = ("awr", "sac", "td3", "td3_bc")
 PAPER_TABLE_1 = {
@@ -112,8 +112,3 @@ SCALES = {
     "small": Scale(small_scale, 4, "networks of 2 x 128, 12,000 offline, 4,000 online updates: far below the paper's"),
     "tiny": Scale(tiny_scale, 2, "20 updates of networks of 2 x 8: shows that it runs, and nothing about the method"),
 }
-
-
-def section(online: str) -> str:
-    """Where an online algorithm's fields stand."""
-    return base.online_section(online)

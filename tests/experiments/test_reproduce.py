@@ -29,6 +29,7 @@ def test_the_papers_table_has_a_number_for_every_pair():
 @pytest.mark.parametrize("family", ["locomotion", "adroit", "kitchen"])
 @pytest.mark.parametrize("scale", list(suite.SCALES))
 def test_every_scale_has_every_algorithm_and_the_familys_rewards(family, scale):
+    from experiments.configs.base import online_section
     from smac_jax.algorithms import make_offline, make_online
 
     config = suite.SCALES[scale].config(family)
@@ -37,7 +38,7 @@ def test_every_scale_has_every_algorithm_and_the_familys_rewards(family, scale):
         assert config[name].reward_scale == {"locomotion": 1, "adroit": 10, "kitchen": 1}[family]
         assert config[name].reward_bias == {"locomotion": 0, "adroit": 5, "kitchen": -4}[family]
     for name in suite.ONLINE:
-        make_online(name, config[suite.section(name)].to_dict())
+        make_online(name, config[online_section(name)].to_dict())
 
 
 def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
