@@ -88,7 +88,8 @@ def test_weights_add_up_to_one_and_give_the_plane(x, y):
     weights = plane_weights(np.array([x]), np.array([y]))
     np.testing.assert_allclose(weights.sum(), 1.0, atol=1e-9)
     theta = np.array([[1.0, 2.0], [4.0, 0.0], [-1.0, 5.0]])
-    np.testing.assert_allclose(weights[0] @ theta, theta[0] + x * (theta[1] - theta[0]) + y * (theta[2] - theta[0]))
+    expected = theta[0] + x * (theta[1] - theta[0]) + y * (theta[2] - theta[0])
+    np.testing.assert_allclose(weights[0] @ theta, expected, atol=1e-9)
 
 
 def test_policies_with_no_line_between_them_are_refused():
