@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jaxtyping import Bool, Float
-from scipy.signal import lfilter
 
 from smac_jax.data.tasks import TASKS, normalized_score
 from smac_jax.errors import DatasetError, UnknownNameError
@@ -254,6 +253,8 @@ def returns_to_go(
 
     Source: Cal-QL's code (Nakamoto et al. 2023), ``calc_return_to_go``, with this rule for AntMaze and Adroit.
     """
+    from scipy.signal import lfilter  # here, because it takes longer to import than everything else in this module
+
     ends = np.flatnonzero(last)
     starts = np.append(0, ends[:-1] + 1)
     best = np.maximum.reduceat(rewards, starts)

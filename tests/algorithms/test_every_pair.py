@@ -8,6 +8,7 @@ import pytest
 
 import smac_jax
 from smac_jax.algorithms import OFFLINE, ONLINE
+from smac_jax.train.keys import stream_keys
 
 NETWORK = {"actor_hidden": (8,), "critic_hidden": (8,)}
 EXTRA = {
@@ -47,10 +48,22 @@ def pretrained(data):
 
 
 @pytest.mark.parametrize("offline", OFFLINE)
-def test_offline_algorithms_train_and_stay_finite(offline, pretrained):
+def test_offline_algorithms_train_and_stay_finite(offline, pretrained, data):
     result = pretrained[offline]
-    moved = [not np.allclose(leaf[0], leaf[1]) for leaf in jax.tree.leaves(result.actor_critic.critic_params)]
-    assert any(moved)
+    algorithm = result.algorithm
+    start = jax.vmap(algorithm.init, (0, None))(stream_keys(result.seeds, "init"), algorithm.prepare(data))
+    fresh = algorithm.actor_critic(start)
+
+    def moved(name):
+        before, after = getattr(fresh, name), getattr(result.actor_critic, name)
+        change = jax.tree.map(lambda a, b: np.abs(a - b).max(axis=tuple(range(1, a.ndim))), before, after)
+        return np.stack(jax.tree.leaves(change)).max(axis=0)  # [seed]
+
+    assert (moved("actor_params") > 0).all()
+    assert (moved("critic_params") > 0).all()
+    # six polyak steps of 0.005 go at most 3 % of the way
+    assert (moved("target_critic_params") > 0).all()
+    assert (moved("target_critic_params") < 0.05 * moved("critic_params")).all()
     for name in ("actor_params", "critic_params", "target_critic_params"):
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(getattr(result.actor_critic, name))), name
     for name in ("td_loss", "q", "policy_loss"):

@@ -84,16 +84,21 @@ def test_programs_are_found_in_the_cache_by_another_process(tmp_path):
 import jax, smac_jax
 jax.config.update("jax_compilation_cache_dir", {folder!r})
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+env = smac_jax.make_env("hopper", physics="mujoco")
+@jax.jit
+def reset_and_step(key):
+    return env.step(env.reset(key), jax.numpy.ones(3)).obs.sum()
+key = jax.random.key(0)
 events = []
 jax.monitoring.register_event_listener(lambda event, **kw: events.append(event))
-env = smac_jax.make_env("hopper", physics="mujoco")
-step = jax.jit(lambda key: env.step(env.reset(key), jax.numpy.ones(3)).obs.sum())
-print(float(step(jax.random.key(0))), "/jax/compilation_cache/cache_hits" in events)
+print(float(reset_and_step(key)), "/jax/compilation_cache/cache_hits" in events)
 """
     command = [sys.executable, "-W", "ignore", "-c", program.format(folder=str(tmp_path))]
     outputs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(2)]
     assert outputs[0][0] == outputs[1][0]
-    assert outputs[1][1] == "True"
+    assert [hit for _, hit in outputs] == ["False", "True"]
+    # the program with the physics in it, not only some small one beside it
+    assert list(tmp_path.glob("jit_reset_and_step*"))
 
 
 def test_without_a_compiler_there_is_the_callback():
