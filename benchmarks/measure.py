@@ -149,6 +149,9 @@ def _count(jaxpr: Any) -> float:
             (contracted, _), _ = parameters["dimension_numbers"]
             left, out = equation.invars[0].aval, equation.outvars[0].aval
             total += 2.0 * math.prod(out.shape) * math.prod(left.shape[axis] for axis in contracted)
+        elif name == "product":  # smac_jax/networks/product.py
+            x, kernel = (variable.aval for variable in equation.invars)
+            total += 2.0 * math.prod(x.shape) * kernel.shape[-1]
         elif name == "scan":
             total += parameters["length"] * _count(parameters["jaxpr"].jaxpr)
         elif name in ("cond", "platform_index"):

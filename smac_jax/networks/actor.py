@@ -13,6 +13,7 @@ from flax import linen as nn
 from jaxtyping import Float
 
 from smac_jax.networks.mlp import MLP, kernel_init
+from smac_jax.networks.product import product
 from smac_jax.types import Array, Key
 
 
@@ -125,11 +126,15 @@ class Actor(nn.Module):
     @nn.compact
     def __call__(self, observation: Float[Array, "*batch observation"]) -> Policy:
         x = MLP(self.hidden, self.activation, name="trunk")(observation)
-        mean = nn.Dense(self.action_size, kernel_init=kernel_init, name="mean")(x)
+        mean = nn.Dense(self.action_size, kernel_init=kernel_init, dot_general=product, name="mean")(x)
         initial_log_std = nn.initializers.constant(jnp.log(self.initial_std))
         if self.state_dependent_std:
             head = nn.Dense(
-                self.action_size, kernel_init=nn.initializers.zeros, bias_init=initial_log_std, name="log_std"
+                self.action_size,
+                kernel_init=nn.initializers.zeros,
+                bias_init=initial_log_std,
+                dot_general=product,
+                name="log_std",
             )
             log_std = head(x)
         else:

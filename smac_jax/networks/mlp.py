@@ -8,6 +8,7 @@ import jax
 from flax import linen as nn
 from jaxtyping import Float
 
+from smac_jax.networks.product import product
 from smac_jax.types import Array
 
 # PyTorch's default for linear layers, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), which the field's reference codes start from.
@@ -34,11 +35,11 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*batch input"]) -> Float[Array, "*batch output"]:
         for width in self.hidden:
-            x = nn.Dense(width, kernel_init=kernel_init)(x)
+            x = nn.Dense(width, kernel_init=kernel_init, dot_general=product)(x)
             if self.layer_norm:
                 x = nn.LayerNorm()(x)
             x = ACTIVATIONS[self.activation](x)
-        return x if self.output is None else nn.Dense(self.output, kernel_init=kernel_init)(x)
+        return x if self.output is None else nn.Dense(self.output, kernel_init=kernel_init, dot_general=product)(x)
 
 
 def num_parameters(params: dict) -> int:

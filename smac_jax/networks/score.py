@@ -11,6 +11,7 @@ from flax import linen as nn
 from jaxtyping import Float
 
 from smac_jax.networks.mlp import MLP, kernel_init
+from smac_jax.networks.product import product
 from smac_jax.types import Array
 
 
@@ -64,8 +65,8 @@ class ScoreNetwork(nn.Module):
             ],
             axis=-1,
         )
-        x = nn.Dense(self.hidden, kernel_init=kernel_init)(x)
+        x = nn.Dense(self.hidden, kernel_init=kernel_init, dot_general=product)(x)
         for _ in range(self.num_blocks):
-            y = nn.Dense(4 * self.hidden, kernel_init=kernel_init)(nn.LayerNorm()(x))
-            x = x + nn.Dense(self.hidden, kernel_init=kernel_init)(nn.silu(y))
-        return nn.Dense(self.action_size, kernel_init=nn.initializers.zeros)(nn.silu(x))
+            y = nn.Dense(4 * self.hidden, kernel_init=kernel_init, dot_general=product)(nn.LayerNorm()(x))
+            x = x + nn.Dense(self.hidden, kernel_init=kernel_init, dot_general=product)(nn.silu(y))
+        return nn.Dense(self.action_size, kernel_init=nn.initializers.zeros, dot_general=product)(nn.silu(x))

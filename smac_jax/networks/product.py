@@ -1,0 +1,70 @@
+"""The dense layer's product, with the kernel's gradient in the kernel's own order.
+
+JAX derives the gradient of ``x @ kernel`` as ``transpose(ct^T x)``. For one matrix XLA turns that into a product in the
+right order; for a stack of them (an ensemble, seeds side by side) its CPU backend does not, and reads the gradient down
+its columns wherever it is used: in both moments of Adam and in every norm. At the paper's size that cost more
+than all products together (``benchmarks/NOTES.md``). So here the product is a primitive of its own, whose rule
+for the kernel is ``x^T ct``. What the rules are made of are JAX's products, so it can be differentiated again.
+
+Passed to Flax as ``nn.Dense(..., dot_general=product)``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jaxtyping import Float
+
+from smac_jax.types import Array
+
+product_p = Primitive("product")
+"""``x[*stack, rows, input], kernel[*stack, input, output] -> [*stack, rows, output]``; ``stack`` is how many axes."""
+
+
+def product(
+    x: Float[Array, "*batch input"], kernel: Float[Array, "input output"], *dot_general_arguments: Any, **options: Any
+) -> Float[Array, "*batch output"]:
+    """``x @ kernel``. The further arguments are those of Flax's dense layer, which say the same."""
+    del dot_general_arguments, options
+    flat = product_p.bind(x.reshape(-1, x.shape[-1]), kernel, stack=0)
+    return flat.reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+def _product(x: Array, kernel: Array, *, stack: int) -> Array:
+    leading = tuple(range(stack))
+    return jax.lax.dot_general(x, kernel, (((stack + 1,), (stack,)), (leading, leading)))
+
+
+def _gradient_of_x(cotangent: Array, x: Any, kernel: Array, *, stack: int) -> Array:
+    del x
+    leading = tuple(range(stack))
+    return jax.lax.dot_general(cotangent, kernel, (((stack + 1,), (stack + 1,)), (leading, leading)))
+
+
+def _gradient_of_kernel(cotangent: Array, x: Array, kernel: Any, *, stack: int) -> Array:
+    del kernel
+    leading = tuple(range(stack))
+    return jax.lax.dot_general(x, cotangent, (((stack,), (stack,)), (leading, leading)))
+
+
+def _batch(arguments: tuple[Array, Array], axes: tuple[int | None, int | None], *, stack: int) -> tuple[Array, int]:
+    x, kernel = arguments
+    if axes[1] is None:  # more rows
+        x = jnp.moveaxis(x, axes[0], stack)
+        out = product_p.bind(x.reshape(*x.shape[:stack], -1, x.shape[-1]), kernel, stack=stack)
+        return out.reshape(*x.shape[:-1], out.shape[-1]), stack
+    kernel = jnp.moveaxis(kernel, axes[1], 0)
+    x = jnp.broadcast_to(x, (kernel.shape[0], *x.shape)) if axes[0] is None else jnp.moveaxis(x, axes[0], 0)
+    return product_p.bind(x, kernel, stack=stack + 1), 0
+
+
+product_p.def_impl(_product)
+product_p.def_abstract_eval(lambda x, kernel, *, stack: ShapedArray((*x.shape[:-1], kernel.shape[-1]), x.dtype))
+ad.defbilinear(product_p, _gradient_of_x, _gradient_of_kernel)
+batching.primitive_batchers[product_p] = _batch
+mlir.register_lowering(product_p, mlir.lower_fun(_product, multiple_results=False))

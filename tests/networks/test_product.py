@@ -1,0 +1,72 @@
+"""The dense layer's product against ``x @ kernel``: values, first and second derivatives, stacked every way."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from smac_jax.networks.product import product
+
+KEY = jax.random.key(0)
+
+
+def draw(*shape):
+    return jax.random.normal(jax.random.fold_in(KEY, sum(shape)), shape)
+
+
+# how product and its yardstick are stacked: shapes of x and kernel, and the axes of each vmap from the outermost
+STACKS = {
+    "plain": ((5, 3), (3, 4), ()),
+    "one row": ((3,), (3, 4), ()),
+    "rows of rows": ((2, 5, 3), (3, 4), ()),
+    "ensemble, its own x each": ((6, 5, 3), (6, 3, 4), ((0, 0),)),
+    "ensemble, one x": ((5, 3), (6, 3, 4), ((None, 0),)),
+    "one kernel, many x": ((7, 5, 3), (3, 4), ((0, None),)),
+    "x stacked last": ((5, 3, 7), (3, 4), ((2, None),)),
+    "kernels stacked last": ((5, 3), (3, 4, 6), ((None, 2),)),
+    "seeds of ensembles": ((2, 5, 3), (2, 6, 3, 4), ((0, 0), (None, 0))),
+    "ensembles of seeds' rows": ((2, 7, 5, 3), (2, 3, 4), ((0, 0), (0, None))),
+    "seeds share x": ((5, 3), (2, 6, 3, 4), ((None, 0), (None, 0))),
+    "stack, then more rows": ((7, 5, 3), (6, 3, 4), ((0, None), (None, 0))),
+}
+
+
+@pytest.fixture(params=STACKS)
+def stacked(request):
+    x_shape, kernel_shape, axes = STACKS[request.param]
+    ours, plain = product, jnp.matmul
+    for axis in reversed(axes):
+        ours, plain = jax.vmap(ours, in_axes=axis), jax.vmap(plain, in_axes=axis)
+    return ours, plain, draw(*x_shape), draw(*kernel_shape)
+
+
+def test_it_is_the_product_and_so_are_its_derivatives(stacked):
+    ours, plain, x, kernel = stacked
+
+    def first(f):
+        return jax.grad(lambda x, kernel: jnp.sum(jnp.sin(f(x, kernel))), argnums=(0, 1))
+
+    def along(f):  # forward over reverse, as the penalty is trained
+        return jax.jvp(first(f), (x, kernel), (jnp.cos(x), jnp.sin(kernel)))
+
+    def again(f):  # reverse over reverse
+        return jax.grad(lambda x, kernel: sum(jnp.sum(jnp.cos(g)) for g in first(f)(x, kernel)), argnums=(0, 1))
+
+    for of in (lambda f: f(x, kernel), lambda f: first(f)(x, kernel), along, lambda f: again(f)(x, kernel)):
+        found, expected = jax.jit(lambda of=of: of(ours))(), of(plain)
+        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+            assert a.shape == b.shape
+            np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("layer_product", [product, None])
+def test_the_kernels_gradient_needs_no_transposition(layer_product):
+    """What the primitive is for; and that JAX alone would still transpose, so that it is still needed."""
+    layer = nn.Dense(4, dot_general=layer_product)
+    params = jax.vmap(lambda key: layer.init(key, jnp.zeros(3)))(jax.random.split(KEY, 6))
+
+    def loss(params):
+        return jnp.sum(jax.vmap(layer.apply, in_axes=(0, 0))(params, draw(6, 5, 3)) ** 2)
+
+    assert ("transpose[" in str(jax.make_jaxpr(jax.grad(loss))(params))) == (layer_product is None)
