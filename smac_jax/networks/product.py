@@ -52,14 +52,14 @@ def _gradient_of_kernel(cotangent: Array, x: Array, kernel: Any, *, stack: int) 
     return jax.lax.dot_general(x, cotangent, (((stack,), (stack,)), (leading, leading)))
 
 
-def _batch(arguments: tuple[Array, Array], axes: tuple[int | None, int | None], *, stack: int) -> tuple[Array, int]:
-    x, kernel = arguments
-    if axes[1] is None:  # more rows
-        x = jnp.moveaxis(x, axes[0], stack)
+def _batch(arguments: tuple[Array, Array], axes: tuple[Any, Any], *, stack: int) -> tuple[Array, int]:
+    (x, kernel), (x_axis, kernel_axis) = arguments, axes
+    if kernel_axis is None:  # more rows
+        x = jnp.moveaxis(x, x_axis, stack)
         out = product_p.bind(x.reshape(*x.shape[:stack], -1, x.shape[-1]), kernel, stack=stack)
         return out.reshape(*x.shape[:-1], out.shape[-1]), stack
-    kernel = jnp.moveaxis(kernel, axes[1], 0)
-    x = jnp.broadcast_to(x, (kernel.shape[0], *x.shape)) if axes[0] is None else jnp.moveaxis(x, axes[0], 0)
+    kernel = jnp.moveaxis(kernel, kernel_axis, 0)
+    x = jnp.broadcast_to(x, (kernel.shape[0], *x.shape)) if x_axis is None else jnp.moveaxis(x, x_axis, 0)
     return product_p.bind(x, kernel, stack=stack + 1), 0
 
 
