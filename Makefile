@@ -4,7 +4,7 @@ PYTHON ?= $(shell for v in python3.12 python3.11 python3; do \
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install quickstart test test-slow lint types format clean
+.PHONY: help install quickstart test test-slow docs lint types format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,15 @@ test: $(VENV)/installed  ## Run the tests (under 15 minutes on 2 cores)
 test-slow: $(VENV)/installed  ## Run the tests that train to a score or compile for long
 	$(BIN)/python -m pytest -m slow
 
+# its own environment: the site is built from the source, without importing it
+$(VENV)-docs/installed: setup.cfg
+	$(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/pip install --quiet --disable-pip-version-check $$(sed -n '/^docs =/,/^[^ ]/s/^    \([^#]\)/\1/p' setup.cfg)
+	@touch $@
+
+docs: $(VENV)-docs/installed  ## Build the documentation in build/docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --quiet --strict -f docs/mkdocs.yml
+
 lint: $(VENV)/installed  ## Check style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
@@ -38,4 +47,4 @@ format: $(VENV)/installed  ## Format in place
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 clean:  ## Remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(VENV)-docs .pytest_cache .ruff_cache .mypy_cache .hypothesis build *.egg-info

@@ -1,0 +1,62 @@
+"""What the site takes from the project itself: its Markdown, its published results, and a page for every module."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+PROJECT = Path(__file__).resolve().parent.parent
+TAKEN = (
+    "README.md",
+    "WORKSPACE.md",
+    "*/README.md",
+    "benchmarks/NOTES.md",
+    "benchmarks/results/*",
+    "results/reference/**/*",
+)
+PUBLISHED = {".md", ".png", ".json", ".csv"}
+
+
+def modules() -> list[str]:
+    """The public modules' dotted names; a package stands before what it holds."""
+    found = []
+    for path in sorted((PROJECT / "smac_jax").rglob("*.py")):
+        parts = path.relative_to(PROJECT).with_suffix("").parts
+        parts = parts[:-1] if parts[-1] == "__init__" else parts
+        if not parts[-1].startswith("_"):
+            found.append(".".join(parts))
+    return sorted(found)
+
+
+def on_config(config: Any) -> Any:
+    """Adds the reference to the navigation, a section for each package."""
+    sections: dict[str, list[dict[str, str]]] = {}
+    for name in modules():
+        package = name.split(".")[1] if name.count(".") else ""
+        section = package if (PROJECT / "smac_jax" / package).is_dir() else ""
+        title = (
+            name.removeprefix("smac_jax.").removeprefix(f"{section}.") if section else name.removeprefix("smac_jax.")
+        )
+        sections.setdefault(section, []).append({title: f"reference/{name}.md"})
+    top = sections.pop("")
+    config.nav.append({"Reference": top + [{section: pages} for section, pages in sections.items()]})
+    return config
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Adds the project's own files under the paths that they have there, so that links between them hold."""
+    for pattern in TAKEN:
+        for path in sorted(PROJECT.glob(pattern)):
+            if path.suffix in PUBLISHED and not path.is_relative_to(PROJECT / "docs"):
+                files.append(File.generated(config, path.relative_to(PROJECT).as_posix(), abs_src_path=str(path)))
+    for name in modules():
+        files.append(File.generated(config, f"reference/{name}.md", content=f"# {name}\n\n::: {name}\n"))
+    return files
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Takes the roles off names in docstrings: they are code, and no links."""
+    return re.sub(r":(?:func|class|data|mod|meth|attr):(<code>)~?", r"\1", html)
