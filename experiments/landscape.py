@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 from experiments.setup import run, set_up
 from smac_jax.analysis.plots import COLOURS
-from smac_jax.analysis.statistics import bootstrap_interval
+from smac_jax.analysis.statistics import Interval, bootstrap_interval
 from smac_jax.errors import CheckpointError, ConfigError
 from smac_jax.files import write_text
 
@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     """Evaluates what is not there yet, then draws."""
     set_up()
     import smac_jax
-    from smac_jax.analysis.landscape import is_monotone, landscape, line_weights, plane_weights
+    from smac_jax.analysis.landscape import landscape, largest_fall, line_weights, plane_weights
     from smac_jax.data.tasks import TASKS
     from smac_jax.train.checkpoint import load_actor_critic
     from smac_jax.train.logger import write_provenance
@@ -82,13 +82,14 @@ def main(argv: Sequence[str]) -> int:
     said = caption(provenance)
     for name, (which, weights) in pieces.items():
         chosen = [policies[i] for i in which]
-        values = evaluated(folder, name, chosen, weights, env, length, landscape)
+        world = [block["task"], block["physics"], block["version"], length]
+        values = evaluated(folder, name, chosen, weights, env, world, landscape)
         write_csv(folder / f"{name}.csv", weights, values)
         if name == "plane":
             path = draw_plane(folder, across, values, [place.name for place in places], said)
         else:
-            smooth = is_monotone(values.mean(axis=2)[(along >= 0) & (along <= 1)])
-            path = draw_line(folder / f"{name}.png", along, values, [places[i].name for i in which], smooth, said)
+            fall = largest_fall(values.mean(axis=2)[(along >= 0) & (along <= 1)])
+            path = draw_line(folder / f"{name}.png", along, values, [places[i].name for i in which], fall, said)
         print(path)
     return 0
 
@@ -106,13 +107,14 @@ def described(place: Path) -> dict[str, Any]:
 
 
 def evaluated(
-    folder: Path, name: str, policies: Sequence[Any], weights: np.ndarray, env: Any, length: int, landscape: Any
+    folder: Path, name: str, policies: Sequence[Any], weights: np.ndarray, env: Any, world: list[Any], landscape: Any
 ) -> np.ndarray:
-    """Returns at all points; each batch is on disk before the next one begins."""
+    """Returns at all points; each batch is on disk before the next one begins. ``world`` ends in the time limit."""
     from smac_jax.train.progress import Progress
     from smac_jax.train.snapshots import checksum
 
-    identity = [checksum([p.actor_params for p in policies]), FLAGS.episodes, FLAGS.seed, length, len(weights)]
+    seen = [(p.actor_params, p.observation_mean, p.observation_std) for p in policies]
+    identity = list(map(str, [checksum(seen), FLAGS.episodes, FLAGS.seed, *world, len(weights)]))
     store = folder / f"{name}-points.npz"
     known: dict[int, np.ndarray] = {}
     if store.exists():
@@ -137,7 +139,7 @@ def evaluated(
             env,
             FLAGS.episodes,
             seed=FLAGS.seed,
-            episode_length=length,
+            episode_length=world[-1],
             points_at_once=FLAGS.points_at_once,
             known=dict(known),
             on_points=keep,
@@ -159,7 +161,7 @@ def write_csv(path: Path, weights: np.ndarray, values: np.ndarray) -> None:
 
 
 def draw_line(
-    path: Path, along: np.ndarray, values: np.ndarray, names: Sequence[str], monotone: bool, said: str
+    path: Path, along: np.ndarray, values: np.ndarray, names: Sequence[str], fall: Interval, said: str
 ) -> Path:
     """Mean over seeds with its interval, each seed thin."""
     figure = Figure(figsize=(6.2, 3.6), layout="constrained")
@@ -175,7 +177,10 @@ def draw_line(
     axis.set_xlabel("position on the line between the policies' parameters")
     axis.set_ylabel("return")
     axis.spines[["top", "right"]].set_visible(False)
-    verdict = "the mean rises all the way" if monotone else "the mean falls on the way"
+    verdict = "the mean never falls"
+    if fall.estimate > 0:
+        between = f" [{fall.low:,.0f}, {fall.high:,.0f}]" if np.isfinite(fall.low) else ""
+        verdict = f"largest fall of the mean {fall.estimate:,.0f}{between}"
     figure.suptitle(f"between the two: {verdict}", fontsize=10)
     figure.text(0.01, -0.03, said, fontsize=6.5, color="0.35", va="top")
     figure.savefig(path, dpi=180, bbox_inches="tight", pad_inches=0.1)

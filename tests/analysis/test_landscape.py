@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
-from smac_jax.analysis.landscape import is_monotone, landscape, line_weights, mix, plane_weights
+from smac_jax.analysis.landscape import landscape, largest_fall, line_weights, mix, plane_weights
 from smac_jax.errors import ConfigError
 from smac_jax.train.evaluate import evaluate
 
@@ -100,8 +100,19 @@ def test_policies_with_no_line_between_them_are_refused():
         mix([first, second.replace(observation_std=2 * second.observation_std)], line_weights(np.array([0.5])))
 
 
-def test_monotone_means_no_fall_of_the_mean():
-    rising = np.array([[0.0, 1.0], [1.0, 1.0], [3.0, 0.0]])
-    assert is_monotone(rising)
-    assert not is_monotone(rising[::-1])
-    assert is_monotone(rising[::-1], tolerance=1.0)
+def test_the_largest_fall_is_between_a_peak_and_what_follows():
+    rises = np.array([[0.0, 1.0, 2.0], [1.0, 1.0, 2.0], [3.0, 0.0, 4.0]])
+    assert largest_fall(rises).estimate == 0.0
+    # means 1, 5, 4, 6, 2: from the 6 to the 2, by 2, 4 and 6 for the three seeds; not from the 5, which came before
+    curve = np.array([[0.0, 1, 2], [4, 5, 6], [3, 4, 5], [5, 6, 7], [3, 2, 1]])
+    fall = largest_fall(curve)
+    assert fall.estimate == pytest.approx(4.0)
+    assert 2.0 <= fall.low < 4.0 < fall.high <= 6.0
+    assert largest_fall(curve[::-1]).estimate == pytest.approx(5.0)  # means 2, 6, 4, 5, 1
+
+
+def test_noise_is_not_told_from_a_fall():
+    noise = np.random.default_rng(0).normal(size=(2, 6))
+    noise = noise[np.argsort(-noise.mean(axis=1))]
+    fall = largest_fall(noise)
+    assert fall.estimate > 0 > fall.low

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,13 @@ def test_lines_and_a_plane_of_a_sweeps_runs(legs, tmp_path):
     again = landscape(*legs[:2], *SMALL, f"--results={out}")
     assert again.returncode == 0, again.stderr[-2000:]
     assert (out / "line-1.csv").read_text().splitlines()[2].endswith(",12345")
+
+    # of the same parameters in another world they are not
+    block = Path(legs[0]).parent / "block.json"
+    write_json(block, json.loads(block.read_text()) | {"version": "v5"})
+    other = landscape(*legs[:2], *SMALL, f"--results={out}")
+    assert other.returncode == 0, other.stderr[-2000:]
+    assert not (out / "line-1.csv").read_text().splitlines()[2].endswith(",12345")
 
 
 @pytest.mark.parametrize(
