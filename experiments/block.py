@@ -44,7 +44,7 @@ def run_block(block: Block, keeping: Keeping, progress: Progress | bool, interru
     if already_done(block):
         return
     import smac_jax
-    from smac_jax.data.tasks import TASKS
+    from smac_jax.data.tasks import time_limit
     from smac_jax.train.checkpoint import save_actor_critic
     from smac_jax.train.run_folder import RunFolder
 
@@ -54,7 +54,7 @@ def run_block(block: Block, keeping: Keeping, progress: Progress | bool, interru
         "env": env,
         "progress": progress,
         "seeds": block.seeds,
-        "episode_length": TASKS[block.task].episode_length,
+        "episode_length": time_limit(block.task, env),
     }
 
     def leg(name: str) -> RunFolder:

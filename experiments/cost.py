@@ -19,7 +19,7 @@ from experiments.state import duration
 from smac_jax.algorithms import make_offline, make_online
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import init as init_buffer
-from smac_jax.data.tasks import TASKS
+from smac_jax.data.tasks import time_limit
 from smac_jax.envs import AutoReset
 from smac_jax.train import offline, online
 from smac_jax.train.evaluate import make_evaluator
@@ -40,12 +40,14 @@ class Rates(NamedTuple):
       online: for each online variant, an environment step with its update.
       warm_start: an environment step without.
       evaluation: a step of all episodes of an evaluation.
+      episode_length: in steps.
     """
 
     phases: tuple[float, ...]
     online: tuple[float, ...]
     warm_start: float
     evaluation: float
+    episode_length: int
 
 
 def show(blocks: Sequence[Block], datasets: Mapping[str, Dataset]) -> None:
@@ -92,7 +94,7 @@ def leg_steps(block: Block, leg: str) -> int:
 
 def leg_seconds(block: Block, leg: str, rates: Rates) -> float:
     """What a leg takes from beginning to end."""
-    steps, episode = leg_steps(block, leg), TASKS[block.task].episode_length
+    steps, episode = leg_steps(block, leg), rates.episode_length
     if leg in ("offline", "control"):
         built = make_offline(block.offline.algorithm, block.offline.config)
         before = sum(r * (p.num_updates or 0) for r, p in zip(rates.phases, built.phases, strict=True))
@@ -115,7 +117,7 @@ def measure(block: Block, data: Dataset) -> Rates:
     built = make_offline(block.offline.algorithm, block.offline.config)
     prepared = layout.everywhere(built.prepare(data))
     env = smac_jax.make_env(block.task, physics=block.physics, version=block.version)
-    world = AutoReset(env, TASKS[block.task].episode_length)
+    world = AutoReset(env, time_limit(block.task, env))
     well, keys = layout.place(jnp.full(len(layout.seeds), WELL)), layout.keys("online")
     state = layout.map(built.init, (0, None))(layout.keys("init"), prepared)
     actor_critic = jax.tree.map(jnp.copy, built.actor_critic(state))
@@ -146,7 +148,9 @@ def measure(block: Block, data: Dataset) -> Rates:
     jax.block_until_ready(evaluator(actor_critic, keys))
     started = time.perf_counter()
     jax.block_until_ready(evaluator(actor_critic, keys))
-    return Rates(tuple(phases), tuple(learning), warm_start, (time.perf_counter() - started) / LENGTH)
+    return Rates(
+        tuple(phases), tuple(learning), warm_start, (time.perf_counter() - started) / LENGTH, world.episode_length
+    )
 
 
 def timed(chunk: Any, state: Any, *inputs: Any) -> tuple[float, Any]:

@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     set_up()
     import smac_jax
     from smac_jax.analysis.landscape import landscape, largest_fall, line_weights, plane_weights
-    from smac_jax.data.tasks import TASKS
+    from smac_jax.data.tasks import time_limit
     from smac_jax.train.checkpoint import load_actor_critic
     from smac_jax.train.logger import write_provenance
 
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
     pieces = {f"line-{i}": (np.array([0, i]), line_weights(along)) for i in range(1, len(places))}
     if len(places) == 3 and FLAGS.grid:
         pieces["plane"] = (np.arange(3), plane_weights(across, across))
-    length = TASKS[block["task"]].episode_length
+    length = time_limit(block["task"], env)
     total = sum(len(weights) for _, weights in pieces.values())
     steps = total * seeds * FLAGS.episodes * length
     print(

@@ -23,8 +23,9 @@ from smac_jax.analysis import tables
 from smac_jax.analysis.curves import TransferCurve, joined
 from smac_jax.analysis.plots import NAMES, colours_of, transfer_figure
 from smac_jax.analysis.svg import inline_svg, panels
-from smac_jax.data.tasks import TASKS
-from smac_jax.errors import DatasetError
+from smac_jax.data.tasks import task_info
+from smac_jax.envs import check_name
+from smac_jax.errors import DatasetError, UnknownNameError
 from smac_jax.files import write_text
 
 PAGE = Path(__file__).parent / "page"
@@ -127,19 +128,20 @@ def read_curves(sweep: SweepState) -> tuple[dict[str, list[TransferCurve]], list
                 continue
             try:
                 curve = TransferCurve.from_json(path)
-                if curve.task not in TASKS:
-                    raise DatasetError(f"{path}: there is no task {curve.task!r}.")
+                check_name(curve.task)
                 of_pair = found.setdefault(data, {}).setdefault((curve.offline, curve.online), [])
                 joined([*of_pair, curve])
                 of_pair.append(curve)
             except DatasetError as error:
                 damaged.append(f"Left out: {error}")
+            except UnknownNameError as error:
+                damaged.append(f"Left out: {path}: {error}")
     return {data: [joined(some) for some in pairs.values() if some] for data, pairs in found.items()}, damaged
 
 
 def section(sweep: SweepState, data: str, curves: Sequence[TransferCurve], number: str) -> Section:
     """Table and figures of a data set."""
-    rows = tables.rows(curves, TASKS[curves[0].task].random_return)
+    rows = tables.rows(curves, task_info(curves[0].task).random_return)
     references = {
         label: float(value)
         for label, value in _mapping(_mapping(sweep.provenance.get("references")).get(data)).items()

@@ -12,9 +12,9 @@ import smac_jax
 from smac_jax.analysis import tables
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.plots import plot_transfer
-from smac_jax.data.tasks import TASKS
-from smac_jax.envs import TASKS as ENVIRONMENTS
-from smac_jax.errors import ConfigError, UnknownNameError
+from smac_jax.data.tasks import task_info
+from smac_jax.envs import check_name
+from smac_jax.errors import ConfigError
 from smac_jax.files import write_text
 from smac_jax.train.health import WELL
 from smac_jax.train.logger import MetricLogger
@@ -32,8 +32,7 @@ def task_of(data: smac_jax.Dataset, given: str | None) -> str:
     task = given or data.task
     if task is None:
         raise ConfigError(f"{data.name} does not say which environment it belongs to; say it with --env.")
-    if task not in ENVIRONMENTS:
-        raise UnknownNameError("environment (--env)", task, ENVIRONMENTS)
+    check_name(task)
     if task.endswith("-binary") and data.task != task:
         raise ConfigError(
             f"{data.name} has the rewards of {data.task or 'another task'}, not of {task}: give its file a name that "
@@ -109,7 +108,7 @@ def report(
     title: str = "",
 ) -> None:
     """Writes ``table.md``, ``table.csv`` and ``transfer.png/.pdf`` (``suffix`` before the ending), prints the table."""
-    made = tables.rows(curves, TASKS[curves[0].task].random_return)
+    made = tables.rows(curves, task_info(curves[0].task).random_return)
     write_text(folder / f"table{suffix}.md", tables.markdown(made, provenance))
     write_text(folder / f"table{suffix}.csv", tables.comma_separated(made))
     title = title or data.name

@@ -60,6 +60,23 @@ TASKS: dict[str, TaskInfo] = {
 }
 
 
+def task_info(environment: str) -> TaskInfo:
+    """What is known of an environment by its name in ``make_env``.
+
+    One of another family is taken for the task that its name names, if any (``"gymnasium:Hopper-v4"`` for ``hopper``).
+    Of others nothing is known: then a return of 0 counts as a random policy's, and 1,000 steps are an episode.
+    """
+    try:
+        return TASKS[task_of(environment.rpartition(":")[2]).task]
+    except UnknownNameError:
+        return TaskInfo(environment, 0.0, 1.0, 1000)
+
+
+def time_limit(environment: str, env: Any) -> int:
+    """Steps of an episode: what the environment itself says, else what is known of its name."""
+    return int(getattr(env, "episode_length", task_info(environment).episode_length))
+
+
 class DatasetName(NamedTuple):
     """A data set's name taken apart: ``task`` is a key of :data:`TASKS`, ``kind`` says who acted, or is None."""
 

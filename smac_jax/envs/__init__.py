@@ -1,4 +1,4 @@
-"""Environments: locomotion, the Adroit hand and the kitchen, on MuJoCo's C engine or on MJX; any Brax environment.
+"""Environments: locomotion, the Adroit hand and the kitchen, on MuJoCo's C engine or on MJX; and those of others.
 
 >>> env = make_env("hopper")
 >>> state = jax.jit(env.reset)(jax.random.key(0))
@@ -10,6 +10,7 @@ Everything heavy (MuJoCo, MJX, Brax) is imported when an environment is made, so
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from smac_jax.envs.base import VERSIONS, Engine, Task, Version
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from smac_jax.envs.wrappers import AutoReset
 
-__all__ = ["ADROIT", "ENGINES", "KITCHEN", "LOCOMOTION", "TASKS", "VERSIONS", "AutoReset", "make_env"]
+__all__ = ["ADROIT", "ENGINES", "FAMILIES", "KITCHEN", "LOCOMOTION", "TASKS", "VERSIONS", "AutoReset", "make_env"]
 
 LOCOMOTION = ("hopper", "walker2d", "halfcheetah", "ant")
 ADROIT = ("pen", "door", "hammer", "relocate")
@@ -34,24 +35,30 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
     """Makes one environment, to be vmapped by the caller.
 
     Args:
-      name: one of :data:`TASKS`, or ``"brax:NAME"`` for a Brax environment (``"brax:ant"``: other tasks than ours).
+      name: one of :data:`TASKS`; or another's, with the family in front (other tasks than ours, whatever their names):
+        ``"brax:NAME"``; ``"playground:NAME"``, MuJoCo Playground's (see :mod:`smac_jax.envs.playground`);
+        ``"gymnasium:ID"``, on the host (see :mod:`smac_jax.envs.gymnasium_env`).
       physics: ``"mujoco"``, the C engine, equal to Gymnasium; ``"mjx"``, for GPU and TPU; ``"auto"``, the C engine
-        where JAX runs on a CPU and MJX elsewhere. Brax environments choose theirs by ``backend=``.
+        where JAX runs on a CPU and MJX elsewhere. Others choose theirs by options of their own.
         The hands and the kitchen have the C engine only, and the models of gymnasium-robotics, a further package.
       version: ``"v4"``, the dynamics, rewards and terminations of Gymnasium's -v4 and of D4RL's -v2 data; ``"v5"``,
         Gymnasium's -v5; ``"d4rl"``, v4 with the observations of D4RL's files, which differ for the ant (111 numbers).
         Hands and kitchen: ``"d4rl"`` (also as ``"v4"``), or ``"v1"``, gymnasium-robotics's; see their modules.
-      **kw: for the engine (``threads``, ``native``; ``iterations``, ``ls_iterations``, ``cone``), or for the Brax
-        environment.
+      **kw: for the engine (``threads``, ``native``; ``iterations``, ``ls_iterations``, ``cone``), or for the other
+        family's environment.
 
     Raises:
       UnknownNameError: no such task, engine or version.
-      ConfigError: an option that the engine does not have, or a Brax environment given an engine or a version of ours.
+      ConfigError: an option that the engine does not have, or another family's environment given an engine or a
+        version of ours.
     """
-    if name.startswith("brax:"):
-        return _make_brax(name.removeprefix("brax:"), physics, version, kw)
-    if name not in TASKS:
-        raise UnknownNameError("environment", name, (*TASKS, "brax:NAME"))
+    family, colon, theirs = name.partition(":")
+    if colon and family in FAMILIES:
+        if physics != "auto" or version != "v4":
+            raise ConfigError(f"{name} does not take physics={physics!r} or version={version!r}: those are our tasks'.")
+        with quiet_imports():
+            return FAMILIES[family](theirs, kw)
+    check_name(name)
     if physics not in ENGINES:
         raise UnknownNameError("physics engine", physics, ENGINES)
     known = ("v4", "v5", "d4rl") if name in LOCOMOTION else ("v1", "v4", "d4rl")
@@ -65,6 +72,12 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
 
         engine = _make_engine(name, task, physics, cast(Version, version), kw)
     return TaskEnv(task, engine, cast(Version, version))
+
+
+def check_name(name: str) -> None:
+    """Raises UnknownNameError where :func:`make_env` has no environment of that name; other families' are not asked."""
+    if name.partition(":")[0] not in FAMILIES and name not in TASKS:
+        raise UnknownNameError("environment", name, (*TASKS, *(f"{family}:NAME" for family in FAMILIES)))
 
 
 def _task(name: str) -> Task:
@@ -99,16 +112,33 @@ def _make_engine(name: str, task: Task, physics: str, version: Version, kw: dict
     return MjxEngine(task.model(version), **kw)
 
 
-def _make_brax(name: str, physics: str, version: str, kw: dict[str, Any]) -> Env:
-    if physics != "auto" or version != "v4":
-        raise ConfigError(f"brax:{name} takes `backend=`, not physics={physics!r} or version={version!r} of our tasks.")
-    with quiet_imports():
-        from brax import envs
+def _make_brax(name: str, kw: dict[str, Any]) -> Env:
+    from brax import envs
 
-        known = tuple(f"brax:{known}" for known in envs._envs)
-        if f"brax:{name}" not in known:
-            raise UnknownNameError("environment", f"brax:{name}", known)
-        return envs.get_environment(name, **kw)
+    known = tuple(f"brax:{known}" for known in envs._envs)
+    if f"brax:{name}" not in known:
+        raise UnknownNameError("environment", f"brax:{name}", known)
+    return envs.get_environment(name, **kw)
+
+
+def _make_gymnasium(name: str, kw: dict[str, Any]) -> Env:
+    from smac_jax.envs.gymnasium_env import GymnasiumEnv
+
+    return GymnasiumEnv(name, **kw)
+
+
+def _make_playground(name: str, kw: dict[str, Any]) -> Env:
+    from smac_jax.envs.playground import PlaygroundEnv
+
+    return PlaygroundEnv(name, **kw)
+
+
+FAMILIES: dict[str, Callable[[str, dict[str, Any]], Env]] = {
+    "brax": _make_brax,
+    "gymnasium": _make_gymnasium,
+    "playground": _make_playground,
+}
+"""Makers of what follows the colon in a name such as ``brax:ant``."""
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,8 @@ class AutoReset(Wrapper):
     * ``obs``: what to act on next; the first observation of a new episode where one has just ended;
     * ``done``: 1 where an episode ended, for either reason;
     * ``info["terminal"]``: 1 where the task ended (do not bootstrap);
-    * ``info["truncation"]``: 1 where only time ran out (bootstrap from ``next_observation``);
+    * ``info["truncation"]``: 1 where only time ran out (bootstrap from ``next_observation``), by our limit or by the
+      environment's own, where it keeps one (``info["truncated"]``);
     * ``info["next_observation"]``: what the step led to, before any reset. This goes into the replay buffer;
     * ``info["steps"]``, ``info["episode_return"]``: of the episode under way, 0 at its start;
     * ``info["last_episode_return"]``, ``info["last_episode_length"]``: of the last episode that ended, 0 before;
@@ -28,7 +29,7 @@ class AutoReset(Wrapper):
     Unlike Brax's wrapper, which goes back to one cached first state for ever, each episode starts from new noise, drawn
     from ``info["key"]``. Under `jax.vmap` a reset is computed in every step and mostly thrown away. For locomotion that
     is a handful of additions; for a hand one more computation of its sensors; for a Brax environment it may cost as
-    much as a step.
+    much as a step. An environment that has a ``reset_where(key, wanted)`` is asked to do it only where it is wanted.
 
     Args:
       env: an environment that is not vectorised.
@@ -40,6 +41,7 @@ class AutoReset(Wrapper):
             raise ConfigError(f"episode_length must be at least 1; got {episode_length}.")
         super().__init__(env)
         self.episode_length = episode_length
+        self._reset_where = getattr(env, "reset_where", lambda key, wanted: env.reset(key))
 
     def reset(self, rng: Key) -> State:
         """The start of a first episode."""
@@ -67,13 +69,14 @@ class AutoReset(Wrapper):
         info = state.info
         after = self.env.step(state.replace(done=jnp.zeros_like(state.done)), action)
         key, key_reset = jax.random.split(info["key"])
-        fresh = self.env.reset(key_reset)
 
         steps = info["steps"] + 1
         episode_return = info["episode_return"] + after.reward
         terminal = after.done.astype(jnp.float32)
-        truncation = jnp.where(steps >= self.episode_length, 1.0 - terminal, 0.0)
+        out_of_time = (steps >= self.episode_length) | (after.info.get("truncated", 0.0) > 0)
+        truncation = jnp.where(out_of_time, 1.0 - terminal, 0.0)
         done = jnp.maximum(terminal, truncation)
+        fresh = self._reset_where(key_reset, done)
 
         def renew(new: Array, old: Array) -> Array:
             return jnp.where(done > 0, new, old)

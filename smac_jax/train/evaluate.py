@@ -53,7 +53,8 @@ def make_evaluator(
             earned = state.metrics.get("score", state.reward)
             # `where`, not a product: a simulation that went on past its end may hold anything
             total = now.total + jnp.where(now.alive, earned, 0.0)
-            return _Progress(state, now.step + 1, now.alive & (state.done == 0), total)
+            ended = (state.done > 0) | (state.info.get("truncated", 0.0) > 0)
+            return _Progress(state, now.step + 1, now.alive & ~ended, total)
 
         def running(now: _Progress) -> Array:
             return (now.step < episode_length) & now.alive.any()

@@ -1,0 +1,202 @@
+"""Gymnasium's environments as pure functions: against Gymnasium itself, and against themselves after a restart."""
+
+from __future__ import annotations
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from smac_jax.algorithms.base import ActorCritic
+from smac_jax.envs import AutoReset, make_env
+from smac_jax.errors import ConfigError, UnknownNameError
+
+
+class Point(gymnasium.Env):
+    """A point that each action moves; it starts anywhere and ends beyond 3. Counts what is done to it."""
+
+    observation_space = spaces.Dict({"place": spaces.Box(-np.inf, np.inf, (2,)), "speed": spaces.Box(-9, 9, (1,))})
+    action_space = spaces.Box(np.array([0.0, -2.0], np.float32), np.array([1.0, 4.0], np.float32))
+    made = resets = steps = 0
+
+    def __init__(self):
+        type(self).made += 1
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        type(self).resets += 1
+        self.place = self.np_random.uniform(-1, 1, 2)
+        self.speed = 0.0
+        return self.seen(), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        type(self).steps += 1
+        self.speed = float(np.abs(action).sum())
+        self.place = self.place + 0.1 * action + 0.01 * self.np_random.normal(size=2)
+        return self.seen(), float(self.place[0] - self.place[1]), bool(np.abs(self.place).max() > 3), False, {}
+
+    def seen(self):
+        return {"place": self.place.astype(np.float32), "speed": np.array([self.speed], np.float32)}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registered():
+    """Two names for the point: with a time limit, and with actions that are not vectors."""
+    gymnasium.register("SmacPoint-v0", Point, max_episode_steps=12)
+    yield
+    del gymnasium.registry["SmacPoint-v0"]
+
+
+def rollout(env, length):
+    """A compiled random rollout from a key: the actions, each state before and after."""
+
+    def run(key):
+        key_reset, key_actions = jax.random.split(key)
+        actions = jax.random.uniform(key_actions, (length, env.action_size), minval=-1.0)
+        step = lambda s, a: (lambda after: (after, (s, after)))(env.step(s, a))  # noqa: E731
+        return actions, *jax.lax.scan(step, env.reset(key_reset), actions)[1]
+
+    return jax.jit(jax.vmap(run))
+
+
+def test_whole_episodes_are_gymnasiums(make_gymnasium):
+    """Observations, rewards, ends and what follows them, of three hoppers that fall again and again."""
+    env = AutoReset(make_env("gymnasium:Hopper-v4"))
+    actions, before, after = rollout(env, 80)(jax.random.split(jax.random.key(0), 3))
+    theirs = make_gymnasium("hopper", "v4")
+    assert after.done.sum() > 3
+    for i in range(3):
+        observation, _ = theirs.reset(seed=int(before.pipeline_state.seed[i, 0]))
+        for t in range(80):
+            np.testing.assert_array_equal(before.obs[i, t], observation.astype(np.float32))
+            observation, reward, terminated, _, _ = theirs.step(np.asarray(actions[i, t]))
+            np.testing.assert_array_equal(after.info["next_observation"][i, t], observation.astype(np.float32))
+            assert after.reward[i, t] == np.float32(reward)
+            assert after.done[i, t] == after.info["terminal"][i, t] == terminated
+            if terminated:
+                observation, _ = theirs.reset(seed=int(after.pipeline_state.seed[i, t]))
+
+
+def test_spaces_are_flattened_and_scaled():
+    env = make_env("gymnasium:SmacPoint-v0")
+    assert (env.observation_size, env.action_size, env.episode_length) == (3, 2, 12)
+    state = env.reset(jax.random.key(0))
+    theirs = gymnasium.make("SmacPoint-v0")
+    first, _ = theirs.reset(seed=int(state.pipeline_state.seed))
+    np.testing.assert_array_equal(state.obs, [*first["place"], *first["speed"]])
+    state = env.step(state, jnp.array([-1.0, 0.5]))  # the low bound; three quarters of the way from -2 to 4
+    expected, reward, *_ = theirs.step(np.array([0.0, 2.5], np.float32))
+    np.testing.assert_array_equal(state.obs, [*expected["place"], *expected["speed"]])
+    assert state.reward == np.float32(reward)
+
+
+def test_the_environments_own_time_limit_is_a_truncation():
+    env = AutoReset(make_env("gymnasium:SmacPoint-v0"))
+    _, _, after = rollout(env, 40)(jax.random.split(jax.random.key(1), 1))
+    cut, ended = np.asarray(after.info["truncation"][0]), np.asarray(after.info["terminal"][0])
+    assert cut.sum() >= 1
+    assert not (cut * ended).any()
+    lengths = after.info["last_episode_length"][0][np.flatnonzero(cut)]
+    np.testing.assert_array_equal(lengths, 12)
+
+
+def test_a_state_can_be_stepped_from_twice_and_in_another_process():
+    """What a resumed run does: its states know of environments that are no longer there."""
+    env = make_env("gymnasium:SmacPoint-v0")
+    actions = jax.random.uniform(jax.random.key(2), (8, 2), minval=-1.0)
+    states = [env.reset(jax.random.key(3))]
+    for action in actions:
+        states.append(env.step(states[-1], action))
+    again = env.step(states[3], actions[3])
+    elsewhere = make_env("gymnasium:SmacPoint-v0").step(states[3], actions[3])
+    for other in (again, elsewhere):
+        jax.tree.map(np.testing.assert_array_equal, other, states[4])
+    # and from there on
+    jax.tree.map(np.testing.assert_array_equal, env.step(again, actions[4]), states[5])
+
+
+def test_few_instances_give_the_same_numbers():
+    keys = jax.random.split(jax.random.key(4), 5)
+    seen = []
+    for instances in (None, 2):
+        env = AutoReset(make_env("gymnasium:SmacPoint-v0", instances=instances))
+        Point.made = 0
+        _, _, after = rollout(env, 20)(keys)
+        seen.append([after.obs, after.reward, after.info["truncation"], after.pipeline_state.digest])
+        assert Point.made == (4 if instances is None else 1)  # one was there
+    jax.tree.map(np.testing.assert_array_equal, *seen)
+
+
+def test_nothing_is_reset_that_need_not_be():
+    env = AutoReset(make_env("gymnasium:SmacPoint-v0"))
+    run, keys = rollout(env, 30), jax.random.split(jax.random.key(5), 4)
+    Point.made = Point.resets = Point.steps = 0
+    _, _, after = jax.block_until_ready(run(keys))
+    assert Point.resets == 4 + int(after.done.sum())
+    assert Point.steps == 4 * 30
+    assert Point.made == 3  # and the one that was there
+
+
+def test_after_the_end_nothing_happens():
+    env = make_env("gymnasium:SmacPoint-v0")
+    state = env.reset(jax.random.key(6))
+    for _ in range(12):
+        state = env.step(state, jnp.zeros(2))
+    assert state.done + state.info["truncated"] == 1
+    Point.steps = 0
+    after = env.step(state, jnp.ones(2))
+    assert Point.steps == 0
+    jax.tree.map(np.testing.assert_array_equal, after, state.replace(reward=jnp.zeros(())))
+
+
+def test_a_policy_is_evaluated_and_fine_tuned():
+    """Through the same functions as on our own tasks; returns are the sums of Gymnasium's rewards."""
+    import smac_jax
+
+    rng = np.random.default_rng(0)
+    env = make_env("gymnasium:SmacPoint-v0")
+    data = smac_jax.Dataset.from_arrays(
+        observations=rng.normal(size=(200, 3)),
+        actions=rng.uniform(-1, 1, (200, 2)),
+        rewards=rng.normal(size=200),
+        terminals=np.arange(200) % 20 == 19,
+    )
+    off = smac_jax.pretrain("bc", data, seeds=2, num_updates=4, progress=False)
+    returns = smac_jax.evaluate(off.actor_critic, env, episodes=3)
+    assert returns.shape == (2, 3)
+    one = jax.tree.map(lambda x: x[1], off.actor_critic)
+    assert isinstance(one, ActorCritic)
+    for episode, key in enumerate(jax.random.split(jax.random.key(0), 3)):
+        theirs = gymnasium.make("SmacPoint-v0")
+        seed = int(env.reset(key).pipeline_state.seed)
+        seen, _ = theirs.reset(seed=seed)
+        total, over = 0.0, False
+        while not over:
+            action = np.asarray(one.policy(jnp.concatenate([seen["place"], seen["speed"]])).mode(), np.float64)
+            seen, reward, terminated, truncated, _ = theirs.step(
+                (np.array([0.0, -2.0]) + (action + 1) * np.array([0.5, 3.0])).astype(np.float32)
+            )
+            total, over = total + reward, terminated or truncated
+        np.testing.assert_allclose(returns[1, episode], total, rtol=1e-3)
+    config = {"batch_size": 8}
+    on = smac_jax.finetune(
+        "sac", off.actor_critic, env, data, seeds=2, num_steps=20, warm_start=5, config=config, progress=False
+    )
+    assert np.isfinite(on.returns).all()
+    assert (on.buffer.size == 25).all()
+
+
+def test_what_cannot_be_made():
+    with pytest.raises(UnknownNameError, match="Unknown environment of Gymnasium 'Nothing-v0'"):
+        make_env("gymnasium:Nothing-v0")
+    with pytest.raises(ConfigError, match=r"gymnasium:CartPole-v1: its actions must be vectors with bounds"):
+        make_env("gymnasium:CartPole-v1")
+    with pytest.raises(ConfigError, match=r"does not take physics='mjx'"):
+        make_env("gymnasium:Hopper-v4", physics="mjx")
+    with pytest.raises(ConfigError, match=r"gymnasium:Hopper-v4 cannot be made: .*flying"):
+        make_env("gymnasium:Hopper-v4", flying=True)
+    with pytest.raises(ConfigError, match="must be at least 1"):
+        make_env("gymnasium:Hopper-v4", episode_length=0)
