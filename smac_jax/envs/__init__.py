@@ -56,8 +56,8 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
     if colon and family in FAMILIES:
         if physics != "auto" or version != "v4":
             raise ConfigError(
-                f"{name} does not take physics={physics!r} or version={version!r}, which are our tasks'; it has keywords "
-                "of its own (backend= for Brax's)."
+                f"{name} does not take physics={physics!r} or version={version!r}, which are our tasks'; it has "
+                "keywords of its own (backend= for Brax's)."
             )
         with quiet_imports():
             return FAMILIES[family](theirs, kw)
