@@ -5,7 +5,7 @@ Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statisti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -64,3 +64,93 @@ def bootstrap_interval(
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return Interval(estimate, float(interval.low), float(interval.high))
+
+
+def stratified_interval(
+    strata: Sequence[Float[np.ndarray, " seed"]],
+    statistic: Callable[..., np.ndarray],
+    level: float = 0.95,
+    resamples: int = 5_000,
+    seed: int = 0,
+) -> Interval:
+    """A statistic of several groups of seeds and its percentile interval, seeds resampled within each group.
+
+    Source: Agarwal et al. 2021, section 4.2, the groups being tasks. Both ends are NaN where a group has fewer than two
+    seeds.
+
+    Args:
+      strata: the groups. Values must be finite.
+      statistic: called with the groups and ``axis``.
+      level, resamples, seed: as of :func:`bootstrap_interval`.
+    """
+    groups = [np.asarray(group, float) for group in strata]
+    estimate = float(statistic(*groups, axis=-1))
+    if min(len(group) for group in groups) < 2:
+        return Interval(estimate, np.nan, np.nan)
+    if all(np.ptp(group) == 0 for group in groups):
+        return Interval(estimate, estimate, estimate)
+    interval = stats.bootstrap(
+        groups,
+        statistic,
+        confidence_level=level,
+        n_resamples=resamples,
+        method="percentile",
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Interval(estimate, float(interval.low), float(interval.high))
+
+
+def interquartile_mean_over_tasks(scores: Mapping[str, Float[np.ndarray, " seed"]]) -> Interval:
+    """The interquartile mean of all runs of all tasks together (Agarwal et al. 2021, section 4.3).
+
+    Args:
+      scores: comparable between tasks, by task.
+    """
+
+    def of_all(*groups: np.ndarray, axis: int) -> np.ndarray:
+        return interquartile_mean(np.concatenate(groups, axis), axis)
+
+    return stratified_interval(list(scores.values()), of_all)
+
+
+def probability_of_improvement(
+    ours: Mapping[str, Float[np.ndarray, " seed"]], theirs: Mapping[str, Float[np.ndarray, " seed"]]
+) -> Interval:
+    """How likely a run of ours is above one of theirs on the same task, mean over tasks; ties count half.
+
+    Source: Agarwal et al. 2021, section 4.3.
+
+    Args:
+      ours, theirs: by task, the same tasks.
+
+    Raises:
+      ValueError: they are not the same tasks.
+    """
+    if set(ours) != set(theirs):
+        raise ValueError(f"probability_of_improvement: tasks {sorted(ours)} and {sorted(theirs)} are not the same.")
+    tasks = list(ours)
+
+    def mean_over_tasks(*groups: np.ndarray, axis: int) -> np.ndarray:
+        del axis  # the last
+        shares = []
+        for x, y in zip(groups[: len(tasks)], groups[len(tasks) :], strict=True):
+            x, y = x[..., :, None], y[..., None, :]
+            shares.append(((x > y) + 0.5 * (x == y)).mean(axis=(-2, -1)))
+        return np.mean(shares, axis=0)
+
+    return stratified_interval([*(ours[t] for t in tasks), *(theirs[t] for t in tasks)], mean_over_tasks)
+
+
+def performance_profile(
+    scores: Mapping[str, Float[np.ndarray, " seed"]], thresholds: Float[np.ndarray, " threshold"]
+) -> list[Interval]:
+    """The share of runs above each threshold, every task counting the same (Agarwal et al. 2021, section 4.1)."""
+
+    def above(threshold: float) -> Callable[..., np.ndarray]:
+        def share(*groups: np.ndarray, axis: int) -> np.ndarray:
+            return np.mean([(group > threshold).mean(axis=axis) for group in groups], axis=0)
+
+        return share
+
+    return [stratified_interval(list(scores.values()), above(t), resamples=1_000) for t in thresholds]

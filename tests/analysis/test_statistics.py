@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smac_jax.analysis.statistics import bootstrap_interval, interquartile_mean
+from smac_jax.analysis.statistics import (
+    bootstrap_interval,
+    interquartile_mean,
+    interquartile_mean_over_tasks,
+    performance_profile,
+    probability_of_improvement,
+    stratified_interval,
+)
 
 
 def test_interval_covers_the_mean_of_a_normal_about_as_often_as_it_says():
@@ -74,3 +81,49 @@ def test_interquartile_mean_drops_the_outer_quarters():
     assert interquartile_mean(np.array([-1e9, 1.0, 2.0, 1e9])) == 1.5
     assert interquartile_mean(np.array([1.0, 2.0, 6.0])) == 3.0
     assert bootstrap_interval([-1e9, 1.0, 2.0, 1e9], statistic=interquartile_mean).estimate == 1.5
+
+
+SCORES = {"a": np.array([1.0, 5.0, 2.0, 9.0]), "b": np.array([10.0, 11.0, 4.0]), "c": np.array([3.0, 3.0])}
+
+
+def test_interquartile_mean_over_tasks_is_of_all_runs_together():
+    # nine runs sorted: 1 2 3 3 4 5 9 10 11; a quarter of nine, rounded down, is two at either end
+    assert interquartile_mean_over_tasks(SCORES).estimate == pytest.approx((3 + 3 + 4 + 5 + 9) / 5)
+
+
+def test_probability_of_improvement_counts_pairs():
+    theirs = {"a": np.array([2.0, 6.0]), "b": np.array([4.0]), "c": np.array([4.0, 5.0])}
+    # a: of 8 pairs above: 5>2, 9>2, 9>6, and 2=2 half: 3.5 / 8; b: 10>4, 11>4, and 4=4 half: 2.5 / 3; c: none
+    interval = probability_of_improvement(SCORES, theirs)
+    assert interval.estimate == pytest.approx((3.5 / 8 + 2.5 / 3 + 0) / 3)
+    assert math.isnan(interval.low)  # one seed in b: nothing to resample
+    other = probability_of_improvement(theirs, SCORES)
+    assert other.estimate == pytest.approx(1 - interval.estimate)
+    with pytest.raises(ValueError, match="not the same"):
+        probability_of_improvement(SCORES, {"a": theirs["a"]})
+
+
+def test_performance_profile_weighs_tasks_not_runs():
+    profile = performance_profile(SCORES, np.array([0.0, 3.5, 20.0]))
+    assert [round(x.estimate, 9) for x in profile] == [1.0, round((2 / 4 + 3 / 3 + 0 / 2) / 3, 9), 0.0]
+    assert profile[1].low <= profile[1].estimate <= profile[1].high
+
+
+def test_seeds_are_resampled_within_their_task():
+    """Against the analytic spread: a mean of two tasks' means varies by each task's own spread only."""
+    rng = np.random.default_rng(3)
+    far_apart = {"a": rng.normal(0.0, 1.0, 400), "b": rng.normal(1_000.0, 1.0, 400)}
+
+    def mean(*groups, axis):
+        return np.mean([group.mean(axis=axis) for group in groups], axis=0)
+
+    low, high = stratified_interval(list(far_apart.values()), mean)[1:]
+    spread = math.sqrt(sum(x.var() / len(x) for x in far_apart.values())) / 2
+    assert high - low == pytest.approx(2 * 1.96 * spread, rel=0.1)
+
+
+def test_one_seed_a_task_has_no_interval():
+    interval = interquartile_mean_over_tasks({"a": np.array([1.0]), "b": np.array([3.0])})
+    assert interval.estimate == 2.0
+    assert math.isnan(interval.low)
+    assert math.isnan(interval.high)
