@@ -4,9 +4,10 @@ r"""Make the paper's tables and figures again, from whichever data are at hand, 
     python -m experiments.reproduce --scale=small --table=1,tasks      # 4 x 4 on the CPU
     python -m experiments.reproduce --scale=paper --task=hopper-medium-replay-v2,data/walker2d.hdf5 --figure=kappa,muon
 
-Tables: 1 (mean normalised regret of every offline with every online algorithm), tasks (hand-over, dip, final return and
-regret, a table and a figure of learning curves for each task). Figures: kappa, muon, condition (SMAC with and without),
-residual (the identity through training), coverage (of the data), or all.
+Tables: 1 (mean normalised regret of every offline with every online algorithm), aggregate (interquartile means over all
+tasks, how likely SMAC is the better, performance profiles), tasks (hand-over, dip, final return and regret, a table and
+a figure of learning curves for each task). Figures: kappa, muon, condition (SMAC with and without), residual (the
+identity through training), coverage (of the data), or all.
 
 --task names data sets, as for experiments.sweep; by default every task of the suite whose data are at hand. Tables
 and figures share their plain cells, each is trained once, and what a stopped run has done is not done again: repeat the
@@ -22,35 +23,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from absl import flags
-from rich.console import Console
-from rich.markdown import Markdown
 
-from experiments import suite
+from experiments import aggregate, suite
 from experiments.block import Keeping, already_done
 from experiments.evidence import FIGURES, Found
 from experiments.grid import Block, make_blocks, parse_vary, path_name
 from experiments.launchers import LAUNCHERS
 from experiments.setup import run, set_up
 from experiments.transfer import describe, report, task_of
-from smac_jax.analysis import tables
 from smac_jax.analysis.curves import TransferCurve
-from smac_jax.analysis.metrics import normalized_regret_intervals
 from smac_jax.data import embedded_datasets
 from smac_jax.data.d4rl_files import is_at_hand
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.sources import short_name
-from smac_jax.data.tasks import TASKS
 from smac_jax.data.tasks import task_of as taken_apart
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
-from smac_jax.files import write_text
 
-TABLES = ("1", "tasks")
+TABLES = ("1", "aggregate", "tasks")
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("scale", "small", list(suite.SCALES), "Sizes of networks, steps and evaluations.")
-flags.DEFINE_list("table", [], f"Tables: {', '.join(TABLES)}; default: both, unless figures are asked for.")
+flags.DEFINE_list("table", [], f"Tables: {', '.join(TABLES)}; default: all, unless figures are asked for.")
 flags.DEFINE_list("figure", [], f"Figures: {', '.join(FIGURES)}, or all.")
 flags.DEFINE_list("task", [], "Data sets: names or paths; default: those of the suite that are at hand.")
 flags.DEFINE_bool("download", False, "Fetch what is not at hand of the suite's data from D4RL's server.")
@@ -142,8 +136,12 @@ def main(argv: Sequence[str]) -> int:
             if all(block.done for block in some):
                 found = Found(folder / task.folder, task.data, some, made, caption(about))
                 print(f"{FIGURES[name].claim} {FIGURES[name].draw(name, found)}")
-    if "1" in tables and not failures:
-        table_1(folder, by_task, {task.source: task for task in tasks}, provenance)
+    if not failures and {"1", "aggregate"} & {*tables}:
+        measured = aggregate.measure(by_task)
+        if "1" in tables:
+            aggregate.table_1(folder, measured, provenance)
+        if "aggregate" in tables:
+            aggregate.aggregate(folder, measured, provenance)
     return 1 if failures else 0
 
 
@@ -238,52 +236,6 @@ def caption(provenance: dict[str, Any]) -> str:
         f"{provenance['data']}\n{seeds} seeds, {provenance['device']}, commit {provenance['commit']}, "
         f"{provenance['date'][:10]}"
     )
-
-
-def table_1(
-    folder: Path, by_task: dict[str, list[TransferCurve]], tasks: dict[str, Task], provenance: dict[str, Any]
-) -> None:
-    """Mean normalised regret of each pair over the tasks, beside the paper's.
-
-    Writes ``table-1.md`` and ``table-1.csv``.
-    """
-    regrets: dict[str, dict[tuple[str, str], np.ndarray]] = {}
-    for source, curves in by_task.items():
-        rows = tables.rows(curves, TASKS[tasks[source].env].random_return)
-        regrets[source] = {(merged(row.offline), row.online): row.regret for row in rows}
-    intervals = normalized_regret_intervals(regrets)
-    header = ["offline \\ online", *(name.upper().replace("_", "+") for name in suite.ONLINE)]
-    lines = [header, ["---"] * len(header)]
-    records = ["offline,online,normalized_regret,low,high,paper"]
-    for offline, paper in suite.PAPER_TABLE_1.items():
-        line = [offline]
-        for online, published in zip(suite.ONLINE, paper, strict=True):
-            mean, low, high = intervals[offline, online]
-            line.append(f"{mean:.3f} [{low:.3f}, {high:.3f}] ({published:.3f})")
-            records.append(f"{offline},{online},{mean:.6g},{low:.6g},{high:.6g},{published}")
-        lines.append(line)
-    paper_tasks = ", ".join(t.data for t in suite.SUITE if t.in_paper)
-    said = provenance | {"data": "; ".join(provenance["data"].values())}
-    text = "\n".join(
-        [
-            *("| " + " | ".join(line) + " |" for line in lines),
-            "",
-            f"Mean normalised regret over {len(by_task)} task(s), 0 the best and 1 the worst pair of each: ours with "
-            "its 95 % interval (bootstrap over seeds, stratified by task and pair), in brackets the paper's over "
-            f"{paper_tasks}.",
-            "",
-            f"- Scale: {provenance['scale']}",
-            tables.provenance_text(said),
-        ]
-    )
-    write_text(folder / "table-1.md", text + "\n")
-    write_text(folder / "table-1.csv", "\n".join(records) + "\n")
-    Console(width=150).print(Markdown(text))
-
-
-def merged(offline: str) -> str:
-    """The paper's row that an offline algorithm stands in."""
-    return "cal_ql/cql" if offline in ("cql", "cal_ql") else offline
 
 
 if __name__ == "__main__":

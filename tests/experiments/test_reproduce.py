@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import suite
+from experiments import aggregate, suite
+from smac_jax.analysis.curves import TransferCurve
+from smac_jax.data.tasks import normalized_score
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,7 +58,7 @@ def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--table=2"], "Unknown table '2'. Known: 1, all, tasks."),
+        (["--table=2"], "Unknown table '2'. Known: 1, aggregate, all, tasks."),
         (["--figure=kapa"], "Unknown figure 'kapa'"),
         (["--task=nowhere.hdf5"], "nowhere.hdf5"),
     ],
@@ -84,3 +87,58 @@ def test_curves_of_seeds_trained_apart_are_one_column_a_seed(tmp_path):
     points = offline_metrics([Block(tmp_path / "a", [1.0, 2.0]), Block(tmp_path / "b", [3.0])])
     assert [point["step"] for point in points] == [0, 10]
     np.testing.assert_array_equal(points[1]["residual_data"], [1.0, 2.0, 3.0])
+
+
+def made_up(task: str, offline: str, online: str, level: float) -> TransferCurve:
+    """Four seeds that stand at levels ten apart from the hand-over on."""
+    returns = np.repeat(level + 10.0 * np.arange(4)[:, None], 3, axis=1)
+    return TransferCurve(
+        task=task,
+        offline=offline,
+        online=online,
+        offline_updates=np.array([0.0, 10.0]),
+        offline_returns=returns[:, :2],
+        online_steps=np.array([0.0, 5.0, 10.0]),
+        online_returns=returns,
+        warm_start=0,
+    )
+
+
+def test_tables_over_all_tasks(tmp_path):
+    """SMAC is above IQL on one task and the other way round on the next; cql stands in the row of cal_ql."""
+    levels = {"hopper": {"smac": 1000.0, "iql": 500.0}, "halfcheetah": {"smac": 1000.0, "iql": 2000.0}}
+    by_task = {
+        f"{task}-set": [
+            made_up(task, offline, online, values.get(offline, 100.0))
+            for offline in ("iql", "smac", "td3_bc", "cql")
+            for online in suite.ONLINE
+        ]
+        for task, values in levels.items()
+    }
+    about = {
+        **{"scale": "none", "command": "none", "seeds": [0, 1, 2, 3], "device": "none", "versions": {}},
+        **{"commit": "none", "date": "2026-01-01", "data": {source: source for source in by_task}},
+    }
+    measured = aggregate.measure(by_task)
+    aggregate.table_1(tmp_path, measured, about)
+    aggregate.aggregate(tmp_path, measured, about)
+    regret = {tuple(row[:2]): row for row in read_csv(tmp_path / "table-1.csv")}
+    # best 0, worst 1 on each task; on the half cheetah SMAC lies 1000 of 1900 below the best
+    assert float(regret["smac", "sac"][2]) == pytest.approx((0 + 1000 / 1900) / 2)
+    assert float(regret["iql", "sac"][2]) == pytest.approx((500 / 900 + 0) / 2, rel=1e-5)
+    assert float(regret["cal_ql/cql", "td3"][2]) == 1.0
+    found = {tuple(row[:3]): [float(x) for x in row[3:]] for row in read_csv(tmp_path / "aggregate.csv")}
+    assert found["iql", "sac", "SMAC's regret is lower"] == [0.5, 0.5, 0.5]
+    assert found["td3_bc", "sac", "SMAC's regret is lower"] == [1.0, 1.0, 1.0]
+    assert ("smac", "sac", "SMAC's regret is lower") not in found
+    scores = [normalized_score("hopper", 1000.0 + 10 * i) for i in range(4)]
+    scores += [normalized_score("halfcheetah", 1000.0 + 10 * i) for i in range(4)]
+    assert found["smac", "awr", "final"][0] == pytest.approx(np.mean(sorted(scores)[2:6]), rel=1e-5)
+    assert (tmp_path / "profiles.png").stat().st_size > 10_000
+    assert "halfcheetah-set" in (tmp_path / "aggregate.md").read_text()
+
+
+def read_csv(path: Path) -> list[list[str]]:
+    """The rows below the header."""
+    with path.open(newline="") as file:
+        return list(csv.reader(file))[1:]

@@ -1,0 +1,171 @@
+"""Tables over all tasks: the paper's table 1, and interquartile means, probabilities and profiles of every pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.markdown import Markdown
+
+from experiments import suite
+from smac_jax.analysis import tables
+from smac_jax.analysis.curves import TransferCurve
+from smac_jax.analysis.metrics import normalized_regret_intervals
+from smac_jax.analysis.plots import COLOURS, NAMES
+from smac_jax.analysis.statistics import (
+    Interval,
+    interquartile_mean_over_tasks,
+    performance_profile,
+    probability_of_improvement,
+)
+from smac_jax.data.tasks import normalized_score, task_info
+from smac_jax.files import write_text
+
+Pair = tuple[str, str]
+PerSeed = Float[np.ndarray, " seed"]
+
+
+class Measured(NamedTuple):
+    """What each pair did on each task, a number a seed.
+
+    Attributes:
+      handover, final: D4RL's normalised score.
+      regret: in units of return, comparable within a task only.
+    """
+
+    handover: dict[Pair, dict[str, PerSeed]]
+    final: dict[Pair, dict[str, PerSeed]]
+    regret: dict[Pair, dict[str, PerSeed]]
+
+
+def measure(by_task: Mapping[str, Sequence[TransferCurve]]) -> Measured:
+    """Reads the curves of all tasks; pairs carry the names of the paper's rows."""
+    measured = Measured({}, {}, {})
+    for source, curves in by_task.items():
+        environment = curves[0].task
+        for row in tables.rows(curves, task_info(environment).random_return):
+            pair = (merged(row.offline), row.online)
+            measured.handover.setdefault(pair, {})[source] = normalized_score(environment, row.handover)
+            measured.final.setdefault(pair, {})[source] = normalized_score(environment, row.final)
+            measured.regret.setdefault(pair, {})[source] = row.regret
+    return measured
+
+
+def merged(offline: str) -> str:
+    """The paper's row that an offline algorithm stands in."""
+    return "cal_ql/cql" if offline in ("cql", "cal_ql") else offline
+
+
+def table_1(folder: Path, measured: Measured, provenance: dict[str, Any]) -> None:
+    """Mean normalised regret of each pair over the tasks, beside the paper's.
+
+    Writes ``table-1.md`` and ``table-1.csv``.
+    """
+    sources = list(next(iter(measured.regret.values())))
+    intervals = normalized_regret_intervals(
+        {source: {pair: values[source] for pair, values in measured.regret.items()} for source in sources}
+    )
+    lines = [["offline \\ online", *(name.upper().replace("_", "+") for name in suite.ONLINE)]]
+    records = ["offline,online,normalized_regret,low,high,paper"]
+    for offline, paper in suite.PAPER_TABLE_1.items():
+        line = [offline]
+        for online, published in zip(suite.ONLINE, paper, strict=True):
+            mean, low, high = intervals[offline, online]
+            line.append(f"{mean:.3f} [{low:.3f}, {high:.3f}] ({published:.3f})")
+            records.append(f"{offline},{online},{mean:.6g},{low:.6g},{high:.6g},{published}")
+        lines.append(line)
+    paper_tasks = ", ".join(t.data for t in suite.SUITE if t.in_paper)
+    _write(
+        folder / "table-1",
+        lines,
+        records,
+        f"Mean normalised regret over {len(sources)} task(s), 0 the best and 1 the worst pair of each: ours with "
+        "its 95 % interval (bootstrap over seeds, stratified by task and pair), in brackets the paper's over "
+        f"{paper_tasks}.",
+        provenance,
+    )
+
+
+def aggregate(folder: Path, measured: Measured, provenance: dict[str, Any]) -> None:
+    """Interquartile means, probabilities of improvement and performance profiles, as Agarwal et al. 2021 recommend.
+
+    Writes ``aggregate.md``, ``aggregate.csv`` and ``profiles.png``.
+    """
+    lines = [["offline", "online", "at hand-over", "final", "SMAC's regret is lower"]]
+    records = ["offline,online,quantity,estimate,low,high"]
+    for pair in measured.final:
+        found = {
+            "at hand-over": interquartile_mean_over_tasks(measured.handover[pair]),
+            "final": interquartile_mean_over_tasks(measured.final[pair]),
+        }
+        ours = ("smac", pair[1])
+        if pair != ours and ours in measured.regret:
+            # of two runs the one with the lower regret is better
+            found["SMAC's regret is lower"] = probability_of_improvement(measured.regret[pair], measured.regret[ours])
+        lines.append([*pair, *(_text(found[name]) if name in found else "" for name in lines[0][2:])])
+        records += [f"{pair[0]},{pair[1]},{name},{a:.6g},{b:.6g},{c:.6g}" for name, (a, b, c) in found.items()]
+    tasks = len(next(iter(measured.final.values())))
+    _write(
+        folder / "aggregate",
+        lines,
+        records,
+        f"Over {tasks} task(s): the interquartile mean of D4RL's normalised score of all runs, and the probability "
+        "that a run of SMAC under the same online algorithm has the lower regret, with 95 % intervals (bootstrap over "
+        "seeds, stratified by task; Agarwal et al. 2021).",
+        provenance,
+    )
+    _draw_profiles(folder / "profiles.png", measured.final, provenance)
+
+
+def _draw_profiles(path: Path, final: Mapping[Pair, Mapping[str, PerSeed]], provenance: dict[str, Any]) -> None:
+    every = np.concatenate([values for by_task in final.values() for values in by_task.values()])
+    thresholds = np.linspace(every.min(), every.max(), 60)
+    onlines = list(dict.fromkeys(online for _, online in final))
+    figure = Figure(figsize=(3.1 * len(onlines), 3.1), layout="constrained")
+    panels = figure.subplots(1, len(onlines), sharex=True, sharey=True, squeeze=False)[0]
+    for axis, online in zip(panels, onlines, strict=True):
+        rows = [offline for offline, other in final if other == online]
+        for colour, offline in zip(COLOURS, rows, strict=False):
+            profile = np.array(performance_profile(final[offline, online], thresholds))
+            axis.plot(thresholds, profile[:, 0], color=colour, lw=1.8, label=NAMES.get(offline, offline))
+            axis.fill_between(thresholds, profile[:, 1], profile[:, 2], color=colour, alpha=0.18, lw=0)
+        axis.set_title(f"under {NAMES.get(online, online)}", fontsize=10)
+        axis.set_xlabel("final normalised score")
+        axis.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("share of runs above it")
+    panels[-1].legend(frameon=False, fontsize=8)
+    said = f"{len(provenance['seeds'])} seeds, {provenance['device']}, commit {provenance['commit']}"
+    data = ", ".join(provenance["data"])
+    figure.text(0.01, -0.02, f"{data}\n{said}, {provenance['date'][:10]}", fontsize=6.5, color="0.35", va="top")
+    figure.savefig(path, dpi=180, bbox_inches="tight", pad_inches=0.1)
+
+
+def _text(interval: Interval) -> str:
+    estimate, low, high = interval
+    return f"{estimate:.3g}" if np.isnan(low) else f"{estimate:.3g} [{low:.3g}, {high:.3g}]"
+
+
+def _write(
+    path: Path, lines: Sequence[Sequence[str]], records: Sequence[str], caption: str, provenance: dict[str, Any]
+) -> None:
+    """``.md`` and ``.csv``, and on the screen."""
+    said = provenance | {"data": "; ".join(provenance["data"].values())}
+    rows = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    text = "\n".join(
+        [
+            *("| " + " | ".join(row) + " |" for row in rows),
+            "",
+            caption,
+            "",
+            f"- Scale: {provenance['scale']}",
+            tables.provenance_text(said),
+        ]
+    )
+    write_text(path.with_suffix(".md"), text + "\n")
+    write_text(path.with_suffix(".csv"), "\n".join(records) + "\n")
+    Console(width=150).print(Markdown(text))
