@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from experiments.grid import Block
@@ -13,7 +15,7 @@ from smac_jax.analysis.curves import TransferCurve
 from smac_jax.errors import CheckpointError, DatasetError
 from smac_jax.files import write_json
 from smac_jax.train.interrupts import Interrupts
-from smac_jax.train.logger import to_json
+from smac_jax.train.logger import device_description, git_commit, to_json
 from smac_jax.train.progress import Progress
 
 
@@ -128,8 +130,25 @@ def description(block: Block) -> dict[str, Any]:
     return {**to_json({name: getattr(block, name) for name in names}), **online}
 
 
+def trained_by(blocks: Iterable[Block]) -> list[str]:
+    """Commit, device and day of every process that trained some of the blocks, whoever makes tables of them later."""
+    found = [
+        f"{by['commit'] or 'no commit'}, {by['device']}, {by['date']}"
+        for block in blocks
+        for by in _claimed(block).get("trained_by", [])
+    ]
+    return list(dict.fromkeys(found))
+
+
 def _claim(block: Block) -> None:
-    write_json(block.folder / "block.json", _claimed(block) | description(block))
+    claimed = _claimed(block)
+    us = {
+        "commit": git_commit(),
+        "device": device_description(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+    earlier = [by for by in claimed.get("trained_by", []) if by != us]
+    write_json(block.folder / "block.json", claimed | description(block) | {"trained_by": [*earlier, us]})
 
 
 def _claimed(block: Block) -> dict[str, Any]:

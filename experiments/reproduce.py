@@ -26,7 +26,7 @@ from typing import Any
 from absl import flags
 
 from experiments import aggregate, suite
-from experiments.block import Keeping, already_done
+from experiments.block import Keeping, already_done, trained_by
 from experiments.evidence import FIGURES, Found
 from experiments.grid import Block, make_blocks, parse_vary, path_name
 from experiments.launchers import LAUNCHERS
@@ -39,6 +39,7 @@ from smac_jax.data.dataset import Dataset
 from smac_jax.data.sources import short_name
 from smac_jax.data.tasks import task_of as taken_apart
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
+from smac_jax.files import write_json
 
 TABLES = ("1", "aggregate", "tasks")
 
@@ -123,6 +124,8 @@ def main(argv: Sequence[str]) -> int:
     for failure in failures:
         print(f"failed: {failure.title}: {failure.error}", file=sys.stderr)
 
+    provenance |= {"trained_by": trained_by(every)}
+    write_json(folder / "provenance.json", provenance)
     by_task: dict[str, list[TransferCurve]] = {}
     for task in tasks:
         about = provenance | {"data": f"{described[task.source]}; {FLAGS.scale} scale ({scale.says})"}

@@ -28,12 +28,13 @@ from typing import Any
 from absl import flags
 
 from experiments import hosts
-from experiments.block import Keeping, already_done
+from experiments.block import Keeping, already_done, trained_by
 from experiments.grid import Block, make_blocks, parse_vary, path_name
 from experiments.launchers import LAUNCHERS, Failure
 from experiments.setup import define_config, run, set_up
 from smac_jax.data.sources import short_name
 from smac_jax.errors import ConfigError
+from smac_jax.files import write_json
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
@@ -125,6 +126,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     hosts.wait_for_all()
     if hosts.is_first():
+        provenance |= {"trained_by": trained_by(blocks)}
+        write_json(folder / "provenance.json", provenance)
         report_all(folder, blocks, datasets, provenance)
         print(f"{time.monotonic() - started:.0f} s. Everything is in {folder}; to look at: {folder / 'report.html'}")
     return say(failures)

@@ -162,6 +162,8 @@ def provenance_text(provenance: Mapping[str, Any]) -> str:
         "Commit": provenance.get("commit"),
         "Date": provenance.get("date"),
     }
+    if provenance.get("trained_by"):
+        said["Trained by"] = "; ".join(provenance["trained_by"])
     return "\n".join(f"- {name}: {value or 'unknown'}" for name, value in said.items())
 
 

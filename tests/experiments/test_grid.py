@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments import block as block_module
 from experiments.block import already_done, description, leg_states
 from experiments.configs.base import get_config
 from experiments.grid import batches, make_blocks, parse_vary, path_name
@@ -98,6 +99,18 @@ def test_a_block_of_another_configuration_is_refused_and_more_online_cells_are_n
     (block.folder / "block.json").write_text('{"data": "hop')
     with pytest.raises(CheckpointError, match=r"block\.json cannot be read"):
         already_done(block)
+
+
+def test_who_trained_a_block_stays_known(tmp_path, monkeypatch):
+    """Tables made later, by another commit, name the ones that trained."""
+    made = blocks(tmp_path)
+    for commit in ("first", "second", "second"):
+        monkeypatch.setattr(block_module, "git_commit", lambda commit=commit: commit)
+        for block in made:
+            block_module._claim(block)
+    commits = [text.split(",")[0] for text in block_module.trained_by(made)]
+    assert commits == ["first", "second"]
+    assert not already_done(made[0])  # nor does it make the block another one
 
 
 def test_a_damaged_curve_is_made_again(tmp_path, capsys):

@@ -86,6 +86,8 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(data_file, tm
     table, saved = (folder / "table.csv").read_text(), (runs / "offline" / "snapshots").stat().st_mtime_ns
     again = sweep(*request)
     assert again.returncode == 0, again.stderr[-2000:]
+    assert json.loads((folder / "provenance.json").read_text())["trained_by"] == provenance["trained_by"]
+    assert f"- Trained by: {provenance['commit']}" in (folder / "table.md").read_text()
     assert (folder / "table.csv").read_text() == table
     assert (runs / "offline" / "snapshots").stat().st_mtime_ns == saved
 
