@@ -26,12 +26,14 @@ class Keeping:
     Attributes:
       save_every: seconds between snapshots.
       keep: how many of the newest stay.
+      policies: keep the policy of every evaluation.
       other_versions: go on from snapshots of other versions of JAX and the rest.
       wandb: the project to tell Weights & Biases of, or None.
     """
 
     save_every: float = 300.0
     keep: int = 2
+    policies: bool = False
     other_versions: bool = False
     wandb: str | None = None
 

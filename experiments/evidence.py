@@ -12,12 +12,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
+import smac_jax
 from experiments.grid import Block
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.plots import COLOURS
 from smac_jax.analysis.statistics import bootstrap_interval
 from smac_jax.data.dataset import Dataset
+from smac_jax.errors import CheckpointError
 from smac_jax.files import write_text
+from smac_jax.train.run_folder import policy_at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,14 +31,14 @@ class Found:
       folder: for what is drawn.
       data: the data set.
       blocks: of the cells that the figure asked for, SMAC's own at their head.
-      curves: of every pair that is done, by the label of its offline variant.
+      curves: of every pair that is done, by the labels of its variants.
       caption: data, scale, seeds, device and commit, in a line.
     """
 
     folder: Path
     data: Dataset
     blocks: Sequence[Block]
-    curves: Mapping[str, TransferCurve]
+    curves: Mapping[tuple[str, str], TransferCurve]
     caption: str
 
 
@@ -45,13 +48,15 @@ class Evidence:
 
     Attributes:
       claim: of the paper, that it bears on.
-      vary: ``config -> --vary``: the variants of SMAC, each handed to SAC.
+      vary: ``config -> --vary``: the variants of SMAC.
       draw: writes the figure, returns its file.
+      online: what they are handed to.
     """
 
     claim: str
     vary: Callable[[ConfigDict], list[str]]
     draw: Callable[[str, Found], Path]
+    online: tuple[str, ...] = ("sac",)
 
 
 def save(figure: Figure, found: Found, name: str) -> Path:
@@ -68,7 +73,8 @@ def variants(name: str, found: Found) -> Path:
     figure = Figure(figsize=(9.5, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
     rows = []
-    for i, (label, curve) in enumerate(found.curves.items()):
+    shown = {offline: curve for (offline, online), curve in found.curves.items() if online == "sac"}
+    for i, (label, curve) in enumerate(shown.items()):
         colour = COLOURS[i % len(COLOURS)]
         steps = np.concatenate([curve.offline_updates - curve.offline_updates[-1], curve.online_steps])
         returns = np.concatenate([curve.offline_returns, curve.online_returns], axis=1)
@@ -83,7 +89,7 @@ def variants(name: str, found: Found) -> Path:
             interval = bootstrap_interval(values)
             low, high = (interval.estimate if np.isnan(x) else x for x in interval[1:])
             error = [[interval.estimate - low], [high - interval.estimate]]
-            offset = 0.12 * (i - (len(found.curves) - 1) / 2)
+            offset = 0.12 * (i - (len(shown) - 1) / 2)
             right.errorbar(j + offset, interval.estimate, error, fmt="o", ms=4, color=colour, lw=1.4)
             rows.append((label, moment, *interval))
     left.axvline(0, color="0.3", lw=1)
@@ -140,6 +146,54 @@ def coverage(name: str, found: Found) -> Path:
     return save(figure, found, name)
 
 
+def embedding(name: str, found: Found) -> Path:
+    """t-SNE of the policies' parameters along pre-training and both fine-tunings, coloured by return.
+
+    Raises:
+      CheckpointError: the policies of the evaluations were not kept.
+    """
+    from sklearn.manifold import TSNE  # a second to import
+
+    (block,) = found.blocks
+    legs, vectors, returns = [], [], []  # a leg of a seed, its policies in order
+    for leg in ("offline", *(f"to-{online}" for online in FIGURES[name].online)):
+        curve = next(c for (_, online), c in found.curves.items() if leg in ("offline", f"to-{online}"))
+        steps = curve.offline_updates if leg == "offline" else curve.online_steps
+        reached = curve.offline_returns if leg == "offline" else curve.online_returns
+        paths = [policy_at(block.folder / leg, int(step)) for step in steps]
+        if missing := [path for path in paths if not path.exists()]:
+            raise CheckpointError(
+                f"{missing[0]} is not there: this run was made without the figure embedding, which needs the policy of "
+                "every evaluation. Give another --results, or remove the run's folder to make it again."
+            )
+        policies = [smac_jax.load(path, seed="all") for path in paths]
+        for i, seed in enumerate(block.seeds):
+            legs += [(leg, seed)] * len(steps)
+            vectors += [np.concatenate([array[i].ravel() for array in policy.arrays.values()]) for policy in policies]
+            returns += list(reached[i])
+    perplexity = min(30.0, (len(vectors) - 1) / 3)
+    places = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(np.stack(vectors))
+
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+    axis = figure.subplots()
+    looks = {"offline": ("offline", "0.55"), "to-sac": ("SAC", COLOURS[0]), "to-td3": ("TD3", COLOURS[1])}
+    for leg, seed in dict.fromkeys(legs):
+        label, colour = looks[leg]
+        path = places[[here == (leg, seed) for here in legs]]
+        axis.plot(*path.T, color=colour, lw=1, alpha=0.6, label=label if seed == block.seeds[0] else None, zorder=1)
+        if leg == "offline":
+            axis.scatter(
+                path[-1:, 0], path[-1:, 1], marker="*", s=160, facecolor="none", edgecolor="0.1", lw=1, zorder=3
+            )
+    drawn = axis.scatter(places[:, 0], places[:, 1], c=returns, s=18, cmap="viridis", zorder=2)
+    figure.colorbar(drawn, ax=axis, label="evaluation return")
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+    axis.legend(frameon=False, fontsize=8, title="star: hand-over", title_fontsize=8)
+    axis.set_title(f"{found.data.name}: t-SNE of SMAC's policies, {len(block.seeds)} seeds", fontsize=11)
+    return save(figure, found, name)
+
+
 def _kappas(config: ConfigDict) -> list[str]:
     return ["smac.kappa=" + ",".join(f"{factor * config.smac.kappa:g}" for factor in (0.0, 0.1, 1.0, 10.0))]
 
@@ -154,6 +208,9 @@ FIGURES: dict[str, Evidence] = {
     ),
     "residual": Evidence("The identity holds through offline training.", lambda config: [], residual),
     "coverage": Evidence("What there is to learn from.", lambda config: [], coverage),
+    "embedding": Evidence(
+        "Fine-tuned policies stay near the pre-trained one.", lambda config: [], embedding, online=("sac", "td3")
+    ),
 }
 
 

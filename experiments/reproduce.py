@@ -7,7 +7,7 @@ r"""Make the paper's tables and figures again, from whichever data are at hand, 
 Tables: 1 (mean normalised regret of every offline with every online algorithm), aggregate (interquartile means over all
 tasks, how likely SMAC is the better, performance profiles), tasks (hand-over, dip, final return and regret, a table and
 a figure of learning curves for each task). Figures: kappa, muon, condition (SMAC with and without), residual (the
-identity through training), coverage (of the data), or all.
+identity through training), coverage (of the data), embedding (t-SNE of the policies along training), or all.
 
 --task names data sets, as for experiments.sweep; by default every task of the suite whose data are at hand. Tables
 and figures share their plain cells, each is trained once, and what a stopped run has done is not done again: repeat the
@@ -17,6 +17,7 @@ command. --dry-run shows the cells and their cost.
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import re
 import sys
 from collections.abc import Sequence
@@ -86,18 +87,22 @@ def main(argv: Sequence[str]) -> int:
     tables, figures = wanted(FLAGS.table, TABLES, "table"), wanted(FLAGS.figure, tuple(FIGURES), "figure")
     if not tables and not figures:
         tables = list(TABLES)
+    if "embedding" in figures and importlib.util.find_spec("sklearn") is None:
+        raise ConfigError("--figure=embedding needs scikit-learn: pip install 'smac_jax[analysis]'.")
     scale = suite.SCALES[FLAGS.scale]
     folder = Path(FLAGS.results or f"results/reproduce-{FLAGS.scale}")
     tasks = at_hand(FLAGS.task)
     seeds = list(range(FLAGS.seeds or scale.seeds))
+    # tables and figures share the plain cell, with all the ends that any of them needs, so that it is trained once
+    needed = suite.ONLINE if tables else {end for name in figures for end in FIGURES[name].online}
+    plain = tuple(end for end in suite.ONLINE if end in needed)
     blocks: dict[tuple[str, str], list[Block]] = {}  # by (what they are for, the task's source)
     for task in tasks:
         if tables:
             blocks["table", task.source] = cells(folder, task, scale, seeds, task.of.offline, suite.ONLINE, [])
         for name in figures:
             varied = FIGURES[name].vary(scale.config(task.of.family))
-            # the plain cell is the tables' own, with all its online ends, so that it is trained once
-            online = ("sac",) if varied or not tables else suite.ONLINE
+            online = FIGURES[name].online if varied else plain
             blocks[name, task.source] = cells(folder, task, scale, seeds, ("smac",), online, varied)
     every = list({block.folder: block for some in blocks.values() for block in some}.values())
     for block in every:
@@ -118,7 +123,7 @@ def main(argv: Sequence[str]) -> int:
         blocks=[{"folder": str(b.folder.relative_to(folder)), "title": b.title, "legs": b.legs} for b in every],
     )
     print(f"{FLAGS.scale} scale: {scale.says}. {len(every)} blocks; results in {folder}")
-    failures = LAUNCHERS[FLAGS.launcher](every, Keeping(FLAGS.save_every), folder)
+    failures = LAUNCHERS[FLAGS.launcher](every, Keeping(FLAGS.save_every, policies="embedding" in figures), folder)
     if failures is None:
         return 0
     for failure in failures:
@@ -135,9 +140,8 @@ def main(argv: Sequence[str]) -> int:
                 report(folder / task.folder, by_task[task.source], task.data, about)
         for name in figures:
             some = blocks[name, task.source]
-            made = {f"{a}": curve for (a, b), curve in curves_of(some).items() if b == "sac"}
             if all(block.done for block in some):
-                found = Found(folder / task.folder, task.data, some, made, caption(about))
+                found = Found(folder / task.folder, task.data, some, curves_of(some), caption(about))
                 print(f"{FIGURES[name].claim} {FIGURES[name].draw(name, found)}")
     if not failures and {"1", "aggregate"} & {*tables}:
         measured = aggregate.measure(by_task)

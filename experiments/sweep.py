@@ -69,6 +69,7 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_float("save_every", 300.0, "Seconds between snapshots of the training state.", lower_bound=0.0)
 flags.DEFINE_integer("keep", 2, "Snapshots of each run that stay.", lower_bound=1)
+flags.DEFINE_bool("policies", False, "Keep the policy of every evaluation, in each run's policies/.")
 flags.DEFINE_bool("other_versions", False, "Go on from snapshots that other versions of JAX and the rest have made.")
 flags.DEFINE_string("wandb", None, "Also tell Weights & Biases, in this project.")
 flags.DEFINE_string("results", None, "Folder for what comes out; default: results/ and a name made from the request.")
@@ -120,7 +121,7 @@ def main(argv: Sequence[str]) -> int:
             blocks=[{"folder": str(b.folder.relative_to(folder)), "title": b.title, "legs": b.legs} for b in blocks],
         )
     print("\n".join([*(data.summary() for data in datasets.values()), f"results in {folder}"]))
-    keeping = Keeping(FLAGS.save_every, FLAGS.keep, FLAGS.other_versions, FLAGS.wandb)
+    keeping = Keeping(FLAGS.save_every, FLAGS.keep, FLAGS.policies, FLAGS.other_versions, FLAGS.wandb)
     failures = LAUNCHERS[FLAGS.launcher](hosts.share(blocks), keeping, folder)
     if failures is None:
         return 0

@@ -159,8 +159,10 @@ def pretrain(
     def look(state: Any, step: int) -> bool:
         history.add("offline", step, layout.trim(diagnose(state, fold_in(diagnostics_keys, step), data)))
         if evaluator is not None:
-            returns = evaluator(built.actor_critic(state), fold_in(evaluation_keys, step))
-            history.add_returns(step, layout.trim(returns))
+            acting = built.actor_critic(state)
+            history.add_returns(step, layout.trim(evaluator(acting, fold_in(evaluation_keys, step))))
+            if folder:
+                folder.evaluated(step, layout.trim(acting), numbers)
         return False
 
     keys = layout.keys("offline")

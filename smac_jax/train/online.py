@@ -203,9 +203,11 @@ def finetune(
     history = History(numbers)
 
     def look(state: LoopState, step: int) -> bool:
-        every = evaluator(built.actor_critic(state.algorithm), fold_in(evaluation_keys, step))
-        returns = np.asarray(layout.trim(every))
+        acting = built.actor_critic(state.algorithm)
+        returns = np.asarray(layout.trim(evaluator(acting, fold_in(evaluation_keys, step))))
         history.add_returns(step, returns)
+        if folder:
+            folder.evaluated(step, layout.trim(acting), numbers)
         return on_evaluation is not None and on_evaluation(step, returns)
 
     makers = {

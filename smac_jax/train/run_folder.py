@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,6 +16,9 @@ from typing import Any
 import filelock
 import jax
 
+from smac_jax.algorithms.base import ActorCritic
+from smac_jax.deploy.policy import NumpyPolicy
+from smac_jax.deploy.policy_file import write_policy
 from smac_jax.errors import CheckpointError
 from smac_jax.files import write_json
 from smac_jax.train.history import History
@@ -32,7 +35,7 @@ STATUS_EVERY = 2.0
 
 
 class RunFolder:
-    """Where a run lives: ``identity.json``, ``snapshots/``, ``metrics.jsonl``, ``status.json``.
+    """Where a run lives: ``identity.json``, ``snapshots/``, ``metrics.jsonl``, ``status.json``; ``policies/`` if asked.
 
     Use as a context manager around :func:`~smac_jax.train.offline.pretrain` or
     :func:`~smac_jax.train.online.finetune`; inside, the folder is this process's alone. A run whose process was killed
@@ -44,6 +47,7 @@ class RunFolder:
       title: what a person sees.
       save_every: seconds between snapshots; 0 saves after every chunk. There is always one at the end.
       keep: snapshots that stay.
+      policies: keep the policy of every evaluation, as ``policies/STEP.npz`` for :func:`smac_jax.load`.
       interrupts: asks the run to stop; None never does.
       other_versions: go on from a snapshot of other versions of JAX and the rest, whose numbers may round differently.
       wandb: tell Weights & Biases too, in this project.
@@ -60,6 +64,7 @@ class RunFolder:
         *,
         save_every: float = 300.0,
         keep: int = 2,
+        policies: bool = False,
         interrupts: Interrupts | None = None,
         other_versions: bool = False,
         wandb: str | None = None,
@@ -68,7 +73,7 @@ class RunFolder:
         self.folder = Path(folder).absolute()
         self.title = title or self.folder.name
         self._save_every, self._keep, self._interrupts = save_every, keep, interrupts
-        self._other_versions = other_versions
+        self._policies, self._other_versions = policies, other_versions
         self._warn = warn or (lambda line: print(f"{self.title}: {line}", file=sys.stderr))
         self._lock = filelock.FileLock(self.folder / ".lock")
         self._snapshots: Snapshots | None = None
@@ -168,6 +173,16 @@ class RunFolder:
         with self._disk_may_be_full():
             for phase, step, values in points:
                 self._logger.log(self.title, phase, step, values)
+
+    def evaluated(self, step: int, actor_critic: ActorCritic, seeds: Sequence[int]) -> None:
+        """Keeps the policy that was evaluated after ``step``, where policies are kept."""
+        if self._policies:
+            path = policy_at(self.folder, step)
+            try:
+                path.parent.mkdir(exist_ok=True)
+                write_policy(path, NumpyPolicy.of(actor_critic, seeds))
+            except OSError as error:
+                self._warn(f"{path} could not be written ({first_line(error)}); the run goes on.")
 
     def after_chunk(
         self,
@@ -269,6 +284,11 @@ class RunFolder:
                     f"metrics could not be written ({first_line(error)}); they come later, when that is possible."
                 )
             self._behind = True
+
+
+def policy_at(folder: Path, step: int) -> Path:
+    """Where a run that keeps its policies has the one that was evaluated after ``step``."""
+    return folder / "policies" / f"{step:09d}.npz"
 
 
 def _difference(name: str, found: Any, now: Any) -> str:

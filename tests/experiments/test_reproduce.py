@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import smac_jax
 from experiments import aggregate, suite
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.tasks import normalized_score
@@ -46,13 +48,20 @@ def test_every_scale_has_every_algorithm_and_the_familys_rewards(family, scale):
 
 def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
     request = ["--scale=tiny", "--seeds=1", "--task=hopper-medium-replay", f"--results={tmp_path}"]
-    done = reproduce(*request, "--figure=residual,coverage")
+    done = reproduce(*request, "--figure=embedding,residual,coverage")
     assert done.returncode == 0, done.stderr[-2000:]
-    for name in ("residual", "coverage"):
+    for name in ("embedding", "residual", "coverage"):
         assert (tmp_path / "hopper-medium-replay" / f"{name}.png").stat().st_size > 10_000
         assert f"{name}.png" in done.stdout
     legs = sorted(path.parent.name for path in tmp_path.glob("runs/hopper-medium-replay/smac/*/*/status.json"))
-    assert legs == ["control", "offline", "to-sac"]
+    assert legs == ["control", "offline", "to-sac", "to-td3"]
+
+    # the policy of an evaluation is one like any other
+    kept = tmp_path / "runs/hopper-medium-replay/smac/seeds-0-0/to-sac"
+    steps = json.loads((kept.parent / "curve-sac.json").read_text())["online_steps"]
+    assert [path.name for path in sorted((kept / "policies").iterdir())] == [f"{int(step):09d}.npz" for step in steps]
+    last = smac_jax.load(kept / "policies" / f"{int(steps[-1]):09d}.npz")
+    np.testing.assert_array_equal(last(np.ones(11)), smac_jax.load(kept)(np.ones(11)))
 
 
 @pytest.mark.parametrize(
