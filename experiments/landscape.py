@@ -23,6 +23,7 @@ from absl import flags
 from matplotlib.figure import Figure
 
 from experiments.setup import run, set_up
+from smac_jax.analysis.landscape import Spanned
 from smac_jax.analysis.plots import COLOURS
 from smac_jax.analysis.statistics import Interval, bootstrap_interval
 from smac_jax.errors import CheckpointError, ConfigError
@@ -46,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     """Evaluates what is not there yet, then draws."""
     set_up()
     import smac_jax
-    from smac_jax.analysis.landscape import landscape, largest_fall, line_weights, plane_weights
+    from smac_jax.analysis.landscape import landscape, largest_fall, line_weights, plane_weights, spanned
     from smac_jax.data.tasks import time_limit
     from smac_jax.train.checkpoint import load_actor_critic
     from smac_jax.train.logger import write_provenance
@@ -86,7 +87,7 @@ def main(argv: Sequence[str]) -> int:
         values = evaluated(folder, name, chosen, weights, env, world, landscape)
         write_csv(folder / f"{name}.csv", weights, values)
         if name == "plane":
-            path = draw_plane(folder, across, values, [place.name for place in places], said)
+            path = draw_plane(folder, across, values, [place.name for place in places], spanned(policies), said)
         else:
             fall = largest_fall(values.mean(axis=2)[(along >= 0) & (along <= 1)])
             path = draw_line(folder / f"{name}.png", along, values, [places[i].name for i in which], fall, said)
@@ -187,20 +188,32 @@ def draw_line(
     return path
 
 
-def draw_plane(folder: Path, across: np.ndarray, values: np.ndarray, names: Sequence[str], said: str) -> Path:
-    """Filled contours of the mean return, with the three policies."""
-    figure = Figure(figsize=(5.6, 4.6), layout="constrained")
+def draw_plane(
+    folder: Path, across: np.ndarray, values: np.ndarray, names: Sequence[str], plane: Spanned, said: str
+) -> Path:
+    """Filled contours of the mean return, with the three policies, in the true shape of the mean seed's plane."""
+    figure = Figure(figsize=(6.2, 4.6), layout="constrained")
     axis = figure.subplots()
-    heights = values.mean(axis=(1, 2)).reshape(len(across), len(across)).T
-    drawn = axis.contourf(across, across, heights, levels=20, cmap="viridis")
-    axis.contour(across, across, heights, levels=10, colors="white", linewidths=0.4, alpha=0.6)
+    u, v, angle = (float(np.mean(x)) for x in plane)
+
+    def at(x: Any, y: Any) -> tuple[Any, Any]:
+        return x * u + y * v * np.cos(angle), y * v * np.sin(angle)
+
+    places = at(*np.meshgrid(across, across, indexing="ij"))
+    heights = values.mean(axis=(1, 2)).reshape(len(across), len(across))
+    drawn = axis.contourf(*places, heights, levels=20, cmap="viridis")
+    axis.contour(*places, heights, levels=10, colors="white", linewidths=0.4, alpha=0.6)
     figure.colorbar(drawn, ax=axis, label="return, mean over seeds")
-    for (x, y), name, marker in zip(((0, 0), (1, 0), (0, 1)), names, "osD", strict=True):
-        axis.plot(x, y, marker, color="white", mec="black", ms=8)
+    for corner, name, marker in zip(((0, 0), (1, 0), (0, 1)), names, "osD", strict=True):
+        axis.plot(*at(*corner), marker, color="white", mec="black", ms=8)
         box = {"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 1.5}
-        axis.annotate(name, (x, y), xytext=(7, 7), textcoords="offset points", fontsize=9, bbox=box)
-    axis.set_xlabel(f"towards {names[1]}")
-    axis.set_ylabel(f"towards {names[2]}")
+        axis.annotate(name, at(*corner), xytext=(7, 7), textcoords="offset points", fontsize=9, bbox=box)
+    axis.set_aspect("equal")
+    axis.set_xlabel(f"distance in the space of parameters, towards {names[1]}")
+    axis.set_ylabel("distance across")
+    axis.set_title(
+        f"{names[1]} is {u:.2g} away, {names[2]} {v:.2g}, {np.degrees(angle):.0f} degrees between them", fontsize=9
+    )
     figure.text(0.01, -0.02, said, fontsize=6.5, color="0.35", va="top")
     path = folder / "plane.png"
     figure.savefig(path, dpi=180, bbox_inches="tight", pad_inches=0.1)

@@ -8,7 +8,7 @@ either is a weighted sum of the given policies with weights that add up to one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -80,6 +80,31 @@ def mix(policies: Sequence[ActorCritic], weights: Float[np.ndarray, "point polic
         actor=first.actor,
         critic=first.critic,
     )
+
+
+class Spanned(NamedTuple):
+    """The two directions of a plane in the space of the actors' parameters, for each seed.
+
+    Attributes:
+      u, v: their Euclidean lengths.
+      angle: between them, in radians.
+    """
+
+    u: Float[np.ndarray, " seed"]
+    v: Float[np.ndarray, " seed"]
+    angle: Float[np.ndarray, " seed"]
+
+
+def spanned(policies: Sequence[ActorCritic]) -> Spanned:
+    """How long, and how far apart, the ways from the first policy to the second and to the third are."""
+    origin, first, second = (
+        np.concatenate([np.asarray(x, float).reshape(len(x), -1) for x in jax.tree.leaves(p.actor_params)], axis=1)
+        for p in policies
+    )
+    u, v = first - origin, second - origin
+    lengths = np.linalg.norm(u, axis=1), np.linalg.norm(v, axis=1)
+    cosine = np.sum(u * v, axis=1) / np.maximum(lengths[0] * lengths[1], np.finfo(float).tiny)
+    return Spanned(*lengths, np.arccos(np.clip(cosine, -1.0, 1.0)))
 
 
 def landscape(

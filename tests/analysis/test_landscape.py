@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
-from smac_jax.analysis.landscape import landscape, largest_fall, line_weights, mix, plane_weights
+from smac_jax.analysis.landscape import landscape, largest_fall, line_weights, mix, plane_weights, spanned
 from smac_jax.errors import ConfigError
 from smac_jax.train.evaluate import evaluate
 
@@ -116,3 +116,18 @@ def test_noise_is_not_told_from_a_fall():
     noise = noise[np.argsort(-noise.mean(axis=1))]
     fall = largest_fall(noise)
     assert fall.estimate > 0 > fall.low
+
+
+def test_the_shape_of_a_plane_is_that_of_its_triangle():
+    """Lengths and angle give the distance between the two ends by the law of cosines."""
+    three = policies(3)
+    plane = spanned(three)
+    ends = [
+        np.concatenate([np.asarray(x).reshape(2, -1) for x in jax.tree.leaves(p.actor_params)], axis=1) for p in three
+    ]
+    np.testing.assert_allclose(plane.u, np.linalg.norm(ends[1] - ends[0], axis=1), rtol=1e-6)
+    between = np.linalg.norm(ends[2] - ends[1], axis=1)
+    law = np.sqrt(plane.u**2 + plane.v**2 - 2 * plane.u * plane.v * np.cos(plane.angle))
+    np.testing.assert_allclose(law, between, rtol=1e-5)
+    same = spanned([three[0], three[1], three[1]])
+    np.testing.assert_allclose(same.angle, 0.0, atol=1e-6)
