@@ -132,7 +132,13 @@ def _draw_profiles(path: Path, final: Mapping[Pair, Mapping[str, PerSeed]], prov
         rows = [offline for offline, other in final if other == online]
         for colour, offline in zip(COLOURS, rows, strict=False):
             profile = np.array(performance_profile(final[offline, online], thresholds))
-            axis.plot(thresholds, profile[:, 0], color=colour, lw=1.8, label=NAMES.get(offline, offline))
+            axis.plot(
+                thresholds,
+                profile[:, 0],
+                color=colour,
+                lw=1.8,
+                label="/".join(NAMES.get(name, name) for name in offline.split("/")),
+            )
             axis.fill_between(thresholds, profile[:, 1], profile[:, 2], color=colour, alpha=0.18, lw=0)
         axis.set_title(f"under {NAMES.get(online, online)}", fontsize=10)
         axis.set_xlabel("final normalised score")
