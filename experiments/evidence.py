@@ -118,6 +118,7 @@ def residual(name: str, found: Found) -> Path:
                 _band(axis, np.array(steps), np.array(values, float).T, colour, f"{place} actions")
         axis.set_xlabel("gradient updates")
         axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yscale("log")
     axes[0].set_ylabel(r"$|\nabla_a Q - \alpha\,\mathrm{score}|$")
     axes[1].set_ylabel(r"cosine of $\nabla_a Q$ and the score")
     axes[0].legend(frameon=False, fontsize=8)
