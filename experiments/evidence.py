@@ -177,7 +177,7 @@ def embedding(name: str, found: Found) -> Path:
 
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axis = figure.subplots()
-    looks = {"offline": ("offline", "0.55"), "to-sac": ("SAC", COLOURS[0]), "to-td3": ("TD3", COLOURS[1])}
+    looks = {"offline": ("offline", "0.55"), "to-sac": ("SAC", COLOURS[0]), "to-td3_bc": ("TD3+BC", COLOURS[1])}
     for leg, seed in dict.fromkeys(legs):
         label, colour = looks[leg]
         path = places[[here == (leg, seed) for here in legs]]
@@ -210,7 +210,7 @@ FIGURES: dict[str, Evidence] = {
     "residual": Evidence("The identity holds through offline training.", lambda config: [], residual),
     "coverage": Evidence("What there is to learn from.", lambda config: [], coverage),
     "embedding": Evidence(
-        "Fine-tuned policies stay near the pre-trained one.", lambda config: [], embedding, online=("sac", "td3")
+        "Fine-tuned policies stay near the pre-trained one.", lambda config: [], embedding, online=("sac", "td3_bc")
     ),
 }
 

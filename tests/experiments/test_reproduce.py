@@ -54,7 +54,7 @@ def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
         assert (tmp_path / "hopper-medium-replay" / f"{name}.png").stat().st_size > 10_000
         assert f"{name}.png" in done.stdout
     legs = sorted(path.parent.name for path in tmp_path.glob("runs/hopper-medium-replay/smac/*/*/status.json"))
-    assert legs == ["control", "offline", "to-sac", "to-td3"]
+    assert legs == ["control", "offline", "to-sac", "to-td3_bc"]
 
     # the policy of an evaluation is one like any other
     kept = tmp_path / "runs/hopper-medium-replay/smac/seeds-0-0/to-sac"
