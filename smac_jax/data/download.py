@@ -138,8 +138,10 @@ def _connection(url: str, part: Path, size: int | None, show: Callable[[int, int
         with part.open("ab" if start else "wb") as file:
             done = start
             while chunk := response.read(CHUNK):
-                file.write(chunk)
                 done += len(chunk)
+                if total is not None and done > total:  # a server that announced no length may send for ever
+                    raise DatasetError(f"{url}: sends more than the {total:,} bytes expected.")
+                file.write(chunk)
                 show(done, total)
     return total is None or done == total
 

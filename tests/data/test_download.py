@@ -28,7 +28,7 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.cut_after, self.ranges, self.asked = {"/file": BODY}, None, True, []
-        self.refuses = False
+        self.refuses, self.tells_length = False, True
 
     def url(self, path="/file"):
         return f"http://127.0.0.1:{self.server_address[1]}{path}"
@@ -47,7 +47,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-        self.send_header("Content-Length", str(len(body) - start))
+        if self.server.tells_length:
+            self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()
         with contextlib.suppress(OSError):
             self.wfile.write(body[start:][: self.server.cut_after])
@@ -117,6 +118,17 @@ def test_another_size_is_refused_before_it_is_fetched(server, tmp_path):
     with pytest.raises(DatasetError, match="has 300,000 bytes, expected 299,999"):
         download(server.url(), tmp_path / "file", size=len(BODY) - 1)
     assert not (tmp_path / "file").exists()
+
+
+def test_without_a_length_no_more_is_taken_than_expected(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloading, "CHUNK", 10_000)
+    server.tells_length = False
+    download(server.url(), tmp_path / "file", size=len(BODY), sha256=DIGEST)
+    assert (tmp_path / "file").read_bytes() == BODY
+    with pytest.raises(DatasetError, match=r"sends more than the 50,000 bytes expected"):
+        download(server.url(), tmp_path / "other", size=50_000)
+    assert not (tmp_path / "other").exists()
+    assert (tmp_path / ".other.part").stat().st_size <= 50_000
 
 
 def test_a_server_that_only_cuts_is_given_up_and_what_came_is_kept(server, tmp_path):
