@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,9 @@ class Evidence:
 
 def save(figure: Figure, found: Found, name: str) -> Path:
     """Writes ``name.png`` with the caption below."""
-    figure.text(0.01, -0.02, found.caption, fontsize=6.5, color="0.35", ha="left", va="top")
+    width = int(21 * figure.get_figwidth())
+    caption = "\n".join(textwrap.fill(line, width) for line in found.caption.splitlines())
+    figure.text(0.01, -0.02, caption, fontsize=6.5, color="0.35", ha="left", va="top")
     found.folder.mkdir(parents=True, exist_ok=True)
     path = found.folder / f"{name}.png"
     figure.savefig(path, dpi=180, bbox_inches="tight", pad_inches=0.1)
@@ -148,7 +151,9 @@ def coverage(name: str, found: Found) -> Path:
 
 
 def embedding(name: str, found: Found) -> Path:
-    """t-SNE of the policies' parameters along pre-training and both fine-tunings, coloured by return.
+    """t-SNE of the policies' parameters along pre-training and both fine-tunings, coloured by return, seed by seed.
+
+    Seeds start from other parameters and stay as far apart as they were, so that each has a map of its own.
 
     Raises:
       CheckpointError: the policies of the evaluations were not kept.
@@ -156,42 +161,45 @@ def embedding(name: str, found: Found) -> Path:
     from sklearn.manifold import TSNE  # a second to import
 
     (block,) = found.blocks
-    legs, vectors, returns = [], [], []  # a leg of a seed, its policies in order
-    for leg in ("offline", *(f"to-{online}" for online in FIGURES[name].online)):
+    looks = {"offline": ("offline", "0.55"), "to-sac": ("SAC", COLOURS[0]), "to-td3_bc": ("TD3+BC", COLOURS[1])}
+    vectors, returns, lengths = [], [], []  # [seed, parameter] and [seed] of each policy, leg by leg
+    for leg in looks:
         curve = next(c for (_, online), c in found.curves.items() if leg in ("offline", f"to-{online}"))
         steps = curve.offline_updates if leg == "offline" else curve.online_steps
-        reached = curve.offline_returns if leg == "offline" else curve.online_returns
         paths = [policy_at(block.folder / leg, int(step)) for step in steps]
         if missing := [path for path in paths if not path.exists()]:
             raise CheckpointError(
                 f"{missing[0]} is not there: this run was made without the figure embedding, which needs the policy of "
                 "every evaluation. Give another --results, or remove the run's folder to make it again."
             )
-        policies = [smac_jax.load(path, seed="all") for path in paths]
-        for i, seed in enumerate(block.seeds):
-            legs += [(leg, seed)] * len(steps)
-            vectors += [np.concatenate([array[i].ravel() for array in policy.arrays.values()]) for policy in policies]
-            returns += list(reached[i])
-    perplexity = min(30.0, (len(vectors) - 1) / 3)
-    places = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(np.stack(vectors))
+        for path in paths:
+            arrays = smac_jax.load(path, seed="all").arrays.values()
+            vectors.append(np.concatenate([x.reshape(len(x), -1) for x in arrays], axis=1))
+        returns += list((curve.offline_returns if leg == "offline" else curve.online_returns).T)
+        lengths.append(len(steps))
 
-    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
-    axis = figure.subplots()
-    looks = {"offline": ("offline", "0.55"), "to-sac": ("SAC", COLOURS[0]), "to-td3_bc": ("TD3+BC", COLOURS[1])}
-    for leg, seed in dict.fromkeys(legs):
-        label, colour = looks[leg]
-        path = places[[here == (leg, seed) for here in legs]]
-        axis.plot(*path.T, color=colour, lw=1, alpha=0.6, label=label if seed == block.seeds[0] else None, zorder=1)
-        if leg == "offline":
-            axis.scatter(
-                path[-1:, 0], path[-1:, 1], marker="*", s=160, facecolor="none", edgecolor="0.1", lw=1, zorder=3
-            )
-    drawn = axis.scatter(places[:, 0], places[:, 1], c=returns, s=18, cmap="viridis", zorder=2)
-    figure.colorbar(drawn, ax=axis, label="evaluation return")
-    axis.set(xticks=[], yticks=[])
-    axis.spines[:].set_visible(False)
-    axis.legend(frameon=False, fontsize=8, title="star: hand-over", title_fontsize=8)
-    axis.set_title(f"{found.data.name}: t-SNE of SMAC's policies, {len(block.seeds)} seeds", fontsize=11)
+    columns = min(4, len(block.seeds))
+    rows = -(-len(block.seeds) // columns)
+    figure = Figure(figsize=(2.6 * columns + 1.2, 2.8 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    low, high = np.min(returns), np.max(returns)
+    for i, (seed, axis) in enumerate(zip(block.seeds, axes, strict=False)):
+        of_seed = np.stack([vector[i] for vector in vectors])
+        perplexity = min(30.0, (len(of_seed) - 1) / 3)
+        places = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(of_seed)
+        legs = np.split(places, np.cumsum(lengths)[:-1])
+        for (label, colour), path in zip(looks.values(), legs, strict=True):
+            axis.plot(path[:, 0], path[:, 1], color=colour, lw=1.2, label=label, zorder=1)
+        axis.plot(*legs[0][-1], "*", ms=13, mfc="none", mec="0.1", label="hand-over", zorder=3)
+        shown = [point[i] for point in returns]
+        drawn = axis.scatter(places[:, 0], places[:, 1], c=shown, s=20, cmap="viridis", vmin=low, vmax=high, zorder=2)
+        axis.set_title(f"seed {seed}", fontsize=9)
+    for axis in axes:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    figure.colorbar(drawn, ax=list(axes), label="evaluation return")
+    figure.suptitle(f"{found.data.name}: t-SNE of SMAC's policies along training", fontsize=11)
     return save(figure, found, name)
 
 

@@ -18,8 +18,8 @@ THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, 
 def set_up(cache: str | None = None) -> None:
     """Turns on JAX's persistent compilation cache.
 
-    Programs that hold a host callback (the C engine in the online loop, where there is no C++ compiler) are not
-    cacheable and compile in every process.
+    On older versions of JAX (0.10) programs that hold a host callback (Gymnasium's environments; the C engine in the
+    online loop, where there is no C++ compiler) are not cached and compile in every process.
 
     Args:
       cache: folder of the cache; default ``$JAX_COMPILATION_CACHE_DIR`` or ``~/.cache/smac_jax``.

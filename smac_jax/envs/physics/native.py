@@ -1,8 +1,9 @@
 """The C engine's step as a function that the compiled program calls itself, where there is a C++ compiler.
 
-A Python callback costs some 80 microseconds a step (``benchmarks/NOTES.md``) and makes programs uncacheable; this costs
-neither. ``native.cc`` is compiled on first use, in seconds, and kept under ``~/.cache/smac_jax/native``
-(``$XDG_CACHE_HOME``). Without a compiler, or where anything goes wrong, there is the callback: the same numbers, later.
+A Python callback costs some 80 microseconds a step (``benchmarks/NOTES.md``), and older versions of JAX (0.10) do not
+cache programs that hold one; this costs neither. ``native.cc`` is compiled on first use, in seconds, and kept under
+``~/.cache/smac_jax/native`` (``$XDG_CACHE_HOME``). Without a compiler, or where anything goes wrong, there is the
+callback: the same numbers, later.
 """
 
 from __future__ import annotations
