@@ -197,7 +197,7 @@ def embedding(name: str, found: Found) -> Path:
     for axis in axes:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    axes[0].legend(frameon=False, fontsize=7)
     figure.colorbar(drawn, ax=list(axes), label="evaluation return")
     figure.suptitle(f"{found.data.name}: t-SNE of SMAC's policies along training", fontsize=11)
     return save(figure, found, name)
