@@ -14,9 +14,11 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 import smac_jax
+from experiments import between
+from experiments.between import Resolution
 from experiments.grid import Block
 from smac_jax.analysis.curves import TransferCurve
-from smac_jax.analysis.plots import COLOURS
+from smac_jax.analysis.plots import COLOURS, transfer_figure
 from smac_jax.analysis.statistics import bootstrap_interval
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import CheckpointError
@@ -34,6 +36,7 @@ class Found:
       blocks: of the cells that the figure asked for, SMAC's own at their head.
       curves: of every pair that is done, by the labels of its variants.
       caption: data, scale, seeds, device and commit, in a line.
+      resolution: of lines and planes.
     """
 
     folder: Path
@@ -41,6 +44,7 @@ class Found:
     blocks: Sequence[Block]
     curves: Mapping[tuple[str, str], TransferCurve]
     caption: str
+    resolution: Resolution
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +154,31 @@ def coverage(name: str, found: Found) -> Path:
     return save(figure, found, name)
 
 
+def transfer(name: str, found: Found) -> Path:
+    """Learning curves of SMAC across the hand-over to SAC and to TD3."""
+    returns = found.data.episode_returns()
+    figure, _ = transfer_figure(
+        list(found.curves.values()),
+        title=f"{found.data.name}: mean and 95 % interval over {len(found.blocks[0].seeds)} seeds",
+        reference={"the data's mean": float(returns.mean()), "the data's best": float(returns.max())},
+    )
+    return save(figure, found, name)
+
+
+def line(name: str, found: Found) -> Path:
+    """The return on the line from SMAC's policy to what SAC made of it."""
+    (block,) = found.blocks
+    places = [block.folder / "offline", block.folder / "to-sac"]
+    return between.draw(places, found.folder / name, found.resolution)[0]
+
+
+def plane(name: str, found: Found) -> Path:
+    """The return over the plane through SMAC's policy and what SAC and TD3+BC made of it."""
+    (block,) = found.blocks
+    places = [block.folder / leg for leg in ("offline", "to-sac", "to-td3_bc")]
+    return between.draw(places, found.folder / name, found.resolution, lines=False)[0]
+
+
 def embedding(name: str, found: Found) -> Path:
     """t-SNE of the policies' parameters along pre-training and both fine-tunings, coloured by return, seed by seed.
 
@@ -217,6 +246,9 @@ FIGURES: dict[str, Evidence] = {
     ),
     "residual": Evidence("The identity holds through offline training.", lambda config: [], residual),
     "coverage": Evidence("What there is to learn from.", lambda config: [], coverage),
+    "transfer": Evidence("SMAC goes over with no drop.", lambda config: [], transfer, online=("sac", "td3")),
+    "line": Evidence("The policies are linearly connected.", lambda config: [], line),
+    "plane": Evidence("They lie in one basin.", lambda config: [], plane, online=("sac", "td3_bc")),
     "embedding": Evidence(
         "Fine-tuned policies stay near the pre-trained one.", lambda config: [], embedding, online=("sac", "td3_bc")
     ),

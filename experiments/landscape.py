@@ -12,22 +12,13 @@ plane.png), the numbers behind them (.csv) and provenance.json under --results; 
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from absl import flags
-from matplotlib.figure import Figure
 
 from experiments.setup import run, set_up
-from smac_jax.analysis.landscape import Spanned
-from smac_jax.analysis.plots import COLOURS
-from smac_jax.analysis.statistics import Interval, bootstrap_interval
-from smac_jax.errors import CheckpointError, ConfigError
-from smac_jax.files import write_text
+from smac_jax.errors import ConfigError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer(
@@ -39,185 +30,19 @@ flags.DEFINE_integer("points_at_once", 64, "In one rollout; as memory allows.", 
 flags.DEFINE_integer("seed", 0, "Of the starting states, the same at every point.", lower_bound=0)
 flags.DEFINE_string("results", None, "Folder for what comes out; default: landscape, beside the first policy.")
 
-BEYOND = 0.25
-"""How far lines and planes go on beyond their policies."""
-
 
 def main(argv: Sequence[str]) -> int:
     """Evaluates what is not there yet, then draws."""
     set_up()
-    import smac_jax
-    from smac_jax.analysis.landscape import landscape, largest_fall, line_weights, plane_weights, spanned
-    from smac_jax.data.tasks import time_limit
-    from smac_jax.train.checkpoint import load_actor_critic
-    from smac_jax.train.logger import write_provenance
+    from experiments.between import Resolution, draw
 
     places = [Path(place) for place in argv[1:]]
     if len(places) not in (2, 3):
         raise ConfigError("Give two policies for a line, or three for a plane; --help shows how.")
-    policies = [
-        load_actor_critic(place if place.name == "actor_critic" else place / "actor_critic") for place in places
-    ]
-    block = described(places[0])
-    env = smac_jax.make_env(block["task"], physics=block["physics"], version=block["version"])
-    folder = Path(FLAGS.results or places[0].parent / "landscape")
-    seeds = policies[0].observation_mean.shape[0]
-    along = np.linspace(-BEYOND, 1 + BEYOND, FLAGS.points)
-    across = np.linspace(-2 * BEYOND, 1 + 2 * BEYOND, FLAGS.grid)
-    pieces = {f"line-{i}": (np.array([0, i]), line_weights(along)) for i in range(1, len(places))}
-    if len(places) == 3 and FLAGS.grid:
-        pieces["plane"] = (np.arange(3), plane_weights(across, across))
-    length = time_limit(block["task"], env)
-    total = sum(len(weights) for _, weights in pieces.values())
-    steps = total * seeds * FLAGS.episodes * length
-    print(
-        f"{total} points x {seeds} seeds x {FLAGS.episodes} episodes: at most {steps:,} steps of physics; in {folder}"
-    )
-    provenance = write_provenance(
-        folder,
-        policies=[str(place) for place in places],
-        data=block["data"],
-        seeds=block["seeds"],
-        settings={name: FLAGS[name].value for name in ("points", "grid", "episodes", "seed")},
-    )
-    said = caption(provenance)
-    for name, (which, weights) in pieces.items():
-        chosen = [policies[i] for i in which]
-        world = [block["task"], block["physics"], block["version"], length]
-        values = evaluated(folder, name, chosen, weights, env, world, landscape)
-        write_csv(folder / f"{name}.csv", weights, values)
-        if name == "plane":
-            path = draw_plane(folder, across, values, [place.name for place in places], spanned(policies), said)
-        else:
-            fall = largest_fall(values.mean(axis=2)[(along >= 0) & (along <= 1)])
-            path = draw_line(folder / f"{name}.png", along, values, [places[i].name for i in which], fall, said)
+    resolution = Resolution(FLAGS.points, FLAGS.grid, FLAGS.episodes, FLAGS.seed, FLAGS.points_at_once)
+    for path in draw(places, Path(FLAGS.results or places[0].parent / "landscape"), resolution):
         print(path)
     return 0
-
-
-def described(place: Path) -> dict[str, Any]:
-    """What a run's block says of its task.
-
-    Raises:
-      CheckpointError: it is no run of a sweep.
-    """
-    for folder in (place.parent, place.parent.parent):
-        if (folder / "block.json").exists():
-            return json.loads((folder / "block.json").read_text())
-    raise CheckpointError(f"{place}: no run of a sweep (there is no block.json above it).")
-
-
-def evaluated(
-    folder: Path, name: str, policies: Sequence[Any], weights: np.ndarray, env: Any, world: list[Any], landscape: Any
-) -> np.ndarray:
-    """Returns at all points; each batch is on disk before the next one begins. ``world`` ends in the time limit."""
-    from smac_jax.train.progress import Progress
-    from smac_jax.train.snapshots import checksum
-
-    seen = [(p.actor_params, p.observation_mean, p.observation_std) for p in policies]
-    identity = list(map(str, [checksum(seen), FLAGS.episodes, FLAGS.seed, *world, len(weights)]))
-    store = folder / f"{name}-points.npz"
-    known: dict[int, np.ndarray] = {}
-    if store.exists():
-        with np.load(store) as earlier:
-            if earlier["identity"].tolist() == identity and np.allclose(earlier["weights"], weights):
-                known = dict(zip(earlier["index"].tolist(), earlier["returns"], strict=True))
-
-    def keep(new: dict[int, np.ndarray]) -> None:
-        known.update(new)
-        temporary = store.with_name(f".{store.name}")
-        with temporary.open("wb") as file:
-            index = sorted(known)
-            np.savez(file, identity=identity, weights=weights, index=index, returns=np.stack([known[i] for i in index]))
-        temporary.replace(store)
-        bar.advance(len(new), float(np.mean(list(new.values()))))
-
-    with Progress() as bar:
-        bar.phase(name, len(weights), len(known))
-        return landscape(
-            policies,
-            weights,
-            env,
-            FLAGS.episodes,
-            seed=FLAGS.seed,
-            episode_length=world[-1],
-            points_at_once=FLAGS.points_at_once,
-            known=dict(known),
-            on_points=keep,
-        )
-
-
-def caption(provenance: dict[str, Any]) -> str:
-    """What a figure must name."""
-    seeds = ", ".join(map(str, provenance["seeds"]))
-    date = provenance.get("date", time.strftime("%Y-%m-%d"))[:10]
-    return f"{provenance['data']}; seeds {seeds}; {provenance['device']}; commit {provenance['commit']}; {date}"
-
-
-def write_csv(path: Path, weights: np.ndarray, values: np.ndarray) -> None:
-    """A line a point: its weights, then the mean return of each seed."""
-    header = [f"weight_{i}" for i in range(weights.shape[1])] + [f"return_{i}" for i in range(values.shape[1])]
-    rows = np.concatenate([weights, values.mean(axis=2)], axis=1)
-    write_text(path, "\n".join([",".join(header), *(",".join(f"{x:.6g}" for x in row) for row in rows)]) + "\n")
-
-
-def draw_line(
-    path: Path, along: np.ndarray, values: np.ndarray, names: Sequence[str], fall: Interval, said: str
-) -> Path:
-    """Mean over seeds with its interval, each seed thin."""
-    figure = Figure(figsize=(6.2, 3.6), layout="constrained")
-    axis = figure.subplots()
-    per_seed = values.mean(axis=2)
-    intervals = np.array([bootstrap_interval(point) for point in per_seed])
-    axis.plot(along, per_seed, color=COLOURS[0], lw=0.6, alpha=0.5)
-    axis.plot(along, intervals[:, 0], color=COLOURS[0], lw=2.2)
-    axis.fill_between(along, intervals[:, 1], intervals[:, 2], color=COLOURS[0], alpha=0.18, lw=0)
-    for x, name in zip((0, 1), names, strict=True):
-        axis.axvline(x, color="0.3", lw=0.9, ls=(0, (5, 3)))
-        axis.annotate(name, (x, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
-    axis.set_xlabel("position on the line between the policies' parameters")
-    axis.set_ylabel("return")
-    axis.spines[["top", "right"]].set_visible(False)
-    verdict = "the mean never falls"
-    if fall.estimate > 0:
-        between = f" [{fall.low:,.0f}, {fall.high:,.0f}]" if np.isfinite(fall.low) else ""
-        verdict = f"largest fall of the mean {fall.estimate:,.0f}{between}"
-    figure.suptitle(f"between the two: {verdict}", fontsize=10)
-    figure.text(0.01, -0.03, said, fontsize=6.5, color="0.35", va="top")
-    figure.savefig(path, dpi=180, bbox_inches="tight", pad_inches=0.1)
-    return path
-
-
-def draw_plane(
-    folder: Path, across: np.ndarray, values: np.ndarray, names: Sequence[str], plane: Spanned, said: str
-) -> Path:
-    """Filled contours of the mean return, with the three policies, in the true shape of the mean seed's plane."""
-    figure = Figure(figsize=(6.2, 4.6), layout="constrained")
-    axis = figure.subplots()
-    u, v, angle = (float(np.mean(x)) for x in plane)
-
-    def at(x: Any, y: Any) -> tuple[Any, Any]:
-        return x * u + y * v * np.cos(angle), y * v * np.sin(angle)
-
-    places = at(*np.meshgrid(across, across, indexing="ij"))
-    heights = values.mean(axis=(1, 2)).reshape(len(across), len(across))
-    drawn = axis.contourf(*places, heights, levels=20, cmap="viridis")
-    axis.contour(*places, heights, levels=10, colors="white", linewidths=0.4, alpha=0.6)
-    figure.colorbar(drawn, ax=axis, label="return, mean over seeds")
-    for corner, name, marker in zip(((0, 0), (1, 0), (0, 1)), names, "osD", strict=True):
-        axis.plot(*at(*corner), marker, color="white", mec="black", ms=8)
-        box = {"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 1.5}
-        axis.annotate(name, at(*corner), xytext=(7, 7), textcoords="offset points", fontsize=9, bbox=box)
-    axis.set_aspect("equal")
-    axis.set_xlabel(f"distance in the space of parameters, towards {names[1]}")
-    axis.set_ylabel("distance across")
-    axis.set_title(
-        f"{names[1]} is {u:.2g} away, {names[2]} {v:.2g}, {np.degrees(angle):.0f} degrees between them", fontsize=9
-    )
-    figure.text(0.01, -0.02, said, fontsize=6.5, color="0.35", va="top")
-    path = folder / "plane.png"
-    figure.savefig(path, dpi=180, bbox_inches="tight", pad_inches=0.1)
-    return path
 
 
 if __name__ == "__main__":

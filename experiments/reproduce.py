@@ -7,7 +7,8 @@ r"""Make the paper's tables and figures again, from whichever data are at hand, 
 Tables: 1 (mean normalised regret of every offline with every online algorithm), aggregate (interquartile means over all
 tasks, how likely SMAC is the better, performance profiles), tasks (hand-over, dip, final return and regret, a table and
 a figure of learning curves for each task). Figures: kappa, muon, condition (SMAC with and without), residual (the
-identity through training), coverage (of the data), embedding (t-SNE of the policies along training), or all.
+identity through training), coverage (of the data), transfer (learning curves of SMAC), line and plane (the return
+between its policies), embedding (t-SNE of the policies along training), or all.
 
 --task names data sets, as for experiments.sweep; by default every task of the suite whose data are at hand. Tables
 and figures share their plain cells, each is trained once, and what a stopped run has done is not done again: repeat the
@@ -141,7 +142,7 @@ def main(argv: Sequence[str]) -> int:
         for name in figures:
             some = blocks[name, task.source]
             if all(block.done for block in some):
-                found = Found(folder / task.folder, task.data, some, curves_of(some), caption(about))
+                found = Found(folder / task.folder, task.data, some, curves_of(some), caption(about), scale.resolution)
                 print(f"{FIGURES[name].claim} {FIGURES[name].draw(name, found)}")
     if not failures and {"1", "aggregate"} & {*tables}:
         measured = aggregate.measure(by_task)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
+from experiments.between import Resolution
 from experiments.configs import study
 
 ONLINE = ("awr", "sac", "td3", "td3_bc")
@@ -100,15 +101,24 @@ class Scale:
       config: makes a family's configuration.
       seeds: how many.
       says: what a reader must know.
+      resolution: of lines and planes.
     """
 
     config: Callable[[str], ConfigDict]
     seeds: int
     says: str
+    resolution: Resolution
 
 
 SCALES = {
-    "paper": Scale(paper_scale, 4, "the paper's networks and steps"),
-    "small": Scale(small_scale, 4, "networks of 2 x 128, 12,000 offline, 4,000 online updates: far below the paper's"),
-    "tiny": Scale(tiny_scale, 2, "20 updates of networks of 2 x 8: shows that it runs, and nothing about the method"),
+    "paper": Scale(paper_scale, 4, "the paper's networks and steps", Resolution(points=51, grid=33, episodes=10)),
+    "small": Scale(
+        small_scale, 4, "networks of 2 x 128, 12,000 offline, 4,000 online updates: far below the paper's", Resolution()
+    ),
+    "tiny": Scale(
+        tiny_scale,
+        2,
+        "20 updates of networks of 2 x 8: shows that it runs, and nothing about the method",
+        Resolution(points=3, grid=2, episodes=1, points_at_once=4),
+    ),
 }

@@ -6,13 +6,14 @@ import csv
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import smac_jax
-from experiments import aggregate, suite
+from experiments import aggregate, evidence, suite
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.tasks import normalized_score
 
@@ -48,9 +49,9 @@ def test_every_scale_has_every_algorithm_and_the_familys_rewards(family, scale):
 
 def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
     request = ["--scale=tiny", "--seeds=1", "--task=hopper-medium-replay", f"--results={tmp_path}"]
-    done = reproduce(*request, "--figure=embedding,residual,coverage")
+    done = reproduce(*request, "--figure=embedding,residual,coverage,line,plane")
     assert done.returncode == 0, done.stderr[-2000:]
-    for name in ("embedding", "residual", "coverage"):
+    for name in ("embedding", "residual", "coverage", "line/line-1", "plane/plane"):
         assert (tmp_path / "hopper-medium-replay" / f"{name}.png").stat().st_size > 10_000
         assert f"{name}.png" in done.stdout
     legs = sorted(path.parent.name for path in tmp_path.glob("runs/hopper-medium-replay/smac/*/*/status.json"))
@@ -78,6 +79,15 @@ def test_a_mistake_is_one_line(arguments, words, tmp_path):
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_learning_curves_of_one_cell(tmp_path):
+    curves = {("smac", online): made_up("hopper", "smac", online, 900.0) for online in ("sac", "td3")}
+    block = types.SimpleNamespace(seeds=(0, 1, 2, 3))
+    data = smac_jax.load_dataset("hopper-medium-replay")
+    found = evidence.Found(tmp_path, data, [block], curves, "a caption", suite.SCALES["tiny"].resolution)
+    assert evidence.FIGURES["transfer"].draw("transfer", found) == tmp_path / "transfer.png"
+    assert (tmp_path / "transfer.png").stat().st_size > 10_000
 
 
 def test_curves_of_seeds_trained_apart_are_one_column_a_seed(tmp_path):
