@@ -56,12 +56,14 @@ class Evidence:
       vary: ``config -> --vary``: the variants of SMAC.
       draw: writes the figure, returns its file.
       online: what they are handed to.
+      parts: of the data set, that are trained on besides.
     """
 
     claim: str
     vary: Callable[[ConfigDict], list[str]]
     draw: Callable[[str, Found], Path]
     online: tuple[str, ...] = ("sac",)
+    parts: tuple[float, ...] = ()
 
 
 def save(figure: Figure, found: Found, name: str) -> Path:
@@ -76,11 +78,25 @@ def save(figure: Figure, found: Found, name: str) -> Path:
 
 
 def variants(name: str, found: Found) -> Path:
-    """Learning curves of the variants across the hand-over, and where each stands at three moments."""
+    """Learning curves of the variants across the hand-over to SAC, and where each stands at three moments."""
+    return compared(name, found, {offline: curve for (offline, end), curve in found.curves.items() if end == "sac"})
+
+
+def size(name: str, found: Found) -> Path:
+    """The same, of parts of the data set."""
+    curves = {}
+    for block in found.blocks:
+        (sac,) = (end for end in block.online if end.label == "sac")
+        part = block.data.split(":")[1] if block.data.startswith("part:") else "1"
+        curves[f"{float(part):.0%} of the data"] = TransferCurve.from_json(block.curve(sac))
+    return compared(name, found, curves)
+
+
+def compared(name: str, found: Found, shown: Mapping[str, TransferCurve]) -> Path:
+    """Draws learning curves side by side, and writes a table of them."""
     figure = Figure(figsize=(9.5, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
     rows = []
-    shown = {offline: curve for (offline, online), curve in found.curves.items() if online == "sac"}
     for i, (label, curve) in enumerate(shown.items()):
         colour = COLOURS[i % len(COLOURS)]
         steps = np.concatenate([curve.offline_updates - curve.offline_updates[-1], curve.online_steps])
@@ -246,6 +262,7 @@ FIGURES: dict[str, Evidence] = {
     ),
     "residual": Evidence("The identity holds through offline training.", lambda config: [], residual),
     "coverage": Evidence("What there is to learn from.", lambda config: [], coverage),
+    "size": Evidence("More data, better policies.", lambda config: [], size, parts=(0.05, 0.2)),
     "transfer": Evidence("SMAC goes over with no drop.", lambda config: [], transfer, online=("sac", "td3")),
     "line": Evidence("The policies are linearly connected.", lambda config: [], line),
     "plane": Evidence("They lie in one basin.", lambda config: [], plane, online=("sac", "td3_bc")),

@@ -6,9 +6,11 @@ r"""Make the paper's tables and figures again, from whichever data are at hand, 
 
 Tables: 1 (mean normalised regret of every offline with every online algorithm), aggregate (interquartile means over all
 tasks, how likely SMAC is the better, performance profiles), tasks (hand-over, dip, final return and regret, a table and
-a figure of learning curves for each task). Figures: kappa, muon, condition (SMAC with and without), residual (the
-identity through training), coverage (of the data), transfer (learning curves of SMAC), line and plane (the return
-between its policies), embedding (t-SNE of the policies along training), or all.
+a figure of learning curves for each task).
+
+Figures, all of SMAC: kappa, muon, condition (with and without), size (a twentieth and a fifth of the data), transfer
+(learning curves), residual (of the identity, through training), line and plane (the return between its policies),
+embedding (t-SNE of the policies along training); coverage (of the data); or all.
 
 --task names data sets, as for experiments.sweep; by default every task of the suite whose data are at hand. Tables
 and figures share their plain cells, each is trained once, and what a stopped run has done is not done again: repeat the
@@ -104,7 +106,14 @@ def main(argv: Sequence[str]) -> int:
         for name in figures:
             varied = FIGURES[name].vary(scale.config(task.of.family))
             online = FIGURES[name].online if varied else plain
-            blocks[name, task.source] = cells(folder, task, scale, seeds, ("smac",), online, varied)
+            sources = [f"part:{fraction:g}:{task.source}" for fraction in FIGURES[name].parts] + [task.source]
+            blocks[name, task.source] = [
+                block
+                for source in sources
+                for block in cells(
+                    folder, dataclasses.replace(task, source=source), scale, seeds, ("smac",), online, varied
+                )
+            ]
     every = list({block.folder: block for some in blocks.values() for block in some}.values())
     for block in every:
         already_done(block)

@@ -30,6 +30,8 @@ def load_dataset(name_or_path: str | os.PathLike) -> Dataset:
           file, taken from ``$SMAC_JAX_DATA`` (default ``~/.cache/smac_jax/data``) or from where D4RL keeps it
           (``~/.d4rl/datasets``), or else fetched into the former and checked;
         * ``minari:ID``, such as ``minari:D4RL/pen/human-v2`` (:func:`smac_jax.data.minari_sets.read_minari`);
+        * ``part:FRACTION:NAME``, such as ``part:0.1:hopper-medium-replay``: whole episodes of one of the others
+          (:meth:`Dataset.part`);
         * the path of a D4RL file. Its task is what its ``metadata/task`` says, or else what its name says
           (``hopper_medium_replay-v2.hdf5``);
         * the path of a release of demonstrations, ``.npy`` or ``.pickle``

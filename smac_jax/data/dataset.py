@@ -13,7 +13,7 @@ from flax import struct
 from jaxtyping import Bool, Float
 
 from smac_jax.data.tasks import TASKS, normalized_score
-from smac_jax.errors import DatasetError, UnknownNameError
+from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
 from smac_jax.types import Array, Key, Transition
 
 ACTION_TOLERANCE = 1e-5
@@ -171,6 +171,28 @@ class Dataset(struct.PyTreeNode):
         last[-1] = True
         returns = returns_to_go(rewards, terminal, last, discount)
         return self.replace(returns_to_go=jnp.asarray(returns, jnp.float32))
+
+    def part(self, fraction: float, seed: int = 0) -> Dataset:
+        """Whole episodes, drawn at random until they hold at least that share of the transitions; conditions anew.
+
+        Raises:
+          ConfigError: a fraction that is not above 0 and at most 1.
+        """
+        if not 0.0 < fraction <= 1.0:
+            raise ConfigError(f"{self.name}: a part of {fraction:g} is not above 0 and at most 1.")
+        last = self._last_rows()
+        last[-1] = True
+        episode = np.concatenate([[0], np.cumsum(last)[:-1]])
+        order = np.random.default_rng(seed).permutation(episode[-1] + 1)
+        held = np.cumsum(np.bincount(episode)[order])
+        chosen = order[: np.searchsorted(held, fraction * self.size) + 1]
+        rows = np.flatnonzero(np.isin(episode, chosen))
+        cut: Dataset = jax.tree.map(lambda column: column[rows], self)
+        return cut.replace(
+            conditions=jnp.asarray(min_max(np.asarray(cut.trajectory_returns)), jnp.float32),
+            name=f"{self.name}, {fraction:g} of it",
+            metadata=tuple(sorted((*self.metadata, ("part", f"{fraction:g} of {self.size:,} transitions")))),
+        )
 
     def observation_statistics(self) -> tuple[Float[Array, " observation"], Float[Array, " observation"]]:
         """Mean and standard deviation of the observations, the latter at least 1e-3."""

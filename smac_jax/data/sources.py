@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smac_jax.errors import DatasetError
+from smac_jax.errors import DatasetError, SmacError
 
 if TYPE_CHECKING:
     from smac_jax.data.dataset import Dataset
@@ -31,9 +31,9 @@ def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
     path = Path(name).expanduser()
     if path.exists():
         return read_demonstrations(path) if path.suffix in SUFFIXES else read_d4rl(path)
-    prefixed = ", ".join(f"{prefix}:ID" for prefix in PREFIXES)
     raise DatasetError(
-        f"{text!r} is neither an embedded data set, nor one of D4RL's, nor {prefixed}, nor a file. "
+        f"{text!r} is neither an embedded data set, nor one of D4RL's, nor minari:ID, nor part:FRACTION:NAME, nor a "
+        f"file. "
         f"Embedded: {', '.join(embedded) or 'none'}. {_similar(text, list(d4rl_files()))}"
         "Give one of these or the path of a D4RL .hdf5 file, or of demonstrations (.npy, .pickle); "
         "`python -m experiments.make_dataset` makes one."
@@ -42,7 +42,10 @@ def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
 
 def short_name(name: str | os.PathLike) -> str:
     """What a data set is called where there is little room: a file without its folder and suffix, a name as it is."""
-    prefix, colon, _ = str(name).partition(":")
+    prefix, colon, rest = str(name).partition(":")
+    if colon and prefix == "part":
+        fraction, _, whole = rest.partition(":")
+        return f"{short_name(whole)}-part-{fraction}"
     return str(name) if colon and prefix in PREFIXES else Path(name).stem
 
 
@@ -63,7 +66,19 @@ def _minari(name: str) -> Dataset:
     return read_minari(name)
 
 
-PREFIXES: dict[str, Callable[[str], Dataset]] = {"minari": _minari}
+def _part(rest: str) -> Dataset:
+    from smac_jax.data import load_dataset
+
+    fraction, _, name = rest.partition(":")
+    try:
+        return load_dataset(name).part(float(fraction))
+    except ValueError as error:
+        if isinstance(error, SmacError):
+            raise
+        raise DatasetError(f"'part:{rest}': expected part:FRACTION:NAME, such as part:0.1:{name or 'NAME'}.") from error
+
+
+PREFIXES: dict[str, Callable[[str], Dataset]] = {"minari": _minari, "part": _part}
 """Readers of what follows the colon in a name such as ``minari:ID``."""
 
 

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+import smac_jax
 from smac_jax.data.dataset import Dataset
-from smac_jax.errors import DatasetError, SmacError
+from smac_jax.data.sources import short_name
+from smac_jax.errors import ConfigError, DatasetError, SmacError
 
 episodes = st.lists(st.tuples(st.integers(1, 6), st.sampled_from(["terminal", "timeout"])), min_size=1, max_size=8)
 
@@ -245,3 +247,30 @@ def test_summary_tells_rows_episodes_returns_and_score(log):
 def test_an_array_that_is_not_given_is_named(log, key):
     with pytest.raises(DatasetError, match=f"{key} is None"):
         Dataset.from_arrays(**log | {key: None})
+
+
+def test_a_part_is_of_whole_episodes():
+    data = smac_jax.load_dataset("hopper-medium-replay")
+    part = data.part(0.1)
+    assert 0.1 * data.size <= part.size < 0.1 * data.size + 1000
+    # every episode of the part is there as a whole: it has the length and the return of one of all
+    rewards, last = np.asarray(part.rewards), np.asarray(part.terminals + part.timeouts) > 0.5
+    ends = np.flatnonzero(last)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    of_all = {float(x) for x in data.episode_returns()}
+    assert {float(x) for x in part.episode_returns()} <= of_all
+    sums = [rewards[a : b + 1].sum() for a, b in zip(starts, ends, strict=True) if part.terminals[b]]
+    np.testing.assert_allclose(sums, part.episode_returns()[np.asarray(part.terminals)[ends] > 0.5], rtol=1e-4)
+    assert (part.conditions.min(), part.conditions.max()) == (0.0, 1.0)
+    assert part.fingerprint() == data.part(0.1).fingerprint() != data.part(0.1, seed=1).fingerprint()
+    assert data.part(1.0).size == data.size
+
+
+def test_parts_by_name():
+    part = smac_jax.load_dataset("part:0.01:hopper-medium-replay")
+    assert part.name == "hopper-medium-replay, 0.01 of it"
+    assert short_name("part:0.01:data/hopper-tiny.hdf5") == "hopper-tiny-part-0.01"
+    with pytest.raises(ConfigError, match="a part of 2 is not above 0"):
+        smac_jax.load_dataset("part:2:hopper-medium-replay")
+    with pytest.raises(DatasetError, match="expected part:FRACTION:NAME"):
+        smac_jax.load_dataset("part:half:hopper-medium-replay")
