@@ -262,7 +262,7 @@ FIGURES: dict[str, Evidence] = {
     ),
     "residual": Evidence("The identity holds through offline training.", lambda config: [], residual),
     "coverage": Evidence("What there is to learn from.", lambda config: [], coverage),
-    "size": Evidence("More data, better policies.", lambda config: [], size, parts=(0.05, 0.2)),
+    "size": Evidence("How much data does SMAC need?", lambda config: [], size, parts=(0.05, 0.2)),
     "transfer": Evidence("SMAC goes over with no drop.", lambda config: [], transfer, online=("sac", "td3")),
     "line": Evidence("The policies are linearly connected.", lambda config: [], line),
     "plane": Evidence("They lie in one basin.", lambda config: [], plane, online=("sac", "td3_bc")),
