@@ -57,6 +57,16 @@ def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
     legs = sorted(path.parent.name for path in tmp_path.glob("runs/hopper-medium-replay/smac/*/*/status.json"))
     assert legs == ["control", "offline", "to-sac", "to-td3_bc"]
 
+    # without a policy that it needs, a figure is refused in a line, and the others are drawn
+    gone = next(tmp_path.glob("runs/*/*/*/offline/policies/000000000.npz"))
+    gone.rename(gone.with_suffix(".away"))
+    (tmp_path / "hopper-medium-replay" / "coverage.png").unlink()
+    again = reproduce(*request, "--figure=embedding,coverage")
+    assert again.returncode == 1
+    assert "failed: the figure embedding of hopper-medium-replay" in again.stderr
+    assert "Traceback" not in again.stderr
+    assert (tmp_path / "hopper-medium-replay" / "coverage.png").exists()
+
     # the policy of an evaluation is one like any other
     kept = tmp_path / "runs/hopper-medium-replay/smac/seeds-0-0/to-sac"
     steps = json.loads((kept.parent / "curve-sac.json").read_text())["online_steps"]
