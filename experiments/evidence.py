@@ -233,8 +233,8 @@ def embedding(name: str, found: Found) -> Path:
         perplexity = min(30.0, (len(of_seed) - 1) / 3)
         places = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(of_seed)
         legs = np.split(places, np.cumsum(lengths)[:-1])
-        for (label, colour), path in zip(looks.values(), legs, strict=True):
-            axis.plot(path[:, 0], path[:, 1], color=colour, lw=1.2, label=label, zorder=1)
+        for (label, colour), leg_places in zip(looks.values(), legs, strict=True):
+            axis.plot(leg_places[:, 0], leg_places[:, 1], color=colour, lw=1.2, label=label, zorder=1)
         axis.plot(*legs[0][-1], "*", ms=13, mfc="none", mec="0.1", label="hand-over", zorder=3)
         shown = [point[i] for point in returns]
         drawn = axis.scatter(places[:, 0], places[:, 1], c=shown, s=20, cmap="viridis", vmin=low, vmax=high, zorder=2)
