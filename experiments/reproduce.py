@@ -38,9 +38,8 @@ from experiments.setup import run, set_up
 from experiments.transfer import describe, report, task_of
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data import embedded_datasets
-from smac_jax.data.d4rl_files import is_at_hand
 from smac_jax.data.dataset import Dataset
-from smac_jax.data.sources import short_name
+from smac_jax.data.sources import is_at_hand, short_name
 from smac_jax.data.tasks import task_of as taken_apart
 from smac_jax.errors import ConfigError, DatasetError, SmacError, UnknownNameError
 from smac_jax.files import write_json

@@ -28,7 +28,9 @@ def load_dataset(name_or_path: str | os.PathLike) -> Dataset:
         * a name of :func:`embedded_datasets`, such as ``hopper-medium-replay`` (no version: this project's own data);
         * a name of D4RL's with its version, such as ``hopper-medium-replay-v2``, ``kitchen-partial-v0``: D4RL's own
           file, taken from ``$SMAC_JAX_DATA`` (default ``~/.cache/smac_jax/data``) or from where D4RL keeps it
-          (``~/.d4rl/datasets``), or else fetched into the former and checked;
+          (``~/.d4rl/datasets``), or else fetched into the former and checked. ``pen-binary-v0`` and its like are
+          AWAC's pair of files (``pen2_sparse.npy``, ``pen_bc_sparse4.npy``) where these are at hand
+          (:func:`smac_jax.data.awac.folders` says where), or else made of D4RL's human demonstrations;
         * ``minari:ID``, such as ``minari:D4RL/pen/human-v2`` (:func:`smac_jax.data.minari_sets.read_minari`);
         * ``part:FRACTION:NAME``, such as ``part:0.1:hopper-medium-replay``: whole episodes of one of the others
           (:meth:`Dataset.part`);

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from smac_jax.data.dataset import episode_ends
+from smac_jax.data.tasks import BINARY_TASKS
 from smac_jax.errors import DatasetError, UnknownNameError
 
-TASKS = ("pen-binary", "door-binary", "hammer-binary", "relocate-binary")
 _WIDTHS = {"pen": 45, "door": 39, "hammer": 46, "relocate": 39}
 
 
@@ -25,7 +25,7 @@ def succeeds(
     """Whether the task is done in the state that each row shows.
 
     Args:
-      task: one of :data:`TASKS`.
+      task: one of :data:`smac_jax.data.tasks.BINARY_TASKS`.
       observations: of the environment of that name.
       where: what errors name them by.
 
@@ -33,8 +33,8 @@ def succeeds(
       UnknownNameError: another task.
       DatasetError: observations of another size.
     """
-    if task not in TASKS:
-        raise UnknownNameError("binary task", task, TASKS)
+    if task not in BINARY_TASKS:
+        raise UnknownNameError("binary task", task, BINARY_TASKS)
     name = task.removesuffix("-binary")
     if observations.ndim != 2 or observations.shape[1] != _WIDTHS[name]:
         raise DatasetError(
@@ -50,11 +50,6 @@ def succeeds(
     return near & (np.sum(observations[:, 33:36] * observations[:, 36:39], axis=1) > 0.95)
 
 
-def is_binary(rewards: Float[np.ndarray, " row"]) -> bool:
-    """Whether rewards are 0 and -1 already."""
-    return bool(np.isin(rewards, (-1.0, 0.0)).all())
-
-
 def to_binary(task: str, arrays: Mapping[str, np.ndarray], where: str = "data") -> dict[str, np.ndarray]:
     """Arrays in D4RL's layout with binary rewards, cut after each trajectory's last success.
 
@@ -62,7 +57,7 @@ def to_binary(task: str, arrays: Mapping[str, np.ndarray], where: str = "data") 
     trajectory's last step leads, and it does not count as one. Trajectories without a success stay as they are.
 
     Args:
-      task: one of :data:`TASKS`.
+      task: one of :data:`smac_jax.data.tasks.BINARY_TASKS`.
       arrays: ``observations``, ``actions``, ``rewards``, ``terminals``, ``timeouts`` and perhaps ``next_observations``.
       where: what errors name them by.
 
@@ -70,23 +65,34 @@ def to_binary(task: str, arrays: Mapping[str, np.ndarray], where: str = "data") 
       UnknownNameError, DatasetError: as :func:`succeeds`.
     """
     arrays = {key: np.asarray(value) for key, value in arrays.items()}
-    terminals, timeouts = (arrays[key].reshape(-1) for key in ("terminals", "timeouts"))
-    terminal, timeout = episode_ends(terminals, timeouts)
-    last = terminal | timeout
+    arrays |= {key: arrays[key].reshape(-1) for key in ("terminals", "timeouts")}
     if "next_observations" in arrays:
         success = succeeds(task, arrays["next_observations"], where)
     else:
         following = succeeds(task, arrays["observations"], where)
-        success = np.append(following[1:], False) & ~last
-    episode = np.cumsum(last) - last
+        terminal, timeout = episode_ends(arrays["terminals"], arrays["timeouts"])
+        success = np.append(following[1:], False) & ~(terminal | timeout)
+    return cut_after_last_success(arrays | {"rewards": success.astype(np.float32) - 1.0})
+
+
+def cut_after_last_success(arrays: Mapping[str, np.ndarray], *, failures: bool = True) -> dict[str, np.ndarray]:
+    """Arrays whose rewards are binary already, each trajectory ended by its last success.
+
+    Args:
+      arrays: as :func:`to_binary` takes them.
+      failures: keep the trajectories without a success, as they are.
+    """
+    terminal, timeout = episode_ends(arrays["terminals"], arrays["timeouts"])
+    last = terminal | timeout
+    success = arrays["rewards"] == 0.0
+    trajectory = np.cumsum(last) - last
     rows = np.arange(len(last))
-    final = np.full(episode[-1] + 1, -1)
-    np.maximum.at(final, episode[success], rows[success])
-    end = final[episode]
-    keep = (end < 0) | (rows <= end)
-    arrays |= {
-        "rewards": success.astype(np.float32) - 1.0,
+    final = np.full(trajectory[-1] + 1, -1)
+    np.maximum.at(final, trajectory[success], rows[success])
+    end = final[trajectory]
+    ends = {
         "terminals": np.where(end < 0, terminal, rows == end),
         "timeouts": np.where(end < 0, timeout, False),
     }
-    return {key: value[keep] for key, value in arrays.items()}
+    keep = (rows <= end) | ((end < 0) & failures)
+    return {key: value[keep] for key, value in {**arrays, **ends}.items()}

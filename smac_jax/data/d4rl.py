@@ -16,10 +16,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from smac_jax.data.binary import TASKS as BINARY
-from smac_jax.data.binary import is_binary, to_binary
-from smac_jax.data.dataset import Dataset, check_arrays, settle_actions
-from smac_jax.data.tasks import TASKS, task_of
+from smac_jax.data.binary import to_binary
+from smac_jax.data.dataset import Dataset, check_arrays, is_binary, settle_actions
+from smac_jax.data.tasks import BINARY_TASKS, TASKS, task_of
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")
@@ -61,7 +60,7 @@ def read_d4rl(
                 "Pass max_episode_steps=..., or task=... to take that task's time limit."
             )
         arrays["timeouts"] = infer_timeouts(arrays["terminals"].reshape(-1) > 0.5, limit)
-    if task in BINARY and not is_binary(arrays["rewards"]):
+    if task in BINARY_TASKS and not is_binary(arrays["rewards"]):
         arrays = to_binary(task, check_arrays(arrays, str(path)), str(path))
     # named by its path while it is checked, so that errors name the file
     dataset = Dataset.from_arrays(**arrays, name=str(path), task=task, metadata=metadata, clip_actions=clip_actions)

@@ -37,7 +37,8 @@ def d4rl_files() -> dict[str, RemoteFile]:
     """D4RL's data sets by name, such as ``hopper-medium-replay-v2``.
 
     ``door-binary-v0`` and its like, which D4RL has not, are its human demonstrations of the hand, whose rewards
-    :func:`smac_jax.data.binary.to_binary` makes binary; the published sets of these names hold rollouts of clones, too.
+    :func:`smac_jax.data.binary.to_binary` makes binary; the published sets of these names, which hold rollouts of
+    clones, too, come first where they are at hand (:mod:`smac_jax.data.awac`).
     """
     text = Path(__file__).with_name("d4rl_files.tsv").read_text()
     rows = csv.DictReader(text.splitlines(), delimiter="\t")
@@ -58,8 +59,8 @@ def data_folder() -> Path:
     return Path(os.environ.get("SMAC_JAX_DATA") or "~/.cache/smac_jax/data").expanduser()
 
 
-def is_at_hand(name: str) -> bool:
-    """Whether a D4RL data set is on this machine."""
+def is_on_disk(name: str) -> bool:
+    """Whether the file of a D4RL data set is on this machine."""
     return any(path.is_file() for path in _places(d4rl_files()[name]))
 
 

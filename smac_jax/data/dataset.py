@@ -12,7 +12,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Bool, Float
 
-from smac_jax.data.tasks import TASKS, normalized_score
+from smac_jax.data.tasks import BINARY_TASKS, TASKS, normalized_score
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
 from smac_jax.types import Array, Key, Transition
 
@@ -28,7 +28,8 @@ class Dataset(struct.PyTreeNode):
     Attributes:
       observations, actions, rewards: as logged; actions in ``[-1, 1]``.
       next_observations: never from another episode.
-      terminals: 1.0 where the task ended: no bootstrap. A time-out is no terminal, and bootstraps.
+      terminals: 1.0 where an episode ended: no bootstrap. A time-out is no terminal, and bootstraps. (In the hand's
+        binary tasks no success bootstraps, see :attr:`ended`.)
       timeouts: 1.0 at the last row kept of an episode without a terminal: it ran out of time, or the log was cut.
       trajectory_returns: undiscounted return of the whole trajectory that each row belongs to; in the kitchen, whose
         data pay in every step for all that is solved, the most that was solved at once (SMAC, tables 6-8).
@@ -56,6 +57,17 @@ class Dataset(struct.PyTreeNode):
     def size(self) -> int:
         """Number of transitions."""
         return self.rewards.shape[0]
+
+    @property
+    def ended(self) -> Float[Array, " row"]:
+        """1.0 where nothing is bootstrapped: terminals, and in the hand's binary tasks every success.
+
+        Their environment ends at the first success, where a demonstration goes on to its last. Source: Cal-QL's code
+        (``dones = rewards == 0``), which WSRL takes over.
+        """
+        if self.task in BINARY_TASKS:
+            return jnp.maximum(self.terminals, (self.rewards == 0.0).astype(self.terminals.dtype))
+        return self.terminals
 
     def fingerprint(self) -> str:
         """A digest of every number in it: of two sets that differ anywhere, it differs too."""
@@ -116,6 +128,11 @@ class Dataset(struct.PyTreeNode):
         optional = {"timeouts": timeouts, "next_observations": next_observations}
         checked = check_arrays(given | {key: value for key, value in optional.items() if value is not None}, name)
         notes = {str(key): str(value) for key, value in dict(metadata or {}).items()}
+        if task in BINARY_TASKS and not is_binary(checked["rewards"]):
+            raise DatasetError(
+                f"{name}: rewards of {task} are 0 on success and -1 otherwise; found {checked['rewards'].min():g} to "
+                f"{checked['rewards'].max():g}. smac_jax.data.binary.to_binary makes them of the hand's dense ones."
+            )
         checked["actions"], clipped = settle_actions(checked["actions"], name, clip)
         if clipped:
             notes["clipped_actions"] = clipped
@@ -154,7 +171,7 @@ class Dataset(struct.PyTreeNode):
             action=self.actions[rows],
             reward=self.rewards[rows],
             next_observation=self.next_observations[rows],
-            terminal=self.terminals[rows],
+            terminal=self.ended[rows],
             condition=self.conditions[rows],
             return_to_go=self.returns_to_go[rows],
         )
@@ -166,7 +183,7 @@ class Dataset(struct.PyTreeNode):
     def with_returns_to_go(self, discount: float, reward_scale: float = 1.0, reward_bias: float = 0.0) -> Dataset:
         """The same data set with each row's Monte-Carlo return in training's units (see :func:`returns_to_go`)."""
         rewards = reward_scale * np.asarray(self.rewards, np.float64) + reward_bias
-        terminal = np.asarray(self.terminals) > 0.5
+        terminal = np.asarray(self.ended) > 0.5
         last = terminal | (np.asarray(self.timeouts) > 0.5)
         last[-1] = True
         returns = returns_to_go(rewards, terminal, last, discount)
@@ -213,13 +230,18 @@ class Dataset(struct.PyTreeNode):
             f"observations {self.observations.shape[1]}, actions {self.actions.shape[1]}; "
             f"returns {returns.min():.1f} to {returns.max():.1f}, mean {returns.mean():.1f}"
         )
-        if self.task is not None and self.task.endswith("-binary"):
+        if self.task in BINARY_TASKS:
             text += f", {np.mean(np.asarray(self.terminals)[self._last_rows()]):.0%} end in success"
         elif self.task is not None:
             text += f" (normalised score {normalized_score(self.task, returns.mean()):.1f})"
         if clipped := dict(self.metadata).get("clipped_actions"):
             text += f"; actions clipped to [-1, 1]: {clipped}"
         return text
+
+
+def is_binary(rewards: Float[np.ndarray, " row"]) -> bool:
+    """Whether rewards are 0 and -1."""
+    return bool(np.isin(rewards, (-1.0, 0.0)).all())
 
 
 def episode_ends(terminals: np.ndarray, timeouts: np.ndarray | None) -> tuple[Rows, Rows]:

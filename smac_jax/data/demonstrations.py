@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from smac_jax.data.dataset import Dataset
+from smac_jax.data.binary import cut_after_last_success, to_binary
+from smac_jax.data.dataset import Dataset, is_binary
 from smac_jax.data.safe_pickle import load_pickle, settled
-from smac_jax.data.tasks import TASKS
+from smac_jax.data.tasks import BINARY_TASKS, TASKS
 from smac_jax.errors import DatasetError, UnknownNameError
 
 SUFFIXES = (".npy", ".pickle", ".pkl")
@@ -28,7 +29,8 @@ def read_demonstrations(path: str | os.PathLike, *, task: str | None = None) -> 
     """Reads a ``.pickle`` of DAPG's or an ``.npy`` of AWAC's; nothing that the file asks for is run.
 
     An episode's last row is a time-out unless it is a terminal. Where there are no next observations, a row that is not
-    its episode's last takes the next row's, and the last row of an episode that was cut is dropped.
+    its episode's last takes the next row's, and the last row of an episode that was cut is dropped. Episodes of the
+    hand whose rewards are 0 and -1 are of its binary task (:func:`binary_episodes`).
 
     Args:
       path: the file.
@@ -42,6 +44,61 @@ def read_demonstrations(path: str | os.PathLike, *, task: str | None = None) -> 
     path = Path(path).expanduser()
     if task is not None and task not in TASKS:
         raise UnknownNameError("task", task, tuple(TASKS))
+    arrays = read_episodes(path)
+    if task is None:
+        word = re.match("[a-z]*(2d)?", path.stem.lower())
+        task = word[0] if word and word[0] in TASKS else None
+    metadata = {"source": f"demonstrations, {path.name}"}
+    if f"{task}-binary" in BINARY_TASKS and is_binary(arrays["rewards"]):
+        task = f"{task}-binary"
+    if task in BINARY_TASKS:
+        arrays, notes = binary_episodes(task, arrays, str(path))
+        metadata |= notes
+    return Dataset.from_arrays(**arrays, name=path.stem, task=task, metadata=metadata)
+
+
+def binary_episodes(task: str, arrays: dict[str, Any], where: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Episodes of a binary task cut after their last success, and a note for the metadata.
+
+    Rewards of 0 and -1 are believed, whatever the file says of ends, and episodes without a success are left out, as
+    Cal-QL's code does (``get_hand_dataset_with_mc_calculation``), which WSRL takes over. Of others
+    :func:`smac_jax.data.binary.to_binary` makes binary ones.
+
+    Raises:
+      DatasetError: no success, or observations that are not the task's.
+    """
+    if not is_binary(arrays["rewards"]):
+        return to_binary(task, arrays, where), {}
+    cut = cut_after_last_success(arrays | {"terminals": np.zeros(len(arrays["rewards"]), bool)}, failures=False)
+    if not len(cut["rewards"]):
+        raise DatasetError(f"{where}: no episode succeeds (no reward is 0).")
+    episodes, kept = int(np.sum(arrays["timeouts"])), int(np.sum(cut["terminals"]))
+    return cut, {"without_success": f"{episodes - kept} of {episodes} episodes, left out"}
+
+
+def read_episodes(*paths: Path) -> dict[str, Any]:
+    """The columns that ``Dataset.from_arrays`` takes, of releases' episodes one after the other.
+
+    Raises:
+      DatasetError: as :func:`read_demonstrations`.
+    """
+    columns = {}
+    for path in paths:
+        for number, episode in enumerate(_episodes(path)):
+            where = f"{path}: episode {number}"
+            columns[where] = _columns(episode, where)
+    lone = [where for where, part in columns.items() if "next_observations" not in part]
+    if lone and len(lone) < len(columns):
+        raise DatasetError(f"{lone[0]} has no next_observations, others have.")
+    first = next(iter(columns.values()))
+    for key in first:
+        widths = {part[key].shape[1:] for part in columns.values()}
+        if len(widths) > 1:
+            raise DatasetError(f"{paths[0]}: {key} differ in width between episodes: {sorted(widths)}.")
+    return {key: np.concatenate([part[key] for part in columns.values()]) for key in first}
+
+
+def _episodes(path: Path) -> list[dict[Any, Any]]:
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -50,18 +107,7 @@ def read_demonstrations(path: str | os.PathLike, *, task: str | None = None) -> 
     episodes = list(np.ravel(held)) if isinstance(held, np.ndarray) and held.dtype == object else held
     if not isinstance(episodes, list | tuple) or not episodes or not all(isinstance(e, dict) for e in episodes):
         raise DatasetError(f"{path}: holds {type(held).__name__}, expected a list of episodes, each a dict of arrays.")
-    parts = [_episode(episode, f"{path}: episode {number}") for number, episode in enumerate(episodes)]
-    with_next = ["next_observations" in part for part in parts]
-    if any(with_next) and not all(with_next):
-        raise DatasetError(f"{path}: episode {with_next.index(False)} has no next_observations, others have.")
-    widths = {key: {part[key].shape[1:] for part in parts} for key in parts[0]}
-    if differing := [key for key, shapes in widths.items() if len(shapes) > 1]:
-        raise DatasetError(f"{path}: {differing[0]} differ in width between episodes: {sorted(widths[differing[0]])}.")
-    if task is None:
-        word = re.match("[a-z]*(2d)?", path.stem.lower())
-        task = word[0] if word and word[0] in TASKS else None
-    arrays: dict[str, Any] = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    return Dataset.from_arrays(**arrays, name=path.stem, task=task, metadata={"source": f"demonstrations, {path.name}"})
+    return list(episodes)
 
 
 def _pickle_of_npy(content: bytes, path: Path) -> bytes:
@@ -77,7 +123,7 @@ def _pickle_of_npy(content: bytes, path: Path) -> bytes:
     return file.read()
 
 
-def _episode(episode: dict[Any, Any], where: str) -> dict[str, Any]:
+def _columns(episode: dict[Any, Any], where: str) -> dict[str, Any]:
     if missing := [key for key in ("observations", "actions", "rewards") if key not in episode]:
         raise DatasetError(f"{where}: no {', '.join(map(repr, missing))}; it has {', '.join(map(str, episode))}.")
     keys = [key for key in ("observations", "next_observations", "actions", "rewards", "terminals") if key in episode]

@@ -40,6 +40,18 @@ def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
     )
 
 
+def is_at_hand(name: str) -> bool:
+    """Whether a data set with one of D4RL's names is on this machine, so that nothing has to be fetched.
+
+    Raises:
+      DatasetError: half of it is.
+    """
+    from smac_jax.data.awac import awac_files
+    from smac_jax.data.d4rl_files import is_on_disk
+
+    return awac_files(name) is not None or is_on_disk(name)
+
+
 def short_name(name: str | os.PathLike) -> str:
     """What a data set is called where there is little room: a file without its folder and suffix, a name as it is."""
     prefix, colon, rest = str(name).partition(":")
@@ -50,10 +62,13 @@ def short_name(name: str | os.PathLike) -> str:
 
 
 def _d4rl(name: str) -> Dataset:
+    from smac_jax.data.awac import awac_files, read_awac
     from smac_jax.data.d4rl import read_d4rl
     from smac_jax.data.d4rl_files import HOST, d4rl_file, d4rl_files
     from smac_jax.data.tasks import task_of
 
+    if files := awac_files(name):
+        return read_awac(name, files)
     # file names such as walker_mixed.hdf5 do not say the task
     data = read_d4rl(d4rl_file(name), task=task_of(name).task)
     source = ("source", f"D4RL, {HOST}{d4rl_files()[name].path}")

@@ -59,6 +59,9 @@ TASKS: dict[str, TaskInfo] = {
     )
 }
 
+BINARY_TASKS = tuple(name for name in TASKS if name.endswith("-binary"))
+"""The hand's tasks that pay 0 on success and -1 otherwise, and end at success."""
+
 
 def task_info(environment: str) -> TaskInfo:
     """What is known of an environment by its name in ``make_env``.

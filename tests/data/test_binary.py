@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smac_jax.data.binary import TASKS, succeeds, to_binary
+from smac_jax.data.binary import succeeds, to_binary
 from smac_jax.data.d4rl import read_d4rl, write_d4rl
 from smac_jax.data.dataset import Dataset
-from smac_jax.data.tasks import TASKS as INFOS
 from smac_jax.errors import DatasetError, UnknownNameError
 
 
@@ -99,7 +98,6 @@ def test_what_does_not_fit_is_refused():
         succeeds("door-binary", np.zeros((3, 45)))
     with pytest.raises(UnknownNameError, match="pen-binary"):
         succeeds("kitchen", np.zeros((3, 60)))
-    assert set(TASKS) <= set(INFOS)
 
 
 def test_kitchen_data_are_judged_by_the_most_that_was_solved():
