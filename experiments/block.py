@@ -134,12 +134,14 @@ def description(block: Block) -> dict[str, Any]:
 
 def trained_by(blocks: Iterable[Block]) -> list[str]:
     """Commit, device and day of every process that trained some of the blocks, whoever makes tables of them later."""
+    claims = [claimed for block in {b.folder: b for b in blocks}.values() if (claimed := _claimed(block))]
     found = [
         f"{by['commit'] or 'no commit'}, {by['device']}, {by['date']}"
-        for block in blocks
-        for by in _claimed(block).get("trained_by", [])
+        for claimed in claims
+        for by in claimed.get("trained_by", [])
     ]
-    return list(dict.fromkeys(found))
+    silent = sum("trained_by" not in claimed for claimed in claims)
+    return list(dict.fromkeys(found)) + ([f"of {silent} block(s) not recorded"] if silent else [])
 
 
 def _claim(block: Block) -> None:

@@ -143,7 +143,11 @@ def main(argv: Sequence[str]) -> int:
     undrawn = False
     by_task: dict[str, list[TransferCurve]] = {}
     for task in tasks:
-        about = provenance | {"data": f"{described[task.source]}; {FLAGS.scale} scale ({scale.says})"}
+        of_task = [block for (_, source), some in blocks.items() if source == task.source for block in some]
+        about = provenance | {
+            "data": f"{described[task.source]}; {FLAGS.scale} scale ({scale.says})",
+            "trained_by": trained_by(of_task),
+        }
         if tables:
             by_task[task.source] = list(curves_of(blocks["table", task.source]).values())
             if "tasks" in tables and by_task[task.source]:

@@ -110,6 +110,10 @@ def test_who_trained_a_block_stays_known(tmp_path, monkeypatch):
             block_module._claim(block)
     commits = [text.split(",")[0] for text in block_module.trained_by(made)]
     assert commits == ["first", "second"]
+    claimed = json.loads((made[0].folder / "block.json").read_text())
+    del claimed["trained_by"]
+    (made[0].folder / "block.json").write_text(json.dumps(claimed))  # as blocks were before that was written down
+    assert block_module.trained_by([*made, *made])[-1] == "of 1 block(s) not recorded"
     assert not already_done(made[0])  # nor does it make the block another one
 
 
