@@ -42,9 +42,10 @@ def task_of(data: smac_jax.Dataset, given: str | None) -> str:
 
 
 def describe(data: smac_jax.Dataset) -> str:
-    """The data set, and how it came about where it says so."""
-    recipe = dict(data.metadata).get("recipe")
-    return f"{data.name} ({data.size:,} transitions{'; ' + recipe if recipe else ''})"
+    """The data set, and how it came about or where it is from, where it says so."""
+    notes = dict(data.metadata)
+    said = [notes[key] for key in ("recipe", "source", "without_success") if key in notes]
+    return f"{data.name} ({'; '.join([f'{data.size:,} transitions', *said])})"
 
 
 def references(data: smac_jax.Dataset) -> dict[str, float]:

@@ -73,7 +73,7 @@ def binary_episodes(task: str, arrays: dict[str, Any], where: str) -> tuple[dict
     if not len(cut["rewards"]):
         raise DatasetError(f"{where}: no episode succeeds (no reward is 0).")
     episodes, kept = int(np.sum(arrays["timeouts"])), int(np.sum(cut["terminals"]))
-    return cut, {"without_success": f"{episodes - kept} of {episodes} episodes, left out"}
+    return cut, {"without_success": f"{episodes - kept} of {episodes} episodes without success left out"}
 
 
 def read_episodes(*paths: Path) -> dict[str, Any]:

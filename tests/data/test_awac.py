@@ -68,7 +68,7 @@ def test_both_files_are_one_data_set_as_cal_ql_cuts_it(release):
     actions = np.concatenate([e["actions"][:n] for e, n in kept])
     np.testing.assert_array_equal(data.actions, np.float32(np.clip(actions, -1, 1)))
     notes = dict(data.metadata)
-    assert notes["without_success"] == "3 of 5 episodes, left out"
+    assert notes["without_success"] == "3 of 5 episodes without success left out"
     assert notes["source"] == "AWAC, pen2_sparse.npy and pen_bc_sparse4.npy"
 
 
