@@ -5,8 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 import jax
+import numpy as np
+import pytest
+
+import smac_jax
 
 # a program that several tests, both workers or an earlier run compile is compiled once; tests of caching take their own
 jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "smac_jax" / "tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+
+
+@pytest.fixture(scope="session")
+def data() -> smac_jax.Dataset:
+    """Noise in Hopper's shapes."""
+    rng = np.random.default_rng(0)
+    rows = 500
+    return smac_jax.Dataset.from_arrays(
+        rng.normal(size=(rows, 11)),
+        rng.uniform(-1, 1, (rows, 3)),
+        rng.normal(size=rows),
+        np.arange(rows) % 50 == 49,
+        next_observations=rng.normal(size=(rows, 11)),
+        task="hopper",
+    )

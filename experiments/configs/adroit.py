@@ -13,14 +13,7 @@ def get_config(variant: str = "") -> ConfigDict:
         variant,
         num_updates=200_000,
         smac={"kappa": 40.0, "network": {"actor_hidden": (256,) * 3, "critic_hidden": (512,) * 4}},
-        score_model={
-            "num_updates": 3_000_000,
-            "batch_size": 1024,
-            "hidden": 256,
-            "num_blocks": 5,
-            "embedding": 64,
-            "condition_hidden": (256,) * 3,
-        },
+        score_model=paper.MANIPULATION_SCORE_MODEL,
         baseline_network={"actor_hidden": (512,) * 3, "critic_hidden": (256,) * 3},
         reward={"reward_scale": 10.0, "reward_bias": 5.0},
     )

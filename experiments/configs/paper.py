@@ -18,6 +18,14 @@ from smac_jax.errors import ConfigError
 
 ONLINE_BATCH = 1024
 ONLINE_SECTIONS = ("sac", "td3", "online_td3_bc", "awr")
+MANIPULATION_SCORE_MODEL: dict[str, Any] = {  # of hand and kitchen alike
+    "num_updates": 3_000_000,
+    "batch_size": 1024,
+    "hidden": 256,
+    "num_blocks": 5,
+    "embedding": 64,
+    "condition_hidden": (256,) * 3,
+}
 LITERAL = {"score_sign": "literal", "alpha_parameterization": "free", "temperature_learning_rate": 3e-4}
 
 

@@ -20,20 +20,6 @@ EXTRA = {
 
 
 @pytest.fixture(scope="module")
-def data():
-    rng = np.random.default_rng(0)
-    rows = 300
-    return smac_jax.Dataset.from_arrays(
-        rng.normal(size=(rows, 11)),
-        rng.uniform(-1, 1, (rows, 3)),
-        rng.normal(size=rows),
-        np.arange(rows) % 50 == 49,
-        next_observations=rng.normal(size=(rows, 11)),
-        task="hopper",
-    )
-
-
-@pytest.fixture(scope="module")
 def env():
     return smac_jax.make_env("hopper", physics="mujoco")
 

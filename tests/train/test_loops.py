@@ -39,20 +39,6 @@ def env():
     return smac_jax.make_env("hopper", physics="mujoco")
 
 
-@pytest.fixture(scope="module")
-def data():
-    rng = np.random.default_rng(0)
-    rows = 500
-    return smac_jax.Dataset.from_arrays(
-        rng.normal(size=(rows, 11)),
-        rng.uniform(-1, 1, (rows, 3)),
-        rng.normal(size=rows),
-        np.arange(rows) % 50 == 49,
-        next_observations=rng.normal(size=(rows, 11)),
-        task="hopper",
-    )
-
-
 def pretrain(algorithm, data, seeds, num_updates=20, **kw):
     return smac_jax.pretrain(algorithm, data, seeds, num_updates, CONFIGS[algorithm], progress=False, **kw)
 
