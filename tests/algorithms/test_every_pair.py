@@ -5,18 +5,11 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
+from small_algorithms import small
 
 import smac_jax
 from smac_jax.algorithms import OFFLINE, ONLINE
 from smac_jax.train.keys import stream_keys
-
-NETWORK = {"actor_hidden": (8,), "critic_hidden": (8,)}
-EXTRA = {
-    "smac": {"alpha_hidden": (8,), "score_model": {"num_updates": 5, "hidden": 8, "num_blocks": 1, "embedding": 4}},
-    "iql": {"value_hidden": (8,)},
-    "cql": {"num_actions": 2},
-    "cal_ql": {"num_actions": 2},
-}
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +20,7 @@ def env():
 @pytest.fixture(scope="module")
 def pretrained(data):
     def train(name):
-        config = {"batch_size": 16, "network": NETWORK, **EXTRA.get(name, {})}
-        return smac_jax.pretrain(name, data, 2, 6, config, progress=False)
+        return smac_jax.pretrain(name, data, 2, 6, small(name), progress=False)
 
     return {name: train(name) for name in OFFLINE}
 

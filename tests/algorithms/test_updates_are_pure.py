@@ -1,0 +1,85 @@
+"""An update of any algorithm is a function of (state, batch, key) alone, whatever it is compiled with."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_algorithms import NETWORK, small
+
+from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
+
+SEEDS = 3
+
+
+def take(tree, seed):
+    return jax.tree.map(lambda x: x[seed], tree)
+
+
+def sameness(update, states, batches, keys):
+    """Each seed's step among the others' and alone, both compiled."""
+    together = jax.jit(jax.vmap(update))(states, batches, keys)
+    alone = jax.jit(update)
+    for seed in range(SEEDS):
+        got = alone(take(states, seed), take(batches, seed), keys[seed])
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6), take(together, seed), got)
+        again = alone(take(states, seed), take(batches, seed), keys[seed])
+        jax.tree.map(np.testing.assert_array_equal, got, again)
+
+
+def batches_of(data, size):
+    return jax.vmap(lambda key: data.sample(key, size))(jax.random.split(jax.random.key(1), SEEDS))
+
+
+@pytest.fixture(scope="module")
+def offline(data):
+    """Every algorithm with a state a seed."""
+    keys = jax.random.split(jax.random.key(0), SEEDS)
+    made = {name: make_offline(name, small(name)) for name in OFFLINE}
+    return {name: (it, jax.jit(jax.vmap(it.init, (0, None)))(keys, it.prepare(data))) for name, it in made.items()}
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_an_offline_step_of_a_seed_is_the_same_among_others(name, offline, data):
+    algorithm, states = offline[name]
+    for phase in algorithm.phases:
+        batches = batches_of(algorithm.prepare(data), phase.batch_size)
+        sameness(phase.update, states, batches, jax.random.split(jax.random.key(2), SEEDS))
+
+
+@pytest.mark.parametrize("name", ONLINE)
+def test_an_online_step_of_a_seed_is_the_same_among_others(name, offline, data):
+    algorithm = make_online(name, {"batch_size": 16, "utd": 2})
+    smac, states = offline["smac"]
+    keys = jax.random.split(jax.random.key(3), SEEDS)
+    states = jax.vmap(algorithm.init)(keys, jax.vmap(smac.actor_critic)(states))
+    sameness(algorithm.update, states, batches_of(data, 16), keys)
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    observations=st.integers(1, 40),
+    actions=st.integers(1, 30),
+    rows=st.integers(1, 9),
+    members=st.sampled_from([1, 2, 5]),
+)
+@pytest.mark.parametrize("name", OFFLINE)
+def test_a_step_keeps_every_shape_and_type(name, observations, actions, rows, members, data):
+    """Of any sizes: what goes into the compiled loop comes out as it was."""
+    wide = data.replace(
+        observations=jnp.zeros((500, observations)),
+        next_observations=jnp.zeros((500, observations)),
+        actions=jnp.zeros((500, actions)),
+    )
+    network = {**NETWORK, "num_critics": members}
+    algorithm = make_offline(name, {**small(name), "batch_size": rows, "network": network})
+    key = jax.random.key(0)
+    state = jax.eval_shape(algorithm.init, key, wide)
+    for phase in algorithm.phases:
+        batch = jax.eval_shape(lambda wide=wide, size=phase.batch_size: wide.sample(key, size))
+        after, metrics = jax.eval_shape(phase.update, state, batch, key)
+        assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(lambda x: (x.shape, x.dtype), state)
+        assert all(x.shape == () and x.dtype == jnp.float32 for x in jax.tree.leaves(metrics))
