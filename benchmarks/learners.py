@@ -37,6 +37,11 @@ SIZES = {
     "paper": Size((512, 512, 512), 10, 64, 1024),  # SMAC, tables 6-8
     "tiny": Size((8, 8), 2, 8, 8),  # to try the program
 }
+ONEDNN: dict[str, bool | str] = {
+    "xla_cpu_use_onednn": True,
+    "xla_cpu_experimental_onednn_fusion_type": "LIBRARY_FUSION_TYPE_DOT",
+}
+"""The compiler's options for oneDNN's products on a CPU: an experiment of XLA's, which on JAX 0.10 ends the process."""
 OFFLINE_NAMES = tuple(OFFLINE)
 ONLINE_NAMES = tuple(online_section(name) for name in ONLINE)
 
@@ -96,13 +101,16 @@ def number_of_seeds(made: Learner) -> int:
     return jax.tree.leaves(made.state)[0].shape[0]
 
 
-def case(name: str, made: Learner, length: int) -> Case:
-    """The training loop's chunk of ``length`` updates, compiled ahead so that the time it takes is known."""
+def case(name: str, made: Learner, length: int, options: dict[str, bool | str] | None = None) -> Case:
+    """The training loop's chunk of ``length`` updates, compiled ahead so that the time it takes is known.
+
+    ``options`` are the compiler's, for this program alone.
+    """
     seeds = number_of_seeds(made)
     layout = SeedLayout.over(range(seeds), jax.devices()[:1])
     inputs = jnp.full(seeds, WELL), 0, layout.keys("offline"), made.data
     started = time.perf_counter()
-    chunk = make_chunk(made.phase, layout, math.inf, length).lower(made.state, *inputs).compile()
+    chunk = make_chunk(made.phase, layout, math.inf, length).lower(made.state, *inputs).compile(options)
     compilation = time.perf_counter() - started
     held = {"state": made.state}
 

@@ -10,6 +10,10 @@ With several seeds a rate counts the updates of all of them together. "% of peak
 matrix-product rate that the update's own matrix products reach, "% of a layer's" the share of what bare products of a
 hidden layer's shape reach, [batch, width] x [width, width]: small ones are slower than the peak. Everything is
 compiled anew: the cache is off.
+
+`--onednn` times each case with XLA's oneDNN products besides, for those who run on a CPU with
+`XLA_FLAGS="--xla_cpu_use_onednn=true --xla_cpu_experimental_onednn_fusion_type=dot"`. An experiment of XLA's: on JAX
+0.10 it ends the process.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ import jax
 from absl import flags
 
 import smac_jax
-from benchmarks.learners import OFFLINE_NAMES, ONLINE_NAMES, SIZES, case, dispatched_from_python, learner
+from benchmarks.learners import OFFLINE_NAMES, ONEDNN, ONLINE_NAMES, SIZES, case, dispatched_from_python, learner
 from benchmarks.measure import Case, Report, in_turns, product_rate, rows
 from experiments.setup import run
 
@@ -32,6 +36,7 @@ flags.DEFINE_list("seeds", ["1", "4"], "Numbers of seeds trained at once.")
 flags.DEFINE_integer(
     "chunk", 0, "Updates a compiled call; 0: 100 at the field's size, 10 at the paper's.", lower_bound=0
 )
+flags.DEFINE_bool("onednn", False, "Also time each case with XLA's oneDNN products; JAX 0.12, on a CPU.")
 flags.DEFINE_bool("yardsticks", True, "Also time the loops of PyTorch and of JAX from Python.")
 
 
@@ -46,8 +51,10 @@ def main(argv: Sequence[str]) -> int:
         for name in FLAGS.algorithms:
             cases = []
             for seeds in map(int, FLAGS.seeds):
-                made = learner(name, size, seeds, data)
-                cases.append(case(f"{name}, {seeds} seed{'s' * (seeds > 1)}", made, length))
+                title = f"{name}, {seeds} seed{'s' * (seeds > 1)}"
+                cases.append(case(title, learner(name, size, seeds, data), length))
+                if FLAGS.onednn:
+                    cases.append(case(f"{title}, oneDNN", learner(name, size, seeds, data), length, ONEDNN))
             if FLAGS.yardsticks and size_name != "paper" and name in ("td3_bc", "sac"):
                 made = learner(name, size, 1, data)
                 cases.append(dispatched_from_python("JAX, dispatched from Python", made, length))

@@ -103,10 +103,12 @@ def write_provenance(folder: Path, **what: Any) -> dict[str, Any]:
 
 
 def command_line() -> str:
-    """The command that this process was started with, as one would type it again."""
+    """The command that this process was started with, as one would type it again; with the compiler's flags, if any."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     program = f"python -m {spec.name}" if spec else f"python {Path(sys.argv[0]).name}"
-    return " ".join([program, *(shlex.quote(argument) for argument in sys.argv[1:])])
+    flags = os.environ.get("XLA_FLAGS", "")
+    with_flags = [f"XLA_FLAGS={shlex.quote(flags)}"] if flags else []
+    return " ".join([*with_flags, program, *(shlex.quote(argument) for argument in sys.argv[1:])])
 
 
 def check_wandb(project: str | None) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from benchmarks.measure import product_flops
@@ -72,6 +73,21 @@ def test_matrix_products_are_counted_through_loops_branches_and_maps():
         return jax.lax.cond(i % 2 == 0, lambda: (a @ b).sum(), lambda: 0.0)
 
     assert math.isclose(product_flops(every_second, jnp.int32(0), a, b), one / 2)
+
+
+@pytest.mark.skipif(
+    jax.version.__version_info__ < (0, 12) or jax.default_backend() != "cpu", reason="an experiment of later versions"
+)
+@pytest.mark.filterwarnings("ignore:Error writing persistent compilation cache")
+def test_updates_with_onednns_products_are_the_same():
+    import smac_jax
+    from benchmarks.learners import ONEDNN, SIZES, learner
+
+    made = learner("sac", SIZES["field"], 1, smac_jax.load_dataset("part:0.01:hopper-medium-replay"))
+    batch = made.data.sample(jax.random.key(0), 256)
+    inputs = jax.tree.map(lambda x: x[0], made.state), batch, jax.random.key(1)
+    plain, fast = (jax.jit(made.phase.update, compiler_options=options)(*inputs) for options in (None, ONEDNN))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6), plain, fast)
 
 
 def test_an_update_of_sac_does_the_arithmetic_that_it_must():

@@ -106,11 +106,14 @@ def test_provenance_says_what_ran_where_and_with_what(tmp_path):
 
 def test_command_can_be_typed_again(monkeypatch):
     arguments = ["--config.kappa=40", "--title=two words; $HOME", "ü"]
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
     monkeypatch.setattr(sys, "argv", ["/somewhere/sweep.py", *arguments])
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
     assert shlex.split(command_line()) == ["python", "sweep.py", *arguments]
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", sys.modules["json"].__spec__)
     assert shlex.split(command_line())[:3] == ["python", "-m", "json"]
+    monkeypatch.setenv("XLA_FLAGS", "--xla_a=1 --xla_b=2")
+    assert shlex.split(command_line())[:2] == ["XLA_FLAGS=--xla_a=1 --xla_b=2", "python"]
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("git"), subprocess.TimeoutExpired("git", 10)])
