@@ -23,7 +23,7 @@ from experiments.setup import run
 from smac_jax.algorithms import make_online
 from smac_jax.algorithms.base import NetworkConfig, Phase, new_actor_critic
 from smac_jax.data.replay import init as init_buffer
-from smac_jax.envs import AutoReset
+from smac_jax.envs import ENGINES, AutoReset
 from smac_jax.errors import ConfigError
 from smac_jax.train.health import WELL
 from smac_jax.train.online import LoopState, make_chunk
@@ -31,7 +31,7 @@ from smac_jax.train.sharding import SeedLayout
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("task", "hopper", "The environment.")
-flags.DEFINE_enum("physics", "auto", ["auto", "mujoco", "mjx"], "Engine.")
+flags.DEFINE_enum("physics", "auto", ENGINES, "Engine.")
 flags.DEFINE_enum("size", "field", list(SIZES), "Networks and batch.")
 flags.DEFINE_integer("seeds", 1, "Seeds trained at once.", lower_bound=1)
 flags.DEFINE_integer("length", 100, "Steps a compiled call.", lower_bound=1)

@@ -29,7 +29,9 @@ from smac_jax.errors import SmacError, UnknownNameError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("tasks", ["hopper", "walker2d", "halfcheetah", "ant"], "Which robots.")
-flags.DEFINE_list("engines", ["native", "callback"], "Which: native, callback (both C), mjx (slow to compile).")
+flags.DEFINE_list(
+    "engines", ["native", "callback"], "Which: native, callback (both C), mjx, warp (both slow to compile)."
+)
 flags.DEFINE_list("environments", ["1", "16", "128"], "Numbers of environments side by side.")
 flags.DEFINE_integer("length", 100, "Environment steps a compiled call.", lower_bound=1)
 
@@ -98,15 +100,15 @@ def bare_rollout(task: str, number: int) -> Callable[[], None]:
 
 
 def engine_of(task: str, name: str) -> Any:
-    """An environment on the C engine, called natively or back through Python, or on MJX.
+    """An environment on the C engine, called natively or back through Python, on MJX or on Warp.
 
     Raises:
       UnknownNameError: another name.
     """
-    if name not in ("native", "callback", "mjx"):
-        raise UnknownNameError("engine (--engines)", name, ("native", "callback", "mjx"))
-    if name == "mjx":
-        return smac_jax.make_env(task, physics="mjx")
+    if name not in ("native", "callback", "mjx", "warp"):
+        raise UnknownNameError("engine (--engines)", name, ("native", "callback", "mjx", "warp"))
+    if name in ("mjx", "warp"):
+        return smac_jax.make_env(task, physics=name)
     return smac_jax.make_env(task, physics="mujoco", native=name == "native")
 
 

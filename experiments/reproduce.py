@@ -41,6 +41,7 @@ from smac_jax.data import embedded_datasets
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.sources import is_at_hand, short_name
 from smac_jax.data.tasks import task_of as taken_apart
+from smac_jax.envs import ENGINES
 from smac_jax.errors import ConfigError, DatasetError, SmacError, UnknownNameError
 from smac_jax.files import write_json
 
@@ -53,7 +54,7 @@ flags.DEFINE_list("figure", [], f"Figures: {', '.join(FIGURES)}, or all.")
 flags.DEFINE_list("task", [], "Data sets: names or paths; default: those of the suite that are at hand.")
 flags.DEFINE_bool("download", False, "Fetch what is not at hand of the suite's data from D4RL's server.")
 flags.DEFINE_integer("seeds", None, "How many seeds; default: the scale's.", lower_bound=1)
-flags.DEFINE_enum("physics", "auto", ["auto", "mujoco", "mjx"], "Engine; auto is mujoco on the CPU and mjx elsewhere.")
+flags.DEFINE_enum("physics", "auto", ENGINES, "Engine; auto is mujoco on the CPU and mjx elsewhere.")
 flags.DEFINE_enum("launcher", "local", list(LAUNCHERS), "Where the blocks run: in this process, on Ray, on Slurm.")
 flags.DEFINE_float("save_every", 300.0, "Seconds between snapshots of the training state.", lower_bound=0.0)
 flags.DEFINE_bool("dry_run", False, "Only show the cells, their cost, and what is there already.")

@@ -27,6 +27,7 @@ from experiments.transfer import describe, log, report, task_of, transfer_curve
 from smac_jax.algorithms import make_offline, make_online
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.tasks import TASKS
+from smac_jax.envs import ENGINES
 from smac_jax.errors import ConfigError
 from smac_jax.train.logger import MetricLogger, to_json, write_provenance
 from smac_jax.train.online import FinetuneResult
@@ -42,6 +43,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"smac, kappa {kappa:g}": ("smac", {"kappa": kappa}) for kappa in (0.0, 0.5, 50.0)},
     "smac, residual held": ("smac", {"kappa_adaptation": "residual", "kappa_target": 0.3}),
     "smac, gradient ratio held": ("smac", {"kappa_adaptation": "gradient_ratio", "kappa_target": 1.0}),
+    "smac, kappa halved": ("smac", {"kappa_adaptation": "decay", "kappa_half_life": 8_000.0}),
     "smac, literal sign": ("smac", {"score_sign": "literal", "alpha_parameterization": "free"}),
     "smac, flipped sign": ("smac", {"score_sign": "literal"}),
     "smac, no return condition": ("smac", {"score_model": {"condition_on_return": False}}),
@@ -76,6 +78,12 @@ GROUPS: dict[str, dict[str, str]] = {
         "residual held at 0.3": "smac, residual held",
         "gradient ratio held at 1": "smac, gradient ratio held",
     },
+    "schedule": {
+        "kappa 0": "smac, kappa 0",
+        "kappa 0.5": "smac, kappa 0.5",
+        "kappa 5": "smac",
+        "kappa 5 halved every 8,000": "smac, kappa halved",
+    },
     "score": {
         "smac": "smac",
         "literal sign + free alpha": "smac, literal sign",
@@ -106,7 +114,7 @@ GROUPS: dict[str, dict[str, str]] = {
 FLAGS = flags.FLAGS
 flags.DEFINE_string("task", "hopper-medium-replay", "The data: an embedded set, or the path of a D4RL .hdf5 file.")
 flags.DEFINE_string("env", None, "The environment; default: the one that the data set names.")
-flags.DEFINE_enum("physics", "auto", ["auto", "mujoco", "mjx"], "Engine; auto is mujoco on the CPU and mjx elsewhere.")
+flags.DEFINE_enum("physics", "auto", ENGINES, "Engine; auto is mujoco on the CPU and mjx elsewhere.")
 flags.DEFINE_enum("group", "main", list(GROUPS), "Which variants.")
 flags.DEFINE_list("only", [], "Of the group, only these variants.")
 flags.DEFINE_list("online", ["sac", "td3"], "Online algorithms.")

@@ -33,6 +33,7 @@ from experiments.grid import Block, make_blocks, parse_vary, path_name
 from experiments.launchers import LAUNCHERS, Failure
 from experiments.setup import define_config, run, set_up
 from smac_jax.data.sources import short_name
+from smac_jax.envs import ENGINES
 from smac_jax.errors import ConfigError
 from smac_jax.files import write_json
 
@@ -41,7 +42,7 @@ flags.DEFINE_list(
     "task", ["hopper-medium-replay"], "The data: names or files, as load_dataset takes them; several make a grid."
 )
 flags.DEFINE_string("env", None, "The environment; default: the one that each data set names.")
-flags.DEFINE_enum("physics", "auto", ["auto", "mujoco", "mjx"], "Engine; auto is mujoco on the CPU and mjx elsewhere.")
+flags.DEFINE_enum("physics", "auto", ENGINES, "Engine; auto is mujoco on the CPU and mjx elsewhere.")
 flags.DEFINE_enum("version", "v4", ["v4", "v5"], "Version of the task; v4 is D4RL's.")
 flags.DEFINE_list("offline", ["smac", "td3_bc"], "Offline algorithms.")
 flags.DEFINE_list("online", ["sac"], "Online algorithms.")

@@ -21,4 +21,5 @@ def get_config(variant: str = "") -> ConfigDict:
     config.cql.min_q_weight = config.cal_ql.min_q_weight = 1.0
     config.online_td3_bc.alpha = 0.2
     config.awr.temperature = 20.0
+    config.awac.temperature = 0.1
     return config

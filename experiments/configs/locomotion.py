@@ -24,7 +24,7 @@ def get_config(variant: str = "") -> ConfigDict:
         baseline_network={"actor_hidden": (256, 256), "critic_hidden": (256, 256)},
         reward={"reward_scale": 1.0, "reward_bias": 0.0},
     )
-    config.iql.update({"expectile": 0.9, "beta": 1.0})
+    config.iql.update({"expectile": 0.9, "beta": 1.0, "return_span": 1000.0})
     config.online_td3_bc.alpha = 5.0
     config.awr.temperature = 0.4
     return config

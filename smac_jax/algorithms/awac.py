@@ -5,9 +5,12 @@
 
 ``Q`` is the smallest of the critics, after their step.
 
-Source: Nair et al. 2020 (arXiv 2006.09359), algorithm 1 and section 4; weights clipped at 100 as in the codes of the
-field. Deviations: the weights are not normalised over the batch (the published code's softmax makes them depend on the
-batch's size); the policy is a Gaussian over the action box whose mean went through a tanh, where some codes clip it.
+Source: Nair et al. 2020 (arXiv 2006.09359), algorithm 1 and section 4. Deviations from the authors' code (rlkit), in
+which we follow CORL: the weights are not divided by their mean over the batch (``N softmax(A / lambda)``) but clipped
+at 100; the advantage is of the critics after their step, not before; the policy's draws are clipped to the action box;
+and lambda is 1/3, CORL's for hopper-medium-replay (0.1 on Adroit). The policy is a Gaussian whose mean passed a tanh, as
+theirs (CORL: no tanh), with ``log sigma`` in [-5, 2] (theirs [-6, 0], CORL [-20, 2]). Networks of two layers of 256
+(theirs four for the policy, CORL three for all).
 """
 
 from __future__ import annotations

@@ -57,6 +57,9 @@ class PretrainingConfig:
     normalise_observations: bool = switch(True, doc="see (observation - mean) / std of the data set")
     reward_scale: float = number(1.0, 1e-6, 1e6, doc="learn from reward_scale * reward + reward_bias; never evaluated")
     reward_bias: float = number(0.0, -1e6, 1e6)
+    return_span: float = number(
+        0.0, 0.0, 1e6, doc="above 0: reward_scale times what makes the data's returns span so much (IQL's code: 1000)"
+    )
 
 
 class ActorCritic(struct.PyTreeNode):
@@ -107,7 +110,7 @@ def new_actor_critic(
     observation_mean: Float[Array, "observation"],
     observation_std: Float[Array, "observation"],
     action_size: int,
-    reward_scale: float = 1.0,
+    reward_scale: float | Array = 1.0,
     reward_bias: float = 0.0,
 ) -> ActorCritic:
     """Fresh networks; the target critics start as a copy of the critics."""
@@ -142,9 +145,11 @@ def actor_critic_for(config: PretrainingConfig, key: Key, dataset: Dataset) -> A
     mean, std = dataset.observation_statistics()
     if not config.normalise_observations:
         mean, std = jnp.zeros_like(mean), jnp.ones_like(std)
-    return new_actor_critic(
-        config.network, key, mean, std, dataset.actions.shape[-1], config.reward_scale, config.reward_bias
-    )
+    reward_scale: float | Array = config.reward_scale
+    if config.return_span > 0.0:
+        returns = dataset.trajectory_returns
+        reward_scale = config.reward_scale * config.return_span / jnp.maximum(returns.max() - returns.min(), 1e-6)
+    return new_actor_critic(config.network, key, mean, std, dataset.actions.shape[-1], reward_scale, config.reward_bias)
 
 
 def polyak_average(new: Params, target: Params, rate: float) -> Params:
@@ -187,14 +192,17 @@ def check_parts(config: Any) -> None:
 
 @jax.custom_batching.custom_vmap
 def same_for_all_seeds(x: Array) -> Array:
-    """Tells ``vmap`` that ``x`` is the same along the mapped axis, so that a branch on it stays a branch."""
+    """Tells ``vmap`` that a counter is the same along the mapped axis, so that a branch on it stays a branch.
+
+    Of seeds that go on, that is: one that diverged and was frozen lags behind, so the furthest is taken.
+    """
     return x
 
 
 @same_for_all_seeds.def_vmap
-def _take_the_first(axis_size: int, in_batched: list[bool], x: Array) -> tuple[Array, bool]:
+def _take_the_furthest(axis_size: int, in_batched: list[bool], x: Array) -> tuple[Array, bool]:
     del axis_size
-    return (x[0] if in_batched[0] else x), False
+    return (x.max(axis=0) if in_batched[0] else x), False
 
 
 def no_diagnostics(state: Any, batch: Transition, key: Key) -> Metrics:

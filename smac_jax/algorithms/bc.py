@@ -3,7 +3,9 @@
     L_pi = -mean log pi(a|s) ,   y = r + gamma (1 - terminal) min_i Qbar_i(s', a') ,   a' ~ pi(s')
 
 Source: Pomerleau 1991 for the policy. Cloning has no critics, and an online algorithm needs some: they are trained by
-fitted policy evaluation (AWAC's critic step), which never steers the policy.
+fitted policy evaluation (AWAC's critic step), which never steers the policy. Deviation from the cloning of TD3+BC's
+paper and of CORL, the squared error of a deterministic policy: likelihood with a standard deviation that is learnt,
+whose gradient in the mean is the squared error's, divided by the variance. Of all data, not of the best tenth.
 """
 
 from __future__ import annotations

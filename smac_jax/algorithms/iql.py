@@ -8,9 +8,13 @@
 with the new V, then the targets, as in the published code.
 
 Source: Kostrikov et al. 2021 (arXiv 2110.06169); the settings of SMAC's comparison are in ``experiments/configs``.
-Deviations: none in the losses. The policy is, as published, a Gaussian over the action box ("no tanh") with a standard
-deviation of its own that no state changes. The published cosine decay of the policy's learning rate is
-``actor_decay_steps``, off by default because its length is that of the run.
+Deviations: none in the losses. The policy is, as published, a Gaussian over the action box: its mean passes a tanh, its
+draws do not ("no tanh"), and no state changes its standard deviation. Around the losses: the published cosine decay of
+the policy's learning rate is ``actor_decay_steps``, off by default because its length is that of the run. The
+published code rescales locomotion's rewards by 1000 / (highest - lowest return), ``return_span=1000``, without which
+beta means another thing; off by default, on in ``experiments/configs/locomotion.py``. Observations are normalised
+(published: not). Kernels start as in :mod:`smac_jax.networks.mlp` (published: orthogonal). No dropout (published: 0.1
+in the kitchen).
 """
 
 from __future__ import annotations
@@ -43,7 +47,7 @@ from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 @dataclasses.dataclass(frozen=True)
 class IQLConfig(LearningConfig, PretrainingConfig):
-    """Hyper-parameters of IQL, as published for locomotion."""
+    """Hyper-parameters of IQL, as published for locomotion but for what the module's docstring lists."""
 
     network: NetworkConfig = dataclasses.field(
         default_factory=partial(NetworkConfig, policy="box_gaussian", state_dependent_std=False)

@@ -22,7 +22,9 @@ Deviations from the published text, each one a config field:
   ``initial_temperature``, which is alpha's floor.
 * ``kappa_adaptation``: the weight as a dual variable, which the authors name as open. ``"residual"`` holds the
   penalty at ``kappa_target`` times what it would be for a flat Q; ``"gradient_ratio"`` holds its gradient at
-  ``kappa_target`` times the temporal-difference gradient. Default: fixed, as published.
+  ``kappa_target`` times the temporal-difference gradient. Or as a schedule: ``"decay"`` halves it every
+  ``kappa_half_life`` updates, so that the critics are released before the hand-over and not at it. Default: fixed, as
+  published.
 * ``penalty_fraction``: the penalty doubles an update's arithmetic (``benchmarks/README.md``); on fewer of the batch's
   rows its mean is the same. Default: all, as published.
 * ``policy_score_damped``: both sides of the policy form times ``1 - a^2``, without which it diverges at the box's edge.
@@ -96,11 +98,12 @@ class SMACConfig(sac.SACConfig, PretrainingConfig):
     )
     temperature_learning_rate: float = number(0.0, 0.0, 1.0, doc="0 holds the temperature; see the module's docstring")
     kappa: float = number(5.0, 0.0, doc="weight of the penalty, at the start if it adapts; the paper has 40 and 50")
-    kappa_adaptation: str = choice("fixed", "residual", "gradient_ratio")
+    kappa_adaptation: str = choice("fixed", "residual", "gradient_ratio", "decay")
     kappa_target: float = number(
         0.3, 1e-6, doc="of 'residual': L_SM over its value for a flat Q; of 'gradient_ratio': penalty's over TD's"
     )
     kappa_learning_rate: float = number(1e-3, 0.0, 1.0)
+    kappa_half_life: float = number(10_000.0, 1.0, doc="of 'decay': updates in which kappa halves, down to 0.001")
     score: str = choice("dataset", "policy")
     penalty_form: str = choice("forward_over_reverse", "reverse_over_reverse")
     uniform_fraction: float = number(
@@ -307,17 +310,20 @@ def remember_alpha(ac: ActorCritic, alpha: Float[Array, ""]) -> ActorCritic:
 
 
 def adapt_kappa(config: SMACConfig, state: State, metrics: Metrics) -> State:
-    """Moves kappa towards where ``kappa_target`` is met: a dual variable, as SAC's temperature is for entropy."""
+    """Moves kappa to where ``kappa_target`` is met, a dual variable, as SAC's temperature is for entropy; or halves."""
     if config.kappa_adaptation == "fixed":
         return state
-    # in logarithms: a ratio of gradients has a heavy tail
-    if config.kappa_adaptation == "residual":
-        excess = jnp.log(metrics["relative_residual"] + 1e-8) - jnp.log(config.kappa_target)
+    log_kappa, kappa_optimizer = state.log_kappa, state.kappa_optimizer
+    if config.kappa_adaptation == "decay":
+        log_kappa = log_kappa - jnp.log(2.0) / config.kappa_half_life
     else:
-        excess = jnp.log(config.kappa_target) - jnp.log(metrics["gradient_ratio"] + 1e-8)
-    log_kappa, kappa_optimizer = step(
-        make_optimizer("adam", config.kappa_learning_rate), -excess, state.kappa_optimizer, state.log_kappa
-    )
+        # in logarithms: a ratio of gradients has a heavy tail
+        if config.kappa_adaptation == "residual":
+            excess = jnp.log(metrics["relative_residual"] + 1e-8) - jnp.log(config.kappa_target)
+        else:
+            excess = jnp.log(config.kappa_target) - jnp.log(metrics["gradient_ratio"] + 1e-8)
+        optimizer = make_optimizer("adam", config.kappa_learning_rate)
+        log_kappa, kappa_optimizer = step(optimizer, -excess, kappa_optimizer, log_kappa)
     low, high = jnp.log(KAPPA_RANGE[0]), jnp.log(KAPPA_RANGE[1])
     return state.replace(log_kappa=jnp.clip(log_kappa, low, high), kappa_optimizer=kappa_optimizer)
 

@@ -5,7 +5,9 @@
 Source: Fujimoto et al. 2018 (arXiv 1802.09477), algorithm 1.
 Deviations: the actor is whatever was handed over; only its mean is trained, and its standard deviation is not used:
 exploration is ``exploration_noise`` on the action, as published. ``policy_aggregation`` is the ensemble's first member
-(published), its smallest or its mean. ``utd > 1`` as in :mod:`smac_jax.algorithms.sac`.
+(published), its smallest or its mean; the backup's minimum runs over as many members as were handed over (published:
+two). ``utd > 1`` as in :mod:`smac_jax.algorithms.sac`. What to do before the first update is the training loop's: the
+published code draws 25,000 uniform actions, SMAC's protocol 5,000 of the policy's.
 """
 
 from __future__ import annotations
@@ -39,7 +41,10 @@ PolicyLoss = Callable[[ActorCritic, Params, Transition], tuple[Array, Metrics]]
 
 @dataclasses.dataclass(frozen=True)
 class TD3Config(LearningConfig):
-    """Hyper-parameters of TD3, as published; TD3+BC adds its own to these."""
+    """Hyper-parameters of TD3, as in its authors' code (the paper has a rate of 1e-3 and batches of 100).
+
+    TD3+BC adds its own to these.
+    """
 
     policy_noise: float = number(0.2, 0.0, doc="smoothing of the target policy")
     noise_clip: float = number(0.5, 0.0)
@@ -150,7 +155,7 @@ def update(config: TD3Config, loss: PolicyLoss, state: State, batch: Transition,
     def wait(state: State) -> tuple[State, Metrics]:
         return state, jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), shapes)
 
-    due = same_for_all_seeds(state.step % config.policy_delay == 0)
+    due = same_for_all_seeds(state.step) % config.policy_delay == 0
     state, policy_metrics = jax.lax.cond(due, take, wait, state)
     return state, {**critic_metrics, **policy_metrics}
 

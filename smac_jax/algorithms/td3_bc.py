@@ -1,11 +1,13 @@
 """TD3+BC: TD3 with a behaviour-cloning term, the plain offline baseline, and an online algorithm too.
 
-    L_pi = -lambda mean Q(s, pi(s)) + mean (pi(s) - a)^2 ,   lambda = alpha / mean |Q(s, pi(s))|
+    L_pi = -lambda mean Q_1(s, pi(s)) + mean (pi(s) - a)^2 ,   lambda = alpha / mean |Q_1(s, pi(s))|, no gradient
 
 Source: Fujimoto and Gu 2021 (arXiv 2106.06860), equations 3-5; everything else is :mod:`smac_jax.algorithms.td3`.
-Deviations: the actor is the tanh-Gaussian that every algorithm here may hand over; only its mean is trained, and its
-standard deviation stays at ``network.initial_std`` (before the tanh), with which an online algorithm starts exploring.
-Online, the cloning term pulls to every action of the mixed batch (SMAC, tables 6-8: alpha 5 for locomotion).
+Deviations: lambda is taken at the policy's actions, as in the published code, where equation 5 has the data's. States
+are divided by ``max(std, 1e-3)``, not by ``std + 1e-3``. The actor is the tanh-Gaussian that every algorithm here may
+hand over; only its mean is trained, and its standard deviation stays at ``network.initial_std`` (before the tanh), with
+which an online algorithm starts exploring. Online, the cloning term pulls to every action of the mixed batch (SMAC,
+tables 6-8: alpha 5 for locomotion).
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ class TD3BCConfig(OnlineTD3BCConfig, PretrainingConfig):
 def policy_loss(
     config: OnlineTD3BCConfig, ac: ActorCritic, actor_params: Params, batch: Transition
 ) -> tuple[Float[Array, ""], Metrics]:
-    """``-lambda mean Q(s, pi(s)) + mean (pi(s) - a)^2``."""
+    """``-lambda mean Q_1(s, pi(s)) + mean (pi(s) - a)^2``."""
     action = ac.actor.apply(actor_params, batch.observation).mode()
     value = td3.policy_value(config, ac, batch.observation, action)
     weight = config.alpha / jax.lax.stop_gradient(jnp.abs(value).mean())

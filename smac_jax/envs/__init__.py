@@ -1,4 +1,4 @@
-"""Environments: locomotion, the Adroit hand and the kitchen, on MuJoCo's C engine or on MJX; and those of others.
+"""Environments: locomotion, the Adroit hand and the kitchen, on MuJoCo's C engine, MJX or Warp; and those of others.
 
 >>> env = make_env("hopper")
 >>> state = jax.jit(env.reset)(jax.random.key(0))
@@ -28,7 +28,7 @@ LOCOMOTION = ("hopper", "walker2d", "halfcheetah", "ant")
 ADROIT = ("pen", "door", "hammer", "relocate")
 KITCHEN = ("kitchen-complete", "kitchen-partial", "kitchen-mixed")
 TASKS = (*LOCOMOTION, *ADROIT, *(f"{task}-binary" for task in ADROIT), *KITCHEN)
-ENGINES = ("auto", "mujoco", "mjx")
+ENGINES = ("auto", "mujoco", "mjx", "warp")
 
 
 def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -> Env:
@@ -38,14 +38,16 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
       name: one of :data:`TASKS`; or another's, with the family in front (other tasks than ours, whatever their names):
         ``"brax:NAME"``; ``"playground:NAME"``, MuJoCo Playground's (see :mod:`smac_jax.envs.playground`);
         ``"gymnasium:ID"``, on the host (see :mod:`smac_jax.envs.gymnasium_env`).
-      physics: ``"mujoco"``, the C engine, equal to Gymnasium; ``"mjx"``, for GPU and TPU; ``"auto"``, the C engine
-        where JAX runs on a CPU and MJX elsewhere. Others choose theirs by options of their own.
-        The hands and the kitchen have the C engine only, and the models of gymnasium-robotics, a further package.
+      physics: ``"mujoco"``, the C engine, equal to Gymnasium; ``"mjx"``, for GPU and TPU; ``"warp"``, for NVIDIA GPUs
+        (extra ``warp``); ``"auto"``, the C engine where JAX runs on a CPU and MJX elsewhere. Others choose theirs by
+        options of their own.
+        The hands and the kitchen need the models of gymnasium-robotics, a further package, and have the C engine, which
+        is their ``"auto"``, and Warp.
       version: ``"v4"``, the dynamics, rewards and terminations of Gymnasium's -v4 and of D4RL's -v2 data; ``"v5"``,
         Gymnasium's -v5; ``"d4rl"``, v4 with the observations of D4RL's files, which differ for the ant (111 numbers).
         Hands and kitchen: ``"d4rl"`` (also as ``"v4"``), or ``"v1"``, gymnasium-robotics's; see their modules.
-      **kw: for the engine (``threads``, ``native``; ``iterations``, ``ls_iterations``, ``cone``), or for the other
-        family's environment.
+      **kw: for the engine (``threads``, ``native``; ``iterations``, ``ls_iterations``, ``cone``; ``contacts``,
+        ``constraints``), or for the other family's environment.
 
     Raises:
       UnknownNameError: no such task, engine or version.
@@ -102,7 +104,11 @@ def _make_engine(name: str, task: Task, physics: str, version: Version, kw: dict
 
     if physics == "auto":
         physics = "mujoco" if jax.default_backend() == "cpu" or name not in LOCOMOTION else "mjx"
-    options = {"mujoco": ("threads", "native"), "mjx": ("iterations", "ls_iterations", "cone")}[physics]
+    options = {
+        "mujoco": ("threads", "native"),
+        "mjx": ("iterations", "ls_iterations", "cone"),
+        "warp": ("contacts", "constraints"),
+    }[physics]
     for option in kw:
         if option not in options:
             raise ConfigError(f"The {physics} engine has no option {option!r}. Known: {', '.join(options)}.")
@@ -110,6 +116,10 @@ def _make_engine(name: str, task: Task, physics: str, version: Version, kw: dict
         from smac_jax.envs.physics.mujoco import MujocoEngine
 
         return MujocoEngine(task.model(version), **kw)
+    if physics == "warp":
+        from smac_jax.envs.physics.warp import WarpEngine
+
+        return WarpEngine(task.model(version), **kw)
     from smac_jax.envs.physics.mjx import MjxEngine
 
     return MjxEngine(task.model(version), **kw)

@@ -120,5 +120,5 @@ class TaskEnv(Env):
 
     @property
     def backend(self) -> str:
-        """Name of the engine: "mujoco" or "mjx"."""
+        """Name of the engine: "mujoco", "mjx" or "warp"."""
         return self._engine.name

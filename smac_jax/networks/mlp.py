@@ -11,7 +11,8 @@ from jaxtyping import Float
 from smac_jax.networks.product import product
 from smac_jax.types import Array
 
-# PyTorch's default for linear layers, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), which the field's reference codes start from.
+# Kernels as PyTorch's linear layers, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), which TD3+BC's code and CORL start from.
+# Biases start at zero, where those draw them from the same range. (IQL's code: orthogonal kernels times sqrt(2).)
 kernel_init = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": nn.relu, "tanh": nn.tanh, "gelu": nn.gelu, "silu": nn.silu}

@@ -49,6 +49,16 @@ def test_kappa_stays_in_its_range():
         train(kappa_adaptation="residual", kappa=0.0)
 
 
+def test_kappa_halves_every_half_life_down_to_its_range():
+    run = train(300, kappa_adaptation="decay", kappa=8.0, kappa_half_life=50.0)
+    kappa = run.metrics["kappa"].ravel()
+    # a point is the mean over the chunk that ends there
+    want = [8.0 * np.mean(2.0 ** (-np.arange(first, first + 100) / 50)) for first in (0, 100, 200)]
+    np.testing.assert_allclose(kappa[np.isfinite(kappa)], want, rtol=1e-3)
+    run = train(100, kappa_adaptation="decay", kappa=8.0, kappa_half_life=1.0)
+    assert np.nanmean(run.metrics["kappa"]) > 0.16 + 0.8 * smac.KAPPA_RANGE[0]  # 16 / 100, and then the floor
+
+
 def test_relative_residual_of_a_flat_q_is_one(batch):
     config = resolve(smac.SMACConfig, {**SMALL, "network": NETWORK})
     state = smac.init(config, jax.random.key(0), dataset())

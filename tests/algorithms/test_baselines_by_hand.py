@@ -24,7 +24,7 @@ from numpy_networks import (
 from scipy.special import logsumexp
 
 from smac_jax.algorithms import awac, awr, bc, cal_ql, cql, iql, sac, td3, td3_bc
-from smac_jax.algorithms.base import new_actor_critic
+from smac_jax.algorithms.base import actor_critic_for, new_actor_critic
 from smac_jax.config import resolve
 from smac_jax.errors import ConfigError
 
@@ -436,3 +436,15 @@ def test_the_delayed_policy_step_is_a_branch_even_over_seeds(batch):
 def test_settings_that_make_no_sense_are_named(build, words):
     with pytest.raises(ConfigError, match=words):
         build()
+
+
+def test_rewards_are_rescaled_to_a_span_of_returns():
+    """IQL's code for locomotion: rewards times 1000 / (highest - lowest return), before its own scale."""
+    data = dataset()
+    returns = np.asarray(data.rewards).reshape(-1, 16).sum(axis=1)  # 16 rows an episode
+    config = resolve(iql.IQLConfig, {"network": NETWORK, "return_span": 1000.0, "reward_scale": 2.0})
+    ac = actor_critic_for(config, jax.random.key(0), data)
+    np.testing.assert_allclose(ac.reward_scale, 2.0 * 1000.0 / (returns.max() - returns.min()), rtol=1e-5)
+    batch = data.sample(jax.random.key(0), 64)._replace(reward=data.rewards)
+    learnt = np.asarray(ac.normalise_batch(batch).reward).reshape(-1, 16).sum(axis=1)
+    np.testing.assert_allclose(np.ptp(learnt), 2000.0, rtol=1e-4)

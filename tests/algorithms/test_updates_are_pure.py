@@ -59,6 +59,19 @@ def test_an_online_step_of_a_seed_is_the_same_among_others(name, offline, data):
     sameness(algorithm.update, states, batches_of(data, 16), keys)
 
 
+def test_the_policy_delay_goes_by_the_seeds_that_go_on(offline, data):
+    """The first seed was frozen at its first update: its counter stands still, and the others' policies must not."""
+    algorithm, states = offline["td3_bc"]
+    states = states.replace(step=jnp.array([0, 7, 7]))
+    before = states.actor_critic.actor_params
+    keys = jax.random.split(jax.random.key(2), SEEDS)
+    (phase,) = algorithm.phases
+    states, _ = jax.jit(jax.vmap(phase.update))(states, batches_of(data, phase.batch_size), keys)
+    after = states.actor_critic.actor_params
+    moved = [not np.array_equal(a[1:], b[1:]) for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True)]
+    assert any(moved)  # their eighth update steps the policy, the frozen seed's first does not
+
+
 @settings(max_examples=8, deadline=None)
 @given(
     observations=st.integers(1, 40),

@@ -30,20 +30,22 @@ import mujoco
 import numpy as np
 from jaxtyping import Float, UInt32
 
-from smac_jax.envs.base import Model, Physics, Velocities, model_path
+from smac_jax.envs.base import Model, Physics, Velocities
 from smac_jax.envs.physics import native
+from smac_jax.envs.physics.compiled import (
+    compile_model,
+    control_numbers,
+    init_qpos,
+    init_scene,
+    scene_rows,
+    sensor_places,
+)
 from smac_jax.errors import ConfigError
 from smac_jax.types import Array
 
 _STATE = int(mujoco.mjtState.mjSTATE_QPOS | mujoco.mjtState.mjSTATE_QVEL | mujoco.mjtState.mjSTATE_WARMSTART)
 _STATE_AND_CONTROL = _STATE | int(mujoco.mjtState.mjSTATE_CTRL)
 _SCENE = ("body_pos", "body_quat", "site_pos")  # native.cc knows them by their place here
-_PREFIX = "smac_jax "
-_SENSORS = {
-    "site": (mujoco.mjtSensor.mjSENS_FRAMEPOS, mujoco.mjtObj.mjOBJ_SITE),
-    "body": (mujoco.mjtSensor.mjSENS_FRAMEPOS, mujoco.mjtObj.mjOBJ_XBODY),
-    "orientation": (mujoco.mjtSensor.mjSENS_FRAMEQUAT, mujoco.mjtObj.mjOBJ_XBODY),
-}
 _DIVERGED = 1e10  # MuJoCo's own limit (mjMAXVAL), beyond which it calls a state bad
 
 
@@ -63,15 +65,7 @@ class MujocoEngine:
     name = "mujoco"
 
     def __init__(self, model: Model, threads: int | None = None, native: bool | None = None):
-        # Through a spec, because from there MuJoCo's complaints about a model are Python warnings, not a log file.
-        spec = mujoco.MjSpec.from_file(str(model_path(model.xml, model.package)))
-        for name, (kind, of) in model.sensors.items():
-            if kind != "sensor":
-                sensor, thing = _SENSORS[kind]
-                spec.add_sensor(name=_PREFIX + name, type=sensor, objtype=thing, objname=of)
-        self._mj = spec.compile()
-        if model.adjust is not None:
-            model.adjust(self._mj)
+        self._mj = compile_model(model)
         # A diverged simulation would silently start again from the model's first state; `_advance` marks it instead.
         self._mj.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self._model = model
@@ -80,17 +74,17 @@ class MujocoEngine:
             raise ConfigError(f"threads must be at least 1; got {threads}.")
         self._threads = threads or _available_cores()
         self._idle: deque[tuple[mujoco.MjModel, mujoco.MjData]] = deque()
-        self._sensors = {name: self._sensor(kind, name, of) for name, (kind, of) in model.sensors.items()}
+        self._sensors = sensor_places(self._mj, model)
         self._reads = np.concatenate([*self._sensors.values(), np.zeros(0, int)]).astype(np.int32)
-        places = [place for field, of in model.scene for place in self._addresses(field, of)]
+        places = [place for field, row in scene_rows(self._mj, model) for place in self._addresses(field, row)]
         self._scene = np.array(places, np.int32).reshape(-1, 2)
-        self._bounds = self._control_bounds()
+        self._bounds = control_numbers(self._mj, model)
 
         self.dt = float(self._mj.opt.timestep) * model.frame_skip
         self.action_size = int(self._mj.nu)
-        self.init_qpos = np.asarray(self._mj.qpos0 if model.init_qpos is None else model.init_qpos, np.float32)
+        self.init_qpos = init_qpos(self._mj, model)
         self.init_qvel = np.zeros(self._mj.nv, np.float32)
-        self.init_scene = np.concatenate([getattr(self._mj, f)[self._id(f, of)] for f, of in model.scene] or [[]])
+        self.init_scene = init_scene(self._mj, model)
         self._native = self._register(native, model.frame_skip)
         # No step at all, only what follows from a state: what the sensors read at the start of an episode.
         self._native_look = self._register(native, 0) if len(self._reads) else None
@@ -100,17 +94,10 @@ class MujocoEngine:
         """Whether steps on a CPU are taken without Python."""
         return self._native is not None
 
-    def _sensor(self, kind: str, name: str, of: str) -> np.ndarray:
-        sensor = self._mj.sensor(of if kind == "sensor" else _PREFIX + name)
-        return sensor.adr[0] + np.arange(sensor.dim[0])
-
-    def _id(self, field: str, of: str) -> int:
-        return int((self._mj.site(of) if field.startswith("site") else self._mj.body(of)).id)
-
-    def _addresses(self, field: str, of: str) -> list[tuple[int, int]]:
+    def _addresses(self, field: str, row: int) -> list[tuple[int, int]]:
         """For each number the field's index in ``_SCENE`` and its place there."""
         width = getattr(self._mj, field).shape[1]
-        return [(_SCENE.index(field), self._id(field, of) * width + i) for i in range(width)]
+        return [(_SCENE.index(field), row * width + i) for i in range(width)]
 
     def _register(self, wanted: bool | None, frame_skip: int) -> int | None:
         if wanted is False:
@@ -122,16 +109,6 @@ class MujocoEngine:
             if wanted:
                 raise ConfigError(f"native=True: MuJoCo's step cannot be compiled here: {error}") from error
             return None
-
-    def _control_bounds(self) -> tuple[int, float, Float[np.ndarray, "motor 4"]]:
-        """The kind of control, its gain, and for each motor what it needs: the numbers that C++ and `_control` use."""
-        control = self._model.control
-        if isinstance(control, Velocities):
-            return 2, control.gain, np.concatenate([control.velocities, control.positions], -1, dtype=np.float64)
-        low, high = self._mj.actuator_ctrlrange.T
-        # as Gymnasium's Adroit computes them, so that they are its numbers to the last bit
-        centre, half = np.mean(self._mj.actuator_ctrlrange, axis=1), 0.5 * (high - low)
-        return int(control == "centred"), 1.0, np.stack([centre, half, 0 * half, 0 * half], -1)
 
     def start(
         self, qpos: Float[Array, " qpos"], qvel: Float[Array, " qvel"], scene: Float[Array, " scene"] | None = None
@@ -240,7 +217,7 @@ class MujocoEngine:
     def _control(
         self, command: Float[np.ndarray, "n command"], qpos: Float[np.ndarray, "n qpos"]
     ) -> Float[np.ndarray, "n motor"]:
-        """Motor commands in float64."""
+        """Motor commands in float64; the kinds: :func:`control_numbers`."""
         kind, gain, numbers = self._bounds
         if kind == 0:
             return command

@@ -35,6 +35,7 @@ def model(xml: str, sensors: dict[str, tuple[str, str]], scene: tuple[tuple[str,
     return Model(
         xml=f"adroit_hand/{xml}",
         frame_skip=FRAME_SKIP,
+        free_axes=(),
         package="gymnasium_robotics",
         sensors=sensors,
         scene=scene,

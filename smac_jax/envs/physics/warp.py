@@ -1,0 +1,221 @@
+"""MuJoCo's physics as CUDA kernels (MuJoCo Warp, through MJX's implementation "warp"), in float32: for NVIDIA GPUs.
+
+It knows what MJX's own implementation does not: cylinders against boxes and meshes, and iterations against slip. So
+the hands and the kitchen run on it, too. On a CPU it works (``pip install -e '.[warp]'`` brings its compiler), slowly:
+to check, not to use. Against the C engine, same state and actions: 1e-5 in the positions of hopper, the pen and the
+kitchen after 5 environment steps (``tests/envs/test_warp.py``). Not yet measured on a GPU.
+
+MuJoCo Warp keeps the contacts of all environments in one buffer, whose size must be known when the program is
+compiled: here ``contacts`` for each environment, however many there are. What does not fit is dropped by MuJoCo Warp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from mujoco import mjx
+
+from smac_jax.envs.base import Model, Physics
+from smac_jax.envs.physics.compiled import (
+    compile_model,
+    control_numbers,
+    init_qpos,
+    init_scene,
+    scene_rows,
+    sensor_places,
+)
+from smac_jax.errors import ConfigError
+from smac_jax.types import Array
+
+
+class WarpState(NamedTuple):
+    """What one step hands to the next beyond positions and velocities.
+
+    Attributes:
+      warmstart: the solver's last accelerations.
+      body_offset: as in :class:`smac_jax.envs.physics.mjx.MjxState`.
+      scene: values of ``Model.scene``.
+    """
+
+    warmstart: Float[Array, " qvel"]
+    body_offset: Float[Array, " 3"]
+    scene: Float[Array, " scene"]
+
+
+class Simulated(NamedTuple):
+    """What comes out of MuJoCo Warp."""
+
+    qpos: Float[Array, " qpos"]
+    qvel: Float[Array, " qvel"]
+    warmstart: Float[Array, " qvel"]
+    body: Float[Array, " 3"]
+    sensordata: Float[Array, " sensordata"]
+
+
+class WarpEngine:
+    """MuJoCo Warp.
+
+    Args:
+      model: what to simulate and what to report.
+      contacts: room for contacts, for each environment. Random actions make up to 26 (door), elsewhere 14.
+      constraints: room for rows of constraints, for each environment. Random actions make up to 132 (door).
+
+    Raises:
+      ConfigError: ``contacts`` or ``constraints`` below 1; no warp-lang; or a model that reads contact forces.
+    """
+
+    name = "warp"
+
+    def __init__(self, model: Model, contacts: int = 64, constraints: int = 300):
+        for field, value in (("contacts", contacts), ("constraints", constraints)):
+            if value < 1:
+                raise ConfigError(f"{field} must be at least 1; got {value}.")
+        if model.contact_forces:
+            raise ConfigError("The warp engine does not report contact forces (ant, v5). Take physics='mujoco'.")
+        self._mj = compile_model(model)
+        self._warp = _put_model(self._mj)
+        self._model, self._contacts, self._constraints = model, contacts, constraints
+        self._body = self._mj.body(model.tracked_body).id if model.tracked_body else None
+        self._sensors = sensor_places(self._mj, model)
+        self._scene = scene_rows(self._mj, model)
+        self._control_numbers = control_numbers(self._mj, model)
+        self._steps = _batched(self._simulator(model.frame_skip))
+        self._look = _batched(self._simulator(0))
+
+        self.dt = float(self._mj.opt.timestep) * model.frame_skip
+        self.action_size = int(self._mj.nu)
+        self.init_qpos = init_qpos(self._mj, model)
+        self.init_qvel = np.zeros(self._mj.nv, np.float32)
+        self.init_scene = init_scene(self._mj, model)
+
+    def start(
+        self, qpos: Float[Array, " qpos"], qvel: Float[Array, " qvel"], scene: Float[Array, " scene"] | None = None
+    ) -> Physics:
+        """Physics at rest in a state."""
+        scene = jnp.asarray(self.init_scene, jnp.float32) if scene is None else scene
+        raw = WarpState(jnp.zeros_like(qvel), jnp.zeros(3), scene)
+        extras = {} if self._body is None else {"body_change": jnp.zeros(3)}
+        if self._sensors:
+            extras |= self._read(self._look(qpos, qvel, raw.warmstart, jnp.zeros(self.action_size), scene))
+        return Physics(qpos, qvel, jnp.zeros_like(qpos), jnp.zeros((), bool), extras, raw)
+
+    def start_exact(
+        self,
+        qpos: Float[np.ndarray, "*batch qpos"],
+        qvel: Float[np.ndarray, "*batch qvel"],
+        scene: Float[np.ndarray, "*batch scene"] | None = None,
+    ) -> Physics:
+        """Physics at rest in a state, with any leading axes; this engine has float32 only."""
+        scene = np.broadcast_to(self.init_scene if scene is None else scene, (*qpos.shape[:-1], len(self.init_scene)))
+        start = self.start
+        for _ in qpos.shape[:-1]:
+            start = jax.vmap(start)
+        return start(*(jnp.asarray(x, jnp.float32) for x in (qpos, qvel, scene)))
+
+    def step(self, physics: Physics, command: Float[Array, " command"]) -> Physics:
+        """Physics one environment step later."""
+        axes, before = jnp.array(self._model.free_axes, int), physics.raw
+        # Each step starts from the origin of the plane: far from it, float32 would lose the displacement.
+        local = physics.qpos.at[axes].set(0.0)
+        control = self._control(command.astype(jnp.float32), physics.qpos)
+        got = self._steps(local, physics.qvel, before.warmstart, control, before.scene)
+        change = got.qpos - local
+        extras, body_offset = self._read(got), before.body_offset
+        if self._body is not None:
+            extras["body_change"] = got.body - (local[:3] + body_offset)
+            body_offset = got.body - got.qpos[:3]
+        qpos = got.qpos.at[axes].set(physics.qpos[axes] + change[axes])
+        raw = WarpState(got.warmstart, body_offset, before.scene)
+        after = physics._replace(qpos=qpos, qvel=got.qvel, qpos_change=change, extras=extras, raw=raw)
+        finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(after)]).all()
+        lost = {name: physics.extras[name] if name in self._sensors else jnp.zeros(3) for name in extras}
+        unmoved = physics._replace(qpos_change=jnp.zeros_like(change), diverged=jnp.ones((), bool), extras=lost)
+        after = after._replace(diverged=jnp.zeros((), bool))
+        return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, unmoved)
+
+    def _read(self, got: Simulated) -> dict[str, Array]:
+        return {name: got.sensordata[places] for name, places in self._sensors.items()}
+
+    def _control(self, command: Float[Array, " command"], qpos: Float[Array, " qpos"]) -> Float[Array, " motor"]:
+        """Motor commands; the kinds: :func:`control_numbers`."""
+        kind, gain, numbers = self._control_numbers
+        if kind == 0:
+            return command
+        first, second, low, high = jnp.asarray(numbers.T, jnp.float32)
+        action = jnp.clip(command[: self.action_size], -1.0, 1.0)
+        if kind == 1:
+            return first + action * second
+        feasible = jnp.clip(action * gain, first, second)
+        return jnp.clip(qpos[: self.action_size] + command[self.action_size :] + feasible * self.dt, low, high)
+
+    def _simulator(self, frame_skip: int) -> Callable[..., Simulated]:
+        """``simulate(environments, qpos, qvel, warmstart, control, scene)`` of one of so many environments."""
+
+        def simulate(
+            environments: int, qpos: Array, qvel: Array, warmstart: Array, control: Array, scene: Array
+        ) -> Any:
+            model, given = self._warp, 0
+            for field, row in self._scene:
+                values = getattr(model, field)
+                width = values.shape[-1]
+                model = model.replace(**{field: values.at[row].set(scene[given : given + width])})
+                given += width
+            room = {"naconmax": environments * self._contacts, "njmax": self._constraints}
+            data = mjx.make_data(self._mj, impl="warp", **room).replace(
+                qpos=qpos, qvel=qvel, qacc_warmstart=warmstart, ctrl=control
+            )
+            if frame_skip:
+                data = jax.lax.fori_loop(0, frame_skip, lambda _, data: mjx.step(model, data), data)
+            else:
+                data = mjx.forward(model, data)
+            body = jnp.zeros(3) if self._body is None else data.xpos[self._body]
+            return Simulated(data.qpos, data.qvel, data.qacc_warmstart, body, data.sensordata)
+
+        return simulate
+
+
+def _batched(simulate: Callable[..., Simulated]) -> Callable[..., Simulated]:
+    """``simulate`` under any number of `vmap`s as one over one axis, told how long that is."""
+
+    def over(number: int) -> Callable[..., Simulated]:
+        """For arguments with a leading axis of ``number``."""
+
+        @jax.custom_batching.custom_vmap
+        def all_of_them(*arguments: Array) -> Simulated:
+            return jax.vmap(lambda *of_one: simulate(number, *of_one))(*arguments)
+
+        @all_of_them.def_vmap
+        def _flatten(axis_size: int, in_batched: list[bool], *arguments: Array) -> tuple[Simulated, Any]:
+            spread = [
+                x if batched else jnp.broadcast_to(x, (axis_size, *x.shape))
+                for x, batched in zip(arguments, in_batched, strict=True)
+            ]
+            flat = over(axis_size * number)(*(x.reshape(axis_size * number, *x.shape[2:]) for x in spread))
+            out = jax.tree.map(lambda x: x.reshape(axis_size, number, *x.shape[1:]), flat)
+            return out, jax.tree.map(lambda _: True, out)
+
+        return all_of_them
+
+    def of_one(*arguments: Array) -> Simulated:
+        return jax.tree.map(lambda x: x[0], over(1)(*(x[None] for x in arguments)))
+
+    return of_one
+
+
+def _put_model(mj: Any) -> mjx.Model:
+    """A model for MuJoCo Warp.
+
+    Raises:
+      ConfigError: it is not installed, or does not have what the model needs.
+    """
+    try:
+        return mjx.put_model(mj, impl="warp")
+    except NotImplementedError as error:
+        raise ConfigError(f"MuJoCo Warp cannot simulate this model: {error} Take physics='mujoco'.") from error
+    except RuntimeError as error:
+        raise ConfigError(f"physics='warp' needs warp-lang: pip install -e '.[warp]' ({error})") from error
