@@ -107,7 +107,7 @@ def _make_engine(name: str, task: Task, physics: str, version: Version, kw: dict
     options = {
         "mujoco": ("threads", "native"),
         "mjx": ("iterations", "ls_iterations", "cone"),
-        "warp": ("contacts", "constraints"),
+        "warp": ("contacts", "constraints", "cone"),
     }[physics]
     for option in kw:
         if option not in options:

@@ -56,19 +56,10 @@ def test_auto_reset_and_vmap_run_on_mjx():
 
 
 @slow
+@pytest.mark.usefixtures("elliptic_c_engine")
 @pytest.mark.parametrize("version", ["v4", "v5"])
-def test_ant_agrees_under_elliptic_cones(version, monkeypatch):
+def test_ant_agrees_under_elliptic_cones(version):
     """Where the frame of a contact does not matter (upstream issue 2774); with the model's own cones it does."""
-    import mujoco
-
-    from smac_jax.envs.physics import mujoco as c_engine
-
-    class Elliptic(c_engine.MujocoEngine):
-        def __init__(self, *args, **kw):
-            super().__init__(*args, **kw)
-            self._mj.opt.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
-
-    monkeypatch.setattr(c_engine, "MujocoEngine", Elliptic)
     observation, reward = errors("ant", version, x=50.0, cone="elliptic", iterations=50, ls_iterations=50)
     # The contact forces of v5 multiply a float32 penetration depth by a large stiffness.
     assert observation < (2e-2 if version == "v5" else 2e-3)

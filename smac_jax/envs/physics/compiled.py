@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from smac_jax.envs.base import Model, Velocities, model_path
+from smac_jax.errors import ConfigError
 
 _PREFIX = "smac_jax "
 _SENSORS = {
@@ -14,6 +15,18 @@ _SENSORS = {
     "body": (mujoco.mjtSensor.mjSENS_FRAMEPOS, mujoco.mjtObj.mjOBJ_XBODY),
     "orientation": (mujoco.mjtSensor.mjSENS_FRAMEQUAT, mujoco.mjtObj.mjOBJ_XBODY),
 }
+_CONES = {"pyramidal": mujoco.mjtCone.mjCONE_PYRAMIDAL, "elliptic": mujoco.mjtCone.mjCONE_ELLIPTIC}
+
+
+def cone_of(name: str) -> mujoco.mjtCone:
+    """A kind of friction cone by name.
+
+    Raises:
+      ConfigError: another name.
+    """
+    if name not in _CONES:
+        raise ConfigError(f"cone must be one of {', '.join(_CONES)}; got {name!r}.")
+    return _CONES[name]
 
 
 def compile_model(model: Model) -> mujoco.MjModel:

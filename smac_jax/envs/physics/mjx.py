@@ -21,11 +21,10 @@ import numpy as np
 from jaxtyping import Float
 from mujoco import mjx
 
-from smac_jax.envs.base import Model, Physics, model_path
+from smac_jax.envs.base import Model, Physics
+from smac_jax.envs.physics.compiled import compile_model, cone_of
 from smac_jax.errors import ConfigError
 from smac_jax.types import Array
-
-_CONES = {"pyramidal": mujoco.mjtCone.mjCONE_PYRAMIDAL, "elliptic": mujoco.mjtCone.mjCONE_ELLIPTIC}
 
 
 class MjxState(NamedTuple):
@@ -58,10 +57,8 @@ class MjxEngine:
         for field, value in (("iterations", iterations), ("ls_iterations", ls_iterations)):
             if value < 1:
                 raise ConfigError(f"{field} must be at least 1; got {value}.")
-        if cone not in _CONES:
-            raise ConfigError(f"cone must be one of {', '.join(_CONES)}; got {cone!r}.")
-        mj = mujoco.MjSpec.from_file(str(model_path(model.xml, model.package))).compile()
-        mj.opt.iterations, mj.opt.ls_iterations, mj.opt.cone = iterations, ls_iterations, _CONES[cone]
+        mj = compile_model(model)
+        mj.opt.iterations, mj.opt.ls_iterations, mj.opt.cone = iterations, ls_iterations, cone_of(cone)
         self._mjx = _put_model(mj, model)
         self._model = model
         self._body = mj.body(model.tracked_body).id if model.tracked_body else None

@@ -2,8 +2,10 @@
 
 It knows what MJX's own implementation does not: cylinders against boxes and meshes, and iterations against slip. So
 the hands and the kitchen run on it, too. On a CPU it works (``pip install -e '.[warp]'`` brings its compiler), slowly:
-to check, not to use. Against the C engine, same state and actions: 1e-5 in the positions of hopper, the pen and the
-kitchen after 5 environment steps (``tests/envs/test_warp.py``). Not yet measured on a GPU.
+to check, not to use. Against the C engine, same state and actions: within 1e-5 in the positions of hopper, 2e-4 of the
+pen and 1e-4 of the kitchen after 5 environment steps (``tests/envs/test_warp.py``). The ant is as with MJX's own
+implementation (:mod:`smac_jax.envs.physics.mjx`): off by 0.1 after 10 steps under the model's pyramidal friction cones,
+by 2e-6 where both have elliptic ones. Not yet measured on a GPU.
 
 MuJoCo Warp keeps the contacts of all environments in one buffer, whose size must be known when the program is
 compiled: here ``contacts`` for each environment, however many there are. What does not fit is dropped by MuJoCo Warp.
@@ -23,6 +25,7 @@ from mujoco import mjx
 from smac_jax.envs.base import Model, Physics
 from smac_jax.envs.physics.compiled import (
     compile_model,
+    cone_of,
     control_numbers,
     init_qpos,
     init_scene,
@@ -64,20 +67,23 @@ class WarpEngine:
       model: what to simulate and what to report.
       contacts: room for contacts, for each environment. Random actions make up to 26 (door), elsewhere 14.
       constraints: room for rows of constraints, for each environment. Random actions make up to 132 (door).
+      cone: "pyramidal" as in the models, or "elliptic".
 
     Raises:
-      ConfigError: ``contacts`` or ``constraints`` below 1; no warp-lang; or a model that reads contact forces.
+      ConfigError: ``contacts`` or ``constraints`` below 1, another cone, no warp-lang, or a model that reads contact
+        forces.
     """
 
     name = "warp"
 
-    def __init__(self, model: Model, contacts: int = 64, constraints: int = 300):
+    def __init__(self, model: Model, contacts: int = 64, constraints: int = 300, cone: str = "pyramidal"):
         for field, value in (("contacts", contacts), ("constraints", constraints)):
             if value < 1:
                 raise ConfigError(f"{field} must be at least 1; got {value}.")
         if model.contact_forces:
             raise ConfigError("The warp engine does not report contact forces (ant, v5). Take physics='mujoco'.")
         self._mj = compile_model(model)
+        self._mj.opt.cone = cone_of(cone)
         self._warp = _put_model(self._mj)
         self._model, self._contacts, self._constraints = model, contacts, constraints
         self._body = self._mj.body(model.tracked_body).id if model.tracked_body else None
