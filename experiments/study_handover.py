@@ -82,7 +82,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "kappa 0": "smac, kappa 0",
         "kappa 0.5": "smac, kappa 0.5",
         "kappa 5": "smac",
-        "kappa 5 halved every 8,000": "smac, kappa halved",
+        "kappa 5 halving every 8000": "smac, kappa halved",
     },
     "score": {
         "smac": "smac",

