@@ -43,7 +43,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"smac, kappa {kappa:g}": ("smac", {"kappa": kappa}) for kappa in (0.0, 0.5, 50.0)},
     "smac, residual held": ("smac", {"kappa_adaptation": "residual", "kappa_target": 0.3}),
     "smac, gradient ratio held": ("smac", {"kappa_adaptation": "gradient_ratio", "kappa_target": 1.0}),
-    "smac, kappa halved": ("smac", {"kappa_adaptation": "decay", "kappa_half_life": 8_000.0}),
+    "smac, kappa halved": ("smac", {"kappa_adaptation": "decay", "kappa_half_life": 2_000.0}),
     "smac, literal sign": ("smac", {"score_sign": "literal", "alpha_parameterization": "free"}),
     "smac, flipped sign": ("smac", {"score_sign": "literal"}),
     "smac, no return condition": ("smac", {"score_model": {"condition_on_return": False}}),
@@ -82,7 +82,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "kappa 0": "smac, kappa 0",
         "kappa 0.5": "smac, kappa 0.5",
         "kappa 5": "smac",
-        "kappa 5 halving every 8000": "smac, kappa halved",
+        "kappa 5 halving every 2000": "smac, kappa halved",
     },
     "score": {
         "smac": "smac",

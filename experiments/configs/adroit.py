@@ -18,7 +18,9 @@ def get_config(variant: str = "") -> ConfigDict:
         reward={"reward_scale": 10.0, "reward_bias": 5.0},
     )
     config.iql.update({"expectile": 0.7, "beta": 0.5})
-    config.cql.min_q_weight = config.cal_ql.min_q_weight = 1.0
+    for name in ("cql", "cal_ql"):  # the networks of Cal-QL's authors
+        config[name].min_q_weight = 1.0
+        config[name].network.update({"actor_hidden": (512, 512), "critic_hidden": (512,) * 3})
     config.online_td3_bc.alpha = 0.2
     config.awr.temperature = 20.0
     config.awac.temperature = 0.1

@@ -1,7 +1,7 @@
 """What the paper's three families of tasks share: protocol, SMAC's networks, online algorithms (SMAC, tables 6-8).
 
-Where the paper is silent the baselines keep their original settings (of IQL's not the dropout that its authors use in
-the kitchen). Two of its settings are not followed by default,
+Where the paper is silent the baselines keep their original settings, batches too (not the dropout that IQL's authors
+use in the kitchen); their networks are IQL's of the comparison. Two of its settings are not followed by default,
 because with them alpha falls to zero and the identity is lost (``results/README.md``): alpha keeps its floor, and the
 temperature is held while training offline. ``--config=experiments/configs/locomotion.py:literal`` follows the paper's
 text to the letter instead, its sign of the score included.
@@ -22,7 +22,7 @@ ONLINE_SECTIONS = ("sac", "td3", "online_td3_bc", "awr")
 MANIPULATION_SCORE_MODEL: dict[str, Any] = {  # of hand and kitchen alike
     "num_updates": 3_000_000,
     "batch_size": 1024,
-    "hidden": 256,
+    "hidden": 512,
     "num_blocks": 5,
     "embedding": 64,
     "condition_hidden": (256,) * 3,
@@ -71,7 +71,12 @@ def family(
         }
     )
     config.smac.update(
-        {"batch_size": 64, "optimizer": "muon", "target_entropy_scale": -10.0, "score_model": score_model}
+        {
+            "batch_size": 64,
+            "optimizer": "muon",
+            "target_entropy_scale": -10.0,
+            "score_model": {**score_model, "learning_rate": 3e-4, "cosine_decay": True},  # as IDQL
+        }
     )
     config.smac.update(smac)
     config.smac.network.num_critics = 10

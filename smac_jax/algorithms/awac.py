@@ -29,6 +29,7 @@ from smac_jax.algorithms.base import (
     LearningConfig,
     NetworkConfig,
     OfflineAlgorithm,
+    PartsConfig,
     Phase,
     PretrainingConfig,
     actor_critic_for,
@@ -42,14 +43,13 @@ from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 
 @dataclasses.dataclass(frozen=True)
-class AdvantageWeightedConfig(LearningConfig):
+class AdvantageWeightedConfig(PartsConfig, LearningConfig):
     """What AWAC and online AWR share."""
 
     temperature: float = number(1.0 / 3.0, 1e-6, doc="lambda: the advantage is divided by it")
     weight_limit: float = number(100.0, 0.0, doc="largest exp(advantage / temperature)")
     backup_aggregation: str = choice("min", "mean", "random2")
     policy_aggregation: str = choice("min", "mean", "random2")
-    utd: int = number(1, 1, 1000, doc="critic minibatches per update")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,11 +132,11 @@ def update(config: AdvantageWeightedConfig, state: State, batch: Transition, key
     """``utd`` critic steps on the parts of the batch, then one policy step."""
     batch = state.actor_critic.normalise_batch(batch)
     critic_key, policy_key = jax.random.split(key)
-    state, metrics, last = on_each_part(partial(critic_step, config), state, batch, critic_key, config.utd)
+    state, metrics, rows = on_each_part(config, partial(critic_step, config), state, batch, critic_key)
     ac = state.actor_critic
-    better = advantage(config, ac, last, policy_key)
+    better = advantage(config, ac, rows, policy_key)
     weight = jnp.minimum(jnp.exp(better / config.temperature), config.weight_limit)
-    loss, gradient = jax.value_and_grad(partial(policy_loss, config, ac, batch=last, weight=weight))(ac.actor_params)
+    loss, gradient = jax.value_and_grad(partial(policy_loss, config, ac, batch=rows, weight=weight))(ac.actor_params)
     actor_params, actor_optimizer = step(optimizers(config)["actor"], gradient, state.actor_optimizer, ac.actor_params)
     state = state.replace(actor_critic=ac.replace(actor_params=actor_params), actor_optimizer=actor_optimizer)
     return state, {**metrics, "policy_loss": loss, "advantage": better.mean(), "weight": weight.mean()}

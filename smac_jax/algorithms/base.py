@@ -50,6 +50,18 @@ class LearningConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class PartsConfig:
+    """What an algorithm has that may take several critic steps an update (:func:`on_each_part`)."""
+
+    utd: int = number(1, 1, 1000, doc="critic minibatches per update")
+    policy_rows: str = choice(
+        "all",
+        "last",
+        doc="with utd above 1: the policy's step is on the whole batch (WSRL), or on its last part (RLPD)",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class PretrainingConfig:
     """What an offline algorithm decides for whoever takes over: the networks, and how they see the world."""
 
@@ -170,16 +182,21 @@ class Phase(NamedTuple):
 
 
 def on_each_part(
-    step: Callable[[Any, Transition, Key], tuple[Any, Metrics]], state: Any, batch: Transition, key: Key, parts: int
+    config: PartsConfig,
+    step: Callable[[Any, Transition, Key], tuple[Any, Metrics]],
+    state: Any,
+    batch: Transition,
+    key: Key,
 ) -> tuple[Any, Metrics, Transition]:
-    """Cuts a batch in ``parts`` and takes a step on each: ``(state, mean metrics, the last part)``.
+    """Cuts a batch in ``utd`` parts, takes a step on each: ``(state, mean metrics, the rows of the policy's step)``.
 
-    Source: RLPD (Ball et al. 2023, arXiv 2302.02948), algorithm 1: several critic steps an environment step, then one
-    policy step, on the last part.
+    Source: several critic steps an environment step, then one policy step: RLPD (Ball et al. 2023, arXiv 2302.02948),
+    algorithm 1, on the last part; WSRL (Zhou et al. 2024, arXiv 2412.07762), ``update_high_utd`` of its code, on all.
     """
-    cut = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
-    state, metrics = jax.lax.scan(lambda s, x: step(s, *x), state, (cut, jax.random.split(key, parts)))
-    return state, jax.tree.map(jnp.mean, metrics), jax.tree.map(lambda x: x[-1], cut)
+    cut = jax.tree.map(lambda x: x.reshape(config.utd, -1, *x.shape[1:]), batch)
+    state, metrics = jax.lax.scan(lambda s, x: step(s, *x), state, (cut, jax.random.split(key, config.utd)))
+    rows = batch if config.policy_rows == "all" else jax.tree.map(lambda x: x[-1], cut)
+    return state, jax.tree.map(jnp.mean, metrics), rows
 
 
 def check_parts(config: Any) -> None:

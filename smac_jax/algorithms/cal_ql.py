@@ -7,7 +7,8 @@
 
 Source: Nakamoto et al. 2023 (arXiv 2303.05479), equation 5.1 and section 5. SMAC's text prints ``min`` for ``max``; the
 original paper and its code have ``max``. As in that code, uniform actions are not calibrated, and the policy's actions
-at ``s'`` are bounded by the return from ``s``, where they are valued.
+at ``s'`` are bounded by the return from ``s``, where they are valued. Deviations: those of
+:mod:`smac_jax.algorithms.cql`; the code does not normalise observations.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ import dataclasses
 
 from smac_jax.algorithms import cql
 from smac_jax.algorithms.base import OfflineAlgorithm
+from smac_jax.config import switch
 
 
 @dataclasses.dataclass(frozen=True)
 class CalQLConfig(cql.CQLConfig):
-    """CQL's hyper-parameters; Cal-QL has none of its own."""
+    """CQL's hyper-parameters; Cal-QL's authors back up the best of ``num_actions`` draws."""
+
+    max_target_backup: bool = switch(True)
 
 
 def cal_ql(config: CalQLConfig) -> OfflineAlgorithm:

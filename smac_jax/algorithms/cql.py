@@ -10,7 +10,8 @@ Source: Kumar et al. 2020 (arXiv 2006.04779). Within an update every loss is tak
 the published codes (JaxCQL and CORL). ``max_target_backup`` backs up the best of ``num_actions`` draws;
 ``target_action_gap`` above 0 makes the weight a dual variable that holds the gap there (the "Lagrange" version).
 Deviations: the log-sum-exp, like the codes', is not divided by the number of actions, a constant. Proposals carry no
-gradient to the policy.
+gradient to the policy. Observations are normalised by ``max(std, 1e-3)`` (CORL: ``std + 1e-3``; JaxCQL: not). The
+policy's sigma starts at 1 and has no learnt factor and offset (the codes: at 1/e, with both).
 """
 
 from __future__ import annotations
@@ -55,6 +56,10 @@ class CQLConfig(sac.SACConfig, PretrainingConfig):
     max_target_backup: bool = switch(False)
     cql_temperature: float = number(1.0, 1e-6, doc="T of the log-sum-exp")
     target_action_gap: float = number(0.0, 0.0, doc="above 0: w times a dual variable holds the gap there")
+    gap_min: float = number(
+        -1e9, -1e9, 1e9, doc="each row's gap is clipped to these: cql_clip_diff_min, cql_clip_diff_max"
+    )
+    gap_max: float = number(1e9, -1e9, 1e9)
 
 
 class State(struct.PyTreeNode):
@@ -145,7 +150,7 @@ def action_gap(
         q = jnp.concatenate([q, values[..., None]], axis=-1)
     temperature = config.cql_temperature
     soft_maximum = temperature * jax.nn.logsumexp(q / temperature, axis=-1)
-    return jnp.mean(soft_maximum - values, axis=-1)
+    return jnp.mean(jnp.clip(soft_maximum - values, config.gap_min, config.gap_max), axis=-1)
 
 
 def temporal_difference_target(

@@ -4,7 +4,9 @@ Source: Haarnoja et al. 2018 (arXiv 1812.05905), equations 5-7 and 17-18; SMAC s
 Deviations: SMAC leaves the entropy bonus out of the backup (``entropy_backup=False``); the target of the temperature is
 ``target_entropy_scale`` times the number of actions (SMAC: -10; Haarnoja: -1); ensembles of any size, aggregated in the
 backup and in the policy loss by ``min``, ``mean`` or ``random2``; ``utd > 1`` cuts the batch in that many critic
-minibatches and takes one policy step on the last (RLPD, Ball et al. 2023, arXiv 2302.02948, algorithm 1).
+minibatches, with one policy step (:func:`smac_jax.algorithms.base.on_each_part`). The temperature starts at 0.1 (RLPD,
+WSRL and CORL: 1), at which SMAC's policies are the critics' soft optimum. ``log sigma`` lies in [-5, 2] (RLPD and
+CORL's CQL: [-20, 2]).
 Beyond the sources: ``temperature_start="offline"`` starts the temperature where the offline algorithm's identity left
 it (SMAC: the mean of alpha), so that the entropy term changes nothing at the hand-over.
 """
@@ -21,7 +23,14 @@ from flax import struct
 from jaxtyping import Float
 
 from smac_jax.algorithms import critic
-from smac_jax.algorithms.base import ActorCritic, LearningConfig, OnlineAlgorithm, check_parts, on_each_part
+from smac_jax.algorithms.base import (
+    ActorCritic,
+    LearningConfig,
+    OnlineAlgorithm,
+    PartsConfig,
+    check_parts,
+    on_each_part,
+)
 from smac_jax.algorithms.critic import bootstrap, critic_loss, step, target_value, with_new_critics
 from smac_jax.config import choice, number, switch
 from smac_jax.networks import aggregate, ensemble_values
@@ -30,7 +39,7 @@ from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 
 @dataclasses.dataclass(frozen=True)
-class SACConfig(LearningConfig):
+class SACConfig(PartsConfig, LearningConfig):
     """Hyper-parameters of SAC; SMAC and CQL add their own to these."""
 
     actor_learning_rate: float = number(1e-4, 0.0, 1.0, doc="SMAC, tables 6-8; Haarnoja has 3e-4")
@@ -46,7 +55,6 @@ class SACConfig(LearningConfig):
     entropy_backup: bool = switch(False)
     backup_aggregation: str = choice("min", "mean", "random2")
     policy_aggregation: str = choice("min", "mean", "random2")
-    utd: int = number(1, 1, 1000, doc="critic minibatches per update")
 
 
 class State(struct.PyTreeNode):
@@ -156,8 +164,8 @@ def update(config: SACConfig, state: State, batch: Transition, key: Key) -> tupl
     """``utd`` critic steps on the parts of the batch, then one policy step."""
     batch = state.actor_critic.normalise_batch(batch)
     critic_key, policy_key = jax.random.split(key)
-    state, critic_metrics, last = on_each_part(partial(critic_step, config), state, batch, critic_key, config.utd)
-    state, policy_metrics = policy_step(config, state, last, policy_key)
+    state, critic_metrics, rows = on_each_part(config, partial(critic_step, config), state, batch, critic_key)
+    state, policy_metrics = policy_step(config, state, rows, policy_key)
     return state, {**critic_metrics, **policy_metrics}
 
 

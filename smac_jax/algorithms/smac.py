@@ -8,12 +8,13 @@ Source: SMAC (arXiv 2602.17632 v1), sections 3 and 4, tables 6-8. Two targets, o
   return-conditioned diffusion model that is trained first and then frozen; at actions half from the policy and half
   uniform over the box.
 * ``score="policy"`` (the project's summary): the temperature times the score of the policy itself, at policy or data
-  actions.
+  actions; or the score alone, ``alpha_parameterization="fixed", alpha_value=1``.
 
 Deviations from the published text, each one a config field:
 
 * ``score_sign``: the paper prints the penalty with ``+eps``. The trained network estimates minus the score, so ``+eps``
-  pushes Q up *away* from the data. Default: the true score.
+  pushes Q up *away* from the data. Default: the true score. Either is read where a noised action of that level would
+  lie, at ``sqrt(abar) a`` (:func:`smac_jax.scores.data_score`).
 * ``alpha_parameterization``: left free, ``alpha_psi`` collapses to zero, where a flat Q satisfies the penalty for
   nothing. Default: ``alpha_floor + softplus(.)``, which holds the scale from below and lets states ask for more.
 * ``temperature_learning_rate``: the identity says that alpha *is* the temperature: the policy that is soft-optimal at
@@ -87,6 +88,7 @@ class ScoreModelConfig:
     embedding: int = number(32, 2, doc="width of the observation, time and condition embeddings")
     condition_hidden: tuple[int, ...] = sizes(64, 64)
     condition_on_return: bool = switch(True)
+    cosine_decay: bool = switch(False, doc="the learning rate falls to zero along a cosine (IDQL)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +173,7 @@ def init(config: SMACConfig, key: Key, dataset: Dataset) -> State:
         scale_params=scale_params,
         scale_optimizer=make_optimizer("adam", config.alpha_learning_rate).init(scale_params),
         score_params=score_params,
-        score_optimizer=make_optimizer("adam", config.score_model.learning_rate).init(score_params),
+        score_optimizer=score_model_optimizer(config.score_model).init(score_params),
         log_kappa=log_kappa,
         kappa_optimizer=make_optimizer("adam", config.kappa_learning_rate).init(log_kappa),
     )
@@ -187,6 +189,13 @@ def scale(
         return jnp.full(observation.shape[:-1], jnp.exp(state.sac.log_temperature))
     raw = scale_network(config).apply(scale_params, observation)[..., 0]
     return config.alpha_floor + jax.nn.softplus(raw) if config.alpha_parameterization == "softplus" else raw
+
+
+def with_scale_of_policy_score(config: SMACConfig) -> SMACConfig:
+    """The policy's score has the temperature for alpha, or, where alpha is ``"fixed"``, its value."""
+    if config.score == "policy" and config.alpha_parameterization != "fixed":
+        return dataclasses.replace(config, alpha_parameterization="temperature")
+    return config
 
 
 def score_of_data(
@@ -245,15 +254,14 @@ def score_and_weight(
 def score_matching_loss(
     config: SMACConfig, state: State, critic_params: Params, scale_params: Params, batch: Transition, key: Key
 ) -> tuple[Float[Array, ""], Metrics]:
-    """``L_SM``. For the policy's score alpha is the temperature, whatever ``alpha_parameterization`` says."""
+    """``L_SM``."""
     ac = state.sac.actor_critic
     # rows of a batch are independent, so its first ones are a fair draw
     rows = max(1, round(config.penalty_fraction * batch.reward.shape[0]))
     batch = jax.tree.map(lambda x: x[:rows], batch)
     action = penalty_actions(config, state, batch, key)
     score, weight = jax.lax.stop_gradient(score_and_weight(config, state, batch.observation, action))
-    if config.score == "policy":
-        config = dataclasses.replace(config, alpha_parameterization="temperature")
+    config = with_scale_of_policy_score(config)
     alpha = scale(config, scale_params, state, batch.observation)
     target = alpha[:, None] * score
     loss, _ = score_matching_penalty(
@@ -328,6 +336,11 @@ def adapt_kappa(config: SMACConfig, state: State, metrics: Metrics) -> State:
     return state.replace(log_kappa=jnp.clip(log_kappa, low, high), kappa_optimizer=kappa_optimizer)
 
 
+def score_model_optimizer(model: ScoreModelConfig) -> optax.GradientTransformation:
+    """The score model's optimiser."""
+    return make_optimizer("adam", model.learning_rate, model.num_updates if model.cosine_decay else 0)
+
+
 def score_model_update(config: SMACConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
     """One step of the score model, which is trained first and then frozen."""
     batch = state.sac.actor_critic.normalise_batch(batch)
@@ -339,7 +352,7 @@ def score_model_update(config: SMACConfig, state: State, batch: Transition, key:
         return noise_prediction_loss(predict, params, batch, config.score_model.diffusion_steps, key)
 
     value, gradient = jax.value_and_grad(loss)(state.score_params)
-    optimizer = make_optimizer("adam", config.score_model.learning_rate)
+    optimizer = score_model_optimizer(config.score_model)
     updates, score_optimizer = optimizer.update(gradient, state.score_optimizer, state.score_params)
     score_params = optax.apply_updates(state.score_params, updates)
     return state.replace(score_params=score_params, score_optimizer=score_optimizer), {"score_model_loss": value}
@@ -356,8 +369,7 @@ def diagnostics(config: SMACConfig, state: State, batch: Transition, key: Key) -
     policy_key, uniform_key = jax.random.split(key)
     at_policy = ac.actor.apply(ac.actor_params, batch.observation).sample(policy_key)
     uniform = jax.random.uniform(uniform_key, batch.action.shape, minval=-1.0, maxval=1.0)
-    if config.score == "policy":
-        config = dataclasses.replace(config, alpha_parameterization="temperature")
+    config = with_scale_of_policy_score(config)
     alpha = scale(config, state.scale_params, state, batch.observation)
     metrics = {"alpha_mean": alpha.mean(), "alpha_std": alpha.std(), "alpha_negative": (alpha < 0).mean()}
     for name, action in {"data": batch.action, "policy": at_policy, "uniform": uniform}.items():

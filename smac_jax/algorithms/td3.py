@@ -26,6 +26,7 @@ from smac_jax.algorithms.base import (
     ActorCritic,
     LearningConfig,
     OnlineAlgorithm,
+    PartsConfig,
     check_parts,
     on_each_part,
     polyak_average,
@@ -40,7 +41,7 @@ PolicyLoss = Callable[[ActorCritic, Params, Transition], tuple[Array, Metrics]]
 
 
 @dataclasses.dataclass(frozen=True)
-class TD3Config(LearningConfig):
+class TD3Config(PartsConfig, LearningConfig):
     """Hyper-parameters of TD3, as in its authors' code (the paper has a rate of 1e-3 and batches of 100).
 
     TD3+BC adds its own to these.
@@ -52,7 +53,6 @@ class TD3Config(LearningConfig):
     exploration_noise: float = number(0.1, 0.0)
     backup_aggregation: str = choice("min", "mean", "random2")
     policy_aggregation: str = choice("first", "min", "mean")
-    utd: int = number(1, 1, 1000, doc="critic minibatches per update")
 
 
 class State(struct.PyTreeNode):
@@ -147,9 +147,9 @@ def update(config: TD3Config, loss: PolicyLoss, state: State, batch: Transition,
     Metrics of the policy are NaN in calls without a policy step.
     """
     batch = state.actor_critic.normalise_batch(batch)
-    state, critic_metrics, last = on_each_part(partial(critic_step, config), state, batch, key, config.utd)
+    state, critic_metrics, rows = on_each_part(config, partial(critic_step, config), state, batch, key)
     state = state.replace(step=state.step + 1)
-    take = partial(policy_step, config, loss, last)
+    take = partial(policy_step, config, loss, rows)
     _, shapes = jax.eval_shape(take, state)
 
     def wait(state: State) -> tuple[State, Metrics]:

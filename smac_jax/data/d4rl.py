@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from smac_jax.data.binary import to_binary
+from smac_jax.data.binary import cut_after_last_success, to_binary
 from smac_jax.data.dataset import Dataset, check_arrays, is_binary, settle_actions
 from smac_jax.data.tasks import BINARY_TASKS, TASKS, task_of
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
@@ -60,8 +60,11 @@ def read_d4rl(
                 "Pass max_episode_steps=..., or task=... to take that task's time limit."
             )
         arrays["timeouts"] = infer_timeouts(arrays["terminals"].reshape(-1) > 0.5, limit)
-    if task in BINARY_TASKS and not is_binary(arrays["rewards"]):
-        arrays = to_binary(task, check_arrays(arrays, str(path)), str(path))
+    if task in BINARY_TASKS:
+        checked = check_arrays(arrays, str(path))
+        arrays = (
+            cut_after_last_success(checked) if is_binary(checked["rewards"]) else to_binary(task, checked, str(path))
+        )
     # named by its path while it is checked, so that errors name the file
     dataset = Dataset.from_arrays(**arrays, name=str(path), task=task, metadata=metadata, clip_actions=clip_actions)
     return dataclasses.replace(dataset, name=path.stem)

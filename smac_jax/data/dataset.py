@@ -60,14 +60,23 @@ class Dataset(struct.PyTreeNode):
 
     @property
     def ended(self) -> Float[Array, " row"]:
-        """1.0 where nothing is bootstrapped: terminals, and in the hand's binary tasks every success.
+        """1.0 where nothing is bootstrapped: terminals, successes in the hand's binary tasks, a kitchen that is done.
 
-        Their environment ends at the first success, where a demonstration goes on to its last. Source: Cal-QL's code
-        (``dones = rewards == 0``), which WSRL takes over.
+        The hand's environment ends at the first success, where a demonstration goes on to its last. Source: Cal-QL's
+        code (``dones = rewards == 0``), which WSRL takes over; of the kitchen WSRL's (``rewards == 4``).
         """
         if self.task in BINARY_TASKS:
             return jnp.maximum(self.terminals, (self.rewards == 0.0).astype(self.terminals.dtype))
+        if self.task is not None and self.task.startswith("kitchen"):
+            return jnp.maximum(self.terminals, (self.rewards >= 4.0).astype(self.terminals.dtype))
         return self.terminals
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether every reward says no more than success or failure (two values); the kitchen counts what is done."""
+        if self.task is not None and self.task.startswith("kitchen"):
+            return False
+        return self.task in BINARY_TASKS or np.unique(np.asarray(self.rewards)).size == 2
 
     def fingerprint(self) -> str:
         """A digest of every number in it: of two sets that differ anywhere, it differs too."""
@@ -186,7 +195,7 @@ class Dataset(struct.PyTreeNode):
         terminal = np.asarray(self.ended) > 0.5
         last = terminal | (np.asarray(self.timeouts) > 0.5)
         last[-1] = True
-        returns = returns_to_go(rewards, terminal, last, discount)
+        returns = returns_to_go(rewards, terminal, last, discount, self.is_sparse)
         return self.replace(returns_to_go=jnp.asarray(returns, jnp.float32))
 
     def part(self, fraction: float, seed: int = 0) -> Dataset:
@@ -287,23 +296,25 @@ def most_in_trajectory(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[
 
 
 def returns_to_go(
-    rewards: Float[np.ndarray, " row"], terminal: Rows, last: Rows, discount: float
+    rewards: Float[np.ndarray, " row"], terminal: Rows, last: Rows, discount: float, sparse: bool = True
 ) -> Float[np.ndarray, " row"]:
     """The discounted sum of each row's own and later rewards in its trajectory.
 
-    What lies beyond a cut (a last row that is no terminal) nobody saw. It counts as zero, except in a trajectory that
-    was cut without ever having earned more than the data's lowest reward: with sparse rewards that is a failure, and it
+    What lies beyond a cut (a last row that is no terminal) nobody saw. It counts as zero, except with sparse rewards in
+    a trajectory that was cut without ever having earned more than the data's lowest reward: that is a failure, and it
     counts as failing forever, ``lowest / (1 - discount)``, where zero would make it the best trajectory of all.
 
-    Source: Cal-QL's code (Nakamoto et al. 2023), ``calc_return_to_go``, with this rule for AntMaze and Adroit.
+    Source: Cal-QL's code (Nakamoto et al. 2023), ``calc_return_to_go``, with this rule for AntMaze and Adroit's binary
+    tasks, and WSRL's, which has none for the kitchen.
     """
     from scipy.signal import lfilter  # here, because it takes longer to import than everything else in this module
 
     ends = np.flatnonzero(last)
     starts = np.append(0, ends[:-1] + 1)
-    best = np.maximum.reduceat(rewards, starts)
-    beyond = np.where(best <= rewards.min(), rewards.min() / (1.0 - discount) if discount < 1.0 else 0.0, 0.0)
-    beyond = np.where(terminal[ends], 0.0, beyond)
+    beyond = np.zeros(len(ends))
+    if sparse and discount < 1.0:
+        failed = (np.maximum.reduceat(rewards, starts) <= rewards.min()) & ~terminal[ends]
+        beyond[failed] = rewards.min() / (1.0 - discount)
     returns = np.empty_like(rewards)
     for start, end, tail in zip(starts, ends, beyond, strict=True):
         # y[t] = r[t] + discount * y[t + 1] is a first-order filter, run backwards

@@ -6,11 +6,13 @@ its columns wherever it is used: in both moments of Adam and in every norm. At t
 than all products together (``benchmarks/NOTES.md``). So here the product is a primitive of its own, whose rule
 for the kernel is ``x^T ct``. What the rules are made of are JAX's products, so it can be differentiated again.
 
-Passed to Flax as ``nn.Dense(..., dot_general=product)``.
+Passed to Flax as ``nn.Dense(..., dot_general=product)``. ``SMAC_JAX_PLAIN_PRODUCTS=1`` in a process's environment
+switches it off, to compare: then the product is JAX's own.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import jax
@@ -31,6 +33,8 @@ def product(
 ) -> Float[Array, "*batch output"]:
     """``x @ kernel``. The further arguments are those of Flax's dense layer, which say the same."""
     del dot_general_arguments, options
+    if os.environ.get("SMAC_JAX_PLAIN_PRODUCTS", "0") == "1":
+        return x @ kernel
     flat = product_p.bind(x.reshape(-1, x.shape[-1]), kernel, stack=0)
     return flat.reshape(*x.shape[:-1], kernel.shape[-1])
 

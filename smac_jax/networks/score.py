@@ -1,7 +1,9 @@
 """The noise-prediction network of the diffusion score model.
 
 Source: SMAC tables 6-8; the residual block is IDQL's (Hansen-Estruch et al. 2023, arXiv 2304.10573, appendix G):
-layer norm, a layer four times as wide, activation, back, added to its input.
+layer norm, a layer four times as wide, activation, back, added to its input. Deviations from IDQL's code: silu for its
+mish and for swish alike, no dropout (0.1), no average of the parameters over time; Fourier features of ``(k + 1) / K``
+with frequencies from N(0, 1), where it has N(0, 0.2) for ``k``.
 """
 
 from __future__ import annotations

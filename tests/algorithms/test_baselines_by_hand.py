@@ -190,7 +190,7 @@ def cql_case(config_class=cql.CQLConfig, **fields):
     return config, state.replace(sac=state.sac.replace(actor_critic=ac))
 
 
-def numpy_gap(ac, batch, key, importance, temperature=1.0, lower_bound=None):
+def numpy_gap(ac, batch, key, importance, temperature=1.0, lower_bound=None, limits=(-np.inf, np.inf)):
     """The conservative term of each member, action by action; only the noise comes from the same keys."""
     b = as_numpy(batch)
     uniform_key, current_key, next_key = jax.random.split(key, 3)
@@ -212,7 +212,7 @@ def numpy_gap(ac, batch, key, importance, temperature=1.0, lower_bound=None):
         if not importance:
             columns.append(at_data)
         soft = temperature * logsumexp(np.stack(columns) / temperature, axis=0)
-        gaps.append(np.mean(soft - at_data))
+        gaps.append(np.mean(np.clip(soft - at_data, *limits)))
     return np.array(gaps)
 
 
@@ -228,6 +228,18 @@ def test_cql_gap(batch, importance, temperature):
 
 def member(ac, i):
     return jax.tree.map(lambda x: x[i], ac.critic_params)
+
+
+def test_cql_gap_is_clipped_row_by_row(batch):
+    _, state = cql_case()
+    ac, key = state.sac.actor_critic, jax.random.key(11)
+    free = numpy_gap(ac, batch, key, True)
+    limits = (float(free.mean()) - 0.05, float(free.mean()) + 0.2)
+    config, _ = cql_case(gap_min=limits[0], gap_max=limits[1])
+    values = jnp.stack([ac.critic.apply(member(ac, i), batch.observation, batch.action) for i in range(MEMBERS)])
+    got = cql.action_gap(config, ac, ac.critic_params, batch, values, cql.propose(config, ac, batch, key))
+    np.testing.assert_allclose(got, numpy_gap(ac, batch, key, True, limits=limits), rtol=1e-4)
+    assert (np.abs(got - free) > 1e-3).any()
 
 
 def test_cql_gap_estimates_the_integral(batch):

@@ -58,8 +58,9 @@ def test_sac_policy_and_temperature_loss(actor_critic, batch):
     assert jax.grad(loss)(jnp.log(0.3), jnp.float32(-2.5), ACTIONS) < 0
 
 
-def test_utd_is_critic_steps_on_the_parts_and_one_policy_step_on_the_last(actor_critic, batch):
-    config = sac.SACConfig(batch_size=BATCH, utd=2)
+@pytest.mark.parametrize("rows", ["all", "last"])
+def test_utd_is_critic_steps_on_the_parts_and_one_policy_step(actor_critic, batch, rows):
+    config = sac.SACConfig(batch_size=BATCH, utd=2, policy_rows=rows)
     state, key = sac.init(config, jax.random.key(0), actor_critic), jax.random.key(5)
     got, _ = sac.update(config, state, batch, key)
     critic_key, policy_key = jax.random.split(key)
@@ -67,7 +68,7 @@ def test_utd_is_critic_steps_on_the_parts_and_one_policy_step_on_the_last(actor_
     want = state
     for half, half_key in zip(halves, jax.random.split(critic_key, 2), strict=True):
         want, _ = sac.critic_step(config, want, half, half_key)
-    want, _ = sac.policy_step(config, want, halves[1], policy_key)
+    want, _ = sac.policy_step(config, want, batch if rows == "all" else halves[1], policy_key)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), got, want)
 
 

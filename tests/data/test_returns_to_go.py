@@ -22,18 +22,20 @@ def by_loop(rewards, terminal, last, discount, beyond):
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.integers(1, 40), st.floats(0.0, 0.999), st.integers(0, 10_000))
-def test_is_the_definition_for_dense_rewards(rows, discount, seed):
+@given(st.integers(1, 40), st.floats(0.0, 0.999), st.integers(0, 10_000), st.booleans())
+def test_is_the_definition(rows, discount, seed, sparse):
     rng = np.random.default_rng(seed)
     rewards, last = rng.normal(size=rows), rng.random(rows) < 0.3
+    if sparse:
+        rewards = np.where(rng.random(rows) < 0.1, 0.0, -1.0)
     last[-1] = True
     terminal = last & (rng.random(rows) < 0.5)
-    got = returns_to_go(rewards, terminal, last, discount)
+    got = returns_to_go(rewards, terminal, last, discount, sparse)
     ends = np.flatnonzero(last)
     starts = np.append(0, ends[:-1] + 1)
     beyond = np.zeros(rows)
     for start, end in zip(starts, ends, strict=True):
-        if rewards[start : end + 1].max() <= rewards.min():  # one row, and that the worst of all
+        if sparse and rewards[start : end + 1].max() <= rewards.min():
             beyond[end] = rewards.min() / (1 - discount)
     np.testing.assert_allclose(got, by_loop(rewards, terminal, last, discount, beyond), rtol=1e-9, atol=1e-9)
 
@@ -58,6 +60,36 @@ def test_undiscounted_returns_have_no_forever():
     rewards = np.array([-1.0, -1.0])
     got = returns_to_go(rewards, np.zeros(2, bool), np.array([False, True]), 1.0)
     np.testing.assert_allclose(got, [-2.0, -1.0])
+
+
+@pytest.mark.parametrize(
+    ("task", "rewards", "failing"),
+    [
+        ("pen-binary", [-1.0, 0.0, -1.0, -1.0], True),
+        ("kitchen-partial", [0.0, 1.0, 0.0, 0.0], False),  # a count of things done, whatever values it takes here
+        (None, [0.0, 1.0, 0.0, 0.0], True),
+        (None, [0.5, 1.0, 0.0, 0.0], False),
+    ],
+)
+def test_only_sparse_rewards_have_failures_that_go_on(task, rewards, failing):
+    """Cal-QL's code: AntMaze and the binary hand; WSRL's: not the kitchen."""
+    rng = np.random.default_rng(0)
+    data = Dataset.from_arrays(
+        rng.normal(size=(4, 2)), rng.uniform(-1, 1, (4, 1)), rewards, np.zeros(4), [0, 1, 0, 1], task=task,
+        next_observations=rng.normal(size=(4, 2)),
+    )  # fmt: skip
+    got = float(data.with_returns_to_go(0.9, reward_scale=10.0, reward_bias=-5.0).returns_to_go[-1])
+    worst = 10.0 * min(rewards) - 5.0
+    assert got == pytest.approx(worst / (1 - 0.9) if failing else worst, rel=1e-5)
+
+
+def test_a_kitchen_that_is_done_bootstraps_nothing():
+    rng = np.random.default_rng(0)
+    data = Dataset.from_arrays(
+        rng.normal(size=(3, 2)), rng.uniform(-1, 1, (3, 1)), [3.0, 4.0, 0.0], np.zeros(3), [0, 1, 1],
+        task="kitchen-complete", next_observations=rng.normal(size=(3, 2)),
+    )  # fmt: skip
+    assert np.asarray(data.transitions().terminal).tolist() == [0.0, 1.0, 0.0]
 
 
 @pytest.mark.parametrize("timeouts", [None, [0, 0, 0, 1, 0, 0, 0, 0]])

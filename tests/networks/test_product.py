@@ -70,3 +70,11 @@ def test_the_kernels_gradient_needs_no_transposition(layer_product):
         return jnp.sum(jax.vmap(layer.apply, in_axes=(0, 0))(params, draw(6, 5, 3)) ** 2)
 
     assert ("transpose[" in str(jax.make_jaxpr(jax.grad(loss))(params))) == (layer_product is None)
+
+
+def test_it_can_be_switched_off(monkeypatch):
+    x, kernel = draw(5, 3), draw(3, 4)
+    assert "product" in str(jax.make_jaxpr(product)(x, kernel))
+    monkeypatch.setenv("SMAC_JAX_PLAIN_PRODUCTS", "1")
+    assert "dot_general" in str(jax.make_jaxpr(product)(x, kernel))
+    np.testing.assert_allclose(product(x, kernel), x @ kernel, rtol=1e-6)
