@@ -1,14 +1,17 @@
 """Data sets of the Farama Foundation's Minari, through its own package.
 
 Source: https://minari.farama.org; episodes hold one observation more than steps, ``terminations`` and ``truncations``.
+Observations are plain vectors, but for the kitchen's (:func:`kitchen_columns`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.tasks import task_of
@@ -27,14 +30,20 @@ def read_minari(dataset_id: str) -> Dataset:
 
     Raises:
       DatasetError: ``minari`` is not installed, there is no such data set or no network, its observations or actions
-        are no plain vectors, or ``Dataset.from_arrays`` refuses it.
+        are no plain vectors (nor the kitchen's), or ``Dataset.from_arrays`` refuses it.
     """
     minari, where = _minari(), f"minari:{dataset_id}"
     held = _load(minari, dataset_id, where)
-    low, high = _bounds(held.spec, where)
+    task = _task(held.spec)
+    in_kitchen = task is not None and task.startswith("kitchen") and _is_goal_space(held.spec.observation_space)
+    low, high = _bounds(held.spec, where, in_kitchen)
     parts: dict[str, list[np.ndarray]] = {}
     for episode in held.iterate_episodes():
-        rows, observations = len(episode.rewards), np.asarray(episode.observations)
+        rows, rewards = len(episode.rewards), episode.rewards
+        if in_kitchen:
+            observations, rewards = kitchen_columns(episode.observations, f"{where}: episode {episode.id}")
+        else:
+            observations = np.asarray(episode.observations)
         if len(observations) != rows + 1:
             raise DatasetError(
                 f"{where}: episode {episode.id} has {len(observations)} observations and {rows} steps, expected "
@@ -45,7 +54,7 @@ def read_minari(dataset_id: str) -> Dataset:
             "observations": observations[:-1],
             "next_observations": observations[1:],
             "actions": episode.actions,
-            "rewards": episode.rewards,
+            "rewards": rewards,
             "terminals": terminations,
             "timeouts": (np.arange(rows) == rows - 1) & ~terminations,
         }
@@ -56,9 +65,45 @@ def read_minari(dataset_id: str) -> Dataset:
     arrays: dict[str, Any] = {key: np.concatenate(columns) for key, columns in parts.items()}
     if not (np.all(low == -1.0) and np.all(high == 1.0)):
         arrays["actions"] = 2.0 * (arrays["actions"].astype(np.float64) - low) / (high - low) - 1.0
-    return Dataset.from_arrays(
-        **arrays, name=where, task=_task(held.spec), metadata={"source": f"Minari, {dataset_id}"}
-    )
+    return Dataset.from_arrays(**arrays, name=where, task=task, metadata={"source": f"Minari, {dataset_id}"})
+
+
+def kitchen_columns(
+    observations: Mapping[str, Any], where: str
+) -> tuple[Float[np.ndarray, "step+1 60"], Float[np.ndarray, "step"]]:
+    """An episode of gymnasium-robotics's kitchen as D4RL's files have it: 60 numbers, and a count of what is right.
+
+    Of ``observation``, 59 numbers, the joints of robot (9) and things (21) are kept, their velocities are not; the goal
+    (30) is what ``desired_goal`` names, zero elsewhere. The reward of a step is how many of those things are within 0.3
+    of their goal after it, as in D4RL's files and in our environment (:mod:`smac_jax.envs.tasks.kitchen`), whatever was
+    logged: Minari's environment may pay each thing once.
+
+    Args:
+      observations: ``observation`` and ``desired_goal``, of all steps and the end.
+      where: what errors name the episode by.
+
+    Raises:
+      DatasetError: other shapes, or a thing that the kitchen does not have.
+    """
+    from smac_jax.envs.tasks.kitchen import GOALS, ROBOT, THRESHOLD
+
+    joints_and_velocities = np.asarray(observations["observation"], np.float64)
+    if joints_and_velocities.ndim != 2 or joints_and_velocities.shape[1] != 59:
+        raise DatasetError(f"{where}: observations of shape {joints_and_velocities.shape}, expected 59 numbers a step.")
+    things = joints_and_velocities[:, 2 * ROBOT : 2 * ROBOT + 21]
+    joints = np.concatenate([joints_and_velocities[:, :ROBOT], things], axis=1)
+    goal, right = np.zeros(30), np.zeros(len(joints))
+    for thing, wanted in observations["desired_goal"].items():
+        if thing not in GOALS:
+            raise DatasetError(f"{where}: asks for {thing!r}; the kitchen has {', '.join(GOALS)}.")
+        places = list(GOALS[thing])
+        goal[places] = np.asarray(wanted)[0]
+        right += np.linalg.norm(joints[:, places] - goal[places], axis=1) < THRESHOLD
+    return np.concatenate([joints, np.broadcast_to(goal, (len(joints), 30))], axis=1), right[1:]
+
+
+def _is_goal_space(space: Any) -> bool:
+    return type(space).__name__ == "Dict" and {"observation", "desired_goal"} <= set(space.spaces)
 
 
 def _minari() -> ModuleType:
@@ -87,8 +132,8 @@ def _load(minari: ModuleType, dataset_id: str, where: str) -> Any:
         ) from error
 
 
-def _bounds(spec: Any, where: str) -> tuple[np.ndarray, np.ndarray]:
-    for kind in ("observation", "action"):
+def _bounds(spec: Any, where: str, in_kitchen: bool) -> tuple[np.ndarray, np.ndarray]:
+    for kind in ("action",) if in_kitchen else ("observation", "action"):
         space = getattr(spec, f"{kind}_space")
         if type(space).__name__ != "Box" or len(space.shape) != 1:
             raise DatasetError(
@@ -105,10 +150,10 @@ def _bounds(spec: Any, where: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _task(spec: Any) -> str | None:
-    """By the environment (``Hopper-v5``), or, of D4RL's sets, by the middle of their name (``D4RL/pen/human-v2``)."""
+    """By the environment (``Hopper-v5``), or, of D4RL's sets, by their name (``D4RL/kitchen/mixed-v2``)."""
     words = [spec.env_spec.id] if spec.env_spec is not None else []
     if (spec.namespace or "").startswith("D4RL/"):
-        words.append(spec.namespace.split("/")[1])
+        words.append(f"{spec.namespace.split('/')[1]}-{spec.dataset_name}")
     for word in words:
         try:
             return task_of(word).task

@@ -83,6 +83,57 @@ def test_other_spaces_are_refused(make, kw, match):
         load_dataset("minari:test/counter-v0")
 
 
+class DictKitchen(gymnasium.Env):
+    """The kitchen's spaces with made-up joints: the microwave opens at step 2 and shuts at 3, the kettle stays."""
+
+    goals = {"microwave": [-0.75], "kettle": [-0.23, 0.75, 1.62, 0.99, 0.0, 0.0, -0.06]}  # noqa: RUF012
+
+    def __init__(self):
+        def box(n):
+            return gymnasium.spaces.Box(-np.inf, np.inf, (n,), np.float64)
+
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (9,), np.float64)
+        goal = gymnasium.spaces.Dict({thing: box(len(at)) for thing, at in self.goals.items()})
+        spaces = {"observation": box(59), "desired_goal": goal, "achieved_goal": goal}
+        self.observation_space = gymnasium.spaces.Dict(spaces)
+
+    def seen(self):
+        observation = np.arange(59) + 100.0 * self.count
+        observation[18 + 22 - 9] = -0.7 if self.count == 2 else 0.0  # joint 22, after 9 + 9 numbers of the robot
+        goal = {thing: np.array(at) for thing, at in self.goals.items()}
+        return {"observation": observation, "desired_goal": goal, "achieved_goal": goal}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.count = 0
+        return self.seen(), {}
+
+    def step(self, action):
+        self.count += 1
+        return self.seen(), 7.0, False, False, {}
+
+
+def test_the_kitchens_dictionaries_become_d4rls_sixty_numbers(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    spec = gymnasium.envs.registration.EnvSpec("FrankaKitchen-v1", f"{__name__}:DictKitchen")
+    monkeypatch.setitem(gymnasium.registry, "FrankaKitchen-v1", spec)
+    env = minari.DataCollector(gymnasium.make("FrankaKitchen-v1", max_episode_steps=4, disable_env_checker=True))
+    env.reset(seed=0)
+    for _ in range(4):
+        env.step(np.full(9, 0.5))
+    env.create_dataset("D4RL/kitchen/mixed-v2")
+    data = load_dataset("minari:D4RL/kitchen/mixed-v2")
+    assert data.task == "kitchen-mixed"
+    first = np.asarray(data.observations[1])
+    np.testing.assert_array_equal(first[:9], 100 + np.arange(9))  # the robot's joints, not its velocities
+    np.testing.assert_array_equal(first[9:22], 100 + np.arange(18, 31))
+    np.testing.assert_array_equal(first[23:30], 100 + np.arange(32, 39))
+    goal = np.zeros(30)
+    goal[22:] = [-0.75, -0.23, 0.75, 1.62, 0.99, 0.0, 0.0, -0.06]
+    np.testing.assert_allclose(first[30:], goal, rtol=1e-6)
+    np.testing.assert_array_equal(data.rewards, [0, 1, 0, 0])  # what is right after the step, whatever was paid
+
+
 def test_what_is_not_there_says_how_to_fetch_it(make, monkeypatch):
     def no_network(*_, **__):
         raise ConnectionError("no route to host")
