@@ -1,11 +1,67 @@
-"""What several tests of environments need."""
+"""What the tests of the environments share."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import sys
+import types
+import warnings
+from pathlib import Path
+
 import mujoco
+import numpy as np
 import pytest
 
 from smac_jax.envs.physics import mujoco as c_engine
+
+GYMNASIUM_NAMES = {"hopper": "Hopper", "walker2d": "Walker2d", "halfcheetah": "HalfCheetah", "ant": "Ant"}
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """A folder of real data beside the checkout; tests that need it are skipped elsewhere."""
+    path = Path(__file__).resolve().parents[3] / "shared" / "data"
+    if not path.is_dir():
+        pytest.skip(f"no folder {path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_gymnasium(tmp_path_factory):
+    """Makes Gymnasium's own environment, bare: no time limit, no order checks."""
+    if importlib.util.find_spec("imageio") is None:
+        sys.modules["imageio"] = types.ModuleType("imageio")  # Gymnasium imports it to render, which no test does
+    gymnasium = pytest.importorskip("gymnasium")
+
+    scratch = tmp_path_factory.mktemp("gymnasium")
+
+    def make(name: str, version: str):
+        # MuJoCo logs its complaint about the half cheetah's model in the working directory.
+        with contextlib.chdir(scratch), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return gymnasium.make(f"{GYMNASIUM_NAMES[name]}-{version}").unwrapped
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def load_policy(shared_data):
+    """Loads a deterministic policy that others trained, for NumPy or (``xp=jnp``) for JAX."""
+
+    def load(name: str):
+        with np.load(shared_data / f"sac-{name}-policy.npz") as file:
+            w = {key: file[key] for key in file.files}
+
+        def policy(observation, xp=np):
+            x = xp.asarray(observation, xp.float32)
+            for i in (0, 1):
+                x = xp.maximum(x @ w[f"w{i}"] + w[f"b{i}"], 0.0)
+            return xp.tanh(x @ w["w_mean"] + w["b_mean"])
+
+        return policy
+
+    return load
 
 
 @pytest.fixture

