@@ -85,8 +85,8 @@ def table_1(folder: Path, measured: Measured, provenance: dict[str, Any]) -> Non
         lines,
         records,
         f"Mean normalised regret over {len(sources)} task(s), 0 the best and 1 the worst pair of each: ours with "
-        "its 95 % interval (bootstrap over seeds, stratified by task and pair), in brackets the paper's over "
-        f"{paper_tasks}.",
+        "its 95 % interval (bootstrap over seeds, stratified by task and pair), in parentheses the paper's, of its "
+        f"tasks: {paper_tasks}.",
         provenance,
     )
 

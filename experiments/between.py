@@ -27,8 +27,8 @@ class Resolution:
     """How finely the return is looked at.
 
     Attributes:
-      points: along a line.
-      grid: points along each side of a plane; 0: no plane.
+      points: along a line; one more than a multiple of 6, so that both policies are among them.
+      grid: points along each side of a plane; 0: no plane. One more than a multiple of 4 holds the three policies.
       episodes: at each point, for each seed.
       seed: of the starting states, the same at every point.
       points_at_once: in one rollout; as memory allows.

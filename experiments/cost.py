@@ -41,6 +41,7 @@ class Rates(NamedTuple):
       warm_start: an environment step without.
       evaluation: a step of all episodes of an evaluation.
       episode_length: in steps.
+      compilation: of all these programs, as it was just now, some of it perhaps from the cache.
     """
 
     phases: tuple[float, ...]
@@ -48,6 +49,7 @@ class Rates(NamedTuple):
     warm_start: float
     evaluation: float
     episode_length: int
+    compilation: float
 
 
 def show(blocks: Sequence[Block], datasets: Mapping[str, Dataset]) -> None:
@@ -72,8 +74,10 @@ def show(blocks: Sequence[Block], datasets: Mapping[str, Dataset]) -> None:
                 table.add_row(block.title if i == 0 else "", leg, state, f"{steps:,}", time_text)
     console = Console()
     console.print(table)
+    compilation = sum(rates.compilation for rates in measured.values())
     console.print(
-        f"Left: at most {duration(total)} one after the other, every evaluation episode counted at full length."
+        f"Left: at most {duration(total)} one after the other, every evaluation episode counted at full length; and "
+        f"compilation, which took {duration(compilation)} here."
     )
 
 
@@ -122,7 +126,7 @@ def measure(block: Block, data: Dataset) -> Rates:
     state = layout.map(built.init, (0, None))(layout.keys("init"), prepared)
     actor_critic = jax.tree.map(jnp.copy, built.actor_critic(state))
 
-    phases = []
+    phases, started = [], time.perf_counter()
     for phase in built.phases:
         seconds, state = timed(offline.make_chunk(phase, layout, math.inf, LENGTH), state, well, 0, keys, prepared)
         phases.append(seconds)
@@ -146,11 +150,10 @@ def measure(block: Block, data: Dataset) -> Rates:
     episodes = block.offline.schedule["eval_episodes"]
     evaluator = make_evaluator(env, episodes, LENGTH, True, layout)
     jax.block_until_ready(evaluator(actor_critic, keys))
-    started = time.perf_counter()
+    compilation, started = time.perf_counter() - started, time.perf_counter()
     jax.block_until_ready(evaluator(actor_critic, keys))
-    return Rates(
-        tuple(phases), tuple(learning), warm_start, (time.perf_counter() - started) / LENGTH, world.episode_length
-    )
+    evaluation = (time.perf_counter() - started) / LENGTH
+    return Rates(tuple(phases), tuple(learning), warm_start, evaluation, world.episode_length, compilation)
 
 
 def timed(chunk: Any, state: Any, *inputs: Any) -> tuple[float, Any]:

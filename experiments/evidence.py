@@ -17,6 +17,7 @@ import smac_jax
 from experiments import between
 from experiments.between import Resolution
 from experiments.grid import Block
+from experiments.transfer import references
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.plots import COLOURS, transfer_figure
 from smac_jax.analysis.statistics import bootstrap_interval
@@ -171,14 +172,13 @@ def coverage(name: str, found: Found) -> Path:
 
 
 def transfer(name: str, found: Found) -> Path:
-    """Learning curves of SMAC across the hand-over to SAC and to TD3."""
-    returns = found.data.episode_returns()
+    """Learning curves of SMAC across the hand-over to SAC and to TD3; ``transfer.png`` is the tables' figure."""
     figure, _ = transfer_figure(
-        list(found.curves.values()),
+        [curve for (_, end), curve in found.curves.items() if end in FIGURES[name].online],
         title=f"{found.data.name}: mean and 95 % interval over {len(found.blocks[0].seeds)} seeds",
-        reference={"the data's mean": float(returns.mean()), "the data's best": float(returns.max())},
+        reference=references(found.data),
     )
-    return save(figure, found, name)
+    return save(figure, found, f"smac-{name}")
 
 
 def line(name: str, found: Found) -> Path:

@@ -21,6 +21,9 @@ from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
 from smac_jax.data.sources import short_name
 from smac_jax.errors import ConfigError, UnknownNameError
 
+POSITIVE = ("num_updates", "num_steps", "eval_every", "eval_episodes")
+"""Of a schedule."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
@@ -129,6 +132,9 @@ def variants(config: ConfigDict, vary: dict[str, list[Any]], algorithm: str, sec
             _set(changed, name, value)
         build = make_offline if phase == "pretrain" else make_online
         build(algorithm, changed[section].to_dict())  # raises here, before anything is trained
+        for name, value in changed[phase].items():
+            if name in POSITIVE and not value >= 1:
+                raise ConfigError(f"{phase}.{name} = {value}: must be at least 1.")
         label = " ".join([algorithm, *(f"{_short(n)}={v}" for n, v in zip(fields, values, strict=True))])
         made.append(Variant(label, algorithm, changed[section].to_dict(), changed[phase].to_dict()))
     return made

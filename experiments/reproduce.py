@@ -158,7 +158,8 @@ def main(argv: Sequence[str]) -> int:
             if all(block.done for block in some):
                 found = Found(folder / task.folder, task.data, some, curves_of(some), caption(about), scale.resolution)
                 try:
-                    print(f"{FIGURES[name].claim} {FIGURES[name].draw(name, found)}")
+                    drawn = FIGURES[name].draw(name, found)
+                    print(f'{name}: {drawn}. What the paper says, or asks: "{FIGURES[name].claim}"')
                 except SmacError as error:  # the others are drawn all the same
                     undrawn = True
                     print(f"failed: the figure {name} of {task.source}: {error}", file=sys.stderr)
@@ -203,7 +204,8 @@ def at_hand(asked: Sequence[str]) -> list[Task]:
         if places:
             found.append(_task(places[0], smac_jax.load_dataset(places[0])))
         else:
-            print(f"not at hand: {task.data} (--download fetches it)", file=sys.stderr)
+            pair = ", or as it is published: AWAC's pair of files, see README" if "-binary-" in task.data else ""
+            print(f"not at hand: {task.data} (--download fetches D4RL's{pair})", file=sys.stderr)
     if not found:
         raise DatasetError("No data of the suite are at hand; name some with --task.")
     return found

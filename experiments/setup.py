@@ -64,15 +64,32 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0) 
     def parse(argv: Sequence[str]) -> list[str]:
         try:
             sys.argv = argv = underscored(flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False))
-            return flags.FLAGS(argv)
-        except (AttributeError, KeyError) as error:  # how config_flags says that a --config.FIELD does not exist
-            field = str(error).replace("\\n", " ").replace("\\'", "").strip("\"'")
-            print(f"error: the configuration has no field {field}", file=sys.stderr)
-        except (ValueError, TypeError, OSError, flags.Error) as error:
-            print(f"error: {str(error).strip()}", file=sys.stderr)
+            rest = flags.FLAGS(argv)
+            if "config" in flags.FLAGS:
+                load_config()
+            return rest
+        except (AttributeError, KeyError) as error:
+            say_no_field(error)
+        except Exception as error:  # any: a configuration is a program
+            # of a configuration that cannot be read, ml_collections gives the traceback for the message
+            said = str(error).strip()
+            print(f"error: {said.splitlines()[-1].strip() if 'Traceback' in said else said}", file=sys.stderr)
         sys.exit(2)
 
     app.run(guarded, flags_parser=parse)
+
+
+def load_config() -> None:
+    """Runs the file that ``--config`` names, which would otherwise wait until somebody asks for a field.
+
+    Raises:
+      ValueError: it cannot be.
+    """
+    try:
+        flags.FLAGS["config"].value.to_dict()
+    except Exception as error:  # any: what absl keeps in place of a file that is not there raises when it is asked
+        said = str(error).strip().splitlines()[-1].strip()
+        raise ValueError(f"--config cannot be read: {said}") from error
 
 
 def define_config(default: str) -> None:
@@ -87,7 +104,17 @@ def define_config(default: str) -> None:
     except (OSError, flags.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    config_flags.DEFINE_config_file("config", default, "Configuration file.")
+    try:
+        config_flags.DEFINE_config_file("config", default, "Configuration file.")
+    except (AttributeError, KeyError) as error:
+        say_no_field(error)
+        sys.exit(2)
+
+
+def say_no_field(error: Exception) -> None:
+    """Prints what config_flags says, in its way, of a --config.FIELD that does not exist."""
+    field = str(error).replace("\\n", " ").replace("\\'", "").strip("\"'")
+    print(f"error: the configuration has no field {field}", file=sys.stderr)
 
 
 def underscored(argv: Sequence[str]) -> list[str]:

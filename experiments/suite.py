@@ -111,7 +111,7 @@ class Scale:
 
 
 SCALES = {
-    "paper": Scale(paper_scale, 4, "the paper's networks and steps", Resolution(points=51, grid=33, episodes=10)),
+    "paper": Scale(paper_scale, 4, "the paper's networks and steps", Resolution(points=49, grid=33, episodes=10)),
     "small": Scale(
         small_scale, 4, "networks of 2 x 128, 12,000 offline, 4,000 online updates: far below the paper's", Resolution()
     ),
@@ -119,6 +119,6 @@ SCALES = {
         tiny_scale,
         2,
         "20 updates of networks of 2 x 8: shows that it runs, and nothing about the method",
-        Resolution(points=3, grid=2, episodes=1, points_at_once=4),
+        Resolution(points=7, grid=5, episodes=1, points_at_once=4),
     ),
 }

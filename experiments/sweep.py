@@ -84,16 +84,19 @@ def main(argv: Sequence[str]) -> int:
     check_launcher()
     hosts.join()
     import smac_jax
-    from experiments.transfer import describe, references, task_of
+    from experiments.transfer import check_fits, describe, references, task_of
     from smac_jax.train.logger import check_wandb, write_provenance
 
     # everything that can be wrong is looked at before anything is trained
     check_wandb(FLAGS.wandb)
+    for flag in ("task", "offline", "online"):
+        if "" in (FLAGS[flag].value or [""]):
+            raise ConfigError(f"--{flag} names nothing.")
     vary = parse_vary(FLAGS.vary)
     datasets = {name: smac_jax.load_dataset(name) for name in FLAGS.task}
     tasks = [(name, task_of(data, FLAGS.env)) for name, data in datasets.items()]
-    for _, task in tasks:
-        smac_jax.make_env(task, physics=FLAGS.physics, version=FLAGS.version)
+    for name, task in tasks:
+        check_fits(datasets[name], task, smac_jax.make_env(task, physics=FLAGS.physics, version=FLAGS.version))
     folder = Path(FLAGS.results or default_folder())
     seeds = list(range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds))
     grid: dict[str, Any] = {"physics": FLAGS.physics, "version": FLAGS.version, "control": FLAGS.control}

@@ -12,7 +12,7 @@ import smac_jax
 from smac_jax.analysis import tables
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.plots import plot_transfer
-from smac_jax.data.tasks import task_info
+from smac_jax.data.tasks import BINARY_TASKS, task_info
 from smac_jax.envs import check_name
 from smac_jax.errors import ConfigError
 from smac_jax.files import write_text
@@ -41,6 +41,17 @@ def task_of(data: smac_jax.Dataset, given: str | None) -> str:
     return task
 
 
+def check_fits(data: smac_jax.Dataset, task: str, env: Any) -> None:
+    """Raises ConfigError where a data set's observations or actions are not the environment's."""
+    ours = data.observations.shape[-1], data.actions.shape[-1]
+    theirs = env.observation_size, env.action_size
+    if ours != theirs:
+        raise ConfigError(
+            f"{data.name} has {ours[0]} observations and {ours[1]} actions, the environment {task} {theirs[0]} and "
+            f"{theirs[1]}: these data are not of it. Another environment is named with --env."
+        )
+
+
 def describe(data: smac_jax.Dataset) -> str:
     """The data set, and how it came about or where it is from, where it says so."""
     notes = dict(data.metadata)
@@ -49,9 +60,11 @@ def describe(data: smac_jax.Dataset) -> str:
 
 
 def references(data: smac_jax.Dataset) -> dict[str, float]:
-    """Returns to compare with, by label."""
-    returns = data.episode_returns()
-    return {"the data's mean": float(returns.mean()), "the data's best": float(returns.max())}
+    """What to compare evaluations with, by label, in their units: successes, things right, or returns."""
+    scores = data.episode_scores()
+    if data.task in BINARY_TASKS:
+        return {"the data's successes": float(scores.mean())}
+    return {"the data's mean": float(scores.mean()), "the data's best": float(scores.max())}
 
 
 def log(logger: MetricLogger, name: str, result: PretrainResult | FinetuneResult) -> None:

@@ -87,6 +87,15 @@ def colours_of(curves: Sequence[TransferCurve]) -> dict[str, str]:
 
 
 @rc_context({"text.parse_math": False})  # a name with two $ in it is no formula
+def what_is_evaluated(task: str, compact: bool = False) -> str:
+    """What the numbers of a task's evaluations are (:mod:`smac_jax.data.tasks`)."""
+    if task.endswith("-binary"):
+        return "success rate"
+    if task.startswith("kitchen"):
+        return "things solved"
+    return "return" if compact else "evaluation return"
+
+
 def transfer_figure(
     curves: Sequence[TransferCurve],
     title: str = "",
@@ -129,7 +138,7 @@ def transfer_figure(
                 steps = curve.warm_start + curve.control_steps
                 right.plot(steps, intervals[:, 0], ls=(0, (1, 1.2)), color=colour, lw=1.5, zorder=2.5)
                 drawn.append(Series(right, f"{label}, no hand-over", colour, steps, intervals))
-        left.set_ylabel("return" if compact else "evaluation return")
+        left.set_ylabel(what_is_evaluated(curves[0].task, compact))
         left.set_title("offline" if compact else "offline pre-training", fontsize=10)
         how = "" if compact else " fine-tuning with"
         right.set_title(f"online{how} {NAMES.get(online_name, online_name)}", fontsize=10)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import os
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -69,6 +70,15 @@ def _places(file: RemoteFile) -> tuple[Path, Path]:
     return data_folder() / file.name, theirs / file.name
 
 
+def is_d4rls(path: Path, name: str) -> bool:
+    """Whether a file has the size and the checksum of a D4RL data set's, as far as they are known."""
+    try:
+        check_file(path, d4rl_files()[name].size, d4rl_files()[name].sha256)
+    except DatasetError:
+        return False
+    return True
+
+
 def d4rl_file(name: str) -> Path:
     """The file of a D4RL data set; fetched where it is neither in :func:`data_folder` nor where D4RL keeps its own.
 
@@ -77,8 +87,11 @@ def d4rl_file(name: str) -> Path:
     Args:
       name: a key of :func:`d4rl_files`.
 
+    A file on the disk of another size or checksum is somebody's own, perhaps repacked: it is used, with a warning, and
+    :func:`is_d4rls` tells.
+
     Raises:
-      DatasetError: it cannot be fetched, or what is on the disk has another size or checksum than it should.
+      DatasetError: it cannot be fetched.
     """
     file = d4rl_files()[name]
     for path in _places(file):
@@ -86,7 +99,11 @@ def d4rl_file(name: str) -> Path:
             try:
                 check_file(path, file.size, file.sha256)
             except DatasetError as error:
-                raise DatasetError(f"{error} This is not D4RL's {name}: remove it, and it is fetched again.") from error
+                warnings.warn(
+                    f"{error} So this is not D4RL's {name}; it is read all the same, and what comes of it says so. "
+                    "Remove it, and D4RL's is fetched.",
+                    stacklevel=2,
+                )
             return path
     path = data_folder() / file.name
     download(HOST + file.path, path, size=file.size, sha256=file.sha256)

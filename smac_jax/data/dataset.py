@@ -228,6 +228,15 @@ class Dataset(struct.PyTreeNode):
         """The return of each trajectory, once."""
         return np.asarray(self.trajectory_returns)[self._last_rows()]
 
+    def episode_scores(self) -> Float[np.ndarray, " episode"]:
+        """Each trajectory in the units of evaluations: success or none, most things right at once, or its return."""
+        if not (self.task in BINARY_TASKS or (self.task or "").startswith("kitchen")):
+            return self.episode_returns()
+        last = self._last_rows()
+        last[-1] = True
+        most = most_in_trajectory(np.asarray(self.rewards, float), last)[last]
+        return most + 1.0 if self.task in BINARY_TASKS else most
+
     def _last_rows(self) -> Rows:
         return np.asarray(self.terminals + self.timeouts) > 0.5
 

@@ -25,6 +25,10 @@ from smac_jax.errors import DatasetError, UnknownNameError
 SUFFIXES = (".npy", ".pickle", ".pkl")
 
 
+MOST_NUMBERS = 1_000_000_000
+"""In a file of demonstrations: a small file may name one array a million times."""
+
+
 def read_demonstrations(path: str | os.PathLike, *, task: str | None = None) -> Dataset:
     """Reads a ``.pickle`` of DAPG's or an ``.npy`` of AWAC's; nothing that the file asks for is run.
 
@@ -95,6 +99,8 @@ def read_episodes(*paths: Path) -> dict[str, Any]:
         widths = {part[key].shape[1:] for part in columns.values()}
         if len(widths) > 1:
             raise DatasetError(f"{paths[0]}: {key} differ in width between episodes: {sorted(widths)}.")
+    if sum(array.size for part in columns.values() for array in part.values()) > MOST_NUMBERS:
+        raise DatasetError(f"{paths[0]}: holds more than {MOST_NUMBERS:,} numbers. It was not read.")
     return {key: np.concatenate([part[key] for part in columns.values()]) for key in first}
 
 
@@ -142,20 +148,26 @@ def _columns(episode: dict[Any, Any], where: str) -> dict[str, Any]:
 def _numbers(value: Any, where: str) -> np.ndarray:
     """An array of a list of rows, each numbers or a dict that holds them as ``state_observation``."""
     value = settled(value)
-    rows = [_row(row) for row in value] if isinstance(value, list | tuple) or _is_objects(value) else value
+    rows = [_row(row, where) for row in value] if isinstance(value, list | tuple) or _is_objects(value) else value
+    if isinstance(rows, list) and sum(np.size(row) for row in rows) > MOST_NUMBERS:
+        raise DatasetError(f"{where} holds more than {MOST_NUMBERS:,} numbers. It was not read.")
     try:
         array = np.asarray(rows)
-    except ValueError as error:
+    except (ValueError, MemoryError) as error:
         raise DatasetError(f"{where} is not an array: {error}") from error
     if array.dtype.kind not in "fiub" or array.ndim == 0:
         raise DatasetError(f"{where} holds {array.dtype} of shape {array.shape}, expected rows of numbers.")
     return array
 
 
-def _row(row: Any) -> Any:
+def _row(row: Any, where: str) -> Any:
     if isinstance(row, dict):
         row = row.get("state_observation", row.get("observation"))
-    return settled(row)
+    row = settled(row)
+    # a nest of lists, each of which holds the next twice, is small in the file and without end here
+    if isinstance(row, list | tuple) and any(isinstance(item, list | tuple | dict) for item in row):
+        raise DatasetError(f"{where} holds lists of lists in a row, expected rows of numbers.")
+    return row
 
 
 def _is_objects(value: Any) -> bool:

@@ -27,12 +27,14 @@ class _Dtype:
     def __init__(self, spec: Any, *_: Any):
         spec = spec.decode("latin1") if isinstance(spec, bytes) else spec
         if not (isinstance(spec, str) and re.fullmatch(r"[<>=|]?([fiu][1248]|b1|O8?|[US]\d{1,6})", spec)):
-            raise pickle.UnpicklingError(f"it holds an array of {spec!r}, which is neither numbers nor text")
+            said = repr(spec[:40]) if isinstance(spec, str) else type(spec).__name__
+            raise pickle.UnpicklingError(f"it holds an array of {said}, which is neither numbers nor text")
         self.spec = np.dtype(spec.rstrip("8") if "O" in spec else spec)
 
     def __setstate__(self, state: Any) -> None:
-        if str(state[1]) in "<>":
-            self.spec = self.spec.newbyteorder(state[1])
+        order = state[1].decode("latin1") if isinstance(state[1], bytes) else state[1]
+        if isinstance(order, str) and order in ("<", ">"):
+            self.spec = self.spec.newbyteorder("<" if order == "<" else ">")
 
 
 class _Array:
@@ -78,8 +80,8 @@ class _Encode:
     __slots__ = ()
 
     def __new__(cls, text: Any, encoding: Any = "latin1") -> Any:
-        if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-            raise pickle.UnpicklingError(f"it encodes text as {encoding!r}")
+        if not isinstance(text, str) or not isinstance(encoding, str) or encoding not in ("latin1", "latin-1"):
+            raise pickle.UnpicklingError("it encodes text in another way than NumPy does")
         return text.encode("latin1")
 
     def __setstate__(self, state: Any) -> None:
@@ -114,9 +116,10 @@ ALLOWED: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): _Encode,
     ("collections", "OrderedDict"): collections.OrderedDict,
     **{(f"numpy.{core}.{module}", name): it for (module, name), it in _NUMPY.items() for core in ("core", "_core")},
+    # sets as lists: hashing a nest of tuples, each of which holds the next twice, would never end
     **{
-        (module, it.__name__): it
-        for it in (list, dict, tuple, set, frozenset)
+        (module, name): it
+        for name, it in {"list": list, "dict": dict, "tuple": tuple, "set": list, "frozenset": tuple}.items()
         for module in ("builtins", "__builtin__")
     },
 }
@@ -126,7 +129,8 @@ ALLOWED: dict[tuple[str, str], Any] = {
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is neither numbers nor a container")
+            asked = "".join(c if c.isprintable() else "?" for c in f"{module}.{name}"[:80])
+            raise pickle.UnpicklingError(f"it asks for {asked}, which is neither numbers nor a container")
         return ALLOWED[module, name]
 
     def persistent_load(self, pid: Any) -> Any:

@@ -64,14 +64,16 @@ def short_name(name: str | os.PathLike) -> str:
 def _d4rl(name: str) -> Dataset:
     from smac_jax.data.awac import awac_files, read_awac
     from smac_jax.data.d4rl import read_d4rl
-    from smac_jax.data.d4rl_files import HOST, d4rl_file, d4rl_files
+    from smac_jax.data.d4rl_files import HOST, d4rl_file, d4rl_files, is_d4rls
     from smac_jax.data.tasks import task_of
 
     if files := awac_files(name):
         return read_awac(name, files)
     # file names such as walker_mixed.hdf5 do not say the task
-    data = read_d4rl(d4rl_file(name), task=task_of(name).task)
-    source = ("source", f"D4RL, {HOST}{d4rl_files()[name].path}")
+    path = d4rl_file(name)
+    data = read_d4rl(path, task=task_of(name).task)
+    theirs = is_d4rls(path, name)
+    source = ("source", f"D4RL, {HOST}{d4rl_files()[name].path}" if theirs else f"{path}, which is not D4RL's file")
     return dataclasses.replace(data, name=name, metadata=tuple(sorted((*data.metadata, source))))
 
 

@@ -226,3 +226,46 @@ def test_the_canary_would_have_sung(tmp_path):
         pickle.loads(EVIL[how](CANARY.format(canary=canary)))
         assert canary.exists(), how
         canary.unlink()
+
+
+class _Named:
+    """Pickles as a call of something with a text that is none."""
+
+    def __init__(self, name, *arguments):
+        self.call = (name, arguments)
+
+    def __reduce__(self):
+        return self.call
+
+
+def nest(depth, kind=list):
+    value = kind()
+    for _ in range(depth):
+        value = kind([value, value])
+    return value
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        _Named(np.dtype, nest(60)),  # whose text would have 2^60 brackets
+        _Named(frozenset, nest(60, tuple)),  # whose hash would take 2^60 steps
+        nest(60),  # an array of as many axes
+        [np.ones(10)] * 3 + [nest(60)],
+    ],
+    ids=["a forged type", "a set", "rows", "one row"],
+)
+def test_small_files_that_would_grow_without_end_are_refused_at_once(tmp_path, bomb):
+    path = tmp_path / "door-v0_demos.pickle"
+    episode = {"observations": bomb, "actions": np.zeros((4, 28)), "rewards": np.zeros(4)}
+    path.write_bytes(pickle.dumps([episode]))
+    with pytest.raises(DatasetError, match="door-v0_demos"):
+        read_demonstrations(path)
+
+
+def test_names_cannot_write_lines_of_their_own(tmp_path):
+    path = tmp_path / "door-v0_demos.pickle"
+    path.write_bytes(b"cos\x1b[31m\nsystem\n.")
+    with pytest.raises(DatasetError) as caught:
+        read_demonstrations(path)
+    assert str(caught.value).isprintable()

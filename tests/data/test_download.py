@@ -194,10 +194,22 @@ def test_what_is_on_the_disk_is_used_without_a_network(d4rl, server, tmp_path, f
     assert not server.asked
 
 
-def test_what_is_on_the_disk_and_is_something_else_is_named(d4rl, tmp_path):
+def test_what_is_on_the_disk_and_is_something_else_is_read_and_named(d4rl, tmp_path, log):
     (tmp_path / "theirs").mkdir()
-    (tmp_path / "theirs" / "walker_mixed.hdf5").write_bytes(d4rl[:-1])
-    with pytest.raises(DatasetError, match=r"theirs/walker_mixed\.hdf5: has .* not D4RL's walker2d-medium-replay-v0"):
+    write_d4rl(tmp_path / "theirs" / "walker_mixed.hdf5", log | {"rewards": log["rewards"] + 1.0})
+    with pytest.warns(UserWarning, match=r"theirs/walker_mixed\.hdf5: has .* not D4RL's walker2d-medium-replay-v0"):
+        data = load_dataset("walker2d-medium-replay-v0")
+    np.testing.assert_allclose(data.rewards, log["rewards"] + 1.0, rtol=1e-6)
+    assert "not D4RL's file" in dict(data.metadata)["source"]
+
+
+def test_what_is_on_the_disk_and_was_cut_short_is_refused(d4rl, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "walker_mixed.hdf5").write_bytes(d4rl[: len(d4rl) // 2])
+    with (
+        pytest.warns(UserWarning, match="not D4RL's"),
+        pytest.raises(DatasetError, match=r"theirs/walker_mixed\.hdf5: is cut short or damaged"),
+    ):
         load_dataset("walker2d-medium-replay-v0")
 
 
