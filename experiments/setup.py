@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -85,8 +86,9 @@ def load_config() -> None:
     Raises:
       ValueError: it cannot be.
     """
+    config: Any = flags.FLAGS["config"].value
     try:
-        flags.FLAGS["config"].value.to_dict()
+        config.to_dict()
     except Exception as error:  # any: what absl keeps in place of a file that is not there raises when it is asked
         said = str(error).strip().splitlines()[-1].strip()
         raise ValueError(f"--config cannot be read: {said}") from error
