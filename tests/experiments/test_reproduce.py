@@ -96,8 +96,8 @@ def test_learning_curves_of_one_cell(tmp_path):
     block = types.SimpleNamespace(seeds=(0, 1, 2, 3))
     data = smac_jax.load_dataset("hopper-medium-replay")
     found = evidence.Found(tmp_path, data, [block], curves, "a caption", suite.SCALES["tiny"].resolution)
-    assert evidence.FIGURES["transfer"].draw("transfer", found) == tmp_path / "transfer.png"
-    assert (tmp_path / "transfer.png").stat().st_size > 10_000
+    assert evidence.FIGURES["transfer"].draw("transfer", found) == tmp_path / "smac-transfer.png"
+    assert (tmp_path / "smac-transfer.png").stat().st_size > 10_000
 
 
 def test_curves_of_seeds_trained_apart_are_one_column_a_seed(tmp_path):
