@@ -145,7 +145,8 @@ def _draw_profiles(path: Path, final: Mapping[Pair, Mapping[str, PerSeed]], prov
         axis.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("share of runs above it")
     panels[-1].legend(frameon=False, fontsize=8)
-    said = f"{len(provenance['seeds'])} seeds, {provenance['device']}, commit {provenance['commit']}"
+    seeds, device, commit = len(provenance["seeds"]), provenance["device"], provenance["commit"]
+    said = f"{provenance['scale']}; {seeds} seeds, {device}, commit {commit}"
     data = ", ".join(provenance["data"])
     figure.text(0.01, -0.02, f"{data}\n{said}, {provenance['date'][:10]}", fontsize=6.5, color="0.35", va="top")
     figure.savefig(path, dpi=180, bbox_inches="tight", pad_inches=0.1)
