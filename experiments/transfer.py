@@ -131,7 +131,6 @@ def report(
         folder / f"transfer{suffix}",
         title=f"{title}: mean and 95 % interval over {len(made[0].handover)} seeds",
         reference=references(data),
-        caption="; ".join(str(provenance[key]) for key in ("data", "device", "commit", "date") if key in provenance),
     )
     console = Console()
     if not console.is_terminal:

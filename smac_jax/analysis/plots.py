@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -58,7 +57,6 @@ def plot_transfer(
     path: Path,
     title: str = "",
     reference: Mapping[str, float] | tuple[str, float] | None = None,
-    caption: str = "",
 ) -> list[Path]:
     """Draws every curve: pre-training left of the hand-over, fine-tuning right of it, one row an online algorithm.
 
@@ -70,14 +68,11 @@ def plot_transfer(
       path: of the figure, without an ending; ``.png`` and ``.pdf`` are written.
       title: above all.
       reference: returns to draw as horizontal lines, by label, e.g. the data's mean and best; or one label and return.
-      caption: below all, small.
 
     Returns:
       The files written.
     """
     figure, _ = transfer_figure(curves, title, reference)
-    if caption:
-        figure.text(0.01, -0.02, textwrap.fill(caption, 170), fontsize=6.5, color="0.35", ha="left", va="top")
     path.parent.mkdir(parents=True, exist_ok=True)
     # not with_suffix, which would cut "kappa-0.5" at its point
     files = [path.with_name(path.name + ending) for ending in (".png", ".pdf")]
