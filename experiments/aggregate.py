@@ -13,10 +13,12 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from experiments import suite
+from experiments.transfer import caption
 from smac_jax.analysis import tables
+from smac_jax.analysis.captions import save
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.metrics import normalized_regret_intervals
-from smac_jax.analysis.plots import COLOURS, NAMES
+from smac_jax.analysis.plots import COLOURS, name_of
 from smac_jax.analysis.statistics import (
     Interval,
     interquartile_mean_over_tasks,
@@ -119,7 +121,7 @@ def aggregate(folder: Path, measured: Measured, provenance: dict[str, Any]) -> N
         "seeds, stratified by task; Agarwal et al. 2021).",
         provenance,
     )
-    _draw_profiles(folder / "profiles.png", measured.final, provenance)
+    _draw_profiles(folder / "profiles", measured.final, provenance)
 
 
 def _draw_profiles(path: Path, final: Mapping[Pair, Mapping[str, PerSeed]], provenance: dict[str, Any]) -> None:
@@ -137,19 +139,15 @@ def _draw_profiles(path: Path, final: Mapping[Pair, Mapping[str, PerSeed]], prov
                 profile[:, 0],
                 color=colour,
                 lw=1.8,
-                label="/".join(NAMES.get(name, name) for name in offline.split("/")),
+                label="/".join(name_of(name) for name in offline.split("/")),
             )
             axis.fill_between(thresholds, profile[:, 1], profile[:, 2], color=colour, alpha=0.18, lw=0)
-        axis.set_title(f"under {NAMES.get(online, online)}", fontsize=10)
+        axis.set_title(f"under {name_of(online)}", fontsize=10)
         axis.set_xlabel("final normalised score")
         axis.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("share of runs above it")
     panels[-1].legend(frameon=False, fontsize=8)
-    seeds, device, commit = len(provenance["seeds"]), provenance["device"], provenance["commit"]
-    said = f"{provenance['scale']}; {seeds} seeds, {device}, commit {commit}"
-    data = ", ".join(provenance["data"])
-    figure.text(0.01, -0.02, f"{data}\n{said}, {provenance['date'][:10]}", fontsize=6.5, color="0.35", va="top")
-    figure.savefig(path, dpi=180, bbox_inches="tight", pad_inches=0.1)
+    save(figure, path, caption(provenance | {"data": ", ".join(provenance["data"])}))
 
 
 def _text(interval: Interval) -> str:
@@ -158,7 +156,7 @@ def _text(interval: Interval) -> str:
 
 
 def _write(
-    path: Path, lines: Sequence[Sequence[str]], records: Sequence[str], caption: str, provenance: dict[str, Any]
+    path: Path, lines: Sequence[Sequence[str]], records: Sequence[str], says: str, provenance: dict[str, Any]
 ) -> None:
     """``.md`` and ``.csv``, and on the screen."""
     said = provenance | {"data": "; ".join(provenance["data"].values())}
@@ -167,9 +165,8 @@ def _write(
         [
             *("| " + " | ".join(row) + " |" for row in rows),
             "",
-            caption,
+            says,
             "",
-            f"- Scale: {provenance['scale']}",
             tables.provenance_text(said),
         ]
     )

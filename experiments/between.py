@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from experiments import transfer
+from experiments.block import trained_by_of
+from experiments.transfer import scale_of
+from smac_jax.analysis.captions import save
 from smac_jax.analysis.landscape import Spanned
-from smac_jax.analysis.plots import COLOURS
+from smac_jax.analysis.plots import COLOURS, name_of, what_is_evaluated
 from smac_jax.analysis.statistics import Interval, bootstrap_interval
 from smac_jax.errors import CheckpointError
 from smac_jax.files import write_text
@@ -41,7 +44,9 @@ class Resolution:
     points_at_once: int = 64
 
 
-def draw(places: Sequence[Path], folder: Path, resolution: Resolution, lines: bool = True) -> list[Path]:
+def draw(
+    places: Sequence[Path], folder: Path, resolution: Resolution, lines: bool = True, said: str = ""
+) -> list[Path]:
     """Evaluates what is not there yet, then draws: a line from the first to each other policy, and a plane of three.
 
     Args:
@@ -49,6 +54,7 @@ def draw(places: Sequence[Path], folder: Path, resolution: Resolution, lines: bo
       folder: for what comes out.
       resolution: of it.
       lines: False draws the plane alone.
+      said: what the figures must name; default: what the policies' block says.
 
     Raises:
       CheckpointError: a place holds no policy of a sweep.
@@ -86,17 +92,20 @@ def draw(places: Sequence[Path], folder: Path, resolution: Resolution, lines: bo
         seeds=block["seeds"],
         settings=resolution,
     )
-    said, drawn = caption(provenance), []
+    said = said or caption(provenance, block)
+    said += f"; episodes at each point, for each seed: {resolution.episodes}"
+    drawn = []
+    names = [called(place) for place in places]
     for name, (which, weights) in pieces.items():
         chosen = [policies[i] for i in which]
         world = [block["task"], block["physics"], block["version"], length]
         values = evaluated(folder, name, chosen, weights, env, world, resolution)
         write_csv(folder / f"{name}.csv", weights, values)
         if name == "plane":
-            path = draw_plane(folder, across, values, [place.name for place in places], spanned(policies), said)
+            path = draw_plane(folder / name, across, values, names, spanned(policies), block["task"], said)
         else:
             fall = largest_fall(values.mean(axis=2)[(along >= 0) & (along <= 1)])
-            path = draw_line(folder / f"{name}.png", along, values, [places[i].name for i in which], fall, said)
+            path = draw_line(folder / name, along, values, [names[i] for i in which], fall, block["task"], said)
         drawn.append(path)
     return drawn
 
@@ -160,11 +169,20 @@ def evaluated(
         )
 
 
-def caption(provenance: dict[str, Any]) -> str:
-    """What a figure must name."""
-    seeds = ", ".join(map(str, provenance["seeds"]))
-    date = provenance.get("date", time.strftime("%Y-%m-%d"))[:10]
-    return f"{provenance['data']}; seeds {seeds}; {provenance['device']}; commit {provenance['commit']}; {date}"
+def caption(provenance: dict[str, Any], block: dict[str, Any]) -> str:
+    """What a figure must name, as far as a run's block knows it."""
+    ends = [end for name, end in block.items() if name.startswith("online ")]
+    start = block["offline"]
+    scale = scale_of(
+        [start["config"]], [start["schedule"]["num_updates"]], [end["schedule"]["num_steps"] for end in ends]
+    )
+    return transfer.caption(provenance | {"scale": scale, "trained_by": trained_by_of([block])})
+
+
+def called(place: Path) -> str:
+    """What a figure calls the policy of a sweep's run."""
+    name = place.parent.name if place.name == "actor_critic" else place.name
+    return "pre-trained" if name == "offline" else f"after {name_of(name.removeprefix('to-'))}"
 
 
 def write_csv(path: Path, weights: np.ndarray, values: np.ndarray) -> None:
@@ -175,7 +193,7 @@ def write_csv(path: Path, weights: np.ndarray, values: np.ndarray) -> None:
 
 
 def draw_line(
-    path: Path, along: np.ndarray, values: np.ndarray, names: Sequence[str], fall: Interval, said: str
+    path: Path, along: np.ndarray, values: np.ndarray, names: Sequence[str], fall: Interval, task: str, said: str
 ) -> Path:
     """Mean over seeds with its interval, each seed thin."""
     figure = Figure(figsize=(6.2, 3.6), layout="constrained")
@@ -189,20 +207,18 @@ def draw_line(
         axis.axvline(x, color="0.3", lw=0.9, ls=(0, (5, 3)))
         axis.annotate(name, (x, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
     axis.set_xlabel("position on the line between the policies' parameters")
-    axis.set_ylabel("return")
+    axis.set_ylabel(what_is_evaluated(task, compact=True))
     axis.spines[["top", "right"]].set_visible(False)
     verdict = "the mean never falls"
     if fall.estimate > 0:
-        between = f" [{fall.low:,.0f}, {fall.high:,.0f}]" if np.isfinite(fall.low) else ""
-        verdict = f"largest fall of the mean {fall.estimate:,.0f}{between}"
+        estimate, low, high = (f"{x:,.0f}" if fall.estimate >= 10 else f"{x:.2f}" for x in fall)
+        verdict = f"largest fall of the mean {estimate}" + (f" [{low}, {high}]" if np.isfinite(fall.low) else "")
     figure.suptitle(f"between the two: {verdict}", fontsize=10)
-    figure.text(0.01, -0.03, said, fontsize=6.5, color="0.35", va="top")
-    figure.savefig(path, dpi=180, bbox_inches="tight", pad_inches=0.1)
-    return path
+    return save(figure, path, said)[0]
 
 
 def draw_plane(
-    folder: Path, across: np.ndarray, values: np.ndarray, names: Sequence[str], plane: Spanned, said: str
+    path: Path, across: np.ndarray, values: np.ndarray, names: Sequence[str], plane: Spanned, task: str, said: str
 ) -> Path:
     """Filled contours of the mean return, with the three policies, in the true shape of the mean seed's plane."""
     figure = Figure(figsize=(6.2, 4.6), layout="constrained")
@@ -214,20 +230,21 @@ def draw_plane(
 
     places = at(*np.meshgrid(across, across, indexing="ij"))
     heights = values.mean(axis=(1, 2)).reshape(len(across), len(across))
-    drawn = axis.contourf(*places, heights, levels=20, cmap="viridis")
-    axis.contour(*places, heights, levels=10, colors="white", linewidths=0.4, alpha=0.6)
-    figure.colorbar(drawn, ax=axis, label="return, mean over seeds")
+    flat = np.ptp(heights) <= 1e-6 * max(1.0, np.abs(heights).max())
+    # where all is level, levels would be drawn of rounding
+    levels = heights.mean() + np.array([-0.5, 0.5]) if flat else 20
+    drawn = axis.contourf(*places, heights, levels=levels, cmap="viridis")
+    if not flat:
+        axis.contour(*places, heights, levels=10, colors="white", linewidths=0.4, alpha=0.6)
+    figure.colorbar(drawn, ax=axis, label=f"{what_is_evaluated(task, compact=True)}, mean over seeds")
     for corner, name, marker in zip(((0, 0), (1, 0), (0, 1)), names, "osD", strict=True):
         axis.plot(*at(*corner), marker, color="white", mec="black", ms=8)
         box = {"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 1.5}
         axis.annotate(name, at(*corner), xytext=(7, 7), textcoords="offset points", fontsize=9, bbox=box)
     axis.set_aspect("equal")
-    axis.set_xlabel(f"distance in the space of parameters, towards {names[1]}")
+    axis.set_xlabel(f"distance between parameters, towards: {names[1]}")
     axis.set_ylabel("distance across")
-    axis.set_title(
+    figure.suptitle(
         f"{names[1]} is {u:.2g} away, {names[2]} {v:.2g}, {np.degrees(angle):.0f} degrees between them", fontsize=9
     )
-    figure.text(0.01, -0.02, said, fontsize=6.5, color="0.35", va="top")
-    path = folder / "plane.png"
-    figure.savefig(path, dpi=180, bbox_inches="tight", pad_inches=0.1)
-    return path
+    return save(figure, path, said)[0]

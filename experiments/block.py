@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from experiments.grid import Block
@@ -79,7 +79,7 @@ def run_block(block: Block, keeping: Keeping, progress: Progress | bool, interru
         settings = settings | {"num_updates": longest["num_steps"], "eval_every": longest["eval_every"]}
         with leg("control") as folder:
             control = smac_jax.pretrain(start.algorithm, data, resume=off, folder=folder, **settings, **shared)
-    for name, end in zip(block.legs[-len(block.online) :], block.online, strict=True):
+    for name, end in zip(block.legs[1 + block.control :], block.online, strict=True):
         with leg(name) as folder:
             on = smac_jax.finetune(
                 end.algorithm, off.actor_critic, data=data, config=end.config, folder=folder, **end.schedule, **shared
@@ -126,15 +126,19 @@ def leg_states(block: Block) -> dict[str, str]:
 
 
 def description(block: Block) -> dict[str, Any]:
-    """What a block's results depend on; online variants may be added to it later."""
+    """What a block's results depend on; the control and online variants may be added to it later."""
     online = {f"online {v.label}": to_json(v) for v in block.online}
-    names = ("data", "task", "physics", "version", "offline", "seeds", "control")
+    names = ("data", "task", "physics", "version", "offline", "seeds")
     return {**to_json({name: getattr(block, name) for name in names}), **online}
 
 
 def trained_by(blocks: Iterable[Block]) -> list[str]:
     """Commit, device and day of every process that trained some of the blocks, whoever makes tables of them later."""
-    claims = [claimed for block in {b.folder: b for b in blocks}.values() if (claimed := _claimed(block))]
+    return trained_by_of([claimed for block in {b.folder: b for b in blocks}.values() if (claimed := _claimed(block))])
+
+
+def trained_by_of(claims: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The same, of what ``block.json`` of each says."""
     found = [
         f"{by['commit'] or 'no commit'}, {by['device']}, {by['date']}"
         for claimed in claims

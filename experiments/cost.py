@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from experiments.block import leg_states
 from experiments.grid import Block, Variant
 from experiments.state import duration
 from smac_jax.algorithms import make_offline, make_online
+from smac_jax.algorithms.base import OfflineAlgorithm
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import init as init_buffer
 from smac_jax.data.tasks import time_limit
@@ -32,58 +33,46 @@ LENGTH = 20
 """Steps of the chunk that is timed."""
 
 
-class Rates(NamedTuple):
-    """Seconds of a step, for all seeds of a block together.
-
-    Attributes:
-      phases: an update of each phase of offline training.
-      online: for each online variant, an environment step with its update.
-      warm_start: an environment step without.
-      evaluation: a step of all episodes of an evaluation.
-      episode_length: in steps.
-      compilation: of all these programs, as it was just now, some of it perhaps from the cache.
-    """
-
-    phases: tuple[float, ...]
-    online: tuple[float, ...]
-    warm_start: float
-    evaluation: float
-    episode_length: int
-    compilation: float
-
-
 def show(blocks: Sequence[Block], datasets: Mapping[str, Dataset]) -> None:
-    """Prints each run of each block: what it is, whether it is there, and what is left to pay."""
-    table = Table(title=f"{len(blocks)} blocks; rates measured now on {device_description()}", title_justify="left")
-    for name, justify in {"block": "left", "run": "left", "state": "left", "steps": "right", "time": "right"}.items():
+    """Prints each run of each block, and whether it is there; then measures, and prints what is left to pay.
+
+    Args:
+      blocks: of the sweep.
+      datasets: by the blocks' names for them; of one task any will do for all.
+    """
+    left = [block for block in blocks if not block.done]
+    table = Table(title=f"{len(blocks)} blocks, {len(blocks) - len(left)} of them done", title_justify="left")
+    for name, justify in {"block": "left", "run": "left", "state": "left", "steps": "right"}.items():
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    measured: dict[Any, Rates] = {}
-    total = 0.0
-    with Progress() as bar:
-        bar.phase("measuring rates", len(blocks))
-        for block in blocks:
-            key = (block.data, repr(block.offline), repr(block.online), len(block.seeds))
-            if key not in measured and not block.done:
-                measured[key] = measure(block, datasets[block.data])
-            bar.advance(1)
-            for i, (leg, state) in enumerate(leg_states(block).items()):
-                steps = leg_steps(block, leg)
-                seconds = 0.0 if state == "done" else leg_seconds(block, leg, measured[key])
-                total += seconds
-                time_text = "" if state == "done" else duration(seconds)
-                table.add_row(block.title if i == 0 else "", leg, state, f"{steps:,}", time_text)
+    for block in blocks:
+        for i, (leg, state) in enumerate(leg_states(block).items()):
+            table.add_row(block.title if i == 0 else "", leg, state, f"{leg_steps(block, leg):,}")
     console = Console()
     console.print(table)
-    compilation = sum(rates.compilation for rates in measured.values())
+    if not left:
+        return
+    rates, total = Rates({block.task: datasets[block.data] for block in left}), 0.0
+    table = Table()
+    table.add_column("left to pay", overflow="fold")
+    table.add_column("time", justify="right")
+    with Progress() as bar:
+        bar.phase("measuring rates, block by block", len(left))
+        for block in left:
+            states = leg_states(block)
+            seconds = sum(leg_seconds(block, leg, rates) for leg in block.legs if states[leg] != "done")
+            total += seconds
+            table.add_row(block.title, duration(seconds))
+            bar.advance(1)
+    console.print(f"At rates measured now on {device_description()}:", table)
     console.print(
-        f"Left: at most {duration(total)} one after the other, every evaluation episode counted at full length; and "
-        f"compilation, which took {duration(compilation)} here."
+        f"In all at most {duration(total)} one after the other, every evaluation episode counted at full length; and "
+        f"compilation, which took {duration(rates.compilation)} here."
     )
 
 
 def leg_variant(block: Block, leg: str) -> Variant:
     """The online variant of a leg that hands over."""
-    return block.online[block.legs.index(leg) - (len(block.legs) - len(block.online))]
+    return block.online[block.legs.index(leg) - 1 - block.control]
 
 
 def leg_steps(block: Block, leg: str) -> int:
@@ -98,67 +87,157 @@ def leg_steps(block: Block, leg: str) -> int:
 
 def leg_seconds(block: Block, leg: str, rates: Rates) -> float:
     """What a leg takes from beginning to end."""
-    steps, episode = leg_steps(block, leg), rates.episode_length
+    steps, episode = leg_steps(block, leg), rates.episode_length(block)
     if leg in ("offline", "control"):
+        phases = rates.phases(block)
         built = make_offline(block.offline.algorithm, block.offline.config)
-        before = sum(r * (p.num_updates or 0) for r, p in zip(rates.phases, built.phases, strict=True))
-        longest = max(block.online, key=lambda v: v.schedule["num_steps"]).schedule
-        every = (block.offline.schedule if leg == "offline" else longest)["eval_every"]
-        evaluations = 1 + math.ceil(steps / every)
+        before = sum(r * (p.num_updates or 0) for r, p in zip(phases, built.phases, strict=True))
+        schedule = block.offline.schedule
+        if leg == "control":
+            schedule = max(block.online, key=lambda v: v.schedule["num_steps"]).schedule
+        evaluations = 1 + math.ceil(steps / schedule["eval_every"])
         return (
-            (before if leg == "offline" else 0.0) + steps * rates.phases[-1] + evaluations * episode * rates.evaluation
+            (before if leg == "offline" else 0.0) + steps * phases[-1] + evaluations * episode * rates.evaluation(block)
         )
     variant = leg_variant(block, leg)
     schedule = variant.schedule
     evaluations = 2 + math.ceil(schedule["num_steps"] / schedule["eval_every"])
-    learning = schedule["num_steps"] * rates.online[block.online.index(variant)]
-    return schedule["warm_start"] * rates.warm_start + learning + evaluations * episode * rates.evaluation
+    learning = schedule["num_steps"] * rates.online(block, variant, True)
+    waiting = schedule["warm_start"] * rates.online(block, variant, False)
+    return waiting + learning + evaluations * episode * rates.evaluation(block)
 
 
-def measure(block: Block, data: Dataset) -> Rates:
-    """Compiles and times a short piece of everything that a block does."""
-    layout = SeedLayout.over(block.seeds)
-    built = make_offline(block.offline.algorithm, block.offline.config)
-    prepared = layout.everywhere(built.prepare(data))
-    env = smac_jax.make_env(block.task, physics=block.physics, version=block.version)
-    world = AutoReset(env, time_limit(block.task, env))
-    well, keys = layout.place(jnp.full(len(layout.seeds), WELL)), layout.keys("online")
-    state = layout.map(built.init, (0, None))(layout.keys("init"), prepared)
-    actor_critic = jax.tree.map(jnp.copy, built.actor_critic(state))
+class Rates:
+    """Seconds of a step, for all seeds of a block together: each program that several blocks share is measured once.
 
-    phases, started = [], time.perf_counter()
-    for phase in built.phases:
-        seconds, state = timed(offline.make_chunk(phase, layout, math.inf, LENGTH), state, well, 0, keys, prepared)
-        phases.append(seconds)
-    warm_start, learning = 0.0, []
-    for variant in block.online:
-        algorithm = make_online(variant.algorithm, variant.config)
+    Attributes:
+      compilation: seconds that went into making the programs, some of them perhaps from the cache.
+    """
 
-        def begin(key: Any, actor_critic: Any, algorithm: Any = algorithm) -> online.LoopState:
-            buffer = init_buffer(1000, env.observation_size, env.action_size)
-            return online.LoopState(algorithm.init(key, actor_critic), world.reset(key), buffer)
+    def __init__(self, datasets: Mapping[str, Dataset]) -> None:
+        """``datasets``: one for each task; its size does not change what a step costs."""
+        self._datasets = datasets
+        self._known: dict[Any, Any] = {}
+        self.compilation = 0.0
 
-        loop = layout.map(begin, (0, 0))(keys, actor_critic)
-        fraction = variant.schedule.get("data_fraction", 0.5)
-        for learn in (False, True):
+    def phases(self, block: Block) -> tuple[float, ...]:
+        """An update of each phase of offline training."""
+
+        def measure() -> tuple[float, ...]:
+            built, layout = _built(block), SeedLayout.over(block.seeds)
+            prepared, state = self._begun(block)
+            state = jax.tree.map(jnp.copy, state)  # a chunk takes its state's memory
+            seconds = []
+            for phase in built.phases:
+                chunk = offline.make_chunk(phase, layout, math.inf, LENGTH)
+                rate, state = self._timed(chunk, state, *_driven(layout), prepared)
+                seconds.append(rate)
+            return tuple(seconds)
+
+        return self._once(("phases", *_program(block, block.offline)), measure)
+
+    def online(self, block: Block, variant: Variant, learn: bool) -> float:
+        """An environment step of fine-tuning, with its update or (``learn`` false) without."""
+        # what acts while nothing is learned costs the same whatever will learn
+        asked = _program(block, variant) if learn else _world(block)
+
+        def measure() -> float:
+            layout, world = SeedLayout.over(block.seeds), self._auto_reset(block)
+            algorithm = make_online(variant.algorithm, variant.config)
+            actor_critic = jax.tree.map(jnp.copy, _built(block).actor_critic(self._begun(block)[1]))
+
+            def begin(key: Any, actor_critic: Any) -> online.LoopState:
+                buffer = init_buffer(1000, world.observation_size, world.action_size)
+                return online.LoopState(algorithm.init(key, actor_critic), world.reset(key), buffer)
+
+            loop = layout.map(begin, (0, 0))(layout.keys("online"), actor_critic)
+            fraction = variant.schedule.get("data_fraction", 0.5)
             chunk = online.make_chunk(algorithm, world, layout, learn, fraction, math.inf, LENGTH)
-            seconds, loop = timed(chunk, loop, well, 0, keys, layout.everywhere(data))
-            if learn:
-                learning.append(seconds)
-            else:
-                warm_start = seconds
-    episodes = block.offline.schedule["eval_episodes"]
-    evaluator = make_evaluator(env, episodes, LENGTH, True, layout)
-    jax.block_until_ready(evaluator(actor_critic, keys))
-    compilation, started = time.perf_counter() - started, time.perf_counter()
-    jax.block_until_ready(evaluator(actor_critic, keys))
-    evaluation = (time.perf_counter() - started) / LENGTH
-    return Rates(tuple(phases), tuple(learning), warm_start, evaluation, world.episode_length, compilation)
+            rate, _ = self._timed(chunk, loop, *_driven(layout), layout.everywhere(self._datasets[block.task]))
+            return rate
+
+        return self._once(("online", learn, _networks(block), *asked), measure)
+
+    def evaluation(self, block: Block) -> float:
+        """A step of all episodes of an evaluation."""
+        episodes = block.offline.schedule["eval_episodes"]
+
+        def measure() -> float:
+            layout = SeedLayout.over(block.seeds)
+            actor_critic = _built(block).actor_critic(self._begun(block)[1])
+            evaluator = make_evaluator(self._auto_reset(block).env, episodes, LENGTH, True, layout)
+
+            return self._timed(lambda ac, keys: (ac, evaluator(ac, keys)), actor_critic, layout.keys("online"))[0]
+
+        return self._once(("evaluation", _networks(block), episodes, *_world(block)), measure)
+
+    def episode_length(self, block: Block) -> int:
+        """In steps."""
+        return self._auto_reset(block).episode_length
+
+    def _auto_reset(self, block: Block) -> AutoReset:
+        def make() -> AutoReset:
+            env = smac_jax.make_env(block.task, physics=block.physics, version=block.version)
+            return AutoReset(env, time_limit(block.task, env))
+
+        return self._once(("environment", *_world(block)), make)
+
+    def _begun(self, block: Block) -> tuple[Any, Any]:
+        """What offline training prepares of the data, and its state before the first update."""
+
+        def begin() -> tuple[Any, Any]:
+            started, built, layout = time.perf_counter(), _built(block), SeedLayout.over(block.seeds)
+            prepared = layout.everywhere(built.prepare(self._datasets[block.task]))
+            state = jax.block_until_ready(layout.map(built.init, (0, None))(layout.keys("init"), prepared))
+            self.compilation += time.perf_counter() - started
+            return prepared, state
+
+        asked = "begun", *_program(block, block.offline)
+        if asked not in self._known:  # one at a time: a state may be large
+            self._known = {key: value for key, value in self._known.items() if key[0] != "begun"}
+        return self._once(asked, begin)
+
+    def _once(self, key: tuple[Any, ...], measure: Callable[[], Any]) -> Any:
+        if key not in self._known:
+            self._known[key] = measure()
+        return self._known[key]
+
+    def _timed(self, chunk: Any, state: Any, *inputs: Any) -> tuple[float, Any]:
+        """Seconds of a step, compilation left out, and the state after."""
+        started = time.perf_counter()
+        state, *_ = jax.block_until_ready(chunk(state, *inputs))
+        compiled = time.perf_counter()
+        state, *_ = jax.block_until_ready(chunk(state, *inputs))
+        seconds = time.perf_counter() - compiled
+        self.compilation += max(0.0, compiled - started - seconds)
+        return seconds / LENGTH, state
 
 
-def timed(chunk: Any, state: Any, *inputs: Any) -> tuple[float, Any]:
-    """Seconds of a step, compilation left out, and the state after."""
-    state, *_ = jax.block_until_ready(chunk(state, *inputs))
-    started = time.perf_counter()
-    state, *_ = jax.block_until_ready(chunk(state, *inputs))
-    return (time.perf_counter() - started) / LENGTH, state
+def _built(block: Block) -> OfflineAlgorithm:
+    return make_offline(block.offline.algorithm, block.offline.config)
+
+
+def _driven(layout: SeedLayout) -> tuple[Any, int, Any]:
+    """What a chunk takes beside its state: seeds that are well, the first step, keys."""
+    return layout.place(jnp.full(len(layout.seeds), WELL)), 0, layout.keys("online")
+
+
+def _world(block: Block) -> tuple[Any, ...]:
+    return block.task, block.physics, block.version, len(block.seeds)
+
+
+def _networks(block: Block) -> tuple[Any, ...]:
+    """What of the networks tells in the cost of a step: their sizes, and how many."""
+    network = block.offline.config["network"]
+    return tuple(repr(network[name]) for name in ("actor_hidden", "critic_hidden", "num_critics"))
+
+
+def _program(block: Block, variant: Variant) -> tuple[Any, ...]:
+    """What a step's program depends on: everything but the values of what is a fraction, unless it is 0."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(item) for name, item in value.items()}
+        return value != 0.0 if isinstance(value, float) else value
+
+    return variant.algorithm, repr(plain(variant.config)), *_world(block)

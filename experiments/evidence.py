@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 from ml_collections import ConfigDict
 
 import smac_jax
@@ -18,8 +18,9 @@ from experiments import between
 from experiments.between import Resolution
 from experiments.grid import Block
 from experiments.transfer import references
+from smac_jax.analysis.captions import save
 from smac_jax.analysis.curves import TransferCurve
-from smac_jax.analysis.plots import COLOURS, transfer_figure
+from smac_jax.analysis.plots import COLOURS, name_of, transfer_figure, what_is_evaluated
 from smac_jax.analysis.statistics import bootstrap_interval
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import CheckpointError
@@ -34,15 +35,15 @@ class Found:
     Attributes:
       folder: for what is drawn.
       data: the data set.
-      blocks: of the cells that the figure asked for, SMAC's own at their head.
-      curves: of every pair that is done, by the labels of its variants.
+      cells: that the figure asked for, by label.
+      curves: of their ends, by the label of the cell and of what it was handed to.
       caption: data, scale, seeds, device and commit, in a line.
       resolution: of lines and planes.
     """
 
     folder: Path
     data: Dataset
-    blocks: Sequence[Block]
+    cells: Mapping[str, Block]
     curves: Mapping[tuple[str, str], TransferCurve]
     caption: str
     resolution: Resolution
@@ -54,47 +55,26 @@ class Evidence:
 
     Attributes:
       claim: of the paper, that it bears on.
-      vary: ``config -> --vary``: the variants of SMAC.
       draw: writes the figure, returns its file.
-      online: what they are handed to.
+      online: what SMAC is handed to.
+      vary: ``config -> --vary``: its variants; None: as it is.
       parts: of the data set, that are trained on besides.
+      control: shows what comes of it without a hand-over.
+      trains: False needs the data alone.
     """
 
     claim: str
-    vary: Callable[[ConfigDict], list[str]]
     draw: Callable[[str, Found], Path]
     online: tuple[str, ...] = ("sac",)
+    vary: Callable[[ConfigDict], list[str]] | None = None
     parts: tuple[float, ...] = ()
-
-
-def save(figure: Figure, found: Found, name: str) -> Path:
-    """Writes ``name.png`` with the caption below."""
-    width = int(21 * figure.get_figwidth())
-    caption = "\n".join(textwrap.fill(line, width) for line in found.caption.splitlines())
-    figure.text(0.01, -0.02, caption, fontsize=6.5, color="0.35", ha="left", va="top")
-    found.folder.mkdir(parents=True, exist_ok=True)
-    path = found.folder / f"{name}.png"
-    figure.savefig(path, dpi=180, bbox_inches="tight", pad_inches=0.1)
-    return path
+    control: bool = False
+    trains: bool = True
 
 
 def variants(name: str, found: Found) -> Path:
-    """Learning curves of the variants across the hand-over to SAC, and where each stands at three moments."""
-    return compared(name, found, {offline: curve for (offline, end), curve in found.curves.items() if end == "sac"})
-
-
-def size(name: str, found: Found) -> Path:
-    """The same, of parts of the data set."""
-    curves = {}
-    for block in found.blocks:
-        (sac,) = (end for end in block.online if end.label == "sac")
-        part = block.data.split(":")[1] if block.data.startswith("part:") else "1"
-        curves[f"{float(part):.0%} of the data"] = TransferCurve.from_json(block.curve(sac))
-    return compared(name, found, curves)
-
-
-def compared(name: str, found: Found, shown: Mapping[str, TransferCurve]) -> Path:
-    """Draws learning curves side by side, and writes a table of them."""
+    """Learning curves of the cells across the hand-over to SAC, where each stands at three moments, and a table."""
+    shown = {label: curve for (label, end), curve in found.curves.items() if end == "sac"}
     figure = Figure(figsize=(9.5, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
     rows = []
@@ -102,7 +82,7 @@ def compared(name: str, found: Found, shown: Mapping[str, TransferCurve]) -> Pat
         colour = COLOURS[i % len(COLOURS)]
         steps = np.concatenate([curve.offline_updates - curve.offline_updates[-1], curve.online_steps])
         returns = np.concatenate([curve.offline_returns, curve.online_returns], axis=1)
-        _band(left, steps, returns, colour, label)
+        _band(left, steps, returns, colour, name_of(label))
         first_quarter = curve.online_steps <= curve.warm_start + 0.25 * (curve.online_steps[-1] - curve.warm_start)
         moments = {
             "hand-over": curve.online_returns[:, 0],
@@ -118,22 +98,22 @@ def compared(name: str, found: Found, shown: Mapping[str, TransferCurve]) -> Pat
             rows.append((label, moment, *interval))
     left.axvline(0, color="0.3", lw=1)
     left.set_xlabel("gradient updates before, environment steps after the hand-over")
-    left.set_ylabel("evaluation return")
+    left.set_ylabel(what_is_evaluated(curve.task))
     right.set_xticks(range(3), ["at hand-over", "lowest in the\nfirst quarter", "final"])
     for axis in (left, right):
         axis.spines[["top", "right"]].set_visible(False)
     left.legend(frameon=False, fontsize=8)
     figure.suptitle(f"{found.data.name}: {name}", fontsize=11)
-    lines = ["variant,moment,mean,low,high", *(f"{v},{m},{a:.6g},{b:.6g},{c:.6g}" for v, m, a, b, c in rows)]
+    lines = ["variant,moment,mean,low,high", *(f'"{v}",{m},{a:.6g},{b:.6g},{c:.6g}' for v, m, a, b, c in rows)]
     write_text(found.folder / f"{name}.csv", "\n".join(lines) + "\n")
-    return save(figure, found, name)
+    return save(figure, found.folder / name, found.caption)[0]
 
 
 def residual(name: str, found: Found) -> Path:
     """The penalty's residual and the cosine of action-gradient and score through offline training."""
     figure = Figure(figsize=(9.5, 3.0), layout="constrained")
     axes = figure.subplots(1, 2)
-    points = offline_metrics(found.blocks)
+    points = offline_metrics(found.cells.values())
     for axis, quantity in zip(axes, ("residual", "cosine"), strict=True):
         for colour, place in zip(COLOURS, ("data", "policy", "uniform"), strict=False):
             of_place = [(x["step"], x[f"{quantity}_{place}"]) for x in points if f"{quantity}_{place}" in x]
@@ -143,11 +123,13 @@ def residual(name: str, found: Found) -> Path:
         axis.set_xlabel("gradient updates")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yscale("log")
+    for formatted in (axes[0].yaxis.set_major_formatter, axes[0].yaxis.set_minor_formatter):
+        formatted(LogFormatter())  # 4.6 rather than 4.6 x 10^0
     axes[0].set_ylabel(r"$|\nabla_a Q - \alpha\,\mathrm{score}|$")
     axes[1].set_ylabel(r"cosine of $\nabla_a Q$ and the score")
     axes[0].legend(frameon=False, fontsize=8)
     figure.suptitle(f"{found.data.name}: does the critic keep the identity?", fontsize=11)
-    return save(figure, found, name)
+    return save(figure, found.folder / name, found.caption)[0]
 
 
 def coverage(name: str, found: Found) -> Path:
@@ -168,31 +150,31 @@ def coverage(name: str, found: Found) -> Path:
     right.set_xlabel(f"first principal axis ({share[0]:.0%} of variance)")
     right.set_ylabel(f"second ({share[1]:.0%})")
     figure.suptitle(f"{found.data.name}: {found.data.size:,} transitions, {len(returns):,} episodes", fontsize=11)
-    return save(figure, found, name)
+    return save(figure, found.folder / name, found.caption)[0]
 
 
 def transfer(name: str, found: Found) -> Path:
     """Learning curves of SMAC across the hand-over to SAC and to TD3; ``transfer.png`` is the tables' figure."""
     figure, _ = transfer_figure(
         [curve for (_, end), curve in found.curves.items() if end in FIGURES[name].online],
-        title=f"{found.data.name}: mean and 95 % interval over {len(found.blocks[0].seeds)} seeds",
+        title=f"{found.data.name}: mean and 95 % interval over {len(next(iter(found.cells.values())).seeds)} seeds",
         reference=references(found.data),
     )
-    return save(figure, found, f"smac-{name}")
+    return save(figure, found.folder / f"smac-{name}", found.caption)[0]
 
 
 def line(name: str, found: Found) -> Path:
     """The return on the line from SMAC's policy to what SAC made of it."""
-    (block,) = found.blocks
+    (block,) = found.cells.values()
     places = [block.folder / "offline", block.folder / "to-sac"]
-    return between.draw(places, found.folder / name, found.resolution)[0]
+    return between.draw(places, found.folder / name, found.resolution, said=found.caption)[0]
 
 
 def plane(name: str, found: Found) -> Path:
     """The return over the plane through SMAC's policy and what SAC and TD3+BC made of it."""
-    (block,) = found.blocks
+    (block,) = found.cells.values()
     places = [block.folder / leg for leg in ("offline", "to-sac", "to-td3_bc")]
-    return between.draw(places, found.folder / name, found.resolution, lines=False)[0]
+    return between.draw(places, found.folder / name, found.resolution, lines=False, said=found.caption)[0]
 
 
 def embedding(name: str, found: Found) -> Path:
@@ -205,7 +187,7 @@ def embedding(name: str, found: Found) -> Path:
     """
     from sklearn.manifold import TSNE  # a second to import
 
-    (block,) = found.blocks
+    (block,) = found.cells.values()
     looks = {"offline": ("offline", "0.55"), "to-sac": ("SAC", COLOURS[0]), "to-td3_bc": ("TD3+BC", COLOURS[1])}
     vectors, returns, lengths = [], [], []  # [seed, parameter] and [seed] of each policy, leg by leg
     for leg in looks:
@@ -230,8 +212,10 @@ def embedding(name: str, found: Found) -> Path:
     low, high = np.min(returns), np.max(returns)
     for i, (seed, axis) in enumerate(zip(block.seeds, axes, strict=False)):
         of_seed = np.stack([vector[i] for vector in vectors])
-        perplexity = min(30.0, (len(of_seed) - 1) / 3)
-        places = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(of_seed)
+        # a policy that did not change between evaluations is one point, not a cluster
+        apart, which = np.unique(of_seed, axis=0, return_inverse=True)
+        perplexity = min(30.0, (len(apart) - 1) / 3)
+        places = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(apart)[which]
         legs = np.split(places, np.cumsum(lengths)[:-1])
         for (label, colour), leg_places in zip(looks.values(), legs, strict=True):
             axis.plot(leg_places[:, 0], leg_places[:, 1], color=colour, lw=1.2, label=label, zorder=1)
@@ -243,9 +227,9 @@ def embedding(name: str, found: Found) -> Path:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
     axes[0].legend(frameon=False, fontsize=7)
-    figure.colorbar(drawn, ax=list(axes), label="evaluation return")
+    figure.colorbar(drawn, ax=list(axes), label=what_is_evaluated(curve.task))
     figure.suptitle(f"{found.data.name}: t-SNE of SMAC's policies along training", fontsize=11)
-    return save(figure, found, name)
+    return save(figure, found.folder / name, found.caption)[0]
 
 
 def _kappas(config: ConfigDict) -> list[str]:
@@ -253,26 +237,24 @@ def _kappas(config: ConfigDict) -> list[str]:
 
 
 FIGURES: dict[str, Evidence] = {
-    "kappa": Evidence("SMAC is not sensitive to kappa.", _kappas, variants),
-    "muon": Evidence("Muon helps SMAC.", lambda config: ["smac.optimizer=adam,muon"], variants),
+    "kappa": Evidence("SMAC is not sensitive to kappa.", variants, vary=_kappas),
+    "muon": Evidence("Muon helps SMAC.", variants, vary=lambda config: ["smac.optimizer=adam,muon"]),
     "condition": Evidence(
         "Conditioning the score on the best return helps.",
-        lambda config: ["smac.score_model.condition_on_return=True,False"],
         variants,
+        vary=lambda config: ["smac.score_model.condition_on_return=True,False"],
     ),
-    "residual": Evidence("The identity holds through offline training.", lambda config: [], residual),
-    "coverage": Evidence("What there is to learn from.", lambda config: [], coverage),
-    "size": Evidence("How much data does SMAC need?", lambda config: [], size, parts=(0.05, 0.2)),
-    "transfer": Evidence("SMAC goes over with no drop.", lambda config: [], transfer, online=("sac", "td3")),
-    "line": Evidence("The policies are linearly connected.", lambda config: [], line),
-    "plane": Evidence("They lie in one basin.", lambda config: [], plane, online=("sac", "td3_bc")),
-    "embedding": Evidence(
-        "Fine-tuned policies stay near the pre-trained one.", lambda config: [], embedding, online=("sac", "td3_bc")
-    ),
+    "residual": Evidence("The identity holds through offline training.", residual, online=()),
+    "coverage": Evidence("What there is to learn from.", coverage, online=(), trains=False),
+    "size": Evidence("How much data does SMAC need?", variants, parts=(0.05, 0.2)),
+    "transfer": Evidence("SMAC goes over with no drop.", transfer, online=("sac", "td3"), control=True),
+    "line": Evidence("The policies are linearly connected.", line),
+    "plane": Evidence("They lie in one basin.", plane, online=("sac", "td3_bc")),
+    "embedding": Evidence("Fine-tuned policies stay near the pre-trained one.", embedding, online=("sac", "td3_bc")),
 }
 
 
-def offline_metrics(blocks: Sequence[Block]) -> list[dict[str, Any]]:
+def offline_metrics(blocks: Iterable[Block]) -> list[dict[str, Any]]:
     """Points of SMAC's offline training, seeds of all blocks side by side."""
     merged: dict[int, dict[str, Any]] = {}
     for block in blocks:

@@ -18,8 +18,9 @@ from ml_collections import ConfigDict
 
 from experiments.configs.base import online_section
 from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
+from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.sources import short_name
-from smac_jax.errors import ConfigError, UnknownNameError
+from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
 
 POSITIVE = ("num_updates", "num_steps", "eval_every", "eval_episodes")
 """Of a schedule."""
@@ -52,7 +53,7 @@ class Block:
       task: the environment.
       physics, version: of the environment.
       offline: what is trained first.
-      online: what starts from it.
+      online: what starts from it, if anything.
       seeds: trained side by side.
       control: also go on offline with no hand-over.
     """
@@ -87,7 +88,18 @@ class Block:
     @property
     def done(self) -> bool:
         """Whether nothing is left to do."""
-        return all(self.curve(v).exists() for v in self.online)
+        if not self.online:
+            return (self.folder / "offline" / "actor_critic" / "networks.json").exists()  # what is written last
+        return all(self._has_curve(v) for v in self.online)
+
+    def _has_curve(self, online: Variant) -> bool:
+        path = self.curve(online)
+        if not self.control or not path.exists():
+            return path.exists()
+        try:
+            return TransferCurve.from_json(path).has_control
+        except DatasetError:  # what is damaged is named where it is read
+            return True
 
 
 def parse_vary(texts: Sequence[str]) -> dict[str, list[Any]]:

@@ -21,7 +21,7 @@ from experiments.setup import run
 from experiments.state import SweepState, read_json, read_sweep
 from smac_jax.analysis import tables
 from smac_jax.analysis.curves import TransferCurve, joined
-from smac_jax.analysis.plots import NAMES, colours_of, transfer_figure
+from smac_jax.analysis.plots import colours_of, name_of, transfer_figure
 from smac_jax.analysis.svg import inline_svg, panels
 from smac_jax.data.tasks import task_info
 from smac_jax.envs import check_name
@@ -162,7 +162,7 @@ def section(sweep: SweepState, data: str, curves: Sequence[TransferCurve], numbe
         notes=[note for row in rows for note in row.diverged],
         chart=chart("Every pair", curves, f"all-{number}"),
         pairs=[
-            chart(f"{_name(c.offline)} to {_name(c.online)}", [c], f"pair-{number}-{i}", compact=True)
+            chart(f"{name_of(c.offline)} to {name_of(c.online)}", [c], f"pair-{number}-{i}", compact=True)
             for i, c in enumerate(curves)
         ],
     )
@@ -196,11 +196,6 @@ def settings(provenance: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _name(label: str) -> str:
-    algorithm, space, rest = label.partition(" ")
-    return NAMES.get(algorithm, algorithm) + space + rest
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ r"""Make the paper's tables and figures again, from whichever data are at hand, 
     python -m experiments.reproduce --scale=small --table=1,tasks      # 4 x 4 on the CPU
     python -m experiments.reproduce --scale=paper --task=hopper-medium-replay-v2,data/walker2d.hdf5 --figure=kappa,muon
 
-Tables: 1 (mean normalised regret of every offline with every online algorithm), aggregate (interquartile means over all
-tasks, how likely SMAC is the better, performance profiles), tasks (hand-over, dip, final return and regret, a table and
-a figure of learning curves for each task).
+Tables: 1 (mean normalised regret of every offline with every online algorithm over the paper's six tasks, or those of
+--task), aggregate (interquartile means over all tasks, how likely SMAC is the better, performance profiles), tasks
+(hand-over, dip, final return and regret, a table and a figure of learning curves for each task).
 
 Figures, all of SMAC: kappa, muon, condition (with and without), size (a twentieth and a fifth of the data), transfer
 (learning curves), residual (of the identity, through training), line and plane (the return between its policies),
@@ -14,16 +14,15 @@ embedding (t-SNE of the policies along training); coverage (of the data); or all
 
 --task names data sets, as for experiments.sweep; by default every task of the suite whose data are at hand. Tables
 and figures share their plain cells, each is trained once, and what a stopped run has done is not done again: repeat the
-command. --dry-run shows the cells and their cost.
+command. --dry-run shows the cells, then measures what they will cost.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +30,15 @@ from absl import flags
 
 from experiments import aggregate, suite
 from experiments.block import Keeping, already_done, trained_by
+from experiments.cells import Task, curves_of, grid_of
 from experiments.evidence import FIGURES, Found
-from experiments.grid import Block, make_blocks, parse_vary, path_name
+from experiments.grid import Block
 from experiments.launchers import LAUNCHERS
 from experiments.setup import run, set_up
-from experiments.transfer import describe, report, task_of
-from smac_jax.analysis.curves import TransferCurve
+from experiments.transfer import caption, describe, report, task_of
 from smac_jax.data import embedded_datasets
 from smac_jax.data.dataset import Dataset
-from smac_jax.data.sources import is_at_hand, short_name
+from smac_jax.data.sources import is_at_hand
 from smac_jax.data.tasks import task_of as taken_apart
 from smac_jax.envs import ENGINES
 from smac_jax.errors import ConfigError, DatasetError, SmacError, UnknownNameError
@@ -61,28 +60,6 @@ flags.DEFINE_bool("dry_run", False, "Only show the cells, their cost, and what i
 flags.DEFINE_string("results", None, "Folder for what comes out; default: results/reproduce-SCALE.")
 
 
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """One row of the evidence: data that are at hand, and where they belong.
-
-    Attributes:
-      source: as given to ``load_dataset``.
-      data: the data set.
-      env: its environment.
-      of: its place in the suite.
-    """
-
-    source: str
-    data: Dataset
-    env: str
-    of: suite.SuiteTask
-
-    @property
-    def folder(self) -> str:
-        """Its own, below the results."""
-        return path_name(short_name(self.source))
-
-
 def main(argv: Sequence[str]) -> int:
     """Trains what is not there yet, then writes what was asked for."""
     del argv
@@ -94,42 +71,27 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError("--figure=embedding needs scikit-learn: pip install 'smac_jax[analysis]'.")
     scale = suite.SCALES[FLAGS.scale]
     folder = Path(FLAGS.results or f"results/reproduce-{FLAGS.scale}")
-    tasks = at_hand(FLAGS.task)
+    tasks = at_hand(FLAGS.task, paper_alone=tables == ["1"] and not figures)
     seeds = list(range(FLAGS.seeds or scale.seeds))
-    # tables and figures share the plain cell, with all the ends that any of them needs, so that it is trained once
-    needed = suite.ONLINE if tables else {end for name in figures for end in FIGURES[name].online}
-    plain = tuple(end for end in suite.ONLINE if end in needed)
-    blocks: dict[tuple[str, str], list[Block]] = {}  # by (what they are for, the task's source)
-    for task in tasks:
-        if tables:
-            blocks["table", task.source] = cells(folder, task, scale, seeds, task.of.offline, suite.ONLINE, [])
-        for name in figures:
-            varied = FIGURES[name].vary(scale.config(task.of.family))
-            online = FIGURES[name].online if varied else plain
-            sources = [f"part:{fraction:g}:{task.source}" for fraction in FIGURES[name].parts] + [task.source]
-            blocks[name, task.source] = [
-                block
-                for source in sources
-                for block in cells(
-                    folder, dataclasses.replace(task, source=source), scale, seeds, ("smac",), online, varied
-                )
-            ]
-    every = list({block.folder: block for some in blocks.values() for block in some}.values())
+    grids = {
+        task.source: grid_of(task, folder, scale, seeds, FLAGS.physics, tables=bool(tables), figures=figures)
+        for task in tasks
+    }
+    every = list({block.folder: block for grid in grids.values() for block in grid.blocks}.values())
     for block in every:
         already_done(block)
     if FLAGS.dry_run:
         from experiments.cost import show
 
-        show(every, {task.source: task.data for task in tasks})
+        show(every, {block.data: task.data for task in tasks for block in grids[task.source].blocks})
         return 0
     from smac_jax.train.logger import write_provenance
 
-    described = {task.source: describe(task.data) for task in tasks}
     provenance = write_provenance(
         folder,
-        scale=f"{FLAGS.scale}: {scale.says}",
+        scale=f"{FLAGS.scale} ({scale.says})",
         seeds=seeds,
-        data=described,
+        data={task.source: describe(task.data) for task in tasks},
         blocks=[{"folder": str(b.folder.relative_to(folder)), "title": b.title, "legs": b.legs} for b in every],
     )
     print(f"{FLAGS.scale} scale: {scale.says}. {len(every)} blocks; results in {folder}")
@@ -142,34 +104,53 @@ def main(argv: Sequence[str]) -> int:
     provenance |= {"trained_by": trained_by(every)}
     write_json(folder / "provenance.json", provenance)
     undrawn = False
-    by_task: dict[str, list[TransferCurve]] = {}
     for task in tasks:
-        of_task = [block for (_, source), some in blocks.items() if source == task.source for block in some]
-        about = provenance | {
-            "data": f"{described[task.source]}; {FLAGS.scale} scale ({scale.says})",
-            "trained_by": trained_by(of_task),
-        }
-        if tables:
-            by_task[task.source] = list(curves_of(blocks["table", task.source]).values())
-            if "tasks" in tables and by_task[task.source]:
-                report(folder / task.folder, by_task[task.source], task.data, about)
-        for name in figures:
-            some = blocks[name, task.source]
-            if all(block.done for block in some):
-                found = Found(folder / task.folder, task.data, some, curves_of(some), caption(about), scale.resolution)
-                try:
-                    drawn = FIGURES[name].draw(name, found)
-                    print(f'{name}: {drawn}. What the paper says, or asks: "{FIGURES[name].claim}"')
-                except SmacError as error:  # the others are drawn all the same
-                    undrawn = True
-                    print(f"failed: the figure {name} of {task.source}: {error}", file=sys.stderr)
-    if not failures and {"1", "aggregate"} & {*tables}:
-        measured = aggregate.measure(by_task)
-        if "1" in tables:
-            aggregate.table_1(folder, measured, provenance)
-        if "aggregate" in tables:
-            aggregate.aggregate(folder, measured, provenance)
+        grid = grids[task.source]
+        about = provenance | {"data": provenance["data"][task.source], "trained_by": trained_by(grid.blocks)}
+        if "tasks" in tables and (done := list(curves_of(grid.table).values())):
+            report(folder / task.folder, done, task.data, about)
+        for name, cells in grid.figures.items():
+            if not all(block.done for block in cells.values()):
+                print(f"not drawn: the figure {name} of {task.source}, of whose cells some failed", file=sys.stderr)
+                continue
+            try:
+                found = Found(
+                    folder / task.folder, task.data, cells, curves_of(cells), caption(about), scale.resolution
+                )
+                drawn = FIGURES[name].draw(name, found)
+                print(f'{name}: {drawn}. What the paper says, or asks: "{FIGURES[name].claim}"')
+            except SmacError as error:  # the others are drawn all the same
+                undrawn = True
+                print(f"failed: the figure {name} of {task.source}: {error}", file=sys.stderr)
+    if {"1", "aggregate"} & {*tables}:
+        over_all_tasks(folder, tables, tasks, {source: grid.table for source, grid in grids.items()}, provenance)
     return 1 if failures or undrawn else 0
+
+
+def over_all_tasks(
+    folder: Path,
+    tables: Sequence[str],
+    tasks: Sequence[Task],
+    cells: Mapping[str, dict[str, Block]],
+    provenance: dict[str, Any],
+) -> None:
+    """Tables over the tasks whose cells are all there; says which are left out.
+
+    Table 1 is of the paper's tasks alone, unless others were asked for by name or none of its own is at hand.
+    """
+    whole = [task for task in tasks if all(block.done for block in cells[task.source].values())]
+    for task in tasks:
+        if task not in whole:
+            print(f"left out of the tables over all tasks: {task.source}, of whose cells some failed", file=sys.stderr)
+    papers = [task for task in whole if FLAGS.task or task.of.in_paper] or whole
+    for name, some, write in (("1", papers, aggregate.table_1), ("aggregate", whole, aggregate.aggregate)):
+        if name in tables and some:
+            sources = [task.source for task in some]
+            about = provenance | {
+                "data": {source: provenance["data"][source] for source in sources},
+                "trained_by": trained_by(block for source in sources for block in cells[source].values()),
+            }
+            write(folder, aggregate.measure({s: list(curves_of(cells[s]).values()) for s in sources}), about)
 
 
 def wanted(asked: Sequence[str], known: Sequence[str], kind: str) -> list[str]:
@@ -184,8 +165,12 @@ def wanted(asked: Sequence[str], known: Sequence[str], kind: str) -> list[str]:
     return list(known) if "all" in asked else list(asked)
 
 
-def at_hand(asked: Sequence[str]) -> list[Task]:
+def at_hand(asked: Sequence[str], paper_alone: bool) -> list[Task]:
     """The tasks whose data can be read; says which of the suite cannot.
+
+    Args:
+      asked: for by name; none: those of the suite.
+      paper_alone: of the suite, only the paper's, if any of them is there.
 
     Raises:
       DatasetError: an asked-for one cannot be read, or there is none at all.
@@ -208,7 +193,7 @@ def at_hand(asked: Sequence[str]) -> list[Task]:
             print(f"not at hand: {task.data} (--download fetches D4RL's{pair})", file=sys.stderr)
     if not found:
         raise DatasetError("No data of the suite are at hand; name some with --task.")
-    return found
+    return [task for task in found if task.of.in_paper or not paper_alone] or found
 
 
 def _task(source: str, data: Dataset) -> Task:
@@ -220,50 +205,6 @@ def _task(source: str, data: Dataset) -> Task:
     if family:
         return Task(source, data, env, suite.SuiteTask(source, family, in_paper=False))
     raise ConfigError(f"{source}: the environment {env} belongs to none of the paper's families.")
-
-
-def cells(
-    folder: Path,
-    task: Task,
-    scale: suite.Scale,
-    seeds: Sequence[int],
-    offline: Sequence[str],
-    online: Sequence[str],
-    vary: list[str],
-) -> list[Block]:
-    """The blocks of one task: all seeds side by side."""
-    return make_blocks(
-        folder,
-        [(task.source, task.env)],
-        offline,
-        online,
-        scale.config(task.of.family),
-        parse_vary(vary),
-        seeds,
-        len(seeds),
-        physics=FLAGS.physics,
-        version="v4",
-        control=True,
-    )
-
-
-def curves_of(blocks: Sequence[Block]) -> dict[tuple[str, str], TransferCurve]:
-    """By pair, of those that are done."""
-    return {
-        (block.offline.label, end.label): TransferCurve.from_json(block.curve(end))
-        for block in blocks
-        for end in block.online
-        if block.curve(end).exists()
-    }
-
-
-def caption(provenance: dict[str, Any]) -> str:
-    """What a figure must name, in a line."""
-    seeds = len(provenance["seeds"])
-    return (
-        f"{provenance['data']}\n{seeds} seeds, {provenance['device']}, commit {provenance['commit']}, "
-        f"{provenance['date'][:10]}"
-    )
 
 
 if __name__ == "__main__":

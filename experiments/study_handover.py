@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 import smac_jax
 from experiments.configs.base import online_section
 from experiments.setup import define_config, run, set_up
-from experiments.transfer import describe, log, report, task_of, transfer_curve
+from experiments.transfer import describe, log, report, scale_of, task_of, transfer_curve
 from smac_jax.algorithms import make_offline, make_online
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.tasks import TASKS
@@ -155,16 +155,26 @@ def main(argv: Sequence[str]) -> int:
         for variant, algorithm in built.items():
             wanted = [c for c in checkpoints if not all(curve_path(folder, variant, o, c).exists() for o in online)]
             if wanted:
-                write_provenance(variant_path(folder, variant), **records[variant])
+                earlier = trained_by(folder, [variant])
+                write_provenance(variant_path(folder, variant), **records[variant], trained_before=earlier)
                 logger = MetricLogger(folder / "metrics" / file_name(variant))
-                study_variant(folder, variant, algorithm, online, checkpoints, data, config, logger, shared, task)
+                needed = [c for c in checkpoints if c <= wanted[-1]]
+                study_variant(folder, variant, algorithm, online, needed, data, config, logger, shared, task)
     for checkpoint in checkpoints:
         curves = [
             dataclasses.replace(TransferCurve.from_json(curve_path(folder, variant, o, checkpoint)), offline=label)
             for label, variant in variants.items()
             for o in online
         ]
-        provenance = write_provenance(folder / FLAGS.group, **settings, data=describe(data), config=config.to_dict())
+        configs = [to_json(algorithm.config) for algorithm in built.values()]
+        provenance = write_provenance(
+            folder / FLAGS.group,
+            **settings,
+            data=describe(data),
+            scale=scale_of(configs, [checkpoint], [config.finetune.num_steps]),
+            trained_by=trained_by(folder, variants.values()),
+            config=config.to_dict(),
+        )
         title = f"{data.name}, handed over after {checkpoint:,} updates"
         report(folder / FLAGS.group, curves, data, provenance, suffix=f"-{checkpoint}", title=title)
     print(f"{time.monotonic() - started:.0f} s. Tables and figures: {folder / FLAGS.group}")
@@ -183,7 +193,7 @@ def study_variant(
     shared: dict[str, Any],
     task: str,
 ) -> None:
-    """Pre-trains one variant through all checkpoints and hands it over at each."""
+    """Pre-trains one variant through all checkpoints and hands it over at each, where its curve is not there yet."""
     num_steps, every = config.finetune.num_steps, config.finetune.eval_every
     settings = {"eval_every": config.pretrain.eval_every, "eval_episodes": config.pretrain.eval_episodes}
     off, before = None, 0
@@ -202,6 +212,9 @@ def study_variant(
         if earlier is not None:
             off = joined(earlier, off)
         before = checkpoint
+        left = [o for o in online if not curve_path(folder, name, o, checkpoint).exists()]
+        if not left:  # trained through again, for a later one
+            continue
         control = smac_jax.pretrain(
             algorithm.name,
             data,
@@ -211,9 +224,14 @@ def study_variant(
             **shared,
         )
         log(logger, f"{name} at {checkpoint} control", control)
-        for online_name, online_config in online.items():
+        for online_name in left:
             on: FinetuneResult = smac_jax.finetune(
-                online_name, off.actor_critic, data=data, config=online_config, **config.finetune.to_dict(), **shared
+                online_name,
+                off.actor_critic,
+                data=data,
+                config=online[online_name],
+                **config.finetune.to_dict(),
+                **shared,
             )
             log(logger, f"{name} at {checkpoint} to {online_name}", on)
             curve = transfer_curve(task, name, off, online_name, on, config.finetune.warm_start, control)
@@ -280,6 +298,18 @@ def earlier_record(
             f"folder away."
         )
     return {name: value for name, value in found.items() if name.startswith("online ")}
+
+
+def trained_by(folder: Path, variants: Iterable[str]) -> list[str]:
+    """Commit, device and day of whatever trained the curves of variants."""
+    found: list[str] = []
+    for variant in variants:
+        path = variant_path(folder, variant) / "provenance.json"
+        if path.exists():
+            record = json.loads(path.read_text())
+            found += record.get("trained_before", [])
+            found.append(f"{record['commit'] or 'no commit'}, {record['device']}, {record['date'][:10]}")
+    return list(dict.fromkeys(found))
 
 
 def parse_checkpoints(texts: Sequence[str]) -> list[int]:

@@ -84,7 +84,7 @@ def main(argv: Sequence[str]) -> int:
     check_launcher()
     hosts.join()
     import smac_jax
-    from experiments.transfer import check_fits, describe, references, task_of
+    from experiments.transfer import check_fits, describe, references, scale_of, task_of
     from smac_jax.train.logger import check_wandb, write_provenance
 
     # everything that can be wrong is looked at before anything is trained
@@ -118,6 +118,11 @@ def main(argv: Sequence[str]) -> int:
             folder,
             data={name: describe(data) for name, data in datasets.items()},
             references={name: references(data) for name, data in datasets.items()},
+            scale=scale_of(
+                [block.offline.config for block in blocks],
+                [block.offline.schedule["num_updates"] for block in blocks],
+                [end.schedule["num_steps"] for block in blocks for end in block.online],
+            ),
             seeds=seeds,
             seeds_per_block=size,
             flags={name: FLAGS[name].value for name in names},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,44 @@ def check_fits(data: smac_jax.Dataset, task: str, env: Any) -> None:
 def describe(data: smac_jax.Dataset) -> str:
     """The data set, and how it came about or where it is from, where it says so."""
     notes = dict(data.metadata)
-    said = [notes[key] for key in ("recipe", "source", "without_success") if key in notes]
+    said = [notes[key] for key in ("recipe", "source", "alone", "without_success") if key in notes]
     return f"{data.name} ({'; '.join([f'{data.size:,} transitions', *said])})"
+
+
+def scale_of(configs: Iterable[Mapping[str, Any]], updates: Iterable[int], steps: Iterable[int]) -> str:
+    """How large everything is, in a line for tables and figures.
+
+    Args:
+      configs: of the offline algorithms.
+      updates: their numbers of gradient updates.
+      steps: numbers of environment steps after them, with an update each.
+    """
+
+    def either(values: Iterable[str]) -> str:
+        return " or ".join(dict.fromkeys(values))
+
+    networks = either(_sizes(config["network"]["critic_hidden"]) for config in configs)
+    offline, online = either(f"{x:,}" for x in updates), either(f"{x:,}" for x in steps)
+    return f"networks of {networks}, {offline} updates offline" + (f", {online} online" if online else "")
+
+
+def _sizes(hidden: Sequence[int]) -> str:
+    return f"{len(hidden)} x {hidden[0]}" if len(set(hidden)) == 1 else "-".join(map(str, hidden))
+
+
+def caption(provenance: Mapping[str, Any]) -> str:
+    """What a figure must name, a line each: data; scale; seeds, with commit, device and day of drawing and training."""
+    provenance = {"trained_by": [], **provenance}
+    date, seeds = provenance["date"][:10], len(provenance["seeds"])
+    here = f"{provenance['commit'] or 'no commit'}, {provenance['device']}, {date}"
+    trained = provenance["trained_by"] if provenance["trained_by"] != [here] else []
+    return "\n".join(
+        [
+            str(provenance["data"]),
+            *([f"scale: {provenance['scale']}"] if provenance.get("scale") else []),
+            f"{seeds} seed{'s' * (seeds != 1)}; commit {here}" + "".join(f"; trained by {by}" for by in trained),
+        ]
+    )
 
 
 def references(data: smac_jax.Dataset) -> dict[str, float]:
@@ -121,7 +157,16 @@ def report(
     suffix: str = "",
     title: str = "",
 ) -> None:
-    """Writes ``table.md``, ``table.csv`` and ``transfer.png/.pdf`` (``suffix`` before the ending), prints the table."""
+    """Writes ``table.md``, ``table.csv`` and ``transfer.png/.pdf`` (``suffix`` before the ending), prints the table.
+
+    Args:
+      folder: for them.
+      curves: of one task.
+      data: trained on.
+      provenance: as :func:`smac_jax.analysis.tables.provenance_text` wants it.
+      suffix: of the files' names.
+      title: of table and figure; default: the data's name.
+    """
     made = tables.rows(curves, task_info(curves[0].task).random_return)
     write_text(folder / f"table{suffix}.md", tables.markdown(made, provenance))
     write_text(folder / f"table{suffix}.csv", tables.comma_separated(made))
@@ -131,6 +176,7 @@ def report(
         folder / f"transfer{suffix}",
         title=f"{title}: mean and 95 % interval over {len(made[0].handover)} seeds",
         reference=references(data),
+        caption=caption(provenance),
     )
     console = Console()
     if not console.is_terminal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from smac_jax.analysis.captions import save
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.statistics import bootstrap_interval
 
@@ -32,6 +34,16 @@ NAMES = {
     "td3": "TD3",
     "awr": "AWR",
 }
+
+
+def name_of(label: str) -> str:
+    """What figures call an algorithm, or a variant of it: ``SMAC, kappa = 5`` for ``smac kappa=5``."""
+    algorithm, space, rest = label.partition(" ")
+    name = NAMES.get(algorithm, algorithm)
+    if "=" not in rest:
+        return name + space + rest
+    changes = (change.partition("=") for change in re.split(r" (?=[\w.]+=)", rest))
+    return ", ".join([name, *(f"{field.rpartition('.')[2].replace('_', ' ')} = {x}" for field, _, x in changes)])
 
 
 class Series(NamedTuple):
@@ -57,6 +69,7 @@ def plot_transfer(
     path: Path,
     title: str = "",
     reference: Mapping[str, float] | tuple[str, float] | None = None,
+    caption: str = "",
 ) -> list[Path]:
     """Draws every curve: pre-training left of the hand-over, fine-tuning right of it, one row an online algorithm.
 
@@ -68,17 +81,13 @@ def plot_transfer(
       path: of the figure, without an ending; ``.png`` and ``.pdf`` are written.
       title: above all.
       reference: returns to draw as horizontal lines, by label, e.g. the data's mean and best; or one label and return.
+      caption: below all: what was drawn from, by what.
 
     Returns:
       The files written.
     """
     figure, _ = transfer_figure(curves, title, reference)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # not with_suffix, which would cut "kappa-0.5" at its point
-    files = [path.with_name(path.name + ending) for ending in (".png", ".pdf")]
-    for file in files:
-        figure.savefig(file, dpi=180, bbox_inches="tight", pad_inches=0.1)
-    return files
+    return save(figure, path, caption, (".png", ".pdf"))
 
 
 def colours_of(curves: Sequence[TransferCurve]) -> dict[str, str]:
@@ -86,7 +95,6 @@ def colours_of(curves: Sequence[TransferCurve]) -> dict[str, str]:
     return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(dict.fromkeys(curve.offline for curve in curves))}
 
 
-@rc_context({"text.parse_math": False})  # a name with two $ in it is no formula
 def what_is_evaluated(task: str, compact: bool = False) -> str:
     """What the numbers of a task's evaluations are (:mod:`smac_jax.data.tasks`)."""
     if task.endswith("-binary"):
@@ -96,6 +104,7 @@ def what_is_evaluated(task: str, compact: bool = False) -> str:
     return "return" if compact else "evaluation return"
 
 
+@rc_context({"text.parse_math": False})  # a name with two $ in it is no formula
 def transfer_figure(
     curves: Sequence[TransferCurve],
     title: str = "",
@@ -141,7 +150,7 @@ def transfer_figure(
         left.set_ylabel(what_is_evaluated(curves[0].task, compact))
         left.set_title("offline" if compact else "offline pre-training", fontsize=10)
         how = "" if compact else " fine-tuning with"
-        right.set_title(f"online{how} {NAMES.get(online_name, online_name)}", fontsize=10)
+        right.set_title(f"online{how} {name_of(online_name)}", fontsize=10)
         _frame(left, right)
         warm_start = max(curve.warm_start for curve in curves)
         if warm_start:
@@ -153,6 +162,8 @@ def transfer_figure(
                 ha="center",
                 fontsize=8,
                 color="0.45",
+                bbox={"facecolor": "0.95", "alpha": 0.7, "lw": 0, "pad": 0.5},
+                zorder=2.4,  # below means, that it hides none
             )
         for label, value in references.items():
             for ax in (left, right):
@@ -176,9 +187,7 @@ def transfer_figure(
     _ticks(axes[-1, 0], 2 if compact else 4)
     _ticks(axes[-1, 1], 4 if compact else 7)
     if not compact:
-        handles = [
-            Line2D([], [], color=colours[name], lw=2.2, label=NAMES.get(name, name)) for name in colours_of(curves)
-        ]
+        handles = [Line2D([], [], color=colours[name], lw=2.2, label=name_of(name)) for name in colours_of(curves)]
         if control:
             handles.append(Line2D([], [], color="0.3", lw=1.5, ls=(0, (1, 1.2)), label="no hand-over (control)"))
         figure.legend(

@@ -149,13 +149,15 @@ def provenance_text(provenance: Mapping[str, Any]) -> str:
     """What a table or figure needs beside it, a line each; unknown where nothing is said.
 
     Args:
-      provenance: as :func:`smac_jax.train.logger.write_provenance` gives it, with ``data`` and ``seeds`` added.
+      provenance: as :func:`smac_jax.train.logger.write_provenance` gives it, with ``data``, ``scale`` and ``seeds``
+        added, and ``trained_by`` where other processes did.
     """
     versions = ", ".join(f"{name} {version}" for name, version in provenance.get("versions", {}).items())
     command = provenance.get("command")
     said = {
         "Command": f"`{command}`" if command else None,
         "Data": provenance.get("data"),
+        "Scale": provenance.get("scale"),
         "Seeds": provenance.get("seeds"),
         "Device": provenance.get("device"),
         "Versions": versions,

@@ -7,6 +7,7 @@ policies cloned from them (``pen_bc_sparse4.npy``), one after the other. The rel
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from smac_jax.data.d4rl_files import data_folder
@@ -18,11 +19,11 @@ NAMES = ("pen-binary-v0", "door-binary-v0", "relocate-binary-v0")
 
 
 def folders() -> tuple[Path, ...]:
-    """Where the release may lie: with this package's data, where WSRL keeps it, where RLPD does."""
+    """Where the release may lie: with this package's data, where WSRL (``$DATA_DIR_PREFIX``) or RLPD keeps it."""
     return (
         data_folder() / "offpolicy_hand_data",
         data_folder(),
-        Path("~/adroit_data/offpolicy_hand_data").expanduser(),
+        Path(os.environ.get("DATA_DIR_PREFIX") or "~/adroit_data").expanduser() / "offpolicy_hand_data",
         Path("~/.datasets/awac-data").expanduser(),
     )
 

@@ -62,6 +62,7 @@ def short_name(name: str | os.PathLike) -> str:
 
 
 def _d4rl(name: str) -> Dataset:
+    from smac_jax.data.awac import NAMES as PUBLISHED_AS_PAIRS
     from smac_jax.data.awac import awac_files, read_awac
     from smac_jax.data.d4rl import read_d4rl
     from smac_jax.data.d4rl_files import HOST, d4rl_file, d4rl_files, is_d4rls
@@ -74,7 +75,10 @@ def _d4rl(name: str) -> Dataset:
     data = read_d4rl(path, task=task_of(name).task)
     theirs = is_d4rls(path, name)
     source = ("source", f"D4RL, {HOST}{d4rl_files()[name].path}" if theirs else f"{path}, which is not D4RL's file")
-    return dataclasses.replace(data, name=name, metadata=tuple(sorted((*data.metadata, source))))
+    notes = {source}
+    if name in PUBLISHED_AS_PAIRS:
+        notes.add(("alone", "the human demonstrations alone, without the clones' rollouts of AWAC's pair of files"))
+    return dataclasses.replace(data, name=name, metadata=tuple(sorted({*data.metadata, *notes})))
 
 
 def _minari(name: str) -> Dataset:

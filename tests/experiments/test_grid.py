@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from experiments import block as block_module
 from experiments.block import already_done, description, leg_states
 from experiments.configs.base import get_config
 from experiments.grid import batches, make_blocks, parse_vary, path_name
+from smac_jax.analysis.curves import TransferCurve
 from smac_jax.errors import CheckpointError, ConfigError, UnknownNameError
 from smac_jax.files import write_json
 
@@ -99,6 +102,27 @@ def test_a_block_of_another_configuration_is_refused_and_more_online_cells_are_n
     (block.folder / "block.json").write_text('{"data": "hop')
     with pytest.raises(CheckpointError, match=r"block\.json cannot be read"):
         already_done(block)
+
+
+def test_a_control_may_be_asked_for_later(tmp_path):
+    """A curve without one is made again, from what the runs have left; one with it serves whoever does not ask."""
+    (plain,) = blocks(tmp_path, offline=("smac",), online=("sac",), control=False)
+    write_json(plain.folder / "block.json", description(plain))
+    curve = TransferCurve(
+        **{"task": "hopper", "offline": "smac", "online": "sac", "warm_start": 0},
+        **{"offline_updates": np.array([0.0]), "offline_returns": np.ones((2, 1))},
+        **{"online_steps": np.array([0.0]), "online_returns": np.ones((2, 1))},
+    )
+    curve.to_json(plain.curve(plain.online[0]))
+    assert already_done(plain)
+    (with_control,) = blocks(tmp_path, offline=("smac",), online=("sac",), control=True)
+    assert not already_done(with_control)
+    assert plain.curve(plain.online[0]).exists()
+    dataclasses.replace(curve, control_steps=np.array([0.0]), control_returns=np.ones((2, 1))).to_json(
+        plain.curve(plain.online[0])
+    )
+    assert already_done(with_control)
+    assert already_done(plain)
 
 
 def test_who_trained_a_block_stays_known(tmp_path, monkeypatch):

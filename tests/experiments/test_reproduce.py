@@ -55,7 +55,7 @@ def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
         assert (tmp_path / "hopper-medium-replay" / f"{name}.png").stat().st_size > 10_000
         assert f"{name}.png" in done.stdout
     legs = sorted(path.parent.name for path in tmp_path.glob("runs/hopper-medium-replay/smac/*/*/status.json"))
-    assert legs == ["control", "offline", "to-sac", "to-td3_bc"]
+    assert legs == ["offline", "to-sac", "to-td3_bc"]  # no figure here shows the control
 
     # without a policy that it needs, a figure is refused in a line, and the others are drawn
     gone = next(tmp_path.glob("runs/*/*/*/offline/policies/000000000.npz"))
@@ -93,9 +93,9 @@ def test_a_mistake_is_one_line(arguments, words, tmp_path):
 
 def test_learning_curves_of_one_cell(tmp_path):
     curves = {("smac", online): made_up("hopper", "smac", online, 900.0) for online in ("sac", "td3")}
-    block = types.SimpleNamespace(seeds=(0, 1, 2, 3))
+    cells = {"smac": types.SimpleNamespace(seeds=(0, 1, 2, 3))}
     data = smac_jax.load_dataset("hopper-medium-replay")
-    found = evidence.Found(tmp_path, data, [block], curves, "a caption", suite.SCALES["tiny"].resolution)
+    found = evidence.Found(tmp_path, data, cells, curves, "a caption", suite.SCALES["tiny"].resolution)
     assert evidence.FIGURES["transfer"].draw("transfer", found) == tmp_path / "smac-transfer.png"
     assert (tmp_path / "smac-transfer.png").stat().st_size > 10_000
 

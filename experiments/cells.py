@@ -1,0 +1,126 @@
+"""What tables and figures of a task need trained: its cells, of which they share as many as they can."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments import suite
+from experiments.evidence import FIGURES
+from experiments.grid import Block, make_blocks, parse_vary, path_name
+from smac_jax.analysis.curves import TransferCurve
+from smac_jax.data.dataset import Dataset
+from smac_jax.data.sources import short_name
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One row of the evidence: data that are at hand, and where they belong.
+
+    Attributes:
+      source: as given to ``load_dataset``.
+      data: the data set.
+      env: its environment.
+      of: its place in the suite.
+    """
+
+    source: str
+    data: Dataset
+    env: str
+    of: suite.SuiteTask
+
+    @property
+    def folder(self) -> str:
+        """Its own, below the results."""
+        return path_name(short_name(self.source))
+
+
+class Grid(NamedTuple):
+    """The cells of a task, by label.
+
+    Attributes:
+      table: of the tables: a cell for each offline algorithm.
+      figures: of each figure.
+    """
+
+    table: dict[str, Block]
+    figures: dict[str, dict[str, Block]]
+
+    @property
+    def blocks(self) -> list[Block]:
+        """All of them."""
+        return [block for cells in (self.table, *self.figures.values()) for block in cells.values()]
+
+
+def grid_of(
+    task: Task,
+    folder: Path,
+    scale: suite.Scale,
+    seeds: Sequence[int],
+    physics: str,
+    *,
+    tables: bool,
+    figures: Sequence[str],
+) -> Grid:
+    """What must be trained; all share SMAC's plain cell, with every end that any of them needs."""
+    config = scale.config(task.of.family)
+
+    def make(
+        offline: Sequence[str],
+        online: Sequence[str],
+        control: bool,
+        source: str = task.source,
+        vary: Sequence[str] = (),
+    ) -> dict[str, Block]:
+        return {
+            block.offline.label: block
+            for block in make_blocks(
+                folder,
+                [(source, task.env)],
+                offline,
+                online,
+                config,
+                parse_vary(vary),
+                seeds,
+                len(seeds),
+                physics=physics,
+                version="v4",
+                control=control,
+            )
+        }
+
+    asked = {name: FIGURES[name] for name in figures}
+    needed = {*(suite.ONLINE if tables else ()), *(end for figure in asked.values() for end in figure.online)}
+    ends = [end for end in suite.ONLINE if end in needed]
+    plain = make(("smac",), ends, tables or any(figure.control for figure in asked.values()))["smac"]
+    table = make(task.of.offline, suite.ONLINE, control=True) | {"smac": plain} if tables else {}
+    cells: dict[str, dict[str, Block]] = {}
+    for name, figure in asked.items():
+        if not figure.trains:
+            cells[name] = {}
+            continue
+        parts = {
+            f"{fraction:.0%} of the data": block
+            for fraction in figure.parts
+            for block in make(("smac",), figure.online, False, source=f"part:{fraction:g}:{task.source}").values()
+        }
+        whole = {"100% of the data" if parts else "smac": plain}
+        varied = make(("smac",), figure.online, False, vary=figure.vary(config)) if figure.vary else whole
+        cells[name] = parts | {
+            # the variant whose value is the configuration's own is the plain cell
+            label: plain if block.offline.config == plain.offline.config else block
+            for label, block in varied.items()
+        }
+    return Grid(table, cells)
+
+
+def curves_of(cells: Mapping[str, Block]) -> dict[tuple[str, str], TransferCurve]:
+    """By the label of the cell and of what it was handed to, of those that are done."""
+    return {
+        (label, end.label): TransferCurve.from_json(block.curve(end))
+        for label, block in cells.items()
+        for end in block.online
+        if block.curve(end).exists()
+    }
