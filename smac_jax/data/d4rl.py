@@ -96,9 +96,13 @@ def _load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def _read_array(file: h5py.File, key: str, path: Path) -> np.ndarray:
+    if isinstance(file.get(key, getlink=True), h5py.ExternalLink):
+        raise DatasetError(f"{path}: {key!r} is a link to another file. It was not followed.")
     node = file[key]
     if not isinstance(node, h5py.Dataset):
         raise DatasetError(f"{path}: {key!r} is a group, expected an array.")
+    if node.is_virtual or node.external:
+        raise DatasetError(f"{path}: {key!r} is stored in other files. It was not read; copy it into this one.")
     if node.dtype.kind not in "fiub" or node.shape is None:  # objects are refused before anything decodes them
         raise DatasetError(
             f"{path}: {key} holds {node.dtype} of shape {node.shape}, expected numbers. It was not read."

@@ -95,12 +95,16 @@ def test_one_file_by_its_path(release, tmp_path):
     assert (data.name, data.task, data.size) == ("pen2_sparse", "pen-binary", 4)
 
 
-def test_where_it_is_looked_for(release, tmp_path):
+def test_where_it_is_looked_for(release, tmp_path, monkeypatch):
     assert is_at_hand("pen-binary-v0")
     assert not is_at_hand("door-binary-v0")
     assert not is_at_hand("pen-human-v1")
+    monkeypatch.delenv("DATA_DIR_PREFIX", raising=False)
     here, *others = awac.folders()
-    for there in others:
+    monkeypatch.setenv("DATA_DIR_PREFIX", str(tmp_path / "wsrls"))
+    moved = awac.folders()
+    assert sum(a != b for a, b in zip([here, *others], moved, strict=True)) == 1
+    for there in moved[1:]:
         there.mkdir(parents=True, exist_ok=True)
         for file in here.glob("*.npy"):
             file.rename(there / file.name)

@@ -188,6 +188,17 @@ def test_d4rls_file_names_say_the_task(tmp_path, log, name, task):
 
 
 @pytest.mark.skipif(not DOOR_HUMAN.exists(), reason="shared/data/door-human.hdf5 is not beside this checkout")
+@pytest.mark.filterwarnings("ignore:.*not D4RL's")  # a copy that was written again
+def test_human_demonstrations_alone_say_so_under_the_published_sets_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("SMAC_JAX_DATA", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "door-human-v1.hdf5").write_bytes(DOOR_HUMAN.read_bytes())
+    notes = dict(load_dataset("door-binary-v0").metadata)
+    assert "the human demonstrations alone" in notes["alone"]
+    assert "alone" not in dict(load_dataset("door-human-v1").metadata)
+
+
+@pytest.mark.skipif(not DOOR_HUMAN.exists(), reason="shared/data/door-human.hdf5 is not beside this checkout")
 def test_real_demonstrations():
     """Adroit's door-human: 25 demonstrations, all ended by time, no next observations, actions beyond [-1, 1]."""
     data = load_dataset(str(DOOR_HUMAN))
@@ -211,6 +222,26 @@ def test_real_demonstrations():
 
 
 # Damaged files
+
+
+@pytest.mark.parametrize("how", ["link", "external", "virtual"])
+def test_what_lies_in_another_file_is_not_read(tmp_path, log, how):
+    secret, path = tmp_path / "secret", tmp_path / "hopper.hdf5"
+    write_d4rl(path, log)
+    write_d4rl(secret, log)
+    shape = np.asarray(log["rewards"]).shape
+    with h5py.File(path, "r+") as file:
+        del file["rewards"]
+        if how == "link":
+            file["rewards"] = h5py.ExternalLink(str(secret), "rewards")
+        elif how == "external":
+            file.create_dataset("rewards", shape, np.float32, external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
+        else:
+            layout = h5py.VirtualLayout(shape, np.float32)
+            layout[:] = h5py.VirtualSource(str(secret), "rewards", shape)
+            file.create_virtual_dataset("rewards", layout)
+    with pytest.raises(DatasetError, match=r"hopper\.hdf5: 'rewards' is (a link to another|stored in other) file"):
+        read_d4rl(path)
 
 
 def without(key):

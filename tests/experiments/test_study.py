@@ -43,6 +43,17 @@ def test_a_variant_is_run_once_and_never_taken_for_another(tmp_path):
     assert again.returncode == 0, again.stderr[-2000:]
     assert curve.stat().st_mtime_ns == written
 
+    # the curve of a later checkpoint is made again, the earlier one stays; both processes are named
+    first = curve.with_name("sac-10.json")
+    before = first.stat().st_mtime_ns
+    curve.unlink()
+    assert study(*TINY, f"--results={tmp_path}").returncode == 0
+    assert first.stat().st_mtime_ns == before
+    remade = json.loads(curve.read_text())
+    assert {**remade, "online_returns": None} == {**found, "online_returns": None}
+    assert len(json.loads((curve.parent / "provenance.json").read_text())["trained_before"]) == 1
+    written = curve.stat().st_mtime_ns
+
     # a field that this version has and the one of the curves had not, at its default
     provenance = curve.parent / "provenance.json"
     record = json.loads(provenance.read_text())
