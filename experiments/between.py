@@ -182,7 +182,9 @@ def caption(provenance: dict[str, Any], block: dict[str, Any]) -> str:
 def called(place: Path) -> str:
     """What a figure calls the policy of a sweep's run."""
     name = place.parent.name if place.name == "actor_critic" else place.name
-    return "pre-trained" if name == "offline" else f"after {name_of(name.removeprefix('to-'))}"
+    if name.startswith("to-"):
+        return f"after {name_of(name.removeprefix('to-'))}"
+    return {"offline": "pre-trained", "control": "trained on offline"}.get(name, name)
 
 
 def write_csv(path: Path, weights: np.ndarray, values: np.ndarray) -> None:
