@@ -30,6 +30,8 @@ def legs(tmp_path):
     """Three untrained policies of one seed, as a sweep leaves trained ones."""
     block = tmp_path / "seeds-4-4"
     about = {"task": "hopper", "physics": "mujoco", "version": "v4", "data": "hopper-tiny", "seeds": [4]}
+    start = {"config": {"network": {"critic_hidden": [4]}}, "schedule": {"num_updates": 10}}
+    about |= {"offline": start, "online sac": {"schedule": {"num_steps": 20}}}
     block.mkdir()
     write_json(block / "block.json", about)
     network = NetworkConfig(actor_hidden=(4,), critic_hidden=(4,))
