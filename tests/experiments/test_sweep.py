@@ -161,7 +161,9 @@ def test_a_dry_run_shows_the_cells_and_their_cost_and_writes_nothing(data_file, 
     request = [f"--task={data_file}", "--offline=td3_bc", "--vary=td3_bc.alpha=1,2.5", "--dry_run", *TINY]
     done = sweep(*request, f"--results={folder}")
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "2 blocks; rates measured now on" in done.stdout
-    for words in ("td3_bc alpha=2.5", "to-sac", "left", "Left: at most"):
-        assert words in done.stdout
+    shown, _, priced = done.stdout.partition("At rates measured now on ")
+    for words in ("2 blocks, 0 of them done", "td3_bc alpha=2.5", "to-sac"):
+        assert words in shown  # before anything is measured
+    for words in ("td3_bc alpha=2.5", "In all at most"):
+        assert words in priced
     assert not folder.exists()
