@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,9 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from experiments import suite
+from experiments.block import trained_by
+from experiments.cells import Task, curves_of
+from experiments.grid import Block
 from experiments.transfer import caption
 from smac_jax.analysis import tables
 from smac_jax.analysis.captions import save
@@ -61,6 +65,39 @@ def measure(by_task: Mapping[str, Sequence[TransferCurve]]) -> Measured:
 def merged(offline: str) -> str:
     """The paper's row that an offline algorithm stands in."""
     return "cal_ql/cql" if offline in ("cql", "cal_ql") else offline
+
+
+def over_all_tasks(
+    folder: Path,
+    tables: Sequence[str],
+    tasks: Sequence[Task],
+    cells: Mapping[str, dict[str, Block]],
+    provenance: dict[str, Any],
+    every_task: bool,
+) -> None:
+    """Tables over the tasks whose cells are all there; says which are left out.
+
+    Args:
+      folder: for them.
+      tables: which: 1, aggregate.
+      tasks: of the run.
+      cells: of each task, by its source.
+      provenance: of the run.
+      every_task: table 1 is of all of them; otherwise of the paper's alone, if any of its own is there.
+    """
+    whole = [task for task in tasks if all(block.done for block in cells[task.source].values())]
+    for task in tasks:
+        if task not in whole:
+            print(f"left out of the tables over all tasks: {task.source}, of whose cells some failed", file=sys.stderr)
+    papers = [task for task in whole if every_task or task.of.in_paper] or whole
+    for name, some, write in (("1", papers, table_1), ("aggregate", whole, aggregate)):
+        if name in tables and some:
+            sources = [task.source for task in some]
+            about = provenance | {
+                "data": {source: provenance["data"][source] for source in sources},
+                "trained_by": trained_by(block for source in sources for block in cells[source].values()),
+            }
+            write(folder, measure({s: list(curves_of(cells[s]).values()) for s in sources}), about)
 
 
 def table_1(folder: Path, measured: Measured, provenance: dict[str, Any]) -> None:

@@ -22,9 +22,8 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -32,7 +31,6 @@ from experiments import aggregate, suite
 from experiments.block import Keeping, already_done, trained_by
 from experiments.cells import Task, curves_of, grid_of
 from experiments.evidence import FIGURES, Found
-from experiments.grid import Block
 from experiments.launchers import LAUNCHERS
 from experiments.setup import run, set_up
 from experiments.transfer import caption, describe, report, task_of
@@ -123,34 +121,9 @@ def main(argv: Sequence[str]) -> int:
                 undrawn = True
                 print(f"failed: the figure {name} of {task.source}: {error}", file=sys.stderr)
     if {"1", "aggregate"} & {*tables}:
-        over_all_tasks(folder, tables, tasks, {source: grid.table for source, grid in grids.items()}, provenance)
+        cells_of = {source: grid.table for source, grid in grids.items()}
+        aggregate.over_all_tasks(folder, tables, tasks, cells_of, provenance, every_task=bool(FLAGS.task))
     return 1 if failures or undrawn else 0
-
-
-def over_all_tasks(
-    folder: Path,
-    tables: Sequence[str],
-    tasks: Sequence[Task],
-    cells: Mapping[str, dict[str, Block]],
-    provenance: dict[str, Any],
-) -> None:
-    """Tables over the tasks whose cells are all there; says which are left out.
-
-    Table 1 is of the paper's tasks alone, unless others were asked for by name or none of its own is at hand.
-    """
-    whole = [task for task in tasks if all(block.done for block in cells[task.source].values())]
-    for task in tasks:
-        if task not in whole:
-            print(f"left out of the tables over all tasks: {task.source}, of whose cells some failed", file=sys.stderr)
-    papers = [task for task in whole if FLAGS.task or task.of.in_paper] or whole
-    for name, some, write in (("1", papers, aggregate.table_1), ("aggregate", whole, aggregate.aggregate)):
-        if name in tables and some:
-            sources = [task.source for task in some]
-            about = provenance | {
-                "data": {source: provenance["data"][source] for source in sources},
-                "trained_by": trained_by(block for source in sources for block in cells[source].values()),
-            }
-            write(folder, aggregate.measure({s: list(curves_of(cells[s]).values()) for s in sources}), about)
 
 
 def wanted(asked: Sequence[str], known: Sequence[str], kind: str) -> list[str]:

@@ -14,6 +14,7 @@ import pytest
 
 import smac_jax
 from experiments import aggregate, evidence, suite
+from experiments.cells import Task
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.tasks import normalized_score
 
@@ -165,6 +166,35 @@ def test_tables_over_all_tasks(tmp_path):
     assert found["smac", "awr", "final"][0] == pytest.approx(np.mean(sorted(scores)[2:6]), rel=1e-5)
     assert (tmp_path / "profiles.png").stat().st_size > 10_000
     assert "halfcheetah-set" in (tmp_path / "aggregate.md").read_text()
+
+
+def test_tables_over_all_tasks_leave_out_what_failed_and_what_is_not_the_papers(tmp_path, capsys):
+    def cell(task, offline, missing=()):
+        online = [types.SimpleNamespace(label=name) for name in suite.ONLINE]
+        block = types.SimpleNamespace(folder=tmp_path / task / offline, online=online, done=not missing)
+        block.curve = lambda end: block.folder / f"{end.label}.json"
+        for end in online:
+            if end.label not in missing:
+                block.folder.mkdir(parents=True, exist_ok=True)
+                made_up(task, offline, end.label, 100.0 * len(offline)).to_json(block.curve(end))
+        return block
+
+    places = {task.data.split("-")[0]: task for task in suite.SUITE}
+    tasks = [Task(f"{name}-set", None, name, places[name]) for name in ("hopper", "walker2d", "halfcheetah")]
+    cells = {task.source: {name: cell(task.env, name) for name in ("iql", "smac", "td3_bc", "cql")} for task in tasks}
+    cells["walker2d-set"]["cql"] = cell("walker2d", "cql", missing=["td3"])
+    about = {
+        **{"scale": "none", "command": "none", "seeds": [0, 1, 2, 3], "device": "none", "versions": {}},
+        **{"commit": "none", "date": "2026-01-01", "data": {task.source: f"the {task.source}" for task in tasks}},
+    }
+    for every_task, of_table_1 in ((False, ["hopper"]), (True, ["hopper", "halfcheetah"])):
+        aggregate.over_all_tasks(tmp_path, ("1", "aggregate"), tasks, cells, about, every_task)
+        assert "left out of the tables over all tasks: walker2d-set" in capsys.readouterr().err
+        text = (tmp_path / "table-1.md").read_text()
+        assert f"over {len(of_table_1)} task(s)" in text
+        for task in tasks:
+            assert (f"the {task.source}" in text) == (task.env in of_table_1)
+        assert "the halfcheetah-set" in (tmp_path / "aggregate.md").read_text()
 
 
 def read_csv(path: Path) -> list[list[str]]:
