@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 
 from experiments import transfer
 from experiments.block import trained_by_of
-from experiments.transfer import scale_of
 from smac_jax.analysis.captions import save
 from smac_jax.analysis.landscape import Spanned
 from smac_jax.analysis.plots import COLOURS, name_of, what_is_evaluated
@@ -173,7 +172,7 @@ def caption(provenance: dict[str, Any], block: dict[str, Any]) -> str:
     """What a figure must name, as far as a run's block knows it."""
     ends = [end for name, end in block.items() if name.startswith("online ")]
     start = block["offline"]
-    scale = scale_of(
+    scale = transfer.scale_of(
         [start["config"]], [start["schedule"]["num_updates"]], [end["schedule"]["num_steps"] for end in ends]
     )
     return transfer.caption(provenance | {"scale": scale, "trained_by": trained_by_of([block])})

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from experiments.grid import Block
-from experiments.transfer import transfer_curve
+from experiments.transfer import made_by, transfer_curve
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.errors import CheckpointError, DatasetError
 from smac_jax.files import write_json
@@ -139,11 +139,7 @@ def trained_by(blocks: Iterable[Block]) -> list[str]:
 
 def trained_by_of(claims: Sequence[Mapping[str, Any]]) -> list[str]:
     """The same, of what ``block.json`` of each says."""
-    found = [
-        f"{by['commit'] or 'no commit'}, {by['device']}, {by['date']}"
-        for claimed in claims
-        for by in claimed.get("trained_by", [])
-    ]
+    found = [made_by(by) for claimed in claims for by in claimed.get("trained_by", [])]
     silent = sum("trained_by" not in claimed for claimed in claims)
     return list(dict.fromkeys(found)) + ([f"of {silent} block(s) not recorded"] if silent else [])
 

@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 import smac_jax
 from experiments.configs.base import online_section
 from experiments.setup import define_config, run, set_up
-from experiments.transfer import describe, log, report, scale_of, task_of, transfer_curve
+from experiments.transfer import describe, log, made_by, report, scale_of, task_of, transfer_curve
 from smac_jax.algorithms import make_offline, make_online
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.tasks import TASKS
@@ -307,8 +307,7 @@ def trained_by(folder: Path, variants: Iterable[str]) -> list[str]:
         path = variant_path(folder, variant) / "provenance.json"
         if path.exists():
             record = json.loads(path.read_text())
-            found += record.get("trained_before", [])
-            found.append(f"{record['commit'] or 'no commit'}, {record['device']}, {record['date'][:10]}")
+            found += [*record.get("trained_before", []), made_by(record)]
     return list(dict.fromkeys(found))
 
 

@@ -80,11 +80,15 @@ def _sizes(hidden: Sequence[int]) -> str:
     return f"{len(hidden)} x {hidden[0]}" if len(set(hidden)) == 1 else "-".join(map(str, hidden))
 
 
+def made_by(record: Mapping[str, Any]) -> str:
+    """Commit, device and day, of a record that has them."""
+    return f"{record['commit'] or 'no commit'}, {record['device']}, {record['date'][:10]}"
+
+
 def caption(provenance: Mapping[str, Any]) -> str:
     """What a figure must name, a line each: data; scale; seeds, with commit, device and day of drawing and training."""
     provenance = {"trained_by": [], **provenance}
-    date, seeds = provenance["date"][:10], len(provenance["seeds"])
-    here = f"{provenance['commit'] or 'no commit'}, {provenance['device']}, {date}"
+    here, seeds = made_by(provenance), len(provenance["seeds"])
     trained = provenance["trained_by"] if provenance["trained_by"] != [here] else []
     return "\n".join(
         [

@@ -84,11 +84,11 @@ def d4rl_file(name: str) -> Path:
 
     D4RL keeps them in ``$D4RL_DATASET_DIR``, or ``~/.d4rl/datasets``.
 
-    Args:
-      name: a key of :func:`d4rl_files`.
-
     A file on the disk of another size or checksum is somebody's own, perhaps repacked: it is used, with a warning, and
     :func:`is_d4rls` tells.
+
+    Args:
+      name: a key of :func:`d4rl_files`.
 
     Raises:
       DatasetError: it cannot be fetched.

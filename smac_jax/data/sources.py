@@ -75,10 +75,10 @@ def _d4rl(name: str) -> Dataset:
     data = read_d4rl(path, task=task_of(name).task)
     theirs = is_d4rls(path, name)
     source = ("source", f"D4RL, {HOST}{d4rl_files()[name].path}" if theirs else f"{path}, which is not D4RL's file")
-    notes = {source}
+    notes = [*data.metadata, source]
     if name in PUBLISHED_AS_PAIRS:
-        notes.add(("alone", "the human demonstrations alone, without the clones' rollouts of AWAC's pair of files"))
-    return dataclasses.replace(data, name=name, metadata=tuple(sorted({*data.metadata, *notes})))
+        notes.append(("alone", "the human demonstrations alone, without the clones' rollouts of AWAC's pair of files"))
+    return dataclasses.replace(data, name=name, metadata=tuple(sorted(notes)))
 
 
 def _minari(name: str) -> Dataset:
