@@ -47,7 +47,9 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
         Gymnasium's -v5; ``"d4rl"``, v4 with the observations of D4RL's files, which differ for the ant (111 numbers).
         Hands and kitchen: ``"d4rl"`` (also as ``"v4"``), or ``"v1"``, gymnasium-robotics's; see their modules.
       **kw: for the engine (``threads``, ``native``; ``iterations``, ``ls_iterations``, ``cone``; ``contacts``,
-        ``constraints``), or for the other family's environment.
+        ``constraints``; for all of them ``margins``: ``"max"``, the contacts that the data were logged with, or
+        ``"sum"``, those of Gymnasium on today's MuJoCo, see :mod:`smac_jax.envs.physics.margins`), or for the other
+        family's environment.
 
     Raises:
       UnknownNameError: no such task, engine or version.
@@ -105,9 +107,9 @@ def _make_engine(name: str, task: Task, physics: str, version: Version, kw: dict
     if physics == "auto":
         physics = "mujoco" if jax.default_backend() == "cpu" or name not in LOCOMOTION else "mjx"
     options = {
-        "mujoco": ("threads", "native"),
-        "mjx": ("iterations", "ls_iterations", "cone"),
-        "warp": ("contacts", "constraints", "cone"),
+        "mujoco": ("threads", "native", "margins"),
+        "mjx": ("iterations", "ls_iterations", "cone", "margins"),
+        "warp": ("contacts", "constraints", "cone", "margins"),
     }[physics]
     for option in kw:
         if option not in options:

@@ -59,6 +59,8 @@ class Model(NamedTuple):
       control: how actions become motor commands: "direct", as they are; "centred", clipped to [-1, 1] and stretched
         over each motor's range; or :class:`Velocities`.
       init_qpos: joint positions to start from, where they are not the model's own.
+      multiccd: whether two convex geoms (a cylinder and a box, say) may touch in several points, MuJoCo's default since
+        3.8; before, they touched in one.
     """
 
     xml: str
@@ -72,6 +74,7 @@ class Model(NamedTuple):
     adjust: Callable[[Any], None] | None = None
     control: Literal["direct", "centred"] | Velocities = "direct"
     init_qpos: tuple[float, ...] | None = None
+    multiccd: bool = True
 
 
 class Start(NamedTuple):
@@ -147,6 +150,9 @@ class Task(Protocol):
     A task that remembers something beside the physics (which of its parts are done, a random seed) defines two more:
     ``command(physics, action, version)``, what is sent to the engine for an action; and ``remember(physics, version)``,
     the memory after the step that led to ``physics``, which still holds the one before it.
+
+    One whose observations hold the state of the physics defines ``state(observations)``: joint positions and velocities
+    of each row, and whether it shows them whole.
 
     ``metrics["score"]``, where a task has it, is what evaluations sum over an episode in place of the reward.
     """

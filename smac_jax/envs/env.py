@@ -27,7 +27,7 @@ class TaskEnv(Env):
     """
 
     def __init__(self, task: Task, engine: Engine, version: Version = "v4"):
-        self._task, self._engine, self._version = task, engine, version
+        self.task, self._engine, self._version = task, engine, version
         self._command = getattr(task, "command", lambda physics, action, version: action)
         self._remember = getattr(task, "remember", lambda physics, version: physics.memory)
         self._observation_size = jax.eval_shape(self.reset, jax.random.key(0)).obs.shape[-1]
@@ -77,11 +77,11 @@ class TaskEnv(Env):
         before = state.pipeline_state
         physics = self._engine.step(before, self._command(before, action, self._version))
         physics = physics._replace(memory=self._remember(physics, self._version))
-        reward, metrics = self._task.reward(physics, action, self.dt, self._version)
-        done = self._task.termination(physics, self._version) | physics.diverged
+        reward, metrics = self.task.reward(physics, action, self.dt, self._version)
+        done = self.task.termination(physics, self._version) | physics.diverged
         return state.replace(
             pipeline_state=physics,
-            obs=self._task.observation(physics, self._version),
+            obs=self.task.observation(physics, self._version),
             reward=reward,
             done=done.astype(jnp.float32),
             metrics=state.metrics | metrics,  # a wrapper may have added its own
@@ -89,14 +89,14 @@ class TaskEnv(Env):
 
     def _start(self, key: Key) -> Start:
         init_qpos, init_qvel = jnp.asarray(self._engine.init_qpos), jnp.asarray(self._engine.init_qvel)
-        return Start(*self._task.reset(key, init_qpos, init_qvel))
+        return Start(*self.task.reset(key, init_qpos, init_qvel))
 
     def _first(self, physics: Physics, memory: Mapping[str, Array]) -> State:
         physics = physics._replace(memory=dict(memory))
-        _, metrics = self._task.reward(physics, jnp.zeros(self.action_size), self.dt, self._version)
+        _, metrics = self.task.reward(physics, jnp.zeros(self.action_size), self.dt, self._version)
         return State(
             pipeline_state=physics,
-            obs=self._task.observation(physics, self._version),
+            obs=self.task.observation(physics, self._version),
             reward=jnp.zeros(()),
             done=jnp.zeros(()),
             metrics=jax.tree.map(jnp.zeros_like, metrics),

@@ -29,18 +29,24 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def make_gymnasium(tmp_path_factory):
-    """Makes Gymnasium's own environment, bare: no time limit, no order checks."""
+    """Makes Gymnasium's own environment, bare (no time limit, no order checks), in the data's world by default.
+
+    All geoms of a robot have the same margin, so half of it, summed, is what the larger of two used to be.
+    """
     if importlib.util.find_spec("imageio") is None:
         sys.modules["imageio"] = types.ModuleType("imageio")  # Gymnasium imports it to render, which no test does
     gymnasium = pytest.importorskip("gymnasium")
 
     scratch = tmp_path_factory.mktemp("gymnasium")
 
-    def make(name: str, version: str):
+    def make(name: str, version: str, margins: str = "max"):
         # MuJoCo logs its complaint about the half cheetah's model in the working directory.
         with contextlib.chdir(scratch), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return gymnasium.make(f"{GYMNASIUM_NAMES[name]}-{version}").unwrapped
+            env = gymnasium.make(f"{GYMNASIUM_NAMES[name]}-{version}").unwrapped
+        if margins == "max":
+            env.model.geom_margin[:] *= 0.5
+        return env
 
     return make
 

@@ -66,7 +66,7 @@ def test_whole_episodes_are_gymnasiums(make_gymnasium):
     """Observations, rewards, ends and what follows them, of three hoppers that fall again and again."""
     env = AutoReset(make_env("gymnasium:Hopper-v4"))
     actions, before, after = rollout(env, 80)(jax.random.split(jax.random.key(0), 3))
-    theirs = make_gymnasium("hopper", "v4")
+    theirs = make_gymnasium("hopper", "v4", "sum")
     assert after.done.sum() > 3
     for i in range(3):
         observation, _ = theirs.reset(seed=int(before.pipeline_state.seed[i, 0]))

@@ -22,8 +22,8 @@ pytest.importorskip("gymnasium_robotics", reason="the model comes with gymnasium
 
 @pytest.fixture(scope="module")
 def engine():
-    """One engine for all: the model is large."""
-    return MujocoEngine(Kitchen("partial").model("v1"))
+    """One engine for all: the model is large. Its contacts are those of the kitchen it is compared with."""
+    return MujocoEngine(Kitchen("partial").model("v1"), margins="sum")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from smac_jax.envs.base import Model, Velocities, model_path
+from smac_jax.envs.physics.margins import compile_with_margins
 from smac_jax.errors import ConfigError
 
 _PREFIX = "smac_jax "
@@ -29,15 +30,23 @@ def cone_of(name: str) -> mujoco.mjtCone:
     return _CONES[name]
 
 
-def compile_model(model: Model) -> mujoco.MjModel:
-    """The model with its sensors, adjusted as the task asks."""
+def compile_model(model: Model, margins: str = "max") -> mujoco.MjModel:
+    """The model with its sensors, adjusted as the task asks, in the world that its data were logged in.
+
+    Args:
+      model: what the task needs.
+      margins: how the margins of two geoms combine; see :mod:`smac_jax.envs.physics.margins`.
+    """
     # Through a spec, because from there MuJoCo's complaints about a model are Python warnings, not a log file.
     spec = mujoco.MjSpec.from_file(str(model_path(model.xml, model.package)))
     for name, (kind, of) in model.sensors.items():
         if kind != "sensor":
             sensor, thing = _SENSORS[kind]
             spec.add_sensor(name=_PREFIX + name, type=sensor, objtype=thing, objname=of)
-    mj = spec.compile()
+    mj = compile_with_margins(spec, margins)
+    if not model.multiccd:
+        # of releases before 3.8 the flag has another name, and is off by default
+        mj.opt.disableflags |= getattr(mujoco.mjtDisableBit, "mjDSBL_MULTICCD", 0)
     if model.adjust is not None:
         model.adjust(mj)
     return mj

@@ -49,15 +49,23 @@ class MjxEngine:
         of 9312, 3624 of 3625) and are 2 to 4 times faster on a CPU. Never 1: it left 388 of 5885.
       ls_iterations: of the solver's line search.
       cone: "pyramidal" as in the models, or "elliptic".
+      margins: how contact margins combine; see :mod:`smac_jax.envs.physics.margins`.
     """
 
     name = "mjx"
 
-    def __init__(self, model: Model, iterations: int = 4, ls_iterations: int = 8, cone: str = "pyramidal"):
+    def __init__(
+        self,
+        model: Model,
+        iterations: int = 4,
+        ls_iterations: int = 8,
+        cone: str = "pyramidal",
+        margins: str = "max",
+    ):
         for field, value in (("iterations", iterations), ("ls_iterations", ls_iterations)):
             if value < 1:
                 raise ConfigError(f"{field} must be at least 1; got {value}.")
-        mj = compile_model(model)
+        mj = compile_model(model, margins)
         mj.opt.iterations, mj.opt.ls_iterations, mj.opt.cone = iterations, ls_iterations, cone_of(cone)
         self._mjx = _put_model(mj, model)
         self._model = model

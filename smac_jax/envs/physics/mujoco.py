@@ -57,15 +57,16 @@ class MujocoEngine:
       threads: how many threads step a batch; by default as many as there are cores for this process.
       native: call C++ from the compiled program instead of Python; by default where it can be compiled. The numbers are
         the same.
+      margins: how contact margins combine; see :mod:`smac_jax.envs.physics.margins`.
 
     Raises:
-      ConfigError: ``threads`` below 1, or ``native=True`` where there is no compiler.
+      ConfigError: ``threads`` below 1, ``native=True`` where there is no compiler, or unknown ``margins``.
     """
 
     name = "mujoco"
 
-    def __init__(self, model: Model, threads: int | None = None, native: bool | None = None):
-        self._mj = compile_model(model)
+    def __init__(self, model: Model, threads: int | None = None, native: bool | None = None, margins: str = "max"):
+        self._mj = compile_model(model, margins)
         # A diverged simulation would silently start again from the model's first state; `_advance` marks it instead.
         self._mj.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self._model = model

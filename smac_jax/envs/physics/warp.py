@@ -68,21 +68,29 @@ class WarpEngine:
       contacts: room for contacts, for each environment. Random actions make up to 26 (door), elsewhere 14.
       constraints: room for rows of constraints, for each environment. Random actions make up to 132 (door).
       cone: "pyramidal" as in the models, or "elliptic".
+      margins: how contact margins combine; see :mod:`smac_jax.envs.physics.margins`.
 
     Raises:
-      ConfigError: ``contacts`` or ``constraints`` below 1, another cone, no warp-lang, or a model that reads contact
-        forces.
+      ConfigError: ``contacts`` or ``constraints`` below 1, another cone or ``margins``, no warp-lang, or a model that
+        reads contact forces.
     """
 
     name = "warp"
 
-    def __init__(self, model: Model, contacts: int = 64, constraints: int = 300, cone: str = "pyramidal"):
+    def __init__(
+        self,
+        model: Model,
+        contacts: int = 64,
+        constraints: int = 300,
+        cone: str = "pyramidal",
+        margins: str = "max",
+    ):
         for field, value in (("contacts", contacts), ("constraints", constraints)):
             if value < 1:
                 raise ConfigError(f"{field} must be at least 1; got {value}.")
         if model.contact_forces:
             raise ConfigError("The warp engine does not report contact forces (ant, v5). Take physics='mujoco'.")
-        self._mj = compile_model(model)
+        self._mj = compile_model(model, margins)
         self._mj.opt.cone = cone_of(cone)
         self._warp = _put_model(self._mj)
         self._model, self._contacts, self._constraints = model, contacts, constraints

@@ -9,7 +9,10 @@ those of both. What differs between the versions:
 * Getting to the object. D4RL *subtracts* 0.1 times the distance from palm to handle, hammer or ball;
   gymnasium-robotics 1.4.2 *adds* it, which rewards keeping away.
 * The pen. D4RL ends the episode when it falls; gymnasium-robotics never ends one.
-* The engine, which is the installed MuJoCo in both, where D4RL's data were logged in 1.50 or 2.0. Human demonstrations
+* Two convex geoms, such as the hammer's head and the nail's board, touch in one point in D4RL's world; in several since
+  MuJoCo 3.8, and so in "v1".
+* The engine, which is the installed MuJoCo in both, where D4RL's data were logged in 1.50 or 2.0. Contact margins are
+  combined as then (:mod:`smac_jax.envs.physics.margins`). Human demonstrations
   of the door, replayed from their first observation, stay within 6e-3 in 99 of 100 numbers for 40 steps, and earn the
   file's return to 5 % in 21 of 25 (``tests/envs/test_door_human.py``).
 
@@ -30,7 +33,7 @@ FRAME_SKIP = 5
 _WRIST, _FINGERS = ("A_WRJ1", "A_WRJ0"), ("A_FFJ3", "A_THJ0")
 
 
-def model(xml: str, sensors: dict[str, tuple[str, str]], scene: tuple[tuple[str, str], ...]) -> Model:
+def model(version: Version, xml: str, sensors: dict[str, tuple[str, str]], scene: tuple[tuple[str, str], ...]) -> Model:
     """A model of the hand and what its task reads of it."""
     return Model(
         xml=f"adroit_hand/{xml}",
@@ -41,6 +44,7 @@ def model(xml: str, sensors: dict[str, tuple[str, str]], scene: tuple[tuple[str,
         scene=scene,
         adjust=soften,
         control="centred",
+        multiccd=version == "v1",
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Bool, Float
 
 from smac_jax.envs.base import Model, Physics, Version
@@ -44,6 +45,15 @@ def observation(physics: Physics, version: Version) -> Float[Array, " observatio
     elif version == "d4rl":
         parts.append(jnp.zeros(14 * 6))
     return jnp.concatenate(parts)
+
+
+def state(
+    observations: Float[np.ndarray, "row observation"],
+) -> tuple[Float[np.ndarray, "row 15"], Float[np.ndarray, "row 14"], Bool[np.ndarray, " row"]]:
+    """Joint positions and velocities that rows show (x and y as 0), and which rows show them whole."""
+    qpos = np.pad(observations[:, :13], ((0, 0), (2, 0)))
+    qvel = observations[:, 13:27]
+    return qpos, qvel, np.ones(len(qvel), bool)
 
 
 def reward(

@@ -19,9 +19,8 @@ OPEN = 1.35  # rad
 
 def model(version: Version) -> Model:
     """The hand on an arm of four joints before a door; the versions share it."""
-    del version
     sensors = {"palm": ("site", "S_grasp"), "handle": ("site", "S_handle")}
-    return adroit.model("adroit_door.xml", sensors, (("body_pos", "frame"),))
+    return adroit.model(version, "adroit_door.xml", sensors, (("body_pos", "frame"),))
 
 
 def reset(key: Key, init_qpos: Float[Array, " 30"], init_qvel: Float[Array, " 30"]) -> Start:

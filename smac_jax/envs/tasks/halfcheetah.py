@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Bool, Float
 
 from smac_jax.envs.base import Model, Physics, Version
@@ -34,6 +35,15 @@ def observation(physics: Physics, version: Version) -> Float[Array, " 17"]:
     """Positions without x, and velocities."""
     del version
     return jnp.concatenate([physics.qpos[1:], physics.qvel])
+
+
+def state(
+    observations: Float[np.ndarray, "row observation"],
+) -> tuple[Float[np.ndarray, "row 9"], Float[np.ndarray, "row 9"], Bool[np.ndarray, " row"]]:
+    """Joint positions and velocities that rows show (x as 0), and which rows show them whole."""
+    qpos = np.pad(observations[:, :8], ((0, 0), (1, 0)))
+    qvel = observations[:, 8:17]
+    return qpos, qvel, np.ones(len(qvel), bool)
 
 
 def reward(

@@ -18,7 +18,6 @@ BOARD = (0.05, 0.0)  # where the board stands; its height varies
 
 def model(version: Version) -> Model:
     """The hand on an arm of two joints, a hammer, and a nail in a board; the versions share it."""
-    del version
     sensors = {
         "palm": ("site", "S_grasp"),
         "hammer": ("body", "Object"),
@@ -28,7 +27,7 @@ def model(version: Version) -> Model:
         "goal": ("site", "nail_goal"),
         "impact": ("sensor", "S_nail"),
     }
-    return adroit.model("adroit_hammer.xml", sensors, (("body_pos", "nail_board"),))
+    return adroit.model(version, "adroit_hammer.xml", sensors, (("body_pos", "nail_board"),))
 
 
 def reset(key: Key, init_qpos: Float[Array, " 33"], init_qvel: Float[Array, " 33"]) -> Start:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Bool, Float
 
 from smac_jax.envs.base import Model, Physics, Version
@@ -16,6 +17,7 @@ from smac_jax.types import Array, Key, Metrics
 HEALTHY_STATE = 100.0
 HEALTHY_HEIGHT = 0.7
 HEALTHY_ANGLE = 0.2
+VELOCITY_CLIP = 10.0
 
 
 def model(version: Version) -> Model:
@@ -37,7 +39,16 @@ def reset(
 def observation(physics: Physics, version: Version) -> Float[Array, " 11"]:
     """Positions without x, and velocities clipped to 10."""
     del version
-    return jnp.concatenate([physics.qpos[1:], jnp.clip(physics.qvel, -10.0, 10.0)])
+    return jnp.concatenate([physics.qpos[1:], jnp.clip(physics.qvel, -VELOCITY_CLIP, VELOCITY_CLIP)])
+
+
+def state(
+    observations: Float[np.ndarray, "row observation"],
+) -> tuple[Float[np.ndarray, "row 6"], Float[np.ndarray, "row 6"], Bool[np.ndarray, " row"]]:
+    """Joint positions and velocities that rows show (x as 0), and which rows show them whole."""
+    qpos = np.pad(observations[:, :5], ((0, 0), (1, 0)))
+    qvel = observations[:, 5:11]
+    return qpos, qvel, (np.abs(qvel) < VELOCITY_CLIP).all(-1)
 
 
 def reward(

@@ -86,7 +86,6 @@ class Kitchen:
 
     def model(self, version: Version) -> Model:
         """The kitchen; the versions share it."""
-        del version
         velocities = np.tile([-10.0, 10.0], (ROBOT, 1))
         return Model(
             xml="kitchen_franka/kitchen_assets/kitchen_env_model.xml",
@@ -95,6 +94,7 @@ class Kitchen:
             package="gymnasium_robotics",
             control=Velocities(2.0, velocities, POSITIONS),
             init_qpos=INIT_QPOS,
+            multiccd=version == "v1",
         )
 
     def reset(self, key: Key, init_qpos: Float[Array, " 30"], init_qvel: Float[Array, " 29"]) -> Start:

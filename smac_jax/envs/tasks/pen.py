@@ -20,7 +20,6 @@ FALLEN = 0.075  # m
 
 def model(version: Version) -> Model:
     """The hand without an arm, a pen in it, and beside it another pen that shows the direction."""
-    del version
     sensors = {
         "pen": ("body", "Object"),
         "centre": ("site", "eps_ball"),
@@ -29,7 +28,7 @@ def model(version: Version) -> Model:
         "target_top": ("site", "target_top"),
         "target_bottom": ("site", "target_bottom"),
     }
-    return adroit.model("adroit_pen.xml", sensors, (("body_quat", "target"),))
+    return adroit.model(version, "adroit_pen.xml", sensors, (("body_quat", "target"),))
 
 
 def reset(key: Key, init_qpos: Float[Array, " 30"], init_qvel: Float[Array, " 30"]) -> Start:

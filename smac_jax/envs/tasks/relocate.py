@@ -19,9 +19,8 @@ NEAR = 0.1  # m
 
 def model(version: Version) -> Model:
     """The hand on an arm of six joints, a ball on a table, and a place in the air; the versions share it."""
-    del version
     sensors = {"palm": ("site", "S_grasp"), "ball": ("body", "Object"), "target": ("site", "target")}
-    return adroit.model("adroit_relocate.xml", sensors, (("body_pos", "Object"), ("site_pos", "target")))
+    return adroit.model(version, "adroit_relocate.xml", sensors, (("body_pos", "Object"), ("site_pos", "target")))
 
 
 def reset(key: Key, init_qpos: Float[Array, " 36"], init_qvel: Float[Array, " 36"]) -> Start:
