@@ -82,7 +82,14 @@ def run_block(block: Block, keeping: Keeping, progress: Progress | bool, interru
     for name, end in zip(block.legs[1 + block.control :], block.online, strict=True):
         with leg(name) as folder:
             on = smac_jax.finetune(
-                end.algorithm, off.actor_critic, data=data, config=end.config, folder=folder, **end.schedule, **shared
+                end.algorithm,
+                off.actor_critic,
+                data=data,
+                config=end.config,
+                folder=folder,
+                training_state=off.training_state,
+                **end.schedule,
+                **shared,
             )
             save_actor_critic(folder.folder / "actor_critic", on.actor_critic, block.seeds)
         curve = transfer_curve(block.task, start.label, off, end.label, on, end.schedule["warm_start"], control)

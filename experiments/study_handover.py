@@ -230,6 +230,7 @@ def study_variant(
                 off.actor_critic,
                 data=data,
                 config=online[online_name],
+                training_state=off.training_state,
                 **config.finetune.to_dict(),
                 **shared,
             )

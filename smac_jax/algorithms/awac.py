@@ -32,23 +32,40 @@ from smac_jax.algorithms.base import (
     PartsConfig,
     Phase,
     PretrainingConfig,
+    TrainingState,
     actor_critic_for,
     check_parts,
     on_each_part,
+    optimizer_states,
+    starting_optimizers,
 )
-from smac_jax.algorithms.critic import bootstrap, critic_loss, optimizers, step, target_value, with_new_critics
+from smac_jax.algorithms.critic import (
+    bootstrap,
+    critic_loss,
+    critic_optimizer_step,
+    optimizers,
+    step,
+    target_value,
+    with_new_critics,
+)
 from smac_jax.config import choice, number
 from smac_jax.networks import aggregate, ensemble_values
 from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 
 @dataclasses.dataclass(frozen=True)
-class AdvantageWeightedConfig(PartsConfig, LearningConfig):
+class EvaluationConfig(LearningConfig):
+    """How the policy that is there is evaluated: what behaviour cloning takes, too."""
+
+    backup_aggregation: str = choice("min", "mean", "random2")
+
+
+@dataclasses.dataclass(frozen=True)
+class AdvantageWeightedConfig(EvaluationConfig, PartsConfig):
     """What AWAC and online AWR share."""
 
     temperature: float = number(1.0 / 3.0, 1e-6, doc="lambda: the advantage is divided by it")
     weight_limit: float = number(100.0, 0.0, doc="largest exp(advantage / temperature)")
-    backup_aggregation: str = choice("min", "mean", "random2")
     policy_aggregation: str = choice("min", "mean", "random2")
 
 
@@ -69,19 +86,18 @@ class State(struct.PyTreeNode):
     actor_optimizer: optax.OptState
 
 
-def init(config: AdvantageWeightedConfig, key: Key, actor_critic: ActorCritic) -> State:
-    """Takes an actor-critic as it is and puts fresh optimisers beside it."""
+def init(config: EvaluationConfig, key: Key, actor_critic: ActorCritic, carried: TrainingState | None = None) -> State:
+    """Takes an actor-critic as it is and puts optimisers beside it.
+
+    Raises:
+      ConfigError: the config asks for what was not carried over.
+    """
     del key
-    optimizer = optimizers(config)
-    return State(
-        actor_critic=actor_critic,
-        critic_optimizer=optimizer["critic"].init(actor_critic.critic_params),
-        actor_optimizer=optimizer["actor"].init(actor_critic.actor_params),
-    )
+    return State(actor_critic, *starting_optimizers(config, optimizers(config), actor_critic, carried))
 
 
 def temporal_difference_target(
-    config: AdvantageWeightedConfig, ac: ActorCritic, batch: Transition, key: Key
+    config: EvaluationConfig, ac: ActorCritic, batch: Transition, key: Key
 ) -> Float[Array, "batch"]:
     """``r + gamma (1 - terminal) Qbar(s', a')``, ``a' ~ pi(s')``."""
     action_key, subset_key = jax.random.split(key)
@@ -106,7 +122,7 @@ def advantage(config: AdvantageWeightedConfig, ac: ActorCritic, batch: Transitio
 
 
 def policy_loss(
-    config: AdvantageWeightedConfig,
+    config: EvaluationConfig,
     ac: ActorCritic,
     actor_params: Params,
     batch: Transition,
@@ -116,14 +132,12 @@ def policy_loss(
     return -jnp.mean(weight * ac.actor.apply(actor_params, batch.observation).log_prob(batch.action))
 
 
-def critic_step(config: AdvantageWeightedConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
+def critic_step(config: EvaluationConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
     """One step on the critics' squared error, and a polyak step of their targets."""
     ac = state.actor_critic
     target = temporal_difference_target(config, ac, batch, key)
     gradient, metrics = jax.grad(partial(critic_loss, ac, batch=batch, target=target), has_aux=True)(ac.critic_params)
-    critic_params, critic_optimizer = step(
-        optimizers(config)["critic"], gradient, state.critic_optimizer, ac.critic_params
-    )
+    critic_params, critic_optimizer = critic_optimizer_step(config, ac, gradient, state.critic_optimizer)
     ac = with_new_critics(ac, critic_params, config.polyak)
     return state.replace(actor_critic=ac, critic_optimizer=critic_optimizer), metrics
 
@@ -151,4 +165,5 @@ def awac(config: AWACConfig) -> OfflineAlgorithm:
         init=lambda key, dataset: init(config, key, actor_critic_for(config, key, dataset)),
         phases=(Phase("offline", partial(update, config), config.batch_size),),
         actor_critic=lambda state: state.actor_critic,
+        training_state=optimizer_states,
     )

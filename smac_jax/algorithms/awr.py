@@ -20,13 +20,13 @@ from functools import partial
 from jaxtyping import Float
 
 from smac_jax.algorithms import awac
-from smac_jax.algorithms.base import OnlineAlgorithm, check_parts
+from smac_jax.algorithms.base import OnlineAlgorithm, StartConfig, check_parts
 from smac_jax.config import number
 from smac_jax.types import Array, Key
 
 
 @dataclasses.dataclass(frozen=True)
-class AWRConfig(awac.AdvantageWeightedConfig):
+class AWRConfig(awac.AdvantageWeightedConfig, StartConfig):
     """Hyper-parameters of online AWR."""
 
     temperature: float = number(0.4, 1e-6, doc="the advantage is divided by it")

@@ -7,11 +7,12 @@ An algorithm is built from a frozen config, in the manner of optax: ``init`` mak
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import struct
 from jaxtyping import Float
 
@@ -35,6 +36,14 @@ class NetworkConfig:
     critic_activation: str = choice("relu", "tanh", "gelu", "silu")
     critic_layer_norm: bool = switch(False)
     num_critics: int = number(2, 1, 1000)
+    critic_shared_head: bool = switch(False, doc="the critics have their last layer in common (WSRL)")
+    actor_layer_norm: bool = switch(False)
+    initializer: str = choice("fan_in_uniform", "orthogonal", doc="of the kernels, of actor and critic alike")
+    last_hidden_scale: float = number(
+        2.0**0.5, 0.0, 100.0, doc="with 'orthogonal': gain of the last hidden layer (WSRL: 0.01 on some tasks)"
+    )
+    min_log_std: float = number(-5.0, -20.0, 2.0, doc="log sigma is clipped from below (WSRL: log 1e-5)")
+    max_log_std: float = number(2.0, -20.0, 5.0, doc="and from above (WSRL: log 10)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +56,9 @@ class LearningConfig:
     critic_learning_rate: float = number(3e-4, 0.0, 1.0)
     actor_learning_rate: float = number(3e-4, 0.0, 1.0)
     optimizer: str = choice("adam", "muon", "muon_optax")
+    muon_consistent_rms: float = number(
+        0.0, 0.0, 1.0, doc="above 0: Muon's steps have this RMS whatever the layer's width (0.2: as Adam's)"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +70,15 @@ class PartsConfig:
         "all",
         "last",
         doc="with utd above 1: the policy's step is on the whole batch (WSRL), or on its last part (RLPD)",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class StartConfig:
+    """What an online algorithm takes over from offline training beside the networks."""
+
+    optimizer_start: str = choice(
+        "fresh", "carried", doc="'carried': the optimizers go on from their offline states (WSRL)"
     )
 
 
@@ -116,6 +137,70 @@ class ActorCritic(struct.PyTreeNode):
         return self.actor.apply(self.actor_params, self.normalise(observation))  # type: ignore[return-value]
 
 
+class TrainingState(struct.PyTreeNode):
+    """What the offline phase knows beside the actor-critic, for an online algorithm that asks for it.
+
+    Attributes:
+      critic_optimizer, actor_optimizer: their states.
+      temperature: of the entropy term; None where the offline algorithm has none.
+      temperature_optimizer: its optimizer's state, or None.
+    """
+
+    critic_optimizer: optax.OptState
+    actor_optimizer: optax.OptState
+    temperature: Float[Array, ""] | None = None
+    temperature_optimizer: optax.OptState | None = None
+
+
+def start_optimizer(
+    config: Any,
+    optimizer: optax.GradientTransformation,
+    params: Any,
+    carried: optax.OptState | None,
+    what: str,
+) -> optax.OptState:
+    """An optimizer's first state: fresh, or the one that was carried over.
+
+    Raises:
+      ConfigError: a state is asked for that is not there, or that is another optimizer's.
+    """
+    fresh = optimizer.init(params)
+    if getattr(config, "optimizer_start", "fresh") == "fresh":
+        return fresh
+    if carried is None:
+        raise ConfigError(
+            f"{type(config).__name__}.optimizer_start = 'carried': there is no state of the {what}'s optimizer. Pass "
+            "training_state=..., as pretrain(...) returns it, of an algorithm that has one."
+        )
+    if not _alike(fresh, carried):
+        raise ConfigError(
+            f"{type(config).__name__}.optimizer_start = 'carried': the {what}'s optimizer is another one online than "
+            "offline. Give both sides the same optimizer."
+        )
+    return carried
+
+
+def _alike(a: Any, b: Any) -> bool:
+    shapes = [[(jnp.shape(x), jnp.result_type(x)) for x in jax.tree.leaves(tree)] for tree in (a, b)]
+    return str(jax.tree.structure(a)) == str(jax.tree.structure(b)) and shapes[0] == shapes[1]
+
+
+def starting_optimizers(
+    config: Any,
+    optimizers: Mapping[str, optax.GradientTransformation],
+    actor_critic: ActorCritic,
+    carried: TrainingState | None,
+) -> tuple[optax.OptState, optax.OptState]:
+    """The first states of the critics' and the actor's optimizer. Raises as :func:`start_optimizer` does."""
+    critic = start_optimizer(
+        config, optimizers["critic"], actor_critic.critic_params, carried and carried.critic_optimizer, "critic"
+    )
+    actor = start_optimizer(
+        config, optimizers["actor"], actor_critic.actor_params, carried and carried.actor_optimizer, "actor"
+    )
+    return critic, actor
+
+
 def new_actor_critic(
     network: NetworkConfig,
     key: Key,
@@ -133,8 +218,20 @@ def new_actor_critic(
         network.initial_std,
         network.policy,
         network.state_dependent_std,
+        network.min_log_std,
+        network.max_log_std,
+        network.actor_layer_norm,
+        network.initializer,
+        network.last_hidden_scale,
     )
-    critic = Critic(network.critic_hidden, network.critic_activation, network.critic_layer_norm)
+    critic = Critic(
+        network.critic_hidden,
+        network.critic_activation,
+        network.critic_layer_norm,
+        network.initializer,
+        network.last_hidden_scale,
+        network.critic_shared_head,
+    )
     actor_key, critic_key = jax.random.split(key)
     observation_size = observation_mean.shape[-1]
     critic_params = init_ensemble(critic, critic_key, network.num_critics, observation_size, action_size)
@@ -228,6 +325,16 @@ def no_diagnostics(state: Any, batch: Transition, key: Key) -> Metrics:
     return {}
 
 
+def no_training_state(state: Any) -> None:
+    """For algorithms that have nothing to carry over but the actor-critic."""
+    del state
+
+
+def optimizer_states(state: Any) -> TrainingState:
+    """Of a state that has ``critic_optimizer`` and ``actor_optimizer``, and no temperature."""
+    return TrainingState(state.critic_optimizer, state.actor_optimizer)
+
+
 def same_dataset(dataset: Dataset) -> Dataset:
     """For algorithms that need nothing but what is in the file."""
     return dataset
@@ -237,7 +344,8 @@ class OfflineAlgorithm(NamedTuple):
     """``init(key, dataset) -> state``; ``phases`` in order; ``actor_critic(state)`` is what gets handed over.
 
     ``prepare(dataset)`` adds the columns that the algorithm needs; ``diagnostics(state, batch, key)`` is measured once
-    an evaluation, not at every update.
+    an evaluation, not at every update; ``training_state(state)`` is what an online algorithm may ask for beside the
+    actor-critic.
     """
 
     name: str
@@ -247,14 +355,15 @@ class OfflineAlgorithm(NamedTuple):
     actor_critic: Callable[[Any], ActorCritic]
     prepare: Callable[[Dataset], Dataset] = same_dataset
     diagnostics: Callable[[Any, Transition, Key], Metrics] = no_diagnostics
+    training_state: Callable[[Any], TrainingState | None] = no_training_state
 
 
 class OnlineAlgorithm(NamedTuple):
-    """``init(key, actor_critic) -> state``; ``act(state, observation, key)`` explores; ``update`` learns."""
+    """``init(key, actor_critic, training_state=None) -> state``; ``act`` explores; ``update`` learns."""
 
     name: str
     config: Any
-    init: Callable[[Key, ActorCritic], Any]
+    init: Callable[..., Any]
     update: Callable[[Any, Transition, Key], tuple[Any, Metrics]]
     act: Callable[[Any, Array, Key], Array]
     actor_critic: Callable[[Any], ActorCritic]

@@ -17,14 +17,21 @@ import jax
 import jax.numpy as jnp
 
 from smac_jax.algorithms import awac
-from smac_jax.algorithms.base import NetworkConfig, OfflineAlgorithm, Phase, PretrainingConfig, actor_critic_for
+from smac_jax.algorithms.base import (
+    NetworkConfig,
+    OfflineAlgorithm,
+    Phase,
+    PretrainingConfig,
+    actor_critic_for,
+    optimizer_states,
+)
 from smac_jax.algorithms.critic import optimizers, step
 from smac_jax.types import Key, Metrics, Transition
 
 
 @dataclasses.dataclass(frozen=True)
-class BCConfig(awac.AdvantageWeightedConfig, PretrainingConfig):
-    """Hyper-parameters of behaviour cloning; those of the advantage, and ``utd``, are not used."""
+class BCConfig(awac.EvaluationConfig, PretrainingConfig):
+    """Hyper-parameters of behaviour cloning."""
 
     network: NetworkConfig = dataclasses.field(
         default_factory=partial(NetworkConfig, policy="box_gaussian", state_dependent_std=False)
@@ -51,4 +58,5 @@ def bc(config: BCConfig) -> OfflineAlgorithm:
         init=lambda key, dataset: awac.init(config, key, actor_critic_for(config, key, dataset)),
         phases=(Phase("offline", partial(update, config), config.batch_size),),
         actor_critic=lambda state: state.actor_critic,
+        training_state=optimizer_states,
     )

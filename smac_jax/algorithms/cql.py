@@ -37,14 +37,13 @@ from smac_jax.algorithms.base import (
 from smac_jax.algorithms.critic import bootstrap, squared_error, step, target_value
 from smac_jax.config import choice, number, switch
 from smac_jax.data.dataset import Dataset
-from smac_jax.errors import ConfigError
 from smac_jax.networks import ensemble_values
 from smac_jax.optim import make_optimizer
 from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 
 @dataclasses.dataclass(frozen=True)
-class CQLConfig(sac.SACConfig, PretrainingConfig):
+class CQLConfig(sac.SoftConfig, PretrainingConfig):
     """SAC's hyper-parameters, and those of the conservative term."""
 
     initial_temperature: float = number(1.0, 1e-8, 1e3)
@@ -169,7 +168,11 @@ def temporal_difference_target(
     best = jnp.argmax(values, axis=1, keepdims=True)
     value = jnp.take_along_axis(values, best, axis=1)[:, 0]
     if config.entropy_backup:
-        value = value - jnp.exp(state.log_temperature) * jnp.take_along_axis(log_probs, best, axis=1)[:, 0]
+        value = (
+            value
+            - sac.temperature_of(config, state.temperature_parameter)
+            * jnp.take_along_axis(log_probs, best, axis=1)[:, 0]
+        )
     return bootstrap(batch, config.discount, value)
 
 
@@ -211,10 +214,6 @@ def update(config: CQLConfig, calibrated: bool, state: State, batch: Transition,
 
 def build(name: str, config: CQLConfig, calibrated: bool) -> OfflineAlgorithm:
     """CQL, or Cal-QL if ``calibrated``."""
-    if config.utd != 1:
-        raise ConfigError(
-            f"{type(config).__name__}.utd = {config.utd}: offline there is one critic step an update (1)."
-        )
 
     def with_lower_bound(dataset: Dataset) -> Dataset:
         return dataset.with_returns_to_go(config.discount, config.reward_scale, config.reward_bias)
@@ -226,6 +225,7 @@ def build(name: str, config: CQLConfig, calibrated: bool) -> OfflineAlgorithm:
         phases=(Phase("offline", partial(update, config, calibrated), config.batch_size),),
         actor_critic=lambda state: state.sac.actor_critic,
         prepare=with_lower_bound if calibrated else same_dataset,
+        training_state=lambda state: sac.training_state(config, state.sac),
     )
 
 

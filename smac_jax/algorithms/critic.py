@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Float
 
 from smac_jax.algorithms.base import ActorCritic, LearningConfig, polyak_average
-from smac_jax.networks import aggregate, ensemble_values
+from smac_jax.networks import aggregate, ensemble_values, tie_heads
 from smac_jax.optim import make_optimizer
 from smac_jax.types import Array, Key, Metrics, Params, Transition
 
@@ -18,8 +18,8 @@ from smac_jax.types import Array, Key, Metrics, Params, Transition
 def optimizers(config: LearningConfig) -> dict[str, optax.GradientTransformation]:
     """One optimiser each for critic and actor."""
     return {
-        "critic": make_optimizer(config.optimizer, config.critic_learning_rate),
-        "actor": make_optimizer(config.optimizer, config.actor_learning_rate),
+        name: make_optimizer(config.optimizer, rate, consistent_rms=config.muon_consistent_rms)
+        for name, rate in (("critic", config.critic_learning_rate), ("actor", config.actor_learning_rate))
     }
 
 
@@ -40,18 +40,19 @@ def target_value(
 
 
 def squared_error(
-    values: Float[Array, "member batch"], target: Float[Array, "batch"]
+    values: Float[Array, "member batch"], target: Float[Array, "batch"], reduction: str = "sum"
 ) -> tuple[Float[Array, ""], Metrics]:
-    """``sum_i mean (Q_i(s, a) - target)^2``: each member learns as if it were alone."""
-    loss = jnp.sum(jnp.mean((values - target) ** 2, axis=-1))
-    return loss, {"td_loss": loss / values.shape[0], "q": values.mean(), "q_spread": values.std(axis=0).mean()}
+    """``sum_i mean (Q_i(s, a) - target)^2``: each member learns as if it were alone; or the mean over the members."""
+    mean = jnp.mean((values - target) ** 2)
+    loss = mean if reduction == "mean" else jnp.sum(jnp.mean((values - target) ** 2, axis=-1))
+    return loss, {"td_loss": mean, "q": values.mean(), "q_spread": values.std(axis=0).mean()}
 
 
 def critic_loss(
-    ac: ActorCritic, critic_params: Params, batch: Transition, target: Float[Array, "batch"]
+    ac: ActorCritic, critic_params: Params, batch: Transition, target: Float[Array, "batch"], reduction: str = "sum"
 ) -> tuple[Float[Array, ""], Metrics]:
     """:func:`squared_error` at the batch's actions."""
-    return squared_error(ensemble_values(ac.critic, critic_params, batch.observation, batch.action), target)
+    return squared_error(ensemble_values(ac.critic, critic_params, batch.observation, batch.action), target, reduction)
 
 
 def step(
@@ -60,6 +61,13 @@ def step(
     """One optimiser step: ``(new parameters, new optimiser state)``."""
     updates, state = optimizer.update(gradient, state, params)
     return optax.apply_updates(params, updates), state
+
+
+def critic_optimizer_step(
+    config: LearningConfig, ac: ActorCritic, gradient: Params, state: optax.OptState
+) -> tuple[Params, optax.OptState]:
+    """One optimiser step of the critics: ``(new parameters, new optimiser state)``."""
+    return step(optimizers(config)["critic"], tie_heads(ac.critic, gradient), state, ac.critic_params)
 
 
 def with_new_critics(ac: ActorCritic, critic_params: Params, polyak: float) -> ActorCritic:

@@ -36,8 +36,16 @@ from smac_jax.algorithms.base import (
     Phase,
     PretrainingConfig,
     actor_critic_for,
+    optimizer_states,
 )
-from smac_jax.algorithms.critic import bootstrap, critic_loss, step, target_value, with_new_critics
+from smac_jax.algorithms.critic import (
+    bootstrap,
+    critic_loss,
+    critic_optimizer_step,
+    step,
+    target_value,
+    with_new_critics,
+)
 from smac_jax.config import number, sizes
 from smac_jax.data.dataset import Dataset
 from smac_jax.networks import MLP
@@ -72,10 +80,11 @@ class State(struct.PyTreeNode):
 
 def optimizers(config: IQLConfig) -> dict[str, optax.GradientTransformation]:
     """One optimiser each for critic, actor and value."""
+    rms = config.muon_consistent_rms
     return {
-        "critic": make_optimizer(config.optimizer, config.critic_learning_rate),
-        "actor": make_optimizer(config.optimizer, config.actor_learning_rate, config.actor_decay_steps),
-        "value": make_optimizer(config.optimizer, config.value_learning_rate),
+        "critic": make_optimizer(config.optimizer, config.critic_learning_rate, 0, rms),
+        "actor": make_optimizer(config.optimizer, config.actor_learning_rate, config.actor_decay_steps, rms),
+        "value": make_optimizer(config.optimizer, config.value_learning_rate, 0, rms),
     }
 
 
@@ -135,7 +144,7 @@ def update(config: IQLConfig, state: State, batch: Transition, key: Key) -> tupl
     target = bootstrap(batch, config.discount, value(config, value_params, batch.next_observation))
     critic_gradient = jax.grad(partial(critic_loss, ac, batch=batch, target=target), has_aux=True)
     gradient, metrics = critic_gradient(ac.critic_params)
-    critic_params, critic_optimizer = step(optimizer["critic"], gradient, state.critic_optimizer, ac.critic_params)
+    critic_params, critic_optimizer = critic_optimizer_step(config, ac, gradient, state.critic_optimizer)
 
     state = State(
         actor_critic=with_new_critics(ac, critic_params, config.polyak).replace(actor_params=actor_params),
@@ -155,4 +164,5 @@ def iql(config: IQLConfig) -> OfflineAlgorithm:
         init=partial(init, config),
         phases=(Phase("offline", partial(update, config), config.batch_size),),
         actor_critic=lambda state: state.actor_critic,
+        training_state=optimizer_states,
     )

@@ -53,6 +53,7 @@ from smac_jax.algorithms.base import (
     Phase,
     PretrainingConfig,
     actor_critic_for,
+    polyak_average,
 )
 from smac_jax.algorithms.critic import critic_loss, step
 from smac_jax.config import choice, number, sizes, switch
@@ -89,10 +90,13 @@ class ScoreModelConfig:
     condition_hidden: tuple[int, ...] = sizes(64, 64)
     condition_on_return: bool = switch(True)
     cosine_decay: bool = switch(False, doc="the learning rate falls to zero along a cosine (IDQL)")
+    average_rate: float = number(
+        0.0, 0.0, 1.0, doc="above 0: scores are read from a running average of the weights, at this rate (IDQL: 0.001)"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
-class SMACConfig(sac.SACConfig, PretrainingConfig):
+class SMACConfig(sac.SoftConfig, sac.UpdateConfig, PretrainingConfig):
     """SAC's hyper-parameters, and those of the score-matching penalty."""
 
     network: NetworkConfig = dataclasses.field(
@@ -106,6 +110,7 @@ class SMACConfig(sac.SACConfig, PretrainingConfig):
     )
     kappa_learning_rate: float = number(1e-3, 0.0, 1.0)
     kappa_half_life: float = number(10_000.0, 1.0, doc="of 'decay': updates in which kappa halves, down to 0.001")
+    penalty_reduction: str = choice("sum", "mean", doc="of the penalty over the critics")
     score: str = choice("dataset", "policy")
     penalty_form: str = choice("forward_over_reverse", "reverse_over_reverse")
     uniform_fraction: float = number(
@@ -129,12 +134,13 @@ class SMACConfig(sac.SACConfig, PretrainingConfig):
 
 
 class State(struct.PyTreeNode):
-    """SAC's state, the scale ``alpha_psi``, the score model, and the weight of the penalty."""
+    """SAC's state, the scale ``alpha_psi``, the score model (and its average), and the weight of the penalty."""
 
     sac: sac.State
     scale_params: Params
     scale_optimizer: optax.OptState
     score_params: Params
+    score_average: Params | None
     score_optimizer: optax.OptState
     log_kappa: Float[Array, ""]
     kappa_optimizer: optax.OptState
@@ -173,6 +179,7 @@ def init(config: SMACConfig, key: Key, dataset: Dataset) -> State:
         scale_params=scale_params,
         scale_optimizer=make_optimizer("adam", config.alpha_learning_rate).init(scale_params),
         score_params=score_params,
+        score_average=jax.tree.map(jnp.copy, score_params) if config.score_model.average_rate else None,
         score_optimizer=score_model_optimizer(config.score_model).init(score_params),
         log_kappa=log_kappa,
         kappa_optimizer=make_optimizer("adam", config.kappa_learning_rate).init(log_kappa),
@@ -186,7 +193,7 @@ def scale(
     if config.alpha_parameterization == "fixed":
         return jnp.full(observation.shape[:-1], config.alpha_value)
     if config.alpha_parameterization == "temperature":
-        return jnp.full(observation.shape[:-1], jnp.exp(state.sac.log_temperature))
+        return jnp.full(observation.shape[:-1], sac.temperature_of(config, state.sac.temperature_parameter))
     raw = scale_network(config).apply(scale_params, observation)[..., 0]
     return config.alpha_floor + jax.nn.softplus(raw) if config.alpha_parameterization == "softplus" else raw
 
@@ -207,7 +214,7 @@ def score_of_data(
     """The data's score at the best return, or with the paper's printed sign: raw ``+eps``."""
     score = data_score(
         score_network(config, action.shape[-1]).apply,
-        state.score_params,
+        state.score_params if state.score_average is None else state.score_average,
         observation,
         action,
         jnp.ones(action.shape[:-1]),
@@ -269,7 +276,7 @@ def score_matching_loss(
     )
     of_one_member = loss / config.network.num_critics
     of_flat_q = jnp.mean(jnp.sum(target**2, axis=-1))
-    return loss, {
+    return of_one_member if config.penalty_reduction == "mean" else loss, {
         "score_matching_loss": of_one_member,
         "relative_residual": of_one_member / (of_flat_q + 1e-8),
         "alpha": alpha.mean(),
@@ -282,9 +289,8 @@ def update(config: SMACConfig, state: State, batch: Transition, key: Key) -> tup
     batch = ac.normalise_batch(batch)
     target_key, penalty_key, policy_key = jax.random.split(key, 3)
     target = sac.temporal_difference_target(config, state.sac, batch, target_key)
-    td_gradient, td_metrics = jax.grad(partial(critic_loss, ac, batch=batch, target=target), has_aux=True)(
-        ac.critic_params
-    )
+    temporal_difference = partial(critic_loss, ac, batch=batch, target=target, reduction=config.td_reduction)
+    td_gradient, td_metrics = jax.grad(temporal_difference, has_aux=True)(ac.critic_params)
     penalty = partial(score_matching_loss, config, state, batch=batch, key=penalty_key)
     (penalty_gradient, scale_gradient), penalty_metrics = jax.grad(penalty, argnums=(0, 1), has_aux=True)(
         ac.critic_params, state.scale_params
@@ -304,7 +310,11 @@ def update(config: SMACConfig, state: State, batch: Transition, key: Key) -> tup
         state.scale_params,
     )
     new_sac, policy_metrics = sac.policy_step(
-        config, sac.apply_critic_gradient(config, state.sac, gradient), batch, policy_key
+        config,
+        sac.apply_critic_gradient(config, state.sac, gradient),
+        batch,
+        policy_key,
+        sac.policy_critics(config, ac),
     )
     new_sac = new_sac.replace(actor_critic=remember_alpha(new_sac.actor_critic, metrics["alpha"]))
     state = state.replace(sac=new_sac, scale_params=scale_params, scale_optimizer=scale_optimizer)
@@ -355,7 +365,11 @@ def score_model_update(config: SMACConfig, state: State, batch: Transition, key:
     optimizer = score_model_optimizer(config.score_model)
     updates, score_optimizer = optimizer.update(gradient, state.score_optimizer, state.score_params)
     score_params = optax.apply_updates(state.score_params, updates)
-    return state.replace(score_params=score_params, score_optimizer=score_optimizer), {"score_model_loss": value}
+    state = state.replace(score_params=score_params, score_optimizer=score_optimizer)
+    if state.score_average is not None:
+        average = polyak_average(score_params, state.score_average, config.score_model.average_rate)
+        state = state.replace(score_average=average)
+    return state, {"score_model_loss": value}
 
 
 def diagnostics(config: SMACConfig, state: State, batch: Transition, key: Key) -> Metrics:
@@ -392,8 +406,6 @@ def diagnostics(config: SMACConfig, state: State, batch: Transition, key: Key) -
 
 def smac(config: SMACConfig) -> OfflineAlgorithm:
     """Builds SMAC from its config."""
-    if config.utd != 1:
-        raise ConfigError(f"SMACConfig.utd = {config.utd}: offline there is one critic step an update (1).")
     if config.kappa_adaptation != "fixed" and not KAPPA_RANGE[0] <= config.kappa <= KAPPA_RANGE[1]:
         raise ConfigError(f"SMACConfig.kappa = {config.kappa}: to adapt, it must start in {list(KAPPA_RANGE)}.")
     if config.score_level >= config.score_model.diffusion_steps:
@@ -411,4 +423,5 @@ def smac(config: SMACConfig) -> OfflineAlgorithm:
         phases=(learn_score, main) if config.score == "dataset" else (main,),
         actor_critic=lambda state: state.sac.actor_critic,
         diagnostics=partial(diagnostics, config),
+        training_state=lambda state: sac.training_state(config, state.sac),
     )

@@ -27,12 +27,15 @@ from smac_jax.algorithms.base import (
     LearningConfig,
     OnlineAlgorithm,
     PartsConfig,
+    StartConfig,
+    TrainingState,
     check_parts,
     on_each_part,
     polyak_average,
     same_for_all_seeds,
+    starting_optimizers,
 )
-from smac_jax.algorithms.critic import bootstrap, critic_loss, optimizers, step, target_value
+from smac_jax.algorithms.critic import bootstrap, critic_loss, critic_optimizer_step, optimizers, step, target_value
 from smac_jax.config import choice, number
 from smac_jax.networks import aggregate, ensemble_values
 from smac_jax.types import Array, Key, Metrics, Params, Transition
@@ -41,18 +44,21 @@ PolicyLoss = Callable[[ActorCritic, Params, Transition], tuple[Array, Metrics]]
 
 
 @dataclasses.dataclass(frozen=True)
-class TD3Config(PartsConfig, LearningConfig):
-    """Hyper-parameters of TD3, as in its authors' code (the paper has a rate of 1e-3 and batches of 100).
-
-    TD3+BC adds its own to these.
-    """
+class DelayedConfig(PartsConfig, LearningConfig):
+    """What TD3 and TD3+BC share, as in TD3's code (the paper has a rate of 1e-3 and batches of 100)."""
 
     policy_noise: float = number(0.2, 0.0, doc="smoothing of the target policy")
     noise_clip: float = number(0.5, 0.0)
     policy_delay: int = number(2, 1, doc="critic updates per policy update")
-    exploration_noise: float = number(0.1, 0.0)
     backup_aggregation: str = choice("min", "mean", "random2")
     policy_aggregation: str = choice("first", "min", "mean")
+
+
+@dataclasses.dataclass(frozen=True)
+class TD3Config(DelayedConfig, StartConfig):
+    """Hyper-parameters of TD3."""
+
+    exploration_noise: float = number(0.1, 0.0)
 
 
 class State(struct.PyTreeNode):
@@ -65,20 +71,26 @@ class State(struct.PyTreeNode):
     step: Array
 
 
-def init(config: TD3Config, key: Key, actor_critic: ActorCritic) -> State:
-    """Takes an actor-critic as it is; the target policy starts as a copy of the policy."""
+def init(config: DelayedConfig, key: Key, actor_critic: ActorCritic, carried: TrainingState | None = None) -> State:
+    """Takes an actor-critic as it is; the target policy starts as a copy of the policy.
+
+    Raises:
+      ConfigError: the config asks for what was not carried over.
+    """
     del key
-    optimizer = optimizers(config)
+    critic_optimizer, actor_optimizer = starting_optimizers(config, optimizers(config), actor_critic, carried)
     return State(
         actor_critic=actor_critic,
         target_actor_params=jax.tree.map(jnp.copy, actor_critic.actor_params),
-        critic_optimizer=optimizer["critic"].init(actor_critic.critic_params),
-        actor_optimizer=optimizer["actor"].init(actor_critic.actor_params),
+        critic_optimizer=critic_optimizer,
+        actor_optimizer=actor_optimizer,
         step=jnp.zeros((), jnp.int32),
     )
 
 
-def temporal_difference_target(config: TD3Config, state: State, batch: Transition, key: Key) -> Float[Array, "batch"]:
+def temporal_difference_target(
+    config: DelayedConfig, state: State, batch: Transition, key: Key
+) -> Float[Array, "batch"]:
     """``r + gamma (1 - terminal) Qbar(s', pibar(s') + clipped noise)``: target policy smoothing."""
     ac = state.actor_critic
     noise_key, subset_key = jax.random.split(key)
@@ -91,7 +103,7 @@ def temporal_difference_target(config: TD3Config, state: State, batch: Transitio
 
 
 def policy_value(
-    config: TD3Config,
+    config: DelayedConfig,
     ac: ActorCritic,
     observation: Float[Array, "batch observation"],
     action: Float[Array, "batch action"],
@@ -104,7 +116,7 @@ def policy_value(
 
 
 def policy_loss(
-    config: TD3Config, ac: ActorCritic, actor_params: Params, batch: Transition
+    config: DelayedConfig, ac: ActorCritic, actor_params: Params, batch: Transition
 ) -> tuple[Float[Array, ""], Metrics]:
     """``-mean Q(s, pi(s))``."""
     action = ac.actor.apply(actor_params, batch.observation).mode()
@@ -112,20 +124,18 @@ def policy_loss(
     return loss, {"policy_loss": loss}
 
 
-def critic_step(config: TD3Config, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
+def critic_step(config: DelayedConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
     """One step on the critics' squared error; the targets wait for the policy's step."""
     ac = state.actor_critic
     target = temporal_difference_target(config, state, batch, key)
     gradient, metrics = jax.grad(partial(critic_loss, ac, batch=batch, target=target), has_aux=True)(ac.critic_params)
-    critic_params, critic_optimizer = step(
-        optimizers(config)["critic"], gradient, state.critic_optimizer, ac.critic_params
-    )
+    critic_params, critic_optimizer = critic_optimizer_step(config, ac, gradient, state.critic_optimizer)
     return state.replace(
         actor_critic=ac.replace(critic_params=critic_params), critic_optimizer=critic_optimizer
     ), metrics
 
 
-def policy_step(config: TD3Config, loss: PolicyLoss, batch: Transition, state: State) -> tuple[State, Metrics]:
+def policy_step(config: DelayedConfig, loss: PolicyLoss, batch: Transition, state: State) -> tuple[State, Metrics]:
     """One step of the policy, and a polyak step of all targets."""
     ac = state.actor_critic
     gradient, metrics = jax.grad(lambda params: loss(ac, params, batch), has_aux=True)(ac.actor_params)
@@ -141,7 +151,7 @@ def policy_step(config: TD3Config, loss: PolicyLoss, batch: Transition, state: S
     return state, metrics
 
 
-def update(config: TD3Config, loss: PolicyLoss, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
+def update(config: DelayedConfig, loss: PolicyLoss, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
     """``utd`` critic steps; every ``policy_delay``-th call also :func:`policy_step`, with the given policy loss.
 
     Metrics of the policy are NaN in calls without a policy step.

@@ -29,6 +29,7 @@ from smac_jax.algorithms.base import (
     PretrainingConfig,
     actor_critic_for,
     check_parts,
+    optimizer_states,
 )
 from smac_jax.config import number
 from smac_jax.data.dataset import Dataset
@@ -36,21 +37,26 @@ from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 
 @dataclasses.dataclass(frozen=True)
-class OnlineTD3BCConfig(td3.TD3Config):
-    """TD3's hyper-parameters and the weight of Q."""
+class CloningConfig:
+    """The weight of Q."""
 
     alpha: float = number(2.5, 0.0, doc="weight of Q against behaviour cloning")
 
 
 @dataclasses.dataclass(frozen=True)
-class TD3BCConfig(OnlineTD3BCConfig, PretrainingConfig):
+class OnlineTD3BCConfig(td3.TD3Config, CloningConfig):
+    """Hyper-parameters of TD3+BC online."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TD3BCConfig(td3.DelayedConfig, CloningConfig, PretrainingConfig):
     """Hyper-parameters of TD3+BC, as published."""
 
     network: NetworkConfig = dataclasses.field(default_factory=partial(NetworkConfig, initial_std=0.1))
 
 
 def policy_loss(
-    config: OnlineTD3BCConfig, ac: ActorCritic, actor_params: Params, batch: Transition
+    config: OnlineTD3BCConfig | TD3BCConfig, ac: ActorCritic, actor_params: Params, batch: Transition
 ) -> tuple[Float[Array, ""], Metrics]:
     """``-lambda mean Q_1(s, pi(s)) + mean (pi(s) - a)^2``."""
     action = ac.actor.apply(actor_params, batch.observation).mode()
@@ -76,6 +82,7 @@ def td3_bc(config: TD3BCConfig) -> OfflineAlgorithm:
         init=partial(init, config),
         phases=(Phase("offline", update, config.batch_size),),
         actor_critic=lambda state: state.actor_critic,
+        training_state=optimizer_states,
     )
 
 

@@ -26,6 +26,8 @@ ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "silu": lambda xp, x: 0.5 * x * (1.0 + xp.tanh(0.5 * x)),
 }
 DISTRIBUTIONS = ("tanh_gaussian", "box_gaussian")
+LAYER_NORM_EPSILON = 1e-6
+"""Flax's."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Architecture:
     state_dependent_std: bool
     min_log_std: float
     max_log_std: float
+    layer_norm: bool = False
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS or self.distribution not in DISTRIBUTIONS:
@@ -65,6 +68,8 @@ class Architecture:
             shapes["log_std"] = (self.action_size,)
         for name, pair in layers.items():
             shapes |= {f"{name}_kernel": pair, f"{name}_bias": pair[1:]}
+            if self.layer_norm and name.startswith("hidden"):
+                shapes |= {f"{name}_norm_scale": pair[1:], f"{name}_norm_bias": pair[1:]}
         return shapes
 
 
@@ -72,7 +77,7 @@ def act(xp: Any, built: Architecture, parameters: Mapping[str, Any], observation
     """The action for each row of ``observation [batch, observation]``: ``[batch, action]``, in the box ``[-1, 1]``.
 
     Args:
-      xp: ``numpy``, ``jax.numpy``, or whatever else has ``maximum``, ``clip``, ``tanh`` and ``exp``.
+      xp: ``numpy``, ``jax.numpy``, or what else has ``maximum``, ``clip``, ``tanh``, ``exp``, ``mean`` and ``sqrt``.
       built: what the parameters are of.
       parameters: :attr:`NumpyPolicy.parameters`; with a leading seed axis the action has one too.
       observation: in the environment's own units.
@@ -82,9 +87,17 @@ def act(xp: Any, built: Architecture, parameters: Mapping[str, Any], observation
     def dense(name: str, x: Any) -> Any:
         return x @ parameters[f"{name}_kernel"] + parameters[f"{name}_bias"]
 
+    def normalize(name: str, x: Any) -> Any:
+        x = x - xp.mean(x, axis=-1, keepdims=True)
+        x = x / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + LAYER_NORM_EPSILON)
+        return x * parameters[f"{name}_norm_scale"] + parameters[f"{name}_norm_bias"]
+
     x = (observation - parameters["observation_mean"]) / parameters["observation_std"]
     for i in range(len(built.hidden)):
-        x = ACTIVATIONS[built.activation](xp, dense(f"hidden_{i}", x))
+        x = dense(f"hidden_{i}", x)
+        if built.layer_norm:
+            x = normalize(f"hidden_{i}", x)
+        x = ACTIVATIONS[built.activation](xp, x)
     action = dense("mean", x)
     squashed = built.distribution == "tanh_gaussian"
     if not squashed:
@@ -152,6 +165,9 @@ class NumpyPolicy:
         else:
             arrays["log_std"] = params["log_std"]
         arrays |= {f"{name}_{part}": layer[part] for name, layer in layers.items() for part in ("kernel", "bias")}
+        if built.layer_norm:
+            norms = {i: params["trunk"][f"LayerNorm_{i}"] for i in range(len(actor.hidden))}
+            arrays |= {f"hidden_{i}_norm_{part}": norm[part] for i, norm in norms.items() for part in ("scale", "bias")}
         arrays = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
         alone = actor_critic.observation_mean.ndim == 1
         if alone:

@@ -47,12 +47,12 @@ class Graph:
     """What was done so far, and the functions that ``act`` looks for in its ``xp``.
 
     Attributes:
-      nodes: kind, inputs, output.
+      nodes: kind, inputs, output, attributes.
       initialisers: the tensors that are in the file.
     """
 
     def __init__(self) -> None:
-        self.nodes: list[tuple[str, list[str], str]] = []
+        self.nodes: list[tuple[str, list[str], str, dict[str, Any]]] = []
         self.initialisers: dict[str, np.ndarray] = {}
 
     def initialiser(self, name: str, array: Any) -> Value:
@@ -60,10 +60,10 @@ class Graph:
         self.initialisers[name] = np.asarray(array, np.float32)
         return Value(self, name)
 
-    def node(self, kind: str, *inputs: Any) -> Value:
+    def node(self, kind: str, *inputs: Any, **attributes: Any) -> Value:
         """An operation on values and numbers."""
         values = [x if isinstance(x, Value) else self.initialiser(f"constant {x}", x) for x in inputs]
-        self.nodes.append((kind, [value.name for value in values], f"{kind} {len(self.nodes)}"))
+        self.nodes.append((kind, [value.name for value in values], f"{kind} {len(self.nodes)}", attributes))
         return Value(self, self.nodes[-1][2])
 
     def tanh(self, x: Value) -> Value:
@@ -71,6 +71,12 @@ class Graph:
 
     def exp(self, x: Value) -> Value:
         return self.node("Exp", x)
+
+    def sqrt(self, x: Value) -> Value:
+        return self.node("Sqrt", x)
+
+    def mean(self, x: Value, axis: int, keepdims: bool) -> Value:
+        return self.node("ReduceMean", x, axes=[axis], keepdims=int(keepdims))
 
     def clip(self, x: Value, low: float, high: float) -> Value:
         return self.node("Clip", x, low, high)
@@ -98,7 +104,7 @@ def to_onnx(policy: NumpyPolicy, batch: int | None = None, sample: bool = False)
     parameters = {name: graph.initialiser(name, array) for name, array in used.items()}
     sizes = {"observation": built.observation_size} | ({"noise": built.action_size} if sample else {})
     act(graph, built, parameters, *(Value(graph, name) for name in sizes))
-    nodes = [helper.make_node(kind, inputs, [output]) for kind, inputs, output in graph.nodes]
+    nodes = [helper.make_node(kind, inputs, [output], **attributes) for kind, inputs, output, attributes in graph.nodes]
     nodes[-1].output[0] = "action"
 
     def declare(name: str, *shape: int | str) -> Any:

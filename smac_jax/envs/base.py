@@ -59,8 +59,9 @@ class Model(NamedTuple):
       control: how actions become motor commands: "direct", as they are; "centred", clipped to [-1, 1] and stretched
         over each motor's range; or :class:`Velocities`.
       init_qpos: joint positions to start from, where they are not the model's own.
-      multiccd: whether two convex geoms (a cylinder and a box, say) may touch in several points, MuJoCo's default since
-        3.8; before, they touched in one.
+      native_ccd: whether contacts of convex geoms (a cylinder and a box, say) come from MuJoCo's own collision
+        detection of today: its default since 3.2, and since 3.8 with several points a contact. False: from the library
+        that came before (libccd), in one point.
     """
 
     xml: str
@@ -74,7 +75,7 @@ class Model(NamedTuple):
     adjust: Callable[[Any], None] | None = None
     control: Literal["direct", "centred"] | Velocities = "direct"
     init_qpos: tuple[float, ...] | None = None
-    multiccd: bool = True
+    native_ccd: bool = True
 
 
 class Start(NamedTuple):

@@ -1,7 +1,7 @@
 """Flax modules: perceptron, actor, critic ensemble, score network."""
 
 from smac_jax.networks.actor import Actor, BoxGaussian, Policy, TanhGaussian
-from smac_jax.networks.critic import Critic, aggregate, ensemble_values, init_ensemble
+from smac_jax.networks.critic import Critic, aggregate, ensemble_values, init_ensemble, tie_heads
 from smac_jax.networks.mlp import MLP, num_parameters
 from smac_jax.networks.score import ScoreNetwork
 
@@ -17,4 +17,5 @@ __all__ = [
     "ensemble_values",
     "init_ensemble",
     "num_parameters",
+    "tie_heads",
 ]

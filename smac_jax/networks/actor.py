@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float
 
-from smac_jax.networks.mlp import MLP, kernel_init
+from smac_jax.networks.mlp import INITIALIZERS, MLP, ORTHOGONAL_SCALE
 from smac_jax.networks.product import product
 from smac_jax.types import Array, Key
 
@@ -112,6 +112,8 @@ class Actor(nn.Module):
       distribution: ``"tanh_gaussian"`` (:class:`TanhGaussian`) or ``"box_gaussian"`` (:class:`BoxGaussian`).
       state_dependent_std: False makes ``sigma`` a parameter of its own, the same in every state.
       min_log_std, max_log_std: ``log sigma`` is clipped to this range.
+      layer_norm, initializer, last_hidden_scale: as in :class:`smac_jax.networks.mlp.MLP`. With "orthogonal" the kernel
+        under ``log sigma`` is orthogonal, too, where it is zero otherwise.
     """
 
     action_size: int
@@ -122,16 +124,24 @@ class Actor(nn.Module):
     state_dependent_std: bool = True
     min_log_std: float = -5.0
     max_log_std: float = 2.0
+    layer_norm: bool = False
+    initializer: str = "fan_in_uniform"
+    last_hidden_scale: float = ORTHOGONAL_SCALE
 
     @nn.compact
     def __call__(self, observation: Float[Array, "*batch observation"]) -> Policy:
-        x = MLP(self.hidden, self.activation, name="trunk")(observation)
-        mean = nn.Dense(self.action_size, kernel_init=kernel_init, dot_general=product, name="mean")(x)
+        orthogonal = self.initializer == "orthogonal"
+        head_init = INITIALIZERS[self.initializer](ORTHOGONAL_SCALE)
+        trunk = MLP(
+            self.hidden, self.activation, None, self.layer_norm, self.initializer, self.last_hidden_scale, name="trunk"
+        )
+        x = trunk(observation)
+        mean = nn.Dense(self.action_size, kernel_init=head_init, dot_general=product, name="mean")(x)
         initial_log_std = nn.initializers.constant(jnp.log(self.initial_std))
         if self.state_dependent_std:
             head = nn.Dense(
                 self.action_size,
-                kernel_init=nn.initializers.zeros,
+                kernel_init=head_init if orthogonal else nn.initializers.zeros,
                 bias_init=initial_log_std,
                 dot_general=product,
                 name="log_std",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float
 
-from smac_jax.networks.mlp import MLP
+from smac_jax.networks.mlp import MLP, ORTHOGONAL_SCALE
 from smac_jax.types import Array, Key, Params
 
 
@@ -18,25 +20,50 @@ class Critic(nn.Module):
       hidden: width of each layer.
       activation: a key of ``networks.mlp.ACTIVATIONS``. SMAC uses tanh (tables 6-8): the penalty needs a critic whose
         action-gradient is itself differentiable, and a relu's second derivative is zero almost everywhere.
-      layer_norm: normalise each hidden layer before its activation.
+      shared_head: the members of an ensemble have their last layer in common (WSRL's code; see
+        :func:`tie_heads`). A single critic is the same either way.
+      layer_norm, initializer, last_hidden_scale: as in :class:`smac_jax.networks.mlp.MLP`.
     """
 
     hidden: tuple[int, ...] = (256, 256)
     activation: str = "relu"
     layer_norm: bool = False
+    initializer: str = "fan_in_uniform"
+    last_hidden_scale: float = ORTHOGONAL_SCALE
+    shared_head: bool = False
 
     @nn.compact
     def __call__(
         self, observation: Float[Array, "*batch observation"], action: Float[Array, "*batch action"]
     ) -> Float[Array, "*batch"]:
         x = jnp.concatenate([observation, action], axis=-1)
-        return MLP(self.hidden, self.activation, output=1, layer_norm=self.layer_norm)(x)[..., 0]
+        trunk = MLP(self.hidden, self.activation, 1, self.layer_norm, self.initializer, self.last_hidden_scale)
+        return trunk(x)[..., 0]
 
 
 def init_ensemble(critic: Critic, key: Key, num_critics: int, observation_size: int, action_size: int) -> Params:
     """Independent parameters for every member, stacked along a leading ``member`` axis."""
     observation, action = jnp.zeros(observation_size), jnp.zeros(action_size)
-    return jax.vmap(lambda k: critic.init(k, observation, action))(jax.random.split(key, num_critics))
+    params = jax.vmap(lambda k: critic.init(k, observation, action))(jax.random.split(key, num_critics))
+    return _on_heads(critic, params, lambda x: jnp.broadcast_to(x[:1], x.shape))
+
+
+def tie_heads(critic: Critic, gradient: Params) -> Params:
+    """The gradient of the critics' parameters where they share their last layer: there the sum over the members.
+
+    The last layer is stored once for each member all the same. The copies start alike, and with a common gradient they
+    stay alike under any optimizer that treats members alike.
+    """
+    return _on_heads(critic, gradient, lambda x: jnp.broadcast_to(x.sum(axis=0, keepdims=True), x.shape))
+
+
+def _on_heads(critic: Critic, params: Params, change: Callable[[Array], Array]) -> Params:
+    if not critic.shared_head:
+        return params
+    (trunk,) = params["params"]
+    layers = params["params"][trunk]
+    last = f"Dense_{len(critic.hidden)}"
+    return {"params": {trunk: {**layers, last: jax.tree.map(change, layers[last])}}}
 
 
 def ensemble_values(
@@ -52,7 +79,8 @@ def ensemble_values(
 def aggregate(values: Float[Array, "member *batch"], how: str, key: Key) -> Float[Array, "*batch"]:
     """One value from the ensemble's: ``min``, ``mean``, or ``random2``, the smaller of two members drawn at random.
 
-    Source: REDQ (Chen et al. 2021, arXiv 2101.05982), algorithm 1, for ``random2``.
+    Source: REDQ (Chen et al. 2021, arXiv 2101.05982), algorithm 1, for ``random2``; WSRL's code draws the two
+    independently, so that they may be the same (``random2_independent``).
     """
     if how == "min":
         return values.min(axis=0)
@@ -61,4 +89,6 @@ def aggregate(values: Float[Array, "member *batch"], how: str, key: Key) -> Floa
     if how == "random2":
         chosen = jax.random.permutation(key, values.shape[0])[:2]
         return values[chosen].min(axis=0)
-    raise ValueError(f"aggregate: how = {how!r}, must be 'min', 'mean' or 'random2'")
+    if how == "random2_independent":
+        return values[jax.random.randint(key, (2,), 0, values.shape[0])].min(axis=0)
+    raise ValueError(f"aggregate: how = {how!r}, must be 'min', 'mean', 'random2' or 'random2_independent'")

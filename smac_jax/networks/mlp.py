@@ -12,10 +12,19 @@ from smac_jax.networks.product import product
 from smac_jax.types import Array
 
 # Kernels as PyTorch's linear layers, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), which TD3+BC's code and CORL start from.
-# Biases start at zero, where those draw them from the same range. (IQL's code: orthogonal kernels times sqrt(2).)
+# Biases start at zero, where those draw them from the same range.
 kernel_init = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
+# What WSRL's code (and IQL's) starts from.
+ORTHOGONAL_SCALE = 2.0**0.5
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": nn.relu, "tanh": nn.tanh, "gelu": nn.gelu, "silu": nn.silu}
+
+
+INITIALIZERS: dict[str, Callable[[float], nn.initializers.Initializer]] = {
+    "fan_in_uniform": lambda scale: kernel_init,
+    "orthogonal": nn.initializers.orthogonal,
+}
+"""Initializers of a layer's kernel by name, given the gain, which only "orthogonal" has."""
 
 
 class MLP(nn.Module):
@@ -26,21 +35,29 @@ class MLP(nn.Module):
       activation: a key of ``ACTIVATIONS``.
       output: width of a last, linear layer; None for none.
       layer_norm: normalise each hidden layer before its activation.
+      initializer: a key of ``INITIALIZERS``.
+      last_hidden_scale: with "orthogonal", the gain of the last hidden layer; the others' is the square root of two.
     """
 
     hidden: tuple[int, ...]
     activation: str = "relu"
     output: int | None = None
     layer_norm: bool = False
+    initializer: str = "fan_in_uniform"
+    last_hidden_scale: float = ORTHOGONAL_SCALE
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch input"]) -> Float[Array, "*batch output"]:
-        for width in self.hidden:
-            x = nn.Dense(width, kernel_init=kernel_init, dot_general=product)(x)
+        make = INITIALIZERS[self.initializer]
+        for i, width in enumerate(self.hidden):
+            scale = self.last_hidden_scale if i + 1 == len(self.hidden) else ORTHOGONAL_SCALE
+            x = nn.Dense(width, kernel_init=make(scale), dot_general=product)(x)
             if self.layer_norm:
                 x = nn.LayerNorm()(x)
             x = ACTIVATIONS[self.activation](x)
-        return x if self.output is None else nn.Dense(self.output, kernel_init=kernel_init, dot_general=product)(x)
+        if self.output is None:
+            return x
+        return nn.Dense(self.output, kernel_init=make(ORTHOGONAL_SCALE), dot_general=product)(x)
 
 
 def num_parameters(params: dict) -> int:

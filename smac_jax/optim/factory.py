@@ -9,20 +9,23 @@ import optax
 from smac_jax.errors import UnknownNameError
 from smac_jax.optim.muon import muon, muon_optax
 
-OPTIMIZERS: dict[str, Callable[[optax.ScalarOrSchedule], optax.GradientTransformation]] = {
-    "adam": optax.adam,
+OPTIMIZERS: dict[str, Callable[[optax.ScalarOrSchedule, float], optax.GradientTransformation]] = {
+    "adam": lambda learning_rate, consistent_rms: optax.adam(learning_rate),
     "muon": muon,
     "muon_optax": muon_optax,
 }
 
 
-def make_optimizer(name: str, learning_rate: float, decay_steps: int = 0) -> optax.GradientTransformation:
+def make_optimizer(
+    name: str, learning_rate: float, decay_steps: int = 0, consistent_rms: float = 0.0
+) -> optax.GradientTransformation:
     """An optimiser.
 
     Args:
       name: ``"adam"`` (optax's defaults), ``"muon"``, or ``"muon_optax"``, the same and slower.
       learning_rate: of the first step.
       decay_steps: fall to zero over this many steps along a cosine; 0 holds the rate.
+      consistent_rms: of Muon, see :func:`smac_jax.optim.muon.muon`; Adam has no use for it.
 
     Raises:
       UnknownNameError: any other name.
@@ -30,4 +33,4 @@ def make_optimizer(name: str, learning_rate: float, decay_steps: int = 0) -> opt
     if name not in OPTIMIZERS:
         raise UnknownNameError("optimizer", name, tuple(OPTIMIZERS))
     schedule = optax.cosine_decay_schedule(learning_rate, decay_steps) if decay_steps else learning_rate
-    return OPTIMIZERS[name](schedule)
+    return OPTIMIZERS[name](schedule, consistent_rms)

@@ -47,8 +47,14 @@ class MuonState(struct.PyTreeNode):
     momentum: Params
 
 
-def scale_by_muon() -> optax.GradientTransformation:
-    """Nesterov momentum, orthogonalised matrix by matrix, scaled by ``sqrt(max(1, out / in))``."""
+def shape_factor(shape: tuple[int, ...], consistent_rms: float) -> float:
+    """What an orthogonal step is multiplied by: ``sqrt(max(1, out / in))``, or what gives it a certain RMS."""
+    rows, columns = shape[-2:]
+    return consistent_rms * max(rows, columns) ** 0.5 if consistent_rms else max(1.0, columns / rows) ** 0.5
+
+
+def scale_by_muon(consistent_rms: float = 0.0) -> optax.GradientTransformation:
+    """Nesterov momentum, orthogonalised matrix by matrix, scaled by :func:`shape_factor`."""
 
     def init(params: Params) -> MuonState:
         return MuonState(jnp.zeros((), jnp.int32), optax.tree.zeros_like(params))
@@ -62,27 +68,40 @@ def scale_by_muon() -> optax.GradientTransformation:
             optax.tree.bias_correction(momentum, MOMENTUM, count + 1),
             optax.tree.bias_correction(gradients, MOMENTUM, count),
         )
-        updates = jax.tree.map(lambda x: orthogonalise(x, STEPS) * max(1.0, x.shape[-1] / x.shape[-2]) ** 0.5, ahead)
+        updates = jax.tree.map(lambda x: orthogonalise(x, STEPS) * shape_factor(x.shape, consistent_rms), ahead)
         return updates, MuonState(count, momentum)
 
     return optax.GradientTransformation(init, update)
 
 
-def muon(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
-    """Muon for kernels, Adam with Nesterov momentum at the same learning rate for biases and other non-matrices."""
+def muon(learning_rate: optax.ScalarOrSchedule, consistent_rms: float = 0.0) -> optax.GradientTransformation:
+    """Muon for kernels, Adam with Nesterov momentum at the same learning rate for biases and other non-matrices.
+
+    Args:
+      learning_rate: of both.
+      consistent_rms: 0 for Muon as published, whose steps have an RMS of about ``learning_rate / sqrt(in)`` and so
+        depend on the layer's width. Above 0, every step has an RMS of ``learning_rate * consistent_rms``; 0.2 is
+        Adam's (Liu et al. 2025, arXiv 2502.16982, section 2.2).
+    """
 
     def labels(params: Params) -> Params:
         return jax.tree_util.tree_map_with_path(lambda p, x: "muon" if is_matrix(p, x) else "adam", params)
 
     return optax.partition(
         {
-            "muon": optax.chain(scale_by_muon(), optax.scale_by_learning_rate(learning_rate)),
+            "muon": optax.chain(scale_by_muon(consistent_rms), optax.scale_by_learning_rate(learning_rate)),
             "adam": optax.adam(learning_rate, nesterov=True),
         },
         labels,
     )
 
 
-def muon_optax(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
+def muon_optax(learning_rate: optax.ScalarOrSchedule, consistent_rms: float = 0.0) -> optax.GradientTransformation:
     """The same by optax alone: the plain path, several times slower on a CPU."""
-    return optax.contrib.muon(learning_rate, beta=MOMENTUM, ns_steps=STEPS, muon_weight_dimension_numbers=matrix_axes)
+    return optax.contrib.muon(
+        learning_rate,
+        beta=MOMENTUM,
+        ns_steps=STEPS,
+        muon_weight_dimension_numbers=matrix_axes,
+        consistent_rms=consistent_rms or None,
+    )

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from smac_jax.algorithms import make_offline
-from smac_jax.algorithms.base import ActorCritic, OfflineAlgorithm, Phase
+from smac_jax.algorithms.base import ActorCritic, OfflineAlgorithm, Phase, TrainingState
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError
 from smac_jax.train.evaluate import check_sizes, make_evaluator
@@ -42,6 +42,8 @@ class PretrainResult:
       evaluation_steps: updates of the main phase after which the policy was evaluated.
       returns: ``[seed, evaluation, episode]``.
       seeds: the seeds' numbers.
+      training_state: what an online algorithm may go on from beside the networks (its config's ``optimizer_start``,
+        ``temperature_start``); None where the algorithm has nothing.
       state: the full training state, from which ``pretrain(..., resume=result)`` goes on.
       updates: updates of the main phase done.
       diverged: for each seed the step at which it was frozen because its numbers had gone, -1 if it was not.
@@ -53,6 +55,7 @@ class PretrainResult:
     evaluation_steps: Float[np.ndarray, "evaluation"]
     returns: Float[np.ndarray, "seed evaluation episode"]
     seeds: tuple[int, ...]
+    training_state: TrainingState | None
     state: Any
     updates: int
     diverged: Int[np.ndarray, "seed"]
@@ -206,6 +209,7 @@ def pretrain(
         evaluation_steps=history.evaluation_steps(),
         returns=history.returns(),
         seeds=numbers,
+        training_state=jax.tree.map(jnp.copy, jax.vmap(built.training_state)(outcome.state)),
         state=outcome.state,
         updates=done + num_updates,
         diverged=outcome.diverged,

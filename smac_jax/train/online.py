@@ -14,7 +14,7 @@ from flax import struct
 from jaxtyping import Float, Int
 
 from smac_jax.algorithms import make_online
-from smac_jax.algorithms.base import ActorCritic, OnlineAlgorithm
+from smac_jax.algorithms.base import ActorCritic, OnlineAlgorithm, TrainingState
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import ReplayBuffer, init, insert, sample, sample_mixed
 from smac_jax.errors import ConfigError
@@ -150,6 +150,7 @@ def finetune(
     q_limit: float = 1e6,
     devices: Sequence[jax.Device] | None = None,
     folder: RunFolder | None = None,
+    training_state: TrainingState | None = None,
 ) -> FinetuneResult:
     """Hands an actor-critic to an ordinary online algorithm and trains it in the simulator, for several seeds at once.
 
@@ -174,6 +175,7 @@ def finetune(
       progress: show a progress bar; or the :class:`Progress` to show it on.
       on_evaluation: called with ``(step, returns[seed, episode])``; returning True ends the training there.
       q_limit, devices, folder: as in :func:`~smac_jax.train.offline.pretrain`.
+      training_state: ``pretrain(...).training_state``, for a config that carries optimizers or the temperature over.
 
     Raises:
       UnknownNameError: no algorithm of that name.
@@ -191,13 +193,14 @@ def finetune(
     keys, evaluation_keys = layout.keys("online"), layout.keys("evaluation")
     data = None if data is None else layout.everywhere(data)
 
-    def begin_one(init_key: Key, environment_key: Key, ac: ActorCritic) -> LoopState:
+    def begin_one(init_key: Key, environment_key: Key, ac: ActorCritic, carried: TrainingState | None) -> LoopState:
         buffer = init(buffer_capacity or total, env.observation_size, env.action_size)
-        return LoopState(built.init(init_key, ac), training_env.reset(environment_key), buffer)
+        return LoopState(built.init(init_key, ac, carried), training_env.reset(environment_key), buffer)
 
     def begin() -> LoopState:
-        start = layout.map(begin_one, (0, 0, 0))
-        return start(layout.keys("init"), layout.keys("environment"), layout.place(actor_critic))
+        start = layout.map(begin_one, (0, 0, 0, 0))
+        given = layout.place(actor_critic), layout.place(training_state)
+        return start(layout.keys("init"), layout.keys("environment"), *given)
 
     evaluator = make_evaluator(env, eval_episodes, episode_length, True, layout)
     history = History(numbers)
@@ -221,6 +224,8 @@ def finetune(
         phase = "online" if learn else "warm start"
         plan.append(Train(f"{built.name}: online", total, phase, start, stop, 0, 0, makers[learn], (keys, data)))
         plan.append(Look(stop))
+    # what the config asks of the offline phase and is not there is said before anything is trained
+    jax.eval_shape(jax.vmap(built.init), layout.keys("init"), layout.place(actor_critic), layout.place(training_state))
     if folder:
         folder.claim(
             {
@@ -229,6 +234,7 @@ def finetune(
                 "seeds": numbers,
                 "data": data.fingerprint() if data is not None else None,
                 "actor_critic": checksum(actor_critic),
+                "training_state": None if training_state is None else checksum(training_state),
                 "num_steps": num_steps,
                 "warm_start": warm_start,
                 "data_fraction": data_fraction,

@@ -77,7 +77,7 @@ def test_smac_hands_over_its_alpha_and_sac_starts_from_it():
     for start, want in (("offline", 0.37), ("config", 0.2)):
         config = sac.SACConfig(initial_temperature=0.2, temperature_start=start)
         state = sac.init(config, jax.random.key(0), ac)
-        np.testing.assert_allclose(jnp.exp(state.log_temperature), want, rtol=1e-4)
+        np.testing.assert_allclose(jnp.exp(state.temperature_parameter), want, rtol=1e-4)
 
 
 def test_sac_falls_back_on_its_own_temperature_where_nobody_left_one(actor_critic):
@@ -85,4 +85,4 @@ def test_sac_falls_back_on_its_own_temperature_where_nobody_left_one(actor_criti
     for temperature in (jnp.nan, -0.3):  # nobody said; or alpha was negative, as in the literal variant
         ac = actor_critic.replace(temperature=jnp.asarray(temperature, jnp.float32))
         state = sac.init(sac.SACConfig(initial_temperature=0.2, temperature_start="offline"), jax.random.key(0), ac)
-        np.testing.assert_allclose(jnp.exp(state.log_temperature), 0.2, rtol=1e-5)
+        np.testing.assert_allclose(jnp.exp(state.temperature_parameter), 0.2, rtol=1e-5)

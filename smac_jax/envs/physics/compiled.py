@@ -44,9 +44,9 @@ def compile_model(model: Model, margins: str = "max") -> mujoco.MjModel:
             sensor, thing = _SENSORS[kind]
             spec.add_sensor(name=_PREFIX + name, type=sensor, objtype=thing, objname=of)
     mj = compile_with_margins(spec, margins)
-    if not model.multiccd:
-        # of releases before 3.8 the flag has another name, and is off by default
-        mj.opt.disableflags |= getattr(mujoco.mjtDisableBit, "mjDSBL_MULTICCD", 0)
+    if not model.native_ccd:
+        for flag in ("mjDSBL_NATIVECCD", "mjDSBL_MULTICCD"):  # what an older MuJoCo does not have, it does not do
+            mj.opt.disableflags |= getattr(mujoco.mjtDisableBit, flag, 0)
     if model.adjust is not None:
         model.adjust(mj)
     return mj

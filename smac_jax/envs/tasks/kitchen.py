@@ -94,7 +94,7 @@ class Kitchen:
             package="gymnasium_robotics",
             control=Velocities(2.0, velocities, POSITIONS),
             init_qpos=INIT_QPOS,
-            multiccd=version == "v1",
+            native_ccd=version == "v1",
         )
 
     def reset(self, key: Key, init_qpos: Float[Array, " 30"], init_qvel: Float[Array, " 29"]) -> Start:
