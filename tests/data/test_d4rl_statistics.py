@@ -55,8 +55,8 @@ def test_an_episode_that_the_log_cut_is_one_but_has_no_return():
     terminals, timeouts = ends_of([3, 2, 4], [True, False, True])
     terminals[-1] = False
     found = count([1, 1, 1, 2, 2, 9, 9, 9, 9], terminals, timeouts)
-    assert found == Counts(9, 3, 3.5, 0.5, 4.0, 3.0)
-    assert count([1, 1], np.zeros(2), np.zeros(2)) == Counts(2, 1, None, None, None, None)
+    assert found == Counts(9, 3, 3.5, 0.5, 4.0, 3.0, tail=4)
+    assert count([1, 1], np.zeros(2), np.zeros(2)) == Counts(2, 1, None, None, None, None, tail=2)
     assert count([1, 1], np.zeros(2), None) == Counts(2, None, None, None, None, None)
     # both at once is one end
     assert count([1, 1], np.array([0, 1]), np.array([0, 1])).episodes == 1
