@@ -7,11 +7,12 @@ NAME is whatever `load_dataset` and `--task` take: embedded, D4RL's, minari:ID, 
 The last lines of the card step the simulator once from the state of each logged row and compare the observation with
 the one that the log has next. Physics other than those of the log are seen there and nowhere else: contact margins as
 MuJoCo adds them up since 3.5 change a quarter of Hopper's rows, and hardly a return. The states are `infos/qpos` and
-`infos/qvel` of the file, or what the observations show where that is all (hopper, walker2d, halfcheetah, ant). Only
-observations decide: the ant's reward depends on where its torso's frame lagged, which no log holds.
+`infos/qvel` of the file, or what the observations show where that is all (hopper, walker2d, halfcheetah, ant). Rows
+of rounded numbers are compared less strictly. Only observations decide, and not rewards: the ant's reward depends on
+where its torso's frame lagged, which no log holds.
 
-Ends with 0; with 3 where the simulator reproduces fewer than --min_share of the rows; with 2 where the data set cannot
-be read.
+Ends with 0, also where agreement could not be checked (the card says why); with 3 where the simulator reproduces fewer
+than --min_share of the rows; with 2 where the data set cannot be read.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ flags.DEFINE_float(
 )
 flags.DEFINE_string("env", None, "The task that was logged, where neither the file nor its name says it.")
 flags.DEFINE_string("version", None, "The environment's version (v4, v5, d4rl, v1); default: the one that fits.")
-flags.DEFINE_enum("physics", "auto", ["auto", "mujoco", "mjx", "warp"], "The engine.")
+flags.DEFINE_enum("physics", "mujoco", ["mujoco", "mjx", "warp"], "The engine; the C engine is the exact one.")
 flags.DEFINE_enum("margins", "max", ["max", "sum"], "Contact margins: the logs' (max), or those of MuJoCo since 3.5.")
 flags.DEFINE_string("json", None, "Write the card to this file, too.")
 

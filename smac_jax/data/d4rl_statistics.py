@@ -140,7 +140,7 @@ def warn_of_differences(name: str, found: Counts) -> None:
         return
     if lines := differences(name, found):
         warnings.warn(
-            f"{name}: this file has {'; '.join(lines)}, as printed of the published data set "
+            f"{name}: this data set has {'; '.join(lines)}, as printed of the published data set "
             f"({printed_statistics()[name].source}). It is another one, or not whole.",
             stacklevel=2,
         )

@@ -135,7 +135,7 @@ def test_a_file_as_it_was_printed_is_read_without_a_word(write, logged):
 def test_a_file_that_is_cut_short_is_warned_of(write):
     terminals, timeouts = ends_of(np.full(10, 1000), np.zeros(10, bool))
     path = write("halfcheetah-random-v2", terminals, timeouts)
-    wanted = r"halfcheetah-random-v2: this file has 10,000 rows, not 1,000,000; 10 episodes, not 1,000"
+    wanted = r"halfcheetah-random-v2: this data set has 10,000 rows, not 1,000,000; 10 episodes, not 1,000"
     for name in ("halfcheetah-random-v2", path):
         with pytest.warns(UserWarning, match=wanted):
             load_dataset(name)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.check_dataset import _columns
+from experiments.check_dataset import _columns, file_lines
 from smac_jax.data.d4rl import write_d4rl
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ def expert():
 
 
 def test_rows_of_others_agree_with_the_simulator(expert, tmp_path):
-    done = check(expert, "--physics=mujoco", f"--json={tmp_path / 'card.json'}")
+    done = check(expert, f"--json={tmp_path / 'card.json'}")
     assert done.returncode == 0, done.stderr[-2000:]
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 100
@@ -48,7 +48,7 @@ def test_rows_of_others_agree_with_the_simulator(expert, tmp_path):
 
 def test_rows_that_the_simulator_contradicts_are_one_line_and_a_code(expert):
     """As it was before contact margins were those of the logs."""
-    done = check(expert, "--physics=mujoco", "--margins=sum")
+    done = check(expert, "--margins=sum")
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
     assert line.startswith(
@@ -67,6 +67,17 @@ def test_a_card_without_a_simulator(tmp_path):
     assert "file        9 rows, 2 episodes, the last cut after 4 rows by the end of the log" in done.stdout
     assert "actions: [0] = 0.5, [1] = 0.5" in done.stdout
     assert "agreement was not checked: the task is not known; see --env" in done.stdout
+
+
+def test_a_published_name_is_compared_with_what_was_printed(tmp_path):
+    path = tmp_path / "halfcheetah_random-v2.hdf5"
+    columns = {"observations": np.zeros((9, 17)), "actions": np.zeros((9, 6)), "rewards": np.ones(9)}
+    write_d4rl(path, columns | {"terminals": np.zeros(9), "timeouts": np.arange(9) == 8})
+    (_, file), (word, said) = file_lines(str(path), path)
+    assert file == "9 rows, 1 episodes"
+    assert (word, said) == ("published", "9 rows, not 1,000,000; 1 episodes, not 1,000")
+    ((word, said),) = file_lines("minari:D4RL/door/human-v2", None)
+    assert said.startswith("6,729 rows, 25 episodes were printed of minari:D4RL/door/human-v2")
 
 
 def test_what_is_no_data_set_is_one_line(tmp_path):
