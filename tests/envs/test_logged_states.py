@@ -8,8 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from smac_jax.envs import ADROIT, make_env
-from smac_jax.envs.logged_states import compare_with_simulator, fitting_version, tolerance_of
+from smac_jax.data.d4rl import OPTIONAL, REQUIRED, read_columns
+from smac_jax.envs import ADROIT, LOCOMOTION, make_env
+from smac_jax.envs.logged_states import INFOS, compare_with_simulator, fitting_version, tolerance_of
 from smac_jax.errors import DatasetError
 
 needs_hand = pytest.mark.skipif(
@@ -143,3 +144,24 @@ def test_rounded_numbers_are_compared_less_strictly():
     assert tolerance_of(values) == 1e-4
     rounded = (values.view(np.uint32) & ~np.uint32((1 << 13) - 1)).view(np.float32)
     assert tolerance_of(rounded) == pytest.approx(100 / 2**11)
+
+
+def logged(path):
+    return read_columns(path, (*REQUIRED, *OPTIONAL, *INFOS))
+
+
+@pytest.mark.parametrize("name", LOCOMOTION)
+def test_files_of_others_agree(name, shared_data):
+    rows = logged(shared_data / "locomotion" / f"{name}-cs285-expert.hdf5")
+    found = compare_with_simulator(name, name, rows, physics="mujoco", most_rows=200)
+    assert found.agreement.share == 1.0
+    assert found.agreement.rows == 200
+
+
+@needs_hand
+@pytest.mark.parametrize(("margins", "lowest", "highest"), [("sum", 1.0, 1.0), ("max", 0.0, 0.1)])
+def test_a_replay_tells_which_contact_margins_it_was_made_with(margins, lowest, highest, shared_data):
+    """People's actions, replayed when contact margins were still summed; ball and target follow from first rows."""
+    rows = logged(shared_data / "adroit" / "relocate-human-replayed.hdf5")
+    found = compare_with_simulator("mine", "relocate", rows, physics="mujoco", margins=margins, most_rows=300)
+    assert lowest <= found.agreement.share <= highest
