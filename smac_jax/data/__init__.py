@@ -39,6 +39,9 @@ def load_dataset(name_or_path: str | os.PathLike) -> Dataset:
         * the path of a release of demonstrations, ``.npy`` or ``.pickle``
           (:func:`smac_jax.data.demonstrations.read_demonstrations`).
 
+    A file under a published name is compared with what others printed of it (rows, episodes, returns), and differences
+    are warned of (:mod:`smac_jax.data.d4rl_statistics`).
+
     Raises:
       DatasetError: none of these, a file that cannot be fetched, or one that cannot be read (see
         :func:`smac_jax.data.d4rl.read_d4rl`).

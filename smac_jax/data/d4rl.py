@@ -2,14 +2,16 @@
 
 Source: Fu et al. 2020 (arXiv 2004.07219): ``observations``, ``actions``, ``rewards``, ``terminals``, ``timeouts``,
 ``next_observations`` as rows, ``metadata/*`` as scalars. Replay files hold float64; on the device all is float32.
-``infos/*`` and arrays below ``metadata`` (policy weights, initial states) are not read: no algorithm needs them.
+``infos/*`` and arrays below ``metadata`` (policy weights, initial states) are no part of a data set, as no algorithm
+needs them; :func:`read_columns` reads the former for checks.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,21 +72,36 @@ def read_d4rl(
     return dataclasses.replace(dataset, name=path.stem)
 
 
-def _load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    if not path.exists():
+def read_columns(path: str | os.PathLike, keys: Iterable[str]) -> dict[str, np.ndarray]:
+    """Columns of a D4RL file as they were logged, all rows of them: those of ``keys`` that the file has.
+
+    Args:
+      path: the file.
+      keys: such as ``"rewards"`` or ``"infos/qpos"``.
+
+    Raises:
+      DatasetError: no such file, not HDF5, damaged, or a column that is no array of numbers in this file.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
         raise DatasetError(f"{path}: no such file.")
-    if path.is_dir():
-        raise DatasetError(f"{path}: is a folder, expected an .hdf5 file.")
+    with _reading(path) as file:
+        return {key: _read_array(file, key, path) for key in keys if _holds(file, key, path)}
+
+
+def _holds(file: h5py.File, key: str, path: Path) -> bool:
+    group, _, _ = key.rpartition("/")
+    if group and isinstance(file.get(group, getlink=True), h5py.ExternalLink):
+        raise DatasetError(f"{path}: {group!r} is a link to another file. It was not followed.")
+    return key in file
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[h5py.File]:
+    """The open file; what goes wrong with it becomes a DatasetError."""
     try:
         with h5py.File(path, "r") as file:
-            missing = [key for key in REQUIRED if key not in file]
-            if missing:
-                raise DatasetError(
-                    f"{path}: no {', '.join(map(repr, missing))}. D4RL files have {', '.join(REQUIRED)}; this one has "
-                    f"{', '.join(map(str, file)) or 'nothing'}."
-                )
-            arrays = {key: _read_array(file, key, path) for key in (*REQUIRED, *OPTIONAL) if key in file}
-            return arrays, _read_metadata(file, path)
+            yield file
     except DatasetError:
         raise
     except PermissionError as error:
@@ -93,6 +110,22 @@ def _load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         if h5py.is_hdf5(path):
             raise DatasetError(f"{path}: is cut short or damaged; fetch or make it again ({error}).") from error
         raise DatasetError(f"{path}: is not an HDF5 file ({path.stat().st_size:,} bytes; {error}).") from error
+
+
+def _load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    if not path.exists():
+        raise DatasetError(f"{path}: no such file.")
+    if path.is_dir():
+        raise DatasetError(f"{path}: is a folder, expected an .hdf5 file.")
+    with _reading(path) as file:
+        missing = [key for key in REQUIRED if key not in file]
+        if missing:
+            raise DatasetError(
+                f"{path}: no {', '.join(map(repr, missing))}. D4RL files have {', '.join(REQUIRED)}; this one has "
+                f"{', '.join(map(str, file)) or 'nothing'}."
+            )
+        arrays = {key: _read_array(file, key, path) for key in (*REQUIRED, *OPTIONAL) if key in file}
+        return arrays, _read_metadata(file, path)
 
 
 def _read_array(file: h5py.File, key: str, path: Path) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from smac_jax.data.d4rl_statistics import Counts, warn_of_differences
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.tasks import task_of
 from smac_jax.errors import DatasetError, UnknownNameError
@@ -63,6 +64,8 @@ def read_minari(dataset_id: str) -> Dataset:
     if not parts:
         raise DatasetError(f"{where}: has no episodes.")
     arrays: dict[str, Any] = {key: np.concatenate(columns) for key, columns in parts.items()}
+    # returns are not compared: nobody printed them of Minari's
+    warn_of_differences(where, Counts(len(arrays["rewards"]), len(parts["rewards"]), None, None, None, None))
     if not (np.all(low == -1.0) and np.all(high == 1.0)):
         arrays["actions"] = 2.0 * (arrays["actions"].astype(np.float64) - low) / (high - low) - 1.0
     return Dataset.from_arrays(**arrays, name=where, task=task, metadata={"source": f"Minari, {dataset_id}"})

@@ -18,6 +18,7 @@ def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
     """As :func:`smac_jax.data.load_dataset` says; ``embedded`` are the package's own, by name."""
     from smac_jax.data.d4rl import read_d4rl
     from smac_jax.data.d4rl_files import d4rl_files
+    from smac_jax.data.d4rl_statistics import published_name
     from smac_jax.data.demonstrations import SUFFIXES, read_demonstrations
 
     text = str(name)
@@ -30,7 +31,11 @@ def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
         return _d4rl(text)
     path = Path(name).expanduser()
     if path.exists():
-        return read_demonstrations(path) if path.suffix in SUFFIXES else read_d4rl(path)
+        if path.suffix in SUFFIXES:
+            return read_demonstrations(path)
+        data = read_d4rl(path)
+        _compare_with_printed(path, published_name(path.name))
+        return data
     raise DatasetError(
         f"{text!r} is neither an embedded data set, nor one of D4RL's, nor minari:ID, nor part:FRACTION:NAME, nor a "
         f"file. "
@@ -50,6 +55,28 @@ def is_at_hand(name: str) -> bool:
     from smac_jax.data.d4rl_files import is_on_disk
 
     return awac_files(name) is not None or is_on_disk(name)
+
+
+def files_of(name: str | os.PathLike) -> tuple[Path, ...]:
+    """The files on this machine that a data set is read from; none for Minari's, which its package reads.
+
+    Raises:
+      DatasetError: of D4RL's names, a file that cannot be fetched.
+    """
+    from smac_jax.data import embedded_datasets
+    from smac_jax.data.awac import awac_files
+    from smac_jax.data.d4rl_files import d4rl_file, d4rl_files
+
+    prefix, colon, rest = str(name).partition(":")
+    if colon and prefix == "part":
+        return files_of(rest.partition(":")[2])
+    if colon and prefix in PREFIXES:
+        return ()
+    if str(name) in embedded_datasets():
+        return (embedded_datasets()[str(name)],)
+    if str(name) in d4rl_files():
+        return awac_files(str(name)) or (d4rl_file(str(name)),)
+    return (Path(name).expanduser(),)
 
 
 def short_name(name: str | os.PathLike) -> str:
@@ -73,12 +100,23 @@ def _d4rl(name: str) -> Dataset:
     # file names such as walker_mixed.hdf5 do not say the task
     path = d4rl_file(name)
     data = read_d4rl(path, task=task_of(name).task)
+    _compare_with_printed(path, name)
     theirs = is_d4rls(path, name)
     source = ("source", f"D4RL, {HOST}{d4rl_files()[name].path}" if theirs else f"{path}, which is not D4RL's file")
     notes = [*data.metadata, source]
     if name in PUBLISHED_AS_PAIRS:
         notes.append(("alone", "the human demonstrations alone, without the clones' rollouts of AWAC's pair of files"))
     return dataclasses.replace(data, name=name, metadata=tuple(sorted(notes)))
+
+
+def _compare_with_printed(path: Path, name: str | None) -> None:
+    """Warns where a file under a published name is not what others printed of it."""
+    from smac_jax.data.d4rl import read_columns
+    from smac_jax.data.d4rl_statistics import count, printed_statistics, warn_of_differences
+
+    if name in printed_statistics():
+        logged = read_columns(path, ("rewards", "terminals", "timeouts"))
+        warn_of_differences(str(name), count(logged["rewards"], logged["terminals"], logged.get("timeouts")))
 
 
 def _minari(name: str) -> Dataset:

@@ -119,6 +119,11 @@ class TaskEnv(Env):
         return self._engine.action_size
 
     @property
+    def init_scene(self) -> Float[np.ndarray, " scene"]:
+        """The model's own values of the task's ``Model.scene``."""
+        return self._engine.init_scene
+
+    @property
     def backend(self) -> str:
         """Name of the engine: "mujoco", "mjx" or "warp"."""
         return self._engine.name

@@ -69,6 +69,14 @@ def test_terminations_truncations_and_last_observations(make):
     np.testing.assert_array_equal(data.trajectory_returns, [6, 6, 6, 6, 6, 6, 3, 3])
 
 
+def test_a_published_set_of_another_size_is_warned_of(make):
+    make("mujoco/hopper/expert-v0")
+    with pytest.warns(
+        UserWarning, match=r"hopper/expert-v0: this data set has 8 rows, not 999,164; 3 episodes, not 1,086"
+    ):
+        load_dataset("minari:mujoco/hopper/expert-v0")
+
+
 def test_actions_are_rescaled_from_their_bounds(make):
     make("test/counter-v0")
     actions = load_dataset("minari:test/counter-v0").actions
