@@ -14,7 +14,6 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -24,6 +23,7 @@ from jax.interpreters import partial_eval as pe
 from rich.console import Console
 from rich.table import Table
 
+from smac_jax.files import local_path
 from smac_jax.train.logger import command_line, device_description, git_commit, to_json, versions
 
 FLAGS = flags.FLAGS
@@ -218,7 +218,7 @@ class Report:
     def finish(self) -> None:
         """Writes the file, where one was asked for."""
         if FLAGS.json:
-            path = Path(FLAGS.json)
+            path = local_path(FLAGS.json)
             path.parent.mkdir(parents=True, exist_ok=True)
             content = {
                 "title": self.title,
@@ -231,7 +231,7 @@ class Report:
                 "ceiling": {"matrix_product_flops": self.machine.matrix_product, "memory_bytes": self.machine.memory},
                 "tables": self.tables,
             }
-            path.write_text(json.dumps(to_json(content), indent=1) + "\n")
+            path.write_text(json.dumps(to_json(content), indent=1) + "\n", encoding="utf-8")
             self.console.print(f"written to {path}")
 
 

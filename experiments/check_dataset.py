@@ -18,7 +18,6 @@ than --min_share of the rows; with 2 where the data set cannot be read.
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -59,6 +58,7 @@ def main(argv: Sequence[str]) -> int:
     set_up()
     from smac_jax.data import load_dataset
     from smac_jax.data.card import card_of
+    from smac_jax.files import local_path, write_json
 
     name = argv[1]
     data = load_dataset(name)
@@ -72,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
         found: dict[str, Any] = {"card": dataclasses.asdict(card), "agreement": None, "note": None}
         if checked is not None:
             found |= {"agreement": checked.agreement and checked.agreement._asdict(), "note": checked.note}
-        Path(FLAGS.json).write_text(json.dumps(found, indent=1) + "\n")
+        write_json(local_path(FLAGS.json), found)
     if checked is None or checked.agreement is None or checked.agreement.share >= FLAGS.min_share:
         return 0
     print(contradiction(name, data, file, checked.agreement), file=sys.stderr)

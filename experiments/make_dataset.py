@@ -27,6 +27,7 @@ from smac_jax.data.replay import ReplayBuffer
 from smac_jax.data.tasks import TASKS
 from smac_jax.envs import make_env
 from smac_jax.errors import SmacError, UnknownNameError
+from smac_jax.files import local_path
 from smac_jax.train.keys import stream_keys
 from smac_jax.train.logger import command_line, versions
 from smac_jax.train.online import FinetuneResult, finetune
@@ -173,7 +174,7 @@ def round_mantissa(values: np.ndarray, bits: int) -> np.ndarray:
 
 def save(kind: str, arrays: dict[str, np.ndarray], recipe: str) -> Path:
     """Writes one set, with how it was made."""
-    path = Path(FLAGS.out) / f"{FLAGS.task}-{kind}.hdf5"
+    path = local_path(FLAGS.out) / f"{FLAGS.task}-{kind}.hdf5"
     path.parent.mkdir(parents=True, exist_ok=True)
     if FLAGS.mantissa_bits < 23:
         recipe += f"; numbers rounded to {FLAGS.mantissa_bits} bits"

@@ -23,6 +23,7 @@ from rich.text import Text
 
 from experiments.setup import run
 from experiments.state import LegState, NoSweepError, SweepState, duration, read_sweep
+from smac_jax.files import local_path
 
 FLAGS = flags.FLAGS
 flags.DEFINE_bool("watch", False, "Look again and again, until nothing is left to do, or Ctrl-C.")
@@ -42,7 +43,7 @@ STYLES = {
 
 def main(argv: Sequence[str]) -> int:
     """Shows each folder."""
-    folders = [Path(name) for name in argv[1:]]
+    folders = [local_path(name) for name in argv[1:]]
     if not folders:
         Console(stderr=True).print("Which sweep? python -m experiments.status FOLDER", style="red")
         return 2

@@ -539,6 +539,8 @@ def settle_actions(actions: np.ndarray, where: str, clip: bool = False) -> tuple
     if not clip:
         raise DatasetError(
             f"{where}: actions are outside [-1, 1] in {found}, first in row {np.argmax(outside.any(axis=1))}. Rescale "
-            "them from the action space's bounds to [-1, 1], or pass clip_actions=True if the simulator clips them."
+            "them from the action space's bounds to [-1, 1]. Where the simulator clips actions itself, clip them "
+            "in the data: smac_jax.data.d4rl.read_d4rl and smac_jax.Dataset.from_arrays do so with clip_actions=True, "
+            "and smac_jax.data.d4rl.write_d4rl makes a file of the result for --task and load_dataset."
         )
     return np.clip(actions, -1.0, 1.0), found

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smac_jax.errors import DatasetError, SmacError
+from smac_jax.files import local_path
 
 if TYPE_CHECKING:
     from smac_jax.data.dataset import Dataset
@@ -29,7 +30,7 @@ def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
         return read_d4rl(embedded[text])
     if text in d4rl_files():
         return _d4rl(text)
-    path = Path(name).expanduser()
+    path = local_path(name)
     if path.exists():
         if path.suffix in SUFFIXES:
             return read_demonstrations(path)
@@ -76,7 +77,7 @@ def files_of(name: str | os.PathLike) -> tuple[Path, ...]:
         return (embedded_datasets()[str(name)],)
     if str(name) in d4rl_files():
         return awac_files(str(name)) or (d4rl_file(str(name)),)
-    return (Path(name).expanduser(),)
+    return (local_path(name),)
 
 
 def is_file_name(name: str | os.PathLike) -> bool:

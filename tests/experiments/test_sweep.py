@@ -134,6 +134,11 @@ def test_two_files_of_one_name_and_one_that_is_overwritten_keep_their_own_result
         (["--env=spider"], "spider"),
         (["--sedes=3"], "Unknown command line flag 'sedes'"),
         (["smac"], "not understood: smac"),
+        (["--results=gs://bucket/x"], "gs://bucket/x is a URL"),
+        ([f"--results={__file__}"], "test_sweep.py is a file. Give a folder"),
+        ([f"--results={__file__}/x"], "test_sweep.py is a file. Give a folder"),
+        (["--config=gs://bucket/x.py"], "gs://bucket/x.py is a URL"),
+        (["--config=nowhere.py"], "--config cannot be read"),
     ],
 )
 def test_a_mistake_is_one_line_and_no_traceback(arguments, words, tmp_path):
