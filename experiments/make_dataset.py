@@ -41,9 +41,14 @@ flags.DEFINE_integer("seed", 0, "Everything follows from it.", lower_bound=0)
 flags.DEFINE_string("out", "data", "Folder for the files TASK-KIND.hdf5.")
 flags.DEFINE_integer("size", 100_000, "Transitions in random, medium and expert sets.", lower_bound=1000)
 flags.DEFINE_integer(
-    "max_steps", 300_000, "Give up on reaching the medium return after this many steps.", lower_bound=1
+    "max_steps",
+    300_000,
+    "Give up on reaching the medium return after this many steps, the warm start's 5,000 included.",
+    lower_bound=1,
 )
-flags.DEFINE_integer("expert_steps", 1_000_000, "Environment steps of the expert's training.", lower_bound=1)
+flags.DEFINE_integer(
+    "expert_steps", 1_000_000, "Environment steps of the expert's training, the warm start's included.", lower_bound=1
+)
 flags.DEFINE_float("medium_fraction", 1 / 3, "Share of the expert's reference return at which SAC counts as medium.")
 flags.DEFINE_integer("eval_every", 5_000, "Steps between looks at the return.", lower_bound=100)
 flags.DEFINE_integer("eval_episodes", 10, "Episodes a look.", lower_bound=1)
@@ -75,21 +80,27 @@ def fresh_policy(env: Any, seed: int) -> ActorCritic:
 
 
 def train(env: Any, seed: int, steps: int, until: float | None) -> FinetuneResult:
-    """SAC from nothing; stops at the first evaluation whose mean return is at least ``until``."""
+    """SAC from nothing for so many steps; stops at the first evaluation whose mean return is at least ``until``.
+
+    The first 5,000 steps, or half of fewer than 10,000, are the warm start: they count, and nothing is learnt in them.
+    The evaluation of the untrained policy stops nothing, as there are no transitions yet.
+    """
+    warm_start = min(5_000, steps // 2)
+    print(f"SAC for at most {steps:,} steps; nothing is learnt in the first {warm_start:,}, the warm start")
 
     def reached(step: int, returns: np.ndarray) -> bool:
         print(
             f"  step {step:>8,}  return {returns.mean():8.1f}  "
             f"(lowest {returns.min():.1f}, highest {returns.max():.1f})"
         )
-        return until is not None and bool(returns.mean() >= until)
+        return until is not None and step > 0 and bool(returns.mean() >= until)
 
     return finetune(
         "sac",
         fresh_policy(env, seed),
         env,
         seeds=(seed,),
-        num_steps=steps,
+        num_steps=steps - warm_start,
         # Haarnoja's settings, not SMAC's: entropy in the backup, and a temperature that starts at one
         config={
             "batch_size": FLAGS.batch_size,
@@ -97,7 +108,7 @@ def train(env: Any, seed: int, steps: int, until: float | None) -> FinetuneResul
             "entropy_backup": True,
             "initial_temperature": 1.0,
         },
-        warm_start=5_000,
+        warm_start=warm_start,
         eval_every=FLAGS.eval_every,
         eval_episodes=FLAGS.eval_episodes,
         on_evaluation=reached,
