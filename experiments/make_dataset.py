@@ -295,7 +295,7 @@ def roll_out(policies: Sequence[str], texts: Sequence[str]) -> None:
     infos = {key: np.concatenate([part.infos[key] for part in parts]) for key in parts[0].infos}
     infos["checkpoint"] = np.repeat(np.arange(len(parts), dtype=np.int32), [note["rows"] for note in notes])
     listed = ", ".join(f"{note['policy']} ({note['rows'] / rows:.1%})" for note in notes)
-    acting = "mean actions" if FLAGS.deterministic else "samples"
+    acting = "mean actions" if FLAGS.deterministic else "rollouts"
     acting += f" with further noise of {FLAGS.noise:g}" if FLAGS.noise else ""
     save(
         FLAGS.name,
@@ -319,6 +319,7 @@ def describe(policy: PolicySource, share: Fraction, part: Rollouts) -> dict[str,
         "policy": policy.name,
         "sha256": policy.sha256,
         "share": float(share),
+        "samples": policy.stochastic and not FLAGS.deterministic,
         "rows": int(part.lengths.sum()),
         "episodes": len(part.lengths),
         "mean_return": float(part.returns.mean()),

@@ -169,13 +169,11 @@ def read_policy_source(path: str | os.PathLike[str], checkpoint: int | None = No
     try:
         with np.load(path, allow_pickle=False) as stored:
             names = list(stored.files)
-            if "about" in names:
-                return _read_ours(path, checkpoint)
-            arrays = {name: stored[name] for name in names if not _missing(names)}
-    except CheckpointError:
-        raise
+            arrays = {} if _missing(names) else {name: stored[name] for name in names}
     except Exception as error:  # any: what NumPy raises depends on where the damage is
         raise CheckpointError(f"{path} is damaged, or no policy file ({error}).") from error
+    if "about" in names:
+        return _read_ours(path, checkpoint)
     if missing := _missing(names):
         raise CheckpointError(
             f"{path} is not a policy file: it has no {', '.join(missing)}; it has {', '.join(names) or 'nothing'}."
