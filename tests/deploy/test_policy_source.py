@@ -105,6 +105,12 @@ def test_our_own_policy_acts_as_in_numpy(stacked, tmp_path):
     np.testing.assert_allclose(jax.vmap(policy.act)(x), smac_jax.load(path, 2)(x), **TOLERANCE)
     with pytest.raises(ConfigError, match=r"seeds 0, 1, 2: name one, as in policy\.npz@2"):
         read_policy_source(path)
+    run = tmp_path / "to-sac"
+    (run / "actor_critic").mkdir(parents=True)
+    path.rename(run / "actor_critic" / "policy.npz")
+    of_run = read_policy_source(run, 2)
+    assert (of_run.name, of_run.sha256) == ("to-sac@2", policy.sha256)
+    np.testing.assert_array_equal(of_run.act(x[0]), policy.act(x[0]))
 
 
 @pytest.mark.parametrize("batch", [None, 1, 5])
@@ -139,6 +145,29 @@ def test_an_onnx_export_that_takes_noise_is_stochastic(stacked, tmp_path):
     assert (
         np.abs(jax.vmap(policy.act)(x, jax.random.split(jax.random.key(0), 16)) - jax.vmap(policy.act)(x)).max() > 0.1
     )
+
+
+def test_of_several_onnx_outputs_the_action_is_taken(tmp_path):
+    """As others export actor-critics: a batch of one, outputs by number or by name, the value beside the action."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    declare, kind = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    kernel = np.random.default_rng(0).normal(size=(11, 3)).astype(np.float32)
+    for action, order in (("33", ["action", "value"]), ("actions", ["value", "action"])):
+        outputs = {"action": declare(action, kind, [1, 3]), "value": declare("value", kind, [1, 11])}
+        nodes = [
+            onnx.helper.make_node("MatMul", ["input", "kernel"], [action]),
+            onnx.helper.make_node("Abs", ["input"], ["value"]),
+        ]
+        weights = [onnx.numpy_helper.from_array(kernel, "kernel")]
+        seen = [declare("input", kind, [1, 11])]
+        graph = onnx.helper.make_graph(nodes, "graph", seen, [outputs[name] for name in order], weights)
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+        path = tmp_path / f"{action}.onnx"
+        path.write_bytes(model.SerializeToString())
+        x = OBSERVATIONS[:, :11]
+        got = jax.vmap(read_policy_source(path).act)(x)
+        np.testing.assert_allclose(got, np.clip(x @ kernel, -1, 1), **TOLERANCE)
 
 
 def test_an_onnx_file_of_another_shape_is_refused(tmp_path):
