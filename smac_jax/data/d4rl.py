@@ -188,6 +188,7 @@ def write_d4rl(
     data: Dataset | Mapping[str, Any],
     *,
     metadata: Mapping[str, Any] | None = None,
+    infos: Mapping[str, Any] | None = None,
     next_observations: bool = True,
     compression: int = 9,
 ) -> None:
@@ -199,6 +200,7 @@ def write_d4rl(
         ``next_observations``; or a data set, whose task and metadata are written too, but not the rows
         that it dropped on reading.
       metadata: numbers or texts for ``metadata/*``; they win over the data set's.
+      infos: further numbers of each row for ``infos/*``, such as ``qpos``, in their own precision.
       next_observations: False leaves them out for a file half the size; reading it then loses the last row of each
         episode that ran out of time.
       compression: gzip's level, 0 to 9.
@@ -216,9 +218,10 @@ def write_d4rl(
     checked = _check_layout(arrays, path)
     if not next_observations:
         checked.pop("next_observations", None)
+    extra = _check_infos(infos or {}, len(checked["rewards"]), path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        _write(temporary, checked, notes | dict(metadata or {}), compression)
+        _write(temporary, checked | extra, notes | dict(metadata or {}), compression)
         os.replace(temporary, path)
     except (TypeError, ValueError) as error:  # what h5py raises for metadata that HDF5 cannot hold
         raise DatasetError(f"{path}: {error}") from error
@@ -243,6 +246,18 @@ def _check_layout(arrays: Mapping[str, Any], path: Path) -> dict[str, np.ndarray
     checked["actions"], _ = settle_actions(checked["actions"], str(path))
     # always there, for a reader must otherwise guess where episodes were cut
     checked.setdefault("timeouts", np.zeros_like(checked["terminals"]))
+    return checked
+
+
+def _check_infos(infos: Mapping[str, Any], rows: int, path: Path) -> dict[str, np.ndarray]:
+    checked = {f"infos/{key}": np.asarray(value) for key, value in infos.items()}
+    for key, array in checked.items():
+        if array.dtype.kind not in "fiub":
+            raise DatasetError(f"{path}: {key} holds {array.dtype}, expected numbers.")
+        if array.ndim == 0 or len(array) != rows:
+            raise DatasetError(f"{path}: {key} has shape {array.shape}, rewards has {rows} rows; they must be equal.")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise DatasetError(f"{path}: {key} holds {np.sum(~np.isfinite(array))} numbers that are not finite.")
     return checked
 
 
