@@ -144,13 +144,15 @@ class Rates:
         def measure() -> float:
             layout, world = SeedLayout.over(block.seeds), self._auto_reset(block)
             algorithm = make_online(variant.algorithm, variant.config)
-            actor_critic = jax.tree.map(jnp.copy, _built(block).actor_critic(self._begun(block)[1]))
+            state = self._begun(block)[1]
+            actor_critic = jax.tree.map(jnp.copy, _built(block).actor_critic(state))
+            carried = jax.tree.map(jnp.copy, jax.vmap(_built(block).training_state)(state))
 
-            def begin(key: Any, actor_critic: Any) -> online.LoopState:
+            def begin(key: Any, actor_critic: Any, carried: Any) -> online.LoopState:
                 buffer = init_buffer(1000, world.observation_size, world.action_size)
-                return online.LoopState(algorithm.init(key, actor_critic), world.reset(key), buffer)
+                return online.LoopState(algorithm.init(key, actor_critic, carried), world.reset(key), buffer)
 
-            loop = layout.map(begin, (0, 0))(layout.keys("online"), actor_critic)
+            loop = layout.map(begin, (0, 0, 0))(layout.keys("online"), actor_critic, carried)
             fraction = variant.schedule.get("data_fraction", 0.5)
             chunk = online.make_chunk(algorithm, world, layout, learn, fraction, math.inf, LENGTH)
             rate, _ = self._timed(chunk, loop, *_driven(layout), layout.everywhere(self._datasets[block.task]))

@@ -346,7 +346,7 @@ def save(
         "kind": kind,
         "recipe": recipe,
         "seed": FLAGS.seed,
-        "command": command_line(),
+        "command": command_line(without=("out",)),  # the same data wherever they lie
         "date": datetime.date.today().isoformat(),
         "versions": json.dumps(versions(), sort_keys=True),
     }

@@ -102,13 +102,18 @@ def write_provenance(folder: Path, **what: Any) -> dict[str, Any]:
     return provenance
 
 
-def command_line() -> str:
-    """The command that this process was started with, as one would type it again; with the compiler's flags, if any."""
+def command_line(without: Sequence[str] = ()) -> str:
+    """The command that this process was started with, as one would type it again; with the compiler's flags, if any.
+
+    Args:
+      without: flags that are left out, such as where the results go, as far as they are written ``--flag=value``.
+    """
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     program = f"python -m {spec.name}" if spec else f"python {Path(sys.argv[0]).name}"
     flags = os.environ.get("XLA_FLAGS", "")
     with_flags = [f"XLA_FLAGS={shlex.quote(flags)}"] if flags else []
-    return " ".join([*with_flags, program, *(shlex.quote(argument) for argument in sys.argv[1:])])
+    arguments = [a for a in sys.argv[1:] if a.partition("=")[0].lstrip("-") not in without]
+    return " ".join([*with_flags, program, *(shlex.quote(argument) for argument in arguments)])
 
 
 def check_wandb(project: str | None) -> None:
