@@ -16,7 +16,7 @@ import optax
 from flax import struct
 from jaxtyping import Float
 
-from smac_jax.config import choice, number, sizes, switch
+from smac_jax.config import choice, number, resolve, sizes, switch, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError
 from smac_jax.networks import Actor, Critic, Policy, init_ensemble
@@ -211,6 +211,8 @@ def new_actor_critic(
     reward_bias: float = 0.0,
 ) -> ActorCritic:
     """Fresh networks; the target critics start as a copy of the critics."""
+    network = resolve(NetworkConfig, network)  # one that no algorithm's config holds was not checked yet
+    action_size = whole_number("action_size", action_size, 1)
     actor = Actor(
         action_size,
         network.actor_hidden,

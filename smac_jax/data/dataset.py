@@ -12,6 +12,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Bool, Float
 
+from smac_jax.config import real_number, seed_number
 from smac_jax.data.tasks import BINARY_TASKS, TASKS, normalized_score
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
 from smac_jax.types import Array, Key, Transition
@@ -204,6 +205,7 @@ class Dataset(struct.PyTreeNode):
         Raises:
           ConfigError: a fraction that is not above 0 and at most 1.
         """
+        fraction, seed = real_number(f"{self.name}: a part", fraction), seed_number(f"{self.name}: the seed", seed)
         if not 0.0 < fraction <= 1.0:
             raise ConfigError(f"{self.name}: a part of {fraction:g} is not above 0 and at most 1.")
         last = self._last_rows()

@@ -29,6 +29,7 @@ from flax import struct
 from gymnasium import spaces
 from jaxtyping import Bool, Float, UInt32
 
+from smac_jax.config import whole_number
 from smac_jax.errors import ConfigError, UnknownNameError
 from smac_jax.types import Array, Key
 
@@ -73,10 +74,10 @@ class GymnasiumEnv(Env):
     """
 
     def __init__(self, name: str, episode_length: int | None = None, instances: int | None = None, **kw: Any):
-        if any(given is not None and given < 1 for given in (episode_length, instances)):
-            raise ConfigError(
-                f"gymnasium:{name}: episode_length ({episode_length}) and instances ({instances}) must be at least 1."
-            )
+        if episode_length is not None:
+            episode_length = whole_number(f"gymnasium:{name}: episode_length", episode_length, 1)
+        if instances is not None:
+            instances = whole_number(f"gymnasium:{name}: instances", instances, 1)
         self._name = name
         make = partial(_make, name, kw)
         first = make()

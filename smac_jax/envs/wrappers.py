@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from brax.envs.base import Env, State, Wrapper
 from jaxtyping import Float
 
-from smac_jax.errors import ConfigError
+from smac_jax.config import whole_number
 from smac_jax.types import Array, Key
 
 
@@ -37,10 +37,8 @@ class AutoReset(Wrapper):
     """
 
     def __init__(self, env: Env, episode_length: int = 1000):
-        if episode_length < 1:
-            raise ConfigError(f"episode_length must be at least 1; got {episode_length}.")
         super().__init__(env)
-        self.episode_length = episode_length
+        self.episode_length = whole_number("AutoReset: episode_length", episode_length, 1)
         self._reset_where = getattr(env, "reset_where", lambda key, wanted: env.reset(key))
 
     def reset(self, rng: Key) -> State:

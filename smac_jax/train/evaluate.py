@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from smac_jax.algorithms.base import ActorCritic
+from smac_jax.config import seed_number, true_or_false, whole_number
 from smac_jax.errors import ConfigError
 from smac_jax.train.sharding import SeedLayout
 from smac_jax.types import Array, Key
@@ -89,11 +90,13 @@ def evaluate(
       deterministic: act by ``tanh(mu)`` rather than by a sample.
 
     Raises:
-      ConfigError: a policy made for another observation or action size than the environment's.
+      ConfigError: a policy made for another observation or action size than the environment's; an argument that is no
+        number of its kind, or out of range.
     """
     check_sizes(actor_critic, env)
-    if episodes < 1 or episode_length < 1:
-        raise ConfigError(f"evaluate: episodes = {episodes}, episode_length = {episode_length}: must be at least 1.")
+    episodes = whole_number("evaluate: episodes", episodes, 1)
+    episode_length = whole_number("evaluate: episode_length", episode_length, 1)
+    seed, deterministic = seed_number("evaluate: seed", seed), true_or_false("evaluate: deterministic", deterministic)
     if actor_critic.observation_mean.ndim == 1:
         actor_critic = jax.tree.map(lambda x: x[None], actor_critic)
     seeds = actor_critic.observation_mean.shape[0]

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float
 from mujoco import mjx
 
+from smac_jax.config import whole_number
 from smac_jax.envs.base import Model, Physics
 from smac_jax.envs.physics.compiled import compile_model, cone_of
 from smac_jax.errors import ConfigError
@@ -62,9 +63,8 @@ class MjxEngine:
         cone: str = "pyramidal",
         margins: str = "max",
     ):
-        for field, value in (("iterations", iterations), ("ls_iterations", ls_iterations)):
-            if value < 1:
-                raise ConfigError(f"{field} must be at least 1; got {value}.")
+        iterations = whole_number("iterations", iterations, 1)
+        ls_iterations = whole_number("ls_iterations", ls_iterations, 1)
         mj = compile_model(model, margins)
         mj.opt.iterations, mj.opt.ls_iterations, mj.opt.cone = iterations, ls_iterations, cone_of(cone)
         self._mjx = _put_model(mj, model)

@@ -30,6 +30,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float, UInt32
 
+from smac_jax.config import true_or_false, whole_number
 from smac_jax.envs.base import Model, Physics, Velocities
 from smac_jax.envs.physics import native
 from smac_jax.envs.physics.compiled import (
@@ -71,9 +72,8 @@ class MujocoEngine:
         self._mj.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self._model = model
         self._body = self._mj.body(model.tracked_body).id if model.tracked_body else None
-        if threads is not None and threads < 1:
-            raise ConfigError(f"threads must be at least 1; got {threads}.")
-        self._threads = threads or _available_cores()
+        self._threads = _available_cores() if threads is None else whole_number("threads", threads, 1, 1024)
+        native = None if native is None else true_or_false("native", native)
         self._idle: deque[tuple[mujoco.MjModel, mujoco.MjData]] = deque()
         self._sensors = sensor_places(self._mj, model)
         self._reads = np.concatenate([*self._sensors.values(), np.zeros(0, int)]).astype(np.int32)

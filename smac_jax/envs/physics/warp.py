@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Float
 from mujoco import mjx
 
+from smac_jax.config import whole_number
 from smac_jax.envs.base import Model, Physics
 from smac_jax.envs.physics.compiled import (
     compile_model,
@@ -85,9 +86,7 @@ class WarpEngine:
         cone: str = "pyramidal",
         margins: str = "max",
     ):
-        for field, value in (("contacts", contacts), ("constraints", constraints)):
-            if value < 1:
-                raise ConfigError(f"{field} must be at least 1; got {value}.")
+        contacts, constraints = whole_number("contacts", contacts, 1), whole_number("constraints", constraints, 1)
         if model.contact_forces:
             raise ConfigError("The warp engine does not report contact forces (ant, v5). Take physics='mujoco'.")
         self._mj = compile_model(model, margins)
