@@ -8,7 +8,8 @@ Source: SMAC (arXiv 2602.17632 v1), sections 3 and 4, tables 6-8. Two targets, o
   return-conditioned diffusion model that is trained first and then frozen; at actions half from the policy and half
   uniform over the box.
 * ``score="policy"`` (the project's summary): the temperature times the score of the policy itself, at policy or data
-  actions; or the score alone, ``alpha_parameterization="fixed", alpha_value=1``.
+  actions; or the score alone, ``alpha_parameterization="fixed", alpha_value=1``. Other alphas are refused, and so is a
+  policy that is not squashed by tanh, whose score has another formula.
 
 Deviations from the published text, each one a config field:
 
@@ -122,7 +123,14 @@ class SMACConfig(sac.SoftConfig, sac.UpdateConfig, PretrainingConfig):
     score_model: ScoreModelConfig = dataclasses.field(default_factory=ScoreModelConfig)
     score_level: int = number(0, 0, doc="noise level the data's score is read at; 0 is the least noised")
     score_sign: str = choice("true", "literal", doc="'literal' is the paper's printed +eps")
-    alpha_parameterization: str = choice("softplus", "free", "fixed", "temperature")
+    alpha_parameterization: str = choice(
+        "auto",
+        "softplus",
+        "free",
+        "fixed",
+        "temperature",
+        doc="'auto' becomes 'softplus' with the data's score, and 'temperature' with the policy's",
+    )
     alpha_floor: float = number(0.1, 0.0, doc="smallest alpha_psi of 'softplus'")
     alpha_value: float = number(0.1, 0.0, doc="alpha of 'fixed'")
     alpha_hidden: tuple[int, ...] = sizes(256, 256)
@@ -131,6 +139,12 @@ class SMACConfig(sac.SoftConfig, sac.UpdateConfig, PretrainingConfig):
     policy_score_damped: bool = switch(True)
     policy_score_limit: float = number(0.99999, 0.0, 0.999999, doc="actions are clipped to this magnitude")
     policy_score_min_std: float = number(0.1, 0.0, doc="sigma is taken to be at least this in the score")
+
+    def __post_init__(self) -> None:
+        # here and not where it is used, so that whatever is written down of a configuration is what runs
+        if self.alpha_parameterization == "auto":
+            alpha = "temperature" if self.score == "policy" else "softplus"
+            object.__setattr__(self, "alpha_parameterization", alpha)
 
 
 class State(struct.PyTreeNode):
@@ -198,13 +212,6 @@ def scale(
     return config.alpha_floor + jax.nn.softplus(raw) if config.alpha_parameterization == "softplus" else raw
 
 
-def with_scale_of_policy_score(config: SMACConfig) -> SMACConfig:
-    """The policy's score has the temperature for alpha, or, where alpha is ``"fixed"``, its value."""
-    if config.score == "policy" and config.alpha_parameterization != "fixed":
-        return dataclasses.replace(config, alpha_parameterization="temperature")
-    return config
-
-
 def score_of_data(
     config: SMACConfig,
     state: State,
@@ -268,7 +275,6 @@ def score_matching_loss(
     batch = jax.tree.map(lambda x: x[:rows], batch)
     action = penalty_actions(config, state, batch, key)
     score, weight = jax.lax.stop_gradient(score_and_weight(config, state, batch.observation, action))
-    config = with_scale_of_policy_score(config)
     alpha = scale(config, scale_params, state, batch.observation)
     target = alpha[:, None] * score
     loss, _ = score_matching_penalty(
@@ -383,7 +389,6 @@ def diagnostics(config: SMACConfig, state: State, batch: Transition, key: Key) -
     policy_key, uniform_key = jax.random.split(key)
     at_policy = ac.actor.apply(ac.actor_params, batch.observation).sample(policy_key)
     uniform = jax.random.uniform(uniform_key, batch.action.shape, minval=-1.0, maxval=1.0)
-    config = with_scale_of_policy_score(config)
     alpha = scale(config, state.scale_params, state, batch.observation)
     metrics = {"alpha_mean": alpha.mean(), "alpha_std": alpha.std(), "alpha_negative": (alpha < 0).mean()}
     for name, action in {"data": batch.action, "policy": at_policy, "uniform": uniform}.items():
@@ -405,7 +410,21 @@ def diagnostics(config: SMACConfig, state: State, batch: Transition, key: Key) -
 
 
 def smac(config: SMACConfig) -> OfflineAlgorithm:
-    """Builds SMAC from its config."""
+    """Builds SMAC from its config.
+
+    Raises:
+      ConfigError: fields that do not go together.
+    """
+    if config.score == "policy" and config.alpha_parameterization not in ("temperature", "fixed"):
+        raise ConfigError(
+            f"SMACConfig.alpha_parameterization = {config.alpha_parameterization!r}: with score = 'policy' it must be "
+            "'temperature' (or 'auto', which becomes that) or 'fixed'."
+        )
+    if config.score == "policy" and config.network.policy != "tanh_gaussian":
+        raise ConfigError(
+            f"SMACConfig.network.policy = {config.network.policy!r}: score = 'policy' is the score of a policy that is "
+            "squashed by tanh. Take network.policy = 'tanh_gaussian', or score = 'dataset'."
+        )
     if config.kappa_adaptation != "fixed" and not KAPPA_RANGE[0] <= config.kappa <= KAPPA_RANGE[1]:
         raise ConfigError(f"SMACConfig.kappa = {config.kappa}: to adapt, it must start in {list(KAPPA_RANGE)}.")
     if config.score_level >= config.score_model.diffusion_steps:
