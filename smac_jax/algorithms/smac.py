@@ -184,9 +184,10 @@ def init(config: SMACConfig, key: Key, dataset: Dataset) -> State:
     network_key, scale_key, score_key, sac_key = jax.random.split(key, 4)
     ac = actor_critic_for(config, network_key, dataset)
     action_size = ac.actor.action_size
-    observation, action = jnp.zeros_like(ac.observation_mean), jnp.zeros(action_size)
+    observation, action = jnp.zeros_like(ac.observation_mean), jnp.zeros(action_size, jnp.float32)
+    zero = jnp.zeros((), jnp.float32)
     scale_params = scale_network(config).init(scale_key, observation)
-    score_params = score_network(config, action_size).init(score_key, observation, action, jnp.zeros(()), jnp.zeros(()))
+    score_params = score_network(config, action_size).init(score_key, observation, action, zero, zero)
     log_kappa = jnp.log(jnp.asarray(config.kappa, jnp.float32))
     return State(
         sac=sac.init(config, sac_key, ac),
@@ -205,7 +206,7 @@ def scale(
 ) -> Float[Array, "batch"]:
     """``alpha_psi(s)``: how steep the matched hill is."""
     if config.alpha_parameterization == "fixed":
-        return jnp.full(observation.shape[:-1], config.alpha_value)
+        return jnp.full(observation.shape[:-1], config.alpha_value, jnp.float32)
     if config.alpha_parameterization == "temperature":
         return jnp.full(observation.shape[:-1], sac.temperature_of(config, state.sac.temperature_parameter))
     raw = scale_network(config).apply(scale_params, observation)[..., 0]
@@ -224,7 +225,7 @@ def score_of_data(
         state.score_params if state.score_average is None else state.score_average,
         observation,
         action,
-        jnp.ones(action.shape[:-1]),
+        jnp.ones(action.shape[:-1], jnp.float32),
         config.score_model.diffusion_steps,
         config.score_level,
     )
@@ -243,7 +244,7 @@ def penalty_actions(config: SMACConfig, state: State, batch: Transition, key: Ke
     if config.score == "dataset":
         # rows of a batch are independent, so a fixed share of its rows is a fair draw
         num_uniform = round(config.uniform_fraction * action.shape[0])
-        uniform = jax.random.uniform(uniform_key, (num_uniform, action.shape[1]), minval=-1.0, maxval=1.0)
+        uniform = jax.random.uniform(uniform_key, (num_uniform, action.shape[1]), jnp.float32, -1.0, 1.0)
         action = action.at[:num_uniform].set(uniform)
     return jax.lax.stop_gradient(action)
 
@@ -388,7 +389,7 @@ def diagnostics(config: SMACConfig, state: State, batch: Transition, key: Key) -
     batch = ac.normalise_batch(batch)
     policy_key, uniform_key = jax.random.split(key)
     at_policy = ac.actor.apply(ac.actor_params, batch.observation).sample(policy_key)
-    uniform = jax.random.uniform(uniform_key, batch.action.shape, minval=-1.0, maxval=1.0)
+    uniform = jax.random.uniform(uniform_key, batch.action.shape, jnp.float32, -1.0, 1.0)
     alpha = scale(config, state.scale_params, state, batch.observation)
     metrics = {"alpha_mean": alpha.mean(), "alpha_std": alpha.std(), "alpha_negative": (alpha < 0).mean()}
     for name, action in {"data": batch.action, "policy": at_policy, "uniform": uniform}.items():

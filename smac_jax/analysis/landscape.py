@@ -68,7 +68,7 @@ def mix(policies: Sequence[ActorCritic], weights: Float[np.ndarray, "point polic
 
     actors = jax.tree.map(weighted, *(p.actor_params for p in policies))
     spread = [jnp.broadcast_to(x, (len(w), *x.shape)) for x in (first.observation_mean, first.observation_std)]
-    nothing = jnp.zeros(spread[0].shape[:2])
+    nothing = jnp.zeros(spread[0].shape[:2], jnp.float32)
     return ActorCritic(
         actor_params=actors,
         critic_params={},

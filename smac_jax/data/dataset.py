@@ -188,7 +188,7 @@ class Dataset(struct.PyTreeNode):
 
     def sample(self, key: Key, batch_size: int) -> Transition:
         """Rows drawn uniformly, with replacement."""
-        return self.transitions(jax.random.randint(key, (batch_size,), 0, self.size))
+        return self.transitions(jax.random.randint(key, (batch_size,), 0, self.size, jnp.int32))
 
     def with_returns_to_go(self, discount: float, reward_scale: float = 1.0, reward_bias: float = 0.0) -> Dataset:
         """The same data set with each row's Monte-Carlo return in training's units (see :func:`returns_to_go`)."""

@@ -36,13 +36,13 @@ def init(capacity: int, observation_size: int, action_size: int) -> ReplayBuffer
     action_size = whole_number("Replay buffer: action_size", action_size, 1)
     # each column its own zeros: a buffer donated to a compiled loop must not hold the same array twice
     storage = Transition(
-        observation=jnp.zeros((capacity, observation_size)),
-        action=jnp.zeros((capacity, action_size)),
-        reward=jnp.zeros(capacity),
-        next_observation=jnp.zeros((capacity, observation_size)),
-        terminal=jnp.zeros(capacity),
-        condition=jnp.zeros(capacity),
-        return_to_go=jnp.zeros(capacity),
+        observation=jnp.zeros((capacity, observation_size), jnp.float32),
+        action=jnp.zeros((capacity, action_size), jnp.float32),
+        reward=jnp.zeros(capacity, jnp.float32),
+        next_observation=jnp.zeros((capacity, observation_size), jnp.float32),
+        terminal=jnp.zeros(capacity, jnp.float32),
+        condition=jnp.zeros(capacity, jnp.float32),
+        return_to_go=jnp.zeros(capacity, jnp.float32),
     )
     return ReplayBuffer(storage, position=jnp.zeros((), jnp.int32), size=jnp.zeros((), jnp.int32))
 
@@ -66,7 +66,7 @@ def insert(buffer: ReplayBuffer, transition: Transition) -> ReplayBuffer:
 
 def sample(buffer: ReplayBuffer, key: Key, batch_size: int) -> Transition:
     """Rows drawn uniformly from what is filled, with replacement. Of an empty buffer: zeros."""
-    rows = jax.random.randint(key, (batch_size,), 0, jnp.maximum(buffer.size, 1))
+    rows = jax.random.randint(key, (batch_size,), 0, jnp.maximum(buffer.size, 1), jnp.int32)
     return jax.tree.map(lambda column: column[rows], buffer.storage)
 
 

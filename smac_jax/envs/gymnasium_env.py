@@ -95,7 +95,7 @@ class GymnasiumEnv(Env):
 
     def reset(self, rng: Key) -> State:
         """A new episode, whose seed is drawn from the key."""
-        return self.reset_where(rng, jnp.ones(()))
+        return self.reset_where(rng, jnp.ones((), jnp.float32))
 
     def reset_where(self, rng: Key, wanted: Float[Array, ""]) -> State:
         """A new episode where ``wanted`` is above 0; elsewhere zeros, and no environment is touched."""
@@ -105,16 +105,16 @@ class GymnasiumEnv(Env):
         return State(
             pipeline_state=Episode(
                 seed=seed,
-                actions=jnp.zeros((self.episode_length, self.action_size)),
+                actions=jnp.zeros((self.episode_length, self.action_size), jnp.float32),
                 count=jnp.zeros((), jnp.uint32),
                 digest=answer[:_DIGEST],
                 over=jnp.zeros((), bool),
             ),
             obs=_floats(answer[_DIGEST + 3 :]),
-            reward=jnp.zeros(()),
-            done=jnp.zeros(()),
+            reward=jnp.zeros((), jnp.float32),
+            done=jnp.zeros((), jnp.float32),
             metrics={},
-            info={"truncated": jnp.zeros(())},
+            info={"truncated": jnp.zeros((), jnp.float32)},
         )
 
     def step(self, state: State, action: Float[Array, " action"]) -> State:

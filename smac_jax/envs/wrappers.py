@@ -48,15 +48,15 @@ class AutoReset(Wrapper):
 
     def begin(self, state: State, rng: Key) -> State:
         """The start of a first episode in a state of the wrapped environment, e.g. from its ``reset_to``."""
-        zero, count = jnp.zeros(()), jnp.zeros((), jnp.int32)
+        zero, count, earned = jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32), jnp.zeros_like(state.reward)
         ours = {
             "key": rng,
             "terminal": zero,
             "truncation": zero,
             "next_observation": state.obs,
             "steps": count,
-            "episode_return": zero,
-            "last_episode_return": zero,
+            "episode_return": earned,
+            "last_episode_return": earned,
             "last_episode_length": count,
             "episodes": count,
         }

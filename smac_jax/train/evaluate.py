@@ -51,7 +51,7 @@ def make_evaluator(
             step_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, now.step)
             action = jax.vmap(act)(actor_critic, now.state.obs, step_keys)
             state = step(now.state, action)
-            earned = state.metrics.get("score", state.reward)
+            earned = state.metrics.get("score", state.reward).astype(jnp.float32)
             # `where`, not a product: a simulation that went on past its end may hold anything
             total = now.total + jnp.where(now.alive, earned, 0.0)
             ended = (state.done > 0) | (state.info.get("truncated", 0.0) > 0)
@@ -61,7 +61,7 @@ def make_evaluator(
             return (now.step < episode_length) & now.alive.any()
 
         shape = start.reward.shape
-        first = _Progress(start, jnp.zeros((), jnp.int32), jnp.ones(shape, bool), jnp.zeros(shape))
+        first = _Progress(start, jnp.zeros((), jnp.int32), jnp.ones(shape, bool), jnp.zeros(shape, jnp.float32))
         return jax.lax.while_loop(running, advance, first).total
 
     return layout.spread(evaluate_all, (0, 0))

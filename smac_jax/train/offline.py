@@ -74,7 +74,7 @@ def make_chunk(phase: Phase, layout: SeedLayout, q_limit: float, length: int) ->
             batch_key, update_key = jax.random.split(jax.random.fold_in(seed_key, step))
             return phase.update(state, dataset.sample(batch_key, phase.batch_size), update_key)
 
-        after, metrics = jax.lax.scan(body, state, start + jnp.arange(length))
+        after, metrics = jax.lax.scan(body, state, start + jnp.arange(length, dtype=jnp.int32))
         kept, metrics, diverged = freeze_diverged(state, after, mean_over_steps(metrics), diverged, start, q_limit)
         return kept, diverged, metrics
 

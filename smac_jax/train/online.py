@@ -108,8 +108,8 @@ def make_chunk(
             reward=world.reward,
             next_observation=world.info["next_observation"],
             terminal=world.info["terminal"],
-            condition=jnp.zeros(()),
-            return_to_go=jnp.zeros(()),
+            condition=jnp.zeros((), jnp.float32),
+            return_to_go=jnp.zeros((), jnp.float32),
         )
         buffer = insert(state.buffer, transition)
         learner, metrics = state.algorithm, {"reward": world.reward}
@@ -122,7 +122,9 @@ def make_chunk(
         state: LoopState, diverged: Array, start: Array, seed_key: Key, dataset: Dataset | None
     ) -> tuple[LoopState, Array, Metrics]:
         before = state.algorithm
-        state, metrics = jax.lax.scan(partial(one_step, seed_key, dataset), state, start + jnp.arange(length))
+        state, metrics = jax.lax.scan(
+            partial(one_step, seed_key, dataset), state, start + jnp.arange(length, dtype=jnp.int32)
+        )
         metrics = {**mean_over_steps(metrics), "training_return": state.environment.info["last_episode_return"]}
         # of a frozen seed only the learner stands still: its policy goes on acting, which changes nothing that is kept
         kept, metrics, diverged = freeze_diverged(before, state.algorithm, metrics, diverged, start, q_limit)
