@@ -33,6 +33,7 @@ from absl import flags
 
 from experiments.setup import run, set_up
 from smac_jax.algorithms.base import ActorCritic, NetworkConfig, new_actor_critic
+from smac_jax.config import whole_number
 from smac_jax.data.d4rl import read_d4rl, write_d4rl
 from smac_jax.data.replay import ReplayBuffer
 from smac_jax.data.tasks import TASKS, time_limit
@@ -107,7 +108,10 @@ flags.DEFINE_integer("batch_size", 256, "SAC's batch.", lower_bound=1)
 
 def fresh_policy(env: Any, seed: int) -> ActorCritic:
     """An untrained actor-critic with a seed axis of one."""
-    hidden = tuple(int(width) for width in FLAGS.hidden)
+    try:
+        hidden = tuple(int(width) for width in FLAGS.hidden)
+    except ValueError:
+        raise ConfigError(f"--hidden={','.join(FLAGS.hidden)}: must be layer widths, such as 256,256.") from None
     network = NetworkConfig(actor_hidden=hidden, critic_hidden=hidden)
     zeros, ones = jnp.zeros(env.observation_size), jnp.ones(env.observation_size)
     build = jax.vmap(lambda key: new_actor_critic(network, key, zeros, ones, env.action_size))
@@ -175,6 +179,7 @@ def rollout_arrays(
     """
     from smac_jax.envs import AutoReset
 
+    size, num_envs = whole_number("size", size, 1), whole_number("num_envs", num_envs, 1)
     wrapped = AutoReset(env)
     ac = jax.tree.map(lambda x: x[0], actor_critic)
     length = -(-size // num_envs)

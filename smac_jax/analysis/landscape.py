@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from smac_jax.algorithms.base import ActorCritic
 from smac_jax.analysis.statistics import Interval, bootstrap_interval
+from smac_jax.config import seed_number, whole_number
 from smac_jax.errors import ConfigError
 from smac_jax.train.evaluate import check_sizes, make_evaluator
 from smac_jax.train.sharding import SeedLayout
@@ -67,7 +68,7 @@ def mix(policies: Sequence[ActorCritic], weights: Float[np.ndarray, "point polic
 
     actors = jax.tree.map(weighted, *(p.actor_params for p in policies))
     spread = [jnp.broadcast_to(x, (len(w), *x.shape)) for x in (first.observation_mean, first.observation_std)]
-    nothing = jnp.zeros(spread[0].shape[:2])
+    nothing = jnp.zeros(spread[0].shape[:2], jnp.float32)
     return ActorCritic(
         actor_params=actors,
         critic_params={},
@@ -137,6 +138,10 @@ def landscape(
     Raises:
       ConfigError: policies that cannot be mixed, or that do not fit the environment.
     """
+    episodes = whole_number("landscape: episodes", episodes, 1)
+    episode_length = whole_number("landscape: episode_length", episode_length, 1)
+    points_at_once = whole_number("landscape: points_at_once", points_at_once, 1)
+    seed = seed_number("landscape: seed", seed)
     check_sizes(policies[0], env)
     found = dict(known or {})
     seeds = policies[0].observation_mean.shape[0]

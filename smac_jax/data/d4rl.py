@@ -18,10 +18,11 @@ from typing import Any
 import h5py
 import numpy as np
 
+from smac_jax.config import whole_number
 from smac_jax.data.binary import cut_after_last_success, to_binary
 from smac_jax.data.dataset import Dataset, check_arrays, is_binary, settle_actions
 from smac_jax.data.tasks import BINARY_TASKS, TASKS, task_of
-from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
+from smac_jax.errors import DatasetError, UnknownNameError
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")
 OPTIONAL = ("timeouts", "next_observations")
@@ -175,8 +176,7 @@ def infer_timeouts(terminals: np.ndarray, max_episode_steps: int) -> np.ndarray:
     Raises:
       ConfigError: ``max_episode_steps`` below one.
     """
-    if max_episode_steps < 1:
-        raise ConfigError(f"max_episode_steps = {max_episode_steps}: must be at least 1.")
+    max_episode_steps = whole_number("max_episode_steps", max_episode_steps, 1)
     rows = np.arange(len(terminals))
     # the first row after the latest terminal before each row
     first = np.maximum.accumulate(np.where(np.append(True, terminals[:-1]), rows, 0)) if len(rows) else rows
@@ -210,8 +210,7 @@ def write_d4rl(
       ConfigError: a level outside 0 to 9.
     """
     path = Path(path).expanduser()
-    if not 0 <= compression <= 9:
-        raise ConfigError(f"compression = {compression}: must be in [0, 9].")
+    compression = whole_number("compression", compression, 0, 9)
     if not path.parent.is_dir():
         raise DatasetError(f"{path}: there is no folder {path.parent} to write to. Make it first.")
     arrays, notes = _parts_of(data)

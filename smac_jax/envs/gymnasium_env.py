@@ -29,6 +29,7 @@ from flax import struct
 from gymnasium import spaces
 from jaxtyping import Bool, Float, UInt32
 
+from smac_jax.config import whole_number
 from smac_jax.errors import ConfigError, UnknownNameError
 from smac_jax.types import Array, Key
 
@@ -73,10 +74,10 @@ class GymnasiumEnv(Env):
     """
 
     def __init__(self, name: str, episode_length: int | None = None, instances: int | None = None, **kw: Any):
-        if any(given is not None and given < 1 for given in (episode_length, instances)):
-            raise ConfigError(
-                f"gymnasium:{name}: episode_length ({episode_length}) and instances ({instances}) must be at least 1."
-            )
+        if episode_length is not None:
+            episode_length = whole_number(f"gymnasium:{name}: episode_length", episode_length, 1)
+        if instances is not None:
+            instances = whole_number(f"gymnasium:{name}: instances", instances, 1)
         self._name = name
         make = partial(_make, name, kw)
         first = make()
@@ -94,7 +95,7 @@ class GymnasiumEnv(Env):
 
     def reset(self, rng: Key) -> State:
         """A new episode, whose seed is drawn from the key."""
-        return self.reset_where(rng, jnp.ones(()))
+        return self.reset_where(rng, jnp.ones((), jnp.float32))
 
     def reset_where(self, rng: Key, wanted: Float[Array, ""]) -> State:
         """A new episode where ``wanted`` is above 0; elsewhere zeros, and no environment is touched."""
@@ -104,16 +105,16 @@ class GymnasiumEnv(Env):
         return State(
             pipeline_state=Episode(
                 seed=seed,
-                actions=jnp.zeros((self.episode_length, self.action_size)),
+                actions=jnp.zeros((self.episode_length, self.action_size), jnp.float32),
                 count=jnp.zeros((), jnp.uint32),
                 digest=answer[:_DIGEST],
                 over=jnp.zeros((), bool),
             ),
             obs=_floats(answer[_DIGEST + 3 :]),
-            reward=jnp.zeros(()),
-            done=jnp.zeros(()),
+            reward=jnp.zeros((), jnp.float32),
+            done=jnp.zeros((), jnp.float32),
             metrics={},
-            info={"truncated": jnp.zeros(())},
+            info={"truncated": jnp.zeros((), jnp.float32)},
         )
 
     def step(self, state: State, action: Float[Array, " action"]) -> State:

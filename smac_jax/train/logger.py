@@ -137,7 +137,7 @@ class MetricLogger:
       wandb: tell Weights & Biases too, in this project; one run of theirs, however often this one is resumed.
 
     Raises:
-      ConfigError: ``wandb`` is given and not installed; or, with the first point, it cannot be told.
+      ConfigError: ``wandb`` is given and not installed; or, by :meth:`connect` or the first point, it cannot be told.
     """
 
     def __init__(self, folder: Path, wandb: str | None = None):
@@ -182,6 +182,15 @@ class MetricLogger:
         # a process that died was ahead of its snapshot: what is computed again is there already
         self._there = run.starting_step if run.resumed else 0
         return run
+
+    def connect(self) -> None:
+        """Finds out whether Weights & Biases can be told, if it is asked for.
+
+        Raises:
+          ConfigError: it cannot.
+        """
+        if self._project is not None:
+            _ = self._wandb
 
     def restart(self, run: str, points: Sequence[tuple[str, int, Mapping[str, Any]]]) -> None:
         """Makes the files hold these points and no others, as a run needs that goes on from before its last line."""
