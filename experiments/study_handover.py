@@ -142,7 +142,8 @@ def main(argv: Sequence[str]) -> int:
     seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
     settings = {name: config[name].to_dict() for name in ("pretrain", "finetune")} | {"seeds": list(seeds)}
     onward = {f"online {name}": c for name, c in online.items()}
-    records = {v: to_json({**settings, "data": describe(data), "offline": built[v].config, **onward}) for v in built}
+    world = {"data": describe(data), "fingerprint": data.fingerprint(), "task": task, "physics": FLAGS.physics}
+    records = {v: to_json({**settings, **world, "offline": built[v].config, **onward}) for v in built}
     for v, algorithm in built.items():
         configurations = {"offline": algorithm.config, **onward}
         as_built = {name: to_json(type(config_of)()) for name, config_of in configurations.items()}

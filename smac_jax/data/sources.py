@@ -79,6 +79,15 @@ def files_of(name: str | os.PathLike) -> tuple[Path, ...]:
     return (Path(name).expanduser(),)
 
 
+def is_file_name(name: str | os.PathLike) -> bool:
+    """Whether a name is that of a file of the user's: none that this package, D4RL or a prefix gives a meaning to."""
+    from smac_jax.data import embedded_datasets
+    from smac_jax.data.d4rl_files import d4rl_files
+
+    prefix, colon, _ = str(name).partition(":")
+    return not (colon and prefix in PREFIXES) and str(name) not in {*embedded_datasets(), *d4rl_files()}
+
+
 def short_name(name: str | os.PathLike) -> str:
     """What a data set is called where there is little room: a file without its folder and suffix, a name as it is."""
     prefix, colon, rest = str(name).partition(":")

@@ -126,7 +126,7 @@ class RunFolder:
         self._lock.release()
 
     def claim(self, identity: Mapping[str, Any]) -> None:
-        """Says what this run is: algorithm, configuration, seeds, data.
+        """Says what this run is: algorithm, configuration, seeds, data, environment.
 
         Raises:
           CheckpointError: the folder holds another run, or was made by other versions of what the numbers depend on.
@@ -138,6 +138,7 @@ class RunFolder:
                 found = json.loads(path.read_text())
             except ValueError as error:
                 raise CheckpointError(f"{path} cannot be read ({error}); remove the folder to start anew.") from error
+            found = {"environment": now.get("environment")} | found  # earlier versions did not write it down
             differing = [name for name in sorted(now | found) if now.get(name) != found.get(name)]
             if self._other_versions and "versions" in differing:
                 differing.remove("versions")
