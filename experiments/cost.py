@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,11 +22,14 @@ from smac_jax.data.replay import init as init_buffer
 from smac_jax.data.tasks import time_limit
 from smac_jax.envs import AutoReset
 from smac_jax.train import offline, online
+from smac_jax.train.compilation import listening
 from smac_jax.train.evaluate import make_evaluator
 from smac_jax.train.health import WELL
 from smac_jax.train.logger import device_description
+from smac_jax.train.pace import COMPILATION, TRAINING, Pace
 from smac_jax.train.progress import Progress
 from smac_jax.train.sharding import SeedLayout
+from smac_jax.wording import count
 
 LENGTH = 20
 """Steps of the chunk that is timed."""
@@ -41,7 +43,7 @@ def show(blocks: Sequence[Block], datasets: Mapping[str, Dataset]) -> None:
       datasets: by the blocks' names for them; of one task any will do for all.
     """
     left = [block for block in blocks if not block.done]
-    table = Table(title=f"{len(blocks)} blocks, {len(blocks) - len(left)} of them done", title_justify="left")
+    table = Table(title=f"{count(blocks, 'block')}, {len(blocks) - len(left)} of them done", title_justify="left")
     for name, justify in {"block": "left", "run": "left", "state": "left", "steps": "right"}.items():
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for block in blocks:
@@ -56,7 +58,7 @@ def show(blocks: Sequence[Block], datasets: Mapping[str, Dataset]) -> None:
     table.add_column("left to pay", overflow="fold")
     table.add_column("time", justify="right")
     with Progress() as bar:
-        bar.phase("measuring rates, block by block", len(left))
+        bar.phase("measuring rates, block by block", len(left), steady=False)  # blocks share programs
         for block in left:
             states = leg_states(block)
             seconds = sum(leg_seconds(block, leg, rates) for leg in block.legs if states[leg] != "done")
@@ -186,10 +188,11 @@ class Rates:
         """What offline training prepares of the data, and its state before the first update."""
 
         def begin() -> tuple[Any, Any]:
-            started, built, layout = time.perf_counter(), _built(block), SeedLayout.over(block.seeds)
+            pace, built, layout = Pace(), _built(block), SeedLayout.over(block.seeds)
             prepared = layout.everywhere(built.prepare(self._datasets[block.task]))
-            state = jax.block_until_ready(layout.map(built.init, (0, None))(layout.keys("init"), prepared))
-            self.compilation += time.perf_counter() - started
+            with listening(pace.compiling):
+                state = jax.block_until_ready(layout.map(built.init, (0, None))(layout.keys("init"), prepared))
+            self.compilation += pace.took.get(COMPILATION, 0.0)
             return prepared, state
 
         asked = "begun", *_program(block, block.offline)
@@ -204,13 +207,13 @@ class Rates:
 
     def _timed(self, chunk: Any, state: Any, *inputs: Any) -> tuple[float, Any]:
         """Seconds of a step, compilation left out, and the state after."""
-        started = time.perf_counter()
-        state, *_ = jax.block_until_ready(chunk(state, *inputs))
-        compiled = time.perf_counter()
-        state, *_ = jax.block_until_ready(chunk(state, *inputs))
-        seconds = time.perf_counter() - compiled
-        self.compilation += max(0.0, compiled - started - seconds)
-        return seconds / LENGTH, state
+        pace = Pace()
+        with listening(pace.compiling):
+            state, *_ = jax.block_until_ready(chunk(state, *inputs))
+        self.compilation += pace.took.get(COMPILATION, 0.0)
+        with pace.measure(TRAINING, LENGTH):
+            state, *_ = jax.block_until_ready(chunk(state, *inputs))
+        return pace.took[TRAINING] / LENGTH, state
 
 
 def _built(block: Block) -> OfflineAlgorithm:

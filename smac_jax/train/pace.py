@@ -125,3 +125,8 @@ class Pace:
             seconds = self.seconds_per_step(stage)
             found += TimeLeft(0.0, steps > 0) if seconds is None else TimeLeft(steps * seconds)
         return found
+
+
+def rate_text(rate: float) -> str:
+    """Steps a second for people: never 0 where there is any."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}" if rate >= 1 else f"{rate:.2g}"

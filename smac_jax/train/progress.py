@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as RichProgress
 
 from smac_jax.train.compilation import listening
-from smac_jax.train.pace import COMPILATION, EVALUATION, TRAINING, Pace, Standing, TimeLeft
+from smac_jax.train.pace import COMPILATION, EVALUATION, TRAINING, Pace, Standing, TimeLeft, rate_text
 
 LOG_EVERY = 10.0
 """Seconds between lines where the output is no terminal."""
@@ -53,6 +53,7 @@ class Progress:
         self._logged_at = self._advanced_at = _now()
         self._logged: Standing | None = None
         self._compilation_said = False
+        self._steady = True
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
         self._listening = contextlib.ExitStack()
@@ -93,8 +94,8 @@ class Progress:
                 self._bar.stop()
             self._bar = self._task = None
 
-    def part(self, name: str, number: int, of: int) -> None:
-        """Begins one of several parts of a program, numbered from 1, each of some phases."""
+    def part(self, name: str, number: int, of: int, note: str = "") -> None:
+        """Begins one of several parts of a program, numbered from 1, each of some phases; ``note`` stands behind it."""
         if self._disable:
             return
         self._end_phase()
@@ -103,21 +104,26 @@ class Progress:
                 for task in self._bar.task_ids:  # of the part before: a sweep has more than a screen holds
                     self._bar.remove_task(task)
                 self._task = None
-            self._print(f"[{number}/{of}] {name}")
+            self._print(f"[{number}/{of}] {name}" + (f"  {note}" if note else ""))
 
     def run(self, name: str) -> None:
         """Says which run the phases to come are of, where a program has several."""
         self._run = f"{name}  "
 
-    def phase(self, name: str, total: int, done: int = 0) -> None:
-        """Begins a stretch of ``total`` steps, of which an earlier process has ``done`` some."""
+    def phase(self, name: str, total: int, done: int = 0, steady: bool = True) -> None:
+        """Begins a stretch of ``total`` steps, of which an earlier process has ``done`` some.
+
+        Where steps take too unlike times to say how long the others will take, it is not ``steady``.
+        """
         self._pace = Pace(clock=_now)
+        self._steady = steady
         self._begin_phase(Standing(self._run + name, done, total))
 
     def advance(self, steps: int, last_return: float | None = None) -> None:
         """Says that so many more steps are done, and the newest return where there is one."""
         now, before = _now(), self._now
-        self._pace.add("", steps, max(0.0, now - self._advanced_at - self._pace.took.pop(COMPILATION, 0.0)))
+        seconds = max(0.0, now - self._advanced_at - self._pace.took.pop(COMPILATION, 0.0))
+        self._pace.add("", steps if self._steady else 0, seconds)
         self._advanced_at = now
         done = before.done + steps
         left = self._pace.left({"": before.total - done})
@@ -185,7 +191,7 @@ def note(standing: Standing) -> str:
     """What a run is doing, its rate, its last return and the time left."""
     doing = {COMPILATION: "compiling", EVALUATION: "evaluating"}.get(standing.doing, "")
     # a rate of one evaluation a second says nothing
-    rate = f"{standing.rate:,.0f}/s" if standing.rate is not None and not doing else ""
+    rate = f"{rate_text(standing.rate)}/s" if standing.rate is not None and not doing else ""
     value = "" if standing.last_return is None else f"return {standing.last_return:,.1f}"
     left, whole = said(standing.phase_left), said(standing.run_left)
     left = f"{left} left" if left else ""

@@ -216,3 +216,19 @@ def test_time_left_is_of_the_phase_and_of_the_run_and_says_what_it_leaves_out():
     standing = standing._replace(phase_left=TimeLeft(11.0), run_left=TimeLeft(200.0, True))
     assert note(standing) == "700/s  0:00:11 left  0:03:20+ left of the run"
     assert note(standing._replace(run_left=standing.phase_left)) == "700/s  0:00:11 left"
+
+
+def test_unlike_steps_give_no_rate_and_no_time_left(clock):
+    out = io.StringIO()
+    with Progress(console=Console(file=out)) as bar:
+        bar.phase("measuring", 4, steady=False)
+        clock.now += 20.0
+        bar.advance(1)
+    assert out.getvalue() == "measuring: 1/4\n"
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [(1234.4, "1,234/s"), (9.96, "10.0/s"), (0.04, "0.04/s"), (0.0004, "0.0004/s")]
+)
+def test_a_slow_rate_is_not_zero(rate, text):
+    assert note(Standing("x", 1, 2, rate=rate, phase_left=TimeLeft(0.0, True))) == text
