@@ -129,4 +129,4 @@ class Pace:
 
 def rate_text(rate: float) -> str:
     """Steps a second for people: never 0 where there is any."""
-    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}" if rate >= 1 else f"{rate:.2g}"
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"

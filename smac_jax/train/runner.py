@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -93,7 +94,7 @@ def carry_out(
     if folder:
         folder.begin(history)
     pace = Pace(folder.took if folder else None)
-    schedule = _Schedule(plan, history)
+    schedule, length_of = _Schedule(plan, history), chunk_lengths(plan)
     diverged = layout.place(jnp.full(len(layout.seeds), WELL, jnp.int32)) if found is None else found.diverged
     doing = TRAINING
 
@@ -136,7 +137,7 @@ def carry_out(
                 doing = TRAINING
                 while item.start + position.done < item.stop:
                     first = item.start + position.done
-                    length = min(CHUNK, item.stop - first)
+                    length = min(length_of[item.make], item.stop - first)
                     if (item.make, length) not in chunks:
                         chunks[item.make, length] = item.make(length)
                     chunk = chunks[item.make, length]
@@ -158,6 +159,25 @@ def carry_out(
         folder.log(history)  # in case it could not be written before
         folder.finish(snapshot)
     return Outcome(layout.trim(state), np.asarray(layout.trim(diverged)))
+
+
+def chunk_lengths(plan: Sequence[Train | Look]) -> dict[Callable[[int], Any], int]:
+    """Steps a compiled call of each kind of chunk: at most :data:`CHUNK`, and if possible such that one program serves.
+
+    A stretch of 1,200 steps in chunks of 500 would compile two programs, of 500 and of 200 steps; in chunks of 400 it
+    compiles one.
+    """
+    stretches: dict[Callable[[int], Any], list[int]] = {}
+    for item in plan:
+        if isinstance(item, Train):
+            stretches.setdefault(item.make, []).append(item.stop - item.start)
+    found = {}
+    for make, steps in stretches.items():
+        common = math.gcd(*steps)
+        divisor = max(n for n in range(1, min(CHUNK, common) + 1) if common % n == 0)
+        # short chunks are slow: the host waits between them
+        found[make] = divisor if divisor >= CHUNK // 4 or divisor == max(steps) else CHUNK
+    return found
 
 
 class _Schedule:

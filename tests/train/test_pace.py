@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smac_jax.train.pace import COMPILATION, RECENT, Pace, TimeLeft
+from smac_jax.train.runner import Look, Train, chunk_lengths
 
 
 @pytest.fixture
@@ -61,3 +62,23 @@ def test_what_is_not_known_of_the_time_left_is_said():
     assert not TimeLeft(0.0, at_least=True).known
     assert TimeLeft(0.0).known
     assert TimeLeft(1.0) + TimeLeft(2.0, at_least=True) == TimeLeft(3.0, at_least=True)
+
+
+@pytest.mark.parametrize(
+    ("stretches", "length"),
+    [
+        ([5000, 5000], 500),
+        ([1200, 1200, 600], 300),
+        ([700], 350),
+        ([20], 20),
+        ([20, 20, 10], 500),
+        ([499, 499], 499),
+        ([1009, 1009], 500),
+    ],
+)
+def test_chunks_are_of_one_length_where_that_is_not_too_short(stretches, length):
+    def make(length):
+        raise AssertionError
+
+    plan = [Train("x", sum(stretches), "x", 0, steps, 0, 0, make, ()) for steps in stretches]
+    assert chunk_lengths([Look(0), *plan]) == {make: length}

@@ -228,7 +228,7 @@ def test_unlike_steps_give_no_rate_and_no_time_left(clock):
 
 
 @pytest.mark.parametrize(
-    ("rate", "text"), [(1234.4, "1,234/s"), (9.96, "10.0/s"), (0.04, "0.04/s"), (0.0004, "0.0004/s")]
+    ("rate", "text"), [(1234.4, "1,234/s"), (9.96, "10/s"), (3.25, "3.2/s"), (0.04, "0.04/s"), (0.0004, "0.0004/s")]
 )
 def test_a_slow_rate_is_not_zero(rate, text):
     assert note(Standing("x", 1, 2, rate=rate, phase_left=TimeLeft(0.0, True))) == text
