@@ -15,10 +15,11 @@ from experiments import transfer
 from experiments.block import trained_by_of
 from smac_jax.analysis.captions import save
 from smac_jax.analysis.landscape import Spanned
-from smac_jax.analysis.plots import COLOURS, name_of, what_is_evaluated
+from smac_jax.analysis.plots import COLOURS, what_is_evaluated
 from smac_jax.analysis.statistics import Interval, bootstrap_interval
 from smac_jax.errors import CheckpointError
 from smac_jax.files import write_text
+from smac_jax.wording import name_of
 
 BEYOND = 0.25
 """How far lines and planes go on beyond their policies."""

@@ -20,11 +20,11 @@ from pathlib import Path
 from absl import flags
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from experiments.setup import run
 from experiments.state import LegState, NoSweepError, SweepState, duration, read_sweep
+from smac_jax.analysis.fitting import Column, FittedTable, console_for_tables
 from smac_jax.train.pace import rate_text
 from smac_jax.wording import count
 
@@ -42,6 +42,16 @@ STYLES = {
     "stopped": "yellow",
     "left": "dim",
 }
+COLUMNS = (
+    Column("block", justify="left", wraps=True),
+    Column("run", justify="left"),
+    Column("state", justify="left"),
+    Column("steps", wraps=True),
+    Column("steps/s", rank=2),
+    Column("left"),
+    Column("return"),
+    Column("last news", "last\nnews", rank=1),
+)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -50,9 +60,7 @@ def main(argv: Sequence[str]) -> int:
     if not folders:
         Console(stderr=True).print("Which sweep? python -m experiments.status FOLDER", style="red")
         return 2
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=150)
+    console = console_for_tables()
     if not FLAGS.watch:
         return show(folders, console)
     try:
@@ -113,15 +121,13 @@ def picture(sweep: SweepState, room: int | None = None) -> Group:
     if room is not None and len(rows) > room:
         eventful = [row for row in rows if row[1].state not in ("done", "left")][:room]
         hidden, rows = len(rows) - len(eventful), eventful
-    table = Table(title=words(str(sweep.folder), "bold"), title_justify="left")
-    for name in ("block", "run", "state", "steps", "steps/s", "left", "return", "last news"):
-        right = name in ("steps", "steps/s", "left", "return", "last news")
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    lines_of_table = []
     before = None
     for block, leg in rows:
         title = "" if block is before else block.title
-        table.add_row(*(words(cell) for cell in (title, leg.name)), words(leg.state, STYLES[leg.state]), *numbers(leg))
+        lines_of_table.append([words(title), words(leg.name), words(leg.state, STYLES[leg.state]), *numbers(leg)])
         before = block
+    table = FittedTable(COLUMNS, lines_of_table, words(str(sweep.folder), "bold"))
     lines = [words(note, "yellow") for note in sweep.notes]
     lines += [words(note, "red") for block in sweep.blocks for note in block.troubles]
     if hidden:

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
 from experiments.grid import Block
 from experiments.state import most_alike, run_left
+from smac_jax.analysis.fitting import Column, FittedTable
 from smac_jax.train.pace import COMPILATION, EVALUATION, TimeLeft, rate_text
 from smac_jax.train.progress import clock
 from smac_jax.wording import count
@@ -26,6 +26,16 @@ SILENT = 120.0
 """Seconds without news after which a block that should run is said to be silent."""
 
 ENDED = ("done", "failed")
+
+COLUMNS = (
+    Column("block", justify="left", wraps=True),
+    Column("state", justify="left"),
+    Column("run", justify="left"),
+    Column("steps", wraps=True),
+    Column("rate", rank=2),
+    Column("return", rank=1),
+    Column("left"),
+)
 
 
 class View(NamedTuple):
@@ -170,19 +180,15 @@ class Watch:
             statuses[leg] = found if isinstance(found, dict) else {}
         return statuses
 
-    def _table(self, views: Sequence[View]) -> Table:
+    def _table(self, views: Sequence[View]) -> FittedTable:
         counts: dict[str, int] = {}
         for view in views:
             counts[view.state] = counts.get(view.state, 0) + 1
         title = f"{count(views, 'block')}: " + ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
-        table = Table(title=title, title_justify="left")
-        for name in ("block", "state", "run", "steps", "rate", "return", "left"):
-            table.add_column(name, justify="right" if name in ("steps", "rate", "return", "left") else "left")
         # what runs comes first, what is over last; as many as there is room for
         order = sorted(range(len(views)), key=lambda i: (views[i].state in ENDED, not views[i].run, i))
-        for i in order[: max(1, self._console.height - 6)]:
-            table.add_row(self._blocks[i].title, *_cells(views[i]))
-        return table
+        rows = [[self._blocks[i].title, *_cells(views[i])] for i in order[: max(1, self._console.height - 6)]]
+        return FittedTable(COLUMNS, rows, title)
 
 
 def _cells(view: View) -> tuple[str, ...]:

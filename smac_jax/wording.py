@@ -43,3 +43,9 @@ def count(number: int | Sized, noun: str, plural: str = "") -> str:
     """
     n = number if isinstance(number, int) else len(number)  # type: ignore[arg-type]
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def mean_over(seeds: int | Sized) -> str:
+    """What lines and bands of so many seeds are: of one seed there is no interval."""
+    n = seeds if isinstance(seeds, int) else len(seeds)  # type: ignore[arg-type]
+    return "one seed" if n == 1 else f"mean and 95 % interval over {n:,} seeds"
