@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from smac_jax.algorithms.base import ActorCritic
 from smac_jax.analysis.statistics import Interval, bootstrap_interval
+from smac_jax.envs.host_errors import as_raised_on_host
 from smac_jax.errors import ConfigError
 from smac_jax.train.evaluate import check_sizes, make_evaluator
 from smac_jax.train.sharding import SeedLayout
@@ -151,7 +152,8 @@ def landscape(
         layout = SeedLayout.over(range(size * seeds))
         keys = jnp.tile(jnp.broadcast_to(jax.random.key(seed), (seeds,)), size)
         evaluator = make_evaluator(env, episodes, episode_length, True, layout)
-        returns = np.asarray(layout.trim(evaluator(layout.place(flat), layout.place(keys))))
+        with as_raised_on_host():
+            returns = np.asarray(layout.trim(evaluator(layout.place(flat), layout.place(keys))))
         new = dict(zip(batch, returns.reshape(size, seeds, episodes), strict=False))
         found |= new
         if on_points:

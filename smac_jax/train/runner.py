@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from smac_jax.envs.host_errors import as_raised_on_host
 from smac_jax.train.compilation import listening
 from smac_jax.train.health import WELL
 from smac_jax.train.history import History
@@ -122,7 +123,7 @@ def carry_out(
     def snapshot() -> Snapshot:
         return Snapshot(layout.trim(state), layout.trim(diverged), position, history.dump())
 
-    with listening(compiling):
+    with listening(compiling), as_raised_on_host():
         show(TRAINING)
         state = begin() if found is None else found.state
         chunks: dict[tuple[Callable, int], Any] = {}
