@@ -27,6 +27,26 @@ if TYPE_CHECKING:
     from brax.envs.base import Env
 
 
+def positions(count: int, beyond: float) -> Float[np.ndarray, " count"]:
+    """Where to look along a line from a policy at 0 to another at 1: evenly from ``-beyond`` to ``1 + beyond``.
+
+    The policies are always among the points: where even steps would miss one, the nearest point is moved onto it.
+
+    Raises:
+      ConfigError: fewer than 2 points, or a negative ``beyond``.
+    """
+    if count < 2 or beyond < 0:
+        raise ConfigError(
+            f"landscape: {count} points with {beyond} beyond the policies: there must be 2 points at least, one for "
+            f"each policy, and no less than 0 beyond."
+        )
+    even = np.linspace(-beyond, 1 + beyond, count)
+    first = int(np.argmin(np.round(np.abs(even), 9)))
+    last = count - 1 - int(np.argmin(np.round(np.abs(even[::-1] - 1), 9)))
+    even[[first, last]] = 0.0, 1.0
+    return even
+
+
 def line_weights(t: Float[np.ndarray, " point"]) -> Float[np.ndarray, "point 2"]:
     """Weights of ``theta + t u``: the first policy at 0, the second at 1."""
     t = np.asarray(t, float)
