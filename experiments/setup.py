@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from absl import app, flags, logging
@@ -17,20 +15,14 @@ THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, 
 
 
 def set_up(cache: str | None = None) -> None:
-    """Turns on JAX's persistent compilation cache.
-
-    On older versions of JAX (0.10) programs that hold a host callback (Gymnasium's environments; the C engine in the
-    online loop, where there is no C++ compiler) are not cached and compile in every process.
+    """Turns on JAX's persistent compilation cache (:func:`smac_jax.train.compilation.use_cache`).
 
     Args:
-      cache: folder of the cache; default ``$JAX_COMPILATION_CACHE_DIR`` or ``~/.cache/smac_jax``.
+      cache: folder of the cache, where the user has not said which.
     """
-    import jax
+    from smac_jax.train.compilation import use_cache
 
-    folder = cache or os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(Path.home() / ".cache" / "smac_jax")
-    jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+    use_cache(cache)
 
 
 def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0) -> None:

@@ -26,7 +26,7 @@ from smac_jax.files import write_json
 from smac_jax.train.history import History
 from smac_jax.train.interrupts import Interrupted, Interrupts
 from smac_jax.train.logger import MetricLogger, to_json, versions
-from smac_jax.train.pace import Pace
+from smac_jax.train.pace import Standing
 from smac_jax.train.sharding import SeedLayout
 from smac_jax.train.snapshots import Position, Snapshot, Snapshots, first_line
 
@@ -88,8 +88,8 @@ class RunFolder:
         self._saved_at = self._told_at = -float("inf")
         self._unsaved = True
         self._behind = False
-        self._progress: dict[str, Any] = {}
-        self._pace = Pace()
+        self._said: dict[str, Any] = {}
+        self.took: dict[str, float] = {}
 
     def __enter__(self) -> RunFolder:
         try:
@@ -110,8 +110,9 @@ class RunFolder:
             raise CheckpointError(f"{self.folder}: nothing can be written here ({error.strerror}).") from error
         with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):  # nothing depends on it
             earlier = json.loads((self.folder / "status.json").read_text())
-            self._progress = {name: earlier.get(name) for name in ("phase", "done", "total", "last_return", "diverged")}
-            self._pace = Pace({phase: float(took) for phase, took in earlier.get("took", {}).items()})
+            said = ("phase", "done", "total", "seconds_left", "at_least", "last_return", "diverged")
+            self._said = {name: earlier.get(name) for name in said}
+            self.took = {stage: float(took) for stage, took in earlier.get("took", {}).items()}
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -199,44 +200,34 @@ class RunFolder:
             except Exception as error:  # any: the training is worth more than a policy of one evaluation
                 self._warn(f"{path} could not be written ({reason(error)}); the run goes on.")
 
-    def after_chunk(
-        self,
-        snapshot: Callable[[], Snapshot],
-        phase: str,
-        done: int,
-        total: int,
-        last_return: float | None,
-        diverged: Mapping[int, int] | None = None,
-    ) -> None:
+    def show(self, standing: Standing) -> None:
+        """Writes down how far the run is, and what it is doing."""
+        self._say(standing)
+        self._told_at = time.monotonic()
+        self._tell(state="running")
+
+    def after_chunk(self, snapshot: Callable[[], Snapshot], standing: Standing) -> None:
         """Tells how far the run is, saves where it is time, and stops where that was asked for.
 
         Args:
           snapshot: makes one.
-          phase: what it is at.
-          done, total: steps of that phase.
-          last_return: newest evaluation's mean.
-          diverged: seeds that have, and at which step.
+          standing: how far it is.
 
         Raises:
-          Interrupted: it was.
+          Interrupted: it was asked to stop.
         """
         self._unsaved = True
         now = time.monotonic()
-        self._pace.report(phase, done, total)
-        self._progress = {
-            "phase": phase,
-            "done": done,
-            "total": total,
-            "last_return": last_return,
-            "diverged": diverged or {},
-        }
+        self._say(standing)
         if now - self._told_at >= STATUS_EVERY:
             self._told_at = now
-            self._tell(state="running", rate=self._pace.rate, seconds_left=self._pace.seconds_left)
+            self._tell(state="running")
         number = self._interrupts.number if self._interrupts else None
         if number is not None:
             self.finish(snapshot, state="stopped")
-            raise Interrupted(f"{self.title}: stopped at {phase} {done:,} of {total:,}, and saved", number)
+            raise Interrupted(
+                f"{self.title}: stopped at {standing.phase} {standing.done:,} of {standing.total:,}, and saved", number
+            )
         if now - self._saved_at >= self._save_every:
             self._saved_at = now
             try:
@@ -296,8 +287,23 @@ class RunFolder:
             self._require().close()
         self._snapshots = Snapshots(self.folder / "snapshots", self._keep)
 
+    def _say(self, standing: Standing) -> None:
+        left = standing.run_left
+        self._said = {
+            "phase": standing.phase,
+            "done": standing.done,
+            "total": standing.total,
+            "doing": standing.doing,
+            "rate": standing.rate,
+            "seconds_left": left.seconds if left.known else None,
+            "at_least": left.at_least,
+            "last_return": standing.last_return,
+            "diverged": dict(standing.diverged),
+            "took": dict(standing.took),
+        }
+
     def _tell(self, **what: Any) -> None:
-        status = {"title": self.title, "time": time.time(), **self._progress, "took": self._pace.took, **what}
+        status = {"title": self.title, "time": time.time(), "took": self.took, **self._said, **what}
         with contextlib.suppress(Exception):  # a status that cannot be written must not end the run
             write_json(self.folder / "status.json", to_json(status))
 
