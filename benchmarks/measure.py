@@ -20,9 +20,8 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 from jax.interpreters import partial_eval as pe
-from rich.console import Console
-from rich.table import Table
 
+from smac_jax.analysis.fitting import Column, FittedTable, console_for_tables
 from smac_jax.files import local_path
 from smac_jax.train.logger import command_line, device_description, git_commit, to_json, versions
 
@@ -188,7 +187,7 @@ class Report:
         self.title, self.work = title, work
         self.tables: dict[str, list[dict[str, Any]]] = {}
         self.machine = ceiling()
-        self.console = Console(width=170)
+        self.console = console_for_tables()
         found = versions()
         self.console.print(
             f"[bold]{title}[/bold]\n{work}\n{device_description()}; "
@@ -203,13 +202,13 @@ class Report:
     def table(self, name: str, rows: Sequence[dict[str, Any]]) -> None:
         """Prints rows of equal columns."""
         self.tables[name] = list(rows)
-        table = Table(title=name, title_justify="left")
-        columns = list(dict.fromkeys(column for row in rows for column in row))
-        for column in columns:
-            table.add_column(column, justify="left" if isinstance(rows[0].get(column), str) else "right", no_wrap=True)
-        for row in rows:
-            table.add_row(*(_show(row.get(column, "-")) for column in columns))
-        self.console.print(table)
+        heads = list(dict.fromkeys(column for row in rows for column in row))
+        columns = [
+            Column(head, justify="left" if isinstance(rows[0].get(head), str) else "right", rank=max(0, i - 1))
+            for i, head in enumerate(heads)
+        ]
+        cells = [[_show(row.get(head, "-")) for head in heads] for row in rows]
+        self.console.print(FittedTable(columns, cells, name, elsewhere="--json"))
 
     def say(self, line: str) -> None:
         """Prints a line."""

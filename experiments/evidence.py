@@ -20,12 +20,13 @@ from experiments.grid import Block
 from experiments.transfer import references
 from smac_jax.analysis.captions import save
 from smac_jax.analysis.curves import TransferCurve
-from smac_jax.analysis.plots import COLOURS, name_of, transfer_figure, what_is_evaluated
+from smac_jax.analysis.plots import COLOURS, transfer_figure, what_is_evaluated
 from smac_jax.analysis.statistics import bootstrap_interval
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import CheckpointError
 from smac_jax.files import write_text
 from smac_jax.train.run_folder import policy_at
+from smac_jax.wording import name_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Variant:
     Attributes:
       label: its name in tables and paths: the algorithm's, and the fields that ``--vary`` changed.
       algorithm: as registered.
-      config: every field.
+      config: every field, as it runs.
       schedule: of ``pretrain`` or ``finetune``: steps, evaluations.
     """
 
@@ -149,12 +149,12 @@ def variants(config: ConfigDict, vary: dict[str, list[Any]], algorithm: str, sec
         for name, value in zip(fields, values, strict=True):
             _set(changed, name, value)
         build = make_offline if phase == "pretrain" else make_online
-        build(algorithm, changed[section].to_dict())  # raises here, before anything is trained
+        built: Any = build(algorithm, changed[section].to_dict())  # raises here, before anything is trained
         for name, value in changed[phase].items():
             if name in POSITIVE and not value >= 1:
                 raise ConfigError(f"{phase}.{name} = {value}: must be at least 1.")
         label = " ".join([algorithm, *(f"{_short(n)}={v}" for n, v in zip(fields, values, strict=True))])
-        made.append(Variant(label, algorithm, changed[section].to_dict(), changed[phase].to_dict()))
+        made.append(Variant(label, algorithm, dataclasses.asdict(built.config), changed[phase].to_dict()))
     return _once(made)
 
 

@@ -22,9 +22,14 @@ from smac_jax.files import local_path
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer(
-    "points", 25, "Points along a line, from a quarter before the first policy to one beyond the other."
+    "points",
+    25,
+    "Points along a line, from a quarter before the first policy to one beyond the other; both are among them.",
+    lower_bound=2,
 )
-flags.DEFINE_integer("grid", 17, "Points along each side of the plane; 0: no plane.", lower_bound=0)
+flags.DEFINE_integer(
+    "grid", 17, "Points along each side of the plane, the policies among them; 0: no plane.", lower_bound=0
+)
 flags.DEFINE_integer("episodes", 5, "Episodes at each point, for each seed.", lower_bound=1)
 flags.DEFINE_integer("points_at_once", 64, "In one rollout; as memory allows.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Of the starting states, the same at every point.", lower_bound=0)

@@ -21,12 +21,13 @@ from experiments.setup import run
 from experiments.state import SweepState, read_json, read_sweep
 from smac_jax.analysis import tables
 from smac_jax.analysis.curves import TransferCurve, joined
-from smac_jax.analysis.plots import colours_of, name_of, transfer_figure
+from smac_jax.analysis.plots import colours_of, transfer_figure
 from smac_jax.analysis.svg import inline_svg, panels
 from smac_jax.data.tasks import task_info
 from smac_jax.envs import check_name
 from smac_jax.errors import DatasetError, UnknownNameError
 from smac_jax.files import local_path, write_text
+from smac_jax.wording import name_of
 
 PAGE = Path(__file__).parent / "page"
 

@@ -25,24 +25,14 @@ PROJECT = Path(__file__).parent.parent
 
 
 def set_up(cache: str | None = None) -> None:
-    """Turns on JAX's persistent compilation cache.
-
-    On older versions of JAX (0.10) programs that hold a host callback (Gymnasium's environments; the C engine in the
-    online loop, where there is no C++ compiler) are not cached and compile in every process.
+    """Turns on JAX's persistent compilation cache (:func:`smac_jax.train.compilation.use_cache`).
 
     Args:
-      cache: folder of the cache; default ``$JAX_COMPILATION_CACHE_DIR`` (also a URL that JAX can write, such as gs://),
-        or :func:`smac_jax.files.cache_folder`.
+      cache: folder of the cache, where the user has not said which.
     """
-    import jax
+    from smac_jax.train.compilation import use_cache
 
-    from smac_jax.files import cache_folder, local_path
-
-    folder = cache or os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(cache_folder())
-    folder = folder if "://" in folder else str(local_path(folder))
-    jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+    use_cache(cache)
 
 
 def results_folder(given: str | os.PathLike[str]) -> Path:

@@ -21,7 +21,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 import smac_jax
-from experiments.configs.base import online_section
+from experiments.configs.base import as_run, online_section
 from experiments.setup import define_config, results_folder, run, set_up
 from experiments.transfer import describe, log, made_by, report, scale_of, task_of, transfer_curve
 from smac_jax.algorithms import make_offline, make_online
@@ -174,7 +174,7 @@ def main(argv: Sequence[str]) -> int:
             data=describe(data),
             scale=scale_of(configs, [checkpoint], [config.finetune.num_steps]),
             trained_by=trained_by(folder, variants.values()),
-            config=config.to_dict(),
+            config=as_run(config, sorted({VARIANTS[v][0] for v in built}), FLAGS.online),
         )
         title = f"{data.name}, handed over after {checkpoint:,} updates"
         report(folder / FLAGS.group, curves, data, provenance, suffix=f"-{checkpoint}", title=title)

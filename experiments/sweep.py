@@ -30,6 +30,7 @@ from absl import flags
 
 from experiments import hosts
 from experiments.block import Keeping, already_done, trained_by
+from experiments.configs.base import as_run
 from experiments.grid import Block, distinct_names, make_blocks, parse_vary, path_name
 from experiments.launchers import LAUNCHERS, Failure
 from experiments.setup import define_config, results_folder, run, set_up
@@ -129,7 +130,7 @@ def main(argv: Sequence[str]) -> int:
             seeds=seeds,
             seeds_per_block=size,
             flags={name: FLAGS[name].value for name in names},
-            config=FLAGS.config.to_dict(),
+            config=as_run(FLAGS.config, FLAGS.offline, FLAGS.online),
             blocks=[{"folder": str(b.folder.relative_to(folder)), "title": b.title, "legs": b.legs} for b in blocks],
         )
     print("\n".join([*(data.summary() for data in datasets.values()), f"results in {folder}"]))

@@ -108,10 +108,22 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, what: Any) -> None:
-    """The same, of something that is JSON already."""
-    write_text(path, json.dumps(what, indent=2) + "\n")
+    """The same, of something that is JSON but for NumPy's numbers and arrays."""
+    write_text(path, json.dumps(what, indent=2, default=_plain) + "\n")
+
+
+def as_json(what: Any) -> Any:
+    """What is read after something was written: lists for tuples, Python's numbers for NumPy's, NaN as it is."""
+    return json.loads(json.dumps(what, default=_plain))
 
 
 def json_checksum(what: Any) -> int:
     """CRC-32 of something as JSON, the same after it was written and read again."""
-    return zlib.crc32(json.dumps(what, sort_keys=True).encode())
+    return zlib.crc32(json.dumps(what, sort_keys=True, default=_plain).encode())
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's and JAX's numbers and arrays as Python's."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON: {value!r:.100}")

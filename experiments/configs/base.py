@@ -6,10 +6,12 @@ A field is overridden on the command line, ``--config.smac.kappa=20``; a name th
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from ml_collections import ConfigDict
 
-from smac_jax.algorithms import OFFLINE, ONLINE
+from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
 
 
 def get_config() -> ConfigDict:
@@ -20,10 +22,35 @@ def get_config() -> ConfigDict:
         {"num_steps": 200_000, "warm_start": 5_000, "data_fraction": 0.5, "eval_every": 5_000, "eval_episodes": 20}
     )
     for name, (config_class, _) in OFFLINE.items():
-        config[name] = ConfigDict(dataclasses.asdict(config_class()))
+        config[name] = ConfigDict(defaults(config_class))
     for name, (config_class, _) in ONLINE.items():
-        config[online_section(name)] = ConfigDict(dataclasses.asdict(config_class()))
+        config[online_section(name)] = ConfigDict(defaults(config_class))
     return config
+
+
+def defaults(config_class: Any) -> dict[str, Any]:
+    """What the fields of an algorithm's configuration say of themselves.
+
+    A default that depends on another field stays open here ("auto"), where an instance has decided it already; so the
+    other field can still be overridden.
+    """
+    return {
+        field.name: field.default
+        if field.default_factory is dataclasses.MISSING
+        else dataclasses.asdict(field.default_factory())  # type: ignore[call-overload]
+        for field in dataclasses.fields(config_class)
+    }
+
+
+def as_run(config: ConfigDict, offline: Sequence[str], online: Sequence[str]) -> dict[str, Any]:
+    """The configuration with the sections of these algorithms as they run: every field checked and decided."""
+    recorded = config.to_dict()
+    for name in offline:
+        recorded[name] = dataclasses.asdict(make_offline(name, recorded[name]).config)
+    for name in online:
+        section = online_section(name)
+        recorded[section] = dataclasses.asdict(make_online(name, recorded[section]).config)
+    return recorded
 
 
 def online_section(name: str) -> str:

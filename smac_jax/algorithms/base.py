@@ -16,7 +16,7 @@ import optax
 from flax import struct
 from jaxtyping import Float
 
-from smac_jax.config import choice, number, sizes, switch
+from smac_jax.config import choice, number, resolve, sizes, switch, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError
 from smac_jax.networks import Actor, Critic, Policy, init_ensemble
@@ -122,7 +122,7 @@ class ActorCritic(struct.PyTreeNode):
 
     def normalise(self, observation: Float[Array, "*batch observation"]) -> Float[Array, "*batch observation"]:
         """The networks' view of an observation."""
-        return (observation - self.observation_mean) / self.observation_std
+        return (jnp.asarray(observation, jnp.float32) - self.observation_mean) / self.observation_std
 
     def normalise_batch(self, batch: Transition) -> Transition:
         """The networks' view of a batch."""
@@ -211,6 +211,8 @@ def new_actor_critic(
     reward_bias: float = 0.0,
 ) -> ActorCritic:
     """Fresh networks; the target critics start as a copy of the critics."""
+    network = resolve(NetworkConfig, network)  # one that no algorithm's config holds was not checked yet
+    action_size = whole_number("action_size", action_size, 1)
     actor = Actor(
         action_size,
         network.actor_hidden,
@@ -236,7 +238,7 @@ def new_actor_critic(
     observation_size = observation_mean.shape[-1]
     critic_params = init_ensemble(critic, critic_key, network.num_critics, observation_size, action_size)
     return ActorCritic(
-        actor_params=actor.init(actor_key, jnp.zeros(observation_size)),
+        actor_params=actor.init(actor_key, jnp.zeros(observation_size, jnp.float32)),
         critic_params=critic_params,
         target_critic_params=jax.tree.map(jnp.copy, critic_params),
         observation_mean=observation_mean,

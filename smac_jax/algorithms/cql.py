@@ -76,7 +76,7 @@ def dual_optimizer(config: CQLConfig) -> optax.GradientTransformation:
 
 def init(config: CQLConfig, key: Key, dataset: Dataset) -> State:
     """Fresh networks; the logarithm of the dual variable starts at one, as in the codes."""
-    log_dual = jnp.ones(())
+    log_dual = jnp.ones((), jnp.float32)
     return State(
         sac=sac.init(config, key, actor_critic_for(config, key, dataset)),
         log_dual=log_dual,
@@ -105,10 +105,10 @@ def propose(config: CQLConfig, ac: ActorCritic, batch: Transition, key: Key) -> 
     """Draws from the three proposals."""
     uniform_key, current_key, next_key = jax.random.split(key, 3)
     rows, action_size = batch.action.shape
-    uniform = jax.random.uniform(uniform_key, (rows, config.num_actions, action_size), minval=-1.0, maxval=1.0)
+    uniform = jax.random.uniform(uniform_key, (rows, config.num_actions, action_size), jnp.float32, -1.0, 1.0)
     at_next, at_next_density = draw(ac, batch.next_observation, config.num_actions, next_key)
     at_current, at_current_density = draw(ac, batch.observation, config.num_actions, current_key)
-    uniform_density = jnp.full((rows, config.num_actions), action_size * jnp.log(0.5))
+    uniform_density = jnp.full((rows, config.num_actions), action_size * jnp.log(0.5), jnp.float32)
     return Proposals(
         actions=jnp.concatenate([uniform, at_next, at_current], axis=1),
         log_density=jnp.concatenate([uniform_density, at_next_density, at_current_density], axis=1),

@@ -311,7 +311,7 @@ def coast_policy(config: SoftConfig, state: State) -> State:
     zero = jax.tree.map(jnp.zeros_like, ac.actor_params)
     actor_params, actor_optimizer = step(optimizer["actor"], zero, state.actor_optimizer, ac.actor_params)
     parameter, temperature_optimizer = step(
-        optimizer["temperature"], jnp.zeros(()), state.temperature_optimizer, state.temperature_parameter
+        optimizer["temperature"], jnp.zeros((), jnp.float32), state.temperature_optimizer, state.temperature_parameter
     )
     return state.replace(
         actor_critic=ac.replace(actor_params=actor_params),

@@ -8,7 +8,8 @@ Source: SMAC (arXiv 2602.17632 v1), sections 3 and 4, tables 6-8. Two targets, o
   return-conditioned diffusion model that is trained first and then frozen; at actions half from the policy and half
   uniform over the box.
 * ``score="policy"`` (the project's summary): the temperature times the score of the policy itself, at policy or data
-  actions; or the score alone, ``alpha_parameterization="fixed", alpha_value=1``.
+  actions; or the score alone, ``alpha_parameterization="fixed", alpha_value=1``. Other alphas are refused, and so is a
+  policy that is not squashed by tanh, whose score has another formula.
 
 Deviations from the published text, each one a config field:
 
@@ -122,7 +123,14 @@ class SMACConfig(sac.SoftConfig, sac.UpdateConfig, PretrainingConfig):
     score_model: ScoreModelConfig = dataclasses.field(default_factory=ScoreModelConfig)
     score_level: int = number(0, 0, doc="noise level the data's score is read at; 0 is the least noised")
     score_sign: str = choice("true", "literal", doc="'literal' is the paper's printed +eps")
-    alpha_parameterization: str = choice("softplus", "free", "fixed", "temperature")
+    alpha_parameterization: str = choice(
+        "auto",
+        "softplus",
+        "free",
+        "fixed",
+        "temperature",
+        doc="'auto' becomes 'softplus' with the data's score, and 'temperature' with the policy's",
+    )
     alpha_floor: float = number(0.1, 0.0, doc="smallest alpha_psi of 'softplus'")
     alpha_value: float = number(0.1, 0.0, doc="alpha of 'fixed'")
     alpha_hidden: tuple[int, ...] = sizes(256, 256)
@@ -131,6 +139,12 @@ class SMACConfig(sac.SoftConfig, sac.UpdateConfig, PretrainingConfig):
     policy_score_damped: bool = switch(True)
     policy_score_limit: float = number(0.99999, 0.0, 0.999999, doc="actions are clipped to this magnitude")
     policy_score_min_std: float = number(0.1, 0.0, doc="sigma is taken to be at least this in the score")
+
+    def __post_init__(self) -> None:
+        # here and not where it is used, so that whatever is written down of a configuration is what runs
+        if self.alpha_parameterization == "auto":
+            alpha = "temperature" if self.score == "policy" else "softplus"
+            object.__setattr__(self, "alpha_parameterization", alpha)
 
 
 class State(struct.PyTreeNode):
@@ -170,9 +184,10 @@ def init(config: SMACConfig, key: Key, dataset: Dataset) -> State:
     network_key, scale_key, score_key, sac_key = jax.random.split(key, 4)
     ac = actor_critic_for(config, network_key, dataset)
     action_size = ac.actor.action_size
-    observation, action = jnp.zeros_like(ac.observation_mean), jnp.zeros(action_size)
+    observation, action = jnp.zeros_like(ac.observation_mean), jnp.zeros(action_size, jnp.float32)
+    zero = jnp.zeros((), jnp.float32)
     scale_params = scale_network(config).init(scale_key, observation)
-    score_params = score_network(config, action_size).init(score_key, observation, action, jnp.zeros(()), jnp.zeros(()))
+    score_params = score_network(config, action_size).init(score_key, observation, action, zero, zero)
     log_kappa = jnp.log(jnp.asarray(config.kappa, jnp.float32))
     return State(
         sac=sac.init(config, sac_key, ac),
@@ -191,18 +206,11 @@ def scale(
 ) -> Float[Array, "batch"]:
     """``alpha_psi(s)``: how steep the matched hill is."""
     if config.alpha_parameterization == "fixed":
-        return jnp.full(observation.shape[:-1], config.alpha_value)
+        return jnp.full(observation.shape[:-1], config.alpha_value, jnp.float32)
     if config.alpha_parameterization == "temperature":
         return jnp.full(observation.shape[:-1], sac.temperature_of(config, state.sac.temperature_parameter))
     raw = scale_network(config).apply(scale_params, observation)[..., 0]
     return config.alpha_floor + jax.nn.softplus(raw) if config.alpha_parameterization == "softplus" else raw
-
-
-def with_scale_of_policy_score(config: SMACConfig) -> SMACConfig:
-    """The policy's score has the temperature for alpha, or, where alpha is ``"fixed"``, its value."""
-    if config.score == "policy" and config.alpha_parameterization != "fixed":
-        return dataclasses.replace(config, alpha_parameterization="temperature")
-    return config
 
 
 def score_of_data(
@@ -217,7 +225,7 @@ def score_of_data(
         state.score_params if state.score_average is None else state.score_average,
         observation,
         action,
-        jnp.ones(action.shape[:-1]),
+        jnp.ones(action.shape[:-1], jnp.float32),
         config.score_model.diffusion_steps,
         config.score_level,
     )
@@ -236,7 +244,7 @@ def penalty_actions(config: SMACConfig, state: State, batch: Transition, key: Ke
     if config.score == "dataset":
         # rows of a batch are independent, so a fixed share of its rows is a fair draw
         num_uniform = round(config.uniform_fraction * action.shape[0])
-        uniform = jax.random.uniform(uniform_key, (num_uniform, action.shape[1]), minval=-1.0, maxval=1.0)
+        uniform = jax.random.uniform(uniform_key, (num_uniform, action.shape[1]), jnp.float32, -1.0, 1.0)
         action = action.at[:num_uniform].set(uniform)
     return jax.lax.stop_gradient(action)
 
@@ -268,7 +276,6 @@ def score_matching_loss(
     batch = jax.tree.map(lambda x: x[:rows], batch)
     action = penalty_actions(config, state, batch, key)
     score, weight = jax.lax.stop_gradient(score_and_weight(config, state, batch.observation, action))
-    config = with_scale_of_policy_score(config)
     alpha = scale(config, scale_params, state, batch.observation)
     target = alpha[:, None] * score
     loss, _ = score_matching_penalty(
@@ -382,8 +389,7 @@ def diagnostics(config: SMACConfig, state: State, batch: Transition, key: Key) -
     batch = ac.normalise_batch(batch)
     policy_key, uniform_key = jax.random.split(key)
     at_policy = ac.actor.apply(ac.actor_params, batch.observation).sample(policy_key)
-    uniform = jax.random.uniform(uniform_key, batch.action.shape, minval=-1.0, maxval=1.0)
-    config = with_scale_of_policy_score(config)
+    uniform = jax.random.uniform(uniform_key, batch.action.shape, jnp.float32, -1.0, 1.0)
     alpha = scale(config, state.scale_params, state, batch.observation)
     metrics = {"alpha_mean": alpha.mean(), "alpha_std": alpha.std(), "alpha_negative": (alpha < 0).mean()}
     for name, action in {"data": batch.action, "policy": at_policy, "uniform": uniform}.items():
@@ -405,7 +411,21 @@ def diagnostics(config: SMACConfig, state: State, batch: Transition, key: Key) -
 
 
 def smac(config: SMACConfig) -> OfflineAlgorithm:
-    """Builds SMAC from its config."""
+    """Builds SMAC from its config.
+
+    Raises:
+      ConfigError: fields that do not go together.
+    """
+    if config.score == "policy" and config.alpha_parameterization not in ("temperature", "fixed"):
+        raise ConfigError(
+            f"SMACConfig.alpha_parameterization = {config.alpha_parameterization!r}: with score = 'policy' it must be "
+            "'temperature' (or 'auto', which becomes that) or 'fixed'."
+        )
+    if config.score == "policy" and config.network.policy != "tanh_gaussian":
+        raise ConfigError(
+            f"SMACConfig.network.policy = {config.network.policy!r}: score = 'policy' is the score of a policy that is "
+            "squashed by tanh. Take network.policy = 'tanh_gaussian', or score = 'dataset'."
+        )
     if config.kappa_adaptation != "fixed" and not KAPPA_RANGE[0] <= config.kappa <= KAPPA_RANGE[1]:
         raise ConfigError(f"SMACConfig.kappa = {config.kappa}: to adapt, it must start in {list(KAPPA_RANGE)}.")
     if config.score_level >= config.score_model.diffusion_steps:

@@ -94,7 +94,7 @@ def temporal_difference_target(
     """``r + gamma (1 - terminal) Qbar(s', pibar(s') + clipped noise)``: target policy smoothing."""
     ac = state.actor_critic
     noise_key, subset_key = jax.random.split(key)
-    noise = config.policy_noise * jax.random.normal(noise_key, batch.action.shape)
+    noise = config.policy_noise * jax.random.normal(noise_key, batch.action.shape, batch.action.dtype)
     noise = jnp.clip(noise, -config.noise_clip, config.noise_clip)
     next_action = ac.actor.apply(state.target_actor_params, batch.next_observation).mode() + noise
     next_action = jnp.clip(next_action, -1.0, 1.0)
@@ -173,7 +173,7 @@ def update(config: DelayedConfig, loss: PolicyLoss, state: State, batch: Transit
 def act(config: TD3Config, state: State, observation: Float[Array, "observation"], key: Key) -> Float[Array, "action"]:
     """The policy's mode plus Gaussian noise, clipped to the box."""
     action = state.actor_critic.policy(observation).mode()
-    return jnp.clip(action + config.exploration_noise * jax.random.normal(key, action.shape), -1.0, 1.0)
+    return jnp.clip(action + config.exploration_noise * jax.random.normal(key, action.shape, action.dtype), -1.0, 1.0)
 
 
 def online(name: str, config: TD3Config, loss: PolicyLoss) -> OnlineAlgorithm:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from smac_jax.config import plain
 from smac_jax.errors import DatasetError
 from smac_jax.files import local_path, write_text
 
@@ -66,10 +67,11 @@ class TransferCurve:
                 raise self._error(f"{returns} has {len(y)} seeds, online_returns {len(self.online_returns)}.")
         if self.online_returns.size == 0 or self.online_steps[0] != 0:
             raise self._error("online_steps must start at 0, the hand-over, and online_returns hold a seed or more.")
+        object.__setattr__(self, "warm_start", plain(self.warm_start))
         if not 0 <= self.warm_start <= self.online_steps[-1]:
             raise self._error(f"warm_start = {self.warm_start} is not within online_steps.")
         for name in ("seeds", "diverged"):
-            found = tuple(getattr(self, name))
+            found = tuple(map(plain, getattr(self, name)))
             object.__setattr__(self, name, found)
             if found and len(found) != len(self.online_returns):
                 raise self._error(f"{name} has {len(found)} entries, online_returns {len(self.online_returns)} seeds.")

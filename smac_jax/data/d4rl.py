@@ -19,10 +19,11 @@ from typing import Any
 import h5py
 import numpy as np
 
+from smac_jax.config import whole_number
 from smac_jax.data.binary import cut_after_last_success, to_binary
 from smac_jax.data.dataset import Dataset, check_arrays, is_binary, mark_breaks, settle_actions
 from smac_jax.data.tasks import BINARY_TASKS, TASKS, task_of
-from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
+from smac_jax.errors import DatasetError, UnknownNameError
 from smac_jax.files import local_path, readable
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")
@@ -194,8 +195,7 @@ def infer_timeouts(terminals: np.ndarray, max_episode_steps: int) -> np.ndarray:
     Raises:
       ConfigError: ``max_episode_steps`` below one.
     """
-    if max_episode_steps < 1:
-        raise ConfigError(f"max_episode_steps = {max_episode_steps}: must be at least 1.")
+    max_episode_steps = whole_number("max_episode_steps", max_episode_steps, 1)
     rows = np.arange(len(terminals))
     # the first row after the latest terminal before each row
     first = np.maximum.accumulate(np.where(np.append(True, terminals[:-1]), rows, 0)) if len(rows) else rows
@@ -207,6 +207,7 @@ def write_d4rl(
     data: Dataset | Mapping[str, Any],
     *,
     metadata: Mapping[str, Any] | None = None,
+    infos: Mapping[str, Any] | None = None,
     next_observations: bool = True,
     compression: int = 9,
 ) -> None:
@@ -218,6 +219,7 @@ def write_d4rl(
         ``next_observations``; or a data set, whose task and metadata are written too, but not the rows that it dropped
         on reading: of these, what they add to the returns of their episodes (``infos/trajectory_returns``).
       metadata: numbers or texts for ``metadata/*``; they win over the data set's.
+      infos: further numbers of each row for ``infos/*``, such as ``qpos``, in their own precision.
       next_observations: False leaves them out for a file half the size; reading it then drops the last row of each
         episode that ran out of time, and counts its reward in the episode's return. Breaks that only the next
         observations show are marked as time-outs.
@@ -228,8 +230,7 @@ def write_d4rl(
       ConfigError: a level outside 0 to 9.
     """
     path = local_path(path)
-    if not 0 <= compression <= 9:
-        raise ConfigError(f"compression = {compression}: must be in [0, 9].")
+    compression = whole_number("compression", compression, 0, 9)
     if not path.parent.is_dir():
         raise DatasetError(f"{path}: there is no folder {path.parent} to write to. Make it first.")
     arrays, notes = _parts_of(data)
@@ -238,9 +239,10 @@ def write_d4rl(
     if not next_observations:
         checked = mark_breaks(checked, notes)
         checked.pop("next_observations", None)
+    extra = _check_infos(infos or {}, len(checked["rewards"]), path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        _write(temporary, checked, notes | dict(metadata or {}), compression)
+        _write(temporary, checked | extra, notes | dict(metadata or {}), compression)
         os.replace(temporary, path)
     except (TypeError, ValueError) as error:  # what h5py raises for metadata that HDF5 cannot hold
         raise DatasetError(f"{path}: {error}") from error
@@ -267,6 +269,18 @@ def _check_layout(arrays: Mapping[str, Any], path: Path) -> dict[str, np.ndarray
     checked["actions"], _ = settle_actions(checked["actions"], str(path))
     # always there, for a reader must otherwise guess where episodes were cut
     checked.setdefault("timeouts", np.zeros_like(checked["terminals"]))
+    return checked
+
+
+def _check_infos(infos: Mapping[str, Any], rows: int, path: Path) -> dict[str, np.ndarray]:
+    checked = {f"infos/{key}": np.asarray(value) for key, value in infos.items()}
+    for key, array in checked.items():
+        if array.dtype.kind not in "fiub":
+            raise DatasetError(f"{path}: {key} holds {array.dtype}, expected numbers.")
+        if array.ndim == 0 or len(array) != rows:
+            raise DatasetError(f"{path}: {key} has shape {array.shape}, rewards has {rows} rows; they must be equal.")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise DatasetError(f"{path}: {key} holds {np.sum(~np.isfinite(array))} numbers that are not finite.")
     return checked
 
 

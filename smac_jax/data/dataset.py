@@ -12,6 +12,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Bool, Float
 
+from smac_jax.config import real_number, seed_number
 from smac_jax.data.tasks import BINARY_TASKS, TASKS, normalized_score
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
 from smac_jax.types import Array, Key, Transition
@@ -211,7 +212,7 @@ class Dataset(struct.PyTreeNode):
 
     def sample(self, key: Key, batch_size: int) -> Transition:
         """Rows drawn uniformly, with replacement."""
-        return self.transitions(jax.random.randint(key, (batch_size,), 0, self.size))
+        return self.transitions(jax.random.randint(key, (batch_size,), 0, self.size, jnp.int32))
 
     def with_returns_to_go(self, discount: float, reward_scale: float = 1.0, reward_bias: float = 0.0) -> Dataset:
         """The same data set with each row's Monte-Carlo return in training's units (see :func:`returns_to_go`)."""
@@ -228,6 +229,7 @@ class Dataset(struct.PyTreeNode):
         Raises:
           ConfigError: a fraction that is not above 0 and at most 1.
         """
+        fraction, seed = real_number(f"{self.name}: a part", fraction), seed_number(f"{self.name}: the seed", seed)
         if not 0.0 < fraction <= 1.0:
             raise ConfigError(f"{self.name}: a part of {fraction:g} is not above 0 and at most 1.")
         last = self._last_rows()

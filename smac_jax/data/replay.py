@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import operator
-
 import jax
 import jax.numpy as jnp
 from flax import struct
 
+from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
-from smac_jax.errors import ConfigError
 from smac_jax.types import Array, Key, Transition
 
 
@@ -33,29 +31,20 @@ def init(capacity: int, observation_size: int, action_size: int) -> ReplayBuffer
     Raises:
       ConfigError: a size that is not a positive whole number known before compilation.
     """
-    given = {"capacity": capacity, "observation_size": observation_size, "action_size": action_size}
-    for name, value in given.items():
-        _check_positive(name, value)
+    capacity = whole_number("Replay buffer: capacity", capacity, 1)
+    observation_size = whole_number("Replay buffer: observation_size", observation_size, 1)
+    action_size = whole_number("Replay buffer: action_size", action_size, 1)
     # each column its own zeros: a buffer donated to a compiled loop must not hold the same array twice
     storage = Transition(
-        observation=jnp.zeros((capacity, observation_size)),
-        action=jnp.zeros((capacity, action_size)),
-        reward=jnp.zeros(capacity),
-        next_observation=jnp.zeros((capacity, observation_size)),
-        terminal=jnp.zeros(capacity),
-        condition=jnp.zeros(capacity),
-        return_to_go=jnp.zeros(capacity),
+        observation=jnp.zeros((capacity, observation_size), jnp.float32),
+        action=jnp.zeros((capacity, action_size), jnp.float32),
+        reward=jnp.zeros(capacity, jnp.float32),
+        next_observation=jnp.zeros((capacity, observation_size), jnp.float32),
+        terminal=jnp.zeros(capacity, jnp.float32),
+        condition=jnp.zeros(capacity, jnp.float32),
+        return_to_go=jnp.zeros(capacity, jnp.float32),
     )
     return ReplayBuffer(storage, position=jnp.zeros((), jnp.int32), size=jnp.zeros((), jnp.int32))
-
-
-def _check_positive(name: str, value: int) -> None:
-    try:
-        positive = operator.index(value) >= 1
-    except TypeError:  # a float, or a number that is only known when the compiled program runs
-        positive = False
-    if not positive:
-        raise ConfigError(f"Replay buffer: {name} = {value}: must be a whole number, at least 1.")
 
 
 def insert(buffer: ReplayBuffer, transition: Transition) -> ReplayBuffer:
@@ -77,7 +66,7 @@ def insert(buffer: ReplayBuffer, transition: Transition) -> ReplayBuffer:
 
 def sample(buffer: ReplayBuffer, key: Key, batch_size: int) -> Transition:
     """Rows drawn uniformly from what is filled, with replacement. Of an empty buffer: zeros."""
-    rows = jax.random.randint(key, (batch_size,), 0, jnp.maximum(buffer.size, 1))
+    rows = jax.random.randint(key, (batch_size,), 0, jnp.maximum(buffer.size, 1), jnp.int32)
     return jax.tree.map(lambda column: column[rows], buffer.storage)
 
 
@@ -91,8 +80,7 @@ def sample_mixed(
     Raises:
       ConfigError: a fraction outside ``[0, 1]``.
     """
-    if not 0.0 <= data_fraction <= 1.0:
-        raise ConfigError(f"data_fraction = {data_fraction}: must be in [0, 1].")
+    data_fraction = real_number("data_fraction", data_fraction, 0.0, 1.0)
     from_data = round(batch_size * data_fraction)
     data_key, buffer_key, order_key = jax.random.split(key, 3)
     parts = dataset.sample(data_key, from_data), sample(buffer, buffer_key, batch_size - from_data)

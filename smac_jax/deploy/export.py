@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+from smac_jax.config import true_or_false, whole_number
 from smac_jax.deploy.load import load
 from smac_jax.deploy.policy import NumpyPolicy
 from smac_jax.deploy.policy_file import write_bytes, write_policy
@@ -58,8 +59,8 @@ def export(
         raise UnknownNameError("export format", to, FORMATS)
     if to == "npz" and (batch is not None or sample):
         raise ConfigError("batch, sample: not for to = 'npz', which takes any batch and samples when it is asked to.")
-    if batch is not None and batch < 1:
-        raise ConfigError(f"batch = {batch}: must be at least 1.")
+    batch = None if batch is None else whole_number("batch", batch, 1)
+    sample = true_or_false("sample", sample)
     if isinstance(source, (str, os.PathLike)):
         policy = load(source, seed)
     elif not isinstance(source, NumpyPolicy) and not hasattr(source, "actor_params"):

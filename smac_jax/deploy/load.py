@@ -35,13 +35,24 @@ def load(path: str | os.PathLike[str], seed: int | Literal["all"] | None = None)
         finite.
       ConfigError: there is no such seed, or a URL is given.
     """
-    path = local_path(path)
-    found = path if path.is_file() else find(path)
-    policy = read_policy(found) if found.is_file() else _read_arrays(found)
+    found, policy = read_all_seeds(path)
     try:
         return policy.select(seed)
     except (CheckpointError, ConfigError) as error:
         raise type(error)(f"{found}: {error}") from None
+
+
+def read_all_seeds(path: str | os.PathLike[str]) -> tuple[Path, NumpyPolicy]:
+    """The file, or folder of arrays, that ``path`` leads to, and its policy with every seed that is in it.
+
+    The parameters may hold what is not finite: a seed whose training broke down does not spoil the others.
+
+    Raises:
+      CheckpointError: as for :func:`load`.
+    """
+    path = local_path(path)
+    found = path if path.is_file() else find(path)
+    return found, read_policy(found) if found.is_file() else _read_arrays(found)
 
 
 def find(folder: Path) -> Path:

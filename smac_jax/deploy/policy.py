@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from smac_jax.config import whole_number
 from smac_jax.errors import CheckpointError, ConfigError, ObservationError
 
 if TYPE_CHECKING:
@@ -173,7 +174,8 @@ class NumpyPolicy:
         if alone:
             arrays = {name: array[None] for name, array in arrays.items()}
         count = len(arrays["observation_mean"])
-        stacked = cls(built, arrays, tuple(map(int, range(count) if seeds is None else seeds)))
+        numbers = range(count) if seeds is None else seeds
+        stacked = cls(built, arrays, tuple(whole_number("seeds", seed, 0) for seed in numbers))
         return stacked._take(0) if alone else stacked
 
     def select(self, seed: int | Literal["all"] | None = None) -> NumpyPolicy:
@@ -190,7 +192,8 @@ class NumpyPolicy:
         else:
             chosen = self
         if seed != "all":
-            seed = numbers[0] if seed is None else seed
+            wanted = seed
+            seed = numbers[0] if wanted is None else wanted if isinstance(wanted, str) else whole_number("seed", wanted)
             if seed not in numbers:
                 raise ConfigError(f"seed = {seed!r}: must be one of {', '.join(map(str, numbers))}, or 'all'.")
             chosen = chosen._take(numbers.index(seed))

@@ -13,6 +13,7 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from smac_jax.config import plain
 from smac_jax.envs.base import VERSIONS, Engine, Task, Version
 from smac_jax.envs.quiet import quiet_imports
 from smac_jax.errors import ConfigError, UnknownNameError
@@ -76,7 +77,8 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
                 "keywords of its own (backend= for Brax's)."
             )
         with quiet_imports():
-            return _named(FAMILIES[family](theirs, kw), name=name, options=kw)
+            options = {option: plain(value) for option, value in kw.items()}
+            return _named(FAMILIES[family](theirs, options), name=name, options=options)
     check_name(name)
     if physics not in ENGINES:
         raise UnknownNameError("physics engine", physics, ENGINES)

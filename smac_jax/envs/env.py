@@ -72,34 +72,51 @@ class TaskEnv(Env):
             first = jax.vmap(first)
         return first(self._engine.start_exact(qpos, qvel, np.asarray(scene)))
 
+    def snapshot(self, physics: Physics) -> Any:
+        """The part of a state that :meth:`states_of` reads: what a compiled program has to keep of each step."""
+        return physics.raw if hasattr(self._engine, "exact_state") else (physics.qpos, physics.qvel)
+
+    def states_of(self, snapshots: Any) -> dict[str, np.ndarray]:
+        """What :meth:`reset_to` takes, of snapshots with any leading axes, outside jit.
+
+        Returns:
+          ``qpos`` and ``qvel``, float64 with the C engine and float32 with the others; and with the C engine ``scene``,
+          where the task has one.
+        """
+        if not hasattr(self._engine, "exact_state"):
+            return dict(zip(("qpos", "qvel"), map(np.asarray, snapshots), strict=True))
+        states = dict(zip(("qpos", "qvel", "scene"), self._engine.exact_state(np.asarray(snapshots)), strict=True))
+        return states if len(self._engine.init_scene) else {key: states[key] for key in ("qpos", "qvel")}
+
     def step(self, state: State, action: Float[Array, " action"]) -> State:
         """One environment step: ``frame_skip`` steps of physics under one action."""
-        before = state.pipeline_state
+        before, action = state.pipeline_state, jnp.asarray(action, jnp.float32)
         physics = self._engine.step(before, self._command(before, action, self._version))
         physics = physics._replace(memory=self._remember(physics, self._version))
         reward, metrics = self.task.reward(physics, action, self.dt, self._version)
         done = self.task.termination(physics, self._version) | physics.diverged
         return state.replace(
             pipeline_state=physics,
-            obs=self.task.observation(physics, self._version),
-            reward=reward,
+            obs=self.task.observation(physics, self._version).astype(jnp.float32),
+            reward=reward.astype(jnp.float32),
             done=done.astype(jnp.float32),
-            metrics=state.metrics | metrics,  # a wrapper may have added its own
+            # a wrapper may have added its own
+            metrics=state.metrics | {name: jnp.asarray(x, jnp.float32) for name, x in metrics.items()},
         )
 
     def _start(self, key: Key) -> Start:
-        init_qpos, init_qvel = jnp.asarray(self._engine.init_qpos), jnp.asarray(self._engine.init_qvel)
+        init_qpos, init_qvel = (jnp.asarray(x, jnp.float32) for x in (self._engine.init_qpos, self._engine.init_qvel))
         return Start(*self.task.reset(key, init_qpos, init_qvel))
 
     def _first(self, physics: Physics, memory: Mapping[str, Array]) -> State:
         physics = physics._replace(memory=dict(memory))
-        _, metrics = self.task.reward(physics, jnp.zeros(self.action_size), self.dt, self._version)
+        _, metrics = self.task.reward(physics, jnp.zeros(self.action_size, jnp.float32), self.dt, self._version)
         return State(
             pipeline_state=physics,
-            obs=self.task.observation(physics, self._version),
-            reward=jnp.zeros(()),
-            done=jnp.zeros(()),
-            metrics=jax.tree.map(jnp.zeros_like, metrics),
+            obs=self.task.observation(physics, self._version).astype(jnp.float32),
+            reward=jnp.zeros((), jnp.float32),
+            done=jnp.zeros((), jnp.float32),
+            metrics={name: jnp.zeros(jnp.shape(x), jnp.float32) for name, x in metrics.items()},
             info={},
         )
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from brax.envs.base import Env, State, Wrapper
 from jaxtyping import Float
 
-from smac_jax.errors import ConfigError
+from smac_jax.config import whole_number
 from smac_jax.types import Array, Key
 
 
@@ -37,10 +37,8 @@ class AutoReset(Wrapper):
     """
 
     def __init__(self, env: Env, episode_length: int = 1000):
-        if episode_length < 1:
-            raise ConfigError(f"episode_length must be at least 1; got {episode_length}.")
         super().__init__(env)
-        self.episode_length = episode_length
+        self.episode_length = whole_number("AutoReset: episode_length", episode_length, 1)
         self._reset_where = getattr(env, "reset_where", lambda key, wanted: env.reset(key))
 
     def reset(self, rng: Key) -> State:
@@ -50,15 +48,15 @@ class AutoReset(Wrapper):
 
     def begin(self, state: State, rng: Key) -> State:
         """The start of a first episode in a state of the wrapped environment, e.g. from its ``reset_to``."""
-        zero, count = jnp.zeros(()), jnp.zeros((), jnp.int32)
+        zero, count, earned = jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32), jnp.zeros_like(state.reward)
         ours = {
             "key": rng,
             "terminal": zero,
             "truncation": zero,
             "next_observation": state.obs,
             "steps": count,
-            "episode_return": zero,
-            "last_episode_return": zero,
+            "episode_return": earned,
+            "last_episode_return": earned,
             "last_episode_length": count,
             "episodes": count,
         }

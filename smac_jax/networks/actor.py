@@ -148,7 +148,9 @@ class Actor(nn.Module):
             )
             log_std = head(x)
         else:
-            log_std = jnp.broadcast_to(self.param("log_std", initial_log_std, (self.action_size,)), mean.shape)
+            log_std = jnp.broadcast_to(
+                self.param("log_std", initial_log_std, (self.action_size,), jnp.float32), mean.shape
+            )
         log_std = jnp.clip(log_std, self.min_log_std, self.max_log_std)
         if self.distribution == "box_gaussian":
             return BoxGaussian(jnp.tanh(mean), log_std)

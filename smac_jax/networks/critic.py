@@ -43,7 +43,7 @@ class Critic(nn.Module):
 
 def init_ensemble(critic: Critic, key: Key, num_critics: int, observation_size: int, action_size: int) -> Params:
     """Independent parameters for every member, stacked along a leading ``member`` axis."""
-    observation, action = jnp.zeros(observation_size), jnp.zeros(action_size)
+    observation, action = jnp.zeros(observation_size, jnp.float32), jnp.zeros(action_size, jnp.float32)
     params = jax.vmap(lambda k: critic.init(k, observation, action))(jax.random.split(key, num_critics))
     return _on_heads(critic, params, lambda x: jnp.broadcast_to(x[:1], x.shape))
 
@@ -90,5 +90,5 @@ def aggregate(values: Float[Array, "member *batch"], how: str, key: Key) -> Floa
         chosen = jax.random.permutation(key, values.shape[0])[:2]
         return values[chosen].min(axis=0)
     if how == "random2_independent":
-        return values[jax.random.randint(key, (2,), 0, values.shape[0])].min(axis=0)
+        return values[jax.random.randint(key, (2,), 0, values.shape[0], jnp.int32)].min(axis=0)
     raise ValueError(f"aggregate: how = {how!r}, must be 'min', 'mean', 'random2' or 'random2_independent'")

@@ -24,7 +24,7 @@ class FourierFeatures(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch"]) -> Float[Array, "*batch size"]:
-        frequency = self.param("frequency", nn.initializers.normal(1.0), (self.size // 2,))
+        frequency = self.param("frequency", nn.initializers.normal(1.0), (self.size // 2,), jnp.float32)
         phase = 2.0 * jnp.pi * x[..., None] * frequency
         return jnp.concatenate([jnp.cos(phase), jnp.sin(phase)], axis=-1)
 

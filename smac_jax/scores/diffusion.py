@@ -37,11 +37,12 @@ def noise_prediction_loss(
 ) -> Float[Array, ""]:
     """``|| eps - eps_omega(s, sqrt(abar_k) a + sqrt(1 - abar_k) eps, w, k) ||^2``, ``k`` uniform."""
     step_key, noise_key = jax.random.split(key)
-    step = jax.random.randint(step_key, batch.reward.shape, 0, num_steps)
-    noise = jax.random.normal(noise_key, batch.action.shape)
+    step = jax.random.randint(step_key, batch.reward.shape, 0, num_steps, jnp.int32)
+    noise = jax.random.normal(noise_key, batch.action.shape, batch.action.dtype)
     abar = jnp.asarray(cosine_schedule(num_steps))[step][..., None]
     noised = jnp.sqrt(abar) * batch.action + jnp.sqrt(1 - abar) * noise
-    predicted = predict(params, batch.observation, noised, batch.condition, (step + 1) / num_steps)
+    times = (step + 1).astype(jnp.float32) / num_steps
+    predicted = predict(params, batch.observation, noised, batch.condition, times)
     return jnp.mean(jnp.sum((predicted - noise) ** 2, axis=-1))
 
 
@@ -74,6 +75,6 @@ def data_score(
       level: which noise level, 0 (least) to ``K - 1``.
     """
     abar = float(cosine_schedule(num_steps)[level])
-    time = jnp.full(action.shape[:-1], (level + 1) / num_steps)
-    noise = predict(params, observation, np.sqrt(abar) * action, condition, time)
+    time = jnp.full(action.shape[:-1], (level + 1) / num_steps, jnp.float32)
+    noise = predict(params, observation, float(np.sqrt(abar)) * action, condition, time)
     return -noise * float(np.sqrt(abar / (1 - abar)))

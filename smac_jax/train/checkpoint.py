@@ -100,7 +100,7 @@ def _check_fit(found: ActorCritic) -> None:
       ValueError: they differ.
     """
     *seeds, observation_size = found.observation_mean.shape
-    observation, action = jnp.zeros(observation_size), jnp.zeros(found.actor.action_size)
+    observation, action = jnp.zeros(observation_size, jnp.float32), jnp.zeros(found.actor.action_size, jnp.float32)
     members = jax.tree.leaves(found.critic_params)[0].shape[: len(seeds) + 1]
     key = jax.random.key(0)
     actor = _shapes(jax.eval_shape(found.actor.init, key, observation), tuple(seeds))

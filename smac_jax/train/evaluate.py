@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from smac_jax.algorithms.base import ActorCritic
+from smac_jax.config import seed_number, true_or_false, whole_number
+from smac_jax.envs.host_errors import as_raised_on_host
 from smac_jax.errors import ConfigError
 from smac_jax.train.sharding import SeedLayout
 from smac_jax.types import Array, Key
@@ -50,7 +52,7 @@ def make_evaluator(
             step_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, now.step)
             action = jax.vmap(act)(actor_critic, now.state.obs, step_keys)
             state = step(now.state, action)
-            earned = state.metrics.get("score", state.reward)
+            earned = state.metrics.get("score", state.reward).astype(jnp.float32)
             # `where`, not a product: a simulation that went on past its end may hold anything
             total = now.total + jnp.where(now.alive, earned, 0.0)
             ended = (state.done > 0) | (state.info.get("truncated", 0.0) > 0)
@@ -60,7 +62,7 @@ def make_evaluator(
             return (now.step < episode_length) & now.alive.any()
 
         shape = start.reward.shape
-        first = _Progress(start, jnp.zeros((), jnp.int32), jnp.ones(shape, bool), jnp.zeros(shape))
+        first = _Progress(start, jnp.zeros((), jnp.int32), jnp.ones(shape, bool), jnp.zeros(shape, jnp.float32))
         return jax.lax.while_loop(running, advance, first).total
 
     return layout.spread(evaluate_all, (0, 0))
@@ -89,18 +91,21 @@ def evaluate(
       deterministic: act by ``tanh(mu)`` rather than by a sample.
 
     Raises:
-      ConfigError: a policy made for another observation or action size than the environment's.
+      ConfigError: a policy made for another observation or action size than the environment's; an argument that is no
+        number of its kind, or out of range.
     """
     check_sizes(actor_critic, env)
-    if episodes < 1 or episode_length < 1:
-        raise ConfigError(f"evaluate: episodes = {episodes}, episode_length = {episode_length}: must be at least 1.")
+    episodes = whole_number("evaluate: episodes", episodes, 1)
+    episode_length = whole_number("evaluate: episode_length", episode_length, 1)
+    seed, deterministic = seed_number("evaluate: seed", seed), true_or_false("evaluate: deterministic", deterministic)
     if actor_critic.observation_mean.ndim == 1:
         actor_critic = jax.tree.map(lambda x: x[None], actor_critic)
     seeds = actor_critic.observation_mean.shape[0]
     layout = SeedLayout.over(range(seeds))
     keys = jnp.broadcast_to(jax.random.key(seed), (seeds,))
     evaluator = make_evaluator(env, episodes, episode_length, deterministic, layout)
-    return np.asarray(layout.trim(evaluator(layout.place(actor_critic), layout.place(keys))))
+    with as_raised_on_host():
+        return np.asarray(layout.trim(evaluator(layout.place(actor_critic), layout.place(keys))))
 
 
 def check_sizes(actor_critic: ActorCritic, env: Env) -> None:

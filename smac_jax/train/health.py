@@ -23,7 +23,7 @@ def has_diverged(learner: Any, metrics: Metrics, q_limit: float) -> Bool[Array, 
     leaves = [x for x in jax.tree.leaves(learner) if jnp.issubdtype(x.dtype, jnp.inexact)]
     # the hand-over temperature is NaN in algorithms that have none
     sound = jnp.stack([jnp.isfinite(x).all() for x in leaves if x.ndim]).all()
-    return ~sound | (jnp.abs(metrics.get("q", jnp.zeros(()))) > q_limit)
+    return ~sound | (jnp.abs(metrics.get("q", jnp.zeros((), jnp.float32))) > q_limit)
 
 
 def freeze_diverged(

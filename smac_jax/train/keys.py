@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from smac_jax.config import seed_number, whole_number
 from smac_jax.errors import ConfigError
 from smac_jax.types import Key
 
@@ -20,11 +21,16 @@ def seed_numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:
     """``4`` means seeds 0, 1, 2, 3; a sequence means itself.
 
     Raises:
-      ConfigError: none, a negative one, or the same one twice.
+      ConfigError: none; one that is no whole number of 32 bits; or the same one twice.
     """
-    numbers = tuple(range(seeds)) if isinstance(seeds, (int, np.integer)) else tuple(int(s) for s in seeds)
-    if not numbers or min(numbers) < 0 or len(set(numbers)) != len(numbers):
-        raise ConfigError(f"seeds = {seeds!r}: must be a positive count, or different non-negative numbers.")
+    if np.ndim(seeds) == 0:  # also refuses text
+        return tuple(range(whole_number("seeds", seeds, 1)))
+    numbers = tuple(seed_number(f"seeds[{i}]", seed) for i, seed in enumerate(seeds))  # type: ignore[arg-type]
+    if not numbers:
+        raise ConfigError(f"seeds = {seeds!r}: must be a positive count, or at least one number.")
+    twice = sorted({seed for seed in numbers if numbers.count(seed) > 1})
+    if twice:
+        raise ConfigError(f"seeds = {seeds!r}: {twice[0]} is there more than once; every seed is one run.")
     return numbers
 
 

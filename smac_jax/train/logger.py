@@ -111,13 +111,18 @@ def write_provenance(folder: Path, **what: Any) -> dict[str, Any]:
     return provenance
 
 
-def command_line() -> str:
-    """The command that this process was started with, as one would type it again; with the compiler's flags, if any."""
+def command_line(without: Sequence[str] = ()) -> str:
+    """The command that this process was started with, as one would type it again; with the compiler's flags, if any.
+
+    Args:
+      without: flags that are left out, such as where the results go, as far as they are written ``--flag=value``.
+    """
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     program = f"python -m {spec.name}" if spec else f"python {Path(sys.argv[0]).name}"
     flags = os.environ.get("XLA_FLAGS", "")
     with_flags = [f"XLA_FLAGS={shlex.quote(flags)}"] if flags else []
-    return " ".join([*with_flags, program, *(shlex.quote(argument) for argument in sys.argv[1:])])
+    arguments = [a for a in sys.argv[1:] if a.partition("=")[0].lstrip("-") not in without]
+    return " ".join([*with_flags, program, *(shlex.quote(argument) for argument in arguments)])
 
 
 def check_wandb(project: str | None) -> None:
@@ -141,7 +146,7 @@ class MetricLogger:
       wandb: tell Weights & Biases too, in this project; one run of theirs, however often this one is resumed.
 
     Raises:
-      ConfigError: ``wandb`` is given and not installed; or, with the first point, it cannot be told.
+      ConfigError: ``wandb`` is given and not installed; or, by :meth:`connect` or the first point, it cannot be told.
     """
 
     def __init__(self, folder: Path, wandb: str | None = None):
@@ -186,6 +191,15 @@ class MetricLogger:
         # a process that died was ahead of its snapshot: what is computed again is there already
         self._there = run.starting_step if run.resumed else 0
         return run
+
+    def connect(self) -> None:
+        """Finds out whether Weights & Biases can be told, if it is asked for.
+
+        Raises:
+          ConfigError: it cannot.
+        """
+        if self._project is not None:
+            _ = self._wandb
 
     def restart(self, run: str, points: Sequence[tuple[str, int, Mapping[str, Any]]]) -> None:
         """Makes the files hold these points and no others, as a run needs that goes on from before its last line."""

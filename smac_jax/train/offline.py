@@ -14,9 +14,9 @@ from jaxtyping import Float, Int
 
 from smac_jax.algorithms import make_offline
 from smac_jax.algorithms.base import ActorCritic, OfflineAlgorithm, Phase, TrainingState
+from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.envs import identity_of
-from smac_jax.errors import ConfigError
 from smac_jax.train.evaluate import check_sizes, make_evaluator
 from smac_jax.train.health import freeze_diverged
 from smac_jax.train.history import History
@@ -75,7 +75,7 @@ def make_chunk(phase: Phase, layout: SeedLayout, q_limit: float, length: int) ->
             batch_key, update_key = jax.random.split(jax.random.fold_in(seed_key, step))
             return phase.update(state, dataset.sample(batch_key, phase.batch_size), update_key)
 
-        after, metrics = jax.lax.scan(body, state, start + jnp.arange(length))
+        after, metrics = jax.lax.scan(body, state, start + jnp.arange(length, dtype=jnp.int32))
         kept, metrics, diverged = freeze_diverged(state, after, mean_over_steps(metrics), diverged, start, q_limit)
         return kept, diverged, metrics
 
@@ -136,11 +136,11 @@ def pretrain(
       ConfigError: a config field or an argument out of range, or an environment that does not fit the data.
       CheckpointError, Interrupted: see :class:`~smac_jax.train.run_folder.RunFolder`.
     """
-    if num_updates < 1 or eval_every < 1 or eval_episodes < 1:
-        raise ConfigError(
-            f"pretrain: num_updates = {num_updates}, eval_every = {eval_every}, eval_episodes = {eval_episodes}: "
-            "must each be at least 1."
-        )
+    num_updates = whole_number("pretrain: num_updates", num_updates, 1)
+    eval_every = whole_number("pretrain: eval_every", eval_every, 1)
+    eval_episodes = whole_number("pretrain: eval_episodes", eval_episodes, 1)
+    episode_length = whole_number("pretrain: episode_length", episode_length, 1)
+    q_limit = real_number("pretrain: q_limit", q_limit, 0.0)
     built = resume.algorithm if resume else make_offline(algorithm, config)
     numbers = resume.seeds if resume else seed_numbers(seeds)
     layout = SeedLayout.over(numbers, devices)

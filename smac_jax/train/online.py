@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from smac_jax.algorithms import make_online
 from smac_jax.algorithms.base import ActorCritic, OnlineAlgorithm, TrainingState
+from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import ReplayBuffer, init, insert, sample, sample_mixed
 from smac_jax.envs import identity_of
@@ -108,8 +109,8 @@ def make_chunk(
             reward=world.reward,
             next_observation=world.info["next_observation"],
             terminal=world.info["terminal"],
-            condition=jnp.zeros(()),
-            return_to_go=jnp.zeros(()),
+            condition=jnp.zeros((), jnp.float32),
+            return_to_go=jnp.zeros((), jnp.float32),
         )
         buffer = insert(state.buffer, transition)
         learner, metrics = state.algorithm, {"reward": world.reward}
@@ -122,7 +123,9 @@ def make_chunk(
         state: LoopState, diverged: Array, start: Array, seed_key: Key, dataset: Dataset | None
     ) -> tuple[LoopState, Array, Metrics]:
         before = state.algorithm
-        state, metrics = jax.lax.scan(partial(one_step, seed_key, dataset), state, start + jnp.arange(length))
+        state, metrics = jax.lax.scan(
+            partial(one_step, seed_key, dataset), state, start + jnp.arange(length, dtype=jnp.int32)
+        )
         metrics = {**mean_over_steps(metrics), "training_return": state.environment.info["last_episode_return"]}
         # of a frozen seed only the learner stands still: its policy goes on acting, which changes nothing that is kept
         kept, metrics, diverged = freeze_diverged(before, state.algorithm, metrics, diverged, start, q_limit)
@@ -186,7 +189,16 @@ def finetune(
     from smac_jax.envs.wrappers import AutoReset  # brax takes seconds to import, and only this needs it
 
     numbers = seed_numbers(seeds)
-    _check_arguments(actor_critic, env, numbers, num_steps, warm_start, data_fraction, eval_every, eval_episodes)
+    num_steps = whole_number("finetune: num_steps", num_steps, 1)
+    warm_start = whole_number("finetune: warm_start", warm_start, 0)
+    data_fraction = real_number("finetune: data_fraction", data_fraction, 0.0, 1.0)
+    if buffer_capacity is not None:
+        buffer_capacity = whole_number("finetune: buffer_capacity", buffer_capacity, 1)
+    eval_every = whole_number("finetune: eval_every", eval_every, 1)
+    eval_episodes = whole_number("finetune: eval_episodes", eval_episodes, 1)
+    episode_length = whole_number("finetune: episode_length", episode_length, 1)
+    q_limit = real_number("finetune: q_limit", q_limit, 0.0)
+    _check_actor_critic(actor_critic, env, numbers)
     built = make_online(algorithm, config)
     training_env = AutoReset(env, episode_length)
     total = warm_start + num_steps
@@ -259,21 +271,7 @@ def finetune(
     )
 
 
-def _check_arguments(
-    actor_critic: ActorCritic,
-    env: Env,
-    seeds: Sequence[int],
-    num_steps: int,
-    warm_start: int,
-    data_fraction: float,
-    eval_every: int,
-    eval_episodes: int,
-) -> None:
-    if num_steps < 1 or warm_start < 0 or eval_every < 1 or eval_episodes < 1 or not 0.0 <= data_fraction <= 1.0:
-        raise ConfigError(
-            f"finetune: num_steps = {num_steps}, eval_every = {eval_every}, eval_episodes = {eval_episodes} must be at "
-            f"least 1, warm_start = {warm_start} at least 0, data_fraction = {data_fraction} in [0, 1]."
-        )
+def _check_actor_critic(actor_critic: ActorCritic, env: Env, seeds: Sequence[int]) -> None:
     shape = actor_critic.observation_mean.shape
     if len(shape) != 2 or shape[0] != len(seeds):
         held = shape[0] if len(shape) == 2 else "no seed axis"

@@ -20,7 +20,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from smac_jax.errors import CheckpointError
-from smac_jax.files import json_checksum
+from smac_jax.files import as_json, json_checksum
 from smac_jax.train.arrays_handler import ArraysHandler, ArraysRestore, ArraysSave, by_itself
 from smac_jax.train.history import dump_metrics, load_metrics
 from smac_jax.train.sharding import SeedLayout
@@ -92,13 +92,16 @@ class Snapshots:
         # a copy: orbax writes in the background, and the next chunk is given the arrays' memory
         arrays = named_leaves((snapshot.state, snapshot.diverged))
         leaves = {name: np.array(array) for name, array in arrays.items()}
-        about = {
-            "position": [snapshot.position.item, snapshot.position.done],
-            "parts": [(length, dump_metrics(values)) for length, values in snapshot.position.parts],
-            "history": snapshot.history,
-            "arrays": {name: [x.dtype.name, list(x.shape)] for name, x in leaves.items()},
-            "checksums": checksums(leaves),
-        }
+        # as it will be read: a number of NumPy's anywhere in what was measured must not lose the run
+        about = as_json(
+            {
+                "position": [snapshot.position.item, snapshot.position.done],
+                "parts": [(length, dump_metrics(values)) for length, values in snapshot.position.parts],
+                "history": snapshot.history,
+                "arrays": {name: [x.dtype.name, list(x.shape)] for name, x in leaves.items()},
+                "checksums": checksums(leaves),
+            }
+        )
         about["checksum"] = json_checksum(about)
         number = (self._manager.latest_step() or 0) + 1
         arguments = ocp.args.Composite(

@@ -229,7 +229,10 @@ def test_smac_trains_its_score_model_first_and_then_leaves_it_alone(batch):
     jax.tree.map(np.testing.assert_array_equal, learnt.sac, state.sac)
     after, _ = jax.jit(phases[1].update)(learnt, batch, jax.random.key(1))
     jax.tree.map(np.testing.assert_array_equal, after.score_params, learnt.score_params)
-    assert [phase.name for phase in smac.smac(dataclasses.replace(config, score="policy")).phases] == ["offline"]
+    assert [
+        phase.name
+        for phase in smac.smac(dataclasses.replace(config, score="policy", alpha_parameterization="auto")).phases
+    ] == ["offline"]
 
 
 @pytest.mark.parametrize("fields", [{"score": "policy"}, {"score": "policy", "policy_score_actions": "dataset"}])

@@ -102,6 +102,23 @@ def test_the_writer_refuses_what_is_not_d4rl(tmp_path, log):
         write_d4rl(tmp_path / "a.hdf5", log, compression=10)
 
 
+def test_infos_are_written_in_their_precision_and_not_read(log, tmp_path):
+    qpos = np.random.default_rng(0).normal(size=(12, 6))
+    write_d4rl(tmp_path / "a.hdf5", log)
+    size = read_d4rl(tmp_path / "a.hdf5").size
+    write_d4rl(tmp_path / "a.hdf5", log, infos={"qpos": qpos, "checkpoint": np.arange(12, dtype=np.int32)})
+    with h5py.File(tmp_path / "a.hdf5") as file:
+        np.testing.assert_array_equal(file["infos/qpos"], qpos)
+        assert file["infos/checkpoint"].dtype == np.int32
+    assert read_d4rl(tmp_path / "a.hdf5").size == size
+    with pytest.raises(DatasetError, match=r"infos/qpos has shape \(11, 6\), rewards has 12 rows"):
+        write_d4rl(tmp_path / "a.hdf5", log, infos={"qpos": qpos[1:]})
+    with pytest.raises(DatasetError, match="infos/name holds <U1, expected numbers"):
+        write_d4rl(tmp_path / "a.hdf5", log, infos={"name": np.array(["a"] * 12)})
+    with pytest.raises(DatasetError, match="infos/x holds 12 numbers that are not finite"):
+        write_d4rl(tmp_path / "a.hdf5", log, infos={"x": np.full(12, np.nan)})
+
+
 @pytest.mark.parametrize("where", ["create_dataset", "replace"])
 def test_a_write_that_breaks_off_leaves_what_was_there(tmp_path, log, monkeypatch, where):
     path = tmp_path / "a.hdf5"

@@ -87,7 +87,7 @@ def test_without_warp_lang_the_error_says_what_to_install():
 def test_what_it_cannot_do_is_refused():
     with pytest.raises(ConfigError, match="contact forces"):
         make_env("ant", "warp", version="v5")
-    with pytest.raises(ConfigError, match="contacts must be at least 1"):
+    with pytest.raises(ConfigError, match="contacts = 0: must be at least 1"):
         make_env("hopper", "warp", contacts=0)
     with pytest.raises(ConfigError, match="no option 'threads'"):
         make_env("hopper", "warp", threads=2)

@@ -189,6 +189,13 @@ def test_a_normalised_observation_is_what_the_networks_see():
         (lambda off, env, data: pretrain("smac", data, 2, num_updates=0), "num_updates = 0"),
         (lambda off, env, data: pretrain("smac", data, []), "seeds = "),
         (lambda off, env, data: smac_jax.evaluate(off.actor_critic, env, episodes=0), "episodes = 0"),
+        (lambda off, env, data: smac_jax.evaluate(off.actor_critic, env, seed=2**32), "evaluate: seed = 4294967296"),
+        (lambda off, env, data: smac_jax.evaluate(off.actor_critic, env, deterministic=1), "deterministic = 1: must"),
+        (lambda off, env, data: finetune(off.actor_critic, env, data, 2, buffer_capacity=0), "buffer_capacity = 0"),
+        (lambda off, env, data: finetune(off.actor_critic, env, data, 2, episode_length=0.5), "episode_length = 0.5"),
+        (lambda off, env, data: finetune(off.actor_critic, env, data, 2, warm_start="5"), "warm_start = '5'"),
+        (lambda off, env, data: pretrain("smac", data, 2, eval_every=True), "eval_every = True: must be a whole"),
+        (lambda off, env, data: pretrain("smac", data, 2, q_limit=np.nan), "q_limit = nan"),
     ],
 )
 def test_bad_arguments_are_named_before_anything_runs(call, words, off, env, data):
@@ -199,11 +206,51 @@ def test_bad_arguments_are_named_before_anything_runs(call, words, off, env, dat
 def test_seed_numbers_and_streams():
     assert seed_numbers(3) == (0, 1, 2)
     assert seed_numbers([5, 2]) == (5, 2)
-    for bad in (0, [1, 1], [-1]):
-        with pytest.raises(ConfigError):
-            seed_numbers(bad)
+    for given in (np.int64(3), np.float32(3), jnp.int32(3), np.arange(3), range(3), [0, 1.0, np.uint8(2)]):
+        assert seed_numbers(given) == (0, 1, 2)
+        assert all(type(seed) is int for seed in seed_numbers(given))
+    assert seed_numbers([2**32 - 1]) == (2**32 - 1,)
     keys = [jax.random.key_data(stream_keys([0, 1], stream)) for stream in ("offline", "online")]
     assert len(np.unique(np.concatenate(keys), axis=0)) == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (0, "seeds = 0: must be at least 1"),
+        (-3, "seeds = -3: must be at least 1"),
+        ([], "at least one number"),
+        ([1, 2, 1], "seeds = [1, 2, 1]: 1 is there more than once"),
+        ([1, 1.0], "1 is there more than once"),
+        ([-1], "seeds[0] = -1: must be in [0, 4294967295]"),
+        ([0, 2**32], "seeds[1] = 4294967296: must be in [0, 4294967295]"),
+        ([1.7], "seeds[0] = 1.7: must be a whole number"),
+        (1.7, "seeds = 1.7: must be a whole number"),
+        ([True], "seeds[0] = True: must be a whole number"),
+        (True, "seeds = True: must be a whole number"),
+        ("3", "seeds = '3': must be a whole number"),
+        (["3"], "seeds[0] = '3': must be a whole number"),
+        (None, "seeds = None: must be a whole number"),
+        (np.array([[1, 2]]), "must be a whole number"),
+    ],
+    ids=repr,
+)
+def test_seeds_that_are_none_are_refused_by_name(given, words):
+    with pytest.raises(ConfigError) as error:
+        seed_numbers(given)
+    assert words in str(error.value)
+
+
+def test_numpys_counts_give_the_same_run(on, off, env, data):
+    counts = {"num_steps": np.int64(30), "warm_start": 40.0, "eval_every": np.int32(20), "eval_episodes": np.uint8(2)}
+    counts |= {"episode_length": jnp.int32(60), "buffer_capacity": np.float32(70), "data_fraction": np.float16(0.5)}
+    same = finetune(off.actor_critic, env, data, np.array([0, 3]), **counts)
+    close(same.actor_critic, on.actor_critic, rtol=0, atol=0)
+    np.testing.assert_array_equal(same.evaluation_steps, on.evaluation_steps)
+    ways = [{"episodes": 2, "seed": 1, "episode_length": 9}, {"episodes": 2.0, "seed": np.int64(1)}]
+    ways[1] |= {"episode_length": np.int32(9), "deterministic": np.bool_(True)}
+    first, second = (smac_jax.evaluate(off.actor_critic, env, **way) for way in ways)
+    np.testing.assert_array_equal(first, second)
 
 
 def test_results_can_be_resumed_from_twice(data):

@@ -14,14 +14,17 @@ import time
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 import survivor
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
+import smac_jax
 from smac_jax.errors import CheckpointError
 from smac_jax.train import runner
 from smac_jax.train.interrupts import Interrupted, Interrupts
 from smac_jax.train.run_folder import RunFolder
+from smac_jax.train.snapshots import Snapshots
 
 ROOT = Path(__file__).parents[2]
 
@@ -272,15 +275,96 @@ def test_a_full_disk_is_reported_and_the_run_goes_on_when_there_is_room(small_di
     assert [line["step"] for line in lines] == [20, 40]  # nothing of what was measured meanwhile is missing
 
 
-def test_a_disk_that_stays_full_ends_the_run_with_a_word_and_loses_nothing(small_disk, pretrained):
+def test_a_disk_that_is_full_at_the_end_costs_a_warning_and_not_the_result(small_disk, pretrained, capfd):
+    class Filling:
+        seen = 0
+
+        @property
+        def number(self):
+            self.seen += 1
+            if self.seen == 2:
+                fill(small_disk)
+
     folder = small_disk / "run"
-    with pytest.raises(Interrupted):
-        pretrain(folder, After(1))
-    blob = fill(small_disk)
-    with pytest.raises(CheckpointError, match=r"the same command goes on from there|nothing can be written here"):
-        pretrain(folder)
-    blob.unlink()
+    assert survivor.fingerprint(pretrain(folder, Filling())) == pretrained
+    said = capfd.readouterr().err
+    assert "the run is done and its result is returned" in said
+    assert "could not be saved (" in said
+    assert "No space left on device" in said
+    assert "make room, and the same command would go on from there" in said
+    (small_disk / "blob").unlink()
     assert survivor.fingerprint(pretrain(folder)) == pretrained
+
+
+def test_an_interrupted_run_on_a_full_disk_says_what_to_do_and_what_was_saved_before_is_whole(small_disk, pretrained):
+    class Filling(After):
+        @property
+        def number(self):
+            number = super().number
+            if number is not None:
+                fill(small_disk)
+            return number
+
+    folder = small_disk / "run"
+    with pytest.raises(CheckpointError, match=r"No space left.*make room, and the same command goes on from there"):
+        pretrain(folder, Filling(2))
+    (small_disk / "blob").unlink()
+    assert survivor.fingerprint(pretrain(folder)) == pretrained
+
+
+def test_what_cannot_be_saved_for_another_reason_does_not_ask_for_room(tmp_path, pretrained, monkeypatch, capfd):
+    """Whatever is wrong with saving: the run ends with its result, and the reason is named."""
+
+    def broken(self, snapshot):
+        raise TypeError("Object of type int64 is not JSON serializable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Snapshots, "save", broken)
+        result = pretrain(tmp_path / "run")
+    assert survivor.fingerprint(result) == pretrained
+    said = capfd.readouterr().err
+    assert "its result is returned" in said
+    assert "could not be saved (Object of type int64 is not JSON serializable)" in said
+    assert "make room" not in said
+    status = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert status["state"] == "done"
+    assert status["error"] == "could not be saved (Object of type int64 is not JSON serializable)"
+    assert survivor.fingerprint(pretrain(tmp_path / "run")) == pretrained
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ("smac_jax.train.logger.MetricLogger.log", "metrics could not be written (odd)"),
+        ("smac_jax.train.run_folder.write_policy", "could not be written (odd); the run goes on"),
+    ],
+)
+def test_what_else_cannot_be_written_does_not_end_a_run(tmp_path, pretrained, monkeypatch, capfd, broken, words):
+    def fail(*_, **__):
+        raise ValueError("odd")
+
+    env = smac_jax.make_env("hopper", physics="mujoco")
+    monkeypatch.setattr(broken, fail)
+    with RunFolder(tmp_path, save_every=0, policies=True) as run:
+        survivor.pretrain(run, env)
+    assert words in capfd.readouterr().err
+
+
+def test_numpy_numbers_run_and_are_recorded_as_plain_ones(tmp_path, pretrained):
+    settings = {
+        "num_updates": np.int64(40),
+        "eval_every": np.int32(20),
+        "eval_episodes": np.uint8(1),
+        "episode_length": np.float32(20),
+        "seeds": np.array(survivor.SEEDS),
+        "q_limit": np.float32(1e6),
+    }
+    with RunFolder(tmp_path / "run", save_every=np.float32(0), keep=np.int64(2), policies=np.bool_(False)) as run:
+        result = survivor.pretrain(run, **settings)
+    assert survivor.fingerprint(result) == pretrained
+    assert (type(result.updates), type(result.seeds[0])) == (int, int)
+    with RunFolder(tmp_path / "run", save_every=0) as run:  # the same run, and it is done
+        assert survivor.fingerprint(survivor.pretrain(run)) == pretrained
 
 
 def test_a_clock_that_jumps_changes_nothing(tmp_path, pretrained, monkeypatch):

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float
 from mujoco import mjx
 
+from smac_jax.config import whole_number
 from smac_jax.envs.base import Model, Physics
 from smac_jax.envs.physics.compiled import compile_model, cone_of
 from smac_jax.errors import ConfigError
@@ -62,9 +63,8 @@ class MjxEngine:
         cone: str = "pyramidal",
         margins: str = "max",
     ):
-        for field, value in (("iterations", iterations), ("ls_iterations", ls_iterations)):
-            if value < 1:
-                raise ConfigError(f"{field} must be at least 1; got {value}.")
+        iterations = whole_number("iterations", iterations, 1)
+        ls_iterations = whole_number("ls_iterations", ls_iterations, 1)
         mj = compile_model(model, margins)
         mj.opt.iterations, mj.opt.ls_iterations, mj.opt.cone = iterations, ls_iterations, cone_of(cone)
         self._mjx = _put_model(mj, model)
@@ -83,12 +83,12 @@ class MjxEngine:
     ) -> Physics:
         """Physics at rest in a state."""
         del scene  # `_put_model` refuses models that have one
-        raw = MjxState(jnp.zeros_like(qvel), jnp.zeros(3))
+        raw = MjxState(jnp.zeros_like(qvel), jnp.zeros(3, jnp.float32))
         extras = {}
         if self._body is not None:
-            extras["body_change"] = jnp.zeros(3)
+            extras["body_change"] = jnp.zeros(3, jnp.float32)
         if self._model.contact_forces:
-            extras["cfrc_ext"] = jnp.zeros((self._nbody, 6))
+            extras["cfrc_ext"] = jnp.zeros((self._nbody, 6), jnp.float32)
         return Physics(qpos, qvel, jnp.zeros_like(qpos), jnp.zeros((), bool), extras, raw)
 
     def start_exact(
@@ -109,9 +109,10 @@ class MjxEngine:
         axes = jnp.array(self._model.free_axes)
         # Each step starts from the origin of the plane: far from it, float32 would lose the displacement.
         local = physics.qpos.at[axes].set(0.0)
-        data = mjx.make_data(self._mjx, impl="jax").replace(
-            qpos=local, qvel=physics.qvel, qacc_warmstart=physics.raw.warmstart, ctrl=command.astype(jnp.float32)
-        )
+        # MJX computes in JAX's default precision, 64 bits where they are enabled; what it is given and gives is float32
+        given = {"qpos": local, "qvel": physics.qvel, "qacc_warmstart": physics.raw.warmstart, "ctrl": command}
+        precise = {name: x.astype(jnp.result_type(float)) for name, x in given.items()}
+        data = mjx.make_data(self._mjx, impl="jax").replace(**precise)
         data = jax.lax.fori_loop(0, self._model.frame_skip, lambda _, data: mjx.step(self._mjx, data), data)
 
         change = data.qpos - local
@@ -132,6 +133,7 @@ class MjxEngine:
             raw=MjxState(data.qacc_warmstart, body_offset),
             memory=physics.memory,
         )
+        after = jax.tree.map(lambda new, old: new.astype(old.dtype), after, physics)
         finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(after)]).all()
         lost = self._lost(physics)
         return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, lost)

@@ -30,6 +30,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float, UInt32
 
+from smac_jax.config import true_or_false, whole_number
 from smac_jax.envs.base import Model, Physics, Velocities
 from smac_jax.envs.physics import native
 from smac_jax.envs.physics.compiled import (
@@ -71,9 +72,8 @@ class MujocoEngine:
         self._mj.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self._model = model
         self._body = self._mj.body(model.tracked_body).id if model.tracked_body else None
-        if threads is not None and threads < 1:
-            raise ConfigError(f"threads must be at least 1; got {threads}.")
-        self._threads = threads or _available_cores()
+        self._threads = _available_cores() if threads is None else whole_number("threads", threads, 1, 1024)
+        native = None if native is None else true_or_false("native", native)
         self._idle: deque[tuple[mujoco.MjModel, mujoco.MjData]] = deque()
         self._sensors = sensor_places(self._mj, model)
         self._reads = np.concatenate([*self._sensors.values(), np.zeros(0, int)]).astype(np.int32)
@@ -116,7 +116,7 @@ class MujocoEngine:
     ) -> Physics:
         """Physics at rest in a float32 state."""
         # Solver warm start: Gymnasium's reset leaves zeros.
-        state = jnp.concatenate([qpos, qvel, jnp.zeros(self._mj.nv)])
+        state = jnp.concatenate([qpos, qvel, jnp.zeros(self._mj.nv, jnp.float32)])
         if self._body is not None:
             state = jnp.concatenate([state, qpos[:3]])  # a free joint's coordinates are its body's position
         words = _widen(state)
@@ -145,6 +145,14 @@ class MujocoEngine:
             physics = jax.vmap(physics)
         f32 = np.float32
         return physics(jnp.asarray(raw), jnp.asarray(qpos, f32), jnp.asarray(qvel, f32), jnp.zeros(qpos.shape, f32))
+
+    def exact_state(
+        self, raw: UInt32[np.ndarray, "*batch words"]
+    ) -> tuple[Float[np.ndarray, "*batch qpos"], Float[np.ndarray, "*batch qvel"], Float[np.ndarray, "*batch scene"]]:
+        """The float64 state that ``Physics.raw`` holds: what :meth:`start_exact` takes, outside jit."""
+        state = np.ascontiguousarray(raw).view(np.float64)
+        nq, nv, scene = self._mj.nq, self._mj.nv, len(self.init_scene)
+        return state[..., :nq], state[..., nq : nq + nv], state[..., state.shape[-1] - scene :]
 
     def step(self, physics: Physics, command: Float[Array, " command"]) -> Physics:
         """Physics one environment step later."""
@@ -203,11 +211,11 @@ class MujocoEngine:
     ) -> Physics:
         extras = {}
         if self._body is not None:
-            extras["body_change"] = jnp.zeros(3)
+            extras["body_change"] = jnp.zeros(3, jnp.float32)
         if self._model.contact_forces:
-            extras["cfrc_ext"] = jnp.zeros((self._mj.nbody, 6))
+            extras["cfrc_ext"] = jnp.zeros((self._mj.nbody, 6), jnp.float32)
         if self._sensors:
-            _, named = self._call(raw, jnp.zeros(self._command_size), self._native_look, 0)
+            _, named = self._call(raw, jnp.zeros(self._command_size, jnp.float32), self._native_look, 0)
             extras |= {name: named[name] for name in self._sensors}
         return Physics(qpos, qvel, qpos_change, jnp.zeros((), bool), extras, raw)
 
@@ -335,7 +343,7 @@ class MujocoEngine:
 
 def _widen(x: Float[Array, " n"]) -> UInt32[Array, " words"]:
     """The bits of float32 numbers as float64, low word first, in 32-bit integer arithmetic (subnormals become 0)."""
-    bits = jax.lax.bitcast_convert_type(x, jnp.uint32)
+    bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
     sign, exponent, mantissa = bits & jnp.uint32(0x80000000), (bits >> 23) & 0xFF, bits & 0x7FFFFF
     exponent64 = jnp.where(exponent == 0xFF, 0x7FF, exponent + 896)  # 896 = 1023 - 127; all ones: infinite or NaN
     high = jnp.where(exponent == 0, sign, sign | (exponent64 << 20) | (mantissa >> 3))

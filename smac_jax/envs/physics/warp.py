@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Float
 from mujoco import mjx
 
+from smac_jax.config import whole_number
 from smac_jax.envs.base import Model, Physics
 from smac_jax.envs.physics.compiled import (
     compile_model,
@@ -85,9 +86,7 @@ class WarpEngine:
         cone: str = "pyramidal",
         margins: str = "max",
     ):
-        for field, value in (("contacts", contacts), ("constraints", constraints)):
-            if value < 1:
-                raise ConfigError(f"{field} must be at least 1; got {value}.")
+        contacts, constraints = whole_number("contacts", contacts, 1), whole_number("constraints", constraints, 1)
         if model.contact_forces:
             raise ConfigError("The warp engine does not report contact forces (ant, v5). Take physics='mujoco'.")
         self._mj = compile_model(model, margins)
@@ -112,10 +111,10 @@ class WarpEngine:
     ) -> Physics:
         """Physics at rest in a state."""
         scene = jnp.asarray(self.init_scene, jnp.float32) if scene is None else scene
-        raw = WarpState(jnp.zeros_like(qvel), jnp.zeros(3), scene)
-        extras = {} if self._body is None else {"body_change": jnp.zeros(3)}
+        raw = WarpState(jnp.zeros_like(qvel), jnp.zeros(3, jnp.float32), scene)
+        extras = {} if self._body is None else {"body_change": jnp.zeros(3, jnp.float32)}
         if self._sensors:
-            extras |= self._read(self._look(qpos, qvel, raw.warmstart, jnp.zeros(self.action_size), scene))
+            extras |= self._read(self._look(qpos, qvel, raw.warmstart, jnp.zeros(self.action_size, jnp.float32), scene))
         return Physics(qpos, qvel, jnp.zeros_like(qpos), jnp.zeros((), bool), extras, raw)
 
     def start_exact(
@@ -147,7 +146,7 @@ class WarpEngine:
         raw = WarpState(got.warmstart, body_offset, before.scene)
         after = physics._replace(qpos=qpos, qvel=got.qvel, qpos_change=change, extras=extras, raw=raw)
         finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(after)]).all()
-        lost = {name: physics.extras[name] if name in self._sensors else jnp.zeros(3) for name in extras}
+        lost = {name: physics.extras[name] if name in self._sensors else jnp.zeros(3, jnp.float32) for name in extras}
         unmoved = physics._replace(qpos_change=jnp.zeros_like(change), diverged=jnp.ones((), bool), extras=lost)
         after = after._replace(diverged=jnp.zeros((), bool))
         return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, unmoved)
@@ -187,7 +186,7 @@ class WarpEngine:
                 data = jax.lax.fori_loop(0, frame_skip, lambda _, data: mjx.step(model, data), data)
             else:
                 data = mjx.forward(model, data)
-            body = jnp.zeros(3) if self._body is None else data.xpos[self._body]
+            body = jnp.zeros(3, jnp.float32) if self._body is None else data.xpos[self._body]
             return Simulated(data.qpos, data.qvel, data.qacc_warmstart, body, data.sensordata)
 
         return simulate

@@ -32,8 +32,8 @@ def reset(
 ) -> tuple[Float[Array, " 15"], Float[Array, " 14"]]:
     """Uniform noise of 0.1 on positions (the quaternion too), normal noise of 0.1 on velocities."""
     key_qpos, key_qvel = jax.random.split(key)
-    qpos = init_qpos + jax.random.uniform(key_qpos, init_qpos.shape, minval=-0.1, maxval=0.1)
-    qvel = init_qvel + 0.1 * jax.random.normal(key_qvel, init_qvel.shape)
+    qpos = init_qpos + jax.random.uniform(key_qpos, init_qpos.shape, jnp.float32, minval=-0.1, maxval=0.1)
+    qvel = init_qvel + 0.1 * jax.random.normal(key_qvel, init_qvel.shape, jnp.float32)
     return qpos, qvel
 
 
@@ -43,7 +43,7 @@ def observation(physics: Physics, version: Version) -> Float[Array, " observatio
     if version == "v5":
         parts.append(_contact_forces(physics)[1:].ravel())
     elif version == "d4rl":
-        parts.append(jnp.zeros(14 * 6))
+        parts.append(jnp.zeros(14 * 6, jnp.float32))
     return jnp.concatenate(parts)
 
 
@@ -62,9 +62,9 @@ def reward(
     """Speed, plus 1 for staying up, minus a price for torque and (v5) for contact forces."""
     x_velocity, y_velocity = physics.extras["body_change"][0] / dt, physics.extras["body_change"][1] / dt
     # v4 pays the bonus on the step that ends the episode too.
-    healthy = jnp.where(termination(physics, version), 0.0, 1.0) if version == "v5" else jnp.ones(())
+    healthy = jnp.where(termination(physics, version), 0.0, 1.0) if version == "v5" else jnp.ones((), jnp.float32)
     control = -0.5 * jnp.sum(jnp.square(action))
-    contact = -5e-4 * jnp.sum(jnp.square(_contact_forces(physics))) if version == "v5" else jnp.zeros(())
+    contact = -5e-4 * jnp.sum(jnp.square(_contact_forces(physics))) if version == "v5" else jnp.zeros((), jnp.float32)
     metrics = {
         "reward_forward": x_velocity,
         "reward_healthy": healthy,

@@ -25,8 +25,8 @@ def model(version: Version) -> Model:
 
 def reset(key: Key, init_qpos: Float[Array, " 30"], init_qvel: Float[Array, " 30"]) -> Start:
     """At rest; the door stands somewhere in a box of 10 cm."""
-    low, high = jnp.array([-0.3, 0.25, 0.252]), jnp.array([-0.2, 0.35, 0.35])
-    return Start(init_qpos, init_qvel, jax.random.uniform(key, (3,), minval=low, maxval=high))
+    low, high = jnp.array([[-0.3, 0.25, 0.252], [-0.2, 0.35, 0.35]], jnp.float32)
+    return Start(init_qpos, init_qvel, jax.random.uniform(key, (3,), jnp.float32, minval=low, maxval=high))
 
 
 def observation(physics: Physics, version: Version) -> Float[Array, " 39"]:

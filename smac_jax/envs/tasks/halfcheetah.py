@@ -26,8 +26,8 @@ def reset(
 ) -> tuple[Float[Array, " 9"], Float[Array, " 9"]]:
     """Uniform noise of 0.1 on positions, normal noise of 0.1 on velocities."""
     key_qpos, key_qvel = jax.random.split(key)
-    qpos = init_qpos + jax.random.uniform(key_qpos, init_qpos.shape, minval=-0.1, maxval=0.1)
-    qvel = init_qvel + 0.1 * jax.random.normal(key_qvel, init_qvel.shape)
+    qpos = init_qpos + jax.random.uniform(key_qpos, init_qpos.shape, jnp.float32, minval=-0.1, maxval=0.1)
+    qvel = init_qvel + 0.1 * jax.random.normal(key_qvel, init_qvel.shape, jnp.float32)
     return qpos, qvel
 
 

@@ -32,8 +32,8 @@ def model(version: Version) -> Model:
 
 def reset(key: Key, init_qpos: Float[Array, " 33"], init_qvel: Float[Array, " 33"]) -> Start:
     """At rest; the board hangs 10 to 25 cm high."""
-    height = jax.random.uniform(key, (), minval=0.1, maxval=0.25)
-    return Start(init_qpos, init_qvel, jnp.array([*BOARD, height]))
+    height = jax.random.uniform(key, (), jnp.float32, minval=0.1, maxval=0.25)
+    return Start(init_qpos, init_qvel, jnp.array([*BOARD, height], jnp.float32))
 
 
 def observation(physics: Physics, version: Version) -> Float[Array, " 46"]:

@@ -100,7 +100,7 @@ class Kitchen:
     def reset(self, key: Key, init_qpos: Float[Array, " 30"], init_qvel: Float[Array, " 29"]) -> Start:
         """Always the same state; nothing is right yet."""
         memory = {
-            "seed": jax.random.bits(key),
+            "seed": jax.random.bits(key, dtype=jnp.uint32),
             "steps": jnp.zeros((), jnp.int32),
             "right": jnp.zeros(len(self._wanted), bool),
             "solved": jnp.zeros(len(self._wanted), bool),
@@ -124,7 +124,7 @@ class Kitchen:
         """See the module's table."""
         joints, _, velocities = self._observed(physics, version)
         if version == "d4rl":
-            return jnp.concatenate([joints, jnp.asarray(self._goal)])
+            return jnp.concatenate([joints, jnp.asarray(self._goal, jnp.float32)])
         return jnp.concatenate([joints[:ROBOT], velocities[:ROBOT], joints[ROBOT:], velocities[ROBOT:]])
 
     def reward(
@@ -154,12 +154,12 @@ class Kitchen:
             return physics.qpos, jnp.zeros_like(physics.qpos), physics.qvel
         key = jax.random.fold_in(jax.random.key(physics.memory["seed"]), physics.memory["steps"])
         positions, velocities = jax.random.split(key)
-        uniform = jax.random.uniform(positions, (30,), minval=-1.0, maxval=1.0)
+        uniform = jax.random.uniform(positions, (30,), jnp.float32, minval=-1.0, maxval=1.0)
         if version == "d4rl":
             noise = uniform * (0.1 * POSITION_NOISE)
             return physics.qpos + noise, noise, physics.qvel  # the velocities are not in the observation
         ratio = np.where(np.arange(30) < ROBOT, 0.01, 0.0005).astype(np.float32)
         # gymnasium-robotics's slices, off by one for the positions of the things
         noise = uniform * (ratio * np.concatenate([POSITION_NOISE[:ROBOT], POSITION_NOISE[8:29]]))
-        uniform = jax.random.uniform(velocities, (29,), minval=-1.0, maxval=1.0)
+        uniform = jax.random.uniform(velocities, (29,), jnp.float32, minval=-1.0, maxval=1.0)
         return physics.qpos + noise, noise, physics.qvel + uniform * (ratio[:29] * VELOCITY_NOISE[:29])

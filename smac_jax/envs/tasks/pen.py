@@ -33,9 +33,11 @@ def model(version: Version) -> Model:
 
 def reset(key: Key, init_qpos: Float[Array, " 30"], init_qvel: Float[Array, " 30"]) -> Start:
     """At rest; the direction is turned by up to 1 rad about x and y."""
-    x, y = jax.random.uniform(key, (2,), minval=-1.0, maxval=1.0) / 2
+    x, y = jax.random.uniform(key, (2,), jnp.float32, minval=-1.0, maxval=1.0) / 2
     # the quaternion of the tasks' `euler2quat` for angles (2x, 2y, 0)
-    target = jnp.array([jnp.cos(y) * jnp.cos(x), jnp.cos(y) * jnp.sin(x), jnp.sin(y) * jnp.cos(x), jnp.zeros(())])
+    target = jnp.array(
+        [jnp.cos(y) * jnp.cos(x), jnp.cos(y) * jnp.sin(x), jnp.sin(y) * jnp.cos(x), jnp.zeros((), jnp.float32)]
+    )
     target = target.at[3].set(jnp.sin(y) * jnp.sin(x))
     return Start(init_qpos, init_qvel, target)
 

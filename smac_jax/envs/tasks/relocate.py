@@ -25,9 +25,9 @@ def model(version: Version) -> Model:
 
 def reset(key: Key, init_qpos: Float[Array, " 36"], init_qvel: Float[Array, " 36"]) -> Start:
     """At rest; the ball lies somewhere on the table, the target floats above it."""
-    low = jnp.array([-0.15, -0.15, -0.2, -0.2, 0.15])
-    high = jnp.array([0.15, 0.3, 0.2, 0.2, 0.35])
-    drawn = jax.random.uniform(key, (5,), minval=low, maxval=high)
+    low = jnp.array([-0.15, -0.15, -0.2, -0.2, 0.15], jnp.float32)
+    high = jnp.array([0.15, 0.3, 0.2, 0.2, 0.35], jnp.float32)
+    drawn = jax.random.uniform(key, (5,), jnp.float32, minval=low, maxval=high)
     return Start(init_qpos, init_qvel, jnp.insert(drawn, 2, BALL_HEIGHT))
 
 

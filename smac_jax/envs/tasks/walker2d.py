@@ -29,8 +29,8 @@ def reset(
 ) -> tuple[Float[Array, " 9"], Float[Array, " 9"]]:
     """Uniform noise of 5e-3 on positions and velocities."""
     key_qpos, key_qvel = jax.random.split(key)
-    qpos = init_qpos + jax.random.uniform(key_qpos, init_qpos.shape, minval=-5e-3, maxval=5e-3)
-    qvel = init_qvel + jax.random.uniform(key_qvel, init_qvel.shape, minval=-5e-3, maxval=5e-3)
+    qpos = init_qpos + jax.random.uniform(key_qpos, init_qpos.shape, jnp.float32, minval=-5e-3, maxval=5e-3)
+    qvel = init_qvel + jax.random.uniform(key_qvel, init_qvel.shape, jnp.float32, minval=-5e-3, maxval=5e-3)
     return qpos, qvel
 
 
@@ -55,7 +55,7 @@ def reward(
     """Speed, plus 1 for staying up, minus a small price for torque."""
     forward = physics.qpos_change[0] / dt
     # v4 pays the bonus on the step that ends the episode too.
-    healthy = jnp.where(termination(physics, version), 0.0, 1.0) if version == "v5" else jnp.ones(())
+    healthy = jnp.where(termination(physics, version), 0.0, 1.0) if version == "v5" else jnp.ones((), jnp.float32)
     control = -1e-3 * jnp.sum(jnp.square(action))
     metrics = {
         "reward_forward": forward,
