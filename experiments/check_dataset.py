@@ -104,14 +104,18 @@ def compare(name: str, data: Dataset, file: Path | None, margins: str) -> Checke
     import numpy as np
 
     from smac_jax.data.d4rl import OPTIONAL, REQUIRED, read_columns
+    from smac_jax.data.dataset import check_arrays, mark_breaks
     from smac_jax.data.tasks import task_of
     from smac_jax.envs.logged_states import INFOS, compare_with_simulator
 
     task = task_of(FLAGS.env).task if FLAGS.env else data.task
     columns = {} if file is None else read_columns(file, (*REQUIRED, *OPTIONAL, *INFOS))
-    if "timeouts" not in columns:
+    if not {"terminals", "timeouts"} <= set(columns):
         # what the data set has is settled: an observation never leads to one of another episode
         columns = {key: np.asarray(getattr(data, key)) for key in (*REQUIRED, *OPTIONAL)}
+    elif "unmarked_breaks" in dict(data.metadata):
+        logged = {key: columns[key] for key in (*REQUIRED, *OPTIONAL) if key in columns}
+        columns |= mark_breaks(check_arrays(logged, name), {})
     return compare_with_simulator(
         name,
         task,
@@ -145,6 +149,8 @@ def card_lines(card: Card) -> Iterator[tuple[str, str]]:
 
 def file_lines(name: str, file: Path | None) -> Iterator[tuple[str, str]]:
     """What the file holds before anything is left out, and what others printed of it."""
+    import numpy as np
+
     from smac_jax.data.d4rl import read_columns
     from smac_jax.data.d4rl_statistics import count, differences, printed_statistics, published_name
 
@@ -152,7 +158,8 @@ def file_lines(name: str, file: Path | None) -> Iterator[tuple[str, str]]:
     printed = printed_statistics()[claimed] if claimed else None
     if file is not None:
         logged = read_columns(file, ("rewards", "terminals", "timeouts"))
-        found = count(logged["rewards"], logged["terminals"], logged.get("timeouts"))
+        ended = logged.get("terminals", np.zeros(len(logged["rewards"])))
+        found = count(logged["rewards"], ended, logged.get("timeouts"))
         episodes = "time-outs are not marked" if found.episodes is None else f"{found.episodes:,} episodes"
         tail = f", the last cut after {found.tail:,} rows by the end of the log" if found.tail else ""
         yield "file", f"{found.rows:,} rows, {episodes}{tail}"

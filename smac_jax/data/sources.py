@@ -125,8 +125,11 @@ def _compare_with_printed(path: Path, name: str | None) -> None:
     from smac_jax.data.d4rl_statistics import count, printed_statistics, warn_of_differences
 
     if name in printed_statistics():
+        import numpy as np
+
         logged = read_columns(path, ("rewards", "terminals", "timeouts"))
-        warn_of_differences(str(name), count(logged["rewards"], logged["terminals"], logged.get("timeouts")))
+        ended = logged.get("terminals", np.zeros(len(logged["rewards"])))
+        warn_of_differences(str(name), count(logged["rewards"], ended, logged.get("timeouts")))
 
 
 def _minari(name: str) -> Dataset:
