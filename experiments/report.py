@@ -149,6 +149,7 @@ def section(sweep: SweepState, data: str, curves: Sequence[TransferCurve], numbe
         if isinstance(value, (int, float))
     }
     colours = colours_of(curves)
+    about = str(_mapping(sweep.provenance.get("data")).get(data, data))
 
     def chart(title: str, shown: Sequence[TransferCurve], name: str, **how: Any) -> Chart:
         import markupsafe
@@ -157,8 +158,9 @@ def section(sweep: SweepState, data: str, curves: Sequence[TransferCurve], numbe
         return Chart(title, markupsafe.Markup(inline_svg(figure, name)), panels(figure, drawn))
 
     return Section(
-        title=Path(data).stem,
-        about=str(_mapping(sweep.provenance.get("data")).get(data, data)),
+        # as the sweep called it, which tells two files of one name apart
+        title=about.partition(" (")[0] if about != data else Path(data).stem,
+        about=about,
         table=[tables.cells(row) for row in rows],
         notes=[note for row in rows for note in row.diverged],
         chart=chart("Every pair", curves, f"all-{number}"),

@@ -115,6 +115,8 @@ def test_two_files_of_one_name_and_one_that_is_overwritten_keep_their_own_result
         block = json.loads((tmp_path / "run" / "runs" / place / "td3_bc" / "seeds-0-0" / "block.json").read_text())
         assert (block["data"], block["fingerprint"]) == (str(path), smac_jax.load_dataset(path).fingerprint())
     provenance = (tmp_path / "run" / "provenance.json").read_text()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert all(f"<h2>{name}/hopper-tiny</h2>" in page for name in ("first", "second"))
 
     write_d4rl(files[1], data.replace(rewards=data.rewards + 20.0))
     again = sweep(*request)
