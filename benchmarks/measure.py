@@ -185,6 +185,7 @@ class Report:
 
     def __init__(self, title: str, work: str) -> None:
         self.title, self.work = title, work
+        self._file = local_path(FLAGS.json) if FLAGS.json else None
         self.tables: dict[str, list[dict[str, Any]]] = {}
         self.machine = ceiling()
         self.console = console_for_tables()
@@ -216,8 +217,8 @@ class Report:
 
     def finish(self) -> None:
         """Writes the file, where one was asked for."""
-        if FLAGS.json:
-            path = local_path(FLAGS.json)
+        if self._file is not None:
+            path = self._file
             path.parent.mkdir(parents=True, exist_ok=True)
             content = {
                 "title": self.title,

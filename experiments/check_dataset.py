@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
     from smac_jax.data.card import card_of
     from smac_jax.files import local_path, write_json
 
-    name = argv[1]
+    name, json_file = argv[1], local_path(FLAGS.json) if FLAGS.json else None
     data = load_dataset(name)
     card = card_of(data)
     file = logged_file(name)
@@ -68,11 +68,11 @@ def main(argv: Sequence[str]) -> int:
     Console(width=WIDTH, highlight=False).print(
         table([*card_lines(card), *file_lines(name, file), *agreement(checked)])
     )
-    if FLAGS.json:
+    if json_file is not None:
         found: dict[str, Any] = {"card": dataclasses.asdict(card), "agreement": None, "note": None}
         if checked is not None:
             found |= {"agreement": checked.agreement and checked.agreement._asdict(), "note": checked.note}
-        write_json(local_path(FLAGS.json), found)
+        write_json(json_file, found)
     if checked is None or checked.agreement is None or checked.agreement.share >= FLAGS.min_share:
         return 0
     print(contradiction(name, data, file, checked.agreement), file=sys.stderr)

@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments.setup import run, set_up
+from experiments.setup import results_folder, run, set_up
 from smac_jax.algorithms.base import ActorCritic, NetworkConfig, new_actor_critic
 from smac_jax.config import whole_number
 from smac_jax.data.d4rl import read_d4rl, write_d4rl
@@ -376,6 +376,7 @@ def save(
 def main(argv: Sequence[str]) -> int:
     """Makes the sets that --kinds names, or the one of --policy."""
     del argv
+    results_folder(FLAGS.out, "out")  # refused now, not after the training
     check_flags()
     set_up()
     if FLAGS.policy:

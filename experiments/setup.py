@@ -35,8 +35,12 @@ def set_up(cache: str | None = None) -> None:
     use_cache(cache)
 
 
-def results_folder(given: str | os.PathLike[str]) -> Path:
-    """The folder that ``--results`` names, or its default.
+def results_folder(given: str | os.PathLike[str], flag: str = "results") -> Path:
+    """The folder that ``--results`` names, or its default; asked for before anything is computed that should go there.
+
+    Args:
+      given: the folder.
+      flag: that names it.
 
     Raises:
       ConfigError: a URL, a file stands where it would be, or a name that the locale's encoding does not have.
@@ -49,11 +53,11 @@ def results_folder(given: str | os.PathLike[str]) -> Path:
         str(folder.absolute()).encode("utf-8")
     except UnicodeEncodeError as error:  # which orbax would fail on when it has saved the first snapshot
         raise ConfigError(
-            f"--results={given}: the locale's encoding has no such letters. Set PYTHONUTF8=1, or give another name."
+            f"--{flag}={given}: the locale's encoding has no such letters. Set PYTHONUTF8=1, or give another name."
         ) from error
     for place in (folder, *folder.parents):
         if place.exists() and not place.is_dir():
-            raise ConfigError(f"--results={given}: {place} is a file. Give a folder, which is made if need be.")
+            raise ConfigError(f"--{flag}={given}: {place} is a file. Give a folder, which is made if need be.")
     return folder
 
 

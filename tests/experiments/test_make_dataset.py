@@ -189,3 +189,12 @@ def test_what_does_not_fit_is_one_line(arguments, message, tmp_path):
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("out", "words"), [("gs://bucket/data", "is a URL"), (__file__, "is a file. Give a folder")])
+def test_a_folder_that_nothing_can_be_written_to_is_refused_before_anything_is_trained(out, words):
+    done = make(Path("unused"), f"--out={out}")
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "SAC" not in done.stdout
