@@ -98,7 +98,7 @@ flags.DEFINE_bool(
     "next_observations",
     True,
     "Store next_observations; without them files are half as large, and the last "
-    "row of an episode that ran out of time is lost on reading.",
+    "row of an episode that ran out of time is dropped on reading (its reward counts in the return).",
 )
 flags.DEFINE_integer(
     "mantissa_bits",

@@ -13,7 +13,9 @@ numbers as if it had never stopped. `python -m experiments.status FOLDER` shows 
 
 Results land under --results: what was run and where (provenance.json), each run with its metrics as they come and its
 snapshots (runs/TASK/OFFLINE/SEEDS/), and at the end a table (table.md, table.csv), a figure (transfer.png,
-transfer.pdf), the learning curves (curves/) and a page of all that (report.html); of more than one task, a folder each.
+transfer.pdf), the learning curves (curves/) and a page of all that (report.html); of more than one task, a folder each,
+files of one name with their own folders in front. A job is its data, too: where a file has changed since it was trained
+on, the same --results is refused, whether the job is done or not.
 """
 
 from __future__ import annotations
