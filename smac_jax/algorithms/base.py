@@ -105,7 +105,7 @@ class ActorCritic(struct.PyTreeNode):
       observation_mean, observation_std: every network sees ``(observation - mean) / std``.
       reward_scale, reward_bias: the critics' values are in units of ``scale * reward + bias``.
       temperature: the entropy temperature at which this policy is the critics' soft optimum, as far as the algorithm
-        that trained them knows (SMAC: alpha); NaN where it does not say.
+        that trained them knows (SMAC: alpha); None where it does not say.
       actor, critic: the Flax modules (static).
     """
 
@@ -116,7 +116,7 @@ class ActorCritic(struct.PyTreeNode):
     observation_std: Float[Array, "observation"]
     reward_scale: Float[Array, ""]
     reward_bias: Float[Array, ""]
-    temperature: Float[Array, ""]
+    temperature: Float[Array, ""] | None
     actor: Actor = struct.field(pytree_node=False)
     critic: Critic = struct.field(pytree_node=False)
 
@@ -245,7 +245,7 @@ def new_actor_critic(
         observation_std=observation_std,
         reward_scale=jnp.asarray(reward_scale, jnp.float32),
         reward_bias=jnp.asarray(reward_bias, jnp.float32),
-        temperature=jnp.asarray(jnp.nan, jnp.float32),
+        temperature=None,
         actor=actor,
         critic=critic,
     )

@@ -170,7 +170,8 @@ def _first_temperature(
 ) -> Float[Array, ""]:
     temperature = jnp.asarray(config.initial_temperature, jnp.float32)
     start = starts_at(config)
-    if start == "offline":
+    if start == "offline" and actor_critic.temperature is not None:
+        # alpha can be negative where it was left free
         known = jnp.isfinite(actor_critic.temperature) & (actor_critic.temperature > 0.0)
         return jnp.where(known, actor_critic.temperature, temperature)
     if start == "carried":

@@ -75,8 +75,9 @@ def make_chunk(phase: Phase, layout: SeedLayout, q_limit: float, length: int) ->
             return phase.update(state, dataset.sample(batch_key, phase.batch_size), update_key)
 
         after, metrics = jax.lax.scan(body, state, start + jnp.arange(length, dtype=jnp.int32))
-        kept, metrics, diverged = freeze_diverged(state, after, mean_over_steps(metrics), diverged, start, q_limit)
-        return kept, diverged, metrics
+        means = mean_over_steps(metrics)
+        kept, diverged = freeze_diverged(state, after, means, diverged, start, q_limit)
+        return kept, diverged, means
 
     return layout.map(one_seed, (0, 0, None, 0, None), donate=(0,))
 

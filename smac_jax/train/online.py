@@ -28,7 +28,7 @@ from smac_jax.train.run_folder import RunFolder
 from smac_jax.train.runner import Look, Train, carry_out, mean_over_steps
 from smac_jax.train.sharding import SeedLayout
 from smac_jax.train.snapshots import checksum
-from smac_jax.types import Array, Key, Metrics, Transition
+from smac_jax.types import Array, Key, Metrics, Sometimes, Transition
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
@@ -125,10 +125,11 @@ def make_chunk(
         state, metrics = jax.lax.scan(
             partial(one_step, seed_key, dataset), state, start + jnp.arange(length, dtype=jnp.int32)
         )
-        metrics = {**mean_over_steps(metrics), "training_return": state.environment.info["last_episode_return"]}
+        earned = state.environment.info["last_episode_return"]
+        means = mean_over_steps(metrics) | {"training_return": Sometimes(earned, jnp.full_like(earned, length))}
         # of a frozen seed only the learner stands still: its policy goes on acting, which changes nothing that is kept
-        kept, metrics, diverged = freeze_diverged(before, state.algorithm, metrics, diverged, start, q_limit)
-        return state.replace(algorithm=kept), diverged, metrics
+        kept, diverged = freeze_diverged(before, state.algorithm, means, diverged, start, q_limit)
+        return state.replace(algorithm=kept), diverged, means
 
     return layout.map(one_seed, (0, 0, None, 0, None), donate=(0,))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +15,7 @@ from smac_jax.train.history import History
 from smac_jax.train.progress import Progress
 from smac_jax.train.run_folder import Position, RunFolder, Snapshot
 from smac_jax.train.sharding import SeedLayout
-from smac_jax.types import Metrics
+from smac_jax.types import Array, Metrics, Sometimes
 
 CHUNK = 500
 """Steps a compiled call, at most: what lies between two movements of the progress bar, and two chances to save."""
@@ -121,7 +121,8 @@ def carry_out(
                     chunks[item.make, length] = item.make(length)
                 chunk = chunks[item.make, length]
                 state, diverged, metrics = chunk(state, diverged, item.offset + first, *item.inputs)
-                parts = [*position.parts, (length, jax.tree.map(np.asarray, layout.trim(metrics)))]
+                found_metrics = jax.tree.map(np.asarray, layout.trim(metrics))
+                parts = [*position.parts, (length, measured(found_metrics, np.asarray(layout.trim(diverged))))]
                 position = Position(position.item, position.done + length, parts)
                 bar.advance(length, history.last_return)
                 if folder:
@@ -137,12 +138,31 @@ def carry_out(
     return Outcome(layout.trim(state), np.asarray(layout.trim(diverged)))
 
 
-def mean_over_steps(metrics: Metrics) -> Metrics:
-    """Each metric's mean over a chunk; NaN marks steps that have none, such as those without a policy update."""
-    return jax.tree.map(jnp.nanmean, metrics)
+def mean_over_steps(metrics: Metrics) -> dict[str, Sometimes]:
+    """Each metric's mean over the steps of a chunk that have it, from leaves ``[step]``."""
+
+    def one(metric: Array | Sometimes) -> Sometimes:
+        if not isinstance(metric, Sometimes):
+            return Sometimes(metric.mean(), jnp.full((), len(metric), jnp.float32))
+        steps = metric.steps.sum()
+        return Sometimes((metric.value * metric.steps).sum() / jnp.maximum(steps, 1.0), steps)
+
+    return {name: one(metric) for name, metric in metrics.items()}
+
+
+def measured(metrics: Mapping[str, Sometimes], diverged: np.ndarray) -> dict[str, np.ndarray]:
+    """A chunk's means and counts, ``[2, seed]`` for each metric; the mean is NaN where a seed is frozen."""
+    return {
+        name: np.stack([np.where(diverged == WELL, value, np.float32(np.nan)), count])
+        for name, (value, count) in metrics.items()
+    }
 
 
 def weighted_mean(parts: Sequence[tuple[int, dict[str, np.ndarray]]]) -> dict[str, np.ndarray]:
-    """Mean over chunks of ``(length, metrics)``."""
-    total = sum(length for length, _ in parts)
-    return {name: np.asarray(sum(n * values[name] for n, values in parts)) / total for name in parts[0][1]}
+    """Mean over chunks ``(length, what was measured)`` of each metric; NaN where no step of any of them had it."""
+    means = {}
+    for name in parts[0][1]:
+        value, count = np.moveaxis(np.stack([found[name] for _, found in parts]), 1, 0)  # [part, seed]
+        total = count.sum(axis=0)
+        means[name] = np.where(total > 0, (value * count).sum(axis=0) / np.maximum(total, 1), np.float32(np.nan))
+    return means

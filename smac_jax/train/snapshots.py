@@ -33,7 +33,7 @@ class Position(NamedTuple):
     Attributes:
       item: of the plan.
       done: steps of this item.
-      parts: ``(steps, metrics)`` of the chunks that did them.
+      parts: ``(steps, what was measured)`` of the chunks that did them, means and counts ``[2, seed]``.
     """
 
     item: int

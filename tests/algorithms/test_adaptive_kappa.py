@@ -81,8 +81,10 @@ def test_smac_hands_over_its_alpha_and_sac_starts_from_it():
 
 
 def test_sac_falls_back_on_its_own_temperature_where_nobody_left_one(actor_critic):
-    assert np.isnan(actor_critic.temperature)
-    for temperature in (jnp.nan, -0.3):  # nobody said; or alpha was negative, as in the literal variant
-        ac = actor_critic.replace(temperature=jnp.asarray(temperature, jnp.float32))
+    assert actor_critic.temperature is None
+    # nobody said; or alpha was negative, as in the literal variant; or an earlier version's way to say that nobody did
+    for temperature in (None, -0.3, jnp.nan):
+        known = None if temperature is None else jnp.asarray(temperature, jnp.float32)
+        ac = actor_critic.replace(temperature=known)
         state = sac.init(sac.SACConfig(initial_temperature=0.2, temperature_start="offline"), jax.random.key(0), ac)
         np.testing.assert_allclose(jnp.exp(state.temperature_parameter), 0.2, rtol=1e-5)
