@@ -7,11 +7,13 @@ An algorithm is built from a frozen config, in the manner of optax: ``init`` mak
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 from jaxtyping import Float
@@ -20,6 +22,7 @@ from smac_jax.config import choice, number, resolve, sizes, switch, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError
 from smac_jax.networks import Actor, Critic, Policy, init_ensemble
+from smac_jax.spread import ROUNDING, spread
 from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 
@@ -91,7 +94,11 @@ class PretrainingConfig:
     reward_scale: float = number(1.0, 1e-6, 1e6, doc="learn from reward_scale * reward + reward_bias; never evaluated")
     reward_bias: float = number(0.0, -1e6, 1e6)
     return_span: float = number(
-        0.0, 0.0, 1e6, doc="above 0: reward_scale times what makes the data's returns span so much (IQL's code: 1000)"
+        0.0,
+        0.0,
+        1e6,
+        doc="above 0: reward_scale times what makes the data's returns span so much (IQL's code: 1000); of data whose "
+        "returns are all the same nothing does, and reward_scale stays as it is",
     )
 
 
@@ -256,11 +263,31 @@ def actor_critic_for(config: PretrainingConfig, key: Key, dataset: Dataset) -> A
     mean, std = dataset.observation_statistics()
     if not config.normalise_observations:
         mean, std = jnp.zeros_like(mean), jnp.ones_like(std)
-    reward_scale: float | Array = config.reward_scale
-    if config.return_span > 0.0:
-        returns = dataset.trajectory_returns
-        reward_scale = config.reward_scale * config.return_span / jnp.maximum(returns.max() - returns.min(), 1e-6)
-    return new_actor_critic(config.network, key, mean, std, dataset.actions.shape[-1], reward_scale, config.reward_bias)
+    scale = reward_scale_for(config, dataset)
+    return new_actor_critic(config.network, key, mean, std, dataset.actions.shape[-1], scale, config.reward_bias)
+
+
+def reward_scale_for(config: PretrainingConfig, dataset: Dataset) -> Float[Array, ""]:
+    """What rewards are multiplied by: ``reward_scale``, and with ``return_span`` what gives the returns that span."""
+    scale = jnp.asarray(config.reward_scale, jnp.float32)
+    if config.return_span == 0.0:
+        return scale
+    low, high = dataset.trajectory_returns.min(), dataset.trajectory_returns.max()
+    differ = high - low > ROUNDING * jnp.maximum(jnp.abs(low), jnp.abs(high))
+    return jnp.where(differ, scale * config.return_span / jnp.where(differ, high - low, 1.0), scale)
+
+
+def warn_of_equal_returns(config: Any, dataset: Dataset) -> None:
+    """Says so where a configuration scales rewards by the spread of returns that have none."""
+    span = getattr(config, "return_span", 0.0)
+    returns = np.asarray(dataset.trajectory_returns)
+    if span > 0.0 and spread(returns) == 0.0:
+        warnings.warn(
+            f"{type(config).__name__}.return_span = {span:g}: every episode of {dataset.name} returns {returns[0]:g}, "
+            f"so no scale makes the returns span that much. Rewards are multiplied by reward_scale = "
+            f"{config.reward_scale:g} alone.",
+            stacklevel=3,
+        )
 
 
 def polyak_average(new: Params, target: Params, rate: float) -> Params:

@@ -32,6 +32,7 @@ from smac_jax.algorithms.base import (
     Phase,
     PretrainingConfig,
     actor_critic_for,
+    reward_scale_for,
     same_dataset,
 )
 from smac_jax.algorithms.critic import bootstrap, squared_error, step, target_value
@@ -216,7 +217,8 @@ def build(name: str, config: CQLConfig, calibrated: bool) -> OfflineAlgorithm:
     """CQL, or Cal-QL if ``calibrated``."""
 
     def with_lower_bound(dataset: Dataset) -> Dataset:
-        return dataset.with_returns_to_go(config.discount, config.reward_scale, config.reward_bias)
+        # in the units of the critics' values, which they bound
+        return dataset.with_returns_to_go(config.discount, float(reward_scale_for(config, dataset)), config.reward_bias)
 
     return OfflineAlgorithm(
         name=name,

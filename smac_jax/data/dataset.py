@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from smac_jax.config import real_number, seed_number
 from smac_jax.data.tasks import BINARY_TASKS, TASKS, normalized_score
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
+from smac_jax.spread import spread
 from smac_jax.types import Array, Key, Transition
 
 ACTION_TOLERANCE = 1e-5
@@ -336,9 +337,9 @@ def returns_to_go(
 
 
 def min_max(values: Float[np.ndarray, " row"]) -> Float[np.ndarray, " row"]:
-    """Scaled to ``[0, 1]``; all ones where all are the same."""
-    spread = values.max() - values.min()
-    return (values - values.min()) / spread if spread > 0 else np.ones_like(values)
+    """Scaled to ``[0, 1]``; all ones where all are the same but for rounding."""
+    width = spread(values)
+    return (values - values.min()) / width if width > 0 else np.ones_like(values)
 
 
 def check_arrays(arrays: Mapping[str, Any], where: str) -> dict[str, np.ndarray]:

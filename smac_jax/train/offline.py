@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from smac_jax.algorithms import make_offline
-from smac_jax.algorithms.base import ActorCritic, OfflineAlgorithm, Phase, TrainingState
+from smac_jax.algorithms.base import ActorCritic, OfflineAlgorithm, Phase, TrainingState, warn_of_equal_returns
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.train.evaluate import check_sizes, make_evaluator
@@ -144,6 +144,7 @@ def pretrain(
     built = resume.algorithm if resume else make_offline(algorithm, config)
     numbers = resume.seeds if resume else seed_numbers(seeds)
     layout = SeedLayout.over(numbers, devices)
+    warn_of_equal_returns(built.config, data)
     data = layout.everywhere(built.prepare(data))
 
     def begin() -> Any:
