@@ -18,6 +18,7 @@ import optax
 from flax import struct
 from jaxtyping import Float
 
+from smac_jax.brief import brief, of_config, of_value
 from smac_jax.config import choice, number, resolve, sizes, switch, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError
@@ -127,6 +128,11 @@ class ActorCritic(struct.PyTreeNode):
     actor: Actor = struct.field(pytree_node=False)
     critic: Critic = struct.field(pytree_node=False)
 
+    def __repr__(self) -> str:
+        names = ("actor_params", "critic_params", "observation_mean", "temperature")
+        arrays = ", ".join(f"{name}={of_value(getattr(self, name))}" for name in names)
+        return f"ActorCritic({arrays}, actor {self.actor.hidden}, critic {self.critic.hidden})"
+
     def normalise(self, observation: Float[Array, "*batch observation"]) -> Float[Array, "*batch observation"]:
         """The networks' view of an observation."""
         return (jnp.asarray(observation, jnp.float32) - self.observation_mean) / self.observation_std
@@ -157,6 +163,8 @@ class TrainingState(struct.PyTreeNode):
     actor_optimizer: optax.OptState
     temperature: Float[Array, ""] | None = None
     temperature_optimizer: optax.OptState | None = None
+
+    __repr__ = brief
 
 
 def start_optimizer(
@@ -386,6 +394,9 @@ class OfflineAlgorithm(NamedTuple):
     diagnostics: Callable[[Any, Transition, Key], Metrics] = no_diagnostics
     training_state: Callable[[Any], TrainingState | None] = no_training_state
 
+    def __repr__(self) -> str:
+        return f"OfflineAlgorithm({', '.join(filter(None, (repr(self.name), of_config(self.config))))})"
+
 
 class OnlineAlgorithm(NamedTuple):
     """``init(key, actor_critic, training_state=None) -> state``; ``act`` explores; ``update`` learns."""
@@ -397,3 +408,6 @@ class OnlineAlgorithm(NamedTuple):
     act: Callable[[Any, Array, Key], Array]
     actor_critic: Callable[[Any], ActorCritic]
     batch_size: int
+
+    def __repr__(self) -> str:
+        return f"OnlineAlgorithm({', '.join(filter(None, (repr(self.name), of_config(self.config))))})"

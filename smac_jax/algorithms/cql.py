@@ -36,6 +36,7 @@ from smac_jax.algorithms.base import (
     same_dataset,
 )
 from smac_jax.algorithms.critic import bootstrap, squared_error, step, target_value
+from smac_jax.brief import brief
 from smac_jax.config import choice, number, switch
 from smac_jax.data.dataset import Dataset
 from smac_jax.networks import ensemble_values
@@ -68,6 +69,8 @@ class State(struct.PyTreeNode):
     sac: sac.State
     log_dual: Float[Array, ""]
     dual_optimizer: optax.OptState
+
+    __repr__ = brief
 
 
 def dual_optimizer(config: CQLConfig) -> optax.GradientTransformation:

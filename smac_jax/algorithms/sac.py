@@ -49,6 +49,7 @@ from smac_jax.algorithms.critic import (
     target_value,
     with_new_critics,
 )
+from smac_jax.brief import brief
 from smac_jax.config import choice, number, switch
 from smac_jax.errors import ConfigError
 from smac_jax.networks import aggregate, ensemble_values
@@ -115,6 +116,8 @@ class State(struct.PyTreeNode):
     critic_optimizer: optax.OptState
     actor_optimizer: optax.OptState
     temperature_optimizer: optax.OptState
+
+    __repr__ = brief
 
 
 def temperature_of(config: SoftConfig, parameter: Float[Array, ""]) -> Float[Array, ""]:

@@ -57,6 +57,7 @@ from smac_jax.algorithms.base import (
     polyak_average,
 )
 from smac_jax.algorithms.critic import critic_loss, step
+from smac_jax.brief import brief
 from smac_jax.config import choice, number, sizes, switch
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError
@@ -162,6 +163,8 @@ class State(struct.PyTreeNode):
     alpha_known: Bool[Array, ""]
     log_kappa: Float[Array, ""]
     kappa_optimizer: optax.OptState
+
+    __repr__ = brief
 
 
 def scale_network(config: SMACConfig) -> MLP:

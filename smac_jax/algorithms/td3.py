@@ -36,6 +36,7 @@ from smac_jax.algorithms.base import (
     starting_optimizers,
 )
 from smac_jax.algorithms.critic import bootstrap, critic_loss, critic_optimizer_step, optimizers, step, target_value
+from smac_jax.brief import brief
 from smac_jax.config import choice, number
 from smac_jax.networks import aggregate, ensemble_values
 from smac_jax.types import Array, Key, Metrics, Params, Sometimes, Transition
@@ -69,6 +70,8 @@ class State(struct.PyTreeNode):
     critic_optimizer: optax.OptState
     actor_optimizer: optax.OptState
     step: Array
+
+    __repr__ = brief
 
 
 def init(config: DelayedConfig, key: Key, actor_critic: ActorCritic, carried: TrainingState | None = None) -> State:

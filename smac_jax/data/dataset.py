@@ -55,6 +55,14 @@ class Dataset(struct.PyTreeNode):
     task: str | None = struct.field(pytree_node=False, default=None)
     metadata: tuple[tuple[str, str], ...] = struct.field(pytree_node=False, default=())
 
+    def __repr__(self) -> str:
+        task = "" if self.task is None else f", task={self.task!r}"
+        try:
+            (rows, observations), actions = self.observations.shape, self.actions.shape[1]
+        except (AttributeError, IndexError, ValueError):  # in a tree of something else, such as of shapes
+            return f"Dataset({self.name!r}{task})"
+        return f"Dataset({self.name!r}{task}, {rows:,} transitions, observations {observations}, actions {actions})"
+
     @property
     def size(self) -> int:
         """Number of transitions."""

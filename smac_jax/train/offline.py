@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 
 from smac_jax.algorithms import make_offline
 from smac_jax.algorithms.base import ActorCritic, OfflineAlgorithm, Phase, TrainingState, warn_of_equal_returns
+from smac_jax.brief import of_evaluations
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.train.evaluate import check_sizes, make_evaluator
@@ -59,6 +60,10 @@ class PretrainResult:
     state: Any
     updates: int
     diverged: Int[np.ndarray, "seed"]
+
+    def __repr__(self) -> str:
+        told = of_evaluations(self.returns, self.diverged, self.seeds)
+        return f"PretrainResult({self.algorithm.name}, seeds {list(self.seeds)}, {self.updates:,} updates, {told})"
 
 
 def make_chunk(phase: Phase, layout: SeedLayout, q_limit: float, length: int) -> Any:

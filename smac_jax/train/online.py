@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from smac_jax.algorithms import make_online
 from smac_jax.algorithms.base import ActorCritic, OnlineAlgorithm, TrainingState
+from smac_jax.brief import brief, of_evaluations
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import ReplayBuffer, init, insert, sample, sample_mixed
@@ -41,6 +42,8 @@ class LoopState(struct.PyTreeNode):
     environment: Any
     buffer: ReplayBuffer
 
+    __repr__ = brief
+
 
 @dataclasses.dataclass
 class FinetuneResult:
@@ -65,6 +68,11 @@ class FinetuneResult:
     seeds: tuple[int, ...]
     buffer: ReplayBuffer
     diverged: Int[np.ndarray, "seed"]
+
+    def __repr__(self) -> str:
+        steps = int(self.metrics["step"].max(initial=0))
+        told = of_evaluations(self.returns, self.diverged, self.seeds)
+        return f"FinetuneResult({self.algorithm.name}, seeds {list(self.seeds)}, {steps:,} steps, {told})"
 
 
 def make_chunk(

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from smac_jax.brief import brief
 from smac_jax.train.health import WELL
 from smac_jax.train.history import History
 from smac_jax.train.progress import Progress
@@ -58,6 +59,8 @@ class Outcome:
 
     state: Any
     diverged: np.ndarray
+
+    __repr__ = brief
 
 
 def carry_out(

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from smac_jax.brief import of_value
 from smac_jax.errors import CheckpointError
 from smac_jax.files import as_json, json_checksum
 from smac_jax.train.arrays_handler import ArraysHandler, ArraysRestore, ArraysSave, by_itself
@@ -56,6 +57,9 @@ class Snapshot:
     diverged: Array
     position: Position
     history: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Snapshot({of_value(self.state)}, item {self.position.item}, done {self.position.done})"
 
 
 class Snapshots:
