@@ -14,7 +14,6 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -23,6 +22,7 @@ from absl import flags
 from jax.interpreters import partial_eval as pe
 
 from smac_jax.analysis.fitting import Column, FittedTable, console_for_tables
+from smac_jax.files import local_path
 from smac_jax.train.logger import command_line, device_description, git_commit, to_json, versions
 
 FLAGS = flags.FLAGS
@@ -185,6 +185,7 @@ class Report:
 
     def __init__(self, title: str, work: str) -> None:
         self.title, self.work = title, work
+        self._file = local_path(FLAGS.json) if FLAGS.json else None
         self.tables: dict[str, list[dict[str, Any]]] = {}
         self.machine = ceiling()
         self.console = console_for_tables()
@@ -216,8 +217,8 @@ class Report:
 
     def finish(self) -> None:
         """Writes the file, where one was asked for."""
-        if FLAGS.json:
-            path = Path(FLAGS.json)
+        if self._file is not None:
+            path = self._file
             path.parent.mkdir(parents=True, exist_ok=True)
             content = {
                 "title": self.title,
@@ -230,7 +231,7 @@ class Report:
                 "ceiling": {"matrix_product_flops": self.machine.matrix_product, "memory_bytes": self.machine.memory},
                 "tables": self.tables,
             }
-            path.write_text(json.dumps(to_json(content), indent=1) + "\n")
+            path.write_text(json.dumps(to_json(content), indent=1) + "\n", encoding="utf-8")
             self.console.print(f"written to {path}")
 
 

@@ -125,7 +125,7 @@ def described(place: Path) -> dict[str, Any]:
     """
     for folder in (place.parent, place.parent.parent):
         if (folder / "block.json").exists():
-            return json.loads((folder / "block.json").read_text())
+            return json.loads((folder / "block.json").read_text(encoding="utf-8"))
     raise CheckpointError(f"{place}: no run of a sweep (there is no block.json above it).")
 
 

@@ -171,7 +171,7 @@ def leg_states(block: Block) -> dict[str, str]:
     states = {}
     for leg in block.legs:
         try:
-            states[leg] = json.loads((block.folder / leg / "status.json").read_text())["state"]
+            states[leg] = json.loads((block.folder / leg / "status.json").read_text(encoding="utf-8"))["state"]
         except (OSError, ValueError, KeyError):
             states[leg] = "left"
     return states
@@ -211,6 +211,6 @@ def _claim(block: Block) -> None:
 def _claimed(block: Block) -> dict[str, Any]:
     path = block.folder / "block.json"
     try:
-        return json.loads(path.read_text()) if path.exists() else {}
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}). Remove it if this sweep made the folder.") from error

@@ -263,7 +263,7 @@ def offline_metrics(blocks: Iterable[Block]) -> list[dict[str, Any]]:
     """Points of SMAC's offline training, seeds of all blocks side by side."""
     merged: dict[int, dict[str, Any]] = {}
     for block in blocks:
-        for line in (block.folder / "offline" / "metrics.jsonl").read_text().splitlines():
+        for line in (block.folder / "offline" / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
             point = json.loads(line)
             if point["phase"] != "offline":
                 continue

@@ -13,12 +13,12 @@ plane.png), the numbers behind them (.csv) and provenance.json under --results; 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from absl import flags
 
-from experiments.setup import run, set_up
+from experiments.setup import results_folder, run, set_up
 from smac_jax.errors import ConfigError
+from smac_jax.files import local_path
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer(
@@ -41,11 +41,11 @@ def main(argv: Sequence[str]) -> int:
     set_up()
     from experiments.between import Resolution, draw
 
-    places = [Path(place) for place in argv[1:]]
+    places = [local_path(place) for place in argv[1:]]
     if len(places) not in (2, 3):
         raise ConfigError("Give two policies for a line, or three for a plane; --help shows how.")
     resolution = Resolution(FLAGS.points, FLAGS.grid, FLAGS.episodes, FLAGS.seed, FLAGS.points_at_once)
-    for path in draw(places, Path(FLAGS.results or places[0].parent / "landscape"), resolution):
+    for path in draw(places, results_folder(FLAGS.results or places[0].parent / "landscape"), resolution):
         print(path)
     return 0
 

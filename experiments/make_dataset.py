@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments.setup import run, set_up
+from experiments.setup import results_folder, run, set_up
 from smac_jax.algorithms.base import ActorCritic, NetworkConfig, new_actor_critic
 from smac_jax.config import whole_number
 from smac_jax.data.d4rl import read_d4rl, write_d4rl
@@ -40,6 +40,7 @@ from smac_jax.data.tasks import TASKS, time_limit
 from smac_jax.deploy.policy_source import PolicySource, read_policy_source, split_checkpoint
 from smac_jax.envs import LOCOMOTION, check_name, make_env
 from smac_jax.errors import ConfigError, SmacError, UnknownNameError
+from smac_jax.files import local_path
 from smac_jax.train.keys import stream_keys
 from smac_jax.train.logger import command_line, versions
 from smac_jax.train.online import FinetuneResult, finetune
@@ -82,9 +83,14 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("name", "policy", "With --policy, the KIND in TASK-KIND.hdf5.")
 flags.DEFINE_integer(
-    "max_steps", 300_000, "Give up on reaching the medium return after this many steps.", lower_bound=1
+    "max_steps",
+    300_000,
+    "Give up on reaching the medium return after this many steps, the warm start's 5,000 included.",
+    lower_bound=1,
 )
-flags.DEFINE_integer("expert_steps", 1_000_000, "Environment steps of the expert's training.", lower_bound=1)
+flags.DEFINE_integer(
+    "expert_steps", 1_000_000, "Environment steps of the expert's training, the warm start's included.", lower_bound=1
+)
 flags.DEFINE_float("medium_fraction", 1 / 3, "Share of the expert's reference return at which SAC counts as medium.")
 flags.DEFINE_integer("eval_every", 5_000, "Steps between looks at the return.", lower_bound=100)
 flags.DEFINE_integer("eval_episodes", 10, "Episodes a look.", lower_bound=1)
@@ -119,21 +125,27 @@ def fresh_policy(env: Any, seed: int) -> ActorCritic:
 
 
 def train(env: Any, seed: int, steps: int, until: float | None) -> FinetuneResult:
-    """SAC from nothing; stops at the first evaluation whose mean return is at least ``until``."""
+    """SAC from nothing for so many steps; stops at the first evaluation whose mean return is at least ``until``.
+
+    The first 5,000 steps, or half of fewer than 10,000, are the warm start: they count, and nothing is learnt in them.
+    The evaluation of the untrained policy stops nothing, as there are no transitions yet.
+    """
+    warm_start = min(5_000, steps // 2)
+    print(f"SAC for at most {steps:,} steps; nothing is learnt in the first {warm_start:,}, the warm start")
 
     def reached(step: int, returns: np.ndarray) -> bool:
         print(
             f"  step {step:>8,}  return {returns.mean():8.1f}  "
             f"(lowest {returns.min():.1f}, highest {returns.max():.1f})"
         )
-        return until is not None and bool(returns.mean() >= until)
+        return until is not None and step > 0 and bool(returns.mean() >= until)
 
     return finetune(
         "sac",
         fresh_policy(env, seed),
         env,
         seeds=(seed,),
-        num_steps=steps,
+        num_steps=steps - warm_start,
         # Haarnoja's settings, not SMAC's: entropy in the backup, and a temperature that starts at one
         config={
             "batch_size": FLAGS.batch_size,
@@ -141,7 +153,7 @@ def train(env: Any, seed: int, steps: int, until: float | None) -> FinetuneResul
             "entropy_backup": True,
             "initial_temperature": 1.0,
         },
-        warm_start=5_000,
+        warm_start=warm_start,
         eval_every=FLAGS.eval_every,
         eval_episodes=FLAGS.eval_episodes,
         on_evaluation=reached,
@@ -341,7 +353,7 @@ def save(
     metadata: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes one set, with how it was made."""
-    path = Path(FLAGS.out) / f"{FLAGS.task.replace(':', '-').replace('/', '-')}-{kind}.hdf5"
+    path = local_path(FLAGS.out) / f"{FLAGS.task.replace(':', '-').replace('/', '-')}-{kind}.hdf5"
     path.parent.mkdir(parents=True, exist_ok=True)
     if FLAGS.mantissa_bits < 23:
         recipe += f"; numbers rounded to {FLAGS.mantissa_bits} bits"
@@ -364,6 +376,7 @@ def save(
 def main(argv: Sequence[str]) -> int:
     """Makes the sets that --kinds names, or the one of --policy."""
     del argv
+    results_folder(FLAGS.out, "out")  # refused now, not after the training
     check_flags()
     set_up()
     if FLAGS.policy:

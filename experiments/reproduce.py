@@ -34,7 +34,7 @@ from experiments.cells import Task, curves_of, grid_of
 from experiments.evidence import FIGURES, Found
 from experiments.grid import distinct_names
 from experiments.launchers import LAUNCHERS
-from experiments.setup import run, set_up
+from experiments.setup import results_folder, run, set_up
 from experiments.transfer import caption, describe, report, task_of
 from smac_jax.data import embedded_datasets
 from smac_jax.data.dataset import Dataset
@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
     if "embedding" in figures and importlib.util.find_spec("sklearn") is None:
         raise ConfigError("--figure=embedding needs scikit-learn: pip install 'smac_jax[analysis]'.")
     scale = suite.SCALES[FLAGS.scale]
-    folder = Path(FLAGS.results or f"results/reproduce-{FLAGS.scale}")
+    folder = results_folder(FLAGS.results or f"results/reproduce-{FLAGS.scale}")
     tasks = at_hand(FLAGS.task, paper_alone=tables == ["1"] and not figures)
     seeds = list(range(FLAGS.seeds or scale.seeds))
     grids = {

@@ -382,7 +382,7 @@ def in_use(lock: Path) -> bool | None:
 def read_json(path: Path) -> dict[str, Any]:
     """An object in a file; empty where there is none that can be read."""
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -397,7 +397,7 @@ def first_line(text: Any) -> str:
 def _last_words(path: Path) -> str:
     """What the error at the end of a traceback says; empty where there is no such file."""
     try:
-        lines = path.read_text(errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
     begins = max((i for i, line in enumerate(lines) if line.startswith("Traceback ")), default=-1)

@@ -25,6 +25,7 @@ from rich.text import Text
 from experiments.setup import run
 from experiments.state import LegState, NoSweepError, SweepState, duration, read_sweep
 from smac_jax.analysis.fitting import Column, FittedTable, console_for_tables
+from smac_jax.files import local_path
 from smac_jax.train.pace import rate_text
 from smac_jax.wording import count
 
@@ -56,7 +57,7 @@ COLUMNS = (
 
 def main(argv: Sequence[str]) -> int:
     """Shows each folder."""
-    folders = [Path(name) for name in argv[1:]]
+    folders = [local_path(name) for name in argv[1:]]
     if not folders:
         Console(stderr=True).print("Which sweep? python -m experiments.status FOLDER", style="red")
         return 2

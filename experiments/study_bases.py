@@ -18,11 +18,11 @@ from pathlib import Path
 from absl import flags
 
 import smac_jax
-from experiments.block import Keeping, trained_by
+from experiments.block import Keeping, already_done, trained_by
 from experiments.configs.bases import ADDITIONS, DIFFERENCES, get_base
 from experiments.grid import Block, make_blocks
 from experiments.launchers import local
-from experiments.setup import run, set_up
+from experiments.setup import results_folder, run, set_up
 from experiments.transfer import check_fits, describe, report, scale_of, task_of
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.envs import ENGINES
@@ -53,7 +53,9 @@ def all_variants() -> list[str]:
     return [*BASES, *flat, *alternating, *others]
 
 
-def block_of(variant: str, folder: Path, data: str, task: str, seeds: Sequence[int]) -> Block:
+def block_of(
+    variant: str, folder: Path, data: str, task: str, seeds: Sequence[int], fingerprint: str | None = None
+) -> Block:
     """The block of a variant such as ``"wsrl_base-random2"``.
 
     Raises:
@@ -77,6 +79,7 @@ def block_of(variant: str, folder: Path, data: str, task: str, seeds: Sequence[i
         physics=FLAGS.physics,
         version="v4",
         control=True,
+        fingerprints={} if fingerprint is None else {data: fingerprint},
     )
     return block
 
@@ -89,9 +92,12 @@ def main(argv: Sequence[str]) -> int:
     data = smac_jax.load_dataset(FLAGS.task)
     task = task_of(data, FLAGS.env)
     check_fits(data, task, smac_jax.make_env(task, physics=FLAGS.physics))
-    folder = Path(FLAGS.results or f"results/bases/{data.name}")
+    folder = results_folder(FLAGS.results or f"results/bases/{data.name}")
     seeds = list(range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds))
-    blocks = {variant: block_of(variant, folder, FLAGS.task, task, seeds) for variant in variants}
+    fingerprint = data.fingerprint()
+    blocks = {variant: block_of(variant, folder, FLAGS.task, task, seeds, fingerprint) for variant in variants}
+    for block in blocks.values():
+        already_done(block)  # of these data, or an error
     print(f"{data.summary()}\n{len(blocks)} variants; results in {folder}")
     failures = []
     for variant, block in blocks.items():

@@ -33,7 +33,7 @@ from experiments.block import Keeping, already_done, trained_by
 from experiments.configs.base import as_run
 from experiments.grid import Block, distinct_names, make_blocks, parse_vary, path_name
 from experiments.launchers import LAUNCHERS, Failure
-from experiments.setup import define_config, run, set_up
+from experiments.setup import define_config, results_folder, run, set_up
 from smac_jax.data.sources import short_name
 from smac_jax.envs import ENGINES
 from smac_jax.errors import ConfigError
@@ -90,6 +90,7 @@ def main(argv: Sequence[str]) -> int:
     from smac_jax.train.logger import check_wandb, write_provenance
 
     # everything that can be wrong is looked at before anything is trained
+    folder = results_folder(FLAGS.results or default_folder())
     check_wandb(FLAGS.wandb)
     for flag in ("task", "offline", "online"):
         if "" in (FLAGS[flag].value or [""]):
@@ -100,7 +101,6 @@ def main(argv: Sequence[str]) -> int:
     tasks = [(name, task_of(data, FLAGS.env)) for name, data in datasets.items()]
     for name, task in tasks:
         check_fits(datasets[name], task, smac_jax.make_env(task, physics=FLAGS.physics, version=FLAGS.version))
-    folder = Path(FLAGS.results or default_folder())
     seeds = list(range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds))
     grid: dict[str, Any] = {"physics": FLAGS.physics, "version": FLAGS.version, "control": FLAGS.control}
     grid |= {"names": labels, "fingerprints": {name: data.fingerprint() for name, data in datasets.items()}}
@@ -181,7 +181,7 @@ def default_folder() -> str:
 def earlier_size(folder: Path) -> int | None:
     """Seeds per block when this sweep began: what is there is found again, on a machine with other memory too."""
     try:
-        return int(json.loads((folder / "provenance.json").read_text())["seeds_per_block"])
+        return int(json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["seeds_per_block"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -174,7 +174,7 @@ class Watch:
         statuses = {}
         for leg in block.legs:
             try:
-                found = json.loads((block.folder / leg / "status.json").read_text())
+                found = json.loads((block.folder / leg / "status.json").read_text(encoding="utf-8"))
             except (OSError, ValueError):
                 found = {}
             statuses[leg] = found if isinstance(found, dict) else {}

@@ -24,6 +24,7 @@ from smac_jax.data.binary import cut_after_last_success, to_binary
 from smac_jax.data.dataset import Dataset, check_arrays, is_binary, mark_breaks, settle_actions
 from smac_jax.data.tasks import BINARY_TASKS, TASKS, task_of
 from smac_jax.errors import DatasetError, UnknownNameError
+from smac_jax.files import local_path, readable
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")
 OPTIONAL = ("timeouts", "next_observations")
@@ -54,7 +55,7 @@ def read_d4rl(
       UnknownNameError: a ``task`` that is not in ``TASKS``.
       ConfigError: ``max_episode_steps`` below one.
     """
-    path = Path(path).expanduser()
+    path = local_path(path)
     if task is not None and task not in TASKS:
         raise UnknownNameError("task", task, tuple(TASKS))
     arrays, metadata = _load(path)
@@ -64,8 +65,9 @@ def read_d4rl(
         if limit is None and "next_observations" not in arrays:
             raise DatasetError(
                 f"{path}: no 'timeouts' in the file, no 'next_observations' that would show where episodes begin, and "
-                "no task in its name, so nobody knows where episodes were cut. Pass max_episode_steps=..., or task=... "
-                "to take that task's time limit."
+                "no task in its name, so nobody knows where episodes were cut. Begin the file's name with its task "
+                "(hopper-...), whose time limit then counts; or read it with smac_jax.data.d4rl.read_d4rl and "
+                "max_episode_steps=..., and write what comes of it with write_d4rl."
             )
         arrays = check_arrays(arrays, str(path))
         marked = mark_breaks(arrays, metadata)
@@ -81,7 +83,7 @@ def read_d4rl(
             arrays = to_binary(task, arrays, str(path))
     # named by its path while it is checked, so that errors name the file
     dataset = Dataset.from_arrays(**arrays, name=str(path), task=task, metadata=metadata, clip_actions=clip_actions)
-    return dataclasses.replace(dataset, name=path.stem)
+    return dataclasses.replace(dataset, name=readable(path.stem))
 
 
 def read_columns(path: str | os.PathLike, keys: Iterable[str]) -> dict[str, np.ndarray]:
@@ -94,7 +96,7 @@ def read_columns(path: str | os.PathLike, keys: Iterable[str]) -> dict[str, np.n
     Raises:
       DatasetError: no such file, not HDF5, damaged, or a column that is no array of numbers in this file.
     """
-    path = Path(path).expanduser()
+    path = local_path(path)
     if not path.is_file():
         raise DatasetError(f"{path}: no such file.")
     with _reading(path) as file:
@@ -227,7 +229,7 @@ def write_d4rl(
       DatasetError: arrays that :func:`read_d4rl` would refuse, or one that D4RL's layout does not have.
       ConfigError: a level outside 0 to 9.
     """
-    path = Path(path).expanduser()
+    path = local_path(path)
     compression = whole_number("compression", compression, 0, 9)
     if not path.parent.is_dir():
         raise DatasetError(f"{path}: there is no folder {path.parent} to write to. Make it first.")

@@ -45,8 +45,8 @@ class Dataset(struct.PyTreeNode):
         dropped included; in the kitchen, whose data pay in every step for all that is solved, the most that was solved
         at once (SMAC, tables 6-8).
       conditions: ``trajectory_returns`` min-max normalised to ``[0, 1]`` (SMAC's ``w``); 1.0 where all are the same.
-      returns_to_go: discounted sum of the kept rows' rewards from each row on, once :meth:`with_returns_to_go` was
-        called; else 0.
+      returns_to_go: discounted sum of the rewards from each row on, those of dropped rows included, once
+        :meth:`with_returns_to_go` was called; else 0.
       name: of the data set.
       task: the task it was logged in, a key of ``TASKS``, or None.
       metadata: what the file says of itself, as ``((key, text), ...)``.
@@ -229,8 +229,27 @@ class Dataset(struct.PyTreeNode):
         terminal = np.asarray(self.ended) > 0.5
         last = terminal | (np.asarray(self.timeouts) > 0.5)
         last[-1] = True
-        returns = returns_to_go(rewards, terminal, last, discount, self.is_sparse)
+        dropped = reward_scale * self._dropped_rewards()[last] + reward_bias
+        returns = returns_to_go(rewards, terminal, last, discount, self.is_sparse, dropped)
         return self.replace(returns_to_go=jnp.asarray(returns, jnp.float32))
+
+    def _dropped_rewards(self) -> Float[np.ndarray, " row"]:
+        """The reward of the row that was dropped after each row; NaN where none was."""
+        found = np.full(self.size, np.nan)
+        count = dict(self.metadata).get("dropped_rows", "")
+        if not count.isdecimal() or (self.task or "").startswith("kitchen"):  # whose return is no sum
+            return found
+        last = self._last_rows()
+        last[-1] = True
+        ends = np.flatnonzero(last)
+        rewards, returns = np.asarray(self.rewards, np.float64), np.asarray(self.trajectory_returns, np.float64)[ends]
+        dropped = returns - np.add.reduceat(rewards, np.append(0, ends[:-1] + 1))
+        nothing = np.abs(dropped) <= 1e-6 * np.maximum(1.0, np.abs(returns))  # float32's rounding
+        dropped[nothing] = 0.0
+        cut = np.asarray(self.terminals)[ends] < 0.5
+        # a reward of zero does not show; without next observations every trajectory that was cut has lost its row
+        found[ends] = np.where(cut & (~nothing | (int(count) == np.sum(cut))), dropped, np.nan)
+        return found
 
     def part(self, fraction: float, seed: int = 0) -> Dataset:
         """Whole episodes, drawn at random until they hold at least that share of the transitions; conditions anew.
@@ -440,13 +459,20 @@ def most_in_trajectory(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[
 
 
 def returns_to_go(
-    rewards: Float[np.ndarray, " row"], terminal: Rows, last: Rows, discount: float, sparse: bool = True
+    rewards: Float[np.ndarray, " row"],
+    terminal: Rows,
+    last: Rows,
+    discount: float,
+    sparse: bool = True,
+    dropped: Float[np.ndarray, " episode"] | None = None,
 ) -> Float[np.ndarray, " row"]:
     """The discounted sum of each row's own and later rewards in its trajectory.
 
-    What lies beyond a cut (a last row that is no terminal) nobody saw. It counts as zero, except with sparse rewards in
-    a trajectory that was cut without ever having earned more than the data's lowest reward: that is a failure, and it
-    counts as failing forever, ``lowest / (1 - discount)``, where zero would make it the best trajectory of all.
+    ``dropped`` is the reward that came after the last row of each trajectory, in a row that is not here; NaN where
+    there is none. What lies beyond a cut (a last row that is no terminal) nobody saw. It counts as zero, except with
+    sparse rewards in a trajectory that was cut without ever having earned more than the data's lowest reward: that is a
+    failure, and it counts as failing forever, ``lowest / (1 - discount)``, where zero would make it the best trajectory
+    of all.
 
     Source: Cal-QL's code (Nakamoto et al. 2023), ``calc_return_to_go``, with this rule for AntMaze and Adroit's binary
     tasks, and WSRL's, which has none for the kitchen.
@@ -456,9 +482,12 @@ def returns_to_go(
     ends = np.flatnonzero(last)
     starts = np.append(0, ends[:-1] + 1)
     beyond = np.zeros(len(ends))
+    lost = np.full(len(ends), np.nan) if dropped is None else dropped
     if sparse and discount < 1.0:
-        failed = (np.maximum.reduceat(rewards, starts) <= rewards.min()) & ~terminal[ends]
-        beyond[failed] = rewards.min() / (1.0 - discount)
+        lowest = np.fmin(rewards.min(), np.nanmin(lost, initial=np.inf))
+        failed = (np.fmax(np.maximum.reduceat(rewards, starts), lost) <= lowest) & ~terminal[ends]
+        beyond[failed] = lowest / (1.0 - discount)
+    beyond = np.where(np.isnan(lost), beyond, lost + discount * beyond)
     returns = np.empty_like(rewards)
     for start, end, tail in zip(starts, ends, beyond, strict=True):
         # y[t] = r[t] + discount * y[t + 1] is a first-order filter, run backwards
@@ -550,6 +579,8 @@ def settle_actions(actions: np.ndarray, where: str, clip: bool = False) -> tuple
     if not clip:
         raise DatasetError(
             f"{where}: actions are outside [-1, 1] in {found}, first in row {np.argmax(outside.any(axis=1))}. Rescale "
-            "them from the action space's bounds to [-1, 1], or pass clip_actions=True if the simulator clips them."
+            "them from the action space's bounds to [-1, 1]. Where the simulator clips actions itself, clip them "
+            "in the data: smac_jax.data.d4rl.read_d4rl and smac_jax.Dataset.from_arrays do so with clip_actions=True, "
+            "and smac_jax.data.d4rl.write_d4rl makes a file of the result for --task and load_dataset."
         )
     return np.clip(actions, -1.0, 1.0), found

@@ -11,6 +11,7 @@ from typing import Literal
 from smac_jax.deploy.policy import NumpyPolicy
 from smac_jax.deploy.policy_file import POLICY_FILE, read_policy
 from smac_jax.errors import CheckpointError, ConfigError
+from smac_jax.files import local_path
 
 LISTED = 20
 """How many candidates an error names."""
@@ -32,7 +33,7 @@ def load(path: str | os.PathLike[str], seed: int | Literal["all"] | None = None)
     Raises:
       CheckpointError: nothing there, several policies, something else, a damaged file, or parameters that are not
         finite.
-      ConfigError: there is no such seed.
+      ConfigError: there is no such seed, or a URL is given.
     """
     found, policy = read_all_seeds(path)
     try:
@@ -49,7 +50,7 @@ def read_all_seeds(path: str | os.PathLike[str]) -> tuple[Path, NumpyPolicy]:
     Raises:
       CheckpointError: as for :func:`load`.
     """
-    path = Path(path)
+    path = local_path(path)
     found = path if path.is_file() else find(path)
     return found, read_policy(found) if found.is_file() else _read_arrays(found)
 
@@ -97,6 +98,6 @@ def _read_arrays(folder: Path) -> NumpyPolicy:
     actor_critic = load_actor_critic(folder)
     policy = NumpyPolicy.of(actor_critic)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, CheckpointError):
-        seeds = json.loads((folder.absolute().parent / "identity.json").read_text())["seeds"]
+        seeds = json.loads((folder.absolute().parent / "identity.json").read_text(encoding="utf-8"))["seeds"]
         policy = NumpyPolicy.of(actor_critic, seeds)
     return policy

@@ -37,6 +37,7 @@ from smac_jax.deploy.load import read_all_seeds
 from smac_jax.deploy.policy import ACTIVATIONS, Architecture, act
 from smac_jax.deploy.policy_file import checksum
 from smac_jax.errors import CheckpointError, ConfigError
+from smac_jax.files import local_path
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -140,7 +141,7 @@ def act_with(
 def split_checkpoint(text: str) -> tuple[str, int | None]:
     """Takes ``FILE@CHECKPOINT`` apart; a file whose name ends like that goes first."""
     path, at, number = text.rpartition("@")
-    if at and number.isdecimal() and not Path(text).expanduser().exists():
+    if at and number.isdecimal() and not local_path(text).exists():
         return path, int(number)
     return text, None
 
@@ -156,7 +157,7 @@ def read_policy_source(path: str | os.PathLike[str], checkpoint: int | None = No
       CheckpointError: there is no such file, it is not a policy, it is damaged, or numbers in it are not finite.
       ConfigError: a checkpoint that the file does not have, several and none named, or a package that is missing.
     """
-    path = Path(path).expanduser()
+    path = local_path(path)
     if not path.exists():
         raise CheckpointError(f"{path}: no such file.")
     if path.is_dir():

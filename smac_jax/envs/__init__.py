@@ -17,6 +17,7 @@ from smac_jax.config import plain
 from smac_jax.envs.base import VERSIONS, Engine, Task, Version
 from smac_jax.envs.quiet import quiet_imports
 from smac_jax.errors import ConfigError, UnknownNameError
+from smac_jax.files import cache_folder
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
@@ -87,6 +88,8 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
     if name not in LOCOMOTION and version == "v4":
         version = "d4rl"
     task = _task(name)
+    if physics in ("auto", "mujoco"):
+        cache_folder()  # where MuJoCo's compiled step is kept; what it warns of is not to be silenced below
     with quiet_imports():
         from smac_jax.envs.env import TaskEnv
 

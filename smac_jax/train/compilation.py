@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 
+from smac_jax.files import cache_folder, local_path
+
 SWITCH = "SMAC_JAX_CACHE"
 """Environment variable: ``off`` keeps no compiled programs, anything else is the folder to keep them in."""
 MIN_SECONDS = 0.5
@@ -69,8 +71,9 @@ def use_cache(folder: str | Path | None = None) -> None:
     """Turns on JAX's persistent compilation cache, unless the user has configured it or switched it off.
 
     The folder is the one that JAX is configured with (``jax_compilation_cache_dir``, ``$JAX_COMPILATION_CACHE_DIR``),
-    or else that of ``$SMAC_JAX_CACHE``, or else ``folder``, or else ``~/.cache/smac_jax``. With ``SMAC_JAX_CACHE=off``
-    this does nothing. Where the folder cannot be written, no program is kept.
+    or else that of ``$SMAC_JAX_CACHE``, or else ``folder``, or else :func:`smac_jax.files.cache_folder`. With
+    ``SMAC_JAX_CACHE=off`` this does nothing. Where the folder cannot be written, no program is kept. The first two may
+    also be URLs that JAX can write, such as gs://.
 
     On older versions of JAX (0.10) programs that hold a host callback (Gymnasium's environments; the C engine in the
     online loop, where there is no C++ compiler) are not cached and compile in every process.
@@ -82,14 +85,17 @@ def use_cache(folder: str | Path | None = None) -> None:
     wish = os.environ.get(SWITCH, "").strip()
     configured = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
     if configured is not None or wish.lower() == "off":
+        if configured is not None and configured.startswith("~"):  # which JAX takes for a name
+            jax.config.update("jax_compilation_cache_dir", str(local_path(configured)))
         return
-    try:
-        place = Path(wish or folder or Path.home() / ".cache" / "smac_jax").expanduser()
-        place.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # RuntimeError: there is no home
-        return
-    if not os.access(place, os.W_OK):
-        return
+    place = wish if "://" in wish else local_path(wish or folder or cache_folder())
+    if isinstance(place, Path):
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return
+        if not os.access(place, os.W_OK):
+            return
     from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
     jax.config.update("jax_compilation_cache_dir", str(place))

@@ -22,7 +22,7 @@ from smac_jax.config import real_number, true_or_false, whole_number
 from smac_jax.deploy.policy import NumpyPolicy
 from smac_jax.deploy.policy_file import write_policy
 from smac_jax.errors import CheckpointError
-from smac_jax.files import write_json
+from smac_jax.files import local_path, write_json
 from smac_jax.train.history import History
 from smac_jax.train.interrupts import Interrupted, Interrupts
 from smac_jax.train.logger import MetricLogger, to_json, versions
@@ -57,7 +57,7 @@ class RunFolder:
       warn: told of what went wrong and did not end the run; default: a line on standard error.
 
     Raises:
-      ConfigError: an argument that is no number of its kind, or out of range.
+      ConfigError: ``folder`` is a URL; an argument that is no number of its kind, or out of range.
       CheckpointError: on entering, where another process is at work in the folder, or nothing can be written there.
     """
 
@@ -74,7 +74,7 @@ class RunFolder:
         wandb: str | None = None,
         warn: Callable[[str], None] | None = None,
     ):
-        self.folder = Path(folder).absolute()
+        self.folder = local_path(folder).absolute()
         self.title = title or self.folder.name
         self._save_every = real_number("RunFolder: save_every", save_every, 0.0)
         self._keep, self._interrupts = whole_number("RunFolder: keep", keep, 1), interrupts
@@ -96,11 +96,12 @@ class RunFolder:
             self.folder.mkdir(parents=True, exist_ok=True)
             # not at once: whoever looks whether this folder is in use (experiments.status) holds the lock for a moment
             self._lock.acquire(timeout=0.5)
-            (self.folder / "owner.json").write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}) + "\n")
+            owner = json.dumps({"pid": os.getpid(), "host": platform.node()}) + "\n"
+            (self.folder / "owner.json").write_text(owner, encoding="utf-8")
         except filelock.Timeout:
             owner = ""
             with contextlib.suppress(OSError, ValueError, KeyError):
-                said = json.loads((self.folder / "owner.json").read_text())
+                said = json.loads((self.folder / "owner.json").read_text(encoding="utf-8"))
                 owner = f" (process {said['pid']} on {said['host']})"
             raise CheckpointError(
                 f"{self.folder}: another process{owner} is at work here. Wait for it, or give another folder."
@@ -109,7 +110,7 @@ class RunFolder:
             self._lock.release()
             raise CheckpointError(f"{self.folder}: nothing can be written here ({error.strerror}).") from error
         with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):  # nothing depends on it
-            earlier = json.loads((self.folder / "status.json").read_text())
+            earlier = json.loads((self.folder / "status.json").read_text(encoding="utf-8"))
             said = ("phase", "done", "total", "seconds_left", "at_least", "last_return", "diverged")
             self._said = {name: earlier.get(name) for name in said}
             self.took = {stage: float(took) for stage, took in earlier.get("took", {}).items()}
@@ -136,7 +137,7 @@ class RunFolder:
         now = json.loads(json.dumps({**to_json(identity), "versions": versions()}))
         if path.exists():
             try:
-                found = json.loads(path.read_text())
+                found = json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
                 raise CheckpointError(f"{path} cannot be read ({error}); remove the folder to start anew.") from error
             found = {"environment": now.get("environment")} | found  # earlier versions did not write it down

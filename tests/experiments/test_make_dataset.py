@@ -101,6 +101,22 @@ def test_an_unknown_kind_is_named(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_steps_are_all_steps_and_an_untrained_policy_of_medium_return_leaves_data(tmp_path):
+    """The warm start counts; at step 0 there is nothing yet that could be a data set."""
+    small = ["--hidden=8,8", "--batch_size=8", "--eval_episodes=1", "--eval_every=100"]
+    done = make(tmp_path, "--kinds=medium-replay", "--max_steps=300", "--medium_fraction=0", *small)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "SAC for at most 300 steps; nothing is learnt in the first 150, the warm start" in done.stdout
+    data = read_d4rl(tmp_path / "hopper-medium-replay.hdf5")
+    assert data.size == 150  # the untrained policy returns more than 0: training stops after the warm start
+    assert "SAC stopped at 150 steps" in dict(data.metadata)["recipe"]
+    done = make(tmp_path, "--kinds=medium-replay", "--max_steps=300", *small)
+    assert done.returncode == 2
+    assert "in 300 steps; give it more --max_steps" in done.stderr
+    assert "  step      300  return" in done.stdout
+    assert "  step      3" not in done.stdout.replace("  step      300", "")
+
+
 def perceptron(path: Path, checkpoints: int = 3) -> Path:
     """Random policies for the hopper, which fall soon."""
     rng = np.random.default_rng(0)
@@ -173,3 +189,12 @@ def test_what_does_not_fit_is_one_line(arguments, message, tmp_path):
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("out", "words"), [("gs://bucket/data", "is a URL"), (__file__, "is a file. Give a folder")])
+def test_a_folder_that_nothing_can_be_written_to_is_refused_before_anything_is_trained(out, words):
+    done = make(Path("unused"), f"--out={out}")
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "SAC" not in done.stdout

@@ -115,6 +115,8 @@ def test_two_files_of_one_name_and_one_that_is_overwritten_keep_their_own_result
         block = json.loads((tmp_path / "run" / "runs" / place / "td3_bc" / "seeds-0-0" / "block.json").read_text())
         assert (block["data"], block["fingerprint"]) == (str(path), smac_jax.load_dataset(path).fingerprint())
     provenance = (tmp_path / "run" / "provenance.json").read_text()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert all(f"<h2>{name}/hopper-tiny</h2>" in page for name in ("first", "second"))
 
     write_d4rl(files[1], data.replace(rewards=data.rewards + 20.0))
     again = sweep(*request)
@@ -134,6 +136,11 @@ def test_two_files_of_one_name_and_one_that_is_overwritten_keep_their_own_result
         (["--env=spider"], "spider"),
         (["--sedes=3"], "Unknown command line flag 'sedes'"),
         (["smac"], "not understood: smac"),
+        (["--results=gs://bucket/x"], "gs://bucket/x is a URL"),
+        ([f"--results={__file__}"], "test_sweep.py is a file. Give a folder"),
+        ([f"--results={__file__}/x"], "test_sweep.py is a file. Give a folder"),
+        (["--config=gs://bucket/x.py"], "gs://bucket/x.py is a URL"),
+        (["--config=nowhere.py"], "--config cannot be read"),
     ],
 )
 def test_a_mistake_is_one_line_and_no_traceback(arguments, words, tmp_path):
