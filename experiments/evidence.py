@@ -25,6 +25,7 @@ from smac_jax.analysis.statistics import bootstrap_interval
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import CheckpointError
 from smac_jax.files import write_text
+from smac_jax.spread import spread
 from smac_jax.train.run_folder import policy_at
 from smac_jax.wording import name_of
 
@@ -142,9 +143,12 @@ def coverage(name: str, found: Found) -> Path:
     left.set_xlabel("return of an episode")
     left.set_ylabel("episodes")
     observations = np.asarray(found.data.observations, float)
-    standard = (observations - observations.mean(0)) / np.maximum(observations.std(0), 1e-6)
+    constant = np.array([spread(column) == 0.0 for column in observations.T])
+    # a number that is always the same has no axis; divided by its rounding it would be one of the longest
+    standard = (observations - observations.mean(0)) / np.where(constant, 1.0, observations.std(0))
+    standard[:, constant] = 0.0
     _, singular, axes = np.linalg.svd(standard[:: max(1, len(standard) // 20_000)], full_matrices=False)
-    share = singular**2 / (singular**2).sum()
+    share = singular**2 / max((singular**2).sum(), np.finfo(float).tiny)
     seen = standard @ axes[:2].T
     drawn = right.hexbin(seen[:, 0], seen[:, 1], gridsize=60, bins="log", mincnt=1, cmap="viridis")
     figure.colorbar(drawn, ax=right, label="transitions")

@@ -7,7 +7,7 @@ knows of it.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 from jaxtyping import Float
@@ -15,7 +15,24 @@ from jaxtyping import Float
 Array: TypeAlias = jax.Array
 Key: TypeAlias = jax.Array
 Params: TypeAlias = dict
-Metrics: TypeAlias = dict[str, jax.Array]
+
+
+class Sometimes(NamedTuple):
+    """A metric that not every step has: its mean over the steps that have it.
+
+    A number of steps, and not NaN, says that there is none: then ``jax_debug_nans`` finds what broke, and nothing else.
+
+    Attributes:
+      value: the mean; 0.0 where no step has it.
+      steps: how many have it.
+    """
+
+    value: Float[Array, ""]
+    steps: Float[Array, ""]
+
+
+Metrics: TypeAlias = dict[str, Any]
+"""Each an array, or a :class:`Sometimes`."""
 
 
 class Transition(NamedTuple):

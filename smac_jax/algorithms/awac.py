@@ -48,6 +48,7 @@ from smac_jax.algorithms.critic import (
     target_value,
     with_new_critics,
 )
+from smac_jax.brief import brief
 from smac_jax.config import choice, number
 from smac_jax.networks import aggregate, ensemble_values
 from smac_jax.types import Array, Key, Metrics, Params, Transition
@@ -84,6 +85,8 @@ class State(struct.PyTreeNode):
     actor_critic: ActorCritic
     critic_optimizer: optax.OptState
     actor_optimizer: optax.OptState
+
+    __repr__ = brief
 
 
 def init(config: EvaluationConfig, key: Key, actor_critic: ActorCritic, carried: TrainingState | None = None) -> State:

@@ -7,19 +7,23 @@ An algorithm is built from a frozen config, in the manner of optax: ``init`` mak
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 from jaxtyping import Float
 
+from smac_jax.brief import brief, of_config, of_value
 from smac_jax.config import choice, number, resolve, sizes, switch, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError
 from smac_jax.networks import Actor, Critic, Policy, init_ensemble
+from smac_jax.spread import ROUNDING, spread
 from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 
@@ -91,7 +95,11 @@ class PretrainingConfig:
     reward_scale: float = number(1.0, 1e-6, 1e6, doc="learn from reward_scale * reward + reward_bias; never evaluated")
     reward_bias: float = number(0.0, -1e6, 1e6)
     return_span: float = number(
-        0.0, 0.0, 1e6, doc="above 0: reward_scale times what makes the data's returns span so much (IQL's code: 1000)"
+        0.0,
+        0.0,
+        1e6,
+        doc="above 0: reward_scale times what makes the data's returns span so much (IQL's code: 1000); of data whose "
+        "returns are all the same nothing does, and reward_scale stays as it is",
     )
 
 
@@ -105,7 +113,7 @@ class ActorCritic(struct.PyTreeNode):
       observation_mean, observation_std: every network sees ``(observation - mean) / std``.
       reward_scale, reward_bias: the critics' values are in units of ``scale * reward + bias``.
       temperature: the entropy temperature at which this policy is the critics' soft optimum, as far as the algorithm
-        that trained them knows (SMAC: alpha); NaN where it does not say.
+        that trained them knows (SMAC: alpha); None where it does not say.
       actor, critic: the Flax modules (static).
     """
 
@@ -116,9 +124,14 @@ class ActorCritic(struct.PyTreeNode):
     observation_std: Float[Array, "observation"]
     reward_scale: Float[Array, ""]
     reward_bias: Float[Array, ""]
-    temperature: Float[Array, ""]
+    temperature: Float[Array, ""] | None
     actor: Actor = struct.field(pytree_node=False)
     critic: Critic = struct.field(pytree_node=False)
+
+    def __repr__(self) -> str:
+        names = ("actor_params", "critic_params", "observation_mean", "temperature")
+        arrays = ", ".join(f"{name}={of_value(getattr(self, name))}" for name in names)
+        return f"ActorCritic({arrays}, actor {self.actor.hidden}, critic {self.critic.hidden})"
 
     def normalise(self, observation: Float[Array, "*batch observation"]) -> Float[Array, "*batch observation"]:
         """The networks' view of an observation."""
@@ -150,6 +163,8 @@ class TrainingState(struct.PyTreeNode):
     actor_optimizer: optax.OptState
     temperature: Float[Array, ""] | None = None
     temperature_optimizer: optax.OptState | None = None
+
+    __repr__ = brief
 
 
 def start_optimizer(
@@ -245,7 +260,7 @@ def new_actor_critic(
         observation_std=observation_std,
         reward_scale=jnp.asarray(reward_scale, jnp.float32),
         reward_bias=jnp.asarray(reward_bias, jnp.float32),
-        temperature=jnp.asarray(jnp.nan, jnp.float32),
+        temperature=None,
         actor=actor,
         critic=critic,
     )
@@ -256,11 +271,31 @@ def actor_critic_for(config: PretrainingConfig, key: Key, dataset: Dataset) -> A
     mean, std = dataset.observation_statistics()
     if not config.normalise_observations:
         mean, std = jnp.zeros_like(mean), jnp.ones_like(std)
-    reward_scale: float | Array = config.reward_scale
-    if config.return_span > 0.0:
-        returns = dataset.trajectory_returns
-        reward_scale = config.reward_scale * config.return_span / jnp.maximum(returns.max() - returns.min(), 1e-6)
-    return new_actor_critic(config.network, key, mean, std, dataset.actions.shape[-1], reward_scale, config.reward_bias)
+    scale = reward_scale_for(config, dataset)
+    return new_actor_critic(config.network, key, mean, std, dataset.actions.shape[-1], scale, config.reward_bias)
+
+
+def reward_scale_for(config: PretrainingConfig, dataset: Dataset) -> Float[Array, ""]:
+    """What rewards are multiplied by: ``reward_scale``, and with ``return_span`` what gives the returns that span."""
+    scale = jnp.asarray(config.reward_scale, jnp.float32)
+    if config.return_span == 0.0:
+        return scale
+    low, high = dataset.trajectory_returns.min(), dataset.trajectory_returns.max()
+    differ = high - low > ROUNDING * jnp.maximum(jnp.abs(low), jnp.abs(high))
+    return jnp.where(differ, scale * config.return_span / jnp.where(differ, high - low, 1.0), scale)
+
+
+def warn_of_equal_returns(config: Any, dataset: Dataset) -> None:
+    """Says so where a configuration scales rewards by the spread of returns that have none."""
+    span = getattr(config, "return_span", 0.0)
+    returns = np.asarray(dataset.trajectory_returns)
+    if span > 0.0 and spread(returns) == 0.0:
+        warnings.warn(
+            f"{type(config).__name__}.return_span = {span:g}: every episode of {dataset.name} returns {returns[0]:g}, "
+            f"so no scale makes the returns span that much. Rewards are multiplied by reward_scale = "
+            f"{config.reward_scale:g} alone.",
+            stacklevel=3,
+        )
 
 
 def polyak_average(new: Params, target: Params, rate: float) -> Params:
@@ -359,6 +394,9 @@ class OfflineAlgorithm(NamedTuple):
     diagnostics: Callable[[Any, Transition, Key], Metrics] = no_diagnostics
     training_state: Callable[[Any], TrainingState | None] = no_training_state
 
+    def __repr__(self) -> str:
+        return f"OfflineAlgorithm({', '.join(filter(None, (repr(self.name), of_config(self.config))))})"
+
 
 class OnlineAlgorithm(NamedTuple):
     """``init(key, actor_critic, training_state=None) -> state``; ``act`` explores; ``update`` learns."""
@@ -370,3 +408,6 @@ class OnlineAlgorithm(NamedTuple):
     act: Callable[[Any, Array, Key], Array]
     actor_critic: Callable[[Any], ActorCritic]
     batch_size: int
+
+    def __repr__(self) -> str:
+        return f"OnlineAlgorithm({', '.join(filter(None, (repr(self.name), of_config(self.config))))})"

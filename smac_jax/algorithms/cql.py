@@ -32,9 +32,11 @@ from smac_jax.algorithms.base import (
     Phase,
     PretrainingConfig,
     actor_critic_for,
+    reward_scale_for,
     same_dataset,
 )
 from smac_jax.algorithms.critic import bootstrap, squared_error, step, target_value
+from smac_jax.brief import brief
 from smac_jax.config import choice, number, switch
 from smac_jax.data.dataset import Dataset
 from smac_jax.networks import ensemble_values
@@ -67,6 +69,8 @@ class State(struct.PyTreeNode):
     sac: sac.State
     log_dual: Float[Array, ""]
     dual_optimizer: optax.OptState
+
+    __repr__ = brief
 
 
 def dual_optimizer(config: CQLConfig) -> optax.GradientTransformation:
@@ -216,7 +220,8 @@ def build(name: str, config: CQLConfig, calibrated: bool) -> OfflineAlgorithm:
     """CQL, or Cal-QL if ``calibrated``."""
 
     def with_lower_bound(dataset: Dataset) -> Dataset:
-        return dataset.with_returns_to_go(config.discount, config.reward_scale, config.reward_bias)
+        # in the units of the critics' values, which they bound
+        return dataset.with_returns_to_go(config.discount, float(reward_scale_for(config, dataset)), config.reward_bias)
 
     return OfflineAlgorithm(
         name=name,

@@ -46,6 +46,7 @@ from smac_jax.algorithms.critic import (
     target_value,
     with_new_critics,
 )
+from smac_jax.brief import brief
 from smac_jax.config import number, sizes
 from smac_jax.data.dataset import Dataset
 from smac_jax.networks import MLP
@@ -76,6 +77,8 @@ class State(struct.PyTreeNode):
     critic_optimizer: optax.OptState
     actor_optimizer: optax.OptState
     value_optimizer: optax.OptState
+
+    __repr__ = brief
 
 
 def optimizers(config: IQLConfig) -> dict[str, optax.GradientTransformation]:

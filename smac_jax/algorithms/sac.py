@@ -49,6 +49,7 @@ from smac_jax.algorithms.critic import (
     target_value,
     with_new_critics,
 )
+from smac_jax.brief import brief
 from smac_jax.config import choice, number, switch
 from smac_jax.errors import ConfigError
 from smac_jax.networks import aggregate, ensemble_values
@@ -116,6 +117,8 @@ class State(struct.PyTreeNode):
     actor_optimizer: optax.OptState
     temperature_optimizer: optax.OptState
 
+    __repr__ = brief
+
 
 def temperature_of(config: SoftConfig, parameter: Float[Array, ""]) -> Float[Array, ""]:
     """The temperature, as a function of the number that is trained."""
@@ -170,7 +173,8 @@ def _first_temperature(
 ) -> Float[Array, ""]:
     temperature = jnp.asarray(config.initial_temperature, jnp.float32)
     start = starts_at(config)
-    if start == "offline":
+    if start == "offline" and actor_critic.temperature is not None:
+        # alpha can be negative where it was left free
         known = jnp.isfinite(actor_critic.temperature) & (actor_critic.temperature > 0.0)
         return jnp.where(known, actor_critic.temperature, temperature)
     if start == "carried":

@@ -38,17 +38,17 @@ otherwise.
 from __future__ import annotations
 
 import dataclasses
+import math
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from smac_jax.algorithms import sac
 from smac_jax.algorithms.base import (
-    ActorCritic,
     NetworkConfig,
     OfflineAlgorithm,
     Phase,
@@ -57,6 +57,7 @@ from smac_jax.algorithms.base import (
     polyak_average,
 )
 from smac_jax.algorithms.critic import critic_loss, step
+from smac_jax.brief import brief
 from smac_jax.config import choice, number, sizes, switch
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError
@@ -148,7 +149,10 @@ class SMACConfig(sac.SoftConfig, sac.UpdateConfig, PretrainingConfig):
 
 
 class State(struct.PyTreeNode):
-    """SAC's state, the scale ``alpha_psi``, the score model (and its average), and the weight of the penalty."""
+    """SAC's state, the scale ``alpha_psi``, the score model (and its average), and the weight of the penalty.
+
+    ``alpha_known`` says whether alpha was measured yet; ``log_kappa`` is 0 where kappa is fixed.
+    """
 
     sac: sac.State
     scale_params: Params
@@ -156,8 +160,11 @@ class State(struct.PyTreeNode):
     score_params: Params
     score_average: Params | None
     score_optimizer: optax.OptState
+    alpha_known: Bool[Array, ""]
     log_kappa: Float[Array, ""]
     kappa_optimizer: optax.OptState
+
+    __repr__ = brief
 
 
 def scale_network(config: SMACConfig) -> MLP:
@@ -182,13 +189,13 @@ def score_network(config: SMACConfig, action_size: int) -> ScoreNetwork:
 def init(config: SMACConfig, key: Key, dataset: Dataset) -> State:
     """Fresh networks that see the data set's normalised observations."""
     network_key, scale_key, score_key, sac_key = jax.random.split(key, 4)
-    ac = actor_critic_for(config, network_key, dataset)
+    ac = actor_critic_for(config, network_key, dataset).replace(temperature=jnp.zeros((), jnp.float32))
     action_size = ac.actor.action_size
     observation, action = jnp.zeros_like(ac.observation_mean), jnp.zeros(action_size, jnp.float32)
     zero = jnp.zeros((), jnp.float32)
     scale_params = scale_network(config).init(scale_key, observation)
     score_params = score_network(config, action_size).init(score_key, observation, action, zero, zero)
-    log_kappa = jnp.log(jnp.asarray(config.kappa, jnp.float32))
+    log_kappa = jnp.asarray(0.0 if config.kappa_adaptation == "fixed" else math.log(config.kappa), jnp.float32)
     return State(
         sac=sac.init(config, sac_key, ac),
         scale_params=scale_params,
@@ -196,6 +203,7 @@ def init(config: SMACConfig, key: Key, dataset: Dataset) -> State:
         score_params=score_params,
         score_average=jax.tree.map(jnp.copy, score_params) if config.score_model.average_rate else None,
         score_optimizer=score_model_optimizer(config.score_model).init(score_params),
+        alpha_known=jnp.zeros((), bool),
         log_kappa=log_kappa,
         kappa_optimizer=make_optimizer("adam", config.kappa_learning_rate).init(log_kappa),
     )
@@ -302,7 +310,7 @@ def update(config: SMACConfig, state: State, batch: Transition, key: Key) -> tup
     (penalty_gradient, scale_gradient), penalty_metrics = jax.grad(penalty, argnums=(0, 1), has_aux=True)(
         ac.critic_params, state.scale_params
     )
-    kappa = jnp.exp(state.log_kappa)
+    kappa = kappa_of(config, state)
     gradient = jax.tree.map(lambda td, sm: td + kappa * sm, td_gradient, penalty_gradient)
     metrics = {
         **td_metrics,
@@ -323,15 +331,23 @@ def update(config: SMACConfig, state: State, batch: Transition, key: Key) -> tup
         policy_key,
         sac.policy_critics(config, ac),
     )
-    new_sac = new_sac.replace(actor_critic=remember_alpha(new_sac.actor_critic, metrics["alpha"]))
     state = state.replace(sac=new_sac, scale_params=scale_params, scale_optimizer=scale_optimizer)
+    state = remember_alpha(state, metrics["alpha"])
     return adapt_kappa(config, state, metrics), {**metrics, **policy_metrics}
 
 
-def remember_alpha(ac: ActorCritic, alpha: Float[Array, ""]) -> ActorCritic:
-    """Keeps a running mean of alpha beside the actor-critic: the temperature that whoever takes over may start from."""
-    average = jnp.where(jnp.isnan(ac.temperature), alpha, 0.99 * ac.temperature + 0.01 * alpha)
-    return ac.replace(temperature=average)
+def remember_alpha(state: State, alpha: Float[Array, ""]) -> State:
+    """Keeps a running mean of alpha beside the actor-critic: a temperature that an online algorithm may start from."""
+    ac = state.sac.actor_critic
+    assert ac.temperature is not None, "init() makes room for it"
+    average = jnp.where(state.alpha_known, 0.99 * ac.temperature + 0.01 * alpha, alpha)
+    sac_state = state.sac.replace(actor_critic=ac.replace(temperature=average))
+    return state.replace(sac=sac_state, alpha_known=jnp.ones_like(state.alpha_known))
+
+
+def kappa_of(config: SMACConfig, state: State) -> Float[Array, ""]:
+    """The weight of the penalty. A fixed one may be zero, which has no logarithm."""
+    return jnp.asarray(config.kappa, jnp.float32) if config.kappa_adaptation == "fixed" else jnp.exp(state.log_kappa)
 
 
 def adapt_kappa(config: SMACConfig, state: State, metrics: Metrics) -> State:

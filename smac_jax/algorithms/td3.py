@@ -36,9 +36,10 @@ from smac_jax.algorithms.base import (
     starting_optimizers,
 )
 from smac_jax.algorithms.critic import bootstrap, critic_loss, critic_optimizer_step, optimizers, step, target_value
+from smac_jax.brief import brief
 from smac_jax.config import choice, number
 from smac_jax.networks import aggregate, ensemble_values
-from smac_jax.types import Array, Key, Metrics, Params, Transition
+from smac_jax.types import Array, Key, Metrics, Params, Sometimes, Transition
 
 PolicyLoss = Callable[[ActorCritic, Params, Transition], tuple[Array, Metrics]]
 
@@ -69,6 +70,8 @@ class State(struct.PyTreeNode):
     critic_optimizer: optax.OptState
     actor_optimizer: optax.OptState
     step: Array
+
+    __repr__ = brief
 
 
 def init(config: DelayedConfig, key: Key, actor_critic: ActorCritic, carried: TrainingState | None = None) -> State:
@@ -154,16 +157,20 @@ def policy_step(config: DelayedConfig, loss: PolicyLoss, batch: Transition, stat
 def update(config: DelayedConfig, loss: PolicyLoss, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
     """``utd`` critic steps; every ``policy_delay``-th call also :func:`policy_step`, with the given policy loss.
 
-    Metrics of the policy are NaN in calls without a policy step.
+    Metrics of the policy are there :class:`~smac_jax.types.Sometimes`: in calls with a policy step.
     """
     batch = state.actor_critic.normalise_batch(batch)
     state, critic_metrics, rows = on_each_part(config, partial(critic_step, config), state, batch, key)
     state = state.replace(step=state.step + 1)
-    take = partial(policy_step, config, loss, rows)
+
+    def take(state: State) -> tuple[State, Metrics]:
+        state, metrics = policy_step(config, loss, rows, state)
+        return state, {name: Sometimes(x, jnp.ones_like(x)) for name, x in metrics.items()}
+
     _, shapes = jax.eval_shape(take, state)
 
     def wait(state: State) -> tuple[State, Metrics]:
-        return state, jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), shapes)
+        return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
     due = same_for_all_seeds(state.step) % config.policy_delay == 0
     state, policy_metrics = jax.lax.cond(due, take, wait, state)

@@ -61,7 +61,8 @@ def policy_loss(
     """``-lambda mean Q_1(s, pi(s)) + mean (pi(s) - a)^2``."""
     action = ac.actor.apply(actor_params, batch.observation).mode()
     value = td3.policy_value(config, ac, batch.observation, action)
-    weight = config.alpha / jax.lax.stop_gradient(jnp.abs(value).mean())
+    # critics that say zero of everything have no size to divide by
+    weight = config.alpha / jnp.maximum(jax.lax.stop_gradient(jnp.abs(value).mean()), 1e-8)
     cloning = jnp.mean((action - batch.action) ** 2)
     loss = -weight * value.mean() + cloning
     return loss, {"policy_loss": loss, "cloning_loss": cloning}

@@ -78,6 +78,10 @@ class TransferCurve:
         if self.has_control and self.control_steps[0] != 0:
             raise self._error("control_steps must start at 0, where the transfer was handed over.")
 
+    def __repr__(self) -> str:
+        found = f"{self.task}: {self.offline} to {self.online}, {len(self.online_returns)} seeds"
+        return f"TransferCurve({found}, {len(self.online_steps)} evaluations to step {self.online_steps[-1]:g})"
+
     def _error(self, what: str) -> DatasetError:
         return DatasetError(f"Curve of {self.offline} to {self.online} on {self.task}: {what}")
 

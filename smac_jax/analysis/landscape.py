@@ -98,7 +98,7 @@ def mix(policies: Sequence[ActorCritic], weights: Float[np.ndarray, "point polic
         observation_std=spread[1],
         reward_scale=nothing,
         reward_bias=nothing,
-        temperature=nothing,
+        temperature=None,
         actor=first.actor,
         critic=first.critic,
     )

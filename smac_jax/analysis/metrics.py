@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from smac_jax.analysis.statistics import Interval, bootstrap_interval
+from smac_jax.spread import ROUNDING, spread
 
 EARLY = 0.25
 """Share of online training in which a dip is looked for."""
@@ -34,7 +35,8 @@ def dip(
     At least 0, since the hand-over itself is among the ``t``; 1 is down to a random policy. A minimum over noisy
     evaluations is positive even where nothing happened: compare with a control (:func:`excess_dip`).
 
-    NaN (undefined) where the policy that was handed over is no better than random, and so has nothing to lose; and
+    NaN (undefined) where the policy that was handed over is no better than random (but for rounding), and so has
+    nothing to lose; and
     where an evaluation in the window is NaN, since it may have been the lowest.
 
     Args:
@@ -49,7 +51,7 @@ def dip(
     start = returns[:, 0]
     lowest = returns[:, steps <= horizon].min(axis=1)
     above_random = start - random_return
-    defined = above_random > 0
+    defined = above_random > ROUNDING * np.maximum(np.abs(start), abs(random_return))
     return np.where(defined, (start - lowest) / np.where(defined, above_random, 1.0), np.nan)
 
 
@@ -109,7 +111,8 @@ def normalized_regret(
     """Min-max normalised over all pairs within each task (0 best, 1 worst), then the mean over tasks.
 
     Args:
-      regrets: ``{task: {(offline, online): regret}}``. A task in which all pairs are equal counts 0 for each.
+      regrets: ``{task: {(offline, online): regret}}``. A task in which all pairs are equal (but for rounding) counts 0
+        for each.
 
     Raises:
       ValueError: a pair is missing in a task or its regret is not finite; the means would not be comparable.
@@ -120,9 +123,9 @@ def normalized_regret(
         unknown = [pair for pair in pairs if not np.isfinite(values.get(pair, np.nan))]
         if unknown:
             raise ValueError(f"normalized_regret: no finite regret in task {task!r} for the pairs {unknown}.")
-        low, high = min(values.values()), max(values.values())
+        low, width = min(values.values()), spread(np.array(list(values.values())))
         for pair in pairs:
-            total[pair] += (values[pair] - low) / (high - low) if high > low else 0.0
+            total[pair] += (values[pair] - low) / width if width > 0 else 0.0
     return {pair: value / len(regrets) for pair, value in total.items()}
 
 

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from smac_jax.config import real_number, seed_number
 from smac_jax.data.tasks import BINARY_TASKS, TASKS, normalized_score
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
+from smac_jax.spread import spread
 from smac_jax.types import Array, Key, Transition
 
 ACTION_TOLERANCE = 1e-5
@@ -63,6 +64,14 @@ class Dataset(struct.PyTreeNode):
     name: str = struct.field(pytree_node=False, default="unnamed")
     task: str | None = struct.field(pytree_node=False, default=None)
     metadata: tuple[tuple[str, str], ...] = struct.field(pytree_node=False, default=())
+
+    def __repr__(self) -> str:
+        task = "" if self.task is None else f", task={self.task!r}"
+        try:
+            (rows, observations), actions = self.observations.shape, self.actions.shape[1]
+        except (AttributeError, IndexError, ValueError):  # in a tree of something else, such as of shapes
+            return f"Dataset({self.name!r}{task})"
+        return f"Dataset({self.name!r}{task}, {rows:,} transitions, observations {observations}, actions {actions})"
 
     @property
     def size(self) -> int:
@@ -489,9 +498,9 @@ def returns_to_go(
 
 
 def min_max(values: Float[np.ndarray, " row"]) -> Float[np.ndarray, " row"]:
-    """Scaled to ``[0, 1]``; all ones where all are the same."""
-    spread = values.max() - values.min()
-    return (values - values.min()) / spread if spread > 0 else np.ones_like(values)
+    """Scaled to ``[0, 1]``; all ones where all are the same but for rounding."""
+    width = spread(values)
+    return (values - values.min()) / width if width > 0 else np.ones_like(values)
 
 
 def check_arrays(arrays: Mapping[str, Any], where: str) -> dict[str, np.ndarray]:

@@ -67,7 +67,9 @@ def read_minari(dataset_id: str) -> Dataset:
     # returns are not compared: nobody printed them of Minari's
     warn_of_differences(where, Counts(len(arrays["rewards"]), len(parts["rewards"]), None, None, None, None))
     if not (np.all(low == -1.0) and np.all(high == 1.0)):
-        arrays["actions"] = 2.0 * (arrays["actions"].astype(np.float64) - low) / (high - low) - 1.0
+        width = high - low  # of a motor that cannot move, zero
+        scaled = 2.0 * (arrays["actions"].astype(np.float64) - low) / np.where(width > 0, width, 1.0) - 1.0
+        arrays["actions"] = np.where(width > 0, scaled, 0.0)
     return Dataset.from_arrays(**arrays, name=where, task=task, metadata={"source": f"Minari, {dataset_id}"})
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from smac_jax.brief import of_value
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.types import Array, Key, Transition
@@ -23,6 +24,9 @@ class ReplayBuffer(struct.PyTreeNode):
     storage: Transition
     position: Array
     size: Array
+
+    def __repr__(self) -> str:
+        return f"ReplayBuffer(size={of_value(self.size)}, observation={of_value(self.storage.observation)})"
 
 
 def init(capacity: int, observation_size: int, action_size: int) -> ReplayBuffer:

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from smac_jax.errors import UnknownNameError
+from smac_jax.errors import ConfigError, UnknownNameError
+from smac_jax.spread import spread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,13 @@ class TaskInfo:
     expert_return: float
     episode_length: int
     clips_actions: bool = False
+
+    def __post_init__(self) -> None:
+        if spread(np.array([self.random_return, self.expert_return])) == 0.0:
+            raise ConfigError(
+                f"TaskInfo {self.name!r}: random_return and expert_return are both {self.expert_return:g}; normalized "
+                "scores are between them, so they must differ."
+            )
 
 
 TASKS: dict[str, TaskInfo] = {

@@ -130,6 +130,12 @@ class NumpyPolicy:
     arrays: Mapping[str, np.ndarray]
     seeds: int | tuple[int, ...]
 
+    def __repr__(self) -> str:
+        built = self.architecture
+        seeds = f"seed {self.seeds}" if isinstance(self.seeds, int) else f"seeds {list(self.seeds)}"
+        sizes = (built.observation_size, *built.hidden, built.action_size)
+        return f"NumpyPolicy({seeds}, {' -> '.join(map(str, sizes))}, {built.distribution})"
+
     def __post_init__(self) -> None:
         leading = () if isinstance(self.seeds, int) else (len(self.seeds),)
         expected = {name: (*leading, *shape) for name, shape in self.architecture.shapes().items()}

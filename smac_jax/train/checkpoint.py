@@ -57,7 +57,8 @@ def save_actor_critic(folder: Path, actor_critic: ActorCritic, seeds: Sequence[i
         fields = [f.name for f in dataclasses.fields(module) if f.name not in ("parent", "name")]
         networks[name] = {field: getattr(module, field) for field in fields}
     # as NumPy's: orbax notes the device of JAX's arrays, and refuses to restore where there is no such device
-    tree = jax.tree.map(np.asarray, {name: getattr(actor_critic, name) for name in ARRAYS})
+    known = {name: getattr(actor_critic, name) for name in ARRAYS if getattr(actor_critic, name) is not None}
+    tree = jax.tree.map(np.asarray, known)
     arrays = flatten_dict(tree, sep="/")
     for name in ("networks.json", POLICY_FILE):
         (folder / name).unlink(missing_ok=True)
@@ -86,7 +87,10 @@ def load_actor_critic(folder: Path) -> ActorCritic:
         like = {name: jax.ShapeDtypeStruct(shape, dtype) for name, (dtype, shape) in described["arrays"].items()}
         with ocp.Checkpointer(ArraysHandler(), multiprocessing_options=by_itself()) as checkpointer:
             arrays = checkpointer.restore(folder / "arrays", args=ArraysRestore(like))
-        loaded = ActorCritic(**jax.tree.map(jnp.asarray, unflatten_dict(arrays, sep="/")), **networks)
+        tree: dict[str, Any] = {"temperature": None, **unflatten_dict(arrays, sep="/")}
+        if tree["temperature"] is not None and np.isnan(tree["temperature"]).all():
+            tree["temperature"] = None  # how earlier versions wrote that it is not known
+        loaded = ActorCritic(**jax.tree.map(jnp.asarray, tree), **networks)
         _check_fit(loaded)
     except Exception as error:  # any: what orbax and Flax raise depends on where the damage is
         raise CheckpointError(f"{folder}: no actor-critic can be read here ({error}).") from error
@@ -110,7 +114,8 @@ def _check_fit(found: ActorCritic) -> None:
         "critic_params": critic,
         "target_critic_params": critic,
         "observation_std": {"": found.observation_mean.shape},
-        **{name: {"": tuple(seeds)} for name in ("reward_scale", "reward_bias", "temperature")},
+        **{name: {"": tuple(seeds)} for name in ("reward_scale", "reward_bias")},
+        "temperature": {} if found.temperature is None else {"": tuple(seeds)},
     }.items():
         shapes = _shapes(getattr(found, name))
         if shapes != expected:

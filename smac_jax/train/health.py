@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Int
 
-from smac_jax.types import Array, Metrics
+from smac_jax.types import Array, Metrics, Sometimes
 
 Learner = TypeVar("Learner")
 WELL = -1
@@ -16,19 +16,19 @@ WELL = -1
 
 
 def has_diverged(learner: Any, metrics: Metrics, q_limit: float) -> Bool[Array, ""]:
-    """Whether a learner holds a number that is none, or its critics' mean value is beyond ``q_limit``.
+    """Whether a learner holds a number that is not finite, or its critics' mean value is beyond ``q_limit``.
 
-    NaN in a metric means that no step of a chunk had it, and says nothing.
+    Every number counts, scalars such as the temperature and kappa too.
     """
     leaves = [x for x in jax.tree.leaves(learner) if jnp.issubdtype(x.dtype, jnp.inexact)]
-    # the hand-over temperature is NaN in algorithms that have none
-    sound = jnp.stack([jnp.isfinite(x).all() for x in leaves if x.ndim]).all()
-    return ~sound | (jnp.abs(metrics.get("q", jnp.zeros((), jnp.float32))) > q_limit)
+    sound = jnp.stack([jnp.isfinite(x).all() for x in leaves]).all()
+    q = metrics.get("q", jnp.zeros((), jnp.float32))
+    return ~sound | (jnp.abs(q.value if isinstance(q, Sometimes) else q) > q_limit)
 
 
 def freeze_diverged(
     before: Learner, after: Learner, metrics: Metrics, diverged: Int[Array, ""], step: Array, q_limit: float
-) -> tuple[Learner, Metrics, Int[Array, ""]]:
+) -> tuple[Learner, Int[Array, ""]]:
     """Undoes a chunk of training that broke a learner, and every later one.
 
     Args:
@@ -40,9 +40,8 @@ def freeze_diverged(
       q_limit: see :func:`has_diverged`.
 
     Returns:
-      The learner to go on with, the metrics (NaN where frozen) and ``diverged``.
+      The learner to go on with, and ``diverged``.
     """
     diverged = jnp.where((diverged == WELL) & has_diverged(after, metrics, q_limit), step, diverged)
     frozen = diverged != WELL
-    kept = jax.tree.map(lambda old, new: jnp.where(frozen, old, new), before, after)
-    return kept, jax.tree.map(lambda x: jnp.where(frozen, jnp.nan, x), metrics), diverged
+    return jax.tree.map(lambda old, new: jnp.where(frozen, old, new), before, after), diverged

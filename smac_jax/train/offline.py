@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from smac_jax.algorithms import make_offline
-from smac_jax.algorithms.base import ActorCritic, OfflineAlgorithm, Phase, TrainingState
+from smac_jax.algorithms.base import ActorCritic, OfflineAlgorithm, Phase, TrainingState, warn_of_equal_returns
+from smac_jax.brief import of_evaluations
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.envs import identity_of
@@ -61,6 +62,10 @@ class PretrainResult:
     updates: int
     diverged: Int[np.ndarray, "seed"]
 
+    def __repr__(self) -> str:
+        told = of_evaluations(self.returns, self.diverged, self.seeds)
+        return f"PretrainResult({self.algorithm.name}, seeds {list(self.seeds)}, {self.updates:,} updates, {told})"
+
 
 def make_chunk(phase: Phase, layout: SeedLayout, q_limit: float, length: int) -> Any:
     """A compiled ``(state[seed], diverged[seed], first step, keys[seed], dataset) -> (state, diverged, mean metrics)``.
@@ -76,8 +81,9 @@ def make_chunk(phase: Phase, layout: SeedLayout, q_limit: float, length: int) ->
             return phase.update(state, dataset.sample(batch_key, phase.batch_size), update_key)
 
         after, metrics = jax.lax.scan(body, state, start + jnp.arange(length, dtype=jnp.int32))
-        kept, metrics, diverged = freeze_diverged(state, after, mean_over_steps(metrics), diverged, start, q_limit)
-        return kept, diverged, metrics
+        means = mean_over_steps(metrics)
+        kept, diverged = freeze_diverged(state, after, means, diverged, start, q_limit)
+        return kept, diverged, means
 
     return layout.map(one_seed, (0, 0, None, 0, None), donate=(0,))
 
@@ -144,6 +150,7 @@ def pretrain(
     built = resume.algorithm if resume else make_offline(algorithm, config)
     numbers = resume.seeds if resume else seed_numbers(seeds)
     layout = SeedLayout.over(numbers, devices)
+    warn_of_equal_returns(built.config, data)
     data = layout.everywhere(built.prepare(data))
 
     def begin() -> Any:

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from smac_jax.algorithms import make_online
 from smac_jax.algorithms.base import ActorCritic, OnlineAlgorithm, TrainingState
+from smac_jax.brief import brief, of_evaluations
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import ReplayBuffer, init, insert, sample, sample_mixed
@@ -29,7 +30,7 @@ from smac_jax.train.run_folder import RunFolder
 from smac_jax.train.runner import Look, Train, carry_out, mean_over_steps
 from smac_jax.train.sharding import SeedLayout
 from smac_jax.train.snapshots import checksum
-from smac_jax.types import Array, Key, Metrics, Transition
+from smac_jax.types import Array, Key, Metrics, Sometimes, Transition
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
@@ -41,6 +42,8 @@ class LoopState(struct.PyTreeNode):
     algorithm: Any
     environment: Any
     buffer: ReplayBuffer
+
+    __repr__ = brief
 
 
 @dataclasses.dataclass
@@ -66,6 +69,11 @@ class FinetuneResult:
     seeds: tuple[int, ...]
     buffer: ReplayBuffer
     diverged: Int[np.ndarray, "seed"]
+
+    def __repr__(self) -> str:
+        steps = int(self.metrics["step"].max(initial=0))
+        told = of_evaluations(self.returns, self.diverged, self.seeds)
+        return f"FinetuneResult({self.algorithm.name}, seeds {list(self.seeds)}, {steps:,} steps, {told})"
 
 
 def make_chunk(
@@ -126,10 +134,11 @@ def make_chunk(
         state, metrics = jax.lax.scan(
             partial(one_step, seed_key, dataset), state, start + jnp.arange(length, dtype=jnp.int32)
         )
-        metrics = {**mean_over_steps(metrics), "training_return": state.environment.info["last_episode_return"]}
+        earned = state.environment.info["last_episode_return"]
+        means = mean_over_steps(metrics) | {"training_return": Sometimes(earned, jnp.full_like(earned, length))}
         # of a frozen seed only the learner stands still: its policy goes on acting, which changes nothing that is kept
-        kept, metrics, diverged = freeze_diverged(before, state.algorithm, metrics, diverged, start, q_limit)
-        return state.replace(algorithm=kept), diverged, metrics
+        kept, diverged = freeze_diverged(before, state.algorithm, means, diverged, start, q_limit)
+        return state.replace(algorithm=kept), diverged, means
 
     return layout.map(one_seed, (0, 0, None, 0, None), donate=(0,))
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from smac_jax.brief import brief
 from smac_jax.envs.host_errors import as_raised_on_host
 from smac_jax.train.compilation import listening
 from smac_jax.train.health import WELL
@@ -19,7 +20,7 @@ from smac_jax.train.pace import COMPILATION, EVALUATION, TRAINING, Pace, Standin
 from smac_jax.train.progress import Progress
 from smac_jax.train.run_folder import Position, RunFolder, Snapshot
 from smac_jax.train.sharding import SeedLayout
-from smac_jax.types import Metrics
+from smac_jax.types import Array, Metrics, Sometimes
 
 CHUNK = 500
 """Steps a compiled call, at most: what lies between two movements of the progress bar, and two chances to save."""
@@ -62,6 +63,8 @@ class Outcome:
 
     state: Any
     diverged: np.ndarray
+
+    __repr__ = brief
 
 
 def carry_out(
@@ -144,7 +147,9 @@ def carry_out(
                     chunk = chunks[item.make, length]
                     with pace.measure(item.phase, length):
                         state, diverged, metrics = chunk(state, diverged, item.offset + first, *item.inputs)
-                        parts = [*position.parts, (length, jax.tree.map(np.asarray, layout.trim(metrics)))]
+                        found_metrics = jax.tree.map(np.asarray, layout.trim(metrics))
+                        of_chunk = measured(found_metrics, np.asarray(layout.trim(diverged)))
+                        parts = [*position.parts, (length, of_chunk)]
                     position = Position(position.item, position.done + length, parts)
                     bar.show(standing(TRAINING))
                     if folder:
@@ -241,12 +246,31 @@ def _more(counts: Mapping[str, int], stage: str, steps: int) -> dict[str, int]:
     return {**counts, stage: counts.get(stage, 0) + steps}
 
 
-def mean_over_steps(metrics: Metrics) -> Metrics:
-    """Each metric's mean over a chunk; NaN marks steps that have none, such as those without a policy update."""
-    return jax.tree.map(jnp.nanmean, metrics)
+def mean_over_steps(metrics: Metrics) -> dict[str, Sometimes]:
+    """Each metric's mean over the steps of a chunk that have it, from leaves ``[step]``."""
+
+    def one(metric: Array | Sometimes) -> Sometimes:
+        if not isinstance(metric, Sometimes):
+            return Sometimes(metric.mean(), jnp.full((), len(metric), jnp.float32))
+        steps = metric.steps.sum()
+        return Sometimes((metric.value * metric.steps).sum() / jnp.maximum(steps, 1.0), steps)
+
+    return {name: one(metric) for name, metric in metrics.items()}
+
+
+def measured(metrics: Mapping[str, Sometimes], diverged: np.ndarray) -> dict[str, np.ndarray]:
+    """A chunk's means and counts, ``[2, seed]`` for each metric; the mean is NaN where a seed is frozen."""
+    return {
+        name: np.stack([np.where(diverged == WELL, value, np.float32(np.nan)), count])
+        for name, (value, count) in metrics.items()
+    }
 
 
 def weighted_mean(parts: Sequence[tuple[int, dict[str, np.ndarray]]]) -> dict[str, np.ndarray]:
-    """Mean over chunks of ``(length, metrics)``."""
-    total = sum(length for length, _ in parts)
-    return {name: np.asarray(sum(n * values[name] for n, values in parts)) / total for name in parts[0][1]}
+    """Mean over chunks ``(length, what was measured)`` of each metric; NaN where no step of any of them had it."""
+    means = {}
+    for name in parts[0][1]:
+        value, count = np.moveaxis(np.stack([found[name] for _, found in parts]), 1, 0)  # [part, seed]
+        total = count.sum(axis=0)
+        means[name] = np.where(total > 0, (value * count).sum(axis=0) / np.maximum(total, 1), np.float32(np.nan))
+    return means

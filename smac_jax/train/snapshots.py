@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from smac_jax.brief import of_value
 from smac_jax.errors import CheckpointError
 from smac_jax.files import as_json, json_checksum
 from smac_jax.train.arrays_handler import ArraysHandler, ArraysRestore, ArraysSave, by_itself
@@ -33,7 +34,7 @@ class Position(NamedTuple):
     Attributes:
       item: of the plan.
       done: steps of this item.
-      parts: ``(steps, metrics)`` of the chunks that did them.
+      parts: ``(steps, what was measured)`` of the chunks that did them, means and counts ``[2, seed]``.
     """
 
     item: int
@@ -56,6 +57,9 @@ class Snapshot:
     diverged: Array
     position: Position
     history: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Snapshot({of_value(self.state)}, item {self.position.item}, done {self.position.done})"
 
 
 class Snapshots:

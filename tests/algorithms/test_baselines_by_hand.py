@@ -424,9 +424,10 @@ def test_the_delayed_policy_step_is_a_branch_even_over_seeds(batch):
     over_seeds = jax.vmap(update, in_axes=(0, None, 0))
     assert "cond[" in str(jax.make_jaxpr(over_seeds)(states, batch, keys))
     got, metrics = jax.jit(over_seeds)(states, batch, keys)
-    assert np.isnan(metrics["policy_loss"]).all()
+    np.testing.assert_array_equal(metrics["policy_loss"], [[0.0, 0.0], [0.0, 0.0]])  # value and steps of no step
     got, metrics = jax.jit(over_seeds)(got, batch, keys)
-    assert np.isfinite(metrics["policy_loss"]).all()
+    np.testing.assert_array_equal(metrics["policy_loss"].steps, 1.0)
+    assert (np.asarray(metrics["policy_loss"].value) != 0.0).all()
     for i in range(2):
         alone = jax.tree.map(lambda x, i=i: x[i], states)
         for _ in range(2):

@@ -48,6 +48,11 @@ def test_offline_algorithms_train_and_stay_finite(offline, pretrained, data):
         assert np.isfinite(result.metrics[name][-1]).all(), name
 
 
+def first_action_keys(seeds):
+    """The keys of the loop's first actions: each seed's stream, step 0, the first of three."""
+    return jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, 0), 3)[0])(stream_keys(seeds, "online"))
+
+
 # one of each kind of policy with every online algorithm, every offline algorithm with SAC; the rest is slow
 QUICK = {(offline, online) for offline in OFFLINE for online in ONLINE if online == "sac" or offline in ("smac", "iql")}
 PAIRS = [
@@ -75,8 +80,26 @@ def test_every_offline_algorithm_hands_over_to_every_online_one(offline, online,
         progress=False,
     )
     assert np.isfinite(after.returns).all()
+    # it is the offline policy that goes on: Adam's steps of the policy are as long as its rate each, or a little less
+    config = after.algorithm.config
+    steps = 4 // getattr(config, "policy_delay", 1)
     change = jax.tree.map(lambda a, b: np.abs(a - b).max(), before.actor_params, after.actor_critic.actor_params)
-    assert 0 < max(jax.tree.leaves(change)) < 0.1
+    largest = max(jax.tree.leaves(change))
+    assert 0.5 * config.actor_learning_rate < largest < 1.05 * steps * config.actor_learning_rate
+    change = jax.tree.map(lambda a, b: np.abs(a - b).max(), before.critic_params, after.actor_critic.critic_params)
+    largest = max(jax.tree.leaves(change))
+    assert 0.5 * config.critic_learning_rate < largest < 1.05 * 4 * config.critic_learning_rate
+    # the first action in the replay buffer is the offline policy's: of its mode with TD3's noise, else its own draw
+    stored = jax.tree.map(lambda x: x[:, 0], after.buffer.storage)
+    mode = jax.vmap(lambda ac, seen: ac.policy(seen).mode())(before, stored.observation)
+    noise = getattr(config, "exploration_noise", None)
+    if noise is not None:
+        assert 0 < np.abs(stored.action - mode).max() < 5 * noise
+    else:
+        acted = jax.vmap(lambda ac, seen, key: ac.policy(seen).sample(key))(
+            before, stored.observation, first_action_keys(after.seeds)
+        )
+        np.testing.assert_allclose(stored.action, acted, atol=1e-5)
     # the view of the world goes along
     np.testing.assert_array_equal(before.observation_mean, after.actor_critic.observation_mean)
     assert (np.abs(np.asarray(after.buffer.storage.action)) <= 1.0).all()

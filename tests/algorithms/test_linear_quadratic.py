@@ -9,8 +9,6 @@ Q is quadratic with the Riccati solution P, and the soft-optimal policy is Gauss
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -77,7 +75,14 @@ def test_the_optimum_is_one():
     left = q(s, a) - q(0.0, 0.0)
     right = -(W * s**2 + R * a**2) / 2 + DISCOUNT * (soft_value(A * s + B * a) - soft_value(0.0))
     np.testing.assert_allclose(left, right, rtol=1e-6)
-    np.testing.assert_allclose(K, A * B * DISCOUNT * P / H)
+    # and the soft-optimal policy, exp(Q* / ALPHA) made a density, has the mean and the spread that were written down
+    density = np.exp(q(s, draws) / ALPHA)
+    density /= np.trapezoid(density, draws)
+    mean = np.trapezoid(density * draws, draws)
+    np.testing.assert_allclose(mean, -K * s, rtol=1e-6)
+    np.testing.assert_allclose(np.sqrt(np.trapezoid(density * (draws - mean) ** 2, draws)), STD, rtol=1e-6)
+    step = 1e-4
+    np.testing.assert_allclose((q(s, a + step) - q(s, a - step)) / (2 * step), known_gradient(s, a), rtol=1e-6)
 
 
 def test_sac_finds_the_soft_optimum():
@@ -156,5 +161,9 @@ def test_smac_gives_the_critic_the_known_score_where_there_is_no_data(optimal_da
 def test_smacs_flipped_sign_turns_the_hill_over(optimal_data):
     flipped = jax.tree.map(lambda x: x[0], smac(optimal_data, score_sign="literal").actor_critic)
     s, a = CHECK["s"], CHECK["a"]
-    agreement = partial(np.corrcoef, np.asarray(known_gradient(s, a)).ravel())
-    assert agreement(gradients(flipped, s, a).ravel())[0, 1] < 0.5
+    known, found = np.asarray(known_gradient(s, a)).ravel(), gradients(flipped, s, a).ravel()
+    assert np.corrcoef(known, found)[0, 1] < -0.9
+    # everywhere away from the data, Q now rises where it should fall
+    far = np.abs(np.asarray(a + K * s)).ravel() > 3 * STD
+    assert far.mean() > 0.3
+    assert (known * found)[far].max() < 0.0

@@ -108,7 +108,20 @@ def test_schedule_falls_from_little_noise_to_all_noise():
     np.testing.assert_allclose(abar[:-1], expected, rtol=1e-5)
 
 
-def test_loss_of_a_perfect_guess_is_zero_and_of_silence_the_number_of_dimensions():
-    batch = mixture_batch(jax.random.key(0), 4096)
-    silent = noise_prediction_loss(lambda p, s, a, w, t: jnp.zeros_like(a), {}, batch, STEPS, jax.random.key(1))
-    np.testing.assert_allclose(silent, 2.0, atol=0.15)
+@pytest.mark.parametrize(("share", "want"), [(1.0, 0.0), (0.5, 0.5), (0.0, 2.0), (-1.0, 8.0)])
+def test_loss_of_a_guess_is_its_squared_error_over_the_dimensions(share, want):
+    """All actions are the same, so a predictor can tell the noise from what it is shown, and guess a share of it."""
+    batch = mixture_batch(jax.random.key(0), 4096)._replace(action=jnp.full((4096, 2), 0.3))
+    abar = jnp.asarray(cosine_schedule(STEPS))
+    seen = []
+
+    def predict(params, observation, noised, condition, time):
+        np.testing.assert_array_equal(condition, batch.condition)
+        step = jnp.round(time * STEPS).astype(int) - 1  # time is (k + 1) / K, for k from 0
+        seen.append(np.unique(step))
+        signal = abar[step][:, None]
+        return share * (noised - jnp.sqrt(signal) * 0.3) / jnp.sqrt(1 - signal)
+
+    loss = noise_prediction_loss(predict, {}, batch, STEPS, jax.random.key(1))
+    np.testing.assert_allclose(loss, want, rtol=0.05, atol=1e-6)
+    np.testing.assert_array_equal(seen[0], np.arange(STEPS))  # every level is drawn

@@ -2,6 +2,7 @@
 
 JAX_ENABLE_X64=1 python small_pipeline.py train    pre-trains, fine-tunes, evaluates; prints what came out as JSON
 JAX_ENABLE_X64=1 python small_pipeline.py types    prints what is not float32, of every algorithm and environment
+    JAX_DEBUG_NANS=1 python small_pipeline.py every    a few updates of every algorithm; prints who diverged
 """
 
 from __future__ import annotations
@@ -56,6 +57,25 @@ def train() -> dict[str, Any]:
     }
 
 
+def every() -> list[Any]:
+    """A few updates of every algorithm, each a chunk of its own, and of what is done where numbers can be zero."""
+    data, env = survivor.small_data(), smac_jax.make_env("hopper", physics="mujoco")
+    more: dict[str, list[dict[str, Any]]] = {
+        "smac": [{"kappa": 0.0}, {"score": "policy", "policy_score_min_std": 0.0}, {"kappa_adaptation": "residual"}],
+        "cql": [{"target_action_gap": 1.0, "return_span": 5.0}],
+    }
+    ended = []
+    for i, name in enumerate(OFFLINE):
+        for given in more.get(name, [{}]):
+            off = smac_jax.pretrain(name, data, 1, 3, {**small(name), **given}, eval_every=1, progress=False)
+            ended.append([name, off.diverged.tolist()])
+        size = {"warm_start": 1, "eval_every": 1, "eval_episodes": 1, "episode_length": LENGTH, "progress": False}
+        online = list(ONLINE)[i % len(ONLINE)]
+        on = smac_jax.finetune(online, off.actor_critic, env, data, 1, 2, {"batch_size": 16}, **size)
+        ended.append([online, on.diverged.tolist()])
+    return ended
+
+
 def arrays(tree: Any) -> list[np.ndarray]:
     """Of a tree, without random keys."""
     return [np.asarray(x) for x in jax.tree.leaves(tree) if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key)]
@@ -108,4 +128,4 @@ def types() -> Iterator[str]:
 
 if __name__ == "__main__":
     survivor.use_cache(Path.home() / ".cache" / "smac_jax" / "tests")
-    print(json.dumps(train() if sys.argv[1] == "train" else list(types())))
+    print(json.dumps({"train": train, "types": lambda: list(types()), "every": every}[sys.argv[1]]()))

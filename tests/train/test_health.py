@@ -12,6 +12,7 @@ import smac_jax
 from smac_jax.analysis import tables
 from smac_jax.train import runner
 from smac_jax.train.health import WELL, freeze_diverged, has_diverged
+from smac_jax.types import Sometimes
 
 
 def seed(tree, i):
@@ -25,9 +26,10 @@ def equal(a, b) -> bool:
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
 def test_one_number_that_is_none_is_enough(broken):
-    learner = {"kernel": jnp.ones((3, 4)), "count": jnp.arange(3), "temperature": jnp.asarray(jnp.nan)}
-    assert not has_diverged(learner, {}, 1e6)  # NaN is how an algorithm says that it has no temperature
+    learner = {"kernel": jnp.ones((3, 4)), "count": jnp.arange(3), "temperature": jnp.asarray(0.1)}
+    assert not has_diverged(learner, {}, 1e6)
     assert has_diverged(learner | {"kernel": learner["kernel"].at[1, 2].set(broken)}, {}, 1e6)
+    assert has_diverged(learner | {"temperature": jnp.asarray(broken)}, {}, 1e6)
 
 
 @pytest.mark.parametrize(("q", "gone"), [(-9.0, False), (11.0, True), (-11.0, True), (np.nan, False)])
@@ -37,12 +39,29 @@ def test_critics_beyond_the_limit_are_enough(q, gone):
 
 def test_the_step_of_the_first_divergence_stays():
     before, after = {"w": jnp.zeros(2)}, {"w": jnp.full(2, jnp.nan)}
-    kept, metrics, diverged = freeze_diverged(before, after, {"loss": jnp.ones(())}, jnp.int32(WELL), 500, 1e6)
+    kept, diverged = freeze_diverged(before, after, {"loss": jnp.ones(())}, jnp.int32(WELL), 500, 1e6)
     assert int(diverged) == 500
     assert equal(kept, before)
-    assert np.isnan(metrics["loss"])
-    _, _, later = freeze_diverged(kept, {"w": jnp.ones(2)}, {"loss": jnp.ones(())}, diverged, 1000, 1e6)
+    _, later = freeze_diverged(kept, {"w": jnp.ones(2)}, {"loss": jnp.ones(())}, diverged, 1000, 1e6)
     assert int(later) == 500
+
+
+def test_a_chunks_means_are_over_the_steps_that_have_a_metric_and_nothing_is_known_of_frozen_seeds():
+    have = jnp.array([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])  # [seed, step]
+    steps = {"always": jnp.arange(8.0).reshape(2, 4), "sometimes": Sometimes(have * 5.0, have)}
+    means = jax.jit(jax.vmap(runner.mean_over_steps))(steps)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(means))  # what jax_debug_nans looks at
+    found = runner.measured(jax.tree.map(np.asarray, means), np.array([WELL, WELL]))
+    whole = runner.weighted_mean([(4, found)])
+    np.testing.assert_array_equal(whole["always"], [1.5, 5.5])
+    np.testing.assert_array_equal(whole["sometimes"], [5.0, np.nan])
+    # chunks count by the steps that had the metric, not by their length
+    fewer = {name: np.stack([x[0] + 3.0, [1.0, 3.0]]) for name, x in found.items()}
+    joint = runner.weighted_mean([(4, found), (4, fewer)])
+    np.testing.assert_allclose(joint["sometimes"], [(2 * 5.0 + 8.0) / 3, 3.0])
+    np.testing.assert_allclose(joint["always"], [(4 * 1.5 + 4.5) / 5, (4 * 5.5 + 3 * 8.5) / 7])
+    frozen = runner.measured(jax.tree.map(np.asarray, means), np.array([WELL, 0]))
+    np.testing.assert_array_equal(runner.weighted_mean([(4, found), (4, frozen)])["always"], [1.5, np.nan])
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import small_pipeline
 
+from smac_jax.algorithms import OFFLINE, ONLINE
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -43,3 +45,11 @@ def test_the_pipeline_gives_the_same_numbers_under_a_switch(switch, plain):
 
 def test_every_algorithm_and_environment_is_in_32_bits_where_jax_has_64():
     assert with_switch("JAX_ENABLE_X64", "types") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("switch", ["JAX_ENABLE_X64", "JAX_DEBUG_NANS"])
+def test_every_algorithm_trains_under_a_switch(switch):
+    ended = with_switch(switch, "every")
+    assert {name for name, _ in ended} == {*OFFLINE, *ONLINE}
+    assert all(diverged == [-1] for _, diverged in ended)

@@ -12,6 +12,7 @@ import pytest
 
 import smac_jax
 from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+from smac_jax.envs.agreement import one_step_agreement, states_shown
 from smac_jax.errors import ConfigError
 from smac_jax.train.keys import seed_numbers, stream_keys
 
@@ -135,16 +136,43 @@ def test_the_buffer_holds_what_happened(on, env):
     # a row leads to the next one, unless its episode ended: by a terminal, or by the limit of 60 steps
     assert follows[~ended].mean() > 0.95
     assert not follows[ended].any()
-    # and a stored transition is the environment's own
-    state = env.reset(jax.random.key(0))
-    state = state.replace(obs=stored.observation[0])
+    # and a stored transition is the environment's own: a step from the state that its observation shows
+    arrays = {
+        "observations": stored.observation,
+        "actions": stored.action,
+        "rewards": stored.reward,
+        "next_observations": stored.next_observation,
+    }
+    states = states_shown(env, stored.observation)
+    agreed = one_step_agreement(env, states, arrays)
+    assert agreed.rows > 60
+    assert min(agreed.share, agreed.reward_share) > 0.95, agreed
+    # which other actions than the stored ones would not give
+    mixed_up = one_step_agreement(env, states, {**arrays, "actions": stored.action[::-1]})
+    assert mixed_up.share < 0.2, mixed_up
     assert stored.terminal.sum() >= 1  # an untrained hopper falls
     assert np.abs(stored.action).max() <= 1.0
 
 
 def test_a_finetuned_seed_is_the_same_alone_as_among_others(on, off, env, data):
     alone = finetune(take(off.actor_critic, 1), env, data, [3])
+
+    def apart(index: int, what) -> float:
+        """How far what the seed came to alone is from what a seed among others came to, in the middle."""
+        pairs = zip(jax.tree.leaves(take(what(on), index)), jax.tree.leaves(what(alone)), strict=True)
+        return float(np.median(np.concatenate([np.abs(np.asarray(a - b)).ravel() for a, b in pairs])))
+
+    def learnt(result):
+        return result.actor_critic.actor_params, result.actor_critic.critic_params
+
+    def seen(result):
+        return jax.tree.map(lambda x: x[:, 40:70], (result.buffer.storage.observation, result.buffer.storage.action))
+
+    # up to the rounding of batched matrix products, which the simulation and learning amplify, after the warm start too
     close(take(on.buffer, 1).storage.observation[:, :41], alone.buffer.storage.observation[:, :41], 1e-3, 1e-3)
+    for what in (learnt, seen):
+        assert apart(1, what) < 0.01 * apart(0, what)
+    np.testing.assert_allclose(on.returns[1:], alone.returns, rtol=1e-2)
 
 
 def test_evaluation_is_the_loop_one_would_write(off, env):
@@ -281,6 +309,11 @@ def test_the_whole_path_on_mjx(data):
     )
     assert on.returns.shape == (2, 3, 1)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((on.actor_critic, on.buffer.storage)))
-    # by hand: the first transition of the buffer is the physics' own
-    first = jax.tree.map(lambda x: x[0, 0], on.buffer.storage)
-    assert np.abs(first.next_observation - first.observation).max() > 1e-4
+    # the first transitions of the buffer are the physics' own: the C engine makes the same of them
+    first = jax.tree.map(lambda x: np.asarray(x)[:, 0], on.buffer.storage)
+    exact = smac_jax.make_env("hopper", physics="mujoco")
+    states = states_shown(exact, first.observation)
+    after = jax.vmap(exact.step)(exact.reset_to(states.qpos, states.qvel), first.action)
+    np.testing.assert_allclose(first.next_observation, after.obs, atol=1e-3)
+    np.testing.assert_allclose(first.reward, after.reward, atol=1e-3)
+    assert np.abs(first.next_observation - first.observation).max() > 1e-2  # they moved by more than that
