@@ -10,12 +10,14 @@ import pytest
 from numpy_networks import ACTIONS, OBSERVATIONS, dataset
 from small_algorithms import small
 
+import smac_jax
 from experiments.configs import bases, ours, wsrl_base
 from smac_jax.algorithms import make_offline, make_online, sac, smac
 from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
 from smac_jax.config import resolve
 from smac_jax.errors import ConfigError
 from smac_jax.networks import Critic, aggregate, init_ensemble, tie_heads
+from smac_jax.networks.mlp import orthogonal
 from smac_jax.optim import make_optimizer
 
 
@@ -272,3 +274,29 @@ def test_every_field_that_differs_says_where_it_comes_from():
 def test_variants_that_do_not_exist_are_refused(variant, words):
     with pytest.raises(ConfigError, match=words):
         ours.get_config(variant)
+
+
+def test_orthogonal_kernels_are_drawn_uniformly():
+    """Their determinant is 1 as often as -1, and every entry has mean 0 and variance 1/n."""
+    kernels = np.asarray(jax.vmap(lambda key: orthogonal(1.0)(key, (3, 3)))(jax.random.split(jax.random.key(0), 4000)))
+    assert abs(np.linalg.det(kernels).mean()) < 0.06
+    np.testing.assert_allclose(kernels.mean(0), 0.0, atol=0.04)
+    np.testing.assert_allclose(kernels.var(0), 1 / 3, atol=0.03)
+
+
+@pytest.mark.parametrize("module", [ours, wsrl_base])
+def test_a_base_goes_all_the_way(module, data):
+    """Pre-training several seeds, the hand-over with what it carries, and fine-tuning."""
+    config = module.get_config()
+    tiny = {"network": {**config.smac.network.to_dict(), "actor_hidden": (16, 16), "critic_hidden": (16, 16)}}
+    score = {**config.smac.score_model.to_dict(), "num_updates": 4, "hidden": 16, "num_blocks": 1}
+    env = smac_jax.make_env("hopper", "mujoco")
+    hopper = smac_jax.load_dataset("hopper-medium-replay").part(0.01)
+    smac_config = {**config.smac.to_dict(), **tiny, "score_model": score, "alpha_hidden": (8,)}
+    off = smac_jax.pretrain("smac", hopper, seeds=2, num_updates=4, config=smac_config, progress=False)
+    on = smac_jax.finetune(
+        "sac", off.actor_critic, env, hopper, seeds=2, num_steps=3, config={**config.sac.to_dict(), "batch_size": 16},
+        warm_start=5, eval_episodes=1, episode_length=20, progress=False, training_state=off.training_state,
+    )  # fmt: skip
+    assert (on.diverged == -1).all()
+    assert np.isfinite(on.metrics["temperature"][-1]).all()
