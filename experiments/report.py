@@ -27,7 +27,7 @@ from smac_jax.data.tasks import task_info
 from smac_jax.envs import check_name
 from smac_jax.errors import DatasetError, UnknownNameError
 from smac_jax.files import write_text
-from smac_jax.wording import name_of
+from smac_jax.wording import name_of, seeds_text
 
 PAGE = Path(__file__).parent / "page"
 
@@ -176,7 +176,7 @@ def facts(provenance: Mapping[str, Any]) -> dict[str, str]:
     said = {
         "Command": provenance.get("command"),
         "Date": provenance.get("date"),
-        "Seeds": ", ".join(map(str, seeds)) if isinstance(seeds, list) else seeds,
+        "Seeds": seeds_text(seeds) if seeds else None,
         "Device": provenance.get("device"),
         "Platform": provenance.get("platform"),
         "Versions": versions,

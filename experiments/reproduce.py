@@ -22,6 +22,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,8 +33,9 @@ from experiments.block import Keeping, already_done, trained_by
 from experiments.cells import Task, curves_of, grid_of
 from experiments.evidence import FIGURES, Found
 from experiments.launchers import LAUNCHERS
+from experiments.report import write_report
 from experiments.setup import run, set_up
-from experiments.transfer import caption, describe, report, task_of
+from experiments.transfer import caption, describe, references, report, task_of
 from smac_jax.data import embedded_datasets
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.sources import is_at_hand
@@ -41,6 +43,7 @@ from smac_jax.data.tasks import task_of as taken_apart
 from smac_jax.envs import ENGINES
 from smac_jax.errors import ConfigError, DatasetError, SmacError, UnknownNameError
 from smac_jax.files import write_json
+from smac_jax.wording import count
 
 TABLES = ("1", "aggregate", "tasks")
 
@@ -85,14 +88,16 @@ def main(argv: Sequence[str]) -> int:
         return 0
     from smac_jax.train.logger import write_provenance
 
+    started = time.monotonic()
     provenance = write_provenance(
         folder,
         scale=f"{FLAGS.scale} ({scale.says})",
         seeds=seeds,
         data={task.source: describe(task.data) for task in tasks},
+        references={task.source: references(task.data) for task in tasks},
         blocks=[{"folder": str(b.folder.relative_to(folder)), "title": b.title, "legs": b.legs} for b in every],
     )
-    print(f"{FLAGS.scale} scale: {scale.says}. {len(every)} blocks; results in {folder}")
+    print(f"{FLAGS.scale} scale: {scale.says}. {count(every, 'block')}; results in {folder}")
     failures = LAUNCHERS[FLAGS.launcher](every, Keeping(FLAGS.save_every, policies="embedding" in figures), folder)
     if failures is None:
         return 0
@@ -123,6 +128,8 @@ def main(argv: Sequence[str]) -> int:
     if {"1", "aggregate"} & {*tables}:
         cells_of = {source: grid.table for source, grid in grids.items()}
         aggregate.over_all_tasks(folder, tables, tasks, cells_of, provenance, every_task=bool(FLAGS.task))
+    page = write_report(folder)
+    print(f"{time.monotonic() - started:.0f} s. Tables and figures are in {folder}; to look at: {page}")
     return 1 if failures or undrawn else 0
 
 

@@ -7,6 +7,7 @@ on a file system that the cluster's machines share.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -30,6 +31,7 @@ from experiments.watch import ENDED, Watch
 from smac_jax.errors import ConfigError, SmacError
 from smac_jax.files import write_json
 from smac_jax.train.interrupts import SIGNALS, Interrupted, Interrupts
+from smac_jax.wording import count
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("slurm_partition", None, "Slurm: partition; default: the cluster's.")
@@ -141,7 +143,9 @@ def launch(blocks: Sequence[Block], keeping: Keeping, results: Path) -> list[Fai
     new = [block for block, job in zip(left, jobs, strict=True) if job is None or job.number not in known]
     if new:
         submit(submitit, new, keeping, results)
-    print(f"{len(new)} blocks submitted, {len(left) - len(new)} were under way: {numbers(map(job_of, left))}")
+    going = len(left) - len(new)
+    under = f"{count(going, 'was', 'were')} under way"
+    print(f"{count(new, 'block')} submitted, {under}: {numbers(map(job_of, left))}")
     if FLAGS.detach:
         print("The same command without --detach shows how far they are, and makes the tables when they are done.")
         return None
@@ -177,6 +181,8 @@ def submit(submitit: Any, blocks: Sequence[Block], keeping: Keeping, results: Pa
             submitted = [executor.submit(work) for work in works]
     except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
         raise ConfigError(f"--launcher=slurm: the jobs could not be submitted: {_last_line(error)}") from error
+    with contextlib.suppress(OSError):  # submitit makes it, and fills it where a cluster gives numbers only
+        (folder / "%j").rmdir()
     for block, job in zip(blocks, submitted, strict=True):
         paths = job.paths
         place = Job(FLAGS.slurm_cluster, job.job_id, str(paths.result_pickle), str(paths.stderr))

@@ -137,7 +137,7 @@ def test_who_trained_a_block_stays_known(tmp_path, monkeypatch):
     claimed = json.loads((made[0].folder / "block.json").read_text())
     del claimed["trained_by"]
     (made[0].folder / "block.json").write_text(json.dumps(claimed))  # as blocks were before that was written down
-    assert block_module.trained_by([*made, *made])[-1] == "of 1 block(s) not recorded"
+    assert block_module.trained_by([*made, *made])[-1] == "of 1 block not recorded"
     assert not already_done(made[0])  # nor does it make the block another one
 
 
