@@ -60,8 +60,8 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(data_file, tm
     request = [f"--task={data_file}", "--seeds=2", f"--results={folder}", *TINY]
     done = sweep(*request)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "smac" in done.stdout
-    assert "td3_bc" in done.stdout
+    assert "SMAC" in done.stdout
+    assert "TD3+BC" in done.stdout
     for name in ("table.md", "table.csv", "transfer.png", "transfer.pdf", "provenance.json", "report.html"):
         assert (folder / name).stat().st_size > 100, name
     provenance = json.loads((folder / "provenance.json").read_text())
