@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import sys
 from collections.abc import Callable, Sequence
@@ -57,6 +58,10 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0) 
     def parse(argv: Sequence[str]) -> list[str]:
         try:
             sys.argv = argv = underscored(flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False))
+            check_names(argv)
+            if _default_config:
+                # looks for the fields that are overridden in sys.argv, and runs the file: what comes above is quick
+                config_flags.DEFINE_config_file("config", _default_config[-1], "Configuration file.")
             rest = flags.FLAGS(argv)
             if "config" in flags.FLAGS:
                 load_config()
@@ -86,23 +91,45 @@ def load_config() -> None:
         raise ValueError(f"--config cannot be read: {said}") from error
 
 
+_default_config: list[str] = []
+
+
 def define_config(default: str) -> None:
     """Defines ``--config``, a file of a configuration, each of whose fields can be overridden.
+
+    The flag is there once :func:`run` has read the command line: to define it takes the file, which imports JAX.
 
     Args:
       default: the file.
     """
+    _default_config[:] = [default]
+
+
+def check_names(argv: Sequence[str]) -> None:
+    """Refuses flags that do not exist and values that cannot be, before anything that takes time is imported.
+
+    Args:
+      argv: the program, then what it was given.
+
+    Raises:
+      absl.flags.Error: there is such a one.
+    """
+    end = argv.index("--") if "--" in argv else len(argv)
     try:
-        # config_flags looks for the fields that are overridden in sys.argv, here already
-        sys.argv = underscored(flags.FLAGS.read_flags_from_files(list(sys.argv), force_gnu=False))
-    except (OSError, flags.Error) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    try:
-        config_flags.DEFINE_config_file("config", default, "Configuration file.")
-    except (AttributeError, KeyError) as error:
-        say_no_field(error)
-        sys.exit(2)
+        unknown = flags.FLAGS(list(argv[:end]), known_only=True)[1:]
+        for argument in unknown:
+            name = argument.lstrip("-").partition("=")[0]
+            if not argument.startswith("-") or not name:
+                continue
+            if not (_default_config and name.partition(".")[0] in ("config", "noconfig")):
+                known = [*flags.FLAGS, *(["config"] if _default_config else [])]
+                raise flags.UnrecognizedFlagError(
+                    name, suggestions=difflib.get_close_matches(name.partition(".")[0], known)
+                )
+    finally:
+        for name in flags.FLAGS:  # they are read again, and a flag that may be repeated would have each value twice
+            flags.FLAGS[name].unparse()
+        flags.FLAGS.unparse_flags()
 
 
 def say_no_field(error: Exception) -> None:

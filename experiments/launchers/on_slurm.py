@@ -20,18 +20,20 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from absl import flags
 
-from experiments.block import Keeping
-from experiments.grid import Block
 from experiments.launchers.base import Failure, carry_out_here, failure_of, need, pairs
 from experiments.watch import ENDED, Watch
 from smac_jax.errors import ConfigError, SmacError
 from smac_jax.files import write_json
 from smac_jax.train.interrupts import SIGNALS, Interrupted, Interrupts
 from smac_jax.wording import count
+
+if TYPE_CHECKING:
+    from experiments.block import Keeping
+    from experiments.grid import Block
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("slurm_partition", None, "Slurm: partition; default: the cluster's.")

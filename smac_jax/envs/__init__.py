@@ -13,13 +13,13 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from smac_jax.envs.base import VERSIONS, Engine, Task, Version
 from smac_jax.envs.quiet import quiet_imports
 from smac_jax.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
 
+    from smac_jax.envs.base import Engine, Task, Version
     from smac_jax.envs.wrappers import AutoReset
 
 __all__ = ["ADROIT", "ENGINES", "FAMILIES", "KITCHEN", "LOCOMOTION", "TASKS", "VERSIONS", "AutoReset", "make_env"]
@@ -29,6 +29,7 @@ ADROIT = ("pen", "door", "hammer", "relocate")
 KITCHEN = ("kitchen-complete", "kitchen-partial", "kitchen-mixed")
 TASKS = (*LOCOMOTION, *ADROIT, *(f"{task}-binary" for task in ADROIT), *KITCHEN)
 ENGINES = ("auto", "mujoco", "mjx", "warp")
+VERSIONS = ("v1", "v4", "v5", "d4rl")
 
 
 def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -> Env:
@@ -77,8 +78,8 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
     with quiet_imports():
         from smac_jax.envs.env import TaskEnv
 
-        engine = _make_engine(name, task, physics, cast(Version, version), kw)
-    return TaskEnv(task, engine, cast(Version, version))
+        engine = _make_engine(name, task, physics, cast("Version", version), kw)
+    return TaskEnv(task, engine, cast("Version", version))
 
 
 def check_name(name: str) -> None:
@@ -92,13 +93,13 @@ def _task(name: str) -> Task:
     if module == "kitchen":
         from smac_jax.envs.tasks.kitchen import Kitchen
 
-        return cast(Task, Kitchen(kind))
+        return cast("Task", Kitchen(kind))
     task = importlib.import_module(f"smac_jax.envs.tasks.{module}")
     if kind == "binary":
         from smac_jax.envs.tasks.adroit import Binary
 
         return Binary(cast(Any, task))
-    return cast(Task, task)
+    return cast("Task", task)
 
 
 def _make_engine(name: str, task: Task, physics: str, version: Version, kw: dict[str, Any]) -> Engine:
