@@ -92,6 +92,7 @@ def load_config() -> None:
 
 
 _default_config: list[str] = []
+HELP = ("help", "helpshort", "helpfull", "helpxml", "h", "?")
 
 
 def define_config(default: str) -> None:
@@ -115,17 +116,22 @@ def check_names(argv: Sequence[str]) -> None:
       absl.flags.Error: there is such a one.
     """
     end = argv.index("--") if "--" in argv else len(argv)
+    if any(argument.lstrip("-").partition("=")[0] in HELP for argument in argv[1:end] if argument.startswith("-")):
+        return  # which shows --config too, once that is there
+    known = [*flags.FLAGS, *(["config"] if _default_config else [])]
+    is_value = False
+    for argument in argv[1:end]:
+        if is_value or not argument.startswith("-") or argument == "-":
+            is_value = False
+            continue
+        name, equals, _ = argument.lstrip("-").partition("=")
+        name = name.partition(".")[0]
+        plain = name if name in known else name.removeprefix("no")
+        if plain not in known:
+            raise flags.UnrecognizedFlagError(name, suggestions=difflib.get_close_matches(name, known))
+        is_value = not equals and not (plain in flags.FLAGS and flags.FLAGS[plain].boolean)
     try:
-        unknown = flags.FLAGS(list(argv[:end]), known_only=True)[1:]
-        for argument in unknown:
-            name = argument.lstrip("-").partition("=")[0]
-            if not argument.startswith("-") or not name:
-                continue
-            if not (_default_config and name.partition(".")[0] in ("config", "noconfig")):
-                known = [*flags.FLAGS, *(["config"] if _default_config else [])]
-                raise flags.UnrecognizedFlagError(
-                    name, suggestions=difflib.get_close_matches(name.partition(".")[0], known)
-                )
+        flags.FLAGS(list(argv[:end]), known_only=True)  # --config is not there yet
     finally:
         for name in flags.FLAGS:  # they are read again, and a flag that may be repeated would have each value twice
             flags.FLAGS[name].unparse()

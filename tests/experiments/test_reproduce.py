@@ -14,6 +14,7 @@ import pytest
 
 import smac_jax
 from experiments import aggregate, evidence, suite
+from experiments import reproduce as program
 from experiments.cells import Task
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.tasks import normalized_score
@@ -25,6 +26,11 @@ ROOT = Path(__file__).parents[2]
 def reproduce(*arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "experiments.reproduce", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+
+
+def test_flags_know_every_scale_and_figure():
+    assert tuple(suite.SCALES) == program.SCALES
+    assert tuple(evidence.FIGURES) == program.FIGURES
 
 
 def test_the_papers_table_has_a_number_for_every_pair():
