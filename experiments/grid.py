@@ -21,6 +21,7 @@ from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.sources import short_name
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
+from smac_jax.wording import name_of
 
 POSITIVE = ("num_updates", "num_steps", "eval_every", "eval_episodes")
 """Of a schedule."""
@@ -72,7 +73,7 @@ class Block:
     def title(self) -> str:
         """For people."""
         first, last = self.seeds[0], self.seeds[-1]
-        return f"{short_name(self.data)} {self.offline.label} " + (
+        return f"{short_name(self.data)} {name_of(self.offline.label)} " + (
             f"seed {first}" if first == last else f"seeds {first}-{last}"
         )
 

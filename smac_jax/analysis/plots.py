@@ -193,18 +193,20 @@ def _draw_references(axes: np.ndarray, references: Mapping[str, float], height: 
     """
     low, high = axes[0, 0].get_ylim()
     span = high - low
-    near = {label: y for label, y in references.items() if low - BEYOND * span <= y <= high + BEYOND * span}
-    for ax in axes.ravel():
-        for value in near.values():
-            ax.axhline(value, color="0.45", lw=0.9, ls=(0, (5, 3)), zorder=1)
+    ordered = dict(sorted(references.items(), key=lambda item: -item[1]))
+    near: dict[str, float] = {}
+    margin = BEYOND * span
+    for label, y in ordered.items():
+        if low - margin <= y <= high + margin:
+            near[label] = y
+            for ax in axes.ravel():
+                ax.axhline(y, color="0.45", lw=0.9, ls=(0, (5, 3)), zorder=1)
     low, high = axes[0, 0].get_ylim()
     label_height = LABEL / height * (high - low)
-    above = [
-        f"{label}: {y:,.4g} \N{UPWARDS ARROW}" for label, y in references.items() if label not in near and y > high
-    ]
-    below = [
-        f"{label}: {y:,.4g} \N{DOWNWARDS ARROW}" for label, y in references.items() if label not in near and y < low
-    ]
+    middle = (low + high) / 2
+    far = {label: y for label, y in ordered.items() if label not in near}
+    above = [f"{label}: {y:,.4g} \N{UPWARDS ARROW}" for label, y in far.items() if y > middle]
+    below = [f"{label}: {y:,.4g} \N{DOWNWARDS ARROW}" for label, y in far.items() if y <= middle]
     # room for what stands at the edges
     bottom, top = low - len(below) * label_height, high + len(above) * label_height
     style: dict[str, Any] = {
@@ -219,7 +221,7 @@ def _draw_references(axes: np.ndarray, references: Mapping[str, float], height: 
     # low lines have room at the right, where fine-tuning ends high
     for right in axes[:, -1]:
         before = np.inf
-        for label, y in sorted(near.items(), key=lambda item: -item[1]):
+        for label, y in near.items():
             # of two that are close the upper one's label stands above its line, the lower one's below
             under = before - y < label_height < y - bottom
             side = {"xytext": (0, -3), "va": "top"} if under else {"xytext": (0, 3), "va": "bottom"}

@@ -30,7 +30,7 @@ def blocks(folder=Path("results"), data=HOPPER, offline=("smac", "td3_bc"), onli
 
 def test_an_offline_result_is_shared_by_all_online_cells():
     made = blocks()
-    assert [b.title for b in made] == ["hopper-medium-replay smac seeds 0-3", "hopper-medium-replay td3_bc seeds 0-3"]
+    assert [b.title for b in made] == ["hopper-medium-replay SMAC seeds 0-3", "hopper-medium-replay TD3+BC seeds 0-3"]
     assert made[0].legs == ("offline", "control", "to-sac", "to-td3")
     assert blocks(control=False)[0].legs == ("offline", "to-sac", "to-td3")
 

@@ -201,7 +201,7 @@ def test_ray_survives_a_killed_worker_a_failing_block_and_a_signal(request_, und
     os.kill(killed, signal.SIGKILL)
     said = second.end(1)
     assert json.loads((block / "offline" / "owner.json").read_text())["pid"] != killed
-    assert "failed: hopper-tiny td3_bc seed 2:" in said
+    assert "failed: hopper-tiny TD3+BC seed 2:" in said
     assert "Traceback" in (broken / "error.txt").read_text()
     assert not (block / "error.txt").exists()
     assert bits(folder, undisturbed) == undisturbed

@@ -63,7 +63,7 @@ def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
         assert (tmp_path / "hopper-medium-replay" / f"{name}.png").stat().st_size > 10_000
         assert f"{name}.png" in done.stdout
     assert f"Tables and figures are in {tmp_path}; to look at: {tmp_path / 'report.html'}" in done.stdout
-    assert "smac seed 0" in (tmp_path / "report.html").read_text()
+    assert "SMAC seed 0" in (tmp_path / "report.html").read_text()
     legs = sorted(path.parent.name for path in tmp_path.glob("runs/hopper-medium-replay/smac/*/*/status.json"))
     assert legs == ["offline", "to-sac", "to-td3_bc"]  # no figure here shows the control
 
