@@ -13,23 +13,20 @@ import datetime
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
 from experiments.setup import run, set_up
-from smac_jax.algorithms.base import ActorCritic, NetworkConfig, new_actor_critic
-from smac_jax.data.d4rl import read_d4rl, write_d4rl
-from smac_jax.data.replay import ReplayBuffer
 from smac_jax.data.tasks import TASKS
 from smac_jax.envs import make_env
 from smac_jax.errors import SmacError, UnknownNameError
-from smac_jax.train.keys import stream_keys
-from smac_jax.train.logger import command_line, versions
-from smac_jax.train.online import FinetuneResult, finetune
+
+if TYPE_CHECKING:
+    from smac_jax.algorithms.base import ActorCritic
+    from smac_jax.data.replay import ReplayBuffer
+    from smac_jax.train.online import FinetuneResult
 
 KINDS = ("random", "medium", "medium-replay", "expert", "medium-expert")
 
@@ -66,6 +63,12 @@ flags.DEFINE_integer("batch_size", 256, "SAC's batch.", lower_bound=1)
 
 def fresh_policy(env: Any, seed: int) -> ActorCritic:
     """An untrained actor-critic with a seed axis of one."""
+    import jax
+    import jax.numpy as jnp
+
+    from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+    from smac_jax.train.keys import stream_keys
+
     hidden = tuple(int(width) for width in FLAGS.hidden)
     network = NetworkConfig(actor_hidden=hidden, critic_hidden=hidden)
     zeros, ones = jnp.zeros(env.observation_size), jnp.ones(env.observation_size)
@@ -75,6 +78,7 @@ def fresh_policy(env: Any, seed: int) -> ActorCritic:
 
 def train(env: Any, seed: int, steps: int, until: float | None) -> FinetuneResult:
     """SAC from nothing; stops at the first evaluation whose mean return is at least ``until``."""
+    from smac_jax.train.online import finetune
 
     def reached(step: int, returns: np.ndarray) -> bool:
         print(
@@ -132,6 +136,9 @@ def rollout_arrays(
 
     Each environment's stream stands in the file in one piece; where it is cut, the row is marked as a time-out.
     """
+    import jax
+    import jax.numpy as jnp
+
     from smac_jax.envs import AutoReset
 
     wrapped = AutoReset(env)
@@ -173,6 +180,9 @@ def round_mantissa(values: np.ndarray, bits: int) -> np.ndarray:
 
 def save(kind: str, arrays: dict[str, np.ndarray], recipe: str) -> Path:
     """Writes one set, with how it was made."""
+    from smac_jax.data.d4rl import read_d4rl, write_d4rl
+    from smac_jax.train.logger import command_line, versions
+
     path = Path(FLAGS.out) / f"{FLAGS.task}-{kind}.hdf5"
     path.parent.mkdir(parents=True, exist_ok=True)
     if FLAGS.mantissa_bits < 23:

@@ -69,7 +69,11 @@ def test_both_spellings_reach_the_program_from_a_file_of_flags_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "program", ["sweep", "reproduce", "landscape", "check_dataset", "combine_datasets", "export", "status"]
+    "program",
+    [
+        *("sweep", "reproduce", "landscape", "make_dataset", "check_dataset", "combine_datasets", "export", "status"),
+        "report",
+    ],
 )
 @pytest.mark.parametrize(("flag", "words"), [("--sedes=3", "'sedes'"), ("--helpp", "'helpp'"), ("-nope", "'nope'")])
 def test_a_mistyped_flag_is_refused_before_jax_is_imported(program, flag, words):
