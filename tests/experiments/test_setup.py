@@ -72,7 +72,7 @@ def test_both_spellings_reach_the_program_from_a_file_of_flags_too(tmp_path):
     "program",
     [
         *("sweep", "reproduce", "landscape", "make_dataset", "check_dataset", "combine_datasets", "export", "status"),
-        "report",
+        *("report", "study_handover"),
     ],
 )
 @pytest.mark.parametrize(("flag", "words"), [("--sedes=3", "'sedes'"), ("--helpp", "'helpp'"), ("-nope", "'nope'")])
