@@ -7,7 +7,6 @@ on a file system that the cluster's machines share.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import math
@@ -176,15 +175,15 @@ def submit(submitit: Any, blocks: Sequence[Block], keeping: Keeping, results: Pa
     }
     restarts = {f"{cluster}_max_num_timeout": RESTARTS for cluster in ("slurm", "local")}
     try:
-        executor = submitit.AutoExecutor(f"{folder}/%j", cluster=FLAGS.slurm_cluster, **restarts)
+        # a folder each; for processes of this machine submitit would make one of that very name, and use none
+        where = folder / "%j" if FLAGS.slurm_cluster == "slurm" else folder
+        executor = submitit.AutoExecutor(where, cluster=FLAGS.slurm_cluster, **restarts)
         executor.update_parameters(**{name: value for name, value in options.items() if value})
         works = [Work(absolute(block), keeping, FLAGS.slurm_cpus) for block in blocks]
         with executor.batch():
             submitted = [executor.submit(work) for work in works]
     except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
         raise ConfigError(f"--launcher=slurm: the jobs could not be submitted: {_last_line(error)}") from error
-    with contextlib.suppress(OSError):  # submitit makes it, and fills it where a cluster gives numbers only
-        (folder / "%j").rmdir()
     for block, job in zip(blocks, submitted, strict=True):
         paths = job.paths
         place = Job(FLAGS.slurm_cluster, job.job_id, str(paths.result_pickle), str(paths.stderr))
