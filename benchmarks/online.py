@@ -28,6 +28,7 @@ from smac_jax.errors import ConfigError
 from smac_jax.train.health import WELL
 from smac_jax.train.online import LoopState, make_chunk
 from smac_jax.train.sharding import SeedLayout
+from smac_jax.wording import count
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("task", "hopper", "The environment.")
@@ -41,7 +42,9 @@ def main(argv: Sequence[str]) -> int:
     """Measures, prints, writes."""
     del argv
     size, seeds, length = SIZES[FLAGS.size], FLAGS.seeds, FLAGS.length
-    report = Report("The online loop", f"SAC on {FLAGS.task}, {seeds} seed(s), one update an environment step; {size}")
+    report = Report(
+        "The online loop", f"SAC on {FLAGS.task}, {count(seeds, 'seed')}, one update an environment step; {size}"
+    )
     data = smac_jax.load_dataset("hopper-medium-replay")
     env = smac_jax.make_env(FLAGS.task, physics=FLAGS.physics)
     if env.observation_size != data.observations.shape[-1]:

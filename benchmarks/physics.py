@@ -26,6 +26,7 @@ from benchmarks.measure import Case, Report, in_turns, rows
 from experiments.setup import run
 from smac_jax.envs import TASKS, AutoReset
 from smac_jax.errors import SmacError, UnknownNameError
+from smac_jax.wording import count
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("tasks", ["hopper", "walker2d", "halfcheetah", "ant"], "Which robots.")
@@ -137,7 +138,7 @@ def main(argv: Sequence[str]) -> int:
                 {k: v for k, v in line.items() if k not in ("MFLOP each", "% of peak")}
                 for line in rows(report, in_turns(cases), "steps/s")
             ]
-            report.table(f"{task}, {number} environment{'s' * (number > 1)}", made_rows)
+            report.table(f"{task}, {count(number, 'environment')}", made_rows)
     report.finish()
     return 0
 

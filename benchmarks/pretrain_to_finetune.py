@@ -16,6 +16,7 @@ import smac_jax
 from benchmarks.measure import Report
 from experiments.configs.base import online_section
 from experiments.setup import define_config, run
+from smac_jax.wording import count
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", "hopper-medium-replay", "An embedded set or a D4RL file.")
@@ -33,7 +34,8 @@ def main(argv: Sequence[str]) -> int:
     updates, steps, warm = config.pretrain.num_updates, config.finetune.num_steps, config.finetune.warm_start
     report = Report(
         "A complete run",
-        f"{FLAGS.offline} for {updates:,} updates, then {FLAGS.online} for {warm:,} + {steps:,} steps, {seeds} seeds",
+        f"{FLAGS.offline} for {updates:,} updates, then {FLAGS.online} for {warm:,} + {steps:,} steps, "
+        f"{count(seeds, 'seed')}",
     )
     data, env = smac_jax.load_dataset(FLAGS.data), smac_jax.make_env(FLAGS.env)
     started = time.perf_counter()

@@ -28,6 +28,7 @@ import smac_jax
 from benchmarks.learners import OFFLINE_NAMES, ONEDNN, ONLINE_NAMES, SIZES, case, dispatched_from_python, learner
 from benchmarks.measure import Case, Report, in_turns, product_rate, rows
 from experiments.setup import run
+from smac_jax.wording import count
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("sizes", ["field"], "Which sizes: field, paper.")
@@ -51,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
         for name in FLAGS.algorithms:
             cases = []
             for seeds in map(int, FLAGS.seeds):
-                title = f"{name}, {seeds} seed{'s' * (seeds > 1)}"
+                title = f"{name}, {count(seeds, 'seed')}"
                 cases.append(case(title, learner(name, size, seeds, data), length))
                 if FLAGS.onednn:
                     cases.append(case(f"{title}, oneDNN", learner(name, size, seeds, data), length, ONEDNN))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from experiments import transfer
 from experiments.block import trained_by_of
@@ -23,6 +25,8 @@ from smac_jax.wording import count, name_of
 
 BEYOND = 0.25
 """How far lines and planes go on beyond their policies."""
+NARROW = 0.15
+"""Sides of a plane in this ratio and beyond are not drawn to scale: nothing could be read off a sliver."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,7 +218,8 @@ def draw_line(
     axis.fill_between(along, intervals[:, 1], intervals[:, 2], color=COLOURS[0], alpha=0.18, lw=0)
     for x, name in zip((0, 1), names, strict=True):
         axis.axvline(x, color="0.3", lw=0.9, ls=(0, (5, 3)))
-        axis.annotate(name, (x, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
+        label = textwrap.fill(name, 30)  # two policies are two thirds of the axis apart
+        axis.annotate(label, (x, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
     axis.set_xlabel("position on the line between the policies' parameters")
     axis.set_ylabel(what_is_evaluated(task, compact=True))
     axis.spines[["top", "right"]].set_visible(False)
@@ -234,10 +239,16 @@ def draw_plane(
     axis = figure.subplots()
     u, v, angle = (float(np.mean(x)) for x in plane)
 
+    # of two ways in one direction the plane is a line: they are drawn at a right angle, as far as they go
+    flattened = v * np.sin(angle) <= 1e-3 * max(u, v)
+    shown = np.pi / 2 if flattened else angle
+
     def at(x: Any, y: Any) -> tuple[Any, Any]:
-        return x * u + y * v * np.cos(angle), y * v * np.sin(angle)
+        return x * u + y * v * np.cos(shown), y * v * np.sin(shown)
 
     places = at(*np.meshgrid(across, across, indexing="ij"))
+    height, width = np.ptp(places[1]), np.ptp(places[0])
+    to_scale = not flattened and NARROW < height / max(width, np.finfo(float).tiny) < 1 / NARROW
     heights = values.mean(axis=(1, 2)).reshape(len(across), len(across))
     flat = np.ptp(heights) <= 1e-6 * max(1.0, np.abs(heights).max())
     # where all is level, levels would be drawn of rounding
@@ -247,13 +258,15 @@ def draw_plane(
         axis.contour(*places, heights, levels=10, colors="white", linewidths=0.4, alpha=0.6)
     figure.colorbar(drawn, ax=axis, label=f"{what_is_evaluated(task, compact=True)}, mean over seeds")
     for corner, name, marker in zip(((0, 0), (1, 0), (0, 1)), names, "osD", strict=True):
-        axis.plot(*at(*corner), marker, color="white", mec="black", ms=8)
-        box = {"facecolor": "white", "alpha": 0.75, "lw": 0, "pad": 1.5}
-        axis.annotate(name, at(*corner), xytext=(7, 7), textcoords="offset points", fontsize=9, bbox=box)
-    axis.set_aspect("equal")
-    axis.set_xlabel(f"distance between parameters, towards: {names[1]}")
-    axis.set_ylabel("distance across")
-    figure.suptitle(
-        f"{names[1]} is {u:.2g} away, {names[2]} {v:.2g}, {np.degrees(angle):.0f} degrees between them", fontsize=9
-    )
+        axis.plot(*at(*corner), marker, color="white", mec="black", ms=8, label=textwrap.fill(name, 30), ls="none")
+    # not beside the markers, which lie on each other where the plane is narrow
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    if to_scale:
+        axis.set_aspect("equal")
+    axis.set_xlabel(textwrap.fill(f"distance between parameters, towards: {names[1]}", 70))
+    axis.set_ylabel("distance across" + ("" if to_scale else ", not to scale"))
+    ticks = MaxNLocator(max(1, min(6, int(6 * height / width)))) if to_scale else MaxNLocator(6)
+    axis.yaxis.set_major_locator(ticks)
+    about = f"{names[1]} is {u:.2g} away, {names[2]} {v:.2g}, {np.degrees(angle):.0f} degrees between them"
+    figure.suptitle(textwrap.fill(about, 80), fontsize=9)
     return save(figure, path, said)[0]

@@ -17,6 +17,7 @@ from smac_jax.files import write_json
 from smac_jax.train.interrupts import Interrupts
 from smac_jax.train.logger import device_description, git_commit, to_json
 from smac_jax.train.progress import Progress
+from smac_jax.wording import count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +195,7 @@ def trained_by_of(claims: Sequence[Mapping[str, Any]]) -> list[str]:
     """The same, of what ``block.json`` of each says."""
     found = [made_by(by) for claimed in claims for by in claimed.get("trained_by", [])]
     silent = sum("trained_by" not in claimed for claimed in claims)
-    return list(dict.fromkeys(found)) + ([f"of {silent} block(s) not recorded"] if silent else [])
+    return list(dict.fromkeys(found)) + ([f"of {count(silent, 'block')} not recorded"] if silent else [])
 
 
 def _claim(block: Block) -> None:

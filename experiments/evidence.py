@@ -27,7 +27,7 @@ from smac_jax.errors import CheckpointError
 from smac_jax.files import write_text
 from smac_jax.spread import spread
 from smac_jax.train.run_folder import policy_at
-from smac_jax.wording import name_of
+from smac_jax.wording import count, mean_over, name_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +154,9 @@ def coverage(name: str, found: Found) -> Path:
     figure.colorbar(drawn, ax=right, label="transitions")
     right.set_xlabel(f"first principal axis ({share[0]:.0%} of variance)")
     right.set_ylabel(f"second ({share[1]:.0%})")
-    figure.suptitle(f"{found.data.name}: {found.data.size:,} transitions, {len(returns):,} episodes", fontsize=11)
+    figure.suptitle(
+        f"{found.data.name}: {count(found.data.size, 'transition')}, {count(len(returns), 'episode')}", fontsize=11
+    )
     return save(figure, found.folder / name, found.caption)[0]
 
 
@@ -162,7 +164,7 @@ def transfer(name: str, found: Found) -> Path:
     """Learning curves of SMAC across the hand-over to SAC and to TD3; ``transfer.png`` is the tables' figure."""
     figure, _ = transfer_figure(
         [curve for (_, end), curve in found.curves.items() if end in FIGURES[name].online],
-        title=f"{found.data.name}: mean and 95 % interval over {len(next(iter(found.cells.values())).seeds)} seeds",
+        title=f"{found.data.name}: {mean_over(next(iter(found.cells.values())).seeds)}",
         reference=references(found.data),
     )
     return save(figure, found.folder / f"smac-{name}", found.caption)[0]

@@ -23,6 +23,7 @@ from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.sources import is_file_name, short_name
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
 from smac_jax.files import local_path
+from smac_jax.wording import name_of
 
 POSITIVE = ("num_updates", "num_steps", "eval_every", "eval_episodes")
 """Of a schedule."""
@@ -78,7 +79,7 @@ class Block:
     def title(self) -> str:
         """For people."""
         first, last = self.seeds[0], self.seeds[-1]
-        return f"{self.name or short_name(self.data)} {self.offline.label} " + (
+        return f"{self.name or short_name(self.data)} {name_of(self.offline.label)} " + (
             f"seed {first}" if first == last else f"seeds {first}-{last}"
         )
 

@@ -10,9 +10,7 @@ import threading
 from collections.abc import Sequence
 from typing import TypeVar
 
-import jax
 from absl import flags
-from orbax.checkpoint import multihost
 
 from smac_jax.errors import ConfigError
 from smac_jax.train.interrupts import Interrupted, Interrupts
@@ -43,6 +41,8 @@ def join() -> None:
         if FLAGS.coordinator or FLAGS.host is not None or FLAGS.num_hosts is not None:
             raise ConfigError("--coordinator, --num_hosts and --host say who is who under --distributed; give it too.")
         return
+    import jax
+
     try:
         jax.distributed.initialize(FLAGS.coordinator, FLAGS.num_hosts, FLAGS.host)
     except (ValueError, RuntimeError, TypeError) as error:
@@ -54,12 +54,20 @@ def join() -> None:
 
 def share(blocks: Sequence[Share]) -> list[Share]:
     """What this host works on."""
-    return list(blocks[jax.process_index() :: jax.process_count()]) if FLAGS.distributed else list(blocks)
+    if not FLAGS.distributed:
+        return list(blocks)
+    import jax
+
+    return list(blocks[jax.process_index() :: jax.process_count()])
 
 
 def is_first() -> bool:
     """Whether this host writes what concerns the whole sweep."""
-    return not FLAGS.distributed or jax.process_index() == 0
+    if not FLAGS.distributed:
+        return True
+    import jax
+
+    return jax.process_index() == 0
 
 
 def wait_for_all() -> None:
@@ -69,7 +77,12 @@ def wait_for_all() -> None:
       Interrupted: asked to stop. JAX ends all hosts when one leaves without a word, the others' last save or not; so
         this one must leave in an orderly way, too.
     """
-    if not FLAGS.distributed or jax.process_count() == 1:
+    if not FLAGS.distributed:
+        return
+    import jax
+    from orbax.checkpoint import multihost
+
+    if jax.process_count() == 1:
         return
     everybody = set(range(jax.process_count()))
     arguments = {"name": "the sweep is done", "timeout": LONGEST_WAIT, "processes": everybody}

@@ -24,28 +24,24 @@ import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
 from experiments.setup import results_folder, run, set_up
-from smac_jax.algorithms.base import ActorCritic, NetworkConfig, new_actor_critic
 from smac_jax.config import whole_number
-from smac_jax.data.d4rl import read_d4rl, write_d4rl
-from smac_jax.data.replay import ReplayBuffer
 from smac_jax.data.tasks import TASKS, time_limit
-from smac_jax.deploy.policy_source import PolicySource, read_policy_source, split_checkpoint
 from smac_jax.envs import LOCOMOTION, check_name, make_env
 from smac_jax.errors import ConfigError, SmacError, UnknownNameError
 from smac_jax.files import local_path
-from smac_jax.train.keys import stream_keys
-from smac_jax.train.logger import command_line, versions
-from smac_jax.train.online import FinetuneResult, finetune
-from smac_jax.train.progress import Progress
-from smac_jax.train.rollouts import Rollouts, collect_episodes
+
+if TYPE_CHECKING:
+    from smac_jax.algorithms.base import ActorCritic
+    from smac_jax.data.replay import ReplayBuffer
+    from smac_jax.deploy.policy_source import PolicySource
+    from smac_jax.train.online import FinetuneResult
+    from smac_jax.train.rollouts import Rollouts
 
 KINDS = ("random", "medium", "medium-replay", "expert", "medium-expert")
 OF_SAC = (
@@ -114,6 +110,12 @@ flags.DEFINE_integer("batch_size", 256, "SAC's batch.", lower_bound=1)
 
 def fresh_policy(env: Any, seed: int) -> ActorCritic:
     """An untrained actor-critic with a seed axis of one."""
+    import jax
+    import jax.numpy as jnp
+
+    from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+    from smac_jax.train.keys import stream_keys
+
     try:
         hidden = tuple(int(width) for width in FLAGS.hidden)
     except ValueError:
@@ -130,6 +132,8 @@ def train(env: Any, seed: int, steps: int, until: float | None) -> FinetuneResul
     The first 5,000 steps, or half of fewer than 10,000, are the warm start: they count, and nothing is learnt in them.
     The evaluation of the untrained policy stops nothing, as there are no transitions yet.
     """
+    from smac_jax.train.online import finetune
+
     warm_start = min(5_000, steps // 2)
     print(f"SAC for at most {steps:,} steps; nothing is learnt in the first {warm_start:,}, the warm start")
 
@@ -189,6 +193,9 @@ def rollout_arrays(
 
     Each environment's stream stands in the file in one piece; where it is cut, the row is marked as a time-out.
     """
+    import jax
+    import jax.numpy as jnp
+
     from smac_jax.envs import AutoReset
 
     size, num_envs = whole_number("size", size, 1), whole_number("num_envs", num_envs, 1)
@@ -285,6 +292,13 @@ def roll_out(policies: Sequence[str], texts: Sequence[str]) -> None:
     Raises:
       SmacError: a file, share, size or task that does not fit.
     """
+    import jax
+
+    from smac_jax.deploy.policy_source import read_policy_source, split_checkpoint
+    from smac_jax.train.keys import stream_keys
+    from smac_jax.train.progress import Progress
+    from smac_jax.train.rollouts import collect_episodes
+
     shares = parse_shares(texts, len(policies))
     # before the environment, whose physics takes seconds to load
     sources = [read_policy_source(*split_checkpoint(text)) for text in policies]
@@ -353,6 +367,9 @@ def save(
     metadata: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes one set, with how it was made."""
+    from smac_jax.data.d4rl import read_d4rl, write_d4rl
+    from smac_jax.train.logger import command_line, versions
+
     path = local_path(FLAGS.out) / f"{FLAGS.task.replace(':', '-').replace('/', '-')}-{kind}.hdf5"
     path.parent.mkdir(parents=True, exist_ok=True)
     if FLAGS.mantissa_bits < 23:

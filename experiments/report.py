@@ -15,19 +15,17 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.setup import run
 from experiments.state import SweepState, read_json, read_sweep
-from smac_jax.analysis import tables
-from smac_jax.analysis.curves import TransferCurve, joined
-from smac_jax.analysis.plots import colours_of, transfer_figure
-from smac_jax.analysis.svg import inline_svg, panels
-from smac_jax.data.tasks import task_info
 from smac_jax.envs import check_name
 from smac_jax.errors import DatasetError, UnknownNameError
 from smac_jax.files import local_path, write_text
-from smac_jax.wording import name_of
+from smac_jax.wording import name_of, seeds_text
+
+if TYPE_CHECKING:
+    from smac_jax.analysis.curves import TransferCurve
 
 PAGE = Path(__file__).parent / "page"
 
@@ -91,6 +89,8 @@ def write_report(folder: Path) -> Path:
     import jinja2
     import markupsafe
 
+    from smac_jax.analysis import tables
+
     sweep = read_sweep(folder)
     curves, damaged = read_curves(sweep)
     sections = [section(sweep, data, found, f"{i}") for i, (data, found) in enumerate(curves.items())]
@@ -119,6 +119,8 @@ def write_report(folder: Path) -> Path:
 
 def read_curves(sweep: SweepState) -> tuple[dict[str, list[TransferCurve]], list[str]]:
     """The curves that are there, of each data set, seeds of a pair joined; and what could not be read."""
+    from smac_jax.analysis.curves import TransferCurve, joined
+
     found: dict[str, dict[tuple[str, str], list[TransferCurve]]] = {}
     damaged = []
     for block in sweep.blocks:
@@ -142,6 +144,11 @@ def read_curves(sweep: SweepState) -> tuple[dict[str, list[TransferCurve]], list
 
 def section(sweep: SweepState, data: str, curves: Sequence[TransferCurve], number: str) -> Section:
     """Table and figures of a data set."""
+    from smac_jax.analysis import tables
+    from smac_jax.analysis.plots import colours_of, transfer_figure
+    from smac_jax.analysis.svg import inline_svg, panels
+    from smac_jax.data.tasks import task_info
+
     rows = tables.rows(curves, task_info(curves[0].task).random_return)
     references = {
         label: float(value)
@@ -178,7 +185,7 @@ def facts(provenance: Mapping[str, Any]) -> dict[str, str]:
     said = {
         "Command": provenance.get("command"),
         "Date": provenance.get("date"),
-        "Seeds": ", ".join(map(str, seeds)) if isinstance(seeds, list) else seeds,
+        "Seeds": seeds_text(seeds) if seeds else None,
         "Device": provenance.get("device"),
         "Platform": provenance.get("platform"),
         "Versions": versions,

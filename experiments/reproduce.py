@@ -23,31 +23,33 @@ import dataclasses
 import importlib.util
 import re
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from experiments import aggregate, suite
-from experiments.block import Keeping, already_done, trained_by
-from experiments.cells import Task, curves_of, grid_of
-from experiments.evidence import FIGURES, Found
-from experiments.grid import distinct_names
 from experiments.launchers import LAUNCHERS
 from experiments.setup import results_folder, run, set_up
-from experiments.transfer import caption, describe, report, task_of
 from smac_jax.data import embedded_datasets
-from smac_jax.data.dataset import Dataset
 from smac_jax.data.sources import is_at_hand, short_name
-from smac_jax.data.tasks import task_of as taken_apart
 from smac_jax.envs import ENGINES
 from smac_jax.errors import ConfigError, DatasetError, SmacError, UnknownNameError
 from smac_jax.files import write_json
+from smac_jax.wording import count
+
+if TYPE_CHECKING:
+    from experiments.cells import Task
+    from smac_jax.data.dataset import Dataset
 
 TABLES = ("1", "aggregate", "tasks")
+# by name alone, so that a mistyped flag is refused before JAX is imported
+SCALES = ("paper", "small", "tiny")
+FIGURES = (*("kappa", "muon", "condition", "residual", "coverage", "size", "transfer", "line", "plane", "embedding"),)
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("scale", "small", list(suite.SCALES), "Sizes of networks, steps and evaluations.")
+flags.DEFINE_enum("scale", "small", list(SCALES), "Sizes of networks, steps and evaluations.")
 flags.DEFINE_list("table", [], f"Tables: {', '.join(TABLES)}; default: all, unless figures are asked for.")
 flags.DEFINE_list("figure", [], f"Figures: {', '.join(FIGURES)}, or all.")
 flags.DEFINE_list("task", [], "Data sets: names or paths; default: those of the suite that are at hand.")
@@ -64,7 +66,15 @@ def main(argv: Sequence[str]) -> int:
     """Trains what is not there yet, then writes what was asked for."""
     del argv
     set_up()
-    tables, figures = wanted(FLAGS.table, TABLES, "table"), wanted(FLAGS.figure, tuple(FIGURES), "figure")
+    from experiments import aggregate, suite
+    from experiments.block import Keeping, already_done, trained_by
+    from experiments.cells import curves_of, grid_of
+    from experiments.evidence import FIGURES as EVIDENCE
+    from experiments.evidence import Found
+    from experiments.report import write_report
+    from experiments.transfer import caption, describe, references, report
+
+    tables, figures = wanted(FLAGS.table, TABLES, "table"), wanted(FLAGS.figure, FIGURES, "figure")
     if not tables and not figures:
         tables = list(TABLES)
     if "embedding" in figures and importlib.util.find_spec("sklearn") is None:
@@ -87,14 +97,16 @@ def main(argv: Sequence[str]) -> int:
         return 0
     from smac_jax.train.logger import write_provenance
 
+    started = time.monotonic()
     provenance = write_provenance(
         folder,
         scale=f"{FLAGS.scale} ({scale.says})",
         seeds=seeds,
         data={task.source: describe(task.data) for task in tasks},
+        references={task.source: references(task.data) for task in tasks},
         blocks=[{"folder": str(b.folder.relative_to(folder)), "title": b.title, "legs": b.legs} for b in every],
     )
-    print(f"{FLAGS.scale} scale: {scale.says}. {len(every)} blocks; results in {folder}")
+    print(f"{FLAGS.scale} scale: {scale.says}. {count(every, 'block')}; results in {folder}")
     failures = LAUNCHERS[FLAGS.launcher](every, Keeping(FLAGS.save_every, policies="embedding" in figures), folder)
     if failures is None:
         return 0
@@ -117,14 +129,16 @@ def main(argv: Sequence[str]) -> int:
                 found = Found(
                     folder / task.folder, task.data, cells, curves_of(cells), caption(about), scale.resolution
                 )
-                drawn = FIGURES[name].draw(name, found)
-                print(f'{name}: {drawn}. What the paper says, or asks: "{FIGURES[name].claim}"')
+                drawn = EVIDENCE[name].draw(name, found)
+                print(f'{name}: {drawn}. What the paper says, or asks: "{EVIDENCE[name].claim}"')
             except SmacError as error:  # the others are drawn all the same
                 undrawn = True
                 print(f"failed: the figure {name} of {task.source}: {error}", file=sys.stderr)
     if {"1", "aggregate"} & {*tables}:
         cells_of = {source: grid.table for source, grid in grids.items()}
         aggregate.over_all_tasks(folder, tables, tasks, cells_of, provenance, every_task=bool(FLAGS.task))
+    page = write_report(folder)
+    print(f"{time.monotonic() - started:.0f} s. Tables and figures are in {folder}; to look at: {page}")
     return 1 if failures or undrawn else 0
 
 
@@ -152,6 +166,8 @@ def at_hand(asked: Sequence[str], paper_alone: bool) -> list[Task]:
       ConfigError: one belongs to no family of the paper.
     """
     import smac_jax
+    from experiments import suite
+    from experiments.grid import distinct_names
 
     if asked:
         named = distinct_names(asked)
@@ -173,6 +189,11 @@ def at_hand(asked: Sequence[str], paper_alone: bool) -> list[Task]:
 
 
 def _task(source: str, data: Dataset, name: str = "") -> Task:
+    from experiments import suite
+    from experiments.cells import Task
+    from experiments.transfer import task_of
+    from smac_jax.data.tasks import task_of as taken_apart
+
     data = data if name in ("", short_name(source)) else dataclasses.replace(data, name=name)
     env = task_of(data, None)
     for task in suite.SUITE:

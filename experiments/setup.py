@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import io
 import os
@@ -96,7 +97,12 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0) 
 
     def parse(argv: Sequence[str]) -> list[str]:
         try:
-            sys.argv = argv = underscored(flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False))
+            argv = underscored(flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False))
+            check_names(argv)
+            sys.argv = argv = with_config_found(argv)
+            if _default_config:
+                # looks for the fields that are overridden in sys.argv, and runs the file: what comes above is quick
+                config_flags.DEFINE_config_file("config", _default_config[-1], "Configuration file.")
             rest = flags.FLAGS(argv)
             if "config" in flags.FLAGS:
                 load_config()
@@ -126,27 +132,51 @@ def load_config() -> None:
         raise ValueError(f"--config cannot be read: {said}") from error
 
 
+_default_config: list[str] = []
+HELP = ("help", "helpshort", "helpfull", "helpxml", "h", "?")
+
+
 def define_config(default: str) -> None:
     """Defines ``--config``, a file of a configuration, each of whose fields can be overridden.
+
+    The flag is there once :func:`run` has read the command line: to define it takes the file, which imports JAX.
 
     Args:
       default: the file, from the folder that holds this package; whatever the working directory is.
     """
-    from smac_jax.errors import ConfigError
+    _default_config[:] = [str(PROJECT / default)]
 
-    default = str(PROJECT / default)
+
+def check_names(argv: Sequence[str]) -> None:
+    """Refuses flags that do not exist and values that cannot be, before anything that takes time is imported.
+
+    Args:
+      argv: the program, then what it was given.
+
+    Raises:
+      absl.flags.Error: there is such a one.
+    """
+    end = argv.index("--") if "--" in argv else len(argv)
+    if any(argument.lstrip("-").partition("=")[0] in HELP for argument in argv[1:end] if argument.startswith("-")):
+        return  # which shows --config too, once that is there
+    known = [*flags.FLAGS, *(["config"] if _default_config else [])]
+    is_value = False
+    for argument in argv[1:end]:
+        if is_value or not argument.startswith("-") or argument == "-":
+            is_value = False
+            continue
+        name, equals, _ = argument.lstrip("-").partition("=")
+        name = name.partition(".")[0]
+        plain = name if name in known else name.removeprefix("no")
+        if plain not in known:
+            raise flags.UnrecognizedFlagError(name, suggestions=difflib.get_close_matches(name, known))
+        is_value = not equals and not (plain in flags.FLAGS and flags.FLAGS[plain].boolean)
     try:
-        # config_flags looks for the fields that are overridden in sys.argv, here already
-        sys.argv = underscored(flags.FLAGS.read_flags_from_files(list(sys.argv), force_gnu=False))
-        sys.argv = with_config_found(sys.argv)
-    except (OSError, flags.Error, ConfigError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    try:
-        config_flags.DEFINE_config_file("config", default, "Configuration file.")
-    except (AttributeError, KeyError) as error:
-        say_no_field(error)
-        sys.exit(2)
+        flags.FLAGS(list(argv[:end]), known_only=True)  # --config is not there yet
+    finally:
+        for name in flags.FLAGS:  # they are read again, and a flag that may be repeated would have each value twice
+            flags.FLAGS[name].unparse()
+        flags.FLAGS.unparse_flags()
 
 
 def with_config_found(argv: Sequence[str]) -> list[str]:

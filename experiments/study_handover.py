@@ -15,23 +15,19 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 from ml_collections import ConfigDict
 
 import smac_jax
-from experiments.configs.base import as_run, online_section
 from experiments.setup import define_config, results_folder, run, set_up
-from experiments.transfer import describe, log, made_by, report, scale_of, task_of, transfer_curve
-from smac_jax.algorithms import make_offline, make_online
-from smac_jax.analysis.curves import TransferCurve
-from smac_jax.data.tasks import TASKS
 from smac_jax.envs import ENGINES
 from smac_jax.errors import ConfigError
-from smac_jax.train.logger import MetricLogger, to_json, write_provenance
-from smac_jax.train.online import FinetuneResult
-from smac_jax.train.progress import Progress
+
+if TYPE_CHECKING:
+    from smac_jax.train.logger import MetricLogger
+    from smac_jax.train.online import FinetuneResult
 
 # Each variant: the algorithm, and what differs from the configuration file.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -129,6 +125,14 @@ def main(argv: Sequence[str]) -> int:
     """Runs what is not there yet of a group, then writes a table and a figure of each checkpoint."""
     del argv
     set_up()
+    from experiments.configs.base import as_run, online_section
+    from experiments.transfer import describe, report, scale_of, task_of
+    from smac_jax.algorithms import make_offline, make_online
+    from smac_jax.analysis.curves import TransferCurve
+    from smac_jax.data.tasks import TASKS
+    from smac_jax.train.logger import MetricLogger, to_json, write_provenance
+    from smac_jax.train.progress import Progress
+
     config = FLAGS.config
     variants = chosen_variants()
     checkpoints = parse_checkpoints(FLAGS.checkpoints)
@@ -195,6 +199,8 @@ def study_variant(
     task: str,
 ) -> None:
     """Pre-trains one variant through all checkpoints and hands it over at each, where its curve is not there yet."""
+    from experiments.transfer import log, transfer_curve
+
     num_steps, every = config.finetune.num_steps, config.finetune.eval_every
     settings = {"eval_every": config.pretrain.eval_every, "eval_episodes": config.pretrain.eval_episodes}
     off, before = None, 0
@@ -304,6 +310,8 @@ def earlier_record(
 
 def trained_by(folder: Path, variants: Iterable[str]) -> list[str]:
     """Commit, device and day of whatever trained the curves of variants."""
+    from experiments.transfer import made_by
+
     found: list[str] = []
     for variant in variants:
         path = variant_path(folder, variant) / "provenance.json"

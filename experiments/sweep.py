@@ -26,20 +26,20 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from experiments import hosts
-from experiments.block import Keeping, already_done, trained_by
-from experiments.configs.base import as_run
-from experiments.grid import Block, distinct_names, make_blocks, parse_vary, path_name
 from experiments.launchers import LAUNCHERS, Failure
 from experiments.setup import define_config, results_folder, run, set_up
 from smac_jax.data.sources import short_name
 from smac_jax.envs import ENGINES
 from smac_jax.errors import ConfigError
 from smac_jax.files import write_json
+
+if TYPE_CHECKING:
+    from experiments.grid import Block
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
@@ -88,6 +88,9 @@ def main(argv: Sequence[str]) -> int:
     check_launcher()
     hosts.join()
     import smac_jax
+    from experiments.block import Keeping, already_done, trained_by
+    from experiments.configs.base import as_run
+    from experiments.grid import distinct_names, make_blocks, parse_vary
     from experiments.transfer import check_fits, describe, references, scale_of, task_of
     from smac_jax.train.logger import check_wandb, write_provenance
 
@@ -174,6 +177,8 @@ def check_launcher() -> None:
 
 def default_folder() -> str:
     """The same for the same request, so that repeating the command goes on with it."""
+    from experiments.grid import path_name
+
     names = ("task", "env", "physics", "version", "offline", "online", "vary", "seeds", "first_seed", "control")
     asked = json.dumps([FLAGS[name].value for name in names] + [FLAGS.config.to_dict()], sort_keys=True, default=str)
     first = short_name(FLAGS.task[0])
@@ -205,6 +210,7 @@ def report_all(
     labels: dict[str, str],
 ) -> None:
     """Tables and figures of all pairs that are there, a task at a time, and the page of all."""
+    from experiments.grid import path_name
     from experiments.report import write_report
     from experiments.transfer import report
     from smac_jax.analysis.curves import TransferCurve, joined

@@ -10,17 +10,18 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
 from rich.live import Live
 
-from experiments.grid import Block
 from experiments.state import most_alike, run_left
 from smac_jax.analysis.fitting import Column, FittedTable
-from smac_jax.train.pace import COMPILATION, EVALUATION, TimeLeft, rate_text
-from smac_jax.train.progress import clock
+from smac_jax.train.pace import COMPILATION, EVALUATION, TimeLeft, clock, rate_text
 from smac_jax.wording import count
+
+if TYPE_CHECKING:
+    from experiments.grid import Block
 
 SILENT = 120.0
 """Seconds without news after which a block that should run is said to be silent."""

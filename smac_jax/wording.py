@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sized
+from typing import Any
 
 NAMES = {
     "smac": "SMAC",
@@ -23,12 +24,15 @@ NAMES = {
 def name_of(label: str) -> str:
     """The name of an algorithm or a variant of it for people: ``SMAC, kappa = 5`` for ``smac kappa=5``.
 
-    Of several, as ``cal_ql/cql``, each has its name. What is no algorithm of :data:`NAMES` stays as it is.
+    It stands at the beginning, as in ``td3_bc, smac's critics``. Of several, as ``cal_ql/cql``, each has its name. What
+    is no algorithm of :data:`NAMES` stays as it is.
     """
-    algorithm, space, rest = label.partition(" ")
+    algorithm = re.match(r"[\w/]*", label)[0]  # type: ignore[index]
+    rest = label[len(algorithm) :]
     name = "/".join(NAMES.get(part, part) for part in algorithm.split("/"))
-    if "=" not in rest:
-        return name + space + rest
+    if not rest.startswith(" ") or "=" not in rest:
+        return name + rest
+    rest = rest[1:]
     changes = (change.partition("=") for change in re.split(r" (?=[\w.]+=)", rest))
     return ", ".join([name, *(f"{field.rpartition('.')[2].replace('_', ' ')} = {x}" for field, _, x in changes)])
 
@@ -49,3 +53,10 @@ def mean_over(seeds: int | Sized) -> str:
     """What lines and bands of so many seeds are: of one seed there is no interval."""
     n = seeds if isinstance(seeds, int) else len(seeds)  # type: ignore[arg-type]
     return "one seed" if n == 1 else f"mean and 95 % interval over {n:,} seeds"
+
+
+def seeds_text(seeds: Any) -> str:
+    """``1 seed (number 0)``, ``4 seeds (numbers 0, 1, 2, 3)``; anything but a list of numbers as it is."""
+    if not isinstance(seeds, (list, tuple)) or not seeds:
+        return str(seeds)
+    return f"{count(seeds, 'seed')} ({'number' if len(seeds) == 1 else 'numbers'} {', '.join(map(str, seeds))})"

@@ -6,14 +6,15 @@ import importlib
 import os
 import traceback
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from experiments.block import Keeping, run_block
-from experiments.grid import Block
 from smac_jax.errors import ConfigError, SmacError
 from smac_jax.train.interrupts import Interrupted, Interrupts
-from smac_jax.train.progress import Progress
-from smac_jax.train.snapshots import first_line
+
+if TYPE_CHECKING:
+    from experiments.block import Keeping
+    from experiments.grid import Block
+    from smac_jax.train.progress import Progress
 
 
 class Failure(NamedTuple):
@@ -25,6 +26,8 @@ class Failure(NamedTuple):
 
 def failure_of(block: Block, error: BaseException) -> Failure:
     """Notes an error in ``error.txt`` of the block, with where it came from, and as a line."""
+    from smac_jax.train.snapshots import first_line
+
     text = "".join(traceback.format_exception(error))
     path = Path(block.folder) / "error.txt"
     try:
@@ -33,6 +36,13 @@ def failure_of(block: Block, error: BaseException) -> Failure:
     except OSError:
         return Failure(block.title, first_line(error))
     return Failure(block.title, str(error) if isinstance(error, SmacError) else f"{first_line(error)} (see {path})")
+
+
+def run_block(block: Block, keeping: Keeping, progress: Progress | bool, interrupts: Interrupts | None = None) -> None:
+    """:func:`experiments.block.run_block`."""
+    from experiments.block import run_block
+
+    run_block(block, keeping, progress, interrupts)
 
 
 def carry_out(block: Block, keeping: Keeping, bar: Progress, interrupts: Interrupts) -> Failure | None:
@@ -60,6 +70,7 @@ def carry_out_here(block: Block, keeping: Keeping, interrupts: Interrupts, threa
       threads: of the CPU; all that compute, before JAX computes anything.
     """
     from experiments.setup import set_up
+    from smac_jax.train.progress import Progress
 
     os.environ |= {"NPROC": str(threads), "OMP_NUM_THREADS": str(threads)}  # NPROC: XLA's and, through it, MuJoCo's
     set_up()

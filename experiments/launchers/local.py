@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from experiments.block import Keeping
-from experiments.grid import Block
 from experiments.launchers.base import Failure, carry_out
 from experiments.state import NoSweepError, duration, read_sweep
 from smac_jax.train.interrupts import Interrupts
-from smac_jax.train.progress import Progress
+
+if TYPE_CHECKING:
+    from experiments.block import Keeping
+    from experiments.grid import Block
 
 
 def launch(blocks: Sequence[Block], keeping: Keeping, results: Path) -> list[Failure]:
@@ -20,6 +22,8 @@ def launch(blocks: Sequence[Block], keeping: Keeping, results: Path) -> list[Fai
     Raises:
       Interrupted: SIGTERM or SIGINT came; all is saved.
     """
+    from smac_jax.train.progress import Progress
+
     with Progress() as bar, Interrupts() as interrupts:
         outcomes = []
         for i, block in enumerate(blocks):

@@ -15,17 +15,18 @@ import socket
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from experiments.block import Keeping
-from experiments.grid import Block
 from experiments.launchers.base import Failure, carry_out_here, failure_of, need, pairs
 from experiments.watch import Watch
 from smac_jax.errors import ConfigError
 from smac_jax.train.interrupts import Interrupted, Interrupts
-from smac_jax.train.snapshots import first_line
+
+if TYPE_CHECKING:
+    from experiments.block import Keeping
+    from experiments.grid import Block
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -123,6 +124,8 @@ def _outcome(ray: Any, one: Any, block: Block) -> Failure | str | None:
 
 @contextlib.contextmanager
 def _cluster(ray: Any, resources: dict[str, float]) -> Iterator[None]:
+    from smac_jax.train.snapshots import first_line
+
     address = FLAGS.ray_address or os.environ.get("RAY_ADDRESS") or "local"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}

@@ -19,17 +19,20 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from absl import flags
 
-from experiments.block import Keeping
-from experiments.grid import Block
 from experiments.launchers.base import Failure, carry_out_here, failure_of, need, pairs
 from experiments.watch import ENDED, Watch
 from smac_jax.errors import ConfigError, SmacError
 from smac_jax.files import write_json
 from smac_jax.train.interrupts import SIGNALS, Interrupted, Interrupts
+from smac_jax.wording import count
+
+if TYPE_CHECKING:
+    from experiments.block import Keeping
+    from experiments.grid import Block
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("slurm_partition", None, "Slurm: partition; default: the cluster's.")
@@ -143,7 +146,9 @@ def launch(blocks: Sequence[Block], keeping: Keeping, results: Path) -> list[Fai
     new = [block for block, job in zip(left, jobs, strict=True) if job is None or job.number not in known]
     if new:
         submit(submitit, new, keeping, results)
-    print(f"{len(new)} blocks submitted, {len(left) - len(new)} were under way: {numbers(map(job_of, left))}")
+    going = len(left) - len(new)
+    under = f"{count(going, 'was', 'were')} under way"
+    print(f"{count(new, 'block')} submitted, {under}: {numbers(map(job_of, left))}")
     if FLAGS.detach:
         print("The same command without --detach shows how far they are, and makes the tables when they are done.")
         return None
@@ -172,7 +177,9 @@ def submit(submitit: Any, blocks: Sequence[Block], keeping: Keeping, results: Pa
     }
     restarts = {f"{cluster}_max_num_timeout": RESTARTS for cluster in ("slurm", "local")}
     try:
-        executor = submitit.AutoExecutor(f"{folder}/%j", cluster=FLAGS.slurm_cluster, **restarts)
+        # a folder each; for processes of this machine submitit would make one of that very name, and use none
+        where = folder / "%j" if FLAGS.slurm_cluster == "slurm" else folder
+        executor = submitit.AutoExecutor(where, cluster=FLAGS.slurm_cluster, **restarts)
         executor.update_parameters(**{name: value for name, value in options.items() if value})
         works = [Work(absolute(block), keeping, FLAGS.slurm_cpus) for block in blocks]
         with executor.batch():

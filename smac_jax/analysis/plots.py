@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +21,10 @@ from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.statistics import bootstrap_interval
 from smac_jax.wording import name_of
 
+BEYOND = 0.4
+"""Of the height of the curves, how far from them a reference may be to be drawn as a line."""
+LABEL = 0.17
+"""Room for a label, in inches."""
 # Okabe and Ito's palette, told apart by colour-blind readers too
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -101,7 +105,6 @@ def transfer_figure(
     Returns:
       The figure, and the means that are on it.
     """
-    references = dict([reference]) if isinstance(reference, tuple) else dict(reference or {})
     online = list(dict.fromkeys(curve.online for curve in curves))
     colours = colours or colours_of(curves)
     drawn = []
@@ -115,7 +118,7 @@ def transfer_figure(
     )
     for (left, right), online_name in zip(axes, online, strict=True):
         for curve in (curve for curve in curves if curve.online == online_name):
-            label, colour = curve.offline, colours[curve.offline]
+            label, colour = name_of(curve.offline), colours[curve.offline]
             drawn += [
                 _draw(left, label, colour, curve.offline_updates, curve.offline_returns),
                 _draw(right, label, colour, curve.online_steps, curve.online_returns),
@@ -131,35 +134,9 @@ def transfer_figure(
         how = "" if compact else " fine-tuning with"
         right.set_title(f"online{how} {name_of(online_name)}", fontsize=10)
         _frame(left, right)
-        warm_start = max(curve.warm_start for curve in curves)
-        if warm_start:
-            right.axvspan(0, warm_start, color="0.95", lw=0, zorder=0)
-            right.annotate(
-                "warm start:\nno updates",
-                (warm_start / 2, 0.02),
-                xycoords=("data", "axes fraction"),
-                ha="center",
-                fontsize=8,
-                color="0.45",
-                bbox={"facecolor": "0.95", "alpha": 0.7, "lw": 0, "pad": 0.5},
-                zorder=2.4,  # below means, that it hides none
-            )
-        for label, value in references.items():
-            for ax in (left, right):
-                ax.axhline(value, color="0.45", lw=0.9, ls=(0, (5, 3)), zorder=1)
-            # low lines have room at the right, where fine-tuning ends high
-            right.annotate(
-                label,
-                (0.99, value),
-                xycoords=("axes fraction", "data"),
-                xytext=(0, 3),
-                textcoords="offset points",
-                ha="right",
-                fontsize=8,
-                color="0.35",
-                bbox={"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 0.5},
-                zorder=4,
-            )
+        _mark_warm_start(right, max(curve.warm_start for curve in curves), width=0.55 * size[0])
+    references = dict([reference]) if isinstance(reference, tuple) else dict(reference or {})
+    _draw_references(axes, references, height=max(1.0, size[1] / len(online) - 0.8))
     control = any(curve.has_control for curve in curves)
     axes[-1, 1].set_xlabel("environment steps" + (" (control: gradient updates)" if control and not compact else ""))
     axes[-1, 0].set_xlabel("gradient updates")
@@ -175,6 +152,85 @@ def transfer_figure(
     if title:
         figure.suptitle(title, fontsize=11)
     return figure, drawn
+
+
+def _mark_warm_start(ax: Axes, steps: int, width: float) -> None:
+    """A grey band; its label stands upright where the band is narrow, and is left out where there is no room at all.
+
+    Args:
+      ax: where.
+      steps: of it.
+      width: of the panel, nearly, in inches.
+    """
+    if not steps:
+        return
+    ax.axvspan(0, steps, color="0.95", lw=0, zorder=0)
+    low, high = ax.get_xlim()
+    inches = width * steps / (high - low)
+    if inches < 0.2:
+        return
+    narrow = inches < 0.8
+    ax.annotate(
+        "warm start" if narrow else "warm start:\nno updates",
+        (steps / 2, 0.02),
+        xycoords=("data", "axes fraction"),
+        ha="center",
+        rotation=90 if narrow else 0,
+        fontsize=8,
+        color="0.45",
+        bbox={"facecolor": "0.95", "alpha": 0.7, "lw": 0, "pad": 0.5},
+        zorder=2.4,  # below means, that it hides none
+    )
+
+
+def _draw_references(axes: np.ndarray, references: Mapping[str, float], height: float) -> None:
+    """Dashed lines where the curves are; what lies far from them is named at the edge, and stretches no axis.
+
+    Args:
+      axes: ``[row, half]``, which share their returns.
+      references: returns, by label.
+      height: of a panel, nearly, in inches.
+    """
+    low, high = axes[0, 0].get_ylim()
+    span = high - low
+    ordered = dict(sorted(references.items(), key=lambda item: -item[1]))
+    near: dict[str, float] = {}
+    margin = BEYOND * span
+    for label, y in ordered.items():
+        if low - margin <= y <= high + margin:
+            near[label] = y
+            for ax in axes.ravel():
+                ax.axhline(y, color="0.45", lw=0.9, ls=(0, (5, 3)), zorder=1)
+    low, high = axes[0, 0].get_ylim()
+    label_height = LABEL / height * (high - low)
+    middle = (low + high) / 2
+    far = {label: y for label, y in ordered.items() if label not in near}
+    above = [f"{label}: {y:,.4g} \N{UPWARDS ARROW}" for label, y in far.items() if y > middle]
+    below = [f"{label}: {y:,.4g} \N{DOWNWARDS ARROW}" for label, y in far.items() if y <= middle]
+    # room for what stands at the edges
+    bottom, top = low - len(below) * label_height, high + len(above) * label_height
+    style: dict[str, Any] = {
+        "xycoords": ("axes fraction", "data"),
+        "textcoords": "offset points",
+        "ha": "right",
+        "fontsize": 8,
+        "color": "0.35",
+        "bbox": {"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 0.5},
+        "zorder": 4,
+    }
+    # low lines have room at the right, where fine-tuning ends high
+    for right in axes[:, -1]:
+        before = np.inf
+        for label, y in near.items():
+            # of two that are close the upper one's label stands above its line, the lower one's below
+            under = before - y < label_height < y - bottom
+            side = {"xytext": (0, -3), "va": "top"} if under else {"xytext": (0, 3), "va": "bottom"}
+            right.annotate(label, (0.99, y), **side, **style)
+            before = y
+        right.annotate("\n".join(above), (0.99, top), xytext=(0, -3), va="top", **style)
+        right.annotate("\n".join(below), (0.99, bottom), xytext=(0, 3), va="bottom", **style)
+    for ax in axes.ravel():
+        ax.set_ylim(bottom, top)
 
 
 def _intervals(returns: Float[np.ndarray, "seed point"]) -> Float[np.ndarray, "point 3"]:

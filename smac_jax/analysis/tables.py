@@ -17,7 +17,7 @@ from smac_jax.analysis.fitting import Cell, Column, FittedTable
 from smac_jax.analysis.metrics import control_dip, dip, is_smooth, regret
 from smac_jax.analysis.statistics import bootstrap_interval
 from smac_jax.errors import DatasetError
-from smac_jax.wording import name_of
+from smac_jax.wording import name_of, seeds_text
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -154,7 +154,9 @@ def markdown(made: Sequence[Row], provenance: Mapping[str, Any]) -> str:
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     notes = "".join(f"- {note}\n" for row in made for note in row.diverged)
     notes = f"Seeds that diverged, counted as they were frozen:\n\n{notes}\n" if notes else ""
-    return f"{table}\n\nMean and 95 % bootstrap interval over seeds.\n\n{notes}{provenance_text(provenance)}\n"
+    several = any(len(row.handover) > 1 for row in made)
+    says = "Mean and 95 % bootstrap interval over seeds." if several else "One seed, so without intervals."
+    return f"{table}\n\n{says}\n\n{notes}{provenance_text(provenance)}\n"
 
 
 def provenance_text(provenance: Mapping[str, Any]) -> str:
@@ -170,7 +172,7 @@ def provenance_text(provenance: Mapping[str, Any]) -> str:
         "Command": f"`{command}`" if command else None,
         "Data": provenance.get("data"),
         "Scale": provenance.get("scale"),
-        "Seeds": provenance.get("seeds"),
+        "Seeds": seeds_text(provenance.get("seeds") or "unknown"),
         "Device": provenance.get("device"),
         "Versions": versions,
         "Commit": provenance.get("commit"),

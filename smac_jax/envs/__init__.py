@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from smac_jax.config import plain
-from smac_jax.envs.base import VERSIONS, Engine, Task, Version
 from smac_jax.envs.quiet import quiet_imports
 from smac_jax.errors import ConfigError, UnknownNameError
 from smac_jax.files import cache_folder
@@ -22,6 +21,7 @@ from smac_jax.files import cache_folder
 if TYPE_CHECKING:
     from brax.envs.base import Env
 
+    from smac_jax.envs.base import Engine, Task, Version
     from smac_jax.envs.wrappers import AutoReset
 
 __all__ = [
@@ -42,6 +42,7 @@ ADROIT = ("pen", "door", "hammer", "relocate")
 KITCHEN = ("kitchen-complete", "kitchen-partial", "kitchen-mixed")
 TASKS = (*LOCOMOTION, *ADROIT, *(f"{task}-binary" for task in ADROIT), *KITCHEN)
 ENGINES = ("auto", "mujoco", "mjx", "warp")
+VERSIONS = ("v1", "v4", "v5", "d4rl")
 
 
 def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -> Env:
@@ -93,10 +94,10 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
     with quiet_imports():
         from smac_jax.envs.env import TaskEnv
 
-        engine = _make_engine(name, task, physics, cast(Version, version), kw)
+        engine = _make_engine(name, task, physics, cast("Version", version), kw)
     # threads and native give the same numbers
     options = {key: value for key, value in kw.items() if key not in ("threads", "native")}
-    return _named(TaskEnv(task, engine, cast(Version, version)), name=name, version=version, options=options)
+    return _named(TaskEnv(task, engine, cast("Version", version)), name=name, version=version, options=options)
 
 
 def _named(env: Env, **asked: Any) -> Env:
@@ -131,13 +132,13 @@ def _task(name: str) -> Task:
     if module == "kitchen":
         from smac_jax.envs.tasks.kitchen import Kitchen
 
-        return cast(Task, Kitchen(kind))
+        return cast("Task", Kitchen(kind))
     task = importlib.import_module(f"smac_jax.envs.tasks.{module}")
     if kind == "binary":
         from smac_jax.envs.tasks.adroit import Binary
 
         return Binary(cast(Any, task))
-    return cast(Task, task)
+    return cast("Task", task)
 
 
 def _make_engine(name: str, task: Task, physics: str, version: Version, kw: dict[str, Any]) -> Engine:

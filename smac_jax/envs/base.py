@@ -19,7 +19,6 @@ from smac_jax.errors import ConfigError
 from smac_jax.types import Array, Key, Metrics
 
 Version = Literal["v1", "v4", "v5", "d4rl"]
-VERSIONS: tuple[str, ...] = ("v1", "v4", "v5", "d4rl")
 
 
 class Velocities(NamedTuple):

@@ -27,6 +27,7 @@ from smac_jax.train.run_folder import RunFolder
 from smac_jax.train.runner import Look, Train, carry_out, mean_over_steps
 from smac_jax.train.sharding import SeedLayout
 from smac_jax.types import Array, Key, Metrics
+from smac_jax.wording import name_of
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
@@ -189,7 +190,7 @@ def pretrain(
         if main:
             plan.append(Look(done))
         make = partial(make_chunk, phase, layout, q_limit)
-        title, shown = f"{built.name}: {phase.name}", done if main else 0
+        title, shown = f"{name_of(built.name)}: {phase.name}", done if main else 0
         for start in range(0, total, eval_every):
             stop = min(total, start + eval_every)
             plan.append(Train(title, total, phase.name, start, stop, first, shown, make, (keys, data)))

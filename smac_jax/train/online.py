@@ -31,6 +31,7 @@ from smac_jax.train.runner import Look, Train, carry_out, mean_over_steps
 from smac_jax.train.sharding import SeedLayout
 from smac_jax.train.snapshots import checksum
 from smac_jax.types import Array, Key, Metrics, Sometimes, Transition
+from smac_jax.wording import name_of
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
@@ -241,10 +242,11 @@ def finetune(
     }
     stops = sorted({warm_start, total, *range(warm_start + eval_every, total, eval_every)} - {0})
     plan: list[Train | Look] = [Look(0)]
+    title = f"{name_of(built.name)}: online"
     for start, stop in zip([0, *stops], stops, strict=False):
         learn = start >= warm_start
         phase = "online" if learn else "warm start"
-        plan.append(Train(f"{built.name}: online", total, phase, start, stop, 0, 0, makers[learn], (keys, data)))
+        plan.append(Train(title, total, phase, start, stop, 0, 0, makers[learn], (keys, data)))
         plan.append(Look(stop))
     # what the config asks of the offline phase and is not there is said before anything is trained
     jax.eval_shape(jax.vmap(built.init), layout.keys("init"), layout.place(actor_critic), layout.place(training_state))

@@ -7,6 +7,7 @@ has its own rate, taken from its newest chunks.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -130,3 +131,12 @@ class Pace:
 def rate_text(rate: float) -> str:
     """Steps a second for people: never 0 where there is any."""
     return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
+def clock(seconds: float) -> str:
+    """``h:mm:ss``; nothing where there is nothing to wait for, or nobody knows how long."""
+    if seconds <= 0 or math.isinf(seconds):
+        return ""
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 import time
 from types import TracebackType
@@ -13,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as RichProgress
 
 from smac_jax.train.compilation import listening
-from smac_jax.train.pace import COMPILATION, EVALUATION, TRAINING, Pace, Standing, TimeLeft, rate_text
+from smac_jax.train.pace import COMPILATION, EVALUATION, TRAINING, Pace, Standing, TimeLeft, clock, rate_text
 
 LOG_EVERY = 10.0
 """Seconds between lines where the output is no terminal."""
@@ -207,12 +206,3 @@ def said(left: TimeLeft) -> str:
 
 def _now() -> float:
     return time.monotonic()
-
-
-def clock(seconds: float) -> str:
-    """``h:mm:ss``; nothing where there is nothing to wait for, or nobody knows how long."""
-    if seconds <= 0 or math.isinf(seconds):
-        return ""
-    minutes, rest = divmod(math.ceil(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from smac_jax.analysis.plots import COLOURS, plot_transfer
+from smac_jax.algorithms import OFFLINE, ONLINE
+from smac_jax.analysis.plots import COLOURS, plot_transfer, transfer_figure
+from smac_jax.wording import NAMES
 
 
 def has_colour(image: np.ndarray, colour: str) -> bool:
@@ -52,3 +54,54 @@ def test_curves_with_little_on_them_are_drawn_without_complaint(make_curve, tmp_
 def test_drawing_leaves_pyplot_alone():
     code = "import smac_jax.analysis.plots, sys; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
+
+
+def labels(figure, words: str) -> list:
+    """Texts with some words in them, as drawn, and their boxes."""
+    figure.draw_without_rendering()
+    found = [text for ax in figure.axes for text in ax.texts if words in text.get_text()]
+    return [(text.get_text(), text.get_window_extent()) for text in found]
+
+
+@pytest.mark.parametrize("compact", [False, True])
+@pytest.mark.parametrize("references", [{"mean": 3000.0, "best": 90_000.0}, {"mean": -5000.0}, {"a": -1e4, "b": 1e4}])
+def test_far_references_stretch_no_axis_and_are_named_with_their_value(make_curve, references, compact):
+    curves = [make_curve("smac", "sac"), make_curve("smac", "td3")][: 1 if compact else 2]
+    plain, _ = transfer_figure(curves, compact=compact)
+    figure, _ = transfer_figure(curves, reference=references, compact=compact)
+    heights = [np.ptp(f.axes[0].get_ylim()) for f in (plain, figure)]
+    assert heights[1] < 1.5 * heights[0]
+    for name, value in references.items():
+        found = labels(figure, f"{name}: ")
+        assert [f"{name}: {value:,.4g}" in text for text, _ in found] == [True] * len(curves)
+
+
+def test_near_references_are_lines_whose_labels_do_not_collide(make_curve):
+    curve = make_curve()
+    for gap in (0.0, 1.0, 5.0, 20.0, 80.0):
+        figure, _ = transfer_figure([curve], reference={"the mean": 200.0, "the best": 200.0 + gap})
+        (_, first), (_, second) = labels(figure, "the ")
+        assert not first.overlaps(second)
+        (left, right) = figure.axes
+        for ax in (left, right):
+            assert {200.0, 200.0 + gap} <= {line.get_ydata()[0] for line in ax.lines if len(set(line.get_ydata())) == 1}
+
+
+@pytest.mark.parametrize(("steps", "shown"), [(0, []), (6, []), (40, [90]), (160, [0])])
+def test_the_label_of_a_warm_start_stays_in_its_band(make_curve, steps, shown):
+    figure, _ = transfer_figure([make_curve(warm_start=steps)])
+    found = [text for text in figure.axes[1].texts if "warm start" in text.get_text()]
+    assert [text.get_rotation() for text in found] == shown
+    for _, box in labels(figure, "warm start"):
+        low, high = figure.axes[1].transData.transform([[0, 0], [steps, 0]])[:, 0]
+        assert low - 1 <= box.x0
+        assert box.x1 <= high + 1
+
+
+def test_every_algorithm_has_a_name_for_people_which_legends_and_pages_share(make_curve):
+    assert {*OFFLINE, *ONLINE} <= {*NAMES}
+    figure, drawn = transfer_figure([make_curve(name, "td3_bc") for name in OFFLINE])
+    shown = [text.get_text() for text in figure.legends[0].get_texts()][: len(OFFLINE)]
+    assert shown == [NAMES[name] for name in OFFLINE]
+    assert {series.label.partition(",")[0] for series in drawn} == {*shown}
+    assert figure.axes[1].get_title().endswith("TD3+BC")

@@ -53,7 +53,14 @@ def test_markdown_holds_every_pair_every_quantity_and_its_provenance(make_curve)
         "| 300 [300, 300] | 136 [112, 160] |"
     )
     assert "| 20.0 [0.0, 40.0] |  |  | no |" in td3_bc
-    for said in ("experiments.sweep --seeds=2", "jax 0.10.2", "1 x cpu", "2026-11-23", "[0, 1]", "200,000 transitions"):
+    for said in (
+        "experiments.sweep --seeds=2",
+        "jax 0.10.2",
+        "1 x cpu",
+        "2026-11-23",
+        "2 seeds (numbers 0, 1)",
+        "200,000 transitions",
+    ):
         assert said in text
     assert "- Commit: unknown" in text
 

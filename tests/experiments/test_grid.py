@@ -30,7 +30,7 @@ def blocks(folder=Path("results"), data=HOPPER, offline=("smac", "td3_bc"), onli
 
 def test_an_offline_result_is_shared_by_all_online_cells():
     made = blocks()
-    assert [b.title for b in made] == ["hopper-medium-replay smac seeds 0-3", "hopper-medium-replay td3_bc seeds 0-3"]
+    assert [b.title for b in made] == ["hopper-medium-replay SMAC seeds 0-3", "hopper-medium-replay TD3+BC seeds 0-3"]
     assert made[0].legs == ("offline", "control", "to-sac", "to-td3")
     assert blocks(control=False)[0].legs == ("offline", "to-sac", "to-td3")
 
@@ -222,7 +222,7 @@ def test_who_trained_a_block_stays_known(tmp_path, monkeypatch):
     claimed = json.loads((made[0].folder / "block.json").read_text())
     del claimed["trained_by"]
     (made[0].folder / "block.json").write_text(json.dumps(claimed))  # as blocks were before that was written down
-    assert block_module.trained_by([*made, *made])[-1] == "of 1 block(s) not recorded"
+    assert block_module.trained_by([*made, *made])[-1] == "of 1 block not recorded"
     assert not already_done(made[0])  # nor does it make the block another one
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -12,7 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments import between
 from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+from smac_jax.analysis.landscape import Spanned, positions
 from smac_jax.files import write_json
 from smac_jax.train.checkpoint import save_actor_critic
 
@@ -79,3 +82,27 @@ def test_a_mistake_is_one_line(legs, tmp_path, count, extra, words):
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("u", "v", "angle"),
+    [(5.0, 4.0, 1.1), (5.0, 0.2, 1.2), (0.1, 5.0, 1.2), (5.0, 4.0, 0.02), (5.0, 5.0, 0.0), (1.0, 0.0, 1.0)],
+)
+def test_a_narrow_plane_can_be_read_and_its_names_do_not_collide(tmp_path, monkeypatch, u, v, angle):
+    kept = []
+    monkeypatch.setattr(between, "save", lambda figure, path, said: kept.append(figure) or [path])
+    across = positions(5, 0.5)
+    heights = (np.arange(25.0) ** 2).reshape(25, 1, 1)
+    names = ["pre-trained", "after SAC, num critics = 10", "after TD3+BC"]
+    plane = Spanned(*(np.array([x]) for x in (u, v, angle)))
+    between.draw_plane(tmp_path / "plane", across, heights, names, plane, "hopper", "")
+    (figure,) = kept
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    boxes = [text.get_window_extent() for text in legend.get_texts()]
+    assert [text.get_text() for text in legend.get_texts()] == names
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    size = figure.axes[0].get_window_extent()
+    assert min(size.width, size.height) > 0.1 * max(size.width, size.height)
+    ticks = [t.get_window_extent() for t in figure.axes[0].get_yticklabels() if t.get_text()]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(ticks, 2))

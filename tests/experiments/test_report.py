@@ -142,7 +142,14 @@ def test_page_holds_table_curves_provenance_configuration_and_what_went_wrong(tm
     assert re.match(rf"{at_handover.mean():.0f} \[\d+, \d+\]$", row[3])
     assert page.tags.count("svg") == 2
     said = " ".join(piece for pieces in page.text.values() for piece in pieces)
-    for word in ("1 x cpu", "abc123", "2026-11-23T20:00", "jax 0.12.0", "(10 transitions)", "0, 1, 2, 3"):
+    for word in (
+        "1 x cpu",
+        "abc123",
+        "2026-11-23T20:00",
+        "jax 0.12.0",
+        "(10 transitions)",
+        "4 seeds (numbers 0, 1, 2, 3)",
+    ):
         assert word in said
     assert "hopper-medium-replay iql seeds-0-3 offline: failed: no room" in said
     assert "smac to sac, seed 3: diverged online at step 1,200, frozen as it was there" in said
@@ -171,7 +178,7 @@ def test_what_the_pointer_finds_are_the_numbers_of_the_curves(tmp_path):
     assert offline["box"][0] == pytest.approx(x[0], abs=0.02)
     assert offline["box"][2] == pytest.approx(online["box"][0], abs=0.5)
     assert (np.argsort(y) == np.argsort(-means)).all()
-    assert [found["label"] for found in online["series"]] == ["smac", "smac, no hand-over"]
+    assert [found["label"] for found in online["series"]] == ["SMAC", "SMAC, no hand-over"]
     assert online["series"][1]["x"][0] == online["series"][0]["x"][1]  # the control begins where the warm start ends
 
 
@@ -272,7 +279,7 @@ def test_a_browser_shows_the_table_and_what_is_under_the_pointer_and_has_no_comp
     shown, complaints = browse(probe, "--window-size=500,800")
     (title,) = Reader(shown).text["title"]
     mean = np.concatenate([curve("smac", "sac", seeds).offline_returns for seeds in ((0, 1), (2, 3))])[:, 0].mean()
-    assert title.startswith("0smac x=")
+    assert title.startswith("0SMAC, x = ")
     assert f": {mean:,.1f} [" in title
     assert not title.endswith("sideways")
     assert complaints == []

@@ -14,6 +14,7 @@ import pytest
 
 import smac_jax
 from experiments import aggregate, evidence, suite
+from experiments import reproduce as program
 from experiments.cells import Task
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.tasks import normalized_score
@@ -25,6 +26,11 @@ ROOT = Path(__file__).parents[2]
 def reproduce(*arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "experiments.reproduce", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+
+
+def test_flags_know_every_scale_and_figure():
+    assert tuple(suite.SCALES) == program.SCALES
+    assert tuple(evidence.FIGURES) == program.FIGURES
 
 
 def test_the_papers_table_has_a_number_for_every_pair():
@@ -56,6 +62,8 @@ def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
     for name in ("embedding", "residual", "coverage", "line/line-1", "plane/plane"):
         assert (tmp_path / "hopper-medium-replay" / f"{name}.png").stat().st_size > 10_000
         assert f"{name}.png" in done.stdout
+    assert f"Tables and figures are in {tmp_path}; to look at: {tmp_path / 'report.html'}" in done.stdout
+    assert "SMAC seed 0" in (tmp_path / "report.html").read_text()
     legs = sorted(path.parent.name for path in tmp_path.glob("runs/hopper-medium-replay/smac/*/*/status.json"))
     assert legs == ["offline", "to-sac", "to-td3_bc"]  # no figure here shows the control
 

@@ -111,3 +111,44 @@ def test_results_go_into_a_folder_of_this_machine(tmp_path, monkeypatch):
             results_folder(given)
     with pytest.raises(ConfigError, match="is a URL"):
         results_folder("gs://bucket/x")
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        *("sweep", "reproduce", "landscape", "make_dataset", "check_dataset", "combine_datasets", "export", "status"),
+        *("report", "study_handover"),
+    ],
+)
+@pytest.mark.parametrize(("flag", "words"), [("--sedes=3", "'sedes'"), ("--helpp", "'helpp'"), ("-nope", "'nope'")])
+def test_a_mistyped_flag_is_refused_before_jax_is_imported(program, flag, words):
+    code = (
+        f"import atexit, runpy, sys; sys.argv = ['{program}', {flag!r}]\n"
+        "atexit.register(lambda: print('jax' in sys.modules))\n"
+        f"runpy.run_module('experiments.{program}', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == "False\n"
+
+
+def test_flags_that_are_repeated_keep_each_value_once():
+    program = (
+        "from experiments import sweep\n"
+        "from experiments.setup import run\n"
+        "run(lambda argv: print(sweep.FLAGS.vary, sweep.FLAGS.seeds, sweep.FLAGS['seeds'].present))"
+    )
+    arguments = ["--vary=smac.kappa=1,5", "--vary", "smac.gamma=0.9", "--seeds", "3"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "['smac.kappa=1,5', 'smac.gamma=0.9'] 3 1\n", done.stderr
+
+
+def test_help_knows_the_configuration():
+    command = [sys.executable, "-m", "experiments.sweep", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert "--config" in done.stdout
+    assert "--seeds_per_block" in done.stdout

@@ -59,10 +59,10 @@ def test_a_log_gets_a_line_for_whatever_changed(tmp_path):
         shown.update({0: "done", 1: "failed"})
     first, second, third, *rest = out.getvalue().splitlines()
     progress = "td3_bc: offline 2,000/5,000  100/s  return 12.3  0:00:30+ left"
-    assert first == f"data td3_bc seed 0:  running  offline (1/3)  {progress}"
-    assert second == "data td3_bc seed 1:  queued"
-    assert third.startswith("data td3_bc seed 0:  running  control (2/3)  td3_bc: control 2,000/5,000")
-    assert rest == ["data td3_bc seed 0:  done", "data td3_bc seed 1:  failed"]
+    assert first == f"data TD3+BC seed 0:  running  offline (1/3)  {progress}"
+    assert second == "data TD3+BC seed 1:  queued"
+    assert third.startswith("data TD3+BC seed 0:  running  control (2/3)  td3_bc: control 2,000/5,000")
+    assert rest == ["data TD3+BC seed 0:  done", "data TD3+BC seed 1:  failed"]
 
 
 def test_a_terminal_gets_a_table_with_those_that_run_first(tmp_path):
@@ -73,7 +73,7 @@ def test_a_terminal_gets_a_table_with_those_that_run_first(tmp_path):
         shown.update({0: "done", 1: "failed"})
     title, frame = "20 blocks: 1 done, 1 failed, 1 running, 17 waiting", out.getvalue()
     assert title in frame
-    lines = [line for line in frame.split(title)[1].splitlines() if "td3_bc seed" in line]
+    lines = [line for line in frame.split(title)[1].splitlines() if "TD3+BC seed" in line]
     assert "seed 17" in lines[0]
     for part in ("running", "offline (1/3)", "2,000/5,000", "100/s", "return 12.3", "0:00:30+ left"):
         assert part in lines[0], part

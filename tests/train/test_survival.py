@@ -96,7 +96,7 @@ def test_cut_at_every_chunk_it_ends_with_the_same_bits(tmp_path, undisturbed):
             codes.add(stop.exit_code)
     assert codes == {143}
     assert len(cuts) == 4 + 3 + 3  # pre-training, warm start, learning
-    assert cuts[1] == "off: stopped at td3_bc: offline 20 of 40, and saved"
+    assert cuts[1] == "off: stopped at TD3+BC: offline 20 of 40, and saved"
     assert survivor.fingerprint(*results) == undisturbed
     lines = [json.loads(line) for line in (tmp_path / "off" / "metrics.jsonl").read_text().splitlines()]
     assert [(x["phase"], x["step"]) for x in lines if x["phase"] == "evaluation"] == [
@@ -145,7 +145,7 @@ DAMAGES = {
 def test_a_damaged_newest_snapshot_is_reported_and_the_one_before_used(stopped, pretrained, damage, capsys):
     before, newest = snapshots(stopped)
     DAMAGES[damage](newest)
-    with pytest.raises(Interrupted, match="stopped at td3_bc: offline 30 of 40"):  # it was at 30 when it was damaged
+    with pytest.raises(Interrupted, match=r"stopped at TD3\+BC: offline 30 of 40"):  # it was at 30 when it was damaged
         pretrain(stopped, After(0))
     said = capsys.readouterr().err
     assert f"snapshot {newest.name} is damaged" in said
