@@ -57,7 +57,9 @@ def test_depth_and_width_do_not_matter(hidden, make_actor_critic, flax_policies,
 def test_no_option_of_the_actor_is_forgotten():
     options = {field.name for field in dataclasses.fields(Actor)} - {"parent", "name"}
     carried = {field.name for field in dataclasses.fields(Architecture)} - {"observation_size"}
-    assert options == carried | {"initial_std"}, "what a policy computes must travel with it"
+    assert options == carried | {"initial_std", "initializer", "last_hidden_scale"}, (
+        "what a policy computes must travel with it"
+    )
     assert set(ACTIVATIONS) == set(FLAX_ACTIVATIONS)
 
 
