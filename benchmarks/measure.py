@@ -14,16 +14,15 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from absl import flags
 from jax.interpreters import partial_eval as pe
-from rich.console import Console
-from rich.table import Table
 
+from smac_jax.analysis.fitting import Column, FittedTable, console_for_tables
+from smac_jax.files import local_path
 from smac_jax.train.logger import command_line, device_description, git_commit, to_json, versions
 
 FLAGS = flags.FLAGS
@@ -186,9 +185,10 @@ class Report:
 
     def __init__(self, title: str, work: str) -> None:
         self.title, self.work = title, work
+        self._file = local_path(FLAGS.json) if FLAGS.json else None
         self.tables: dict[str, list[dict[str, Any]]] = {}
         self.machine = ceiling()
-        self.console = Console(width=170)
+        self.console = console_for_tables()
         found = versions()
         self.console.print(
             f"[bold]{title}[/bold]\n{work}\n{device_description()}; "
@@ -203,13 +203,13 @@ class Report:
     def table(self, name: str, rows: Sequence[dict[str, Any]]) -> None:
         """Prints rows of equal columns."""
         self.tables[name] = list(rows)
-        table = Table(title=name, title_justify="left")
-        columns = list(dict.fromkeys(column for row in rows for column in row))
-        for column in columns:
-            table.add_column(column, justify="left" if isinstance(rows[0].get(column), str) else "right", no_wrap=True)
-        for row in rows:
-            table.add_row(*(_show(row.get(column, "-")) for column in columns))
-        self.console.print(table)
+        heads = list(dict.fromkeys(column for row in rows for column in row))
+        columns = [
+            Column(head, justify="left" if isinstance(rows[0].get(head), str) else "right", rank=max(0, i - 1))
+            for i, head in enumerate(heads)
+        ]
+        cells = [[_show(row.get(head, "-")) for head in heads] for row in rows]
+        self.console.print(FittedTable(columns, cells, name, elsewhere="--json"))
 
     def say(self, line: str) -> None:
         """Prints a line."""
@@ -217,8 +217,8 @@ class Report:
 
     def finish(self) -> None:
         """Writes the file, where one was asked for."""
-        if FLAGS.json:
-            path = Path(FLAGS.json)
+        if self._file is not None:
+            path = self._file
             path.parent.mkdir(parents=True, exist_ok=True)
             content = {
                 "title": self.title,
@@ -231,7 +231,7 @@ class Report:
                 "ceiling": {"matrix_product_flops": self.machine.matrix_product, "memory_bytes": self.machine.memory},
                 "tables": self.tables,
             }
-            path.write_text(json.dumps(to_json(content), indent=1) + "\n")
+            path.write_text(json.dumps(to_json(content), indent=1) + "\n", encoding="utf-8")
             self.console.print(f"written to {path}")
 
 

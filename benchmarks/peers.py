@@ -35,6 +35,7 @@ from benchmarks.measure import Case, Report, in_turns, rows
 from experiments.setup import run
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError
+from smac_jax.files import local_path
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("corl", None, "A checkout of CORL.")
@@ -49,7 +50,7 @@ BATCH = 256
 def main(argv: Sequence[str]) -> int:
     """Measures, prints, writes."""
     del argv
-    asked: dict[str, str] = {name: str(FLAGS[name].value) for name in PEERS if FLAGS[name].value}
+    asked = {name: str(local_path(str(FLAGS[name].value))) for name in PEERS if FLAGS[name].value}
     if not asked:
         raise ConfigError("Give at least one checkout: --corl, --jax_corl, --wsrl; --help says where from.")
     for name, folder in asked.items():
@@ -73,7 +74,14 @@ def main(argv: Sequence[str]) -> int:
 
 def commit(folder: Path) -> str:
     """Of a checkout; unknown where it is none."""
-    found = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=folder, capture_output=True, text=True)
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
     return found.stdout.strip() or "unknown"
 
 

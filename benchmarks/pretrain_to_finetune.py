@@ -11,12 +11,11 @@ import time
 from collections.abc import Sequence
 
 from absl import flags
-from ml_collections import config_flags
 
 import smac_jax
 from benchmarks.measure import Report
 from experiments.configs.base import online_section
-from experiments.setup import run
+from experiments.setup import define_config, run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", "hopper-medium-replay", "An embedded set or a D4RL file.")
@@ -24,7 +23,7 @@ flags.DEFINE_string("env", "hopper", "The environment.")
 flags.DEFINE_string("offline", "smac", "Offline algorithm.")
 flags.DEFINE_string("online", "sac", "Online algorithm.")
 flags.DEFINE_integer("seeds", 4, "Seeds trained at once.", lower_bound=1)
-config_flags.DEFINE_config_file("config", "experiments/configs/quickstart.py", "Sizes and lengths.")
+define_config("experiments/configs/quickstart.py")
 
 
 def main(argv: Sequence[str]) -> int:

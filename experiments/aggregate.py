@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.markdown import Markdown
+from rich.text import Text
 
 from experiments import suite
 from experiments.block import trained_by
@@ -21,8 +20,9 @@ from experiments.transfer import caption
 from smac_jax.analysis import tables
 from smac_jax.analysis.captions import save
 from smac_jax.analysis.curves import TransferCurve
+from smac_jax.analysis.fitting import Cell, Column, FittedTable, console_for_tables
 from smac_jax.analysis.metrics import normalized_regret_intervals
-from smac_jax.analysis.plots import COLOURS, name_of
+from smac_jax.analysis.plots import COLOURS
 from smac_jax.analysis.statistics import (
     Interval,
     interquartile_mean_over_tasks,
@@ -31,6 +31,7 @@ from smac_jax.analysis.statistics import (
 )
 from smac_jax.data.tasks import normalized_score, task_info
 from smac_jax.files import write_text
+from smac_jax.wording import count, name_of
 
 Pair = tuple[str, str]
 PerSeed = Float[np.ndarray, " seed"]
@@ -109,24 +110,28 @@ def table_1(folder: Path, measured: Measured, provenance: dict[str, Any]) -> Non
     intervals = normalized_regret_intervals(
         {source: {pair: values[source] for pair, values in measured.regret.items()} for source in sources}
     )
-    lines = [["offline \\ online", *(name.upper().replace("_", "+") for name in suite.ONLINE)]]
+    lines = [["offline \\ online", *map(name_of, suite.ONLINE)]]
+    narrow = [lines[0]]
     records = ["offline,online,normalized_regret,low,high,paper"]
     for offline, paper in suite.PAPER_TABLE_1.items():
-        line = [offline]
+        line, short = [name_of(offline)], [name_of(offline)]
         for online, published in zip(suite.ONLINE, paper, strict=True):
             mean, low, high = intervals[offline, online]
             line.append(f"{mean:.3f} [{low:.3f}, {high:.3f}] ({published:.3f})")
+            short.append(f"{mean:.2f} [{low:.2f}, {high:.2f}]\n({published:.2f})")
             records.append(f"{offline},{online},{mean:.6g},{low:.6g},{high:.6g},{published}")
         lines.append(line)
+        narrow.append(short)
     paper_tasks = ", ".join(t.data for t in suite.SUITE if t.in_paper)
     _write(
         folder / "table-1",
         lines,
         records,
-        f"Mean normalised regret over {len(sources)} task(s), 0 the best and 1 the worst pair of each: ours with "
+        f"Mean normalised regret over {count(sources, 'task')}, 0 the best and 1 the worst pair of each: ours with "
         "its 95 % interval (bootstrap over seeds, stratified by task and pair), in parentheses the paper's, of its "
         f"tasks: {paper_tasks}.",
         provenance,
+        narrow,
     )
 
 
@@ -146,16 +151,16 @@ def aggregate(folder: Path, measured: Measured, provenance: dict[str, Any]) -> N
         if pair != ours and ours in measured.regret:
             # of two runs the one with the lower regret is better
             found["SMAC's regret is lower"] = probability_of_improvement(measured.regret[pair], measured.regret[ours])
-        lines.append([*pair, *(_text(found[name]) if name in found else "" for name in lines[0][2:])])
+        lines.append([*map(name_of, pair), *(_text(found[name]) if name in found else "" for name in lines[0][2:])])
         records += [f"{pair[0]},{pair[1]},{name},{a:.6g},{b:.6g},{c:.6g}" for name, (a, b, c) in found.items()]
     tasks = len(next(iter(measured.final.values())))
     _write(
         folder / "aggregate",
         lines,
         records,
-        f"Over {tasks} task(s): the interquartile mean of D4RL's normalised score of all runs, and the probability "
-        "that a run of SMAC under the same online algorithm has the lower regret, with 95 % intervals (bootstrap over "
-        "seeds, stratified by task; Agarwal et al. 2021).",
+        f"Over {count(tasks, 'task')}: the interquartile mean of D4RL's normalised score of all runs, and the "
+        "probability that a run of SMAC under the same online algorithm has the lower regret, with 95 % intervals "
+        "(bootstrap over seeds, stratified by task; Agarwal et al. 2021).",
         provenance,
     )
     _draw_profiles(folder / "profiles", measured.final, provenance)
@@ -176,7 +181,7 @@ def _draw_profiles(path: Path, final: Mapping[Pair, Mapping[str, PerSeed]], prov
                 profile[:, 0],
                 color=colour,
                 lw=1.8,
-                label="/".join(name_of(name) for name in offline.split("/")),
+                label=name_of(offline),
             )
             axis.fill_between(thresholds, profile[:, 1], profile[:, 2], color=colour, alpha=0.18, lw=0)
         axis.set_title(f"under {name_of(online)}", fontsize=10)
@@ -193,9 +198,14 @@ def _text(interval: Interval) -> str:
 
 
 def _write(
-    path: Path, lines: Sequence[Sequence[str]], records: Sequence[str], says: str, provenance: dict[str, Any]
+    path: Path,
+    lines: Sequence[Sequence[str]],
+    records: Sequence[str],
+    says: str,
+    provenance: dict[str, Any],
+    narrow: Sequence[Sequence[str]] | None = None,
 ) -> None:
-    """``.md`` and ``.csv``, and on the screen."""
+    """``.md`` and ``.csv``, and on the screen, where ``narrow`` lines stand if there is little room."""
     said = provenance | {"data": "; ".join(provenance["data"].values())}
     rows = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
     text = "\n".join(
@@ -209,4 +219,9 @@ def _write(
     )
     write_text(path.with_suffix(".md"), text + "\n")
     write_text(path.with_suffix(".csv"), "\n".join(records) + "\n")
-    Console(width=150).print(Markdown(text))
+    columns = [Column(head, head.replace(" regret is", "\nregret is"), rank=i) for i, head in enumerate(lines[0])]
+    columns[0] = Column(lines[0][0], justify="left")
+    cells = [list(map(Cell, *pair)) for pair in zip(lines[1:], (narrow or lines)[1:], strict=True)]
+    console = console_for_tables()
+    console.print(FittedTable(columns, cells, elsewhere=str(path.with_suffix(".md"))))
+    console.print(Text(says))

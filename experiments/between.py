@@ -15,10 +15,11 @@ from experiments import transfer
 from experiments.block import trained_by_of
 from smac_jax.analysis.captions import save
 from smac_jax.analysis.landscape import Spanned
-from smac_jax.analysis.plots import COLOURS, name_of, what_is_evaluated
+from smac_jax.analysis.plots import COLOURS, what_is_evaluated
 from smac_jax.analysis.statistics import Interval, bootstrap_interval
-from smac_jax.errors import CheckpointError
+from smac_jax.errors import CheckpointError, ConfigError
 from smac_jax.files import write_text
+from smac_jax.wording import count, name_of
 
 BEYOND = 0.25
 """How far lines and planes go on beyond their policies."""
@@ -29,8 +30,10 @@ class Resolution:
     """How finely the return is looked at.
 
     Attributes:
-      points: along a line; one more than a multiple of 6, so that both policies are among them.
-      grid: points along each side of a plane; 0: no plane. One more than a multiple of 4 holds the three policies.
+      points: along a line; both policies are among them. They are evenly spaced if they are one more than a multiple of
+        6; otherwise the nearest ones are moved onto the policies.
+      grid: points along each side of a plane; 0: no plane. The three policies are among them; evenly spaced if they are
+        one more than a multiple of 4.
       episodes: at each point, for each seed.
       seed: of the starting states, the same at every point.
       points_at_once: in one rollout; as memory allows.
@@ -41,6 +44,13 @@ class Resolution:
     episodes: int = 5
     seed: int = 0
     points_at_once: int = 64
+
+    def __post_init__(self) -> None:
+        least = {"points": 2, "grid": 2 if self.grid else 0, "episodes": 1, "points_at_once": 1}
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                what = "0 or at least 2, for the policies" if name == "grid" else f"at least {low}"
+                raise ConfigError(f"--{name}={getattr(self, name)}: must be {what}.")
 
 
 def draw(
@@ -60,7 +70,7 @@ def draw(
       ConfigError: policies between which there is no line.
     """
     import smac_jax
-    from smac_jax.analysis.landscape import largest_fall, line_weights, plane_weights, spanned
+    from smac_jax.analysis.landscape import largest_fall, line_weights, plane_weights, positions, spanned
     from smac_jax.data.tasks import time_limit
     from smac_jax.train.checkpoint import load_actor_critic
     from smac_jax.train.logger import write_provenance
@@ -71,8 +81,8 @@ def draw(
     block = described(places[0])
     env = smac_jax.make_env(block["task"], physics=block["physics"], version=block["version"])
     seeds = policies[0].observation_mean.shape[0]
-    along = np.linspace(-BEYOND, 1 + BEYOND, resolution.points)
-    across = np.linspace(-2 * BEYOND, 1 + 2 * BEYOND, resolution.grid)
+    along = positions(resolution.points, BEYOND)
+    across = positions(resolution.grid, 2 * BEYOND) if resolution.grid else np.zeros(0)
     others = range(1, len(places)) if lines else ()
     pieces = {f"line-{i}": (np.array([0, i]), line_weights(along)) for i in others}
     if len(places) == 3 and resolution.grid:
@@ -80,10 +90,8 @@ def draw(
     length = time_limit(block["task"], env)
     total = sum(len(weights) for _, weights in pieces.values())
     steps = total * seeds * resolution.episodes * length
-    print(
-        f"{total} points x {seeds} seeds x {resolution.episodes} episodes: at most {steps:,} steps of physics; "
-        f"in {folder}"
-    )
+    size = f"{count(total, 'point')} x {count(seeds, 'seed')} x {count(resolution.episodes, 'episode')}"
+    print(f"{size}: at most {steps:,} steps of physics; in {folder}")
     provenance = write_provenance(
         folder,
         policies=[str(place) for place in places],
@@ -117,7 +125,7 @@ def described(place: Path) -> dict[str, Any]:
     """
     for folder in (place.parent, place.parent.parent):
         if (folder / "block.json").exists():
-            return json.loads((folder / "block.json").read_text())
+            return json.loads((folder / "block.json").read_text(encoding="utf-8"))
     raise CheckpointError(f"{place}: no run of a sweep (there is no block.json above it).")
 
 

@@ -43,7 +43,8 @@ def run_block(block: Block, keeping: Keeping, progress: Progress | bool, interru
 
     Raises:
       Interrupted: asked to stop; all is saved.
-      CheckpointError: its folder holds something else, is in use, or cannot be written.
+      CheckpointError: its folder holds something else, is in use, or cannot be written; or its data have changed since
+        the sweep began.
     """
     if already_done(block):
         return
@@ -53,6 +54,7 @@ def run_block(block: Block, keeping: Keeping, progress: Progress | bool, interru
     from smac_jax.train.run_folder import RunFolder
 
     data = smac_jax.load_dataset(block.data)
+    block = _with_data(block, data.fingerprint())
     env = smac_jax.make_env(block.task, physics=block.physics, version=block.version)
     shared: dict[str, Any] = {
         "env": env,
@@ -96,15 +98,39 @@ def run_block(block: Block, keeping: Keeping, progress: Progress | bool, interru
         curve.to_json(block.curve(end))
 
 
+def _with_data(block: Block, fingerprint: str) -> Block:
+    """The block of the data that were read.
+
+    Raises:
+      CheckpointError: these are not the data that the sweep began with, or that trained the block.
+    """
+    if block.fingerprint not in (None, fingerprint):
+        raise CheckpointError(
+            f"{block.data} has changed since this sweep began (fingerprint {block.fingerprint} then, {fingerprint} "
+            "now). Nothing was trained on it. Bring the earlier file back, or give another --results."
+        )
+    block = dataclasses.replace(block, fingerprint=fingerprint)
+    already_done(block)
+    return block
+
+
 def already_done(block: Block) -> bool:
     """Whether nothing is left to do.
 
     Raises:
-      CheckpointError: its folder holds a block of another configuration.
+      CheckpointError: its folder holds a block of another configuration, or of other data.
     """
     if (block.folder / "block.json").exists():
         found, now = _claimed(block), description(block)
+        if (trained_on := fingerprint_of(block, found)) is not None:
+            found = found | {"fingerprint": trained_on}
         differing = [name for name in now if found.get(name, now[name]) != now[name]]
+        if differing == ["fingerprint"]:
+            raise CheckpointError(
+                f"{block.folder} holds results of other data: {block.data} has changed since (fingerprint {trained_on} "
+                f"then, {block.fingerprint} now). Give another --results for the new data, or bring the earlier file "
+                "back."
+            )
         if differing:
             raise CheckpointError(
                 f"{block.folder} holds results of another configuration ({', '.join(sorted(differing))}). Give another "
@@ -121,12 +147,31 @@ def already_done(block: Block) -> bool:
     return block.done
 
 
+def fingerprint_of(block: Block, claimed: Mapping[str, Any]) -> str | None:
+    """Of the data that a block was trained on; None where that was not written down.
+
+    Args:
+      block: which.
+      claimed: what its ``block.json`` says. Blocks of earlier versions say it only in the identities of their runs.
+    """
+    if "fingerprint" in claimed:
+        return claimed["fingerprint"]
+    # Cal-QL's pre-training writes down the data with the returns that it adds
+    own = [] if block.offline.algorithm == "cal_ql" else ["offline"]
+    for leg in [*(leg for leg in block.legs if leg.startswith("to-")), *own]:
+        try:
+            return json.loads((block.folder / leg / "identity.json").read_text(encoding="utf-8"))["data"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
 def leg_states(block: Block) -> dict[str, str]:
     """For each run of a block what its status says: done, running, stopped, failed; or left, where there is none."""
     states = {}
     for leg in block.legs:
         try:
-            states[leg] = json.loads((block.folder / leg / "status.json").read_text())["state"]
+            states[leg] = json.loads((block.folder / leg / "status.json").read_text(encoding="utf-8"))["state"]
         except (OSError, ValueError, KeyError):
             states[leg] = "left"
     return states
@@ -135,7 +180,8 @@ def leg_states(block: Block) -> dict[str, str]:
 def description(block: Block) -> dict[str, Any]:
     """What a block's results depend on; the control and online variants may be added to it later."""
     online = {f"online {v.label}": to_json(v) for v in block.online}
-    names = ("data", "task", "physics", "version", "offline", "seeds")
+    names = ["data", "task", "physics", "version", "offline", "seeds"]
+    names += ["fingerprint"] if block.fingerprint is not None else []
     return {**to_json({name: getattr(block, name) for name in names}), **online}
 
 
@@ -165,6 +211,6 @@ def _claim(block: Block) -> None:
 def _claimed(block: Block) -> dict[str, Any]:
     path = block.folder / "block.json"
     try:
-        return json.loads(path.read_text()) if path.exists() else {}
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}). Remove it if this sweep made the folder.") from error

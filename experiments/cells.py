@@ -24,17 +24,19 @@ class Task:
       data: the data set.
       env: its environment.
       of: its place in the suite.
+      name: what it is called in titles and paths; empty: its short name.
     """
 
     source: str
     data: Dataset
     env: str
     of: suite.SuiteTask
+    name: str = ""
 
     @property
     def folder(self) -> str:
         """Its own, below the results."""
-        return path_name(short_name(self.source))
+        return path_name(self.name or short_name(self.source))
 
 
 class Grid(NamedTuple):
@@ -66,14 +68,17 @@ def grid_of(
 ) -> Grid:
     """What must be trained; all share SMAC's plain cell, with every end that any of them needs."""
     config = scale.config(task.of.family)
+    name = task.name or short_name(task.source)
 
     def make(
         offline: Sequence[str],
         online: Sequence[str],
         control: bool,
-        source: str = task.source,
+        fraction: float | None = None,
         vary: Sequence[str] = (),
     ) -> dict[str, Block]:
+        source = task.source if fraction is None else f"part:{fraction:g}:{task.source}"
+        data = task.data if fraction is None else task.data.part(fraction)
         return {
             block.offline.label: block
             for block in make_blocks(
@@ -88,6 +93,8 @@ def grid_of(
                 physics=physics,
                 version="v4",
                 control=control,
+                names={source: name if fraction is None else f"{name}-part-{fraction:g}"},
+                fingerprints={source: data.fingerprint()},
             )
         }
 
@@ -104,7 +111,7 @@ def grid_of(
         parts = {
             f"{fraction:.0%} of the data": block
             for fraction in figure.parts
-            for block in make(("smac",), figure.online, False, source=f"part:{fraction:g}:{task.source}").values()
+            for block in make(("smac",), figure.online, False, fraction).values()
         }
         whole = {"100% of the data" if parts else "smac": plain}
         varied = make(("smac",), figure.online, False, vary=figure.vary(config)) if figure.vary else whole

@@ -18,7 +18,6 @@ than --min_share of the rows; with 2 where the data set cannot be read.
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -59,8 +58,9 @@ def main(argv: Sequence[str]) -> int:
     set_up()
     from smac_jax.data import load_dataset
     from smac_jax.data.card import card_of
+    from smac_jax.files import local_path, write_json
 
-    name = argv[1]
+    name, json_file = argv[1], local_path(FLAGS.json) if FLAGS.json else None
     data = load_dataset(name)
     card = card_of(data)
     file = logged_file(name)
@@ -68,11 +68,11 @@ def main(argv: Sequence[str]) -> int:
     Console(width=WIDTH, highlight=False).print(
         table([*card_lines(card), *file_lines(name, file), *agreement(checked)])
     )
-    if FLAGS.json:
+    if json_file is not None:
         found: dict[str, Any] = {"card": dataclasses.asdict(card), "agreement": None, "note": None}
         if checked is not None:
             found |= {"agreement": checked.agreement and checked.agreement._asdict(), "note": checked.note}
-        Path(FLAGS.json).write_text(json.dumps(found, indent=1) + "\n")
+        write_json(json_file, found)
     if checked is None or checked.agreement is None or checked.agreement.share >= FLAGS.min_share:
         return 0
     print(contradiction(name, data, file, checked.agreement), file=sys.stderr)
@@ -104,14 +104,18 @@ def compare(name: str, data: Dataset, file: Path | None, margins: str) -> Checke
     import numpy as np
 
     from smac_jax.data.d4rl import OPTIONAL, REQUIRED, read_columns
+    from smac_jax.data.dataset import check_arrays, mark_breaks
     from smac_jax.data.tasks import task_of
     from smac_jax.envs.logged_states import INFOS, compare_with_simulator
 
     task = task_of(FLAGS.env).task if FLAGS.env else data.task
     columns = {} if file is None else read_columns(file, (*REQUIRED, *OPTIONAL, *INFOS))
-    if "timeouts" not in columns:
+    if not {"terminals", "timeouts"} <= set(columns):
         # what the data set has is settled: an observation never leads to one of another episode
         columns = {key: np.asarray(getattr(data, key)) for key in (*REQUIRED, *OPTIONAL)}
+    elif "unmarked_breaks" in dict(data.metadata):
+        logged = {key: columns[key] for key in (*REQUIRED, *OPTIONAL) if key in columns}
+        columns |= mark_breaks(check_arrays(logged, name), {})
     return compare_with_simulator(
         name,
         task,
@@ -145,6 +149,8 @@ def card_lines(card: Card) -> Iterator[tuple[str, str]]:
 
 def file_lines(name: str, file: Path | None) -> Iterator[tuple[str, str]]:
     """What the file holds before anything is left out, and what others printed of it."""
+    import numpy as np
+
     from smac_jax.data.d4rl import read_columns
     from smac_jax.data.d4rl_statistics import count, differences, printed_statistics, published_name
 
@@ -152,7 +158,8 @@ def file_lines(name: str, file: Path | None) -> Iterator[tuple[str, str]]:
     printed = printed_statistics()[claimed] if claimed else None
     if file is not None:
         logged = read_columns(file, ("rewards", "terminals", "timeouts"))
-        found = count(logged["rewards"], logged["terminals"], logged.get("timeouts"))
+        ended = logged.get("terminals", np.zeros(len(logged["rewards"])))
+        found = count(logged["rewards"], ended, logged.get("timeouts"))
         episodes = "time-outs are not marked" if found.episodes is None else f"{found.episodes:,} episodes"
         tail = f", the last cut after {found.tail:,} rows by the end of the log" if found.tail else ""
         yield "file", f"{found.rows:,} rows, {episodes}{tail}"

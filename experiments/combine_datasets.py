@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -48,8 +47,9 @@ def main(argv: Sequence[str]) -> int:
     from smac_jax.data.combine import concatenate
     from smac_jax.data.d4rl import write_d4rl
     from smac_jax.errors import ConfigError
+    from smac_jax.files import local_path
 
-    out = Path(FLAGS.out).expanduser()
+    out = local_path(FLAGS.out)
     if out.suffix not in (".hdf5", ".h5"):
         raise ConfigError(f"--out={FLAGS.out}: must end in .hdf5, as what is written is a D4RL file.")
     if not FLAGS.parts:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from rich.console import Console
-from rich.table import Table
 
 import smac_jax
 from experiments.block import leg_states
@@ -18,16 +15,20 @@ from experiments.grid import Block, Variant
 from experiments.state import duration
 from smac_jax.algorithms import make_offline, make_online
 from smac_jax.algorithms.base import OfflineAlgorithm
+from smac_jax.analysis.fitting import Column, FittedTable, console_for_tables
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import init as init_buffer
 from smac_jax.data.tasks import time_limit
 from smac_jax.envs import AutoReset
 from smac_jax.train import offline, online
+from smac_jax.train.compilation import listening
 from smac_jax.train.evaluate import make_evaluator
 from smac_jax.train.health import WELL
 from smac_jax.train.logger import device_description
+from smac_jax.train.pace import COMPILATION, TRAINING, Pace
 from smac_jax.train.progress import Progress
 from smac_jax.train.sharding import SeedLayout
+from smac_jax.wording import count
 
 LENGTH = 20
 """Steps of the chunk that is timed."""
@@ -41,28 +42,28 @@ def show(blocks: Sequence[Block], datasets: Mapping[str, Dataset]) -> None:
       datasets: by the blocks' names for them; of one task any will do for all.
     """
     left = [block for block in blocks if not block.done]
-    table = Table(title=f"{len(blocks)} blocks, {len(blocks) - len(left)} of them done", title_justify="left")
-    for name, justify in {"block": "left", "run": "left", "state": "left", "steps": "right"}.items():
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for block in blocks:
-        for i, (leg, state) in enumerate(leg_states(block).items()):
-            table.add_row(block.title if i == 0 else "", leg, state, f"{leg_steps(block, leg):,}")
-    console = Console()
-    console.print(table)
+    rows = [
+        [block.title if i == 0 else "", leg, state, f"{leg_steps(block, leg):,}"]
+        for block in blocks
+        for i, (leg, state) in enumerate(leg_states(block).items())
+    ]
+    words = Column("block", justify="left", wraps=True), Column("run", justify="left"), Column("state", justify="left")
+    title = f"{count(blocks, 'block')}, {len(blocks) - len(left)} of them done"
+    console = console_for_tables()
+    console.print(FittedTable([*words, Column("steps")], rows, title))
     if not left:
         return
     rates, total = Rates({block.task: datasets[block.data] for block in left}), 0.0
-    table = Table()
-    table.add_column("left to pay", overflow="fold")
-    table.add_column("time", justify="right")
+    rows = []
     with Progress() as bar:
-        bar.phase("measuring rates, block by block", len(left))
+        bar.phase("measuring rates, block by block", len(left), steady=False)  # blocks share programs
         for block in left:
             states = leg_states(block)
             seconds = sum(leg_seconds(block, leg, rates) for leg in block.legs if states[leg] != "done")
             total += seconds
-            table.add_row(block.title, duration(seconds))
+            rows.append([block.title, duration(seconds)])
             bar.advance(1)
+    table = FittedTable([Column("left to pay", justify="left", wraps=True), Column("time")], rows)
     console.print(f"At rates measured now on {device_description()}:", table)
     console.print(
         f"In all at most {duration(total)} one after the other, every evaluation episode counted at full length; and "
@@ -144,13 +145,15 @@ class Rates:
         def measure() -> float:
             layout, world = SeedLayout.over(block.seeds), self._auto_reset(block)
             algorithm = make_online(variant.algorithm, variant.config)
-            actor_critic = jax.tree.map(jnp.copy, _built(block).actor_critic(self._begun(block)[1]))
+            state = self._begun(block)[1]
+            actor_critic = jax.tree.map(jnp.copy, _built(block).actor_critic(state))
+            carried = jax.tree.map(jnp.copy, jax.vmap(_built(block).training_state)(state))
 
-            def begin(key: Any, actor_critic: Any) -> online.LoopState:
+            def begin(key: Any, actor_critic: Any, carried: Any) -> online.LoopState:
                 buffer = init_buffer(1000, world.observation_size, world.action_size)
-                return online.LoopState(algorithm.init(key, actor_critic), world.reset(key), buffer)
+                return online.LoopState(algorithm.init(key, actor_critic, carried), world.reset(key), buffer)
 
-            loop = layout.map(begin, (0, 0))(layout.keys("online"), actor_critic)
+            loop = layout.map(begin, (0, 0, 0))(layout.keys("online"), actor_critic, carried)
             fraction = variant.schedule.get("data_fraction", 0.5)
             chunk = online.make_chunk(algorithm, world, layout, learn, fraction, math.inf, LENGTH)
             rate, _ = self._timed(chunk, loop, *_driven(layout), layout.everywhere(self._datasets[block.task]))
@@ -186,10 +189,11 @@ class Rates:
         """What offline training prepares of the data, and its state before the first update."""
 
         def begin() -> tuple[Any, Any]:
-            started, built, layout = time.perf_counter(), _built(block), SeedLayout.over(block.seeds)
+            pace, built, layout = Pace(), _built(block), SeedLayout.over(block.seeds)
             prepared = layout.everywhere(built.prepare(self._datasets[block.task]))
-            state = jax.block_until_ready(layout.map(built.init, (0, None))(layout.keys("init"), prepared))
-            self.compilation += time.perf_counter() - started
+            with listening(pace.compiling):
+                state = jax.block_until_ready(layout.map(built.init, (0, None))(layout.keys("init"), prepared))
+            self.compilation += pace.took.get(COMPILATION, 0.0)
             return prepared, state
 
         asked = "begun", *_program(block, block.offline)
@@ -204,13 +208,13 @@ class Rates:
 
     def _timed(self, chunk: Any, state: Any, *inputs: Any) -> tuple[float, Any]:
         """Seconds of a step, compilation left out, and the state after."""
-        started = time.perf_counter()
-        state, *_ = jax.block_until_ready(chunk(state, *inputs))
-        compiled = time.perf_counter()
-        state, *_ = jax.block_until_ready(chunk(state, *inputs))
-        seconds = time.perf_counter() - compiled
-        self.compilation += max(0.0, compiled - started - seconds)
-        return seconds / LENGTH, state
+        pace = Pace()
+        with listening(pace.compiling):
+            state, *_ = jax.block_until_ready(chunk(state, *inputs))
+        self.compilation += pace.took.get(COMPILATION, 0.0)
+        with pace.measure(TRAINING, LENGTH):
+            state, *_ = jax.block_until_ready(chunk(state, *inputs))
+        return pace.took[TRAINING] / LENGTH, state
 
 
 def _built(block: Block) -> OfflineAlgorithm:

@@ -20,13 +20,14 @@ from experiments.grid import Block
 from experiments.transfer import references
 from smac_jax.analysis.captions import save
 from smac_jax.analysis.curves import TransferCurve
-from smac_jax.analysis.plots import COLOURS, name_of, transfer_figure, what_is_evaluated
+from smac_jax.analysis.plots import COLOURS, transfer_figure, what_is_evaluated
 from smac_jax.analysis.statistics import bootstrap_interval
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import CheckpointError
 from smac_jax.files import write_text
 from smac_jax.spread import spread
 from smac_jax.train.run_folder import policy_at
+from smac_jax.wording import name_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,7 +263,7 @@ def offline_metrics(blocks: Iterable[Block]) -> list[dict[str, Any]]:
     """Points of SMAC's offline training, seeds of all blocks side by side."""
     merged: dict[int, dict[str, Any]] = {}
     for block in blocks:
-        for line in (block.folder / "offline" / "metrics.jsonl").read_text().splitlines():
+        for line in (block.folder / "offline" / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
             point = json.loads(line)
             if point["phase"] != "offline":
                 continue

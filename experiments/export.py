@@ -26,7 +26,6 @@ RUN is a run's folder, its actor_critic folder, a policy file, or a folder above
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, cast
 
 from absl import app, flags
@@ -45,6 +44,7 @@ def main(argv: Sequence[str]) -> int:
     """Exports, and says what there is now."""
     import smac_jax
     from smac_jax.errors import ConfigError
+    from smac_jax.files import local_path
 
     if len(argv) != 2:
         raise app.UsageError("Give one RUN: python -m experiments.export RUN --out=FILE")
@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
         (f"seed {policy.seeds}", "") if isinstance(policy.seeds, int) else (f"seeds {policy.seeds}", "seed, ")
     )
     noise = f", noise [{rows}, {built.action_size}]" if FLAGS.sample else ""
-    print(f"{FLAGS.out}: {which}, {Path(FLAGS.out).stat().st_size:,} bytes")
+    print(f"{FLAGS.out}: {which}, {local_path(FLAGS.out).stat().st_size:,} bytes")
     print(f"observation [{rows}, {built.observation_size}]{noise} -> action [{leading}{rows}, {built.action_size}]")
     return 0
 

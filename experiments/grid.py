@@ -10,7 +10,8 @@ from __future__ import annotations
 import ast
 import dataclasses
 import itertools
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from ml_collections import ConfigDict
 from experiments.configs.base import online_section
 from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
 from smac_jax.analysis.curves import TransferCurve
-from smac_jax.data.sources import short_name
+from smac_jax.data.sources import is_file_name, short_name
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
+from smac_jax.files import local_path
 
 POSITIVE = ("num_updates", "num_steps", "eval_every", "eval_episodes")
 """Of a schedule."""
@@ -56,6 +58,8 @@ class Block:
       online: what starts from it, if anything.
       seeds: trained side by side.
       control: also go on offline with no hand-over.
+      name: what the data set is called in titles and paths; empty: its short name.
+      fingerprint: of the data, which the results depend on; None where the data were not read yet.
     """
 
     folder: Path
@@ -67,12 +71,14 @@ class Block:
     online: tuple[Variant, ...]
     seeds: tuple[int, ...]
     control: bool
+    name: str = ""
+    fingerprint: str | None = None
 
     @property
     def title(self) -> str:
         """For people."""
         first, last = self.seeds[0], self.seeds[-1]
-        return f"{short_name(self.data)} {self.offline.label} " + (
+        return f"{self.name or short_name(self.data)} {self.offline.label} " + (
             f"seed {first}" if first == last else f"seeds {first}-{last}"
         )
 
@@ -149,7 +155,24 @@ def variants(config: ConfigDict, vary: dict[str, list[Any]], algorithm: str, sec
                 raise ConfigError(f"{phase}.{name} = {value}: must be at least 1.")
         label = " ".join([algorithm, *(f"{_short(n)}={v}" for n, v in zip(fields, values, strict=True))])
         made.append(Variant(label, algorithm, dataclasses.asdict(built.config), changed[phase].to_dict()))
-    return made
+    return _once(made)
+
+
+def _once(made: Sequence[Variant]) -> list[Variant]:
+    """Each variant once; two that differ must not share a folder, or one would be reported with the other's results.
+
+    Raises:
+      ConfigError: two variants whose names cannot be told apart as parts of a path.
+    """
+    found: dict[str, Variant] = {}
+    for variant in made:
+        same = found.setdefault(path_name(variant.label).casefold(), variant)
+        if same.label != variant.label:
+            raise ConfigError(
+                f"--vary: '{same.label}' and '{variant.label}' would share the folder {path_name(variant.label)}. Run "
+                "them as two sweeps, each with its own --results."
+            )
+    return list(found.values())
 
 
 def _set(config: ConfigDict, name: str, value: Any) -> None:
@@ -183,6 +206,8 @@ def make_blocks(
     physics: str,
     version: str,
     control: bool,
+    names: Mapping[str, str] | None = None,
+    fingerprints: Mapping[str, str] | None = None,
 ) -> list[Block]:
     """The whole grid.
 
@@ -196,27 +221,78 @@ def make_blocks(
       seeds_per_block: trained side by side.
       physics, version: of the environments.
       control: also go on offline with no hand-over.
+      names: of the data sets, in titles and paths; default: :func:`distinct_names` of them.
+      fingerprints: of the data sets, as far as they were read.
 
     Raises:
       UnknownNameError: no such algorithm.
-      ConfigError: a value out of range, or a varied field that concerns none of the algorithms.
+      ConfigError: a value out of range, a varied field that concerns none of the algorithms, or two data sets or
+        variants that would share a folder.
     """
-    for kind, names, known in (("offline", offline, OFFLINE), ("online", online, ONLINE)):
-        for name in names:
+    for kind, asked, known in (("offline", offline, OFFLINE), ("online", online, ONLINE)):
+        for name in asked:
             if name not in known:
                 raise UnknownNameError(f"{kind} algorithm", name, tuple(known))
     sections = {*offline, *map(online_section, online), "pretrain", "finetune"}
     for name in vary:
         if name.split(".")[0] not in sections:
             raise ConfigError(f"--vary={name}: concerns none of {', '.join(sorted(sections))}.")
-    starts = [v for name in offline for v in variants(config, vary, name, name, "pretrain")]
-    ends = tuple(v for name in online for v in variants(config, vary, name, online_section(name), "finetune"))
+    names = names if names is not None else distinct_names([source for source, _ in data])
+    starts = _once([v for name in offline for v in variants(config, vary, name, name, "pretrain")])
+    ends = tuple(_once([v for name in online for v in variants(config, vary, name, online_section(name), "finetune")]))
     blocks = []
     for (source, task), start, some in itertools.product(data, starts, batches(seeds, seeds_per_block)):
         place = f"seeds-{some[0]}-{some[-1]}"
-        folder = results / "runs" / path_name(short_name(source)) / path_name(start.label) / place
-        blocks.append(Block(folder, source, task, physics, version, start, ends, some, control))
+        folder = results / "runs" / path_name(names[source]) / path_name(start.label) / place
+        fingerprint = (fingerprints or {}).get(source)
+        blocks.append(
+            Block(folder, source, task, physics, version, start, ends, some, control, names[source], fingerprint)
+        )
     return blocks
+
+
+def distinct_names(sources: Sequence[str]) -> dict[str, str]:
+    """What each data set is called in titles and paths: its short name, with folders in front where two share one.
+
+    Args:
+      sources: as ``load_dataset`` takes them.
+
+    Raises:
+      ConfigError: two of them are one file, or cannot be told apart.
+    """
+    sources = list(dict.fromkeys(sources))
+    choices = {source: _names(source) for source in sources}
+    depth = dict.fromkeys(sources, 0)
+    while True:
+        named: dict[str, list[str]] = {}
+        for source in sources:
+            named.setdefault(path_name(choices[source][depth[source]]).casefold(), []).append(source)
+        shared = [group for group in named.values() if len(group) > 1]
+        if not shared:
+            return {source: choices[source][depth[source]] for source in sources}
+        for group in shared:
+            longer = [source for source in group if depth[source] + 1 < len(choices[source])]
+            if not longer:
+                raise ConfigError(
+                    f"--task: {' and '.join(group)} are one file, or have names that cannot be told apart, so that "
+                    "their results would share a folder. Name each data set once, or rename one of the files."
+                )
+            for source in longer:
+                depth[source] += 1
+
+
+def _names(source: str) -> list[str]:
+    """What a data set may be called, the shortest first, each with more of its path."""
+    prefix, colon, rest = source.partition(":")
+    if colon and prefix == "part":
+        fraction, _, whole = rest.partition(":")
+        return [f"{name}-part-{fraction}" for name in _names(whole)]
+    if not is_file_name(source):
+        return [short_name(source)]
+    path = Path(os.path.abspath(local_path(source)))
+    folders = path.parts[1:-1]
+    in_folders = ["/".join([*folders[len(folders) - i :], path.stem]) for i in range(len(folders) + 1)]
+    return [*in_folders, f"{in_folders[-1]}{path.suffix}"]
 
 
 def batches(seeds: Sequence[int], size: int) -> Iterable[tuple[int, ...]]:
@@ -228,6 +304,7 @@ def batches(seeds: Sequence[int], size: int) -> Iterable[tuple[int, ...]]:
 
 
 def path_name(label: str) -> str:
-    """A label as part of a path."""
+    """A label as part of a path; never empty, nor a folder above."""
     kept = "".join(c if c.isalnum() or c in "._=+" else "-" for c in label)
-    return "-".join(part for part in kept.split("-") if part)
+    name = "-".join(part for part in kept.split("-") if part)
+    return name if name.strip(".") else "unnamed"

@@ -13,18 +13,23 @@ plane.png), the numbers behind them (.csv) and provenance.json under --results; 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from absl import flags
 
-from experiments.setup import run, set_up
+from experiments.setup import results_folder, run, set_up
 from smac_jax.errors import ConfigError
+from smac_jax.files import local_path
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer(
-    "points", 25, "Points along a line, from a quarter before the first policy to one beyond the other."
+    "points",
+    25,
+    "Points along a line, from a quarter before the first policy to one beyond the other; both are among them.",
+    lower_bound=2,
 )
-flags.DEFINE_integer("grid", 17, "Points along each side of the plane; 0: no plane.", lower_bound=0)
+flags.DEFINE_integer(
+    "grid", 17, "Points along each side of the plane, the policies among them; 0: no plane.", lower_bound=0
+)
 flags.DEFINE_integer("episodes", 5, "Episodes at each point, for each seed.", lower_bound=1)
 flags.DEFINE_integer("points_at_once", 64, "In one rollout; as memory allows.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Of the starting states, the same at every point.", lower_bound=0)
@@ -36,11 +41,11 @@ def main(argv: Sequence[str]) -> int:
     set_up()
     from experiments.between import Resolution, draw
 
-    places = [Path(place) for place in argv[1:]]
+    places = [local_path(place) for place in argv[1:]]
     if len(places) not in (2, 3):
         raise ConfigError("Give two policies for a line, or three for a plane; --help shows how.")
     resolution = Resolution(FLAGS.points, FLAGS.grid, FLAGS.episodes, FLAGS.seed, FLAGS.points_at_once)
-    for path in draw(places, Path(FLAGS.results or places[0].parent / "landscape"), resolution):
+    for path in draw(places, results_folder(FLAGS.results or places[0].parent / "landscape"), resolution):
         print(path)
     return 0
 

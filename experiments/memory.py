@@ -52,7 +52,7 @@ def memory_of(device: jax.Device) -> float:
         return float(stats["bytes_limit"])
     whole = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.exists() else "max"
+    text = limit.read_text(encoding="utf-8").strip() if limit.exists() else "max"
     return min(whole, math.inf if text == "max" else float(text)) / len(jax.local_devices())
 
 

@@ -21,12 +21,13 @@ from experiments.setup import run
 from experiments.state import SweepState, read_json, read_sweep
 from smac_jax.analysis import tables
 from smac_jax.analysis.curves import TransferCurve, joined
-from smac_jax.analysis.plots import colours_of, name_of, transfer_figure
+from smac_jax.analysis.plots import colours_of, transfer_figure
 from smac_jax.analysis.svg import inline_svg, panels
 from smac_jax.data.tasks import task_info
 from smac_jax.envs import check_name
 from smac_jax.errors import DatasetError, UnknownNameError
-from smac_jax.files import write_text
+from smac_jax.files import local_path, write_text
+from smac_jax.wording import name_of
 
 PAGE = Path(__file__).parent / "page"
 
@@ -71,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
         print("error: which sweep? python -m experiments.report FOLDER", file=sys.stderr)
         return 2
     for folder in argv[1:]:
-        print(write_report(Path(folder)))
+        print(write_report(local_path(folder)))
     return 0
 
 
@@ -93,7 +94,7 @@ def write_report(folder: Path) -> Path:
     sweep = read_sweep(folder)
     curves, damaged = read_curves(sweep)
     sections = [section(sweep, data, found, f"{i}") for i, (data, found) in enumerate(curves.items())]
-    script = (PAGE / "report.js").read_text()
+    script = (PAGE / "report.js").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PAGE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
@@ -105,7 +106,7 @@ def write_report(folder: Path) -> Path:
         header=tables.HEADER,
         sections=sections,
         config={name: json.dumps(part, indent=2, ensure_ascii=False) for name, part in settings(sweep.provenance)},
-        style=markupsafe.Markup((PAGE / "report.css").read_text()),
+        style=markupsafe.Markup((PAGE / "report.css").read_text(encoding="utf-8")),
         script=markupsafe.Markup(script),
         # nothing else runs on the page, whatever a name or a path holds
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -148,6 +149,7 @@ def section(sweep: SweepState, data: str, curves: Sequence[TransferCurve], numbe
         if isinstance(value, (int, float))
     }
     colours = colours_of(curves)
+    about = str(_mapping(sweep.provenance.get("data")).get(data, data))
 
     def chart(title: str, shown: Sequence[TransferCurve], name: str, **how: Any) -> Chart:
         import markupsafe
@@ -156,8 +158,9 @@ def section(sweep: SweepState, data: str, curves: Sequence[TransferCurve], numbe
         return Chart(title, markupsafe.Markup(inline_svg(figure, name)), panels(figure, drawn))
 
     return Section(
-        title=Path(data).stem,
-        about=str(_mapping(sweep.provenance.get("data")).get(data, data)),
+        # as the sweep called it, which tells two files of one name apart
+        title=about.partition(" (")[0] if about != data else Path(data).stem,
+        about=about,
         table=[tables.cells(row) for row in rows],
         notes=[note for row in rows for note in row.diverged],
         chart=chart("Every pair", curves, f"all-{number}"),

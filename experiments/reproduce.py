@@ -19,6 +19,7 @@ command. --dry-run shows the cells, then measures what they will cost.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import re
 import sys
@@ -31,12 +32,13 @@ from experiments import aggregate, suite
 from experiments.block import Keeping, already_done, trained_by
 from experiments.cells import Task, curves_of, grid_of
 from experiments.evidence import FIGURES, Found
+from experiments.grid import distinct_names
 from experiments.launchers import LAUNCHERS
-from experiments.setup import run, set_up
+from experiments.setup import results_folder, run, set_up
 from experiments.transfer import caption, describe, report, task_of
 from smac_jax.data import embedded_datasets
 from smac_jax.data.dataset import Dataset
-from smac_jax.data.sources import is_at_hand
+from smac_jax.data.sources import is_at_hand, short_name
 from smac_jax.data.tasks import task_of as taken_apart
 from smac_jax.envs import ENGINES
 from smac_jax.errors import ConfigError, DatasetError, SmacError, UnknownNameError
@@ -68,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
     if "embedding" in figures and importlib.util.find_spec("sklearn") is None:
         raise ConfigError("--figure=embedding needs scikit-learn: pip install 'smac_jax[analysis]'.")
     scale = suite.SCALES[FLAGS.scale]
-    folder = Path(FLAGS.results or f"results/reproduce-{FLAGS.scale}")
+    folder = results_folder(FLAGS.results or f"results/reproduce-{FLAGS.scale}")
     tasks = at_hand(FLAGS.task, paper_alone=tables == ["1"] and not figures)
     seeds = list(range(FLAGS.seeds or scale.seeds))
     grids = {
@@ -152,7 +154,8 @@ def at_hand(asked: Sequence[str], paper_alone: bool) -> list[Task]:
     import smac_jax
 
     if asked:
-        return [_task(source, smac_jax.load_dataset(source)) for source in asked]
+        named = distinct_names(asked)
+        return [_task(source, smac_jax.load_dataset(source), name) for source, name in named.items()]
     found = []
     for task in suite.SUITE:
         plain = re.sub(r"-v\d+$", "", task.data)
@@ -169,14 +172,15 @@ def at_hand(asked: Sequence[str], paper_alone: bool) -> list[Task]:
     return [task for task in found if task.of.in_paper or not paper_alone] or found
 
 
-def _task(source: str, data: Dataset) -> Task:
+def _task(source: str, data: Dataset, name: str = "") -> Task:
+    data = data if name in ("", short_name(source)) else dataclasses.replace(data, name=name)
     env = task_of(data, None)
     for task in suite.SUITE:
         if env == taken_apart(task.data).task:
-            return Task(source, data, env, task)
+            return Task(source, data, env, task, name)
     family = suite.FAMILIES.get(env.split("-")[0])
     if family:
-        return Task(source, data, env, suite.SuiteTask(source, family, in_paper=False))
+        return Task(source, data, env, suite.SuiteTask(source, family, in_paper=False), name)
     raise ConfigError(f"{source}: the environment {env} belongs to none of the paper's families.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,25 +13,52 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT, errno.EIO)
+THE_DISK = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG),
+)
 """Errors that say what is wrong with where results go, without a traceback."""
 
 
-def set_up(cache: str | None = None) -> None:
-    """Turns on JAX's persistent compilation cache.
+PROJECT = Path(__file__).parent.parent
+"""The folder that holds this package, and with it the configurations that programs take by default."""
 
-    On older versions of JAX (0.10) programs that hold a host callback (Gymnasium's environments; the C engine in the
-    online loop, where there is no C++ compiler) are not cached and compile in every process.
+
+def set_up(cache: str | None = None) -> None:
+    """Turns on JAX's persistent compilation cache (:func:`smac_jax.train.compilation.use_cache`).
 
     Args:
-      cache: folder of the cache; default ``$JAX_COMPILATION_CACHE_DIR`` or ``~/.cache/smac_jax``.
+      cache: folder of the cache, where the user has not said which.
     """
-    import jax
+    from smac_jax.train.compilation import use_cache
 
-    folder = cache or os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(Path.home() / ".cache" / "smac_jax")
-    jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+    use_cache(cache)
+
+
+def results_folder(given: str | os.PathLike[str], flag: str = "results") -> Path:
+    """The folder that ``--results`` names, or its default; asked for before anything is computed that should go there.
+
+    Args:
+      given: the folder.
+      flag: that names it.
+
+    Raises:
+      ConfigError: a URL, a file stands where it would be, or a name that the locale's encoding does not have.
+    """
+    from smac_jax.errors import ConfigError
+    from smac_jax.files import local_path
+
+    folder = local_path(given)
+    try:
+        str(folder.absolute()).encode("utf-8")
+    except UnicodeEncodeError as error:  # which orbax would fail on when it has saved the first snapshot
+        raise ConfigError(
+            f"--{flag}={given}: the locale's encoding has no such letters. Set PYTHONUTF8=1, or give another name."
+        ) from error
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise ConfigError(f"--{flag}={given}: {place} is a file. Give a folder, which is made if need be.")
+    return folder
 
 
 def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0) -> None:
@@ -48,6 +76,10 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0) 
             print(f"error: not understood: {' '.join(argv[1 + arguments :])}", file=sys.stderr)
             return 2
         logging.set_verbosity(logging.WARNING)  # what comes below is nothing that users could act upon
+        for stream in (sys.stdout, sys.stderr):
+            # where the locale has no such letter, a name in it must not end the program
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         try:
             return main(argv)
         except Interrupted as stopped:
@@ -98,12 +130,16 @@ def define_config(default: str) -> None:
     """Defines ``--config``, a file of a configuration, each of whose fields can be overridden.
 
     Args:
-      default: the file.
+      default: the file, from the folder that holds this package; whatever the working directory is.
     """
+    from smac_jax.errors import ConfigError
+
+    default = str(PROJECT / default)
     try:
         # config_flags looks for the fields that are overridden in sys.argv, here already
         sys.argv = underscored(flags.FLAGS.read_flags_from_files(list(sys.argv), force_gnu=False))
-    except (OSError, flags.Error) as error:
+        sys.argv = with_config_found(sys.argv)
+    except (OSError, flags.Error, ConfigError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     try:
@@ -111,6 +147,42 @@ def define_config(default: str) -> None:
     except (AttributeError, KeyError) as error:
         say_no_field(error)
         sys.exit(2)
+
+
+def with_config_found(argv: Sequence[str]) -> list[str]:
+    """The command line with ``--config`` naming a file that is there, where it is one of this package's or has a ``~``.
+
+    ``experiments/configs/NAME.py`` is this package's own where the working directory has no such file.
+
+    Args:
+      argv: the program, then what it was given.
+
+    Raises:
+      ConfigError: a URL.
+    """
+
+    def found(value: str) -> str:
+        from smac_jax.files import local_path
+
+        name, colon, rest = value.partition(":")
+        if not name:
+            return value
+        path = local_path(name if not rest.startswith("/") else value)
+        own = PROJECT / path
+        if not path.exists() and path.parts[:1] == ("experiments",) and own.exists():
+            path = own
+        return f"{path}{colon}{rest}"
+
+    given = list(argv)
+    for i, argument in enumerate(given[1:], start=1):
+        if argument == "--":
+            break
+        if argument.startswith(("--config=", "-config=")):
+            flag, _, value = argument.partition("=")
+            given[i] = f"{flag}={found(value)}"
+        elif argument in ("--config", "-config") and i + 1 < len(given):
+            given[i + 1] = found(given[i + 1])
+    return given
 
 
 def say_no_field(error: Exception) -> None:

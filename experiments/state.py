@@ -14,11 +14,13 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from smac_jax.errors import SmacError
+from smac_jax.train.pace import COMPILATION, EVALUATION, TimeLeft
+from smac_jax.wording import count
 
 SILENT = 600.0
 """Seconds without news after which a process on another host, whose lock is not seen from here, counts as gone."""
@@ -40,10 +42,15 @@ class LegState:
       name: its folder.
       state: one of :data:`STATES`.
       phase: what it is at.
+      doing: training, compilation or evaluation; empty where it is not at work.
       done, total: steps of that phase; None where unknown, as all that follow.
       rate: steps a second.
-      seconds_left: of that phase.
-      last_return: of the newest evaluation, mean over seeds.
+      seconds_left: what it says itself that it still takes, where it is running.
+      told: the same when it last told something, whatever has become of it since.
+      took: seconds so far, by stage.
+      left: how long it still takes, from all that is known; None where it is done.
+      last_return: of the newest evaluation, mean over seeds: of a run that is done from its learning curve, as in the
+        sweep's table.
       age: seconds since it last told something; None also where its time stamp lies in the future.
       why: what went wrong, a line.
       diverged: seeds that did, with where.
@@ -52,10 +59,14 @@ class LegState:
     name: str
     state: str
     phase: str = ""
+    doing: str = ""
     done: float | None = None
     total: float | None = None
     rate: float | None = None
     seconds_left: float | None = None
+    told: TimeLeft | None = None
+    took: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    left: TimeLeft | None = None
     last_return: float | None = None
     age: float | None = None
     why: str = ""
@@ -65,6 +76,19 @@ class LegState:
     def alive(self) -> bool:
         """Whether a process is at work on it."""
         return self.state in ("running", "starting")
+
+    @property
+    def steps_text(self) -> str:
+        """How far it is, and what it is doing where that is no training."""
+        if self.total is None or self.state == "left":
+            return ""
+        doing = {COMPILATION: ", compiling", EVALUATION: ", evaluating"}.get(self.doing, "")
+        return f"{self.phase} {self.done or 0:,.0f}/{self.total:,.0f}".strip() + doing
+
+    @property
+    def return_text(self) -> str:
+        """The last return."""
+        return f"{self.last_return:,.1f}" if self.last_return is not None and self.state != "left" else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,8 +169,27 @@ class SweepState:
         done, failed = (sum(getattr(block, name) for block in self.blocks) for name in ("done", "failed"))
         notes = f", {failed} failed" if failed else ""
         diverged = sum(len(block.diverged) for block in self.blocks)
-        notes += f"; {diverged} diverged seed{'s' * (diverged > 1)}" if diverged else ""
-        return f"{done} of {len(self.blocks)} blocks done{notes}. Runs: {states or 'none'}."
+        notes += f"; {count(diverged, 'diverged seed')}" if diverged else ""
+        text = f"{done} of {count(len(self.blocks), 'block')} done{notes}. Runs: {states or 'none'}."
+        if self.done:
+            return text
+        at_work = any(leg.alive for block in self.blocks for leg in block.legs)
+        left = duration(self.left.seconds) if self.left.seconds else "unknown"
+        at_least = "at least " if self.left.at_least and self.left.seconds else ""
+        return f"{text} {'Time' if at_work else 'Work'} left: {at_least}{left}."
+
+    @property
+    def left(self) -> TimeLeft:
+        """How long the whole sweep still takes, with as many blocks at work at once as there are now."""
+        of_blocks = [
+            sum((leg.left for leg in block.legs if leg.left is not None), TimeLeft())
+            for block in self.blocks
+            if not block.done
+        ]
+        at_work = sum(any(leg.alive for leg in block.legs) for block in self.blocks)
+        seconds = [left.seconds for left in of_blocks]
+        longest, shared = max(seconds, default=0.0), sum(seconds) / max(1, at_work)
+        return TimeLeft(max(longest, shared), any(left.at_least for left in of_blocks))
 
 
 def read_sweep(folder: Path, now: float | None = None) -> SweepState:
@@ -169,7 +212,55 @@ def read_sweep(folder: Path, now: float | None = None) -> SweepState:
             raise NoSweepError(f"{folder} holds no sweep: neither blocks in provenance.json, nor runs/.")
         notes.append("provenance.json is missing or damaged: what is shown is what lies under runs/.")
         listed = [{"folder": str(found.relative_to(folder))} for found in sorted(folder.glob("runs/*/*/seeds-*"))]
-    return SweepState(folder, tuple(_read_block(folder, entry, now) for entry in listed), provenance, tuple(notes))
+    blocks = _with_time_left([_read_block(folder, entry, now) for entry in listed])
+    return SweepState(folder, blocks, provenance, tuple(notes))
+
+
+def _with_time_left(blocks: Sequence[BlockState]) -> tuple[BlockState, ...]:
+    """The same blocks, each run with the time that it still takes."""
+    # runs of blocks of the same data set and offline algorithm say more than others: runs/TASK/OFFLINE/SEEDS
+    known = [
+        (block.folder.parts[-3:-1], leg.name, leg.took)
+        for block in blocks
+        for leg in block.legs
+        if leg.state == "done" and leg.took
+    ]
+
+    def left(block: BlockState, leg: LegState) -> TimeLeft | None:
+        if leg.state == "done":
+            return None
+        model = most_alike(block.folder.parts[-3:-1], [(kind, took) for kind, name, took in known if name == leg.name])
+        found = run_left(leg.took, leg.told, model)
+        since = (leg.age or 0.0) if leg.alive else 0.0
+        return TimeLeft(max(0.0, found.seconds - since), found.at_least)
+
+    return tuple(
+        dataclasses.replace(block, legs=tuple(dataclasses.replace(leg, left=left(block, leg)) for leg in block.legs))
+        for block in blocks
+    )
+
+
+def most_alike(kind: Sequence[Any], known: Sequence[tuple[Sequence[Any], Mapping[str, float]]]) -> Mapping | None:
+    """Seconds by stage of the run, of those that are ``known``, whose kind agrees with ``kind`` in most; or None."""
+    best = max(known, key=lambda pair: sum(a == b for a, b in zip(kind, pair[0], strict=True)), default=None)
+    return best[1] if best else None
+
+
+def run_left(took: Mapping[str, float], told: TimeLeft | None, model: Mapping[str, float] | None) -> TimeLeft:
+    """How long a run still takes.
+
+    Args:
+      took: its seconds so far, by stage.
+      told: what it says itself; None where it does not know anything.
+      model: seconds by stage of a run like it that is done, or None.
+    """
+    model = {stage: seconds for stage, seconds in (model or {}).items() if stage != COMPILATION}
+    if told is None:
+        so_far = sum(seconds for stage, seconds in took.items() if stage != COMPILATION)
+        return TimeLeft(max(0.0, sum(model.values()) - so_far), not model)
+    if not told.at_least or not model:
+        return told
+    return TimeLeft(told.seconds + sum(seconds for stage, seconds in model.items() if stage not in took))
 
 
 def _read_block(sweep: Path, entry: Mapping[str, Any], now: float) -> BlockState:
@@ -187,13 +278,14 @@ def _read_files(folder: Path, title: str, entry: Mapping[str, Any], now: float) 
     if not legs:
         there = [path.name for path in sorted(folder.glob("*")) if path.is_dir()]
         legs = ["offline", *(name for name in there if name == "control" or name.startswith("to-"))]
-    states = tuple(_read_leg(folder, name, now) for name in legs)
+    curves = {path.stem.removeprefix("curve-"): read_json(path) for path in sorted(folder.glob("curve-*.json"))}
+    states = tuple(_read_leg(folder, name, now, curves) for name in legs)
     # a run that failed says why itself; one that is at work, or done, came after
     over = all(leg.state == "done" for leg in states) or any(leg.alive or leg.state == "failed" for leg in states)
     return BlockState(title, folder, states, "" if over else _last_words(folder / "error.txt"))
 
 
-def _read_leg(block: Path, name: str, now: float) -> LegState:
+def _read_leg(block: Path, name: str, now: float, curves: Mapping[str, Mapping[str, Any]]) -> LegState:
     folder = block / name
     path = folder / "status.json"
     status, held = read_json(path), in_use(folder / ".lock")
@@ -228,19 +320,43 @@ def _read_leg(block: Path, name: str, now: float) -> LegState:
     phase = "online" if name.startswith("to-") else name
     steps = status.get("diverged")
     found = steps.items() if isinstance(steps, dict) else ()
+    took = status.get("took")
+    times = {str(k): _number(v) for k, v in took.items()} if isinstance(took, dict) else {}
+    seconds_left = _number(status.get("seconds_left"))
+    last_return = _number(status.get("last_return"))
+    if state == "done":
+        measured = _last_of_curves(name, curves)
+        last_return = last_return if measured is None else measured
     return LegState(
         name=name,
         state=state,
         phase=first_line(status.get("phase")),
+        doing=first_line(status.get("doing")) if state == "running" else "",
         done=_number(status.get("done")),
         total=_number(status.get("total")),
         rate=_number(status.get("rate")) if state == "running" else None,
-        seconds_left=_number(status.get("seconds_left")) if state == "running" else None,
-        last_return=_number(status.get("last_return")),
+        seconds_left=seconds_left if state == "running" else None,
+        told=None if seconds_left is None else TimeLeft(seconds_left, status.get("at_least", True) is not False),
+        took={stage: seconds for stage, seconds in times.items() if seconds is not None},
+        last_return=last_return,
         age=age,
         why=why,
         diverged=tuple(f"seed {seed}: {phase} at step {_number(step) or 0:,.0f}" for seed, step in found),
     )
+
+
+def _last_of_curves(name: str, curves: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """The last return of a run in the learning curves of its block, as tables have it: the mean of finite ones."""
+    if name in ("offline", "control"):
+        found = [_list(curve.get(f"{name}_returns")) for curve in curves.values()]
+    else:
+        found = [_list(curves.get(name.removeprefix("to-"), {}).get("online_returns"))]
+    for seeds in found:
+        last = [_number(of_seed[-1]) for of_seed in seeds if isinstance(of_seed, list) and of_seed]
+        finite = [value for value in last if value is not None]
+        if finite:
+            return sum(finite) / len(finite)
+    return None
 
 
 def in_use(lock: Path) -> bool | None:
@@ -266,7 +382,7 @@ def in_use(lock: Path) -> bool | None:
 def read_json(path: Path) -> dict[str, Any]:
     """An object in a file; empty where there is none that can be read."""
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -281,7 +397,7 @@ def first_line(text: Any) -> str:
 def _last_words(path: Path) -> str:
     """What the error at the end of a traceback says; empty where there is no such file."""
     try:
-        lines = path.read_text(errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
     begins = max((i for i, line in enumerate(lines) if line.startswith("Traceback ")), default=-1)

@@ -4,6 +4,8 @@ r"""How far a sweep is: every block and run, while it runs and after.
 
 A run is done, running, starting (a process holds it and has not told how far it is), stopped (asked to, and saved),
 died (its process ended without a word; the same command goes on), failed, damaged (its status cannot be read) or left.
+The time left of a run is from its own rates, and from what a run like it took where one is done; a plus says that it
+leaves something out of which neither is known yet. The last line has the time left of the whole sweep.
 
 Ends with 0 where all is done, 3 where something is left to do, 1 where a block has failed, and 2 where a folder holds
 no sweep or the command was not understood; of several folders the worst, in the order 2, 1, 3, 0.
@@ -18,11 +20,14 @@ from pathlib import Path
 from absl import flags
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from experiments.setup import run
 from experiments.state import LegState, NoSweepError, SweepState, duration, read_sweep
+from smac_jax.analysis.fitting import Column, FittedTable, console_for_tables
+from smac_jax.files import local_path
+from smac_jax.train.pace import rate_text
+from smac_jax.wording import count
 
 FLAGS = flags.FLAGS
 flags.DEFINE_bool("watch", False, "Look again and again, until nothing is left to do, or Ctrl-C.")
@@ -38,17 +43,25 @@ STYLES = {
     "stopped": "yellow",
     "left": "dim",
 }
+COLUMNS = (
+    Column("block", justify="left", wraps=True),
+    Column("run", justify="left"),
+    Column("state", justify="left"),
+    Column("steps", wraps=True),
+    Column("steps/s", rank=2),
+    Column("left"),
+    Column("return"),
+    Column("last news", "last\nnews", rank=1),
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Shows each folder."""
-    folders = [Path(name) for name in argv[1:]]
+    folders = [local_path(name) for name in argv[1:]]
     if not folders:
         Console(stderr=True).print("Which sweep? python -m experiments.status FOLDER", style="red")
         return 2
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=150)
+    console = console_for_tables()
     if not FLAGS.watch:
         return show(folders, console)
     try:
@@ -109,36 +122,31 @@ def picture(sweep: SweepState, room: int | None = None) -> Group:
     if room is not None and len(rows) > room:
         eventful = [row for row in rows if row[1].state not in ("done", "left")][:room]
         hidden, rows = len(rows) - len(eventful), eventful
-    table = Table(title=words(str(sweep.folder), "bold"), title_justify="left")
-    for name in ("block", "run", "state", "steps", "steps/s", "left", "return", "last news"):
-        right = name in ("steps", "steps/s", "left", "return", "last news")
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    lines_of_table = []
     before = None
     for block, leg in rows:
         title = "" if block is before else block.title
-        table.add_row(*(words(cell) for cell in (title, leg.name)), words(leg.state, STYLES[leg.state]), *numbers(leg))
+        lines_of_table.append([words(title), words(leg.name), words(leg.state, STYLES[leg.state]), *numbers(leg)])
         before = block
+    table = FittedTable(COLUMNS, lines_of_table, words(str(sweep.folder), "bold"))
     lines = [words(note, "yellow") for note in sweep.notes]
     lines += [words(note, "red") for block in sweep.blocks for note in block.troubles]
     if hidden:
-        lines.append(words(f"{hidden} runs are not shown.", "dim"))
+        lines.append(words(f"{count(hidden, 'run is', 'runs are')} not shown.", "dim"))
     return Group(table, *lines, words(sweep.totals), Text())
 
 
 def numbers(leg: LegState) -> list[Text]:
     """The cells of a run."""
-    steps = rate = left = value = age = ""
-    if leg.state not in ("done", "left") and leg.total is not None:
-        steps = f"{leg.phase} {leg.done or 0:,.0f}/{leg.total:,.0f}".strip()
+    steps = leg.steps_text if leg.state != "done" else ""
+    rate = left = age = ""
     if leg.rate is not None:
-        rate = f"{leg.rate:,.1f}" if leg.rate < 10 else f"{leg.rate:,.0f}"
-    if leg.seconds_left is not None and leg.seconds_left >= 0:
-        left = duration(max(0.0, leg.seconds_left - (leg.age or 0.0)))
-    if leg.last_return is not None and leg.state != "left":
-        value = f"{leg.last_return:,.1f}"
+        rate = rate_text(leg.rate)
+    if leg.left is not None and (leg.left.seconds > 0 or (leg.alive and leg.left.known)):
+        left = duration(leg.left.seconds) + ("+" if leg.left.at_least else "")
     if leg.age is not None and leg.state not in ("done", "left"):
         age = f"{duration(leg.age)} ago"
-    return [words(cell) for cell in (steps, rate, left, value, age)]
+    return [words(cell) for cell in (steps, rate, left, leg.return_text, age)]
 
 
 def words(text: str, style: str = "") -> Text:

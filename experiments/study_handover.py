@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 
 import smac_jax
 from experiments.configs.base import as_run, online_section
-from experiments.setup import define_config, run, set_up
+from experiments.setup import define_config, results_folder, run, set_up
 from experiments.transfer import describe, log, made_by, report, scale_of, task_of, transfer_curve
 from smac_jax.algorithms import make_offline, make_online
 from smac_jax.analysis.curves import TransferCurve
@@ -138,11 +138,12 @@ def main(argv: Sequence[str]) -> int:
     data = smac_jax.load_dataset(FLAGS.task)
     task = task_of(data, FLAGS.env)
     env = smac_jax.make_env(task, physics=FLAGS.physics)
-    folder = Path(FLAGS.results or f"results/handover/{data.name}")
+    folder = results_folder(FLAGS.results or f"results/handover/{data.name}")
     seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
     settings = {name: config[name].to_dict() for name in ("pretrain", "finetune")} | {"seeds": list(seeds)}
     onward = {f"online {name}": c for name, c in online.items()}
-    records = {v: to_json({**settings, "data": describe(data), "offline": built[v].config, **onward}) for v in built}
+    world = {"data": describe(data), "fingerprint": data.fingerprint(), "task": task, "physics": FLAGS.physics}
+    records = {v: to_json({**settings, **world, "offline": built[v].config, **onward}) for v in built}
     for v, algorithm in built.items():
         configurations = {"offline": algorithm.config, **onward}
         as_built = {name: to_json(type(config_of)()) for name, config_of in configurations.items()}
@@ -287,7 +288,7 @@ def earlier_record(
     path = variant_path(folder, variant) / "provenance.json"
     if not path.exists():
         return {}
-    found = json.loads(path.read_text())
+    found = json.loads(path.read_text(encoding="utf-8"))
     differing = [
         name
         for name, value in record.items()
@@ -307,7 +308,7 @@ def trained_by(folder: Path, variants: Iterable[str]) -> list[str]:
     for variant in variants:
         path = variant_path(folder, variant) / "provenance.json"
         if path.exists():
-            record = json.loads(path.read_text())
+            record = json.loads(path.read_text(encoding="utf-8"))
             found += [*record.get("trained_before", []), made_by(record)]
     return list(dict.fromkeys(found))
 

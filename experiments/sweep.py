@@ -13,11 +13,14 @@ numbers as if it had never stopped. `python -m experiments.status FOLDER` shows 
 
 Results land under --results: what was run and where (provenance.json), each run with its metrics as they come and its
 snapshots (runs/TASK/OFFLINE/SEEDS/), and at the end a table (table.md, table.csv), a figure (transfer.png,
-transfer.pdf), the learning curves (curves/) and a page of all that (report.html); of more than one task, a folder each.
+transfer.pdf), the learning curves (curves/) and a page of all that (report.html); of more than one task, a folder each,
+files of one name with their own folders in front. A job is its data, too: where a file has changed since it was trained
+on, the same --results is refused, whether the job is done or not.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -30,9 +33,9 @@ from absl import flags
 from experiments import hosts
 from experiments.block import Keeping, already_done, trained_by
 from experiments.configs.base import as_run
-from experiments.grid import Block, make_blocks, parse_vary, path_name
+from experiments.grid import Block, distinct_names, make_blocks, parse_vary, path_name
 from experiments.launchers import LAUNCHERS, Failure
-from experiments.setup import define_config, run, set_up
+from experiments.setup import define_config, results_folder, run, set_up
 from smac_jax.data.sources import short_name
 from smac_jax.envs import ENGINES
 from smac_jax.errors import ConfigError
@@ -89,18 +92,20 @@ def main(argv: Sequence[str]) -> int:
     from smac_jax.train.logger import check_wandb, write_provenance
 
     # everything that can be wrong is looked at before anything is trained
+    folder = results_folder(FLAGS.results or default_folder())
     check_wandb(FLAGS.wandb)
     for flag in ("task", "offline", "online"):
         if "" in (FLAGS[flag].value or [""]):
             raise ConfigError(f"--{flag} names nothing.")
     vary = parse_vary(FLAGS.vary)
-    datasets = {name: smac_jax.load_dataset(name) for name in FLAGS.task}
+    labels = distinct_names(FLAGS.task)
+    datasets = {name: called(name, label, smac_jax.load_dataset(name)) for name, label in labels.items()}
     tasks = [(name, task_of(data, FLAGS.env)) for name, data in datasets.items()]
     for name, task in tasks:
         check_fits(datasets[name], task, smac_jax.make_env(task, physics=FLAGS.physics, version=FLAGS.version))
-    folder = Path(FLAGS.results or default_folder())
     seeds = list(range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds))
     grid: dict[str, Any] = {"physics": FLAGS.physics, "version": FLAGS.version, "control": FLAGS.control}
+    grid |= {"names": labels, "fingerprints": {name: data.fingerprint() for name, data in datasets.items()}}
     whole = make_blocks(folder, tasks, FLAGS.offline, FLAGS.online, FLAGS.config, vary, seeds, len(seeds), **grid)
     size = FLAGS.seeds_per_block or earlier_size(folder) or fitting(whole, datasets)
     blocks = make_blocks(folder, tasks, FLAGS.offline, FLAGS.online, FLAGS.config, vary, seeds, size, **grid)
@@ -139,9 +144,14 @@ def main(argv: Sequence[str]) -> int:
     if hosts.is_first():
         provenance |= {"trained_by": trained_by(blocks)}
         write_json(folder / "provenance.json", provenance)
-        report_all(folder, blocks, datasets, provenance)
+        report_all(folder, blocks, datasets, provenance, labels)
         print(f"{time.monotonic() - started:.0f} s. Everything is in {folder}; to look at: {folder / 'report.html'}")
     return say(failures)
+
+
+def called(source: str, label: str, data: Any) -> Any:
+    """A data set under a name that no other of this sweep has; its own, where its short name is unique."""
+    return data if label == short_name(source) else dataclasses.replace(data, name=label)
 
 
 def check_launcher() -> None:
@@ -173,7 +183,7 @@ def default_folder() -> str:
 def earlier_size(folder: Path) -> int | None:
     """Seeds per block when this sweep began: what is there is found again, on a machine with other memory too."""
     try:
-        return int(json.loads((folder / "provenance.json").read_text())["seeds_per_block"])
+        return int(json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["seeds_per_block"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -187,7 +197,13 @@ def fitting(blocks: Sequence[Block], datasets: dict[str, Any]) -> int:
     return min(seeds_that_fit(block, datasets[block.data]) for block in blocks)
 
 
-def report_all(folder: Path, blocks: Sequence[Block], datasets: dict[str, Any], provenance: dict[str, Any]) -> None:
+def report_all(
+    folder: Path,
+    blocks: Sequence[Block],
+    datasets: dict[str, Any],
+    provenance: dict[str, Any],
+    labels: dict[str, str],
+) -> None:
     """Tables and figures of all pairs that are there, a task at a time, and the page of all."""
     from experiments.report import write_report
     from experiments.transfer import report
@@ -200,7 +216,7 @@ def report_all(folder: Path, blocks: Sequence[Block], datasets: dict[str, Any], 
                 if block.curve(end).exists():
                     curve = TransferCurve.from_json(block.curve(end))
                     pairs.setdefault((block.offline.label, end.label), []).append(curve)
-        place = folder if len(datasets) == 1 else folder / path_name(short_name(name))
+        place = folder if len(datasets) == 1 else folder / path_name(labels[name])
         curves = [joined(found) for found in pairs.values()]
         for curve in curves:
             curve.to_json(place / "curves" / f"{path_name(curve.offline)}_{path_name(curve.online)}.json")

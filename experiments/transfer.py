@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.text import Text
 
 import smac_jax
 from smac_jax.analysis import tables
 from smac_jax.analysis.curves import TransferCurve
+from smac_jax.analysis.fitting import console_for_tables
 from smac_jax.analysis.plots import plot_transfer
 from smac_jax.data.tasks import BINARY_TASKS, task_info
 from smac_jax.envs import check_name
@@ -20,6 +21,7 @@ from smac_jax.train.health import WELL
 from smac_jax.train.logger import MetricLogger
 from smac_jax.train.offline import PretrainResult
 from smac_jax.train.online import FinetuneResult
+from smac_jax.wording import count, mean_over
 
 
 def task_of(data: smac_jax.Dataset, given: str | None) -> str:
@@ -94,7 +96,7 @@ def caption(provenance: Mapping[str, Any]) -> str:
         [
             str(provenance["data"]),
             *([f"scale: {provenance['scale']}"] if provenance.get("scale") else []),
-            f"{seeds} seed{'s' * (seeds != 1)}; commit {here}" + "".join(f"; trained by {by}" for by in trained),
+            f"{count(seeds, 'seed')}; commit {here}" + "".join(f"; trained by {by}" for by in trained),
         ]
     )
 
@@ -174,15 +176,15 @@ def report(
     made = tables.rows(curves, task_info(curves[0].task).random_return)
     write_text(folder / f"table{suffix}.md", tables.markdown(made, provenance))
     write_text(folder / f"table{suffix}.csv", tables.comma_separated(made))
-    title = title or data.name
+    title, seeds = title or data.name, count(made[0].handover, "seed")
     plot_transfer(
         curves,
         folder / f"transfer{suffix}",
-        title=f"{title}: mean and 95 % interval over {len(made[0].handover)} seeds",
+        title=f"{title}: {mean_over(made[0].handover)}",
         reference=references(data),
         caption=caption(provenance),
     )
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=150)
-    console.print(tables.terminal(made, title=title))
+    console = console_for_tables()
+    console.print(tables.terminal(made, f"{title}, {seeds}", elsewhere=str(folder / f"table{suffix}.md")))
+    for note in (note for row in made for note in row.diverged):
+        console.print(Text(note))

@@ -14,15 +14,28 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
 from experiments.grid import Block
+from experiments.state import most_alike, run_left
+from smac_jax.analysis.fitting import Column, FittedTable
+from smac_jax.train.pace import COMPILATION, EVALUATION, TimeLeft, rate_text
 from smac_jax.train.progress import clock
+from smac_jax.wording import count
 
 SILENT = 120.0
 """Seconds without news after which a block that should run is said to be silent."""
 
 ENDED = ("done", "failed")
+
+COLUMNS = (
+    Column("block", justify="left", wraps=True),
+    Column("state", justify="left"),
+    Column("run", justify="left"),
+    Column("steps", wraps=True),
+    Column("rate", rank=2),
+    Column("return", rank=1),
+    Column("left"),
+)
 
 
 class View(NamedTuple):
@@ -31,7 +44,7 @@ class View(NamedTuple):
     Attributes:
       state: waiting, running, silent, done, failed, or what the launcher says.
       run: which of its runs it is at, such as ``to-sac (3/3)``.
-      phase, done, total, rate, last_return: of that run.
+      phase, doing, done, total, rate, last_return: of that run; what it is doing where that is no training.
       left: seconds until the block is done.
       at_least: whether ``left`` leaves out what nothing is known of yet.
     """
@@ -39,6 +52,7 @@ class View(NamedTuple):
     state: str
     run: str = ""
     phase: str = ""
+    doing: str = ""
     done: int = 0
     total: int = 0
     rate: float | None = None
@@ -63,7 +77,7 @@ class Watch:
         self._statuses = [self._read(block) for block in blocks]
         self._at_first = [[status.get("time") for status in statuses.values()] for statuses in self._statuses]
         self._news = [(-math.inf, "")] * len(blocks)
-        self._said = [("done" if block.done else "waiting", "", "") for block in blocks]
+        self._said = [("done" if block.done else "waiting", "", "", False) for block in blocks]
         self._over: set[int] = set()
         self._live: Live | None = None
 
@@ -88,7 +102,7 @@ class Watch:
             self._live.update(self._table(views), refresh=True)
             return
         for i, view in enumerate(views):
-            what = (view.state, view.run, view.phase)
+            what = (view.state, view.run, view.phase, view.doing == "compiling")
             if what != self._said[i]:
                 self._said[i] = what
                 line = "  ".join(part for part in (f"{self._blocks[i].title}:", *_cells(view)) if part)
@@ -120,76 +134,72 @@ class Watch:
         if self._news[i][1] != repr(status):
             self._news[i] = (now, repr(status))
         silent = now - self._news[i][0]
-        left, at_least = self._left(i, leg)
+        left = self._left(i, leg)
         return View(
             state="running" if silent < SILENT else f"silent for {clock(silent)}",
             run=f"{leg} ({block.legs.index(leg) + 1}/{len(block.legs)})",
             phase=status.get("phase") or "",
+            doing={COMPILATION: "compiling", EVALUATION: "evaluating"}.get(status.get("doing") or "", ""),
             done=status.get("done") or 0,
             total=status.get("total") or 0,
             rate=status.get("rate"),
             last_return=status.get("last_return"),
-            left=left,
-            at_least=at_least,
+            left=left.seconds if left.known else None,
+            at_least=left.at_least,
         )
 
-    def _left(self, i: int, leg: str) -> tuple[float | None, bool]:
-        """Seconds until a block is done: of the phase by its rate, of what comes after by what it took elsewhere."""
-        status = self._statuses[i][leg]
-        if status.get("state") == "running" and status.get("seconds_left") is None:
-            return None, False
-        left, at_least = (status.get("seconds_left") or 0.0), False
-        legs = self._blocks[i].legs
-        for later in legs[legs.index(leg) :]:
-            took = self._took(i, later)
-            at_least = at_least or took is None
-            past = status.get("took") or {} if later == leg else {}
-            left += sum(seconds for phase, seconds in (took or {}).items() if phase not in past)
-        return left, at_least
+    def _left(self, i: int, leg: str) -> TimeLeft:
+        """How long a block still takes: of its run what that says, of the runs after it what they took elsewhere."""
+        status, legs = self._statuses[i][leg], self._blocks[i].legs
+        left = TimeLeft()
+        if status.get("state") != "done":
+            seconds = status.get("seconds_left")
+            told = None if seconds is None else TimeLeft(seconds, status.get("at_least", True))
+            left = run_left(status.get("took") or {}, told, self._took(i, leg))
+        for later in legs[legs.index(leg) + 1 :]:
+            left += run_left({}, None, self._took(i, later))
+        return left
 
-    def _took(self, i: int, leg: str) -> dict[str, float] | None:
-        """Seconds of each phase of a run where another block has done the same; None where none has."""
-        found = []
-        for block, statuses in zip(self._blocks, self._statuses, strict=True):
-            if statuses.get(leg, {}).get("state") == "done":
-                mine = self._blocks[i]
-                found.append(((block.offline == mine.offline) + (block.task == mine.task), statuses[leg].get("took")))
-        return max(found, key=lambda pair: pair[0])[1] if found else None
+    def _took(self, i: int, leg: str) -> Mapping[str, float] | None:
+        """Seconds of each stage of a run where another block has done the same; None where none has."""
+        known = [
+            ((block.offline, block.task), statuses[leg].get("took") or {})
+            for block, statuses in zip(self._blocks, self._statuses, strict=True)
+            if statuses.get(leg, {}).get("state") == "done"
+        ]
+        return most_alike((self._blocks[i].offline, self._blocks[i].task), known)
 
     @staticmethod
     def _read(block: Block) -> dict[str, dict[str, Any]]:
         statuses = {}
         for leg in block.legs:
             try:
-                found = json.loads((block.folder / leg / "status.json").read_text())
+                found = json.loads((block.folder / leg / "status.json").read_text(encoding="utf-8"))
             except (OSError, ValueError):
                 found = {}
             statuses[leg] = found if isinstance(found, dict) else {}
         return statuses
 
-    def _table(self, views: Sequence[View]) -> Table:
+    def _table(self, views: Sequence[View]) -> FittedTable:
         counts: dict[str, int] = {}
         for view in views:
             counts[view.state] = counts.get(view.state, 0) + 1
-        title = f"{len(views)} blocks: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-        table = Table(title=title, title_justify="left")
-        for name in ("block", "state", "run", "steps", "rate", "return", "left"):
-            table.add_column(name, justify="right" if name in ("steps", "rate", "return", "left") else "left")
+        title = f"{count(views, 'block')}: " + ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
         # what runs comes first, what is over last; as many as there is room for
         order = sorted(range(len(views)), key=lambda i: (views[i].state in ENDED, not views[i].run, i))
-        for i in order[: max(1, self._console.height - 6)]:
-            table.add_row(self._blocks[i].title, *_cells(views[i]))
-        return table
+        rows = [[self._blocks[i].title, *_cells(views[i])] for i in order[: max(1, self._console.height - 6)]]
+        return FittedTable(COLUMNS, rows, title)
 
 
 def _cells(view: View) -> tuple[str, ...]:
     steps = f"{view.phase} {view.done:,}/{view.total:,}" if view.total else ""
+    steps += f", {view.doing}" if view.doing else ""
     left = clock(view.left or 0.0)
     return (
         view.state,
         view.run,
         steps,
-        "" if view.rate is None else f"{view.rate:,.0f}/s",
+        "" if view.rate is None else f"{rate_text(view.rate)}/s",
         "" if view.last_return is None else f"return {view.last_return:,.1f}",
         left and f"{left}{'+' if view.at_least else ''} left",
     )

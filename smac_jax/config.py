@@ -93,7 +93,8 @@ def true_or_false(name: str, value: Any) -> bool:
 
 def plain(value: Any) -> Any:
     """A NumPy or JAX number as Python's, for what is handed on to the programs of others; all else as it is."""
-    return value.item() if _kind(value) in tuple("biuf") and getattr(value, "shape", None) == () else value
+    is_number = _kind(value) in tuple("biuf") and getattr(value, "shape", None) == () and hasattr(value, "item")
+    return value.item() if is_number else value
 
 
 def seed_number(name: str, value: Any) -> int:

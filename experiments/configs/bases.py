@@ -167,30 +167,33 @@ def get_base(name: str, variant: str = "") -> ConfigDict:
     if not at_paper_size:
         config.finetune.update({"num_steps": 12_000, "eval_every": 500, "eval_episodes": 10})
     chosen = set(DIFFERENCES) if name == "wsrl_base" else set()
+    removed: set[str] = set()
     added = []
     for sign, what in _changes(changes):
         if what in ADDITIONS and sign == "+":
             added.append(what)
         elif what in DIFFERENCES and sign == ("+" if name == "ours" else "-"):
             chosen ^= {what}
+            removed |= {what} - chosen
         else:
             can = f"+{', +'.join(DIFFERENCES)}" if name == "ours" else f"-{', -'.join(DIFFERENCES)}"
             raise ConfigError(
                 f"The configuration {name} has no variant {sign}{what}. It has: paper, {can}, +{', +'.join(ADDITIONS)}."
             )
-    for what, fields in DIFFERENCES.items():
+    for fields in DIFFERENCES.values():
         for field, values in fields.items():
-            value = values[what in chosen or _also(field, chosen)]
-            set_field(config, field, numbers.get(value, value))
+            # two differences may share a field: the floor of sigma goes with the temperature, too
+            theirs = _has(chosen, field) and not _has(removed, field)
+            set_field(config, field, numbers.get(values[theirs], values[theirs]))
     for what in added:
         for field, value in ADDITIONS[what].items():
             set_field(config, field, value)
     return config
 
 
-def _also(field: str, chosen: set[str]) -> bool:
-    """Whether another chosen difference has this field, too (the floor of sigma goes with the temperature)."""
-    return any(field in DIFFERENCES[what] for what in chosen)
+def _has(names: set[str], field: str) -> bool:
+    """Whether one of these differences has the field."""
+    return any(field in DIFFERENCES[name] for name in names)
 
 
 def _changes(text: str) -> list[tuple[str, str]]:

@@ -29,7 +29,7 @@ def failure_of(block: Block, error: BaseException) -> Failure:
     path = Path(block.folder) / "error.txt"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError:
         return Failure(block.title, first_line(error))
     return Failure(block.title, str(error) if isinstance(error, SmacError) else f"{first_line(error)} (see {path})")

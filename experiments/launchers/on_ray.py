@@ -101,7 +101,7 @@ def work(block: Block, keeping: Keeping, folder: str, threads: int) -> Failure |
     os.chdir(folder)
     block.folder.mkdir(parents=True, exist_ok=True)
     with (
-        (block.folder / "log.txt").open("a", buffering=1) as log,
+        (block.folder / "log.txt").open("a", buffering=1, encoding="utf-8", errors="backslashreplace") as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
         Interrupts(second_ends=False) as interrupts,  # ray.cancel may be heard more than once

@@ -117,7 +117,9 @@ def preempted() -> bool:
     """
     command = ["scontrol", "--oneliner", "show", "job", os.environ.get("SLURM_JOB_ID", "")]
     try:
-        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        shown = subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", errors="replace", check=True, timeout=60
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return False
     return re.search(r"\bPreemptTime=\d", shown) is not None
@@ -235,7 +237,7 @@ class _Lost(SmacError):
 def job_of(block: Block) -> Job | None:
     """Where a block was last submitted."""
     try:
-        return Job(**json.loads((block.folder / "job.json").read_text()))
+        return Job(**json.loads((block.folder / "job.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
@@ -265,7 +267,9 @@ def under_way(jobs: Sequence[Job]) -> dict[str, str] | None:
         return found
     command = ["squeue", "--me", "--array", "--noheader", "--format=%i|%T|%r"]
     try:
-        lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+        lines = subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", errors="replace", check=True, timeout=60
+        ).stdout.splitlines()
     except (OSError, subprocess.SubprocessError):
         return None
     for line in lines:
@@ -277,7 +281,9 @@ def under_way(jobs: Sequence[Job]) -> dict[str, str] | None:
 
 def _lives(process: int) -> bool:
     """Whether this process is there, and is submitit's: numbers are used again."""
-    shown = subprocess.run(["ps", "-o", "command=", "-p", str(process)], capture_output=True, text=True)
+    shown = subprocess.run(
+        ["ps", "-o", "command=", "-p", str(process)], capture_output=True, text=True, encoding="utf-8", errors="replace"
+    )
     return "submitit" in shown.stdout
 
 

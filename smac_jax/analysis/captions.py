@@ -8,6 +8,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from smac_jax.files import local_path
+
 SIZE = 6.5
 """Of the caption's letters, in points."""
 GAP = 0.06
@@ -28,6 +30,7 @@ def save(figure: Figure, path: Path, caption: str = "", endings: Sequence[str] =
     """
     if caption:
         _write_below(figure, caption)
+    path = local_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # not with_suffix, which would cut "kappa-0.5" at its point
     files = [path.with_name(path.name + ending) for ending in endings]

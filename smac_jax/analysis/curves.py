@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from smac_jax.config import plain
 from smac_jax.errors import DatasetError
-from smac_jax.files import write_text
+from smac_jax.files import local_path, write_text
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ class TransferCurve:
         """Writes the curve, a field a line; what is not finite becomes null."""
         values = {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
         lines = (f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in values.items())
-        write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+        write_text(local_path(path), "{\n" + ",\n".join(lines) + "\n}\n")
 
     @classmethod
     def from_json(cls, path: Path) -> TransferCurve:
@@ -104,7 +104,7 @@ class TransferCurve:
           DatasetError: no such file, or not such a file.
         """
         try:
-            values = json.loads(path.read_text())
+            values = json.loads(local_path(path).read_text(encoding="utf-8"))
             arrays = {name: np.array(value, float) for name, value in values.items() if name.endswith("_returns")}
             # JSON has no shapes: no seed at no evaluation reads as a vector of nothing
             arrays = {name: array.reshape(0, 0) if array.shape == (0,) else array for name, array in arrays.items()}

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from smac_jax.algorithms.base import ActorCritic
 from smac_jax.analysis.statistics import Interval, bootstrap_interval
 from smac_jax.config import seed_number, whole_number
+from smac_jax.envs.host_errors import as_raised_on_host
 from smac_jax.errors import ConfigError
 from smac_jax.train.evaluate import check_sizes, make_evaluator
 from smac_jax.train.sharding import SeedLayout
@@ -25,6 +26,26 @@ from smac_jax.types import Array
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
+
+
+def positions(count: int, beyond: float) -> Float[np.ndarray, " count"]:
+    """Where to look along a line from a policy at 0 to another at 1: evenly from ``-beyond`` to ``1 + beyond``.
+
+    The policies are always among the points: where even steps would miss one, the nearest point is moved onto it.
+
+    Raises:
+      ConfigError: fewer than 2 points, or a negative ``beyond``.
+    """
+    if count < 2 or beyond < 0:
+        raise ConfigError(
+            f"landscape: {count} points with {beyond} beyond the policies: there must be 2 points at least, one for "
+            f"each policy, and no less than 0 beyond."
+        )
+    even = np.linspace(-beyond, 1 + beyond, count)
+    first = int(np.argmin(np.round(np.abs(even), 9)))
+    last = count - 1 - int(np.argmin(np.round(np.abs(even[::-1] - 1), 9)))
+    even[[first, last]] = 0.0, 1.0
+    return even
 
 
 def line_weights(t: Float[np.ndarray, " point"]) -> Float[np.ndarray, "point 2"]:
@@ -156,7 +177,8 @@ def landscape(
         layout = SeedLayout.over(range(size * seeds))
         keys = jnp.tile(jnp.broadcast_to(jax.random.key(seed), (seeds,)), size)
         evaluator = make_evaluator(env, episodes, episode_length, True, layout)
-        returns = np.asarray(layout.trim(evaluator(layout.place(flat), layout.place(keys))))
+        with as_raised_on_host():
+            returns = np.asarray(layout.trim(evaluator(layout.place(flat), layout.place(keys))))
         new = dict(zip(batch, returns.reshape(size, seeds, episodes), strict=False))
         found |= new
         if on_points:

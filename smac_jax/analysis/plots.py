@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,30 +19,10 @@ from matplotlib.ticker import MaxNLocator
 from smac_jax.analysis.captions import save
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.statistics import bootstrap_interval
+from smac_jax.wording import name_of
 
 # Okabe and Ito's palette, told apart by colour-blind readers too
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-NAMES = {
-    "smac": "SMAC",
-    "td3_bc": "TD3+BC",
-    "iql": "IQL",
-    "cql": "CQL",
-    "cal_ql": "CalQL",
-    "bc": "BC",
-    "sac": "SAC",
-    "td3": "TD3",
-    "awr": "AWR",
-}
-
-
-def name_of(label: str) -> str:
-    """What figures call an algorithm, or a variant of it: ``SMAC, kappa = 5`` for ``smac kappa=5``."""
-    algorithm, space, rest = label.partition(" ")
-    name = NAMES.get(algorithm, algorithm)
-    if "=" not in rest:
-        return name + space + rest
-    changes = (change.partition("=") for change in re.split(r" (?=[\w.]+=)", rest))
-    return ", ".join([name, *(f"{field.rpartition('.')[2].replace('_', ' ')} = {x}" for field, _, x in changes)])
 
 
 class Series(NamedTuple):

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from rich.markup import escape
-from rich.table import Table
 
 from smac_jax.analysis.curves import TransferCurve
+from smac_jax.analysis.fitting import Cell, Column, FittedTable
 from smac_jax.analysis.metrics import control_dip, dip, is_smooth, regret
 from smac_jax.analysis.statistics import bootstrap_interval
 from smac_jax.errors import DatasetError
+from smac_jax.wording import name_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,33 +103,45 @@ HEADER = (
     *("offline", "online", "seeds", "at hand-over", "dip %", "control's dip %", "excess dip %"),
     *("smooth", "final", "regret"),
 )
+"""Of every table, whatever a terminal has room for."""
 
 
 def cells(row: Row) -> list[str]:
     """A row as text: mean and 95 % interval over seeds."""
+    return _cells(row, decimals=True)
+
+
+def _cells(row: Row, decimals: bool) -> list[str]:
     dips = (
-        "" if share is None else interval_text(100.0 * share) for share in (row.dip, row.control_dip, row.excess_dip)
+        "" if share is None else interval_text(100.0 * share, decimals)
+        for share in (row.dip, row.control_dip, row.excess_dip)
     )
     return [
-        row.offline,
-        row.online,
+        name_of(row.offline),
+        name_of(row.online),
         str(len(row.handover)) + (f" ({len(row.diverged)} diverged)" if row.diverged else ""),
-        interval_text(row.handover),
+        interval_text(row.handover, decimals),
         *dips,
         row.smooth,
-        interval_text(row.final),
-        interval_text(row.regret),
+        interval_text(row.final, decimals),
+        interval_text(row.regret, decimals),
     ]
 
 
-def interval_text(values: Float[np.ndarray, " seed"]) -> str:
-    """``mean [low, high]`` to three digits or whole numbers, and how many seeds had no value; ``mean`` for one seed."""
+def interval_text(values: Float[np.ndarray, " seed"], decimals: bool = True) -> str:
+    """``mean [low, high]`` to three digits or whole numbers, and how many seeds had no value; ``mean`` for one seed.
+
+    Args:
+      values: one a seed.
+      decimals: False shows two digits or whole numbers.
+    """
     interval = bootstrap_interval(values)
     undefined = len(values) - int(np.isfinite(values).sum())
     if math.isnan(interval.estimate):
         return "undefined"
     largest = np.nanmax(np.abs(interval))
     digits = 2 if largest < 10 else 1 if largest < 100 else 0
+    digits = digits if decimals else max(0, digits - 1)
     # + 0.0 after rounding turns -0.0 into 0.0
     mean, low, high = (f"{round(value, digits) + 0.0:.{digits}f}" for value in interval)
     note = f" ({undefined} undefined)" if undefined else ""
@@ -186,11 +198,21 @@ def comma_separated(made: Sequence[Row]) -> str:
     return out.getvalue()
 
 
-def terminal(made: Sequence[Row], title: str) -> Table:
-    """The table for a terminal."""
-    table = Table(title=escape(title), title_justify="left")  # a name may hold what looks like markup
-    for name in HEADER:
-        table.add_column(name, justify="left" if name in ("offline", "online") else "right", overflow="fold")
-    for row in made:
-        table.add_row(*map(escape, cells(row)))
-    return table
+COLUMNS = (
+    Column("offline", justify="left", wraps=True),
+    Column("online", justify="left", wraps=True),
+    Column("seeds", rank=4),
+    Column("at hand-over", "at\nhand-over"),
+    Column("dip %"),
+    Column("control's dip %", "control's\ndip %", rank=6),
+    Column("excess dip %", "excess\ndip %", rank=2),
+    Column("smooth", rank=5),
+    Column("final", rank=1),
+    Column("regret", rank=3),
+)
+
+
+def terminal(made: Sequence[Row], title: str, elsewhere: str = "") -> FittedTable:
+    """The table for a terminal, as wide as that lets it be; ``elsewhere`` is the file with all of it."""
+    rows = [[Cell(*pair) for pair in zip(cells(row), _cells(row, decimals=False), strict=True)] for row in made]
+    return FittedTable(COLUMNS, rows, title, elsewhere)

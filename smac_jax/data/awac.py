@@ -14,18 +14,22 @@ from smac_jax.data.d4rl_files import data_folder
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.demonstrations import binary_episodes, read_episodes
 from smac_jax.errors import DatasetError
+from smac_jax.files import in_home, local_path
 
 NAMES = ("pen-binary-v0", "door-binary-v0", "relocate-binary-v0")
 
 
 def folders() -> tuple[Path, ...]:
     """Where the release may lie: with this package's data, where WSRL (``$DATA_DIR_PREFIX``) or RLPD keeps it."""
-    return (
+    given = os.environ.get("DATA_DIR_PREFIX")
+    wsrl = local_path(given) if given else in_home("adroit_data")
+    places = (
         data_folder() / "offpolicy_hand_data",
         data_folder(),
-        Path(os.environ.get("DATA_DIR_PREFIX") or "~/adroit_data").expanduser() / "offpolicy_hand_data",
-        Path("~/.datasets/awac-data").expanduser(),
+        wsrl and wsrl / "offpolicy_hand_data",
+        in_home(".datasets", "awac-data"),
     )
+    return tuple(place for place in places if place is not None)
 
 
 def awac_files(name: str) -> tuple[Path, Path] | None:

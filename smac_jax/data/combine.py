@@ -20,12 +20,13 @@ import numpy as np
 from jaxtyping import Bool
 
 from smac_jax.data.binary import cut_after_last_success, succeeds
-from smac_jax.data.dataset import Dataset, is_binary
+from smac_jax.data.dataset import Dataset, add_to_note, is_binary, returns_of
 from smac_jax.data.tasks import BINARY_TASKS, TASKS
 from smac_jax.errors import DatasetError, UnknownNameError
 
 _COLUMNS = ("observations", "actions", "rewards", "next_observations", "terminals", "timeouts")
-_KEPT_NOTES = ("source", "alone", "part", "without_success", "clipped_actions")
+_KEPT_NOTES = ("source", "alone", "part", "without_success", "clipped_actions", "no_terminals")
+_COUNTED_NOTES = ("dropped_rows", "unmarked_breaks")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +65,8 @@ def concatenate(
 ) -> tuple[Dataset, list[Part]]:
     """Several data sets, one after the other, as one.
 
-    Conditions and returns are those of the whole. Its metadata say what the parts were (``part_1``, ...).
+    Conditions and returns are those of the whole; rows that the parts have dropped count in the returns of their
+    episodes. Its metadata say what the parts were (``part_1``, ...).
 
     Args:
       datasets: at least one, of the task, or for a binary task of the dense one; or of no known task, with as many
@@ -101,6 +103,11 @@ def concatenate(
         f"part_{i:0{len(str(len(parts)))}d}": "; ".join([str(part), checksum, *_notes(data)])
         for i, (part, checksum, data) in enumerate(zip(parts, checksums, datasets, strict=True), start=1)
     }
+    for data in datasets:
+        for key in _COUNTED_NOTES:
+            add_to_note(notes, key, int(dict(data.metadata).get(key, 0)))
+    if "dropped_rows" in notes:
+        whole["trajectory_returns"] = np.concatenate([rows["trajectory_returns"] for rows in columns])
     return Dataset.from_arrays(**whole, name=name, task=task, metadata=notes), parts
 
 
@@ -124,12 +131,19 @@ def _check_part(first: Dataset, data: Dataset, task: str | None) -> None:
 
 def _settled(data: Dataset, task: str | None, failures: bool) -> tuple[dict[str, np.ndarray], Part]:
     """A part's columns as they go into the whole."""
-    rows: dict[str, Any] = {key: np.asarray(getattr(data, key)) for key in _COLUMNS}
+    rows: dict[str, Any] = {key: np.asarray(getattr(data, key)) for key in (*_COLUMNS, "trajectory_returns")}
     episodes = _episodes(rows)
+    of_other_rewards = (data.task or "").startswith("kitchen") != (task or "").startswith("kitchen")
     if task in BINARY_TASKS:
         if not is_binary(rows["rewards"]):
+            of_other_rewards = True
             rows["rewards"] = _successes(task, rows, data.name).astype(np.float32) - 1.0
         rows = cut_after_last_success(rows, failures=failures)
+    if len(rows["rewards"]):
+        returns = returns_of({"rewards": rows["rewards"]}, _ends(rows), task, data.name)
+        # an episode that ends in its success has lost no row at its end
+        succeeded = (task in BINARY_TASKS) & (returns_of({"rewards": rows["terminals"]}, _ends(rows), None, "") > 0)
+        rows["trajectory_returns"] = np.where(of_other_rewards | succeeded, returns, rows["trajectory_returns"])
     successes = None
     if task in BINARY_TASKS:
         successes = int(np.sum(rows["terminals"]))

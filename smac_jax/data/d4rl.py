@@ -3,7 +3,8 @@
 Source: Fu et al. 2020 (arXiv 2004.07219): ``observations``, ``actions``, ``rewards``, ``terminals``, ``timeouts``,
 ``next_observations`` as rows, ``metadata/*`` as scalars. Replay files hold float64; on the device all is float32.
 ``infos/*`` and arrays below ``metadata`` (policy weights, initial states) are no part of a data set, as no algorithm
-needs them; :func:`read_columns` reads the former for checks.
+needs them; :func:`read_columns` reads the former for checks. One is this package's: ``infos/trajectory_returns``, in a
+file made of a data set that had dropped rows, whose rewards still count in the returns of their episodes.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ import numpy as np
 
 from smac_jax.config import whole_number
 from smac_jax.data.binary import cut_after_last_success, to_binary
-from smac_jax.data.dataset import Dataset, check_arrays, is_binary, settle_actions
+from smac_jax.data.dataset import Dataset, check_arrays, is_binary, mark_breaks, settle_actions
 from smac_jax.data.tasks import BINARY_TASKS, TASKS, task_of
 from smac_jax.errors import DatasetError, UnknownNameError
+from smac_jax.files import local_path, readable
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")
 OPTIONAL = ("timeouts", "next_observations")
+RETURNS = "trajectory_returns"
+"""The returns of episodes of which rows were dropped, below ``infos``."""
 
 
 def read_d4rl(
@@ -42,35 +46,44 @@ def read_d4rl(
       task: what it was logged in; default: what ``metadata/task`` says, or else what the file's name says. A binary
         task of the hand (``"door-binary"``) makes its rewards of a file with dense ones (:func:`to_binary`).
       max_episode_steps: for files without ``timeouts`` (v0): an episode was cut after so many steps without a terminal;
-        default: the task's time limit, as D4RL does.
+        default: the task's time limit, as D4RL does. Where the file has ``next_observations``, these show cuts, too.
       clip_actions: as in :meth:`Dataset.from_arrays`.
 
     Raises:
       DatasetError: no such file, not HDF5, cut short, a key missing, or contents that ``Dataset.from_arrays`` refuses.
+        ``terminals`` and ``timeouts`` may be missing where ``next_observations`` show where episodes begin.
       UnknownNameError: a ``task`` that is not in ``TASKS``.
       ConfigError: ``max_episode_steps`` below one.
     """
-    path = Path(path).expanduser()
+    path = local_path(path)
     if task is not None and task not in TASKS:
         raise UnknownNameError("task", task, tuple(TASKS))
     arrays, metadata = _load(path)
     task = task or _task_by(metadata.get("task", path.stem))
     if "timeouts" not in arrays:
         limit = TASKS[task].episode_length if max_episode_steps is None and task else max_episode_steps
-        if limit is None:
+        if limit is None and "next_observations" not in arrays:
             raise DatasetError(
-                f"{path}: no 'timeouts' in the file and no task in its name, so nobody knows where episodes were cut. "
-                "Pass max_episode_steps=..., or task=... to take that task's time limit."
+                f"{path}: no 'timeouts' in the file, no 'next_observations' that would show where episodes begin, and "
+                "no task in its name, so nobody knows where episodes were cut. Begin the file's name with its task "
+                "(hopper-...), whose time limit then counts; or read it with smac_jax.data.d4rl.read_d4rl and "
+                "max_episode_steps=..., and write what comes of it with write_d4rl."
             )
-        arrays["timeouts"] = infer_timeouts(arrays["terminals"].reshape(-1) > 0.5, limit)
+        arrays = check_arrays(arrays, str(path))
+        marked = mark_breaks(arrays, metadata)
+        ends = marked.get("timeouts", arrays["terminals"]) + arrays["terminals"] > 0.5
+        cut = infer_timeouts(ends, limit) if limit is not None else np.zeros_like(ends)
+        arrays["timeouts"] = (cut | ends) & (arrays["terminals"] < 0.5)
     if task in BINARY_TASKS:
-        checked = check_arrays(arrays, str(path))
-        arrays = (
-            cut_after_last_success(checked) if is_binary(checked["rewards"]) else to_binary(task, checked, str(path))
-        )
+        arrays = mark_breaks(check_arrays(arrays, str(path)), metadata)
+        if is_binary(arrays["rewards"]):
+            arrays = cut_after_last_success(arrays)
+        else:
+            arrays.pop(RETURNS, None)
+            arrays = to_binary(task, arrays, str(path))
     # named by its path while it is checked, so that errors name the file
     dataset = Dataset.from_arrays(**arrays, name=str(path), task=task, metadata=metadata, clip_actions=clip_actions)
-    return dataclasses.replace(dataset, name=path.stem)
+    return dataclasses.replace(dataset, name=readable(path.stem))
 
 
 def read_columns(path: str | os.PathLike, keys: Iterable[str]) -> dict[str, np.ndarray]:
@@ -83,7 +96,7 @@ def read_columns(path: str | os.PathLike, keys: Iterable[str]) -> dict[str, np.n
     Raises:
       DatasetError: no such file, not HDF5, damaged, or a column that is no array of numbers in this file.
     """
-    path = Path(path).expanduser()
+    path = local_path(path)
     if not path.is_file():
         raise DatasetError(f"{path}: no such file.")
     with _reading(path) as file:
@@ -120,13 +133,19 @@ def _load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         raise DatasetError(f"{path}: is a folder, expected an .hdf5 file.")
     with _reading(path) as file:
         missing = [key for key in REQUIRED if key not in file]
-        if missing:
+        if missing and (missing != ["terminals"] or "next_observations" not in file):
             raise DatasetError(
                 f"{path}: no {', '.join(map(repr, missing))}. D4RL files have {', '.join(REQUIRED)}; this one has "
                 f"{', '.join(map(str, file)) or 'nothing'}."
             )
         arrays = {key: _read_array(file, key, path) for key in (*REQUIRED, *OPTIONAL) if key in file}
-        return arrays, _read_metadata(file, path)
+        metadata = _read_metadata(file, path)
+        if missing:
+            arrays["terminals"] = np.zeros(arrays["rewards"].shape, bool)
+            metadata["no_terminals"] = "no terminals in the file, so that every end counts as a time-out"
+        if "dropped_rows" in metadata and _holds(file, f"infos/{RETURNS}", path):
+            arrays[RETURNS] = _read_array(file, f"infos/{RETURNS}", path)
+        return arrays, metadata
 
 
 def _read_array(file: h5py.File, key: str, path: Path) -> np.ndarray:
@@ -188,6 +207,7 @@ def write_d4rl(
     data: Dataset | Mapping[str, Any],
     *,
     metadata: Mapping[str, Any] | None = None,
+    infos: Mapping[str, Any] | None = None,
     next_observations: bool = True,
     compression: int = 9,
 ) -> None:
@@ -196,28 +216,33 @@ def write_d4rl(
     Args:
       path: the file; its folder must be there.
       data: ``observations``, ``actions``, ``rewards``, ``terminals``, and optionally ``timeouts`` and
-        ``next_observations``; or a data set, whose task and metadata are written too, but not the rows
-        that it dropped on reading.
+        ``next_observations``; or a data set, whose task and metadata are written too, but not the rows that it dropped
+        on reading: of these, what they add to the returns of their episodes (``infos/trajectory_returns``).
       metadata: numbers or texts for ``metadata/*``; they win over the data set's.
-      next_observations: False leaves them out for a file half the size; reading it then loses the last row of each
-        episode that ran out of time.
+      infos: further numbers of each row for ``infos/*``, such as ``qpos``, in their own precision.
+      next_observations: False leaves them out for a file half the size; reading it then drops the last row of each
+        episode that ran out of time, and counts its reward in the episode's return. Breaks that only the next
+        observations show are marked as time-outs.
       compression: gzip's level, 0 to 9.
 
     Raises:
       DatasetError: arrays that :func:`read_d4rl` would refuse, or one that D4RL's layout does not have.
       ConfigError: a level outside 0 to 9.
     """
-    path = Path(path).expanduser()
+    path = local_path(path)
     compression = whole_number("compression", compression, 0, 9)
     if not path.parent.is_dir():
         raise DatasetError(f"{path}: there is no folder {path.parent} to write to. Make it first.")
     arrays, notes = _parts_of(data)
-    checked = _check_layout(arrays, path)
+    returns = {key: arrays.pop(key) for key in (RETURNS,) if isinstance(data, Dataset) and key in arrays}
+    checked = _check_layout(arrays, path) | returns
     if not next_observations:
+        checked = mark_breaks(checked, notes)
         checked.pop("next_observations", None)
+    extra = _check_infos(infos or {}, len(checked["rewards"]), path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        _write(temporary, checked, notes | dict(metadata or {}), compression)
+        _write(temporary, checked | extra, notes | dict(metadata or {}), compression)
         os.replace(temporary, path)
     except (TypeError, ValueError) as error:  # what h5py raises for metadata that HDF5 cannot hold
         raise DatasetError(f"{path}: {error}") from error
@@ -229,6 +254,8 @@ def _parts_of(data: Dataset | Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
     if not isinstance(data, Dataset):
         return dict(data), {}
     arrays = {key: np.asarray(getattr(data, key)) for key in (*REQUIRED, *OPTIONAL)}
+    if "dropped_rows" in dict(data.metadata):
+        arrays[RETURNS] = np.asarray(data.trajectory_returns)
     return arrays, ({"task": data.task} if data.task else {}) | dict(data.metadata)
 
 
@@ -245,13 +272,26 @@ def _check_layout(arrays: Mapping[str, Any], path: Path) -> dict[str, np.ndarray
     return checked
 
 
+def _check_infos(infos: Mapping[str, Any], rows: int, path: Path) -> dict[str, np.ndarray]:
+    checked = {f"infos/{key}": np.asarray(value) for key, value in infos.items()}
+    for key, array in checked.items():
+        if array.dtype.kind not in "fiub":
+            raise DatasetError(f"{path}: {key} holds {array.dtype}, expected numbers.")
+        if array.ndim == 0 or len(array) != rows:
+            raise DatasetError(f"{path}: {key} has shape {array.shape}, rewards has {rows} rows; they must be equal.")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise DatasetError(f"{path}: {key} holds {np.sum(~np.isfinite(array))} numbers that are not finite.")
+    return checked
+
+
 def _write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any], compression: int) -> None:
     with h5py.File(path, "w") as file:
         for key in sorted(arrays):
             values = arrays[key].astype(bool) if key in ("terminals", "timeouts") else arrays[key]
+            where = f"infos/{key}" if key == RETURNS else key
             # no times in the file, so that its bytes follow from its contents
             file.create_dataset(
-                key, data=values, compression="gzip", compression_opts=compression, shuffle=True, track_times=False
+                where, data=values, compression="gzip", compression_opts=compression, shuffle=True, track_times=False
             )
         for key, value in sorted(metadata.items()):
             file.create_dataset(f"metadata/{key}", data=_fixed_text(value), track_times=False)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from smac_jax.data.download import check_file, download
 from smac_jax.errors import DatasetError
+from smac_jax.files import cache_folder, in_home, local_path
 
 HOST = "http://rail.eecs.berkeley.edu/datasets/offline_rl/"
 """Where D4RL's files lie."""
@@ -41,7 +42,7 @@ def d4rl_files() -> dict[str, RemoteFile]:
     :func:`smac_jax.data.binary.to_binary` makes binary; the published sets of these names, which hold rollouts of
     clones, too, come first where they are at hand (:mod:`smac_jax.data.awac`).
     """
-    text = Path(__file__).with_name("d4rl_files.tsv").read_text()
+    text = Path(__file__).with_name("d4rl_files.tsv").read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines(), delimiter="\t")
     found = {
         row["name"]: RemoteFile(
@@ -56,8 +57,15 @@ def d4rl_files() -> dict[str, RemoteFile]:
 
 
 def data_folder() -> Path:
-    """Where fetched data lie: ``$SMAC_JAX_DATA``, or ``~/.cache/smac_jax/data``."""
-    return Path(os.environ.get("SMAC_JAX_DATA") or "~/.cache/smac_jax/data").expanduser()
+    """Where fetched data lie: ``$SMAC_JAX_DATA``, or ``~/.cache/smac_jax/data``.
+
+    Data that are in a home directory already are read there, whether anything can be written to it or not; where new
+    ones go then, :func:`smac_jax.files.cache_folder` says.
+    """
+    if given := os.environ.get("SMAC_JAX_DATA"):
+        return local_path(given)
+    at_home = in_home(".cache", "smac_jax", "data")
+    return at_home if at_home is not None and at_home.is_dir() else cache_folder() / "data"
 
 
 def is_on_disk(name: str) -> bool:
@@ -65,9 +73,10 @@ def is_on_disk(name: str) -> bool:
     return any(path.is_file() for path in _places(d4rl_files()[name]))
 
 
-def _places(file: RemoteFile) -> tuple[Path, Path]:
-    theirs = Path(os.environ.get("D4RL_DATASET_DIR") or "~/.d4rl/datasets").expanduser()
-    return data_folder() / file.name, theirs / file.name
+def _places(file: RemoteFile) -> list[Path]:
+    given = os.environ.get("D4RL_DATASET_DIR")
+    theirs = local_path(given) if given else in_home(".d4rl", "datasets")
+    return [folder / file.name for folder in (data_folder(), theirs) if folder is not None]
 
 
 def is_d4rls(path: Path, name: str) -> bool:

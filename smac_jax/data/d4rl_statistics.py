@@ -63,7 +63,7 @@ class Printed(NamedTuple):
 @cache
 def printed_statistics() -> dict[str, Printed]:
     """The printed numbers by the name of the data set, as ``load_dataset`` takes it."""
-    text = Path(__file__).with_name("d4rl_statistics.tsv").read_text()
+    text = Path(__file__).with_name("d4rl_statistics.tsv").read_text(encoding="utf-8")
 
     def number(field: str, kind: type) -> float | int | None:
         return None if field == "-" else kind(field)

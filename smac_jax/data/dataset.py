@@ -21,6 +21,14 @@ from smac_jax.types import Array, Key, Transition
 ACTION_TOLERANCE = 1e-5
 """Actions this far outside [-1, 1] are rounding, and are clipped; further out is an error."""
 
+BREAK_TOLERANCE = 1e-5
+"""A next observation is the next row's observation where no number differs by more than this share of its column's
+range (and, for a column that is far from zero, a tenth as much of its largest size: float32's rounding)."""
+
+FOLLOWING_SHARE = 0.1
+"""Where a smaller share than this of the rows inside episodes is followed by what their next observations say, rows are
+not in the order of steps, or observations hold noise of their own: then no row that is not followed is a break."""
+
 Rows = Bool[np.ndarray, " row"]
 
 
@@ -33,10 +41,12 @@ class Dataset(struct.PyTreeNode):
       terminals: 1.0 where an episode ended: no bootstrap. A time-out is no terminal, and bootstraps. (In the hand's
         binary tasks no success bootstraps, see :attr:`ended`.)
       timeouts: 1.0 at the last row kept of an episode without a terminal: it ran out of time, or the log was cut.
-      trajectory_returns: undiscounted return of the whole trajectory that each row belongs to; in the kitchen, whose
-        data pay in every step for all that is solved, the most that was solved at once (SMAC, tables 6-8).
+      trajectory_returns: undiscounted return of the whole trajectory that each row belongs to, its rows that were
+        dropped included; in the kitchen, whose data pay in every step for all that is solved, the most that was solved
+        at once (SMAC, tables 6-8).
       conditions: ``trajectory_returns`` min-max normalised to ``[0, 1]`` (SMAC's ``w``); 1.0 where all are the same.
-      returns_to_go: discounted sum of the rewards from each row on, once :meth:`with_returns_to_go` was called; else 0.
+      returns_to_go: discounted sum of the rewards from each row on, those of dropped rows included, once
+        :meth:`with_returns_to_go` was called; else 0.
       name: of the data set.
       task: the task it was logged in, a key of ``TASKS``, or None.
       metadata: what the file says of itself, as ``((key, text), ...)``.
@@ -109,12 +119,19 @@ class Dataset(struct.PyTreeNode):
         task: str | None = None,
         metadata: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None,
         clip_actions: bool | None = None,
+        trajectory_returns: Any = None,
     ) -> Dataset:
         """Checks arrays and makes a data set of them.
 
         A row that is both terminal and time-out is terminal: the state it reached is worth nothing more, whatever the
-        clock says. Returns are computed over all rows, then rows without a usable next observation are dropped
-        (:func:`next_within_episode`).
+        clock says. A row inside an episode whose next observation is not the next row's observation
+        (:data:`BREAK_TOLERANCE`) is the last of its episode, marked or not, and counts as a time-out; unless next
+        observations hardly ever are the next rows' (:data:`FOLLOWING_SHARE`).
+
+        Returns are computed over all rows, then rows without a usable next observation are dropped
+        (:func:`next_within_episode`); their rewards stay in the returns. How many breaks were found and how many rows
+        were dropped is in the metadata (``unmarked_breaks``, ``dropped_rows``; ``not_in_order``), and :meth:`summary`
+        says it.
 
         Args:
           observations: ``[row, observation]``, finite numbers in the environment's own units.
@@ -122,14 +139,17 @@ class Dataset(struct.PyTreeNode):
           rewards: ``[row]``, undiscounted, in the environment's units: what a row's action earned.
           terminals: ``[row]`` of true and false (or 1 and 0): the task ended with this row, and nothing comes after.
           timeouts: ``[row]`` of the same: the episode was cut after this row, and would have gone on. None means that
-            no episode was cut but the log's last.
+            no episode was cut but the log's last, and those that ``next_observations`` show.
           next_observations: ``[row, observation]``, what each row's action led to; a cut row's too, not the first of
-            the next episode. None takes the next row's observation, and drops the last row of an episode that was cut.
+            the next episode: a cut row that holds it is dropped. None takes the next row's observation, and drops the
+            last row of an episode that was cut.
           name: for errors and tables.
           task: the task it was logged in, a key of ``TASKS``; None leaves scores out.
           metadata: what is to be known of it, kept as text.
           clip_actions: clip what is outside ``[-1, 1]`` instead of refusing it, and note it in the metadata; None does
             so if the task's simulator does (``TaskInfo.clips_actions``).
+          trajectory_returns: ``[row]``, the return of each row's whole episode, where rows of it are not given; None
+            takes what ``rewards`` say.
 
         Rows are in the order in which they were logged, episode by episode. All arrays become float32. A column
         ``[row, 1]`` is taken for ``[row]``.
@@ -144,7 +164,11 @@ class Dataset(struct.PyTreeNode):
             raise UnknownNameError("task", task, tuple(TASKS))
         clip = clip_actions if clip_actions is not None else task is not None and TASKS[task].clips_actions
         given = {"observations": observations, "actions": actions, "rewards": rewards, "terminals": terminals}
-        optional = {"timeouts": timeouts, "next_observations": next_observations}
+        optional = {
+            "timeouts": timeouts,
+            "next_observations": next_observations,
+            "trajectory_returns": trajectory_returns,
+        }
         checked = check_arrays(given | {key: value for key, value in optional.items() if value is not None}, name)
         notes = {str(key): str(value) for key, value in dict(metadata or {}).items()}
         if task in BINARY_TASKS and not is_binary(checked["rewards"]):
@@ -156,9 +180,9 @@ class Dataset(struct.PyTreeNode):
         if clipped:
             notes["clipped_actions"] = clipped
 
+        checked = mark_breaks(checked, notes)
         terminal, timeout = episode_ends(checked["terminals"], checked.get("timeouts"))
-        over = most_in_trajectory if task is not None and task.startswith("kitchen") else trajectory_returns
-        returns = over(checked["rewards"], terminal | timeout)
+        returns = returns_of(checked, terminal | timeout, task, name)
         columns = {
             "observations": checked["observations"],
             "actions": checked["actions"],
@@ -166,17 +190,17 @@ class Dataset(struct.PyTreeNode):
             "terminals": terminal,
             "trajectory_returns": returns,
         }
-        if "next_observations" in checked:
-            columns |= {"next_observations": checked["next_observations"], "timeouts": timeout}
-        else:
-            following, timeout, keep = next_within_episode(checked["observations"], terminal, timeout)
-            if not keep.any():
-                raise DatasetError(
-                    f"{name}: every row is the last of an episode that ran out of time, and there are no "
-                    "next_observations, so no transition is left. Give next_observations."
-                )
-            columns |= {"next_observations": following, "timeouts": timeout}
-            columns = {key: value[keep] for key, value in columns.items()}
+        following, last, keep = next_within_episode(
+            checked["observations"], terminal, timeout, checked.get("next_observations")
+        )
+        if not keep.any():
+            raise DatasetError(
+                f"{name}: every row is the last of an episode that ran out of time, and there are no "
+                "next_observations, so no transition is left. Give next_observations."
+            )
+        columns |= {"next_observations": following, "timeouts": last}
+        columns = {key: value[keep] for key, value in columns.items()}
+        add_to_note(notes, "dropped_rows", int(np.sum(~keep)))
         # over the rows kept: a trajectory of which nothing is left is not in the data
         columns["conditions"] = min_max(columns["trajectory_returns"])
         columns["returns_to_go"] = np.zeros_like(columns["rewards"])
@@ -205,8 +229,27 @@ class Dataset(struct.PyTreeNode):
         terminal = np.asarray(self.ended) > 0.5
         last = terminal | (np.asarray(self.timeouts) > 0.5)
         last[-1] = True
-        returns = returns_to_go(rewards, terminal, last, discount, self.is_sparse)
+        dropped = reward_scale * self._dropped_rewards()[last] + reward_bias
+        returns = returns_to_go(rewards, terminal, last, discount, self.is_sparse, dropped)
         return self.replace(returns_to_go=jnp.asarray(returns, jnp.float32))
+
+    def _dropped_rewards(self) -> Float[np.ndarray, " row"]:
+        """The reward of the row that was dropped after each row; NaN where none was."""
+        found = np.full(self.size, np.nan)
+        count = dict(self.metadata).get("dropped_rows", "")
+        if not count.isdecimal() or (self.task or "").startswith("kitchen"):  # whose return is no sum
+            return found
+        last = self._last_rows()
+        last[-1] = True
+        ends = np.flatnonzero(last)
+        rewards, returns = np.asarray(self.rewards, np.float64), np.asarray(self.trajectory_returns, np.float64)[ends]
+        dropped = returns - np.add.reduceat(rewards, np.append(0, ends[:-1] + 1))
+        nothing = np.abs(dropped) <= 1e-6 * np.maximum(1.0, np.abs(returns))  # float32's rounding
+        dropped[nothing] = 0.0
+        cut = np.asarray(self.terminals)[ends] < 0.5
+        # a reward of zero does not show; without next observations every trajectory that was cut has lost its row
+        found[ends] = np.where(cut & (~nothing | (int(count) == np.sum(cut))), dropped, np.nan)
+        return found
 
     def part(self, fraction: float, seed: int = 0) -> Dataset:
         """Whole episodes, drawn at random until they hold at least that share of the transitions; conditions anew.
@@ -263,8 +306,15 @@ class Dataset(struct.PyTreeNode):
             text += f", {np.mean(np.asarray(self.terminals)[self._last_rows()]):.0%} end in success"
         elif self.task is not None:
             text += f" (normalised score {normalized_score(self.task, returns.mean()):.1f})"
-        if clipped := dict(self.metadata).get("clipped_actions"):
+        notes = dict(self.metadata)
+        if clipped := notes.get("clipped_actions"):
             text += f"; actions clipped to [-1, 1]: {clipped}"
+        if breaks := notes.get("unmarked_breaks"):
+            text += f"; episodes split where the next row does not follow and no end is marked: {breaks}"
+        if dropped := notes.get("dropped_rows"):
+            text += f"; last rows of cut episodes without a next observation, dropped (their rewards count): {dropped}"
+        for key in ("not_in_order", "no_terminals"):
+            text += f"; {notes[key]}" if key in notes else ""
         return text
 
 
@@ -281,24 +331,117 @@ def episode_ends(terminals: np.ndarray, timeouts: np.ndarray | None) -> tuple[Ro
     return terminal, timeout
 
 
-def next_within_episode(
-    observations: Float[np.ndarray, "row observation"], terminal: Rows, timeout: Rows
-) -> tuple[Float[np.ndarray, "row observation"], Rows, Rows]:
-    """Next observations where the log has none: the next row's, if that is of the same episode.
+def mark_breaks(arrays: Mapping[str, np.ndarray], notes: dict[str, str]) -> dict[str, np.ndarray]:
+    """Arrays in D4RL's layout with a time-out at every row inside an episode that the next row does not follow.
 
+    Without ``next_observations`` nothing shows such a break, and nothing is marked.
+
+    Args:
+      arrays: checked.
+      notes: gets how many were found (``unmarked_breaks``), or why none could be (``not_in_order``).
+    """
+    if "next_observations" not in arrays:
+        return dict(arrays)
+    terminal, timeout = episode_ends(arrays["terminals"], arrays.get("timeouts"))
+    follows, _ = followed(arrays["observations"], arrays["next_observations"])
+    inside = ~terminal & ~timeout
+    breaks = ~follows & inside
+    if not breaks.any():
+        return dict(arrays)
+    if np.sum(follows & inside) < FOLLOWING_SHARE * np.sum(inside):
+        notes["not_in_order"] = (
+            f"next observations are not the next rows' in {np.sum(breaks):,} of {np.sum(inside):,} rows inside "
+            "episodes, so ends that are not marked cannot be found"
+        )
+        return dict(arrays)
+    add_to_note(notes, "unmarked_breaks", int(breaks.sum()))
+    marked = {**arrays, "timeouts": (timeout | breaks).astype(arrays["terminals"].dtype)}
+    marked.pop("trajectory_returns", None)  # those of the episodes as they were joined
+    return marked
+
+
+def followed(
+    observations: Float[np.ndarray, "row observation"], next_observations: Float[np.ndarray, "row observation"]
+) -> tuple[Rows, Rows]:
+    """Whether each row's next observation is the next row's observation, and whether it differs from the row's own."""
+    largest = np.maximum(np.abs(observations).max(axis=0), np.abs(next_observations).max(axis=0))
+    allowed = BREAK_TOLERANCE * (np.ptp(observations, axis=0) + 0.1 * largest)
+    follows, moves = np.zeros(len(observations), bool), np.zeros(len(observations), bool)
+    for start in range(0, len(observations), 1 << 16):  # the differences of all rows would be as large as the data
+        rows = slice(start, start + (1 << 16))
+        now, after = observations[start : start + (1 << 16) + 1], next_observations[rows]
+        follows[start : start + len(now) - 1] = (np.abs(after[: len(now) - 1] - now[1:]) <= allowed).all(axis=1)
+        moves[rows] = (np.abs(after - now[: len(after)]) > allowed).any(axis=1)
+    follows[-1] = False
+    return follows, moves
+
+
+def next_within_episode(
+    observations: Float[np.ndarray, "row observation"],
+    terminal: Rows,
+    timeout: Rows,
+    next_observations: Float[np.ndarray, "row observation"] | None = None,
+) -> tuple[Float[np.ndarray, "row observation"], Rows, Rows]:
+    """Next observations that are of the same episode, and the rows that have one.
+
+    Where the log has none:
+
+    * A row inside an episode gets the next row's.
     * A terminal row gets its own observation: nothing may read it, and it is at least not another episode's (D4RL's own
       ``qlearning_dataset`` leaves the next episode's first observation there).
     * The last row of an episode that was cut must bootstrap from an observation that nobody wrote down, so it is
       dropped, and the row before it becomes the episode's last.
 
+    Where the log has them, a cut row is dropped in the same way if it holds the observation of the next row, which
+    belongs to the next episode; unless nothing moved, or every row is cut, so that no episode is to be seen.
+
     Returns:
       ``(next observations, time-outs, rows to keep)``, the first two still for all rows.
     """
     last = terminal | timeout
-    following = np.concatenate([observations[1:], observations[-1:]])
-    following[last] = observations[last]
-    before_dropped = np.append(timeout[1:] & ~last[:-1], False)
-    return following, before_dropped, ~timeout
+    if next_observations is None:
+        following = np.concatenate([observations[1:], observations[-1:]])
+        following[last] = observations[last]
+        dropped = timeout
+    else:
+        following = next_observations
+        follows, moves = followed(observations, next_observations)
+        dropped = timeout & follows & moves & ~last.all()
+    before_dropped = np.append(dropped[1:] & ~last[:-1], False)
+    return following, (timeout & ~dropped) | before_dropped, ~dropped
+
+
+def returns_of(arrays: Mapping[str, np.ndarray], last: Rows, task: str | None, where: str) -> Float[np.ndarray, " row"]:
+    """The return of each row's trajectory: what is given for it, or what its rewards say.
+
+    Args:
+      arrays: ``rewards``, and perhaps ``trajectory_returns``.
+      last: the trajectories' last rows.
+      task: the kitchen's return is the most that was solved at once.
+      where: what errors name the data by.
+
+    Raises:
+      DatasetError: rows of one trajectory with different returns.
+    """
+    over = most_in_trajectory if task is not None and task.startswith("kitchen") else trajectory_returns
+    given = arrays.get("trajectory_returns")
+    if given is None:
+        return over(arrays["rewards"], last)
+    inside = ~last[:-1] & (given[1:] != given[:-1])
+    if inside.any():
+        raise DatasetError(
+            f"{where}: trajectory_returns changes inside an episode, from {given[np.argmax(inside)]:g} to "
+            f"{given[np.argmax(inside) + 1]:g} after row {np.argmax(inside)}. Give each row its episode's return."
+        )
+    return given
+
+
+def add_to_note(notes: dict[str, str], key: str, found: int) -> None:
+    """Adds to a number among the notes, which an earlier reading may have left."""
+    earlier = notes.get(key, "")
+    total = found + (int(earlier) if earlier.isdecimal() else 0)
+    if total:
+        notes[key] = str(total)
 
 
 def trajectory_returns(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
@@ -316,13 +459,20 @@ def most_in_trajectory(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[
 
 
 def returns_to_go(
-    rewards: Float[np.ndarray, " row"], terminal: Rows, last: Rows, discount: float, sparse: bool = True
+    rewards: Float[np.ndarray, " row"],
+    terminal: Rows,
+    last: Rows,
+    discount: float,
+    sparse: bool = True,
+    dropped: Float[np.ndarray, " episode"] | None = None,
 ) -> Float[np.ndarray, " row"]:
     """The discounted sum of each row's own and later rewards in its trajectory.
 
-    What lies beyond a cut (a last row that is no terminal) nobody saw. It counts as zero, except with sparse rewards in
-    a trajectory that was cut without ever having earned more than the data's lowest reward: that is a failure, and it
-    counts as failing forever, ``lowest / (1 - discount)``, where zero would make it the best trajectory of all.
+    ``dropped`` is the reward that came after the last row of each trajectory, in a row that is not here; NaN where
+    there is none. What lies beyond a cut (a last row that is no terminal) nobody saw. It counts as zero, except with
+    sparse rewards in a trajectory that was cut without ever having earned more than the data's lowest reward: that is a
+    failure, and it counts as failing forever, ``lowest / (1 - discount)``, where zero would make it the best trajectory
+    of all.
 
     Source: Cal-QL's code (Nakamoto et al. 2023), ``calc_return_to_go``, with this rule for AntMaze and Adroit's binary
     tasks, and WSRL's, which has none for the kitchen.
@@ -332,9 +482,12 @@ def returns_to_go(
     ends = np.flatnonzero(last)
     starts = np.append(0, ends[:-1] + 1)
     beyond = np.zeros(len(ends))
+    lost = np.full(len(ends), np.nan) if dropped is None else dropped
     if sparse and discount < 1.0:
-        failed = (np.maximum.reduceat(rewards, starts) <= rewards.min()) & ~terminal[ends]
-        beyond[failed] = rewards.min() / (1.0 - discount)
+        lowest = np.fmin(rewards.min(), np.nanmin(lost, initial=np.inf))
+        failed = (np.fmax(np.maximum.reduceat(rewards, starts), lost) <= lowest) & ~terminal[ends]
+        beyond[failed] = lowest / (1.0 - discount)
+    beyond = np.where(np.isnan(lost), beyond, lost + discount * beyond)
     returns = np.empty_like(rewards)
     for start, end, tail in zip(starts, ends, beyond, strict=True):
         # y[t] = r[t] + discount * y[t + 1] is a first-order filter, run backwards
@@ -376,7 +529,8 @@ def check_arrays(arrays: Mapping[str, Any], where: str) -> dict[str, np.ndarray]
 
 def _as_float32(key: str, value: Any, where: str) -> np.ndarray:
     if value is None:
-        raise DatasetError(f"{where}: {key} is None; it must be given.")
+        hint = " False in every row says that no episode ended by itself." if key == "terminals" else ""
+        raise DatasetError(f"{where}: {key} is None; it must be given.{hint}")
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -425,6 +579,8 @@ def settle_actions(actions: np.ndarray, where: str, clip: bool = False) -> tuple
     if not clip:
         raise DatasetError(
             f"{where}: actions are outside [-1, 1] in {found}, first in row {np.argmax(outside.any(axis=1))}. Rescale "
-            "them from the action space's bounds to [-1, 1], or pass clip_actions=True if the simulator clips them."
+            "them from the action space's bounds to [-1, 1]. Where the simulator clips actions itself, clip them "
+            "in the data: smac_jax.data.d4rl.read_d4rl and smac_jax.Dataset.from_arrays do so with clip_actions=True, "
+            "and smac_jax.data.d4rl.write_d4rl makes a file of the result for --task and load_dataset."
         )
     return np.clip(actions, -1.0, 1.0), found

@@ -21,6 +21,7 @@ from smac_jax.data.dataset import Dataset, is_binary
 from smac_jax.data.safe_pickle import load_pickle, settled
 from smac_jax.data.tasks import BINARY_TASKS, TASKS
 from smac_jax.errors import DatasetError, UnknownNameError
+from smac_jax.files import local_path, readable
 
 SUFFIXES = (".npy", ".pickle", ".pkl")
 
@@ -45,20 +46,20 @@ def read_demonstrations(path: str | os.PathLike, *, task: str | None = None) -> 
         ``Dataset.from_arrays`` refuses.
       UnknownNameError: a ``task`` that is not in ``TASKS``.
     """
-    path = Path(path).expanduser()
+    path = local_path(path)
     if task is not None and task not in TASKS:
         raise UnknownNameError("task", task, tuple(TASKS))
     arrays = read_episodes(path)
     if task is None:
         word = re.match("[a-z]*(2d)?", path.stem.lower())
         task = word[0] if word and word[0] in TASKS else None
-    metadata = {"source": f"demonstrations, {path.name}"}
+    metadata = {"source": f"demonstrations, {readable(path.name)}"}
     if f"{task}-binary" in BINARY_TASKS and is_binary(arrays["rewards"]):
         task = f"{task}-binary"
     if task in BINARY_TASKS:
         arrays, notes = binary_episodes(task, arrays, str(path))
         metadata |= notes
-    return Dataset.from_arrays(**arrays, name=path.stem, task=task, metadata=metadata)
+    return Dataset.from_arrays(**arrays, name=readable(path.stem), task=task, metadata=metadata)
 
 
 def binary_episodes(task: str, arrays: dict[str, Any], where: str) -> tuple[dict[str, Any], dict[str, str]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smac_jax.errors import DatasetError, SmacError
+from smac_jax.files import local_path
 
 if TYPE_CHECKING:
     from smac_jax.data.dataset import Dataset
@@ -29,7 +30,7 @@ def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
         return read_d4rl(embedded[text])
     if text in d4rl_files():
         return _d4rl(text)
-    path = Path(name).expanduser()
+    path = local_path(name)
     if path.exists():
         if path.suffix in SUFFIXES:
             return read_demonstrations(path)
@@ -76,7 +77,16 @@ def files_of(name: str | os.PathLike) -> tuple[Path, ...]:
         return (embedded_datasets()[str(name)],)
     if str(name) in d4rl_files():
         return awac_files(str(name)) or (d4rl_file(str(name)),)
-    return (Path(name).expanduser(),)
+    return (local_path(name),)
+
+
+def is_file_name(name: str | os.PathLike) -> bool:
+    """Whether a name is that of a file of the user's: none that this package, D4RL or a prefix gives a meaning to."""
+    from smac_jax.data import embedded_datasets
+    from smac_jax.data.d4rl_files import d4rl_files
+
+    prefix, colon, _ = str(name).partition(":")
+    return not (colon and prefix in PREFIXES) and str(name) not in {*embedded_datasets(), *d4rl_files()}
 
 
 def short_name(name: str | os.PathLike) -> str:
@@ -115,8 +125,11 @@ def _compare_with_printed(path: Path, name: str | None) -> None:
     from smac_jax.data.d4rl_statistics import count, printed_statistics, warn_of_differences
 
     if name in printed_statistics():
+        import numpy as np
+
         logged = read_columns(path, ("rewards", "terminals", "timeouts"))
-        warn_of_differences(str(name), count(logged["rewards"], logged["terminals"], logged.get("timeouts")))
+        ended = logged.get("terminals", np.zeros(len(logged["rewards"])))
+        warn_of_differences(str(name), count(logged["rewards"], ended, logged.get("timeouts")))
 
 
 def _minari(name: str) -> Dataset:

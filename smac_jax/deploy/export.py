@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from smac_jax.config import true_or_false, whole_number
@@ -12,6 +11,7 @@ from smac_jax.deploy.load import load
 from smac_jax.deploy.policy import NumpyPolicy
 from smac_jax.deploy.policy_file import write_bytes, write_policy
 from smac_jax.errors import CheckpointError, ConfigError, UnknownNameError
+from smac_jax.files import local_path
 
 if TYPE_CHECKING:
     from smac_jax.algorithms.base import ActorCritic
@@ -50,10 +50,10 @@ def export(
 
     Raises:
       CheckpointError: no policy at ``source``, or a file that cannot be written.
-      ConfigError: no such seed, a batch size below 1, an option that the format has not, or another source.
+      ConfigError: no such seed, a batch size below 1, an option that the format has not, another source, or a URL.
       UnknownNameError: no such format.
     """
-    out = Path(out)
+    out = local_path(out)
     to = to or out.suffix.removeprefix(".")
     if to not in FORMATS:
         raise UnknownNameError("export format", to, FORMATS)

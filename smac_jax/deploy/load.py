@@ -11,6 +11,7 @@ from typing import Literal
 from smac_jax.deploy.policy import NumpyPolicy
 from smac_jax.deploy.policy_file import POLICY_FILE, read_policy
 from smac_jax.errors import CheckpointError, ConfigError
+from smac_jax.files import local_path
 
 LISTED = 20
 """How many candidates an error names."""
@@ -32,15 +33,26 @@ def load(path: str | os.PathLike[str], seed: int | Literal["all"] | None = None)
     Raises:
       CheckpointError: nothing there, several policies, something else, a damaged file, or parameters that are not
         finite.
-      ConfigError: there is no such seed.
+      ConfigError: there is no such seed, or a URL is given.
     """
-    path = Path(path)
-    found = path if path.is_file() else find(path)
-    policy = read_policy(found) if found.is_file() else _read_arrays(found)
+    found, policy = read_all_seeds(path)
     try:
         return policy.select(seed)
     except (CheckpointError, ConfigError) as error:
         raise type(error)(f"{found}: {error}") from None
+
+
+def read_all_seeds(path: str | os.PathLike[str]) -> tuple[Path, NumpyPolicy]:
+    """The file, or folder of arrays, that ``path`` leads to, and its policy with every seed that is in it.
+
+    The parameters may hold what is not finite: a seed whose training broke down does not spoil the others.
+
+    Raises:
+      CheckpointError: as for :func:`load`.
+    """
+    path = local_path(path)
+    found = path if path.is_file() else find(path)
+    return found, read_policy(found) if found.is_file() else _read_arrays(found)
 
 
 def find(folder: Path) -> Path:
@@ -86,6 +98,6 @@ def _read_arrays(folder: Path) -> NumpyPolicy:
     actor_critic = load_actor_critic(folder)
     policy = NumpyPolicy.of(actor_critic)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, CheckpointError):
-        seeds = json.loads((folder.absolute().parent / "identity.json").read_text())["seeds"]
+        seeds = json.loads((folder.absolute().parent / "identity.json").read_text(encoding="utf-8"))["seeds"]
         policy = NumpyPolicy.of(actor_critic, seeds)
     return policy

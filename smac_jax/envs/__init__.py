@@ -17,13 +17,25 @@ from smac_jax.config import plain
 from smac_jax.envs.base import VERSIONS, Engine, Task, Version
 from smac_jax.envs.quiet import quiet_imports
 from smac_jax.errors import ConfigError, UnknownNameError
+from smac_jax.files import cache_folder
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
 
     from smac_jax.envs.wrappers import AutoReset
 
-__all__ = ["ADROIT", "ENGINES", "FAMILIES", "KITCHEN", "LOCOMOTION", "TASKS", "VERSIONS", "AutoReset", "make_env"]
+__all__ = [
+    "ADROIT",
+    "ENGINES",
+    "FAMILIES",
+    "KITCHEN",
+    "LOCOMOTION",
+    "TASKS",
+    "VERSIONS",
+    "AutoReset",
+    "identity_of",
+    "make_env",
+]
 
 LOCOMOTION = ("hopper", "walker2d", "halfcheetah", "ant")
 ADROIT = ("pen", "door", "hammer", "relocate")
@@ -65,7 +77,8 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
                 "keywords of its own (backend= for Brax's)."
             )
         with quiet_imports():
-            return FAMILIES[family](theirs, {option: plain(value) for option, value in kw.items()})
+            options = {option: plain(value) for option, value in kw.items()}
+            return _named(FAMILIES[family](theirs, options), name=name, options=options)
     check_name(name)
     if physics not in ENGINES:
         raise UnknownNameError("physics engine", physics, ENGINES)
@@ -75,11 +88,36 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
     if name not in LOCOMOTION and version == "v4":
         version = "d4rl"
     task = _task(name)
+    if physics in ("auto", "mujoco"):
+        cache_folder()  # where MuJoCo's compiled step is kept; what it warns of is not to be silenced below
     with quiet_imports():
         from smac_jax.envs.env import TaskEnv
 
         engine = _make_engine(name, task, physics, cast(Version, version), kw)
-    return TaskEnv(task, engine, cast(Version, version))
+    # threads and native give the same numbers
+    options = {key: value for key, value in kw.items() if key not in ("threads", "native")}
+    return _named(TaskEnv(task, engine, cast(Version, version)), name=name, version=version, options=options)
+
+
+def _named(env: Env, **asked: Any) -> Env:
+    plain = (bool, int, float, str, type(None))
+    options = {k: v if isinstance(v, plain) else type(v).__name__ for k, v in asked.pop("options").items()}
+    env.smac_jax_identity = asked | ({"options": options} if options else {})
+    return env
+
+
+def identity_of(env: Env, engine: bool = False) -> dict[str, Any]:
+    """What an environment is, for the record of a run whose numbers depend on it.
+
+    Args:
+      env: from :func:`make_env`, perhaps wrapped; of another only the class is known.
+      engine: also which engine it runs on, where it says so.
+    """
+    inner = getattr(env, "unwrapped", env)
+    made_by_class = {"class": f"{type(inner).__module__}.{type(inner).__qualname__}"}
+    identity = dict(getattr(inner, "smac_jax_identity", made_by_class))
+    backend = getattr(inner, "backend", None) if engine else None
+    return identity | ({"engine": backend} if isinstance(backend, str) else {})
 
 
 def check_name(name: str) -> None:

@@ -72,6 +72,22 @@ class TaskEnv(Env):
             first = jax.vmap(first)
         return first(self._engine.start_exact(qpos, qvel, np.asarray(scene)))
 
+    def snapshot(self, physics: Physics) -> Any:
+        """The part of a state that :meth:`states_of` reads: what a compiled program has to keep of each step."""
+        return physics.raw if hasattr(self._engine, "exact_state") else (physics.qpos, physics.qvel)
+
+    def states_of(self, snapshots: Any) -> dict[str, np.ndarray]:
+        """What :meth:`reset_to` takes, of snapshots with any leading axes, outside jit.
+
+        Returns:
+          ``qpos`` and ``qvel``, float64 with the C engine and float32 with the others; and with the C engine ``scene``,
+          where the task has one.
+        """
+        if not hasattr(self._engine, "exact_state"):
+            return dict(zip(("qpos", "qvel"), map(np.asarray, snapshots), strict=True))
+        states = dict(zip(("qpos", "qvel", "scene"), self._engine.exact_state(np.asarray(snapshots)), strict=True))
+        return states if len(self._engine.init_scene) else {key: states[key] for key in ("qpos", "qvel")}
+
     def step(self, state: State, action: Float[Array, " action"]) -> State:
         """One environment step: ``frame_skip`` steps of physics under one action."""
         before, action = state.pipeline_state, jnp.asarray(action, jnp.float32)

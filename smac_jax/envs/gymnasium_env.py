@@ -12,11 +12,12 @@ evaluation, and for fine-tuning a few seeds. Where one of our own tasks is the s
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import warnings
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -30,7 +31,9 @@ from gymnasium import spaces
 from jaxtyping import Bool, Float, UInt32
 
 from smac_jax.config import whole_number
-from smac_jax.errors import ConfigError, UnknownNameError
+from smac_jax.envs.gymnasium_checks import CheckedEnv, check_spaces
+from smac_jax.envs.host_errors import as_raised_on_host, raise_on_host
+from smac_jax.errors import ConfigError, SmacError, UnknownNameError
 from smac_jax.types import Array, Key
 
 _DIGEST = 2  # 32-bit words
@@ -70,7 +73,8 @@ class GymnasiumEnv(Env):
 
     Raises:
       UnknownNameError: Gymnasium knows none of that name.
-      ConfigError: it cannot be made, or its observations or actions are not vectors with bounds.
+      ConfigError: it cannot be made; its observations or actions are not vectors with bounds; or its first reset or
+        step is not what Gymnasium asks for. Later ones raise it, too, where they happen.
     """
 
     def __init__(self, name: str, episode_length: int | None = None, instances: int | None = None, **kw: Any):
@@ -81,17 +85,16 @@ class GymnasiumEnv(Env):
         self._name = name
         make = partial(_make, name, kw)
         first = make()
-        self._space, self._actions = first.observation_space, first.action_space
-        try:
-            self._observation_size = spaces.flatdim(self._space)
-        except (NotImplementedError, ValueError) as error:
-            raise ConfigError(f"gymnasium:{name}: its observations are not vectors: {self._space}.") from error
-        if not (isinstance(self._actions, spaces.Box) and self._actions.is_bounded()):
-            raise ConfigError(f"gymnasium:{name}: its actions must be vectors with bounds; they are {self._actions}.")
+        self._actions = check_spaces(name, first)
+        self._observation_size = spaces.flatdim(first.observation_space)
         self._low, self._high = (np.asarray(x, np.float64).ravel() for x in (self._actions.low, self._actions.high))
         limit = first.spec.max_episode_steps if first.spec else None
         self.episode_length = int(episode_length or limit or 1000)
-        self._worlds = _Worlds(make, first, instances)
+        checked = CheckedEnv(name, first)
+        # what is wrong with it is said before anything is trained
+        checked.reset(0)
+        checked.step(self._scaled(np.zeros(len(self._low), np.float32)))
+        self._worlds = _Worlds(lambda: CheckedEnv(name, make()), checked, instances)
 
     def reset(self, rng: Key) -> State:
         """A new episode, whose seed is drawn from the key."""
@@ -160,7 +163,11 @@ class GymnasiumEnv(Env):
     def _call(self, host: Callable[[np.ndarray], np.ndarray], message: UInt32[Array, " words"]) -> Array:
         # an answer: the digest, the reward, whether it terminated, whether it was truncated, the observation
         answer = jax.ShapeDtypeStruct((_DIGEST + 3 + self.observation_size,), jnp.uint32)
-        return jax.pure_callback(partial(_rows, host), answer, message, vmap_method="broadcast_all")
+        call = partial(jax.pure_callback, partial(_rows, host), answer, vmap_method="broadcast_all")
+        if isinstance(message, jax.core.Tracer):
+            return call(message)
+        with as_raised_on_host():
+            return jax.block_until_ready(call(message))
 
     def _begin(self, messages: UInt32[np.ndarray, "n 2"]) -> UInt32[np.ndarray, "n answer"]:
         answers = np.zeros((len(messages), _DIGEST + 3 + self.observation_size), np.uint32)
@@ -179,16 +186,22 @@ class GymnasiumEnv(Env):
             numbers = np.ascontiguousarray(message[3 + _DIGEST :]).view(np.float32).reshape(-1, self.action_size)
             action, past = numbers[0], numbers[1 : 1 + count]
             digest, outcome = self._worlds.advance(digest, int(seed), past, action, self._scaled, len(messages))
-            observation, reward, terminated, truncated, _ = outcome
-            self._write(answer, digest, float(reward), terminated, truncated and not terminated, observation)
+            observation, reward, terminated, truncated = outcome
+            self._write(answer, digest, reward, terminated, truncated and not terminated, observation)
         return answers
 
     def _write(
-        self, answer: np.ndarray, digest: bytes, reward: float, terminated: bool, truncated: bool, observation: Any
+        self,
+        answer: np.ndarray,
+        digest: bytes,
+        reward: float,
+        terminated: bool,
+        truncated: bool,
+        observation: Float[np.ndarray, " observation"],
     ) -> None:
-        flat = np.asarray(spaces.flatten(self._space, observation), np.float32)
         answer[:_DIGEST] = np.frombuffer(digest, np.uint32)
-        answer[_DIGEST:] = np.concatenate([np.array([reward, terminated, truncated], np.float32), flat]).view(np.uint32)
+        numbers = np.concatenate([np.array([reward, terminated, truncated], np.float32), observation])
+        answer[_DIGEST:] = numbers.view(np.uint32)
 
     def _scaled(self, action: Float[np.ndarray, " action"]) -> np.ndarray:
         # exact where the bounds are -1 and 1
@@ -200,18 +213,19 @@ class GymnasiumEnv(Env):
 class _Worlds:
     """Live environments, each found by the digest of what has happened in it."""
 
-    def __init__(self, make: Callable[[], gymnasium.Env], first: gymnasium.Env, instances: int | None):
+    def __init__(self, make: Callable[[], CheckedEnv], first: CheckedEnv, instances: int | None):
         self._make, self._instances, self._largest, self._made = make, instances, 1, 1
-        self._idle: deque[gymnasium.Env] = deque([first])
+        self._idle: deque[CheckedEnv] = deque([first])
         # several may have come to the same point; the longest unused stand first
-        self._live: OrderedDict[bytes, list[gymnasium.Env]] = OrderedDict()
+        self._live: OrderedDict[bytes, list[CheckedEnv]] = OrderedDict()
         self._lock = threading.Lock()  # several devices may call at the same time
 
-    def begin(self, seed: int, batch: int) -> tuple[bytes, Any]:
+    def begin(self, seed: int, batch: int) -> tuple[bytes, Float[np.ndarray, " observation"]]:
         """A new episode: its digest and the first observation."""
         with self._lock:
             env = self._take(batch)
-            observation, _ = env.reset(seed=seed)
+            with self._idle_after_an_error(env):
+                observation = env.reset(seed)
             digest = _digest(seed.to_bytes(4, "little"))
             self._keep(digest, env)
             return digest, observation
@@ -224,7 +238,7 @@ class _Worlds:
         action: Float[np.ndarray, " action"],
         scaled: Callable[[np.ndarray], np.ndarray],
         batch: int,
-    ) -> tuple[bytes, tuple[Any, Any, bool, bool, dict]]:
+    ) -> tuple[bytes, tuple[Float[np.ndarray, " observation"], float, bool, bool]]:
         """One more step of the episode with this digest: the next digest, and what the step returned."""
         with self._lock:
             found = self._live.get(digest)
@@ -234,10 +248,12 @@ class _Worlds:
                     del self._live[digest]
             else:
                 env = self._take(batch)
-                env.reset(seed=seed)
-                for earlier in past:
-                    env.step(scaled(earlier))
-            outcome = env.step(scaled(action))
+                with self._idle_after_an_error(env):
+                    env.reset(seed)
+                    for earlier in past:
+                        env.step(scaled(earlier))
+            with self._idle_after_an_error(env):
+                outcome = env.step(scaled(action))
             digest = _digest(digest + action.tobytes())
             if outcome[2] or outcome[3]:
                 self._idle.append(env)
@@ -245,11 +261,19 @@ class _Worlds:
                 self._keep(digest, env)
             return digest, outcome
 
-    def _keep(self, digest: bytes, env: gymnasium.Env) -> None:
+    @contextlib.contextmanager
+    def _idle_after_an_error(self, env: CheckedEnv) -> Iterator[None]:
+        try:
+            yield
+        except Exception:
+            self._idle.append(env)  # to be reset by whoever takes it
+            raise
+
+    def _keep(self, digest: bytes, env: CheckedEnv) -> None:
         self._live.setdefault(digest, []).append(env)
         self._live.move_to_end(digest)
 
-    def _take(self, batch: int) -> gymnasium.Env:
+    def _take(self, batch: int) -> CheckedEnv:
         self._largest = max(self._largest, batch)
         if self._idle:
             return self._idle.pop()
@@ -278,7 +302,10 @@ def _make(name: str, kw: dict[str, Any]) -> gymnasium.Env:
 def _rows(host: Callable[[np.ndarray], np.ndarray], message: np.ndarray) -> np.ndarray:
     """Calls with a list of messages, however many axes they came with. NumPy only: JAX could wait for us."""
     message = np.asarray(message)
-    return host(message.reshape(-1, message.shape[-1])).reshape(*message.shape[:-1], -1)
+    try:
+        return host(message.reshape(-1, message.shape[-1])).reshape(*message.shape[:-1], -1)
+    except SmacError as error:
+        raise_on_host(error)
 
 
 def _digest(what: bytes) -> bytes:

@@ -18,7 +18,7 @@ from smac_jax.algorithms.base import ActorCritic
 from smac_jax.deploy.policy import NumpyPolicy
 from smac_jax.deploy.policy_file import POLICY_FILE, write_policy
 from smac_jax.errors import CheckpointError
-from smac_jax.files import write_json
+from smac_jax.files import local_path, write_json
 from smac_jax.networks import Actor, Critic
 from smac_jax.train.arrays_handler import ArraysHandler, ArraysRestore, ArraysSave, by_itself
 
@@ -49,7 +49,7 @@ def save_actor_critic(folder: Path, actor_critic: ActorCritic, seeds: Sequence[i
     Raises:
       CheckpointError: another number of seeds than the actor-critic has.
     """
-    folder, policy = folder.absolute(), NumpyPolicy.of(actor_critic, seeds)
+    folder, policy = local_path(folder).absolute(), NumpyPolicy.of(actor_critic, seeds)
     folder.mkdir(parents=True, exist_ok=True)
     networks = {}
     for name in NETWORKS:
@@ -77,9 +77,9 @@ def load_actor_critic(folder: Path) -> ActorCritic:
     Raises:
       CheckpointError: nothing there, something else, or arrays that do not fit the networks beside them.
     """
-    folder = Path(folder).absolute()
+    folder = local_path(folder).absolute()
     try:
-        described = json.loads((folder / "networks.json").read_text())
+        described = json.loads((folder / "networks.json").read_text(encoding="utf-8"))
         networks = {
             name: build(**{k: tuple(v) if isinstance(v, list) else v for k, v in described[name].items()})
             for name, build in NETWORKS.items()

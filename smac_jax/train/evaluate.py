@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from smac_jax.algorithms.base import ActorCritic
 from smac_jax.config import seed_number, true_or_false, whole_number
+from smac_jax.envs.host_errors import as_raised_on_host
 from smac_jax.errors import ConfigError
 from smac_jax.train.sharding import SeedLayout
 from smac_jax.types import Array, Key
@@ -103,7 +104,8 @@ def evaluate(
     layout = SeedLayout.over(range(seeds))
     keys = jnp.broadcast_to(jax.random.key(seed), (seeds,))
     evaluator = make_evaluator(env, episodes, episode_length, deterministic, layout)
-    return np.asarray(layout.trim(evaluator(layout.place(actor_critic), layout.place(keys))))
+    with as_raised_on_host():
+        return np.asarray(layout.trim(evaluator(layout.place(actor_critic), layout.place(keys))))
 
 
 def check_sizes(actor_critic: ActorCritic, env: Env) -> None:

@@ -44,8 +44,17 @@ class History:
 
     @property
     def last_return(self) -> float | None:
-        """Mean over seeds and episodes of the newest evaluation."""
-        return float(self._evaluations[-1][1].mean()) if self._evaluations else None
+        """Mean over seeds of the newest evaluation; a seed without a finite return is left out, as it is in tables."""
+        if not self._evaluations:
+            return None
+        of_seeds = self._evaluations[-1][1].mean(axis=-1, dtype=np.float64)
+        finite = of_seeds[np.isfinite(of_seeds)]
+        return float(finite.mean()) if finite.size else None
+
+    @property
+    def last_point(self) -> tuple[str, int] | None:
+        """Phase and step of the newest metrics."""
+        return self._points[-1][:2] if self._points else None
 
     def metrics(self) -> dict[str, np.ndarray]:
         """``{name: [point, seed]}``, NaN where a point lacks a metric; and ``"phase"``, ``"step"`` ``[point]``."""

@@ -25,7 +25,7 @@ import jax
 import numpy as np
 
 from smac_jax.errors import ConfigError
-from smac_jax.files import write_json, write_text
+from smac_jax.files import local_path, write_json, write_text
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "brax", "mujoco", "mujoco-mjx", "numpy", "gymnasium")
 
@@ -56,7 +56,16 @@ def git_commit() -> str | None:
     try:
         described = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
         here = Path(__file__).parent
-        result = subprocess.run(described, cwd=here, capture_output=True, text=True, timeout=10, check=True)
+        result = subprocess.run(
+            described,
+            cwd=here,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=10,
+            check=True,
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return result.stdout.strip() or None
@@ -98,17 +107,22 @@ def write_provenance(folder: Path, **what: Any) -> dict[str, Any]:
         "commit": git_commit(),
         **to_json(what),
     }
-    write_json(folder / "provenance.json", provenance)
+    write_json(local_path(folder) / "provenance.json", provenance)
     return provenance
 
 
-def command_line() -> str:
-    """The command that this process was started with, as one would type it again; with the compiler's flags, if any."""
+def command_line(without: Sequence[str] = ()) -> str:
+    """The command that this process was started with, as one would type it again; with the compiler's flags, if any.
+
+    Args:
+      without: flags that are left out, such as where the results go, as far as they are written ``--flag=value``.
+    """
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     program = f"python -m {spec.name}" if spec else f"python {Path(sys.argv[0]).name}"
     flags = os.environ.get("XLA_FLAGS", "")
     with_flags = [f"XLA_FLAGS={shlex.quote(flags)}"] if flags else []
-    return " ".join([*with_flags, program, *(shlex.quote(argument) for argument in sys.argv[1:])])
+    arguments = [a for a in sys.argv[1:] if a.partition("=")[0].lstrip("-") not in without]
+    return " ".join([*with_flags, program, *(shlex.quote(argument) for argument in arguments)])
 
 
 def check_wandb(project: str | None) -> None:
@@ -137,7 +151,7 @@ class MetricLogger:
 
     def __init__(self, folder: Path, wandb: str | None = None):
         check_wandb(wandb)
-        self._path, self._project = folder / "metrics.jsonl", wandb
+        self._path, self._project = local_path(folder) / "metrics.jsonl", wandb
         self._there = 0
 
     @functools.cached_property
@@ -162,7 +176,7 @@ class MetricLogger:
         try:
             run = wandb.init(
                 project=self._project,
-                id=mark.read_text().strip(),
+                id=mark.read_text(encoding="utf-8").strip(),
                 resume="allow",
                 dir=folder,
                 name="/".join(folder.parts[-4:]),
@@ -205,7 +219,7 @@ class MetricLogger:
           metrics: each a number, or one a seed.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a") as file:
+        with self._path.open("a", encoding="utf-8") as file:
             file.write(self._line(run, phase, step, metrics))
         self._show(run, phase, step, metrics)
 

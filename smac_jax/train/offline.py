@@ -17,6 +17,7 @@ from smac_jax.algorithms.base import ActorCritic, OfflineAlgorithm, Phase, Train
 from smac_jax.brief import of_evaluations
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
+from smac_jax.envs import identity_of
 from smac_jax.train.evaluate import check_sizes, make_evaluator
 from smac_jax.train.health import freeze_diverged
 from smac_jax.train.history import History
@@ -201,6 +202,7 @@ def pretrain(
                 "config": built.config,
                 "seeds": numbers,
                 "data": data.fingerprint(),
+                "environment": None if env is None else identity_of(env),
                 "num_updates": num_updates,
                 "after": done,
                 "evaluation": {"every": eval_every, "episodes": eval_episodes, "length": episode_length},

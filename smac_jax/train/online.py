@@ -19,6 +19,7 @@ from smac_jax.brief import brief, of_evaluations
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import ReplayBuffer, init, insert, sample, sample_mixed
+from smac_jax.envs import identity_of
 from smac_jax.errors import ConfigError
 from smac_jax.train.evaluate import check_sizes, make_evaluator
 from smac_jax.train.health import freeze_diverged
@@ -254,6 +255,7 @@ def finetune(
                 "config": built.config,
                 "seeds": numbers,
                 "data": data.fingerprint() if data is not None else None,
+                "environment": identity_of(env, engine=True),
                 "actor_critic": checksum(actor_critic),
                 "training_state": None if training_state is None else checksum(training_state),
                 "num_steps": num_steps,

@@ -12,6 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
+from smac_jax.train.compilation import listening
+from smac_jax.train.pace import COMPILATION, EVALUATION, TRAINING, Pace, Standing, TimeLeft, rate_text
+
 LOG_EVERY = 10.0
 """Seconds between lines where the output is no terminal."""
 
@@ -25,11 +28,14 @@ class _Console(Console):
 
 
 class Progress:
-    """Shows phase, steps done, steps a second, the last return and the time left.
+    """Shows the phase, steps done, steps a second, the last return and the time left; and that a program is compiled.
 
     Use as a context manager. Entering it again inside (a loop called by a program that already shows one) does nothing,
     so one bar serves a program's many phases. What goes wrong in showing (a closed pipe, another live display) is
     swallowed: it must not end hours of training.
+
+    A log gets a line when the first program of a phase is compiled, then a line every ten seconds, and, where a phase
+    has any line, one of its end.
 
     Args:
       disable: show nothing.
@@ -41,10 +47,16 @@ class Progress:
         self._console = console or _Console(file=sys.stderr)
         self._depth = 0
         self._run = ""
-        self._name, self._total, self._done, self._before, self._last = "", 0, 0, 0, ""
-        self._started = self._logged = time.monotonic()
+        self._pace = Pace(clock=_now)
+        self._now = Standing("", 0, 0)
+        self._doing = self._now.doing
+        self._logged_at = self._advanced_at = _now()
+        self._logged: Standing | None = None
+        self._compilation_said = False
+        self._steady = True
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
+        self._listening = contextlib.ExitStack()
 
     @classmethod
     def of(cls, progress: Progress | bool) -> Progress:
@@ -54,7 +66,9 @@ class Progress:
     def __enter__(self) -> Progress:
         self._depth += 1
         if self._depth == 1:
-            self._logged = time.monotonic()
+            self._logged_at = _now()
+            if not self._disable:
+                self._listening.enter_context(listening(self._compiling))
             if not self._disable and self._console.is_terminal:
                 with contextlib.suppress(Exception):
                     bar = RichProgress(
@@ -71,56 +85,128 @@ class Progress:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._depth -= 1
-        if self._depth == 0 and self._bar is not None:
+        if self._depth > 0:
+            return
+        self._listening.close()
+        self._end_phase()
+        if self._bar is not None:
             with contextlib.suppress(Exception):
                 self._bar.stop()
             self._bar = self._task = None
 
-    def part(self, name: str, number: int, of: int) -> None:
-        """Begins one of several parts of a program, numbered from 1, each of some phases."""
+    def part(self, name: str, number: int, of: int, note: str = "") -> None:
+        """Begins one of several parts of a program, numbered from 1, each of some phases; ``note`` stands behind it."""
         if self._disable:
             return
+        self._end_phase()
         with contextlib.suppress(Exception):
             if self._bar is not None:
                 for task in self._bar.task_ids:  # of the part before: a sweep has more than a screen holds
                     self._bar.remove_task(task)
                 self._task = None
-            self._console.print(f"[{number}/{of}] {name}", highlight=False, markup=False, soft_wrap=True)
+            self._print(f"[{number}/{of}] {name}" + (f"  {note}" if note else ""))
 
     def run(self, name: str) -> None:
         """Says which run the phases to come are of, where a program has several."""
         self._run = f"{name}  "
 
-    def phase(self, name: str, total: int, done: int = 0) -> None:
-        """Begins a stretch of ``total`` steps, of which an earlier process has ``done`` some."""
-        name = self._run + name
-        self._name, self._total, self._done, self._before, self._last = name, total, done, done, ""
-        self._started = time.monotonic()
-        if self._bar is not None:
-            with contextlib.suppress(Exception):
-                self._task = self._bar.add_task(name, total=total, completed=done, note="")
+    def phase(self, name: str, total: int, done: int = 0, steady: bool = True) -> None:
+        """Begins a stretch of ``total`` steps, of which an earlier process has ``done`` some.
+
+        Where steps take too unlike times to say how long the others will take, it is not ``steady``.
+        """
+        self._pace = Pace(clock=_now)
+        self._steady = steady
+        self._begin_phase(Standing(self._run + name, done, total))
 
     def advance(self, steps: int, last_return: float | None = None) -> None:
         """Says that so many more steps are done, and the newest return where there is one."""
-        self._done += steps
+        now, before = _now(), self._now
+        seconds = max(0.0, now - self._advanced_at - self._pace.took.pop(COMPILATION, 0.0))
+        self._pace.add("", steps if self._steady else 0, seconds)
+        self._advanced_at = now
+        done = before.done + steps
+        left = self._pace.left({"": before.total - done})
+        value = before.last_return if last_return is None else last_return
+        self._show(
+            before._replace(
+                done=done, rate=self._pace.rate(""), phase_left=left, run_left=left, last_return=value, doing=TRAINING
+            )
+        )
+
+    def show(self, standing: Standing) -> None:
+        """Shows how far a run is that measures its pace itself; begins a phase where it is at another one."""
+        standing = standing._replace(phase=self._run + standing.phase)
+        if standing.phase != self._now.phase or standing.total != self._now.total or standing.done < self._now.done:
+            self._begin_phase(standing)
+        self._show(standing)
+
+    def _begin_phase(self, standing: Standing) -> None:
+        self._end_phase()
+        self._now, self._logged, self._compilation_said = standing, None, False
+        self._advanced_at = _now()
+        if self._bar is not None:
+            with contextlib.suppress(Exception):
+                self._task = self._bar.add_task(standing.phase, total=standing.total, completed=standing.done, note="")
+
+    def _end_phase(self) -> None:
+        """A log that has said something of a phase says how it ended."""
+        if self._logged is not None and self._bar is None and self._logged != self._now and not self._disable:
+            with contextlib.suppress(Exception):
+                self._log()
+        self._logged = None
+
+    def _show(self, standing: Standing) -> None:
+        self._now = standing
         if self._disable:
             return
-        if last_return is not None:
-            self._last = f"return {last_return:,.1f}"
-        now = time.monotonic()
         with contextlib.suppress(Exception):
             if self._bar is not None and self._task is not None:
-                self._bar.update(self._task, completed=self._done, note=self._note(now))
-            elif now - self._logged >= LOG_EVERY:
-                self._logged = now
-                line = f"{self._name}: {self._done:,}/{self._total:,}  {self._note(now)}"
-                self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+                self._bar.update(self._task, completed=standing.done, note=note(standing))
+            elif _now() - self._logged_at >= LOG_EVERY:
+                self._log()
 
-    def _note(self, now: float) -> str:
-        """Rate, last return and time left; over the whole phase, since one compiled chunk can outlast rich's window."""
-        rate = (self._done - self._before) / max(now - self._started, 1e-9)
-        left = clock((self._total - self._done) / rate if rate > 0 else math.inf)
-        return "  ".join(part for part in (f"{rate:,.0f}/s", self._last, left and f"{left} left") if part)
+    def _log(self) -> None:
+        now = self._now
+        self._logged_at, self._logged = _now(), now
+        said = note(now)
+        self._print(f"{now.phase}: {now.done:,}/{now.total:,}" + (f"  {said}" if said else ""))
+
+    def _compiling(self, begins: bool) -> None:
+        self._pace.compiling(begins)
+        if self._bar is not None:
+            if begins:
+                self._doing = self._now.doing
+            self._show(self._now._replace(doing=COMPILATION if begins else self._doing))
+        elif begins and self._now.phase and not self._compilation_said:
+            self._compilation_said, self._logged = True, self._now
+            with contextlib.suppress(Exception):
+                self._print(f"{self._now.phase}: compiling")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def note(standing: Standing) -> str:
+    """What a run is doing, its rate, its last return and the time left."""
+    doing = {COMPILATION: "compiling", EVALUATION: "evaluating"}.get(standing.doing, "")
+    # a rate of one evaluation a second says nothing
+    rate = f"{rate_text(standing.rate)}/s" if standing.rate is not None and not doing else ""
+    value = "" if standing.last_return is None else f"return {standing.last_return:,.1f}"
+    left, whole = said(standing.phase_left), said(standing.run_left)
+    left = f"{left} left" if left else ""
+    whole = f"{whole} left of the run" if whole and standing.run_left != standing.phase_left else ""
+    return "  ".join(part for part in (doing, rate, value, left, whole) if part)
+
+
+def said(left: TimeLeft) -> str:
+    """``h:mm:ss``, with a plus where that leaves out a stage whose rate is not known yet; nothing where none is."""
+    text = clock(left.seconds)
+    return f"{text}+" if text and left.at_least else text
+
+
+def _now() -> float:
+    return time.monotonic()
 
 
 def clock(seconds: float) -> str:

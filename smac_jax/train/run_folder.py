@@ -22,11 +22,11 @@ from smac_jax.config import real_number, true_or_false, whole_number
 from smac_jax.deploy.policy import NumpyPolicy
 from smac_jax.deploy.policy_file import write_policy
 from smac_jax.errors import CheckpointError
-from smac_jax.files import write_json
+from smac_jax.files import local_path, write_json
 from smac_jax.train.history import History
 from smac_jax.train.interrupts import Interrupted, Interrupts
 from smac_jax.train.logger import MetricLogger, to_json, versions
-from smac_jax.train.pace import Pace
+from smac_jax.train.pace import Standing
 from smac_jax.train.sharding import SeedLayout
 from smac_jax.train.snapshots import Position, Snapshot, Snapshots, first_line
 
@@ -57,7 +57,7 @@ class RunFolder:
       warn: told of what went wrong and did not end the run; default: a line on standard error.
 
     Raises:
-      ConfigError: an argument that is no number of its kind, or out of range.
+      ConfigError: ``folder`` is a URL; an argument that is no number of its kind, or out of range.
       CheckpointError: on entering, where another process is at work in the folder, or nothing can be written there.
     """
 
@@ -74,7 +74,7 @@ class RunFolder:
         wandb: str | None = None,
         warn: Callable[[str], None] | None = None,
     ):
-        self.folder = Path(folder).absolute()
+        self.folder = local_path(folder).absolute()
         self.title = title or self.folder.name
         self._save_every = real_number("RunFolder: save_every", save_every, 0.0)
         self._keep, self._interrupts = whole_number("RunFolder: keep", keep, 1), interrupts
@@ -88,19 +88,20 @@ class RunFolder:
         self._saved_at = self._told_at = -float("inf")
         self._unsaved = True
         self._behind = False
-        self._progress: dict[str, Any] = {}
-        self._pace = Pace()
+        self._said: dict[str, Any] = {}
+        self.took: dict[str, float] = {}
 
     def __enter__(self) -> RunFolder:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             # not at once: whoever looks whether this folder is in use (experiments.status) holds the lock for a moment
             self._lock.acquire(timeout=0.5)
-            (self.folder / "owner.json").write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}) + "\n")
+            owner = json.dumps({"pid": os.getpid(), "host": platform.node()}) + "\n"
+            (self.folder / "owner.json").write_text(owner, encoding="utf-8")
         except filelock.Timeout:
             owner = ""
             with contextlib.suppress(OSError, ValueError, KeyError):
-                said = json.loads((self.folder / "owner.json").read_text())
+                said = json.loads((self.folder / "owner.json").read_text(encoding="utf-8"))
                 owner = f" (process {said['pid']} on {said['host']})"
             raise CheckpointError(
                 f"{self.folder}: another process{owner} is at work here. Wait for it, or give another folder."
@@ -109,9 +110,10 @@ class RunFolder:
             self._lock.release()
             raise CheckpointError(f"{self.folder}: nothing can be written here ({error.strerror}).") from error
         with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):  # nothing depends on it
-            earlier = json.loads((self.folder / "status.json").read_text())
-            self._progress = {name: earlier.get(name) for name in ("phase", "done", "total", "last_return", "diverged")}
-            self._pace = Pace({phase: float(took) for phase, took in earlier.get("took", {}).items()})
+            earlier = json.loads((self.folder / "status.json").read_text(encoding="utf-8"))
+            said = ("phase", "done", "total", "seconds_left", "at_least", "last_return", "diverged")
+            self._said = {name: earlier.get(name) for name in said}
+            self.took = {stage: float(took) for stage, took in earlier.get("took", {}).items()}
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -126,7 +128,7 @@ class RunFolder:
         self._lock.release()
 
     def claim(self, identity: Mapping[str, Any]) -> None:
-        """Says what this run is: algorithm, configuration, seeds, data.
+        """Says what this run is: algorithm, configuration, seeds, data, environment.
 
         Raises:
           CheckpointError: the folder holds another run, or was made by other versions of what the numbers depend on.
@@ -135,9 +137,10 @@ class RunFolder:
         now = json.loads(json.dumps({**to_json(identity), "versions": versions()}))
         if path.exists():
             try:
-                found = json.loads(path.read_text())
+                found = json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
                 raise CheckpointError(f"{path} cannot be read ({error}); remove the folder to start anew.") from error
+            found = {"environment": now.get("environment")} | found  # earlier versions did not write it down
             differing = [name for name in sorted(now | found) if now.get(name) != found.get(name)]
             if self._other_versions and "versions" in differing:
                 differing.remove("versions")
@@ -198,44 +201,34 @@ class RunFolder:
             except Exception as error:  # any: the training is worth more than a policy of one evaluation
                 self._warn(f"{path} could not be written ({reason(error)}); the run goes on.")
 
-    def after_chunk(
-        self,
-        snapshot: Callable[[], Snapshot],
-        phase: str,
-        done: int,
-        total: int,
-        last_return: float | None,
-        diverged: Mapping[int, int] | None = None,
-    ) -> None:
+    def show(self, standing: Standing) -> None:
+        """Writes down how far the run is, and what it is doing."""
+        self._say(standing)
+        self._told_at = time.monotonic()
+        self._tell(state="running")
+
+    def after_chunk(self, snapshot: Callable[[], Snapshot], standing: Standing) -> None:
         """Tells how far the run is, saves where it is time, and stops where that was asked for.
 
         Args:
           snapshot: makes one.
-          phase: what it is at.
-          done, total: steps of that phase.
-          last_return: newest evaluation's mean.
-          diverged: seeds that have, and at which step.
+          standing: how far it is.
 
         Raises:
-          Interrupted: it was.
+          Interrupted: it was asked to stop.
         """
         self._unsaved = True
         now = time.monotonic()
-        self._pace.report(phase, done, total)
-        self._progress = {
-            "phase": phase,
-            "done": done,
-            "total": total,
-            "last_return": last_return,
-            "diverged": diverged or {},
-        }
+        self._say(standing)
         if now - self._told_at >= STATUS_EVERY:
             self._told_at = now
-            self._tell(state="running", rate=self._pace.rate, seconds_left=self._pace.seconds_left)
+            self._tell(state="running")
         number = self._interrupts.number if self._interrupts else None
         if number is not None:
             self.finish(snapshot, state="stopped")
-            raise Interrupted(f"{self.title}: stopped at {phase} {done:,} of {total:,}, and saved", number)
+            raise Interrupted(
+                f"{self.title}: stopped at {standing.phase} {standing.done:,} of {standing.total:,}, and saved", number
+            )
         if now - self._saved_at >= self._save_every:
             self._saved_at = now
             try:
@@ -295,8 +288,23 @@ class RunFolder:
             self._require().close()
         self._snapshots = Snapshots(self.folder / "snapshots", self._keep)
 
+    def _say(self, standing: Standing) -> None:
+        left = standing.run_left
+        self._said = {
+            "phase": standing.phase,
+            "done": standing.done,
+            "total": standing.total,
+            "doing": standing.doing,
+            "rate": standing.rate,
+            "seconds_left": left.seconds if left.known else None,
+            "at_least": left.at_least,
+            "last_return": standing.last_return,
+            "diverged": dict(standing.diverged),
+            "took": dict(standing.took),
+        }
+
     def _tell(self, **what: Any) -> None:
-        status = {"title": self.title, "time": time.time(), **self._progress, "took": self._pace.took, **what}
+        status = {"title": self.title, "time": time.time(), "took": self.took, **self._said, **what}
         with contextlib.suppress(Exception):  # a status that cannot be written must not end the run
             write_json(self.folder / "status.json", to_json(status))
 

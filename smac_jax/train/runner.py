@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,8 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from smac_jax.brief import brief
+from smac_jax.envs.host_errors import as_raised_on_host
+from smac_jax.train.compilation import listening
 from smac_jax.train.health import WELL
 from smac_jax.train.history import History
+from smac_jax.train.pace import COMPILATION, EVALUATION, TRAINING, Pace, Standing
 from smac_jax.train.progress import Progress
 from smac_jax.train.run_folder import Position, RunFolder, Snapshot
 from smac_jax.train.sharding import SeedLayout
@@ -88,57 +92,158 @@ def carry_out(
       CheckpointError: what was saved does not fit this run.
     """
     found = folder.restore(begin, layout) if folder else None
-    if found is None:
-        state, position = begin(), Position(0, 0, [])
-        diverged = layout.place(jnp.full(len(layout.seeds), WELL, jnp.int32))
-    else:
-        state, diverged, position = found.state, found.diverged, found.position
+    position = found.position if found else Position(0, 0, [])
+    if found:
         history.load(found.history)
     if folder:
         folder.begin(history)
-    chunks: dict[tuple[Callable, int], Any] = {}
-    title = None
-
-    def snapshot() -> Snapshot:
-        return Snapshot(layout.trim(state), layout.trim(diverged), position, history.dump())
+    pace = Pace(folder.took if folder else None)
+    schedule, length_of = _Schedule(plan, history), chunk_lengths(plan)
+    diverged = layout.place(jnp.full(len(layout.seeds), WELL, jnp.int32)) if found is None else found.diverged
+    doing = TRAINING
 
     def named() -> dict[int, int]:
         steps = np.asarray(layout.trim(diverged)).tolist()
         return {seed: step for seed, step in zip(layout.seeds, steps, strict=True) if step != WELL}
 
-    enough = False
-    while position.item < len(plan) and not enough:
-        item = plan[position.item]
-        if isinstance(item, Look):
-            enough = look(state, item.step)
-            if title is not None:
-                bar.advance(0, history.last_return)
-        else:
-            if item.title != title:
-                title = item.title
-                bar.phase(title, item.total, item.start + position.done)
-            while item.start + position.done < item.stop:
-                first = item.start + position.done
-                length = min(CHUNK, item.stop - first)
-                if (item.make, length) not in chunks:
-                    chunks[item.make, length] = item.make(length)
-                chunk = chunks[item.make, length]
-                state, diverged, metrics = chunk(state, diverged, item.offset + first, *item.inputs)
-                found_metrics = jax.tree.map(np.asarray, layout.trim(metrics))
-                parts = [*position.parts, (length, measured(found_metrics, np.asarray(layout.trim(diverged))))]
-                position = Position(position.item, position.done + length, parts)
-                bar.advance(length, history.last_return)
-                if folder:
-                    folder.after_chunk(snapshot, title, first + length, item.total, history.last_return, named())
-            history.add(item.phase, item.stop + item.shown, weighted_mean(position.parts))
-        position = Position(len(plan) if enough else position.item + 1, 0, [])
-        coming = plan[position.item] if position.item < len(plan) else None
-        if folder and not isinstance(coming, Look):  # a look adds to the point that the stretch before it made
-            folder.log(history)
+    def standing(doing: str) -> Standing:
+        return schedule.standing(position, pace, doing)._replace(
+            last_return=history.last_return, diverged=named() if folder else {}
+        )
+
+    def show(what: str) -> None:
+        nonlocal doing
+        doing = what
+        bar.show(standing(what))
+        if folder:
+            folder.show(standing(what))
+
+    def compiling(begins: bool) -> None:
+        pace.compiling(begins)
+        if folder:  # the bar listens itself
+            folder.show(standing(COMPILATION if begins else doing))
+
+    def snapshot() -> Snapshot:
+        return Snapshot(layout.trim(state), layout.trim(diverged), position, history.dump())
+
+    with listening(compiling), as_raised_on_host():
+        show(TRAINING)
+        state = begin() if found is None else found.state
+        chunks: dict[tuple[Callable, int], Any] = {}
+        enough = False
+        while position.item < len(plan) and not enough:
+            item = plan[position.item]
+            if isinstance(item, Look):
+                show(EVALUATION)
+                with pace.measure(EVALUATION, 1):
+                    enough = look(state, item.step)
+            else:
+                doing = TRAINING
+                while item.start + position.done < item.stop:
+                    first = item.start + position.done
+                    length = min(length_of[item.make], item.stop - first)
+                    if (item.make, length) not in chunks:
+                        chunks[item.make, length] = item.make(length)
+                    chunk = chunks[item.make, length]
+                    with pace.measure(item.phase, length):
+                        state, diverged, metrics = chunk(state, diverged, item.offset + first, *item.inputs)
+                        found_metrics = jax.tree.map(np.asarray, layout.trim(metrics))
+                        of_chunk = measured(found_metrics, np.asarray(layout.trim(diverged)))
+                        parts = [*position.parts, (length, of_chunk)]
+                    position = Position(position.item, position.done + length, parts)
+                    bar.show(standing(TRAINING))
+                    if folder:
+                        folder.after_chunk(snapshot, standing(TRAINING))
+                history.add(item.phase, item.stop + item.shown, weighted_mean(position.parts))
+            position = Position(len(plan) if enough else position.item + 1, 0, [])
+            coming = plan[position.item] if position.item < len(plan) else None
+            if folder and not isinstance(coming, Look):  # a look adds to the point that the stretch before it made
+                folder.log(history)
+            if isinstance(item, Look):
+                show(TRAINING)  # the return that was just measured
     if folder:
         folder.log(history)  # in case it could not be written before
         folder.finish(snapshot)
     return Outcome(layout.trim(state), np.asarray(layout.trim(diverged)))
+
+
+def chunk_lengths(plan: Sequence[Train | Look]) -> dict[Callable[[int], Any], int]:
+    """Steps a compiled call of each kind of chunk: at most :data:`CHUNK`, and if possible such that one program serves.
+
+    A stretch of 1,200 steps in chunks of 500 would compile two programs, of 500 and of 200 steps; in chunks of 400 it
+    compiles one.
+    """
+    stretches: dict[Callable[[int], Any], list[int]] = {}
+    for item in plan:
+        if isinstance(item, Train):
+            stretches.setdefault(item.make, []).append(item.stop - item.start)
+    found = {}
+    for make, steps in stretches.items():
+        common = math.gcd(*steps)
+        divisor = max(n for n in range(1, min(CHUNK, common) + 1) if common % n == 0)
+        # short chunks are slow: the host waits between them
+        found[make] = divisor if divisor >= CHUNK // 4 or divisor == max(steps) else CHUNK
+    return found
+
+
+class _Schedule:
+    """What of a plan lies ahead at each of its items, for a :class:`~smac_jax.train.pace.Standing`.
+
+    Args:
+      plan: of the run.
+      history: of the run, as far as it is done.
+    """
+
+    def __init__(self, plan: Sequence[Train | Look], history: History):
+        self._history = history
+        self._stretches = [item for item in plan if isinstance(item, Train)]
+        # of each item, from the last to the first: the stretch whose title is shown there and its steps done; what is
+        # left from there on, of the title and in all
+        shown: list[tuple[Train, int]] = []
+        of_title: list[dict[str, int]] = [{}]
+        in_all: list[dict[str, int]] = [{}]
+        before = len(self._stretches)
+        following: Train | None = None
+        for item in reversed(plan):
+            if isinstance(item, Train):
+                before -= 1
+                following = item
+                at, done, stage, steps = item, item.start, item.phase, item.stop - item.start
+            else:  # an evaluation between two titles is of the one that begins
+                at = following or self._stretches[before - 1]
+                done, stage, steps = (at.start if following else at.stop), EVALUATION, 1
+            same = bool(shown) and shown[-1][0].title == at.title
+            of_title.append(_more(of_title[-1] if same else {}, stage, steps))
+            in_all.append(_more(in_all[-1], stage, steps))
+            shown.append((at, done))
+        self._shown, self._of_title, self._in_all = shown[::-1], of_title[:0:-1], in_all[:0:-1]
+
+    def standing(self, position: Position, pace: Pace, doing: str) -> Standing:
+        """How far a run is that has come to a position."""
+        i = position.item
+        if i < len(self._shown):
+            (at, done), ahead = self._shown[i], (self._of_title[i], self._in_all[i])
+        else:  # done, perhaps before the end of the plan
+            ahead = {}, {}
+            last = self._history.last_point
+            trained_last = (t for t in reversed(self._stretches) if (t.phase, t.stop + t.shown) == last)
+            at = next(trained_last, self._stretches[-1])
+            done = at.stop
+        phase_left, run_left = (pace.left(_more(steps, at.phase, -position.done)) for steps in ahead)
+        return Standing(
+            phase=at.title,
+            done=done + position.done,
+            total=at.total,
+            doing=doing,
+            rate=pace.rate(at.phase),
+            phase_left=phase_left,
+            run_left=run_left,
+            took=dict(pace.took),
+        )
+
+
+def _more(counts: Mapping[str, int], stage: str, steps: int) -> dict[str, int]:
+    return {**counts, stage: counts.get(stage, 0) + steps}
 
 
 def mean_over_steps(metrics: Metrics) -> dict[str, Sometimes]:

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from smac_jax.train.compilation import Program
 from smac_jax.types import Key
 
 Tree = TypeVar("Tree")
@@ -100,4 +101,4 @@ class SeedLayout:
                 out_specs=SEED,
                 check_vma=False,
             )
-        return jax.jit(seeds, donate_argnums=tuple(donate))
+        return Program(seeds, donate)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
-from smac_jax.analysis.landscape import landscape, largest_fall, line_weights, mix, plane_weights, spanned
+from smac_jax.analysis.landscape import landscape, largest_fall, line_weights, mix, plane_weights, positions, spanned
 from smac_jax.errors import ConfigError
 from smac_jax.train.evaluate import evaluate
 
@@ -131,3 +131,32 @@ def test_the_shape_of_a_plane_is_that_of_its_triangle():
     np.testing.assert_allclose(law, between, rtol=1e-5)
     same = spanned([three[0], three[1], three[1]])
     np.testing.assert_allclose(same.angle, 0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("beyond", [0.25, 0.5, 0.0])
+@pytest.mark.parametrize("count", [*range(2, 40), 49])
+def test_the_policies_are_among_the_points_however_many_there_are(count, beyond):
+    found = positions(count, beyond)
+    assert len(found) == count
+    assert (np.diff(found) > 0).all()
+    assert {0.0, 1.0} <= set(found.tolist())
+    even = np.linspace(-beyond, 1 + beyond, count)
+    assert np.abs(found - even).max() <= max((1 + 2 * beyond) / (count - 1) / 2, beyond if count < 4 else 0) + 1e-9
+    hit = (count - 1) % {0.25: 6, 0.5: 4, 0.0: 1}[beyond] == 0
+    if hit:
+        np.testing.assert_allclose(found, even, atol=1e-12)
+
+
+@pytest.mark.parametrize(("count", "beyond"), [(1, 0.25), (0, 0.25), (5, -0.1)])
+def test_fewer_points_than_policies_are_refused(count, beyond):
+    with pytest.raises(ConfigError, match="2 points at least"):
+        positions(count, beyond)
+
+
+def test_a_fall_at_a_policy_is_seen_whatever_the_number_of_points():
+    """The return is 0 but for a peak at the first policy, narrower than the points are apart."""
+    for count in range(4, 30):
+        along = positions(count, 0.25)
+        peak = np.maximum(0.0, 1.0 - 100.0 * np.abs(along))
+        within = (along >= 0) & (along <= 1)
+        assert largest_fall(np.stack([peak, peak], axis=1)[within]).estimate == 1.0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
+import re
 
 import numpy as np
 import pytest
@@ -47,7 +49,7 @@ def test_markdown_holds_every_pair_every_quantity_and_its_provenance(make_curve)
     header, rule, smac, td3_bc = text.splitlines()[:4]
     assert header.count("|") == rule.count("|") == smac.count("|") == td3_bc.count("|") == len(tables.HEADER) + 1
     assert smac == (
-        "| smac | sac | 2 | 150 [100, 200] | 20.0 [0.0, 40.0] | 10.0 [10.0, 10.0] | 10.0 [-10.0, 30.0] | no "
+        "| SMAC | SAC | 2 | 150 [100, 200] | 20.0 [0.0, 40.0] | 10.0 [10.0, 10.0] | 10.0 [-10.0, 30.0] | no "
         "| 300 [300, 300] | 136 [112, 160] |"
     )
     assert "| 20.0 [0.0, 40.0] |  |  | no |" in td3_bc
@@ -72,6 +74,48 @@ def test_terminal_table_shows_the_same_cells(make_curve):
     shown = out.getvalue()
     assert "hopper" in shown
     assert "20.0 [0.0, 40.0]" in shown
+
+
+def shown_at(width: int, made, **how) -> list[str]:
+    out = io.StringIO()
+    Console(file=out, width=width).print(tables.terminal(made, "hopper-medium-replay", **how))
+    return out.getvalue().splitlines()
+
+
+VARIANT = "smac kappa=5 score_model.condition_on_return=True"
+
+
+@pytest.mark.parametrize("width", [80, 90, 100, 120, 150])
+@pytest.mark.parametrize("offline", [["smac", "td3_bc"], ["smac", VARIANT, "cal_ql"]])
+@pytest.mark.parametrize("scale", [1.0, 37.7])
+def test_terminal_table_breaks_no_cell_and_says_what_there_is_no_room_for(make_curve, width, offline, scale):
+    curves = [make_curve(name, end) for name in offline for end in ("sac", "td3_bc")]
+    curves = [dataclasses.replace(c, online_returns=scale * c.online_returns) for c in curves]
+    made = tables.rows(curves, 0.0)
+    lines = shown_at(width, made, elsewhere="table.md")
+    text = "\n".join(lines)
+    assert max(map(len, lines)) <= width
+    assert text.count("[") == text.count("]") > 0
+    for line in lines:
+        # numbers of a cell stand on one line
+        assert line.count("[") == line.count("]")
+        assert len(re.findall(r"-?[\d.]+ \[-?[\d.]+, -?[\d.]+\]", line)) == line.count("[")
+    shown = text.replace("\n", " ")
+    heads = {"control's": "control's dip %", "excess": "excess dip %", "regret": "regret", "smooth": "smooth"}
+    left_out = text.partition("Left out, for want of room: ")[2].replace("\n", " ")
+    for word, head in heads.items():
+        assert word in shown
+        assert (head in left_out) != (word in shown.partition("Left out")[0])
+    assert ("(see table.md)" in " ".join(left_out.split())) == bool(left_out)
+    for kept in ("offline", "online", "hand-over", "dip %"):
+        assert kept in shown.partition("Left out")[0]
+
+
+def test_terminal_table_of_the_quickstart_keeps_all_but_three_columns_at_100(make_curve):
+    made = tables.rows([make_curve(), make_curve("td3_bc")], 0.0)
+    assert "Left out" not in "".join(shown_at(150, made))
+    left_out = shown_at(100, made)[-1].removeprefix("Left out, for want of room: ").rstrip(".").split(", ")
+    assert set(left_out) <= {"control's dip %", "smooth", "seeds"}
 
 
 def test_undefined_dips_are_counted(make_curve):

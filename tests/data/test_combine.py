@@ -210,3 +210,28 @@ def test_demonstrations_and_rollouts_of_the_hand(hand, tmp_path):
     ends = np.asarray(again.terminals + again.timeouts) > 0.5
     assert np.asarray(again.rewards)[np.asarray(again.terminals) > 0.5].max() == 0.0
     assert ends.sum() == sum(part.episodes for part in parts)
+
+
+def test_rows_that_parts_have_dropped_count_in_the_wholes_returns():
+    rows = {"observations": np.arange(14.0).reshape(7, 2), "actions": np.zeros((7, 1)), "rewards": np.arange(7.0)}
+    cut = Dataset.from_arrays(**rows, terminals=np.zeros(7), timeouts=np.arange(7) == 2, name="cut")
+    kept = Dataset.from_arrays(
+        **rows, terminals=np.arange(7) == 6, next_observations=rows["observations"] + 2.0, name="kept"
+    )
+    whole, _ = concatenate([cut, kept], "whole")
+    np.testing.assert_array_equal(whole.episode_returns(), [0 + 1 + 2, 3 + 4 + 5 + 6, 21])
+    assert whole.size == 2 + 3 + 7
+    assert "dropped (their rewards count): 2" in whole.summary()
+    again, _ = concatenate([whole], "again")
+    same(again, whole)
+
+
+def test_a_failure_of_the_hand_that_lost_its_last_row_keeps_its_return(tmp_path):
+    people = door([0, 1.4, 0.2], [0, 0.1, 0.2, 0.3], task="door-binary", rewards=np.array([0.0, -1, -1, -1, -1]))
+    columns = {key: np.asarray(getattr(people, key)) for key in COLUMNS if key != "next_observations"}
+    data = Dataset.from_arrays(**columns, task="door-binary", name="people")
+    np.testing.assert_array_equal(data.episode_returns(), [-1, -3])
+    whole, _ = concatenate([data], "door-binary", "door-binary")
+    np.testing.assert_array_equal(whole.episode_returns(), [0, -3])
+    write_d4rl(tmp_path / "door-binary.hdf5", whole)
+    same(load_dataset(tmp_path / "door-binary.hdf5"), whole)

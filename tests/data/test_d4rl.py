@@ -102,6 +102,23 @@ def test_the_writer_refuses_what_is_not_d4rl(tmp_path, log):
         write_d4rl(tmp_path / "a.hdf5", log, compression=10)
 
 
+def test_infos_are_written_in_their_precision_and_not_read(log, tmp_path):
+    qpos = np.random.default_rng(0).normal(size=(12, 6))
+    write_d4rl(tmp_path / "a.hdf5", log)
+    size = read_d4rl(tmp_path / "a.hdf5").size
+    write_d4rl(tmp_path / "a.hdf5", log, infos={"qpos": qpos, "checkpoint": np.arange(12, dtype=np.int32)})
+    with h5py.File(tmp_path / "a.hdf5") as file:
+        np.testing.assert_array_equal(file["infos/qpos"], qpos)
+        assert file["infos/checkpoint"].dtype == np.int32
+    assert read_d4rl(tmp_path / "a.hdf5").size == size
+    with pytest.raises(DatasetError, match=r"infos/qpos has shape \(11, 6\), rewards has 12 rows"):
+        write_d4rl(tmp_path / "a.hdf5", log, infos={"qpos": qpos[1:]})
+    with pytest.raises(DatasetError, match="infos/name holds <U1, expected numbers"):
+        write_d4rl(tmp_path / "a.hdf5", log, infos={"name": np.array(["a"] * 12)})
+    with pytest.raises(DatasetError, match="infos/x holds 12 numbers that are not finite"):
+        write_d4rl(tmp_path / "a.hdf5", log, infos={"x": np.full(12, np.nan)})
+
+
 @pytest.mark.parametrize("where", ["create_dataset", "replace"])
 def test_a_write_that_breaks_off_leaves_what_was_there(tmp_path, log, monkeypatch, where):
     path = tmp_path / "a.hdf5"
@@ -116,6 +133,58 @@ def test_a_write_that_breaks_off_leaves_what_was_there(tmp_path, log, monkeypatc
         write_d4rl(path, log | {"rewards": np.ones(12)})
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_data_set_that_dropped_rows_keeps_its_returns_on_the_way_to_disk_and_back(tmp_path):
+    log = make_log([4, 3, 5], ["timeout", "terminal", "cut"])
+    data = Dataset.from_arrays(**log)
+    returns = [part.sum(dtype=np.float64) for part in np.split(log["rewards"], [4, 7])]
+    for name, how in {"a": {}, "b": {"next_observations": False}}.items():
+        path = tmp_path / f"hopper-{name}.hdf5"
+        write_d4rl(path, data, **how)
+        data = read_d4rl(path)
+        np.testing.assert_allclose(data.episode_returns(), returns, rtol=1e-6)
+        np.testing.assert_allclose(
+            np.unique(data.conditions), np.unique((returns - min(returns)) / np.ptp(returns)), atol=1e-6
+        )
+    # the second file has lost two rows more, and says so
+    assert (data.size, dict(data.metadata)["dropped_rows"]) == (8, "4")
+    assert data.summary().endswith("without a next observation, dropped (their rewards count): 4")
+
+
+def test_breaks_that_only_next_observations_show_are_marked_before_these_are_left_out(tmp_path):
+    log = make_log([4, 3, 5], ["cut", "terminal", "cut"], next_observations=True)
+    write_d4rl(tmp_path / "hopper.hdf5", log, next_observations=False)
+    data = read_d4rl(tmp_path / "hopper.hdf5")
+    np.testing.assert_array_equal(np.flatnonzero(data.timeouts), [2, 9])
+    np.testing.assert_allclose(
+        data.episode_returns(), [log["rewards"][a:b].sum() for a, b in [(0, 4), (4, 7), (7, 12)]]
+    )
+
+
+@pytest.mark.parametrize("missing", [["timeouts"], ["terminals"], ["terminals", "timeouts"]])
+def test_a_file_without_ends_is_split_where_the_next_row_does_not_follow(tmp_path, missing):
+    log = make_log([4, 3, 5], ["timeout", "terminal", "cut"], next_observations=True)
+    for key in missing:
+        del log[key]
+    data = read_d4rl(write_raw(tmp_path / "mine.hdf5", log))
+    np.testing.assert_array_equal(np.flatnonzero(data.terminals + data.timeouts), [3, 6, 11])
+    np.testing.assert_array_equal(np.flatnonzero(data.terminals), [] if "terminals" in missing else [6])
+    assert ("no terminals in the file" in data.summary()) == ("terminals" in missing)
+    del log["next_observations"]
+    with pytest.raises(DatasetError, match=r"no '(terminals|timeouts)'"):
+        read_d4rl(write_raw(tmp_path / "less.hdf5", log))
+
+
+def test_unmarked_breaks_end_the_hands_demonstrations_too(tmp_path):
+    """A demonstration is cut after its own last success, not after that of the one it was joined with."""
+    log = make_log([4, 3], ["cut", "cut"], next_observations=True)
+    wide = {key: np.tile(log[key], (1, 23))[:, :45] for key in ("observations", "next_observations")}
+    log |= wide | {"rewards": np.array([-1.0, 0.0, -1.0, -1.0, -1.0, 0.0, -1.0])}
+    data = read_d4rl(write_raw(tmp_path / "pen-binary.hdf5", log))
+    np.testing.assert_array_equal(data.rewards, [-1, 0, -1, 0])
+    np.testing.assert_array_equal(data.terminals, [0, 1, 0, 1])
+    assert dict(data.metadata)["unmarked_breaks"] == "1"
 
 
 # Variants found in the wild
@@ -136,9 +205,16 @@ def test_timeouts_are_inferred_where_a_file_has_none(tmp_path, log):
     log["terminals"][:] = False
     log["terminals"][5] = True
     del log["timeouts"]
+    path = write_raw(tmp_path / "whole.hdf5", log)
+    # next observations show the breaks after rows 3 and 6; row 10, cut by the limit, has the next row's observation
+    np.testing.assert_array_equal(np.flatnonzero(read_d4rl(path, max_episode_steps=4).timeouts), [3, 6, 9, 10])
+    np.testing.assert_array_equal(np.flatnonzero(read_d4rl(path, task="hopper").timeouts), [3, 6, 11])
+    np.testing.assert_array_equal(np.flatnonzero(read_d4rl(path).timeouts), [3, 6, 11])
+    assert "no end is marked: 2" in read_d4rl(path).summary()
+    del log["next_observations"]
     path = write_raw(tmp_path / "mine.hdf5", log)
-    np.testing.assert_array_equal(np.flatnonzero(read_d4rl(path, max_episode_steps=4).timeouts), [3, 9, 11])
-    np.testing.assert_array_equal(np.flatnonzero(read_d4rl(path, task="hopper").timeouts), [11])
+    for limit, last in {4: [2, 7, 8], 1000: [10]}.items():  # the cut rows themselves are dropped
+        np.testing.assert_array_equal(np.flatnonzero(read_d4rl(path, max_episode_steps=limit).timeouts), last)
     with pytest.raises(DatasetError, match=r"mine\.hdf5: no 'timeouts'.*max_episode_steps"):
         read_d4rl(path)
     with pytest.raises(ConfigError, match="max_episode_steps = 0"):

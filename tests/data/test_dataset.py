@@ -103,6 +103,84 @@ def test_returns_count_the_rows_that_are_dropped():
     np.testing.assert_array_equal(Dataset.from_arrays(**log).trajectory_returns, [102, 102, 2, 2])
 
 
+@pytest.mark.parametrize("rounding", [0.0, 1e-7])
+def test_a_row_that_the_next_one_does_not_follow_ends_its_episode(rounding):
+    """Three episodes of which only the second is marked: split as a time-out, counted, and said."""
+    log = make_log([4, 3, 5], ["cut", "terminal", "cut"], next_observations=True)
+    log["next_observations"] = log["next_observations"] * np.float32(1 + rounding)
+    data = Dataset.from_arrays(**log)
+    np.testing.assert_array_equal(np.flatnonzero(data.timeouts), [3, 11])
+    np.testing.assert_array_equal(np.flatnonzero(data.terminals), [6])
+    parts = np.split(log["rewards"], [4, 7])
+    returns = np.array([part.sum(dtype=np.float64) for part in parts])
+    np.testing.assert_allclose(data.episode_returns(), returns, rtol=1e-6)
+    conditions = (returns - returns.min()) / np.ptp(returns)
+    np.testing.assert_allclose(data.conditions, np.repeat(conditions, [4, 3, 5]), atol=1e-6)
+    to_go = [part[::-1].cumsum()[::-1] for part in parts]
+    np.testing.assert_allclose(data.with_returns_to_go(1.0).returns_to_go, np.concatenate(to_go), rtol=1e-5, atol=1e-6)
+    assert dict(data.metadata) == {"unmarked_breaks": "1"}
+    assert "no end is marked: 1" in data.summary()
+
+
+def test_a_break_is_found_in_columns_of_every_size_and_rounding_is_none():
+    """The tolerance follows each column: a small one's break counts, a large one's rounding does not."""
+    rng = np.random.default_rng(0)
+    path = np.cumsum(rng.normal(size=(41, 3)), axis=0) * [1e-6, 1.0, 1.0] + [0.0, 0.0, 1e5]
+    rows = {"actions": np.zeros((40, 1)), "rewards": np.ones(40), "terminals": np.zeros(40)}
+    following = path[1:].copy()
+    assert dict(Dataset.from_arrays(path[:-1], next_observations=following, **rows).metadata) == {}
+    following[:, 2] = np.nextafter(following[:, 2].astype(np.float32), np.float32(np.inf))
+    assert dict(Dataset.from_arrays(path[:-1], next_observations=following, **rows).metadata) == {}
+    following[19, 0] += 1e-7
+    data = Dataset.from_arrays(path[:-1], next_observations=following, **rows)
+    np.testing.assert_array_equal(data.episode_returns(), [20, 20])
+
+
+def test_rows_that_are_in_no_order_are_not_split_and_it_is_said():
+    rng = np.random.default_rng(0)
+    log = make_log([20, 20], ["terminal", "terminal"], next_observations=True)
+    for change in (rng.permutation(40), None):  # shuffled; or with noise of their own
+        rows = log if change is None else {key: value[change] for key, value in log.items()}
+        rows = rows | {"next_observations": rows["next_observations"] + (change is None) * rng.normal(size=(40, 2))}
+        data = Dataset.from_arrays(**rows)
+        assert data.size == 40
+        assert "next observations are not the next rows' in" in data.summary()
+        assert "unmarked_breaks" not in dict(data.metadata)
+
+
+def test_a_cut_row_that_holds_the_next_episodes_first_observation_is_dropped():
+    """As next observations are where they are the observations, one row later: D4RL's own layout."""
+    log = make_log([4, 3, 5], ["timeout", "terminal", "timeout"], next_observations=True)
+    log["next_observations"][3] = log["observations"][4]
+    data = Dataset.from_arrays(**log)
+    kept = np.delete(np.arange(12), 3)
+    np.testing.assert_array_equal(data.observations, log["observations"][kept])
+    np.testing.assert_array_equal(data.next_observations, log["next_observations"][kept])
+    np.testing.assert_array_equal(np.flatnonzero(data.timeouts), [2, 10])
+    np.testing.assert_allclose(data.episode_returns()[0], log["rewards"][:4].sum(), rtol=1e-6)
+    assert dict(data.metadata) == {"dropped_rows": "1"}
+    # where nothing moves, the next episode's observation is this one's, too
+    still = {key: np.zeros_like(log[key]) for key in ("observations", "next_observations")}
+    assert Dataset.from_arrays(**log | still).size == 12
+
+
+def test_rows_that_are_dropped_are_counted_and_their_rewards_too():
+    log = make_log([3, 2, 4], ["timeout", "terminal", "cut"])
+    data = Dataset.from_arrays(**log)
+    assert data.size == 7
+    assert data.summary().endswith("dropped (their rewards count): 2")
+    returns = [part.sum(dtype=np.float64) for part in np.split(log["rewards"], [3, 5])]
+    np.testing.assert_allclose(data.episode_returns(), returns, rtol=1e-6)
+
+
+def test_returns_that_are_given_are_of_whole_episodes(log):
+    returns = np.repeat([1.0, 2.0, 3.0], [4, 3, 5])
+    np.testing.assert_array_equal(Dataset.from_arrays(**log, trajectory_returns=returns).episode_returns(), [1, 2, 3])
+    returns[1] = 7.0
+    with pytest.raises(DatasetError, match=r"changes inside an episode, from 1 to 7 after row 0\. Give"):
+        Dataset.from_arrays(**log, trajectory_returns=returns)
+
+
 def replaced(key, change):
     """The log with one array changed."""
 

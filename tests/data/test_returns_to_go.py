@@ -83,6 +83,22 @@ def test_only_sparse_rewards_have_failures_that_go_on(task, rewards, failing):
     assert got == pytest.approx(worst / (1 - 0.9) if failing else worst, rel=1e-5)
 
 
+@pytest.mark.parametrize("last_reward", [1.0, 0.0])
+def test_the_reward_of_a_dropped_row_counts(last_reward):
+    """A success in the last row of a trajectory that was cut; without a next observation the row itself is dropped."""
+    rewards = np.array([0.0, 0.0, last_reward, 0.0, 1.0, 0.0])
+    timeouts = np.array([0, 0, 1, 0, 0, 1])
+    data = Dataset.from_arrays(np.arange(12.0).reshape(6, 2), np.zeros((6, 1)), rewards, np.zeros(6), timeouts)
+    assert data.size == 4
+    got = data.with_returns_to_go(0.9, reward_scale=10.0, reward_bias=-5.0).returns_to_go
+    units = 10.0 * rewards - 5.0
+    first = [units[0] + 0.9 * units[1] + 0.81 * units[2], units[1] + 0.9 * units[2]]
+    if not last_reward:  # a failure, which goes on
+        first = [-50.0, -50.0]
+    second = [units[3] + 0.9 * units[4] + 0.81 * units[5], units[4] + 0.9 * units[5]]
+    np.testing.assert_allclose(got, [*first, *second], rtol=1e-5)
+
+
 def test_a_kitchen_that_is_done_bootstraps_nothing():
     rng = np.random.default_rng(0)
     data = Dataset.from_arrays(

@@ -24,6 +24,7 @@ KINDS = [
         itertools.product(DISTRIBUTIONS, (True, False)), ACTIVATIONS, strict=True
     )
 ]
+KINDS.append({"policy": "tanh_gaussian", "state_dependent_std": True, "actor_layer_norm": True})
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 # a process that knows JAX and not this package
 FRESH = """

@@ -53,7 +53,7 @@ def test_a_machine_with_numpy_alone_loads_and_acts(leg, stacked, flax_policies, 
     want = flax_policies(stacked, observations).mode()
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), want, rtol=1e-5, atol=1e-5)
     took, ours = json.loads(said)
-    modules = ("deploy", "deploy.load", "deploy.policy", "deploy.policy_file", "errors")
+    modules = ("config", "deploy", "deploy.load", "deploy.policy", "deploy.policy_file", "errors", "files")
     assert ours == [f"smac_jax.{name}" for name in modules]
     assert took < 1.0
 

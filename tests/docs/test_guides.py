@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.configs.bases import ADDITIONS, DIFFERENCES
 from smac_jax.algorithms import OFFLINE, make_offline
 
 PAGES = Path(__file__).parents[2] / "docs" / "pages"
@@ -25,3 +26,11 @@ def test_the_algorithm_of_the_guide_trains(capsys):
     assert np.isfinite(losses).all()
     assert np.ptp(losses[-1]) > 0
     assert "[" in capsys.readouterr().out
+
+
+def test_the_page_of_the_bases_has_every_difference():
+    page = (PAGES / "bases.md").read_text(encoding="utf-8")
+    for name, fields in DIFFERENCES.items():
+        assert f"| `{name}` |" in page
+        assert all(f"| `{field}` |" in page for field in fields)
+    assert all(f"+{name}" in page for name in ADDITIONS)

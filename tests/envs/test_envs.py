@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from smac_jax.envs import LOCOMOTION, AutoReset, make_env
+from smac_jax.envs import LOCOMOTION, AutoReset, identity_of, make_env
 from smac_jax.errors import ConfigError, UnknownNameError
 
 SIZES = {"hopper": (11, 3), "walker2d": (17, 6), "halfcheetah": (17, 6), "ant": (27, 8)}
@@ -265,3 +265,11 @@ def test_importing_and_making_are_quick_and_silent(tmp_path):
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_environment_says_what_it_is_for_the_record():
+    env = make_env("hopper", physics="mujoco", version="v5", threads=1)
+    assert identity_of(env) == {"name": "hopper", "version": "v5"}
+    assert identity_of(env, engine=True) == {"name": "hopper", "version": "v5", "engine": "mujoco"}
+    assert identity_of(AutoReset(env, 10)) == identity_of(env)
+    assert identity_of(make_env("hopper", physics="mujoco", margins="sum"))["options"] == {"margins": "sum"}

@@ -200,3 +200,149 @@ def test_what_cannot_be_made():
         make_env("gymnasium:Hopper-v4", flying=True)
     with pytest.raises(ConfigError, match="must be at least 1"):
         make_env("gymnasium:Hopper-v4", episode_length=0)
+
+
+class Odd(gymnasium.Env):
+    """An environment that does as it is told, by what a test puts in its place."""
+
+    observation_space: spaces.Space = spaces.Box(-np.inf, np.inf, (3,))
+    action_space: spaces.Space = spaces.Box(-1, 1, (2,))
+
+    def __init__(self, **how):
+        self.how, self.count = how, 0
+        for name in ("observation_space", "action_space"):
+            if name in how:
+                setattr(self, name, how.pop(name))
+
+    def reset(self, **given):
+        if "reset" in self.how:
+            return self.how["reset"](**given)
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action):
+        self.count += 1
+        found = {"observation": np.zeros(3, np.float32), "reward": 1.0, "terminated": False, "truncated": False}
+        if self.count > self.how.get("after", 0):
+            if "step" in self.how:
+                return self.how["step"]()
+            found |= {name: value for name, value in self.how.items() if name in found}
+        return *found.values(), {}
+
+
+@pytest.fixture
+def odd():
+    """A new environment of the kind, with a time limit's wrapper around it or without."""
+
+    def make(limit=None, **how):
+        gymnasium.register("SmacOdd-v0", Odd, max_episode_steps=limit)
+        return make_env("gymnasium:SmacOdd-v0", **how)
+
+    yield make
+    del gymnasium.registry["SmacOdd-v0"]
+
+
+def test_numbers_of_size_one_are_numbers(odd):
+    env = odd(reward=np.array([0.5]), terminated=np.array([True]), observation=np.ones((3, 1)))
+    state = env.step(env.reset(jax.random.key(0)), jnp.zeros(2))
+    assert (state.reward, state.done) == (0.5, 1.0)
+    np.testing.assert_array_equal(state.obs, np.ones(3))
+
+
+def raises(error: type[Exception]):
+    def act(*_, **__):
+        raise error("the cable\nis loose")
+
+    return act
+
+
+WRONG = [
+    ({"reward": np.array([1.0, 2.0])}, r"step returned a reward that is no finite number, of shape \(2,\): array\(\[1"),
+    ({"reward": None}, "step returned a reward that is no finite number, None"),
+    ({"reward": "1"}, "step returned a reward that is no finite number, '1'"),
+    ({"reward": np.nan}, "step returned a reward that is no finite number, nan"),
+    ({"reward": {"a": 1.0}}, "step returned a reward that is no finite number"),
+    ({"terminated": {}}, "step returned a terminated that is no finite number"),
+    ({"truncated": np.array([True, False])}, r"step returned a truncated .* of shape \(2,\)"),
+    ({"observation": np.zeros(4)}, r"step returned observation of shape \(4,\), its space has \(3,\)"),
+    ({"observation": np.zeros((2, 3))}, r"step returned observation of shape \(2, 3\)"),
+    (
+        {"observation": np.array([0.0, np.nan, 0.0])},
+        r"step returned an observation that is not finite: array\(\[ 0., nan",
+    ),
+    ({"observation": [[1.0], [1.0, 2.0], [3.0]]}, "step returned .* as observation, which are no real numbers"),
+    ({"observation": np.array(["a", "b", "c"])}, "step returned .* which are no real numbers"),
+    ({"observation": None}, "step returned None as observation"),
+    ({"step": lambda: (np.zeros(3), 1.0, False, {})}, "step must return .*4.*the interface of Gym before 0.26"),
+    ({"step": lambda: None}, "step.* None"),
+    ({"step": raises(RuntimeError)}, r"step\(array\(.*\)\) raised RuntimeError: the cable"),
+    ({"reset": lambda seed, options=None: np.zeros(3)}, "reset must return .*the interface of Gym before 0.26"),
+    ({"reset": lambda seed, options=None: np.zeros(2)}, "reset must return"),
+    ({"reset": lambda: (np.zeros(3), {})}, "reset does not take a seed"),
+    ({"reset": lambda seed, options=None: (np.zeros(5), {})}, r"reset returned observation of shape \(5,\)"),
+    (
+        {"reset": lambda seed, options=None: (np.full(3, np.inf), {})},
+        "reset returned an observation that is not finite",
+    ),
+    ({"reset": raises(OSError)}, "reset raised OSError: the cable"),
+    ({"observation_space": spaces.Text(4)}, "reset returned .* not of its observation_space Text"),
+    ({"observation_space": spaces.Sequence(spaces.Discrete(2))}, "its observations are not vectors.* Sequence"),
+    ({"observation_space": spaces.Dict(a=spaces.Box(-1, 1, (3,)))}, r"reset returned .* its space has \['a'\]"),
+    ({"observation_space": spaces.Tuple([spaces.Box(-1, 1, (1,))] * 2)}, "its space has 2 parts"),
+    (
+        {"action_space": spaces.Discrete(3)},
+        r"its actions must be vectors with bounds; its action_space is Discrete\(3\)",
+    ),
+    ({"action_space": spaces.Dict(a=spaces.Box(-1, 1))}, r"its actions must .* its action_space is Dict"),
+    ({"action_space": spaces.MultiBinary(3)}, r"its actions must .* its action_space is MultiBinary\(3\)"),
+    ({"action_space": spaces.Box(-np.inf, np.inf, (2,))}, r"all of them finite; its action_space is Box\(-inf"),
+    ({"action_space": spaces.Box(-1, 1, (2,), np.int32)}, "of floats rather than int32; its action_space is Box"),
+    ({"action_space": spaces.Box(1, 1, (2,))}, "the lower ones below the upper ones"),
+]
+
+
+@pytest.mark.parametrize(("how", "words"), WRONG)
+@pytest.mark.parametrize("limit", [None, 50])
+def test_what_is_wrong_with_an_environment_is_a_line_with_its_name_before_anything_is_trained(odd, how, words, limit):
+    with pytest.raises(ConfigError, match=f"^gymnasium:SmacOdd-v0: .*{words}") as caught:
+        odd(limit=limit, **dict(how))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"reward": np.array([1.0, 2.0])}, "step returned a reward"),
+        ({"observation": np.full(3, np.nan)}, "step returned an observation that is not finite"),
+        ({"step": raises(RuntimeError)}, r"step\(.*\) raised RuntimeError: the cable"),
+    ],
+)
+def test_what_goes_wrong_later_is_the_same_line(odd, how, words, caplog):
+    import smac_jax
+
+    env = odd(limit=50, after=8, **how)
+    data = smac_jax.Dataset.from_arrays(
+        observations=np.zeros((40, 3)),
+        actions=np.zeros((40, 2)),
+        rewards=np.ones(40),
+        terminals=np.arange(40) % 20 == 19,
+    )
+    network = {"network": {"actor_hidden": (4,), "critic_hidden": (4,)}}
+    off = smac_jax.pretrain("bc", data, seeds=1, num_updates=4, config=network, progress=False)
+
+    def one_by_one():
+        state = env.reset(jax.random.key(0))
+        for _ in range(30):
+            state = env.step(state, jnp.zeros(2))
+
+    for train in (
+        one_by_one,
+        lambda: smac_jax.evaluate(off.actor_critic, env, episodes=1),
+        lambda: smac_jax.finetune(
+            "sac", off.actor_critic, env, seeds=1, num_steps=20, config={"batch_size": 4}, progress=False
+        ),
+        lambda: smac_jax.pretrain("bc", data, seeds=1, num_updates=4, config=network, env=env, progress=False),
+    ):
+        with pytest.raises(ConfigError, match=f"^gymnasium:SmacOdd-v0: {words}") as caught:
+            train()
+        assert "\n" not in str(caught.value)
+    assert caplog.text == ""

@@ -117,6 +117,69 @@ except smac_jax.errors.ConfigError as error:
     assert "no C++ compiler" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("compiler", "words"),
+    [
+        ("c++ '", "ValueError: No closing quotation"),
+        ("true", "ended with 0"),
+        ("false", "ended with 1"),
+        ("/", "no C++ compiler"),
+        (f"{sys.executable} -c \"open(__import__('sys').argv[-1], 'w').write('no library')\"", "OSError"),
+        (f"{sys.executable} -c \"__import__('os').write(2, bytes([255, 254])); 1 / 0\"", "ended with 1"),
+    ],
+)
+def test_a_broken_compiler_is_as_none(tmp_path, monkeypatch, compiler, words):
+    monkeypatch.setenv("CXX", compiler)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    native.library.cache_clear()
+    try:
+        assert not smac_jax.make_env("hopper", physics="mujoco")._engine.native
+        with pytest.raises(ConfigError, match=r"native=True: MuJoCo's step cannot be compiled here") as raised:
+            smac_jax.make_env("hopper", physics="mujoco", native=True)
+        assert words in str(raised.value)
+        assert not list(tmp_path.rglob("*.so"))
+    finally:
+        native.library.cache_clear()
+
+
+NO_HOME = """
+import os, pwd, warnings
+def unknown(uid):
+    raise KeyError(f"getpwuid(): uid not found: {uid}")
+pwd.getpwuid = unknown
+del os.environ["HOME"]
+"""
+
+
+def test_without_a_home_directory_caches_are_temporary_and_it_is_said_once(tmp_path):
+    """A container's user whose number is nobody's: environments, data and programs work."""
+    program = (
+        NO_HOME
+        + """
+import runpy, sys
+import smac_jax
+from smac_jax.files import cache_folder
+for _ in range(2):
+    env = smac_jax.make_env("hopper", physics="mujoco")
+smac_jax.load_dataset("hopper-medium-replay")
+print(cache_folder(), os.stat(cache_folder()).st_mode & 0o777)
+sys.argv = ["status", "nowhere"]
+try:
+    runpy.run_module("experiments.status", run_name="__main__")
+except SystemExit as ended:
+    print(ended.code)
+"""
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "CXX": "/no/such/compiler", "HOME": "/"}
+    environment.pop("XDG_CACHE_HOME", None)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert done.stdout.split("\n")[:1] == [f"{tmp_path}/smac_jax-{os.getuid()} {0o700}"], done.stderr
+    assert done.stdout.split()[-1] == "2"
+    assert done.stderr.count("because there is no home directory") == 1
+    assert "Matplotlib" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_only_the_c_engine_has_the_option():
     with pytest.raises(ConfigError, match="native"):
         smac_jax.make_env("hopper", physics="mjx", native=True)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
-from experiments.check_dataset import _columns, file_lines
+import smac_jax
+from experiments.check_dataset import _columns, compare, file_lines
 from smac_jax.data.d4rl import write_d4rl
 
 ROOT = Path(__file__).parents[2]
@@ -95,3 +98,22 @@ def test_many_constant_columns_are_counted():
         _columns([(i, 0.5 * i) for i in range(8)])
         == "[0] = 0, [1] = 0.5, [2] = 1, [3] = 1.5, [4] = 2, [5] = 2.5 and 2 more"
     )
+
+
+def test_a_file_whose_ends_are_not_marked_is_checked_like_any_other(tmp_path, monkeypatch):
+    """Under a published name, too: the comparison with what was printed needs no marks."""
+    rng = np.random.default_rng(0)
+    ends = np.arange(1, 25) % 8 == 0
+    observations = rng.normal(size=(24, 11))
+    following = np.where(ends[:, None], rng.normal(size=(24, 11)), np.roll(observations, -1, axis=0))
+    path = tmp_path / "hopper_medium-v2.hdf5"
+    with h5py.File(path, "w") as file:
+        file["observations"], file["next_observations"] = observations, following
+        file["actions"], file["rewards"] = rng.uniform(-1, 1, (24, 3)), rng.normal(size=24)
+    with pytest.warns(UserWarning, match="24 rows"):
+        data = smac_jax.load_dataset(path)
+    assert len(data.episode_returns()) == 3
+    assert any("24 rows" in line for _, line in file_lines(str(path), path))
+    asked = types.SimpleNamespace(env=None, version=None, physics="mujoco", max_rows=5)
+    monkeypatch.setattr("experiments.check_dataset.FLAGS", asked)
+    assert compare(str(path), data, path, "max").agreement.share == 0.0

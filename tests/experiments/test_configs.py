@@ -8,8 +8,8 @@ from experiments.configs import base
 from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
 from smac_jax.errors import ConfigError
 
-NAMES = ("base", "quickstart", "study", "locomotion", "adroit", "kitchen")
-FAMILIES = NAMES[3:]
+NAMES = ("base", "quickstart", "study", "ours", "wsrl_base", "locomotion", "adroit", "kitchen")
+FAMILIES = NAMES[5:]
 
 # SMAC, tables 6-8, written down a second time from method.md, section 4
 PAPER = {

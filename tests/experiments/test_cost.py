@@ -43,4 +43,4 @@ def test_what_is_done_is_not_measured(hopper, tmp_path, capsys):
     marker.parent.mkdir(parents=True)
     marker.write_text("{}")
     show([block], {})  # no data are needed
-    assert "1 blocks, 1 of them done" in capsys.readouterr().out
+    assert "1 block, 1 of them done" in capsys.readouterr().out

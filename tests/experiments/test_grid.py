@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from experiments import block as block_module
 from experiments.block import already_done, description, leg_states
 from experiments.configs.base import get_config
-from experiments.grid import batches, make_blocks, parse_vary, path_name
+from experiments.grid import _once, batches, distinct_names, make_blocks, parse_vary, path_name
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.errors import CheckpointError, ConfigError, UnknownNameError
 from smac_jax.files import write_json
@@ -102,6 +102,91 @@ def test_a_block_of_another_configuration_is_refused_and_more_online_cells_are_n
     (block.folder / "block.json").write_text('{"data": "hop')
     with pytest.raises(CheckpointError, match=r"block\.json cannot be read"):
         already_done(block)
+
+
+def test_a_block_of_other_data_is_refused_done_or_not(tmp_path):
+    """The data's fingerprint is part of what a job is, whatever its file is called."""
+    make = lambda print_, **how: blocks(  # noqa: E731
+        tmp_path, offline=("td3_bc",), online=("sac",), fingerprints={HOPPER[0][0]: print_}, control=False, **how
+    )[0]
+    block = make("first")
+    write_json(block.folder / "block.json", description(block))
+    assert not already_done(block)
+    assert not already_done(make(None))  # data that nobody has read yet
+    with pytest.raises(CheckpointError, match=r"hopper-medium-replay has changed since .*first then, second now"):
+        already_done(make("second"))
+    curve = TransferCurve(
+        **{"task": "hopper", "offline": "td3_bc", "online": "sac", "warm_start": 0},
+        **{"offline_updates": np.array([0.0]), "offline_returns": np.ones((2, 1))},
+        **{"online_steps": np.array([0.0]), "online_returns": np.ones((2, 1))},
+    )
+    curve.to_json(block.curve(block.online[0]))
+    assert already_done(block)
+    with pytest.raises(CheckpointError, match="results of other data"):
+        already_done(make("second"))
+    # of earlier versions, the runs' identities say it
+    write_json(block.folder / "block.json", {k: v for k, v in description(block).items() if k != "fingerprint"})
+    assert already_done(make("second"))
+    write_json(block.folder / "to-sac" / "identity.json", {"data": "first"})
+    assert already_done(block)
+    with pytest.raises(CheckpointError, match="results of other data"):
+        already_done(make("second"))
+
+
+def test_data_that_change_while_a_sweep_runs_are_not_trained_on(tmp_path):
+    (block,) = blocks(
+        tmp_path, offline=("td3_bc",), online=("sac",), fingerprints={HOPPER[0][0]: "as it was"}, control=False
+    )
+    with pytest.raises(CheckpointError, match=r"has changed since this sweep began \(fingerprint as it was then"):
+        block_module.run_block(block, block_module.Keeping(), False)
+    assert not (block.folder / "offline").exists()
+
+
+@pytest.mark.parametrize(
+    ("sources", "names"),
+    [
+        (["a/x.hdf5"], ["x"]),
+        (["/d/a/x.hdf5", "/d/b/x.hdf5", "/d/b/y.hdf5"], ["a/x", "b/x", "y"]),
+        (["/d/a/c/x.hdf5", "/d/b/c/x.hdf5"], ["a/c/x", "b/c/x"]),
+        (["/d/x.hdf5", "/d/x.npy"], ["d/x.hdf5", "d/x.npy"]),
+        (["/d/x y.hdf5", "/e/X-Y.hdf5"], ["d/x y", "e/X-Y"]),
+        (["/a/b-x.hdf5", "/e/b/x.hdf5", "/c/x.hdf5"], ["a/b-x", "e/b/x", "c/x"]),
+        (["hopper-medium-replay", "/d/hopper-medium-replay.hdf5"], ["hopper-medium-replay", "d/hopper-medium-replay"]),
+        (["part:0.1:/d/a/x.hdf5", "part:0.1:/d/b/x.hdf5"], ["a/x-part-0.1", "b/x-part-0.1"]),
+        (["minari:a/b", "/d/minari-a-b.hdf5"], ["minari:a/b", "d/minari-a-b"]),
+        (["/d/...hdf5", "/e/$.hdf5", "/d/a/x.hdf5"], ["d/..", "e/$", "x"]),
+    ],
+)
+def test_data_sets_whose_names_collide_are_told_apart_by_their_folders(sources, names):
+    found = distinct_names(sources)
+    assert list(found.values()) == names
+    places = {path_name(name).casefold() for name in found.values()}
+    assert len(places) == len(sources)
+    assert not places & {"", ".", ".."}
+
+
+def test_one_file_under_two_names_is_refused(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"a/x\.hdf5 and \./a/x\.hdf5 are one file"):
+        distinct_names(["a/x.hdf5", "./a/x.hdf5"])
+    with pytest.raises(ConfigError, match=r"x y\.hdf5 and x-y\.hdf5 .* names that cannot be told apart"):
+        distinct_names(["x y.hdf5", "x-y.hdf5"])
+    assert distinct_names(["a/x.hdf5", "a/x.hdf5"]) == {"a/x.hdf5": "x"}
+
+
+def test_two_files_of_one_name_make_two_blocks(tmp_path):
+    made = blocks(tmp_path, data=[("a/x.hdf5", "hopper"), ("b/x.hdf5", "hopper")], offline=("td3_bc",))
+    assert [b.folder.relative_to(tmp_path / "runs").parts[0] for b in made] == ["a-x", "b-x"]
+    assert [b.title for b in made] == ["a/x td3_bc seeds 0-3", "b/x td3_bc seeds 0-3"]
+
+
+def test_variants_that_would_share_a_folder_are_refused_and_one_named_twice_is_one():
+    plain = blocks(offline=("smac",))[0].offline
+    labels = [f"smac x={value}" for value in [(1, 2), (1, -2)]]
+    with pytest.raises(ConfigError, match=r"'smac x=\(1, 2\)' and 'smac x=\(1, -2\)' would share"):
+        _once([dataclasses.replace(plain, label=label) for label in labels])
+    assert len(blocks(vary=["smac.kappa=1,1"], offline=("smac", "smac"), online=("sac", "sac"))) == 1
+    assert blocks(offline=("smac",), online=("sac", "sac"))[0].legs == ("offline", "control", "to-sac")
 
 
 def test_a_control_may_be_asked_for_later(tmp_path):

@@ -45,10 +45,14 @@ def test_lines_and_a_plane_of_a_sweeps_runs(legs, tmp_path):
     out = tmp_path / "out"
     done = landscape(*legs, *SMALL, f"--results={out}")
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "10 points x 1 seeds x 1 episodes" in done.stdout
+    assert "10 points x 1 seed x 1 episode: at most" in done.stdout
     for name, points in (("line-1", 3), ("line-2", 3), ("plane", 4)):
         assert (out / f"{name}.png").stat().st_size > 10_000
-        assert len((out / f"{name}.csv").read_text().splitlines()) == 1 + points
+        lines = (out / f"{name}.csv").read_text().splitlines()
+        assert len(lines) == 1 + points
+        for policy in range(2 if name != "plane" else 3):  # each is among the points
+            weights = ["1" if i == policy else "0" for i in range(2 if name != "plane" else 3)]
+            assert any(line.split(",")[: len(weights)] == weights for line in lines)
 
     # points that are there are believed: a return that no hopper earns stays in the table
     with np.load(out / "line-1-points.npz") as stored:

@@ -137,7 +137,7 @@ def test_page_holds_table_curves_provenance_configuration_and_what_went_wrong(tm
     page, text = read(tmp_path)
     head, row = page.rows[:2]
     assert tuple(head) == HEADER
-    assert row[:3] == ["smac", "sac", "4 (1 diverged)"]
+    assert row[:3] == ["SMAC", "SAC", "4 (1 diverged)"]
     at_handover = np.concatenate([curve("smac", "sac", seeds).online_returns[:, 0] for seeds in ((0, 1), (2, 3))])
     assert re.match(rf"{at_handover.mean():.0f} \[\d+, \d+\]$", row[3])
     assert page.tags.count("svg") == 2
@@ -215,7 +215,7 @@ def test_a_sweep_that_has_just_begun_or_lost_its_provenance_has_a_page(tmp_path)
     (tmp_path / "provenance.json").write_text("{")
     page, _ = read(tmp_path)
     assert "provenance.json is missing or damaged" in " ".join(page.text["li"])
-    assert page.rows[1][0] == "smac"
+    assert page.rows[1][0] == "SMAC"
     for path in tmp_path.glob("runs/*/*/*/curve-*.json"):
         path.unlink()
     page, _ = read(tmp_path)
@@ -253,7 +253,7 @@ def test_a_browser_shows_the_table_and_what_is_under_the_pointer_and_has_no_comp
     page = Reader(shown)
     assert complaints == []
     assert tuple(page.rows[0]) == HEADER
-    assert page.rows[1][1] == "sac"
+    assert page.rows[1][1] == "SAC"
     assert shown.count('class="tip"') == 2  # the script has run
 
     # a script of ours moves the pointer: let through by a policy that lets it

@@ -17,6 +17,7 @@ from experiments import aggregate, evidence, suite
 from experiments.cells import Task
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.tasks import normalized_score
+from smac_jax.wording import count
 
 ROOT = Path(__file__).parents[2]
 
@@ -191,7 +192,7 @@ def test_tables_over_all_tasks_leave_out_what_failed_and_what_is_not_the_papers(
         aggregate.over_all_tasks(tmp_path, ("1", "aggregate"), tasks, cells, about, every_task)
         assert "left out of the tables over all tasks: walker2d-set" in capsys.readouterr().err
         text = (tmp_path / "table-1.md").read_text()
-        assert f"over {len(of_table_1)} task(s)" in text
+        assert f"over {count(of_table_1, 'task')}, 0 the best" in text
         for task in tasks:
             assert (f"the {task.source}" in text) == (task.env in of_table_1)
         assert "the halfcheetah-set" in (tmp_path / "aggregate.md").read_text()

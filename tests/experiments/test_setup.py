@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,10 @@ from pathlib import Path
 import pytest
 from absl import flags
 
-from experiments.setup import underscored
+from experiments.configs.base import get_config as get_base
+from experiments.configs.quickstart import get_config as get_quickstart
+from experiments.setup import results_folder, underscored, with_config_found
+from smac_jax.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,3 +70,44 @@ def test_both_spellings_reach_the_program_from_a_file_of_flags_too(tmp_path):
         [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert done.stdout.split() == ["True", "2", "3", "5.0", "7"], done.stderr
+
+
+def test_the_packages_configurations_are_found_from_anywhere(tmp_path, monkeypatch):
+    """By default, and by the names that README gives; a file of the user's comes first."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    own = "experiments/configs/quickstart.py"
+    assert with_config_found(["p", f"--config={own}"]) == ["p", f"--config={ROOT / own}"]
+    assert with_config_found(["p", "--config", f"{own}:a:b", own]) == ["p", "--config", f"{ROOT / own}:a:b", own]
+    for given, meant in {"~/my.py:x": f"{tmp_path}/home/my.py:x", "my.py": "my.py", "": ""}.items():
+        assert with_config_found(["p", f"--config={given}"]) == ["p", f"--config={meant}"]
+    assert with_config_found(["p", "--", f"--config={own}"]) == ["p", "--", f"--config={own}"]
+    program = (
+        "from experiments import sweep\n"
+        "from experiments.setup import run\n"
+        "run(lambda argv: print(sweep.FLAGS.config.pretrain.num_updates))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    said = {}
+    for argument in ("--seeds=1", f"--config={own}"):
+        done = subprocess.run(
+            [sys.executable, "-c", program, argument], capture_output=True, text=True, timeout=120, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        said[argument] = int(done.stdout)
+    assert said["--seeds=1"] == get_base().pretrain.num_updates
+    assert said[f"--config={own}"] == get_quickstart().pretrain.num_updates
+    (tmp_path / own).parent.mkdir(parents=True)
+    (tmp_path / own).touch()
+    assert with_config_found(["p", f"--config={own}"]) == ["p", f"--config={own}"]
+
+
+def test_results_go_into_a_folder_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert results_folder("~/x") == tmp_path / "x"
+    (tmp_path / "file").touch()
+    for given in ("~/file", "~/file/below"):
+        with pytest.raises(ConfigError, match=f"--results={given}: {tmp_path}/file is a file"):
+            results_folder(given)
+    with pytest.raises(ConfigError, match="is a URL"):
+        results_folder("gs://bucket/x")

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from experiments.state import STATES, NoSweepError, in_use, read_sweep
 from experiments.status import look, watch
+from smac_jax.train.pace import TimeLeft
 
 ROOT = Path(__file__).parents[2]
 NOW = 1_800_000_000.0
@@ -78,6 +79,68 @@ def test_a_run_that_holds_its_lock_shows_phase_steps_rate_time_left_and_last_new
     leg = state_of(tmp_path)
     assert (leg.state, leg.rate, leg.seconds_left) == ("died", None, None)
     assert "the same command goes on" in shown(tmp_path)[0]
+
+
+def test_what_a_run_is_doing_is_shown(tmp_path):
+    (block,) = sweep_at(tmp_path)
+    folder = tell(block, "offline", **RUNNING, doing="compilation")
+    with filelock.FileLock(folder / ".lock"):
+        assert "smac: offline 500/2,000, compiling" in shown(tmp_path)[0]
+    assert "compiling" not in shown(tmp_path)[0]
+
+
+def test_time_left_of_a_run_leaves_out_what_no_run_has_been_through_and_says_so(tmp_path):
+    one, two = sweep_at(tmp_path, blocks=2)
+    folder = tell(one, "offline", **RUNNING, seconds_left=90.0, at_least=False, took={"offline": 60.0})
+    with filelock.FileLock(folder / ".lock"):
+        sweep = read_sweep(tmp_path, NOW + 10)
+        assert sweep.blocks[0].legs[0].left == TimeLeft(80.0)
+        assert sweep.left == TimeLeft(80.0, at_least=True)
+        assert sweep.totals.endswith("Time left: at least 1 min.")
+        assert "2 min" in shown_at(tmp_path, NOW)
+    del two
+
+
+def test_time_left_of_the_sweep_is_that_of_its_runs_by_what_runs_like_them_took(tmp_path):
+    one, two, three = sweep_at(tmp_path, blocks=3)
+    took = {"compilation": 500.0, "score model": 10.0, "offline": 90.0}
+    tell(one, "offline", state="done", took=took)
+    tell(one, "control", state="done", took={"offline": 50.0})
+    tell(one, "to-sac", state="done", took={"warm start": 1.0, "online": 199.0})
+    # the score model's rate is its own; of what comes after it knows nothing itself
+    folder = tell(two, "offline", **RUNNING, seconds_left=6.0, at_least=True, took={"score model": 6.0})
+    with filelock.FileLock(folder / ".lock"):
+        sweep = read_sweep(tmp_path, NOW)
+        assert [leg.left for leg in sweep.blocks[1].legs] == [TimeLeft(96.0), TimeLeft(50.0), TimeLeft(200.0)]
+        assert [leg.left for leg in sweep.blocks[2].legs] == [TimeLeft(100.0), TimeLeft(50.0), TimeLeft(200.0)]
+        assert [leg.left for leg in sweep.blocks[0].legs] == [None] * 3
+        assert sweep.left == TimeLeft(346.0 + 350.0)
+        assert sweep.totals.endswith("Time left: 12 min.")
+        other = tell(three, "offline", **RUNNING, seconds_left=94.0, at_least=False, took={"offline": 1.0})
+        with filelock.FileLock(other / ".lock"):  # side by side
+            assert read_sweep(tmp_path, NOW).left == TimeLeft(346.0)
+    assert read_sweep(tmp_path, NOW).totals.endswith("Work left: 12 min.")
+    for block in (two, three):
+        for leg in LEGS:
+            tell(block, leg, state="done")
+    assert read_sweep(tmp_path, NOW).totals == "3 of 3 blocks done. Runs: 9 done."
+
+
+def test_the_return_of_a_run_that_is_done_is_that_of_its_curve(tmp_path):
+    """Which tables are made of; a status may be older, as one that was written before the last evaluation."""
+    (block,) = sweep_at(tmp_path)
+    for leg in LEGS:
+        tell(block, leg, state="done", last_return=53.3)
+    returns = {
+        "offline_returns": [[0.0, 190.0], [0.0, 202.0]],
+        "control_returns": [[1.0, 7.0], [1.0, None]],
+        "online_returns": [[3.0, 400.0], [3.0, 518.0]],
+    }
+    (block / "curve-sac.json").write_text(json.dumps(returns))
+    (found,) = read_sweep(tmp_path).blocks
+    assert [leg.last_return for leg in found.legs] == [196.0, 7.0, 459.0]
+    assert "459.0" in shown(tmp_path)[0]
+    assert "53.3" not in shown(tmp_path)[0]
 
 
 def test_a_process_that_was_killed_is_noticed(tmp_path):
@@ -204,7 +267,10 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=5,
 )
-fields = ("time", "state", "phase", "done", "total", "rate", "seconds_left", "last_return", "error", "diverged")
+fields = (
+    *("time", "state", "phase", "doing", "done", "total", "rate", "seconds_left", "at_least", "took", "last_return"),
+    *("error", "diverged"),
+)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -296,7 +362,7 @@ def test_it_starts_without_jax_and_within_a_second(tmp_path):
     # the processor's time: what else the machine does is not its fault
     assert after.children_user + after.children_system - before.children_user - before.children_system < 1.0
     assert done.returncode == 3, done.stderr
-    assert "0 of 1 blocks done" in done.stdout
+    assert "0 of 1 block done" in done.stdout
     nothing = subprocess.run(command[:3], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert nothing.returncode == 2
     assert "Which sweep?" in nothing.stderr

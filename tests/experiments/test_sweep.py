@@ -60,8 +60,8 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(data_file, tm
     request = [f"--task={data_file}", "--seeds=2", f"--results={folder}", *TINY]
     done = sweep(*request)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "smac" in done.stdout
-    assert "td3_bc" in done.stdout
+    assert "SMAC" in done.stdout
+    assert "TD3+BC" in done.stdout
     for name in ("table.md", "table.csv", "transfer.png", "transfer.pdf", "provenance.json", "report.html"):
         assert (folder / name).stat().st_size > 100, name
     provenance = json.loads((folder / "provenance.json").read_text())
@@ -98,6 +98,34 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(data_file, tm
     assert (folder / "table.csv").read_text() == table
 
 
+def test_two_files_of_one_name_and_one_that_is_overwritten_keep_their_own_results(data_file, tmp_path):
+    files = [tmp_path / "first" / data_file.name, tmp_path / "second" / data_file.name]
+    data = smac_jax.load_dataset(data_file)
+    for i, path in enumerate(files):
+        path.parent.mkdir()
+        write_d4rl(path, data.replace(rewards=data.rewards + 10.0 * i))
+    tasks = f"--task={files[0]},{files[1]}"
+    request = [tasks, "--offline=td3_bc", "--seeds=1", "--nocontrol", f"--results={tmp_path / 'run'}", *TINY]
+    done = sweep(*request)
+    assert done.returncode == 0, done.stderr[-2000:]
+    places = [f"{path.parent.name}-hopper-tiny" for path in files]
+    tables = {place: (tmp_path / "run" / place / "table.md").read_text() for place in places}
+    for path, (place, table) in zip(files, tables.items(), strict=True):
+        assert place.replace("-", "/", 1) in table
+        block = json.loads((tmp_path / "run" / "runs" / place / "td3_bc" / "seeds-0-0" / "block.json").read_text())
+        assert (block["data"], block["fingerprint"]) == (str(path), smac_jax.load_dataset(path).fingerprint())
+    provenance = (tmp_path / "run" / "provenance.json").read_text()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert all(f"<h2>{name}/hopper-tiny</h2>" in page for name in ("first", "second"))
+
+    write_d4rl(files[1], data.replace(rewards=data.rewards + 20.0))
+    again = sweep(*request)
+    assert again.returncode == 2
+    assert "holds results of other data" in again.stderr
+    assert "Traceback" not in again.stderr
+    assert (tmp_path / "run" / "provenance.json").read_text() == provenance
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -108,6 +136,11 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(data_file, tm
         (["--env=spider"], "spider"),
         (["--sedes=3"], "Unknown command line flag 'sedes'"),
         (["smac"], "not understood: smac"),
+        (["--results=gs://bucket/x"], "gs://bucket/x is a URL"),
+        ([f"--results={__file__}"], "test_sweep.py is a file. Give a folder"),
+        ([f"--results={__file__}/x"], "test_sweep.py is a file. Give a folder"),
+        (["--config=gs://bucket/x.py"], "gs://bucket/x.py is a URL"),
+        (["--config=nowhere.py"], "--config cannot be read"),
     ],
 )
 def test_a_mistake_is_one_line_and_no_traceback(arguments, words, tmp_path):

@@ -107,8 +107,22 @@ def test_time_left_is_that_of_the_phase_and_of_what_came_after_it_elsewhere(tmp_
     tell(same, "control", state="done", took={"a": 1.0})
     tell(same, "to-sac", state="done", took={"b": 2.0, "c": 3.0})
     assert left() == (36.0, False)
+    tell(mine, "offline", **running(at_least=False))
+    assert left() == (36.0, False)  # it knows its own stages
     tell(mine, "offline", **running(seconds_left=None))
-    assert left() == (None, False)
+    assert left() == (75.0 - 20.0 + 6.0, False)
+
+
+def test_compilation_is_said(tmp_path):
+    out = io.StringIO()
+    one = block(tmp_path, 0)
+    with Watch([one], Console(file=out, width=60)) as shown:
+        for doing in ("compilation", "training", "evaluation", "training"):
+            tell(one, "offline", **running(doing=doing))
+            shown.update({})
+    first, second = out.getvalue().splitlines()
+    assert "2,000/5,000, compiling" in first
+    assert "compiling" not in second
 
 
 def test_a_block_without_news_is_silent(tmp_path, monkeypatch):

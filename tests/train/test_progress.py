@@ -8,8 +8,10 @@ import sys
 import pytest
 from rich.console import Console
 
+from smac_jax.train import compilation
 from smac_jax.train import progress as module
-from smac_jax.train.progress import Progress
+from smac_jax.train.pace import Standing, TimeLeft
+from smac_jax.train.progress import Progress, note
 
 
 @pytest.fixture
@@ -164,3 +166,69 @@ def test_steps_outside_a_phase_and_beyond_its_total_are_harmless(clock):
 def test_an_error_inside_is_not_swallowed():
     with pytest.raises(RuntimeError, match="inside"), Progress(console=Console(file=io.StringIO())):
         raise RuntimeError("inside")
+
+
+def test_compilation_is_said_in_a_log_and_counts_in_no_rate(clock):
+    out = io.StringIO()
+    with Progress(console=Console(file=out)) as bar:
+        bar.phase("smac: offline", 6000)
+        for _ in range(2):
+            compilation._tell(True)
+            clock.now += 30.0
+            compilation._tell(False)
+        clock.now += 12.5
+        bar.advance(500)
+    first, second = out.getvalue().splitlines()
+    assert first == "smac: offline: compiling"
+    assert second == "smac: offline: 500/6,000  40/s  0:02:18 left"
+
+
+def test_compilation_is_said_on_a_terminal():
+    out = io.StringIO()
+    with Progress(console=Console(file=out, force_terminal=True, width=120)) as bar:
+        bar.phase("smac: offline", 6000)
+        compilation._tell(True)
+        bar._bar.refresh()
+        shown = out.getvalue()
+        compilation._tell(False)
+        bar._bar.refresh()
+    assert "compiling" in shown
+    assert "compiling" not in out.getvalue().splitlines()[-1]
+
+
+def test_the_last_line_of_a_phase_in_a_log_is_its_end(clock):
+    out = io.StringIO()
+    with Progress(console=Console(file=out)) as bar:
+        for phase in ("off", "on"):
+            bar.show(Standing(phase, 0, 60))
+            clock.now += 20.0
+            bar.show(Standing(phase, 40, 60, rate=2.0, phase_left=TimeLeft(10.0), run_left=TimeLeft(10.0)))
+            clock.now += 5.0
+            bar.show(Standing(phase, 60, 60, doing="evaluation", rate=4.0, phase_left=TimeLeft(), run_left=TimeLeft()))
+            bar.show(Standing(phase, 60, 60, rate=4.0, phase_left=TimeLeft(), run_left=TimeLeft(), last_return=7.0))
+    ends = ["60/60  4/s  return 7.0"] * 2
+    assert [line.partition(": ")[2] for line in out.getvalue().splitlines()][1::2] == ends
+
+
+def test_time_left_is_of_the_phase_and_of_the_run_and_says_what_it_leaves_out():
+    standing = Standing("sac: online", 500, 6000, rate=700.0, phase_left=TimeLeft(11.0, True))
+    assert note(standing) == "700/s  0:00:11+ left"
+    standing = standing._replace(phase_left=TimeLeft(11.0), run_left=TimeLeft(200.0, True))
+    assert note(standing) == "700/s  0:00:11 left  0:03:20+ left of the run"
+    assert note(standing._replace(run_left=standing.phase_left)) == "700/s  0:00:11 left"
+
+
+def test_unlike_steps_give_no_rate_and_no_time_left(clock):
+    out = io.StringIO()
+    with Progress(console=Console(file=out)) as bar:
+        bar.phase("measuring", 4, steady=False)
+        clock.now += 20.0
+        bar.advance(1)
+    assert out.getvalue() == "measuring: 1/4\n"
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [(1234.4, "1,234/s"), (9.96, "10/s"), (3.25, "3.2/s"), (0.04, "0.04/s"), (0.0004, "0.0004/s")]
+)
+def test_a_slow_rate_is_not_zero(rate, text):
+    assert note(Standing("x", 1, 2, rate=rate, phase_left=TimeLeft(0.0, True))) == text

@@ -182,6 +182,22 @@ def test_another_run_is_refused_and_changes_nothing(stopped):
     assert all(path.read_bytes() == content for path, content in held.items())
 
 
+def test_a_run_of_another_environment_is_refused(tmp_path):
+    """Finished or not, its numbers are that environment's."""
+    with RunFolder(tmp_path) as run:
+        run.claim({"environment": {"name": "hopper", "version": "v4"}})
+    with (
+        RunFolder(tmp_path) as run,
+        pytest.raises(CheckpointError, match=r"environment\.version = 'v4' there, 'v5' here"),
+    ):
+        run.claim({"environment": {"name": "hopper", "version": "v5"}})
+    earlier = json.loads((tmp_path / "identity.json").read_text())
+    del earlier["environment"]  # as identities were before they said so
+    (tmp_path / "identity.json").write_text(json.dumps(earlier))
+    with RunFolder(tmp_path) as run:
+        run.claim({"environment": {"name": "hopper", "version": "v5"}})
+
+
 def test_other_versions_are_refused_unless_they_are_asked_for(stopped, pretrained):
     path = stopped / "identity.json"
     found = json.loads(path.read_text())

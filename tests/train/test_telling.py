@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib.util
+import itertools
 import json
 import struct
 import sys
@@ -18,11 +19,13 @@ import pytest
 import survivor
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
+import smac_jax
 from smac_jax.errors import ConfigError
 from smac_jax.train import runner
 from smac_jax.train.history import History
 from smac_jax.train.interrupts import Interrupted
 from smac_jax.train.logger import MetricLogger
+from smac_jax.train.pace import Standing
 from smac_jax.train.run_folder import RunFolder
 
 
@@ -124,9 +127,67 @@ def test_a_damaged_status_keeps_no_run_from_going_on(tmp_path, damage):
     with RunFolder(tmp_path) as run:
         run.claim({})
         run.begin(History((0,)))
-        run.after_chunk(lambda: pytest.fail("not yet"), "x", 10, 20, None)
+        took = run.took
+        run.after_chunk(lambda: pytest.fail("not yet"), Standing("x", 10, 20, took={**took, "x": 1.0}))
     status = json.loads((tmp_path / "status.json").read_text())
-    assert (status["state"], status["done"], status["took"]) == ("running", 10, {"x": 0.0})
+    assert (status["state"], status["done"], status["took"]) == ("running", 10, {"x": 1.0})
+
+
+def status_of(folder: Path) -> dict:
+    return json.loads((folder / "status.json").read_text())
+
+
+def test_status_holds_the_last_evaluation_of_a_run_that_is_done_and_keeps_it_when_asked_again(tmp_path):
+    env = smac_jax.make_env("hopper", physics="mujoco")
+    off = survivor.pretrain(env=env)
+    for _ in range(2):
+        with RunFolder(tmp_path / "off", save_every=0) as run:
+            again = survivor.pretrain(run, env)
+        assert status_of(tmp_path / "off")["last_return"] == pytest.approx(off.returns[:, -1].mean())
+        with RunFolder(tmp_path / "on", save_every=0) as run:
+            on = survivor.finetune(again, run, env)
+        said = status_of(tmp_path / "on")
+        assert (said["done"], said["total"], said["state"]) == (60, 60, "done")
+        assert said["last_return"] == pytest.approx(on.returns[:, -1].mean())
+        assert (said["seconds_left"], said["at_least"]) == (0.0, False)
+        # a status that fell behind, as one of an earlier version is, is put right when the run is asked again
+        stale = said | {"last_return": -1.0}
+        (tmp_path / "on" / "status.json").write_text(json.dumps(stale))
+
+
+def test_status_is_written_after_every_evaluation_and_says_what_a_run_is_doing(tmp_path, monkeypatch):
+    seen = []
+    env = smac_jax.make_env("hopper", physics="mujoco")
+    tell = RunFolder._tell
+
+    def spy(folder, **what):
+        tell(folder, **what)
+        seen.append(status_of(folder.folder))
+
+    monkeypatch.setattr(RunFolder, "_tell", spy)
+    evaluated = []
+    off = survivor.pretrain(env=env)
+    with RunFolder(tmp_path, save_every=0) as run:
+        survivor.finetune(
+            off, run, env, on_evaluation=lambda step, returns: evaluated.append((step, returns.mean())) or step == 50
+        )
+    assert [step for step, _ in evaluated] == [0, 30, 50]
+    after = [
+        (now["done"], now["last_return"])
+        for before, now in itertools.pairwise(seen)
+        if before.get("doing") == "evaluation" and now.get("doing") == "training"
+    ]
+    assert after == [(step, pytest.approx(value)) for step, value in evaluated]
+    # stopped by its user at 50 of 60, and done
+    assert [(now["done"], now["total"], now["seconds_left"]) for now in seen[-1:]] == [(50, 60, 0.0)]
+    assert {"compilation", "training", "evaluation"} == {now["doing"] for now in seen if "doing" in now}
+    first = next(now for now in seen if now.get("doing") == "compilation")
+    assert (first["done"], first["rate"], first["seconds_left"], first["at_least"]) == (0, None, None, True)
+    # the warm start's rate says nothing of learning's, which is not known while it lasts
+    warm = [now for now in seen if "warm start" in now["took"] and "online" not in now["took"]]
+    assert warm
+    assert all(now["at_least"] for now in warm)
+    assert not seen[-1]["at_least"]
 
 
 class FakeRun:

@@ -146,6 +146,14 @@ class MujocoEngine:
         f32 = np.float32
         return physics(jnp.asarray(raw), jnp.asarray(qpos, f32), jnp.asarray(qvel, f32), jnp.zeros(qpos.shape, f32))
 
+    def exact_state(
+        self, raw: UInt32[np.ndarray, "*batch words"]
+    ) -> tuple[Float[np.ndarray, "*batch qpos"], Float[np.ndarray, "*batch qvel"], Float[np.ndarray, "*batch scene"]]:
+        """The float64 state that ``Physics.raw`` holds: what :meth:`start_exact` takes, outside jit."""
+        state = np.ascontiguousarray(raw).view(np.float64)
+        nq, nv, scene = self._mj.nq, self._mj.nv, len(self.init_scene)
+        return state[..., :nq], state[..., nq : nq + nv], state[..., state.shape[-1] - scene :]
+
     def step(self, physics: Physics, command: Float[Array, " command"]) -> Physics:
         """Physics one environment step later."""
         raw, named = self._call(physics.raw, command, self._native, self._model.frame_skip)

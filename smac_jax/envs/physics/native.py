@@ -2,8 +2,8 @@
 
 A Python callback costs some 80 microseconds a step (``benchmarks/NOTES.md``), and older versions of JAX (0.10) do not
 cache programs that hold one; this costs neither. ``native.cc`` is compiled on first use, in seconds, and kept under
-``~/.cache/smac_jax/native`` (``$XDG_CACHE_HOME``). Without a compiler, or where anything goes wrong, there is the
-callback: the same numbers, later.
+``~/.cache/smac_jax/native`` (``$XDG_CACHE_HOME``; without a home directory in a temporary folder). Without a compiler,
+or where anything goes wrong, there is the callback: the same numbers, later.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float, Int32, UInt32
 
+from smac_jax.files import cache_folder, local_path
 from smac_jax.types import Array
 
 TARGET = "smac_jax_mujoco_step"
@@ -47,8 +48,10 @@ def library() -> ctypes.CDLL | NativeError:
         found.smac_jax_register.argtypes = [ctypes.c_int64, pointer, *[number] * 4, *lists, *control]
         found.smac_jax_register.restype = None
         jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(found.smac_jax_mujoco_step), platform="cpu")
-    except (NativeError, OSError, AttributeError) as error:
-        return error if isinstance(error, NativeError) else NativeError(str(error))
+    except NativeError as error:
+        return error
+    except Exception as error:  # any: a compiler that $CXX names can be anything, and fail in any way
+        return NativeError(f"{type(error).__name__}: {error}")
     return found
 
 
@@ -62,7 +65,8 @@ def _build() -> Path:
         raise NativeError(f"no MuJoCo library in {package}")
     parts = (SOURCE.read_bytes(), str(package), *(importlib.metadata.version(p) for p in ("mujoco", "jaxlib")), *FLAGS)
     digest = hashlib.sha256(repr((parts, compiler)).encode()).hexdigest()[:16]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smac_jax" / "native"
+    given = os.environ.get("XDG_CACHE_HOME")
+    folder = (local_path(given) / "smac_jax" if given else cache_folder()) / "native"
     built = folder / f"{digest}.so"
     if built.exists():
         return built
@@ -72,9 +76,11 @@ def _build() -> Path:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         made = Path(scratch) / "native.so"
         command = [*compiler, *FLAGS, *includes, str(SOURCE), *linked, "-o", str(made)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-        if done.returncode:
-            raise NativeError(f"{' '.join(command)}\n{done.stderr[-2000:]}")
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=300)
+        if done.returncode or not made.exists():
+            said = done.stderr.decode("utf-8", errors="replace")
+            raise NativeError(f"{' '.join(command)}\nended with {done.returncode}\n{said[-2000:]}")
+        ctypes.CDLL(str(made))  # raises where it is no library, before it is kept
         os.replace(made, built)  # other processes see all of it or nothing
     return built
 

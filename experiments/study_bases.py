@@ -1,0 +1,142 @@
+r"""Which difference between this project's base and WSRL's decides how SMAC's transfer goes? Each added, and removed.
+
+    python -m experiments.study_bases --task=hopper-medium-replay --results=results/bases/hopper-medium-replay
+
+Trains SMAC on ours and on WSRL's base, on ours with each difference of :mod:`experiments.configs.bases` added alone, on
+WSRL's base with each taken away alone, and both with what can be added to either (a target of zero for a flat critic,
+Muon, other weights of the penalty); hands each over to SAC, beside the control that goes on offline; and writes one
+table, in the order of --variants. A variant that is done is not trained again, and one that was stopped goes on where
+it was, so the program can be stopped at any time and run again, also for fewer variants.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+import smac_jax
+from experiments.block import Keeping, already_done, trained_by
+from experiments.configs.bases import ADDITIONS, DIFFERENCES, get_base
+from experiments.grid import Block, make_blocks
+from experiments.launchers import local
+from experiments.setup import results_folder, run, set_up
+from experiments.transfer import check_fits, describe, report, scale_of, task_of
+from smac_jax.analysis.curves import TransferCurve
+from smac_jax.envs import ENGINES
+from smac_jax.errors import ConfigError
+from smac_jax.train.logger import write_provenance
+
+BASES = ("ours", "wsrl_base")
+FLAGS = flags.FLAGS
+flags.DEFINE_string("task", "hopper-medium-replay", "The data: an embedded set, or the path of a D4RL .hdf5 file.")
+flags.DEFINE_string("env", None, "The environment; default: the one that the data set names.")
+flags.DEFINE_enum("physics", "auto", ENGINES, "Engine; auto is mujoco on the CPU and mjx elsewhere.")
+flags.DEFINE_list("variants", [], "Only these, such as ours,ours+utd,wsrl_base-random2; default: all, in their order.")
+flags.DEFINE_list("online", ["sac"], "Online algorithms.")
+flags.DEFINE_integer("seeds", 4, "How many seeds, trained side by side.", lower_bound=1)
+flags.DEFINE_integer("first_seed", 0, "Number of the first seed.", lower_bound=0)
+flags.DEFINE_bool("paper", False, "At the paper's length and size.")
+flags.DEFINE_integer("num_updates", 0, "Offline updates; 0 for the base's own.", lower_bound=0)
+flags.DEFINE_bool("only_report", False, "Train nothing; write the table of what is there.")
+flags.DEFINE_string("results", None, "Folder for what comes out; default: results/bases/TASK.")
+
+
+def all_variants() -> list[str]:
+    """What decides most comes first: both bases, a flat critic's target, then each difference alone."""
+    flat = [f"{base}+alpha_zero" for base in BASES]
+    others = [f"{base}+{name}" for name in ADDITIONS if name != "alpha_zero" for base in BASES]
+    added, removed = ([f"ours+{name}" for name in DIFFERENCES], [f"wsrl_base-{name}" for name in DIFFERENCES])
+    alternating = [variant for pair in zip(added, removed, strict=True) for variant in pair]
+    return [*BASES, *flat, *alternating, *others]
+
+
+def block_of(
+    variant: str, folder: Path, data: str, task: str, seeds: Sequence[int], fingerprint: str | None = None
+) -> Block:
+    """The block of a variant such as ``"wsrl_base-random2"``.
+
+    Raises:
+      ConfigError: there is no such variant.
+    """
+    base = next((name for name in BASES if variant.startswith(name)), None)
+    if base is None:
+        raise ConfigError(f"--variants={variant}: must begin with {' or '.join(BASES)}.")
+    config = get_base(base, ("paper" if FLAGS.paper else "") + variant.removeprefix(base))
+    if FLAGS.num_updates:
+        config.pretrain.update({"num_updates": FLAGS.num_updates, "eval_every": max(1, FLAGS.num_updates // 12)})
+    (block,) = make_blocks(
+        folder / "runs" / variant,
+        [(data, task)],
+        ["smac"],
+        FLAGS.online,
+        config,
+        {},
+        seeds,
+        len(seeds),
+        physics=FLAGS.physics,
+        version="v4",
+        control=True,
+        fingerprints={} if fingerprint is None else {data: fingerprint},
+    )
+    return block
+
+
+def main(argv: Sequence[str]) -> int:
+    """Trains what is left of the variants, one after the other, and writes the table after each."""
+    del argv
+    set_up()
+    variants = FLAGS.variants or all_variants()
+    data = smac_jax.load_dataset(FLAGS.task)
+    task = task_of(data, FLAGS.env)
+    check_fits(data, task, smac_jax.make_env(task, physics=FLAGS.physics))
+    folder = results_folder(FLAGS.results or f"results/bases/{data.name}")
+    seeds = list(range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds))
+    fingerprint = data.fingerprint()
+    blocks = {variant: block_of(variant, folder, FLAGS.task, task, seeds, fingerprint) for variant in variants}
+    for block in blocks.values():
+        already_done(block)  # of these data, or an error
+    print(f"{data.summary()}\n{len(blocks)} variants; results in {folder}")
+    failures = []
+    for variant, block in blocks.items():
+        if not FLAGS.only_report and not block.done:
+            print(f"{variant}:")
+            failures += local.launch([block], Keeping(), folder)
+            write_table(folder, blocks, data, seeds)
+    write_table(folder, blocks, data, seeds)
+    for failure in failures:
+        print(f"failed: {failure.title}: {failure.error}")
+    return 1 if failures else 0
+
+
+def write_table(folder: Path, blocks: dict[str, Block], data: smac_jax.Dataset, seeds: Sequence[int]) -> None:
+    """The table and the figure of the variants that are done."""
+    done = {variant: block for variant, block in blocks.items() if block.done}
+    curves = [
+        dataclasses.replace(TransferCurve.from_json(block.curve(end)), offline=variant)
+        for variant, block in done.items()
+        for end in block.online
+    ]
+    if not curves:
+        return
+    for curve in curves:
+        curve.to_json(folder / "curves" / f"{curve.offline}_{curve.online}.json")
+    provenance = write_provenance(
+        folder,
+        data=describe(data),
+        scale=scale_of(
+            [block.offline.config for block in done.values()],
+            [block.offline.schedule["num_updates"] for block in done.values()],
+            [end.schedule["num_steps"] for block in done.values() for end in block.online],
+        ),
+        seeds=list(seeds),
+        trained_by=trained_by(done.values()),
+        config={variant: block.offline.config for variant, block in done.items()},
+    )
+    report(folder, curves, data, provenance, title=f"{data.name}: SMAC on two bases")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,51 @@
+"""What people read, in one place: the names of algorithms, and numbers of things."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sized
+
+NAMES = {
+    "smac": "SMAC",
+    "td3_bc": "TD3+BC",
+    "iql": "IQL",
+    "cql": "CQL",
+    "cal_ql": "Cal-QL",
+    "awac": "AWAC",
+    "bc": "BC",
+    "sac": "SAC",
+    "td3": "TD3",
+    "awr": "AWR",
+}
+"""What tables, figures, pages and the progress bar call the algorithms."""
+
+
+def name_of(label: str) -> str:
+    """The name of an algorithm or a variant of it for people: ``SMAC, kappa = 5`` for ``smac kappa=5``.
+
+    Of several, as ``cal_ql/cql``, each has its name. What is no algorithm of :data:`NAMES` stays as it is.
+    """
+    algorithm, space, rest = label.partition(" ")
+    name = "/".join(NAMES.get(part, part) for part in algorithm.split("/"))
+    if "=" not in rest:
+        return name + space + rest
+    changes = (change.partition("=") for change in re.split(r" (?=[\w.]+=)", rest))
+    return ", ".join([name, *(f"{field.rpartition('.')[2].replace('_', ' ')} = {x}" for field, _, x in changes)])
+
+
+def count(number: int | Sized, noun: str, plural: str = "") -> str:
+    """``1 seed``, ``2 seeds``, ``1,000 steps``.
+
+    Args:
+      number: how many; or what is counted.
+      noun: of one.
+      plural: of any other number; default: with an s.
+    """
+    n = number if isinstance(number, int) else len(number)  # type: ignore[arg-type]
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def mean_over(seeds: int | Sized) -> str:
+    """What lines and bands of so many seeds are: of one seed there is no interval."""
+    n = seeds if isinstance(seeds, int) else len(seeds)  # type: ignore[arg-type]
+    return "one seed" if n == 1 else f"mean and 95 % interval over {n:,} seeds"

@@ -1,0 +1,274 @@
+"""What ours and WSRL's base differ in, field by field, and the presets that are made of these fields."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from numpy_networks import ACTIONS, OBSERVATIONS, dataset
+from small_algorithms import small
+
+from experiments.configs import bases, ours, wsrl_base
+from smac_jax.algorithms import make_offline, make_online, sac, smac
+from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+from smac_jax.config import resolve
+from smac_jax.errors import ConfigError
+from smac_jax.networks import Critic, aggregate, init_ensemble, tie_heads
+from smac_jax.optim import make_optimizer
+
+
+def flat(config, prefix=""):
+    found = {}
+    for name, value in config.items():
+        found |= flat(value, f"{prefix}{name}.") if hasattr(value, "items") else {prefix + name: value}
+    return found
+
+
+# --- networks ---------------------------------------------------------------------------------------------------------
+def built(**network):
+    config = NetworkConfig(**{"actor_hidden": (16, 8), "critic_hidden": (16, 8), "num_critics": 3, **network})
+    return new_actor_critic(config, jax.random.key(0), jnp.zeros(OBSERVATIONS), jnp.ones(OBSERVATIONS), ACTIONS)
+
+
+def test_orthogonal_kernels_and_the_scale_of_the_last_hidden_layer():
+    ac = built(initializer="orthogonal", last_hidden_scale=0.01)
+    for layers in (
+        ac.actor_params["params"]["trunk"],
+        jax.tree.map(lambda x: x[1], ac.critic_params["params"]["MLP_0"]),
+    ):
+        for name, gain in (("Dense_0", 2.0**0.5), ("Dense_1", 0.01)):
+            kernel = np.asarray(layers[name]["kernel"])
+            small = min(kernel.shape)
+            gram = kernel.T @ kernel if kernel.shape[1] == small else kernel @ kernel.T
+            np.testing.assert_allclose(gram, gain**2 * np.eye(small), atol=1e-5)
+    head = np.asarray(ac.actor_params["params"]["log_std"]["kernel"])
+    np.testing.assert_allclose(head.T @ head, 2 * np.eye(ACTIONS), atol=1e-5)
+
+
+def test_the_floor_of_sigma_lets_the_target_entropy_be_reached():
+    """-10 a dimension is below the entropy of sigma = e^-5, and above that of 1e-5."""
+    for floor, reached in ((-5.0, False), (np.log(1e-5), True)):
+        ac = built(min_log_std=float(floor))
+        params = jax.tree.map(jnp.zeros_like, ac.actor_params)
+        params["params"]["log_std"]["bias"] -= 50.0
+        policy = ac.actor.apply(params, jnp.zeros(OBSERVATIONS))
+        np.testing.assert_allclose(policy.log_std, floor, rtol=1e-6)
+        _, log_prob = policy.sample_and_log_prob(jax.random.key(0))
+        entropy = np.mean(0.5 + 0.5 * np.log(2 * np.pi) + policy.log_std)  # of a Gaussian that tanh leaves alone
+        assert (entropy < -10.0) == reached
+        np.testing.assert_allclose(-log_prob / ACTIONS, entropy, atol=2.0)
+
+
+def test_layer_norm_in_the_actor_normalizes_every_hidden_layer():
+    ac = built(actor_layer_norm=True)
+    layers = ac.actor_params["params"]["trunk"]
+    assert {f"LayerNorm_{i}" for i in range(2)} <= set(layers)
+    scaled = jax.tree.map(lambda x: x, ac.actor_params)
+    scaled["params"]["trunk"]["Dense_0"]["kernel"] = 1000.0 * scaled["params"]["trunk"]["Dense_0"]["kernel"]
+    x = jax.random.normal(jax.random.key(1), (5, OBSERVATIONS))
+    np.testing.assert_allclose(
+        ac.actor.apply(scaled, x).mean, ac.actor.apply(ac.actor_params, x).mean, rtol=1e-3, atol=1e-3
+    )
+
+
+def test_a_shared_head_starts_and_stays_one():
+    critic = Critic((6,), shared_head=True)
+    params = init_ensemble(critic, jax.random.key(0), 4, 3, 2)
+    gradient = jax.tree.map(lambda x: jax.random.normal(jax.random.key(x.size), x.shape), params)
+    head = tie_heads(critic, gradient)["params"]["MLP_0"]["Dense_1"]["kernel"]
+    np.testing.assert_allclose(head[2], gradient["params"]["MLP_0"]["Dense_1"]["kernel"].sum(0), rtol=1e-6)
+    optimizer = make_optimizer("muon", 1e-2)
+    updates, _ = optimizer.update(tie_heads(critic, gradient), optimizer.init(params), params)
+    layers = optax.apply_updates(params, updates)["params"]["MLP_0"]
+    assert np.ptp(layers["Dense_1"]["kernel"], axis=0).max() == 0
+    assert np.ptp(layers["Dense_0"]["kernel"], axis=0).max() > 0.1
+    assert tie_heads(Critic((6,)), gradient) is gradient
+
+
+def test_an_independent_pair_may_be_one_member_twice():
+    values = jnp.arange(3.0)[:, None]
+    found = {float(aggregate(values, "random2_independent", jax.random.key(i))[0]) for i in range(60)}
+    assert found == {0.0, 1.0, 2.0}  # 2 only where both draws are the last member
+    assert {float(aggregate(values, "random2", jax.random.key(i))[0]) for i in range(60)} == {0.0, 1.0}
+
+
+# --- optimizers -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("shape", [(16, 64), (64, 16), (32, 32)])
+@pytest.mark.parametrize("name", ["muon", "muon_optax"])
+def test_consistent_rms_does_not_depend_on_the_shape(name, shape):
+    params = {"kernel": jnp.zeros((2, *shape))}
+    gradient = {"kernel": jax.random.normal(jax.random.key(0), (2, *shape))}
+    optimizer = make_optimizer(name, 1e-3, consistent_rms=0.2)
+    step, _ = optimizer.update(gradient, optimizer.init(params), params)
+    assert np.sqrt(np.mean(np.square(step["kernel"]))) == pytest.approx(1e-3 * 0.2, rel=0.2)
+    alone = optax.contrib.muon(1e-3, consistent_rms=0.2)
+    one = {"w": gradient["kernel"][1]}
+    want, _ = alone.update(one, alone.init(one), one)
+    np.testing.assert_allclose(step["kernel"][1], want["w"], rtol=1e-3, atol=1e-7)
+
+
+# --- SMAC -------------------------------------------------------------------------------------------------------------
+def smac_config(**fields):
+    return resolve(smac.SMACConfig, {**small("smac"), **fields})
+
+
+@pytest.fixture(scope="module")
+def data():
+    return dataset()
+
+
+def test_alpha_of_zero_asks_for_a_flat_critic(data):
+    config = smac_config(alpha_parameterization="fixed", alpha_value=0.0, uniform_fraction=1.0)
+    state = smac.init(config, jax.random.key(0), data)
+    batch = data.sample(jax.random.key(1), 16)
+    key = jax.random.key(2)
+    ac = state.sac.actor_critic
+
+    def flatness(params):
+        action = smac.penalty_actions(config, state, batch, key)
+        gradient = jax.vmap(lambda p: jax.grad(lambda a: ac.critic.apply(p, batch.observation, a).sum())(action))(
+            params
+        )
+        return jnp.sum(jnp.mean(jnp.sum(gradient**2, -1), -1))
+
+    loss = lambda params: smac.score_matching_loss(config, state, params, state.scale_params, batch, key)[0]  # noqa: E731
+    np.testing.assert_allclose(loss(ac.critic_params), flatness(ac.critic_params), rtol=1e-5)
+    got, want = jax.grad(loss)(ac.critic_params), jax.grad(flatness)(ac.critic_params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), got, want)
+
+
+def test_reductions_over_the_ensemble(data):
+    batch, key = data.sample(jax.random.key(1), 16), jax.random.key(2)
+    found = {}
+    for how in ("sum", "mean"):
+        config = smac_config(penalty_reduction=how)
+        state = smac.init(config, jax.random.key(0), data)
+        params = state.sac.actor_critic.critic_params
+        found[how], _ = smac.score_matching_loss(config, state, params, state.scale_params, batch, key)
+    np.testing.assert_allclose(found["sum"], 10 * found["mean"], rtol=1e-5)
+    # the squared errors' reduction is seen by Muon and Adam alike only beside the penalty
+    steps = []
+    for how in ("sum", "mean"):
+        config = smac_config(td_reduction=how)
+        state, _ = smac.update(config, smac.init(config, jax.random.key(0), data), batch, key)
+        steps.append(state.sac.actor_critic.critic_params)
+    assert max(jax.tree.leaves(jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), *steps))) > 1e-6
+
+
+def test_scores_are_read_from_the_running_average_of_the_weights(data):
+    config = smac_config(score_model={**small("smac")["score_model"], "average_rate": 0.1, "learning_rate": 0.1})
+    state = smac.init(config, jax.random.key(0), data)
+    want = state.score_params
+    for i in range(4):
+        batch = data.sample(jax.random.key(i), 16)
+        state, _ = smac.score_model_update(config, state, batch, jax.random.key(i))
+        want = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, want, state.score_params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), state.score_average, want)
+    score = smac.score_of_data(config, state, batch.observation, batch.action)
+    plain = smac_config(score_model={**small("smac")["score_model"], "learning_rate": 0.1})
+    same = state.replace(score_params=state.score_average, score_average=None)
+    np.testing.assert_allclose(score, smac.score_of_data(plain, same, batch.observation, batch.action), rtol=1e-6)
+    newest = smac.score_of_data(plain, state.replace(score_average=None), batch.observation, batch.action)
+    assert np.abs(score - newest).max() > 1e-3
+
+
+# --- the hand-over ----------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def trained(data):
+    algorithm = make_offline("smac", {**small("smac"), "temperature_learning_rate": 1e-3})
+    state = algorithm.init(jax.random.key(0), data)
+    update = algorithm.phases[-1].update
+    for i in range(3):
+        state, _ = update(state, data.sample(jax.random.key(i), 16), jax.random.key(i))
+    return algorithm, state
+
+
+def test_temperature_and_optimizers_are_carried_over(trained):
+    algorithm, state = trained
+    carried, ac = algorithm.training_state(state), algorithm.actor_critic(state)
+    config = sac.SACConfig(temperature_start="carried", optimizer_start="carried")
+    start = sac.init(config, jax.random.key(1), ac, carried)
+    assert float(carried.temperature) != pytest.approx(0.1, abs=1e-5)
+    np.testing.assert_allclose(sac.temperature_of(config, start.temperature_parameter), carried.temperature, rtol=1e-6)
+    for name in ("critic_optimizer", "actor_optimizer", "temperature_optimizer"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(start, name), getattr(state.sac, name))
+    softplus = sac.SACConfig(temperature_start="carried", temperature_parameterization="softplus")
+    other = sac.init(softplus, jax.random.key(1), ac, carried)
+    np.testing.assert_allclose(
+        sac.temperature_of(softplus, other.temperature_parameter), carried.temperature, rtol=1e-5
+    )
+    fresh = sac.init(sac.SACConfig(), jax.random.key(1), ac, carried)
+    assert int(fresh.critic_optimizer[0].count) == 0
+
+
+@pytest.mark.parametrize("online", ["sac", "td3", "td3_bc", "awr"])
+@pytest.mark.parametrize("offline", ["smac", "td3_bc", "iql", "cql", "bc"])
+def test_every_pair_carries_its_optimizers(offline, online, data):
+    algorithm = make_offline(offline, small(offline))
+    state = algorithm.init(jax.random.key(0), data)
+    carried = algorithm.training_state(state)
+    moved = jax.tree.map(lambda x: x + 1, carried)
+    start = make_online(online, {"optimizer_start": "carried"}).init(
+        jax.random.key(0), algorithm.actor_critic(state), moved
+    )
+    jax.tree.map(np.testing.assert_array_equal, start.critic_optimizer, moved.critic_optimizer)
+    jax.tree.map(np.testing.assert_array_equal, start.actor_optimizer, moved.actor_optimizer)
+
+
+def test_what_was_not_carried_over_is_named(trained):
+    algorithm, state = trained
+    ac, carried = algorithm.actor_critic(state), algorithm.training_state(state)
+    init = lambda carried, **fields: sac.init(sac.SACConfig(**fields), jax.random.key(0), ac, carried)  # noqa: E731
+    with pytest.raises(
+        ConfigError, match=r"optimizer_start = 'carried': there is no state of the critic's.*training_state"
+    ):
+        init(None, optimizer_start="carried")
+    with pytest.raises(ConfigError, match="no temperature was trained offline"):
+        init(carried.replace(temperature=None), temperature_start="carried")
+    with pytest.raises(ConfigError, match="another one online than offline"):
+        init(carried, optimizer_start="carried", optimizer="muon")
+
+
+# --- presets ----------------------------------------------------------------------------------------------------------
+def test_all_differences_lead_from_ours_to_wsrls_base():
+    everything = "".join(f"+{name}" for name in bases.DIFFERENCES)
+    assert flat(ours.get_config(everything).to_dict()) == flat(wsrl_base.get_config().to_dict())
+    nothing = "".join(f"-{name}" for name in bases.DIFFERENCES)
+    assert flat(wsrl_base.get_config(nothing).to_dict()) == flat(ours.get_config().to_dict())
+    at_paper_size = flat(wsrl_base.get_config("paper").to_dict())
+    assert at_paper_size["sac.batch_size"] == 1024
+    assert at_paper_size["sac.temperature_learning_rate"] == 1e-4
+    assert at_paper_size["smac.network.critic_hidden"] == (512,) * 3
+
+
+@pytest.mark.parametrize("name", list(bases.DIFFERENCES))
+def test_a_difference_changes_its_fields_and_no_others(name):
+    for module, sign in ((ours, "+"), (wsrl_base, "-")):
+        before, after = flat(module.get_config().to_dict()), flat(module.get_config(sign + name).to_dict())
+        changed = {field for field in before if before[field] != after[field]}
+        assert changed
+        assert changed <= set(bases.DIFFERENCES[name])
+        make_offline("smac", module.get_config(sign + name).smac)
+        make_online("sac", module.get_config(sign + name).sac)
+
+
+def test_every_field_that_differs_says_where_it_comes_from():
+    a, b = flat(ours.get_config().to_dict()), flat(wsrl_base.get_config().to_dict())
+    assert {field for field in a if a[field] != b[field]} <= set(bases.SOURCES)
+    assert all(len(source) == 2 and all(source) for source in bases.SOURCES.values())
+
+
+@pytest.mark.parametrize(
+    ("variant", "words"),
+    [
+        ("+nothing", r"no variant \+nothing"),
+        ("-random2", "no variant -random2"),
+        ("random2", "must begin with"),
+        ("paper+", r"no variant \+"),
+    ],
+)
+def test_variants_that_do_not_exist_are_refused(variant, words):
+    with pytest.raises(ConfigError, match=words):
+        ours.get_config(variant)

@@ -1,0 +1,210 @@
+"""SAC on WSRL's base makes the updates of WSRL's code, against a second writing of them: losses, order, optimizers.
+
+Source: ``wsrl/agents/sac.py`` and ``wsrl/common/common.py`` of its authors (Zhou et al. 2024): in an update every
+gradient is taken at the parameters before it; the ensemble's last layer is one for all members; in the high-UTD update
+networks whose turn it is not take a step of their optimizer on a gradient of zero. Noise is set to zero on both sides,
+and the pair of members that the target takes is always the same.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from experiments.configs import wsrl_base
+from smac_jax.algorithms import sac
+from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+from smac_jax.config import resolve
+from smac_jax.types import Transition
+
+OBSERVATIONS, ACTIONS, ROWS, MEMBERS = 4, 2, 32, 10
+PAIR = (3, 7)
+RATES = {"actor": 1e-4, "critic": 3e-4, "temperature": 1e-4}
+
+
+@pytest.fixture
+def without_noise(monkeypatch):
+    monkeypatch.setattr(jax.random, "normal", lambda key, shape=(), dtype=jnp.float32: jnp.zeros(shape, dtype))
+    monkeypatch.setattr(jax.random, "randint", lambda *_, **__: jnp.array(PAIR))
+
+
+@pytest.fixture(scope="module")
+def networks():
+    smaller = {"actor_hidden": (8, 8), "critic_hidden": (8, 8)}
+    network = resolve(NetworkConfig, wsrl_base.get_config().smac.network.to_dict() | smaller)
+    ac = new_actor_critic(network, jax.random.key(0), jnp.zeros(OBSERVATIONS), jnp.ones(OBSERVATIONS), ACTIONS)
+    return ac.replace(target_critic_params=jax.tree.map(lambda x: 0.9 * x, ac.critic_params))
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.default_rng(0)
+    normal = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
+    return Transition(
+        observation=normal(ROWS, OBSERVATIONS),
+        action=jnp.tanh(normal(ROWS, ACTIONS)),
+        reward=normal(ROWS),
+        next_observation=normal(ROWS, OBSERVATIONS),
+        terminal=jnp.asarray(np.arange(ROWS) % 5 == 0, jnp.float32),
+        condition=jnp.zeros(ROWS),
+        return_to_go=jnp.zeros(ROWS),
+    )
+
+
+# --- the second writing -----------------------------------------------------------------------------------------------
+def dense(layer, x):
+    return x @ layer["kernel"] + layer["bias"]
+
+
+def normed(layers, i, x):
+    x = dense(layers[f"Dense_{i}"], x)
+    x = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-6)
+    return x * layers[f"LayerNorm_{i}"]["scale"] + layers[f"LayerNorm_{i}"]["bias"]
+
+
+def policy(params, observation):
+    """The action without noise, and its log density."""
+    x = observation
+    for i in range(2):
+        x = jax.nn.relu(normed(params["trunk"], i, x))
+    mean, std = dense(params["mean"], x), jnp.clip(jnp.exp(dense(params["log_std"], x)), 1e-5, 10.0)
+    density = -jnp.log(std) - 0.5 * jnp.log(2 * jnp.pi) - jnp.log1p(-(jnp.tanh(mean) ** 2))
+    return jnp.tanh(mean), density.sum(-1)
+
+
+def values(params, observation, action):
+    """``[member, row]``; the trunks are stacked, the head is one."""
+
+    def trunk(layers):
+        x = jnp.concatenate([observation, action], -1)
+        for i in range(2):
+            x = jnp.tanh(normed(layers, i, x))
+        return x
+
+    return dense(params["head"], jax.vmap(trunk)(params["trunk"]))[..., 0]
+
+
+def losses(params, target_critic, batch):
+    actor, temperature = params["actor"], jax.nn.softplus(params["temperature"])
+    fixed = jax.lax.stop_gradient(params)
+
+    def critic_loss():
+        next_action, _ = policy(fixed["actor"], batch.next_observation)
+        value = values(target_critic, batch.next_observation, next_action)[jnp.array(PAIR)].min(0)
+        target = batch.reward + 0.99 * (1 - batch.terminal) * value
+        return jnp.mean((values(params["critic"], batch.observation, batch.action) - target) ** 2)
+
+    def actor_loss():
+        action, density = policy(actor, batch.observation)
+        value = values(fixed["critic"], batch.observation, action).min(0)
+        return -value.mean() + jnp.mean(jax.lax.stop_gradient(temperature) * density)
+
+    def temperature_loss():
+        _, density = policy(fixed["actor"], batch.next_observation)
+        return temperature * (-density.mean() + 10.0 * ACTIONS)
+
+    return {"critic": critic_loss(), "actor": actor_loss(), "temperature": temperature_loss()}
+
+
+def update(params, target, optimizers, batch, turn):
+    gradient = jax.grad(lambda p: sum(losses(p, target, batch)[name] for name in turn))(params)
+    new = {}
+    for name, rate in RATES.items():
+        step, optimizers[name] = optax.adam(rate).update(gradient[name], optimizers[name])
+        new[name] = optax.apply_updates(params[name], step)
+    if "critic" in turn:
+        target = jax.tree.map(lambda p, t: 0.005 * p + 0.995 * t, new["critic"], target)
+    return new, target, optimizers
+
+
+def as_theirs(params):
+    (layers,) = params["params"].values()
+    head = jax.tree.map(lambda x: x[0], layers["Dense_2"])
+    return {"trunk": {name: layer for name, layer in layers.items() if name != "Dense_2"}, "head": head}
+
+
+def configured(**fields):
+    smaller = {"batch_size": ROWS, "temperature_learning_rate": 1e-4, **fields}
+    return resolve(sac.SACConfig, wsrl_base.get_config().sac.to_dict() | smaller)
+
+
+def assert_equal(state, config, params, target):
+    ac = state.actor_critic
+    got = (ac.actor_params["params"], as_theirs(ac.critic_params), as_theirs(ac.target_critic_params))
+    for ours, theirs in zip(got, (params["actor"], params["critic"], target), strict=True):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6), ours, theirs)
+    temperature = jax.nn.softplus(params["temperature"])
+    np.testing.assert_allclose(sac.temperature_of(config, state.temperature_parameter), temperature, rtol=1e-6)
+
+
+@pytest.mark.usefixtures("without_noise")
+def test_offline_and_high_utd_updates(networks, rows):
+    """Three updates with all gradients at once, then three of UTD 4 that go on with the same optimizers."""
+    offline = configured(utd=1, policy_critics="previous", temperature_start="config", optimizer_start="fresh")
+    online = configured(utd=4)
+    params = {
+        "actor": networks.actor_params["params"],
+        "critic": as_theirs(networks.critic_params),
+        "temperature": jnp.log(jnp.expm1(1.0)),
+    }
+    target = as_theirs(networks.target_critic_params)
+    optimizers = {name: optax.adam(rate).init(params[name]) for name, rate in RATES.items()}
+    state = sac.init(offline, jax.random.key(0), networks)
+    for i in range(3):
+        state, _ = sac.update(offline, state, rows, jax.random.key(i))
+        params, target, optimizers = update(params, target, optimizers, rows, tuple(RATES))
+    assert_equal(state, offline, params, target)
+
+    state = sac.init(online, jax.random.key(0), state.actor_critic, sac.training_state(offline, state))
+    for i in range(3):
+        state, _ = sac.update(online, state, rows, jax.random.key(i))
+        for part in range(4):
+            some = jax.tree.map(lambda x, part=part: x.reshape(4, -1, *x.shape[1:])[part], rows)
+            params, target, optimizers = update(params, target, optimizers, some, ("critic",))
+        params, target, optimizers = update(params, target, optimizers, rows, ("actor", "temperature"))
+    assert_equal(state, online, params, target)
+
+
+@pytest.mark.usefixtures("without_noise")
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"waiting_optimizers": "stop"},
+        {"temperature_parameterization": "exp"},
+        {"backup_aggregation": "min"},
+        {"td_reduction": "sum"},
+        {"optimizer_start": "fresh"},
+    ],
+    ids=lambda field: next(iter(field)),
+)
+def test_each_field_is_needed(networks, rows, field):
+    """Without it two updates of UTD 4 end elsewhere."""
+    first = configured(utd=1, temperature_start="config", optimizer_start="fresh")
+    start = sac.init(first, jax.random.key(0), networks)
+    start, _ = sac.update(first, start, rows, jax.random.key(0))
+    ends = []
+    for config in (configured(), configured(**field)):
+        state = sac.init(config, jax.random.key(0), start.actor_critic, sac.training_state(first, start))
+        for i in range(2):
+            state, _ = sac.update(config, state, rows, jax.random.key(i))
+        ac, temperature = state.actor_critic, sac.temperature_of(config, state.temperature_parameter)
+        ends.append((ac.actor_params, ac.critic_params, temperature))
+    apart = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), *ends)
+    assert max(jax.tree.leaves(apart)) > 1e-6
+
+
+@pytest.mark.usefixtures("without_noise")
+@pytest.mark.parametrize("where", ["current", "next"])
+def test_the_temperature_goes_by_the_entropy_there(networks, rows, where):
+    """Its gradient, which is ten times Adam's first average; Adam's first step would hide its size."""
+    config = configured(utd=1, temperature_start="config", optimizer_start="fresh", entropy_observations=where)
+    state = sac.init(config, jax.random.key(0), networks)
+    state, _ = sac.update(config, state, rows, jax.random.key(0))
+    observation = rows.observation if where == "current" else rows.next_observation
+    _, density = policy(networks.actor_params["params"], observation)
+    slope = jax.nn.sigmoid(jnp.log(jnp.expm1(1.0)))
+    want = slope * (-density.mean() + 10.0 * ACTIONS)
+    np.testing.assert_allclose(10.0 * state.temperature_optimizer[0].mu, want, rtol=1e-4)

@@ -1,0 +1,36 @@
+"""The study of the bases trains what it names, goes on where it was stopped, and writes one table."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments.configs.bases import DIFFERENCES
+from experiments.study_bases import all_variants
+
+ROOT = Path(__file__).parents[2]
+
+
+def study(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "experiments.study_bases", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+
+
+def test_every_difference_is_added_once_and_removed_once():
+    variants = all_variants()
+    assert len(variants) == len(set(variants))
+    assert {f"ours+{name}" for name in DIFFERENCES} | {f"wsrl_base-{name}" for name in DIFFERENCES} <= set(variants)
+    assert variants[:2] == ["ours", "wsrl_base"]
+
+
+@pytest.mark.parametrize(
+    ("variant", "words"), [("theirs", "must begin with ours or wsrl_base"), ("ours+x", "no variant")]
+)
+def test_unknown_variants_are_refused(variant, words, tmp_path):
+    done = study(f"--variants={variant}", f"--results={tmp_path / 'r'}")
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert not (tmp_path / "r").exists()
