@@ -96,6 +96,6 @@ class AutoReset(Wrapper):
         return after.replace(
             pipeline_state=jax.tree.map(renew, fresh.pipeline_state, after.pipeline_state),
             obs=jax.tree.map(renew, fresh.obs, after.obs),
-            done=done,
+            done=done.astype(after.done.dtype),
             info=theirs | ours,
         )

@@ -116,6 +116,13 @@ def test_what_does_not_go_with_the_policys_score_is_refused(given, words):
     assert words in str(error.value)
 
 
+def test_a_sweep_over_scores_records_the_alpha_of_each():
+    made = variants(preset("base", ""), {"smac.score": ["dataset", "policy"]}, "smac", "smac", "pretrain")
+    assert [v.config["alpha_parameterization"] for v in made] == ["softplus", "temperature"]
+    runs = [make_offline("smac", v.config).config.alpha_parameterization for v in made]
+    assert runs == ["softplus", "temperature"]
+
+
 def test_a_policy_that_is_not_squashed_goes_with_the_datas_score():
     assert make_offline("smac", {"network": {"policy": "box_gaussian"}}).config.network.policy == "box_gaussian"
 
