@@ -34,7 +34,7 @@ def test_every_public_name_is_there():
 
 def test_embedded_data_are_what_the_readme_says():
     data = smac_jax.load_dataset("hopper-medium-replay")
-    assert (data.size, data.observations.shape[1], data.actions.shape[1], data.task) == (214_999, 11, 3, "hopper")
+    assert (data.size, data.observations.shape[1], data.actions.shape[1], data.task) == (149_998, 11, 3, "hopper")
     described = dict(data.metadata)
     assert described["command"].startswith("python -m experiments.make_dataset --task=hopper")
     assert 395 < data.episode_returns().mean() < 410

@@ -179,10 +179,11 @@ def read_by(name: str, online: bool, given: dict[str, Any], data: smac_jax.Datas
     read: set[str] = set()
     built: Any = build(watched(resolve(config_class, {**sizes, "batch_size": 16, **given}), "", read))
     key, batch = jax.random.key(0), data.sample(jax.random.key(1), 16)
+    prepared = data if online else built.prepare(data)  # on the host
 
     def everything(key: Any, batch: Transition) -> Any:
         if not online:
-            state = built.init(key, built.prepare(data))
+            state = built.init(key, prepared)
             for phase in built.phases:
                 state, _ = phase.update(state, batch, key)
             return built.diagnostics(state, batch, key), built.actor_critic(state), built.training_state(state)

@@ -177,7 +177,7 @@ def test_one_file_under_two_names_is_refused(monkeypatch, tmp_path):
 def test_two_files_of_one_name_make_two_blocks(tmp_path):
     made = blocks(tmp_path, data=[("a/x.hdf5", "hopper"), ("b/x.hdf5", "hopper")], offline=("td3_bc",))
     assert [b.folder.relative_to(tmp_path / "runs").parts[0] for b in made] == ["a-x", "b-x"]
-    assert [b.title for b in made] == ["a/x td3_bc seeds 0-3", "b/x td3_bc seeds 0-3"]
+    assert [b.title for b in made] == ["a/x TD3+BC seeds 0-3", "b/x TD3+BC seeds 0-3"]
 
 
 def test_variants_that_would_share_a_folder_are_refused_and_one_named_twice_is_one():
