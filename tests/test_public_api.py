@@ -37,4 +37,4 @@ def test_embedded_data_are_what_the_readme_says():
     assert (data.size, data.observations.shape[1], data.actions.shape[1], data.task) == (149_998, 11, 3, "hopper")
     described = dict(data.metadata)
     assert described["command"].startswith("python -m experiments.make_dataset --task=hopper")
-    assert 395 < data.episode_returns().mean() < 410
+    assert 278 < data.episode_returns().mean() < 280

@@ -195,8 +195,8 @@ def test_a_dry_run_shows_the_cells_and_their_cost_and_writes_nothing(data_file, 
     done = sweep(*request, f"--results={folder}")
     assert done.returncode == 0, done.stderr[-2000:]
     shown, _, priced = done.stdout.partition("At rates measured now on ")
-    for words in ("2 blocks, 0 of them done", "TD3+BC alpha=2.5", "to-sac"):
+    for words in ("2 blocks, 0 of them done", "TD3+BC, alpha = 2.5", "to-sac"):
         assert words in shown  # before anything is measured
-    for words in ("TD3+BC alpha=2.5", "In all at most"):
+    for words in ("TD3+BC, alpha = 2.5", "In all at most"):
         assert words in priced
     assert not folder.exists()
