@@ -20,7 +20,7 @@ install: $(VENV)/installed  ## Make the virtual environment
 
 quickstart: $(VENV)/installed  ## Pre-train SMAC and TD3+BC on Hopper, hand both over to SAC, print a table, draw a figure
 	$(BIN)/python -m experiments.sweep --task=hopper-medium-replay --offline=smac,td3_bc --online=sac --seeds=4 \
-		--config=experiments/configs/quickstart.py --results=results/quickstart
+		--config=experiments/configs/quickstart.py --results=results/quickstart --arithmetic
 
 test: $(VENV)/installed  ## Run the tests (under 15 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2

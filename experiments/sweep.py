@@ -76,6 +76,7 @@ flags.DEFINE_float("save_every", 300.0, "Seconds between snapshots of the traini
 flags.DEFINE_integer("keep", 2, "Snapshots of each run that stay.", lower_bound=1)
 flags.DEFINE_bool("policies", False, "Keep the policy of every evaluation, in each run's policies/.")
 flags.DEFINE_bool("other_versions", False, "Go on from snapshots that other versions of JAX and the rest have made.")
+flags.DEFINE_bool("arithmetic", False, "At the end, say how much was computed, and how fast this machine computes.")
 flags.DEFINE_string("wandb", None, "Also tell Weights & Biases, in this project.")
 flags.DEFINE_string("results", None, "Folder for what comes out; default: results/ and a name made from the request.")
 define_config("experiments/configs/base.py")
@@ -148,6 +149,8 @@ def main(argv: Sequence[str]) -> int:
         provenance |= {"trained_by": trained_by(blocks)}
         write_json(folder / "provenance.json", provenance)
         report_all(folder, blocks, datasets, provenance, labels)
+        if FLAGS.arithmetic:
+            print(arithmetic_text(blocks, datasets))
         print(f"{time.monotonic() - started:.0f} s. Everything is in {folder}; to look at: {folder / 'report.html'}")
     return say(failures)
 
@@ -229,6 +232,17 @@ def report_all(
         if curves:
             report(place, curves, data, provenance | {"data": provenance["data"][name]})
     write_report(folder)
+
+
+def arithmetic_text(blocks: Sequence[Block], datasets: dict[str, Any]) -> str:
+    """How much the sweep computes, and how long this machine needs for that at the least."""
+    from experiments.arithmetic import flops_of_blocks, machine_rate
+
+    flops, rate = flops_of_blocks(blocks, datasets), machine_rate()
+    return (
+        f"{flops / 1e12:.3g} TFLOP in matrix products, evaluations left out; this machine makes {rate / 1e9:.0f} "
+        f"GFLOP/s of them in XLA, which is {flops / rate:.0f} s at the least."
+    )
 
 
 def say(failures: Sequence[Failure]) -> int:
