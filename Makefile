@@ -18,8 +18,8 @@ $(VENV)/installed: setup.cfg pyproject.toml
 
 install: $(VENV)/installed  ## Make the virtual environment
 
-quickstart: $(VENV)/installed  ## Pre-train SMAC and TD3+BC on Hopper, hand both over to SAC, print a table, draw a figure
-	$(BIN)/python -m experiments.sweep --task=hopper-medium-replay --offline=smac,td3_bc --online=sac --seeds=4 \
+quickstart: $(VENV)/installed  ## Pre-train SMAC and IQL on half cheetah data, hand both over to SAC, print a table, draw a figure
+	$(BIN)/python -m experiments.sweep --task=halfcheetah-medium-replay --offline=smac,iql --online=sac --seeds=4 \
 		--config=experiments/configs/quickstart.py --results=results/quickstart --arithmetic
 
 test: $(VENV)/installed  ## Run the tests (under 15 minutes on 2 cores)
