@@ -7,9 +7,10 @@ from pathlib import Path
 import jax
 import pytest
 
+import smac_jax
 from benchmarks.measure import product_flops
 from experiments.arithmetic import flops_of_blocks
-from experiments.configs import base
+from experiments.configs import base, quickstart
 from experiments.grid import make_blocks
 from smac_jax.algorithms import make_offline, make_online
 
@@ -45,3 +46,15 @@ def test_every_update_counts_as_often_as_it_is_made(data):
     assert flops(data, 10, 3, seeds=1, control=False) == pytest.approx(7 * score + 10 * main + 3 * tuned)
     # the control goes on offline for as many updates as there are steps of learning
     assert flops(data, 10, 3, seeds=2, control=True) == pytest.approx(2 * (7 * score + 13 * main + 3 * tuned))
+
+
+def test_the_quickstart_computes_less_than_12_tflop():
+    """Five minutes on 2 cores that make 130 GFLOP/s leave a third of the time for evaluation and compilation."""
+    data = smac_jax.load_dataset("halfcheetah-medium-replay")
+    blocks = make_blocks(
+        Path("nowhere"), [("data", "halfcheetah")], ["smac", "iql"], ["sac"], quickstart.get_config(), {}, range(4), 4,
+        physics="mujoco", version="v4", control=True,
+    )  # fmt: skip
+    found = flops_of_blocks(blocks, {"data": data})
+    print(found / 1e12)
+    assert 1e12 < found < 12e12
