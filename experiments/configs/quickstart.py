@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     """The quickstart's sizes; what is not named here is the library's default."""
     config = base.get_config()
     config.pretrain.update({"num_updates": 7_000, "eval_every": 1_000, "eval_episodes": 5})
-    config.finetune.update({"num_steps": 2_000, "warm_start": 5_000, "eval_every": 250, "eval_episodes": 5})
+    config.finetune.update({"num_steps": 1_750, "warm_start": 5_000, "eval_every": 250, "eval_episodes": 5})
     network = {"actor_hidden": (128, 128), "critic_hidden": (128, 128)}
     config.smac.update(
         {

@@ -56,5 +56,4 @@ def test_the_quickstart_computes_less_than_12_tflop():
         physics="mujoco", version="v4", control=True,
     )  # fmt: skip
     found = flops_of_blocks(blocks, {"data": data})
-    print(found / 1e12)
     assert 1e12 < found < 12e12
