@@ -1,6 +1,6 @@
 r"""How does the return change from one policy to another? Along the line between two, over the plane through three.
 
-    R=results/quickstart/runs/hopper-medium-replay/smac/seeds-0-3
+    R=results/quickstart/runs/halfcheetah-medium-replay/smac/seeds-0-3
     python -m experiments.landscape $R/offline $R/to-sac                  # a line
     python -m experiments.landscape $R/offline $R/to-sac $R/to-td3_bc     # and a plane
 

@@ -5,7 +5,7 @@
 >>> off = smac_jax.pretrain("smac", data, seeds=4, num_updates=20_000)
 >>> on = smac_jax.finetune("sac", off.actor_critic, env, data, seeds=4, num_steps=20_000)
 >>> returns = smac_jax.evaluate(on.actor_critic, env, episodes=20)
->>> policy = smac_jax.load("results/quickstart/runs/hopper-medium-replay/smac/seeds-0-3/to-sac", seed=0)
+>>> policy = smac_jax.load("results/quickstart/runs/halfcheetah-medium-replay/smac/seeds-0-3/to-sac", seed=0)
 >>> action = policy(observation)  # in NumPy; nothing of the above is imported
 """
 

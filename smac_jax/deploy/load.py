@@ -20,7 +20,7 @@ LISTED = 20
 def load(path: str | os.PathLike[str], seed: int | Literal["all"] | None = None) -> NumpyPolicy:
     """A trained policy that acts on NumPy observations, without JAX.
 
-    >>> policy = smac_jax.load("results/quickstart/runs/hopper-medium-replay/smac/seeds-0-3/to-sac", seed=0)
+    >>> policy = smac_jax.load("results/quickstart/runs/halfcheetah-medium-replay/smac/seeds-0-3/to-sac", seed=0)
     >>> action = policy(observation)
 
     Args:

@@ -113,7 +113,7 @@ def act(xp: Any, built: Architecture, parameters: Mapping[str, Any], observation
 class NumpyPolicy:
     """A trained policy that acts on NumPy observations.
 
-    >>> policy = smac_jax.load("results/quickstart/runs/hopper-medium-replay/smac/seeds-0-3/to-sac", seed=0)
+    >>> policy = smac_jax.load("results/quickstart/runs/halfcheetah-medium-replay/smac/seeds-0-3/to-sac", seed=0)
     >>> action = policy(observation)  # the mode
     >>> action = policy(observation, rng=np.random.default_rng(0))  # a sample
 
