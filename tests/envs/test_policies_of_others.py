@@ -7,7 +7,7 @@ table.
 The numbers of locomotion are of samples of the policies (the first half cheetah stands still by its mean, and was
 reported at -309). Those of the hand are of the mean actions: so door's and relocate's agree to 2 % in the mean
 over checkpoints, and in their spreads (40 to 60 for door's last four), while samples earn 5 to 20 % less, and vary
-several times as much. Pen's are 3 % lower here (over 200 episodes a checkpoint).
+several times as much. Pen's are 4 % lower here.
 
 How many episodes were reported is not known. The tolerance for a checkpoint takes them for ten, and adds a tenth of the
 return; that for the mean over checkpoints adds a twentieth to three standard errors of ours.

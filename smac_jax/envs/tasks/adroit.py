@@ -16,7 +16,7 @@ those of both. What differs between the versions:
 * The engine, which is the installed MuJoCo in both, where D4RL's data were logged in 1.50 or 2.0. Human demonstrations
   of the door, replayed from their first observation, stay within 6e-3 in 99 of 100 numbers for 40 steps, and earn the
   file's return to 5 % in 21 of 25 (``tests/envs/test_door_human.py``). Policies that D4RL's authors trained earn here
-  what they reported, to 1 % with the door, 2 % in relocate and 3 % with the pen, in the mean over eleven of each
+  what they reported, to 1 % with the door, 2 % in relocate and 5 % with the pen, in the mean over eleven of each
   (``tests/envs/test_policies_of_others.py``).
 
 The observation reads the sites and bodies one physics step (2 ms) late, as both do.
