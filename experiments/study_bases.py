@@ -40,17 +40,19 @@ flags.DEFINE_integer("seeds", 4, "How many seeds, trained side by side.", lower_
 flags.DEFINE_integer("first_seed", 0, "Number of the first seed.", lower_bound=0)
 flags.DEFINE_bool("paper", False, "At the paper's length and size.")
 flags.DEFINE_integer("num_updates", 0, "Offline updates; 0 for the base's own.", lower_bound=0)
+flags.DEFINE_integer("num_steps", 0, "Online steps; 0 for the base's own.", lower_bound=0)
 flags.DEFINE_bool("only_report", False, "Train nothing; write the table of what is there.")
 flags.DEFINE_string("results", None, "Folder for what comes out; default: results/bases/TASK.")
 
 
 def all_variants() -> list[str]:
-    """What decides most comes first: both bases, a flat critic's target, then each difference alone."""
-    flat = [f"{base}+alpha_zero" for base in BASES]
-    others = [f"{base}+{name}" for name in ADDITIONS if name != "alpha_zero" for base in BASES]
+    """What decides most first: both bases, a released penalty, a flat critic's target, then each difference alone."""
+    first = ("kappa_decay", "alpha_zero")
+    decisive = [f"{base}+{name}" for name in first for base in BASES]
+    others = [f"{base}+{name}" for name in ADDITIONS if name not in first for base in BASES]
     added, removed = ([f"ours+{name}" for name in DIFFERENCES], [f"wsrl_base-{name}" for name in DIFFERENCES])
     alternating = [variant for pair in zip(added, removed, strict=True) for variant in pair]
-    return [*BASES, *flat, *alternating, *others]
+    return [*BASES, *decisive, *alternating, *others]
 
 
 def block_of(
@@ -64,9 +66,10 @@ def block_of(
     base = next((name for name in BASES if variant.startswith(name)), None)
     if base is None:
         raise ConfigError(f"--variants={variant}: must begin with {' or '.join(BASES)}.")
-    config = get_base(base, ("paper" if FLAGS.paper else "") + variant.removeprefix(base))
-    if FLAGS.num_updates:
-        config.pretrain.update({"num_updates": FLAGS.num_updates, "eval_every": max(1, FLAGS.num_updates // 12)})
+    variant_of_base = ("paper" if FLAGS.paper else "") + variant.removeprefix(base)
+    config = get_base(base, variant_of_base, FLAGS.num_updates or None)
+    if FLAGS.num_steps:
+        config.finetune.update({"num_steps": FLAGS.num_steps})
     (block,) = make_blocks(
         folder / "runs" / variant,
         [(data, task)],

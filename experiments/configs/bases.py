@@ -73,6 +73,7 @@ def _both(**fields: tuple[Any, Any]) -> dict[str, tuple[Any, Any]]:
 # Stand for numbers that depend on the size: a rate of 1e-4 at the paper's length; rows of a critic's step online, and
 # four times as many.
 TEMPERATURE_RATE, MINIBATCH, UTD_BATCH = "temperature rate", "minibatch", "minibatches"
+HALF_LIFE = "half-life"  # a twelfth of the updates
 
 DIFFERENCES: dict[str, dict[str, tuple[Any, Any]]] = {
     "temperature": {  # tuned offline from 1 towards an entropy that the floor of sigma allows, and carried over
@@ -126,8 +127,10 @@ ADDITIONS: dict[str, dict[str, Any]] = {
     },
     "kappa_40": {"smac.kappa": 40.0},
     "kappa_zero": {"smac.kappa": 0.0},
+    "kappa_decay": {"smac.kappa_adaptation": "decay", "smac.kappa_half_life": HALF_LIFE},
 }
-"""What is in neither base and can be added to both: a flat critic's target, Muon, the paper's and no penalty."""
+"""What is in neither base and can be added to both: a flat critic's target, Muon, the paper's and no penalty, and one
+that is released: twelve times halved until the hand-over."""
 
 SOURCES: dict[str, tuple[str, str]] = {
     **{field: (source, source) for field, (_, source) in SHARED.items()},
@@ -145,12 +148,14 @@ SOURCES: dict[str, tuple[str, str]] = {
 """For every field that a base sets, where ours and WSRL's base have its value from."""
 
 
-def get_base(name: str, variant: str = "") -> ConfigDict:
+def get_base(name: str, variant: str = "", num_updates: int | None = None) -> ConfigDict:
     """A base's configuration.
 
     Args:
       name: "ours" or "wsrl_base".
       variant: "" for the moderate length, or "paper"; then any number of ``+DIFFERENCE`` and ``-DIFFERENCE``.
+      num_updates: offline updates, where the variant's length is not wanted. What goes by the length (the
+        temperature's rate, the penalty's half-life) goes by this one.
 
     Raises:
       ConfigError: a variant that does not exist.
@@ -158,12 +163,18 @@ def get_base(name: str, variant: str = "") -> ConfigDict:
     at_paper_size = variant.startswith("paper")
     changes = variant.removeprefix("paper")
     updates, rows = (PAPER_UPDATES, 256) if at_paper_size else (MODERATE_UPDATES, 128)
-    numbers = {TEMPERATURE_RATE: 1e-4 * PAPER_UPDATES / updates, MINIBATCH: rows, UTD_BATCH: 4 * rows}
+    updates = num_updates or updates
+    numbers = {
+        TEMPERATURE_RATE: 1e-4 * PAPER_UPDATES / updates,
+        HALF_LIFE: updates / 12,
+        MINIBATCH: rows,
+        UTD_BATCH: 4 * rows,
+    }
     config = base.get_config()
     set_sizes(config, at_paper_size)
     for field, (value, _) in SHARED.items():
         set_field(config, field, value)
-    config.pretrain.update({"num_updates": updates, "eval_every": updates // 12, "eval_episodes": 10})
+    config.pretrain.update({"num_updates": updates, "eval_every": max(1, updates // 12), "eval_episodes": 10})
     if not at_paper_size:
         config.finetune.update({"num_steps": 12_000, "eval_every": 500, "eval_episodes": 10})
     chosen = set(DIFFERENCES) if name == "wsrl_base" else set()
@@ -187,7 +198,7 @@ def get_base(name: str, variant: str = "") -> ConfigDict:
             set_field(config, field, numbers.get(values[theirs], values[theirs]))
     for what in added:
         for field, value in ADDITIONS[what].items():
-            set_field(config, field, value)
+            set_field(config, field, numbers.get(value, value))
     return config
 
 
