@@ -19,8 +19,8 @@ $(VENV)/installed: setup.cfg pyproject.toml
 install: $(VENV)/installed  ## Make the virtual environment
 
 quickstart: $(VENV)/installed  ## Pre-train SMAC and IQL on half cheetah data, hand both over to SAC, print a table, draw a figure
-	$(BIN)/python -m experiments.sweep --task=halfcheetah-medium-replay --offline=smac,iql --online=sac --seeds=4 \
-		--config=experiments/configs/quickstart.py --results=results/quickstart --arithmetic
+	$(BIN)/smac-jax sweep --task=halfcheetah-medium-replay --offline=smac,iql --online=sac --seeds=4 \
+		--config=quickstart --results=results/quickstart --arithmetic
 
 test: $(VENV)/installed  ## Run the tests (under 15 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2

@@ -11,12 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.measure import Case, memory_of, product_flops
-from experiments.configs.base import online_section
+from benchmarks.measure import Case, memory_of
 from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
 from smac_jax.algorithms.base import NetworkConfig, Phase, new_actor_critic
 from smac_jax.data.dataset import Dataset
-from smac_jax.train.health import WELL
+from smac_jax.matrix_products import product_flops
+from smac_jax.presets.base import online_section
+from smac_jax.train.divergence import NOT_DIVERGED
 from smac_jax.train.keys import stream_keys
 from smac_jax.train.offline import make_chunk
 from smac_jax.train.sharding import SeedLayout
@@ -108,7 +109,7 @@ def case(name: str, made: Learner, length: int, options: dict[str, bool | str] |
     """
     seeds = number_of_seeds(made)
     layout = SeedLayout.over(range(seeds), jax.devices()[:1])
-    inputs = jnp.full(seeds, WELL), 0, layout.keys("offline"), made.data
+    inputs = jnp.full(seeds, NOT_DIVERGED), 0, layout.keys("offline"), made.data
     started = time.perf_counter()
     chunk = make_chunk(made.phase, layout, math.inf, length).lower(made.state, *inputs).compile(options)
     compilation = time.perf_counter() - started

@@ -1,4 +1,4 @@
-r"""What Muon costs: one optimiser step for the critics, Adam's beside Muon's, ours and optax's.
+r"""What Muon costs: one optimizer step for the critics, Adam's beside Muon's, ours and optax's.
 
     python -m benchmarks.muon --hidden=512,512,512 --members=10 --json=muon.json
 
@@ -16,11 +16,11 @@ import optax
 from absl import flags
 
 from benchmarks.measure import Case, Report, in_turns, rows
-from experiments.setup import run
 from smac_jax.networks import Critic, init_ensemble
 from smac_jax.optim import muon, muon_optax
 from smac_jax.optim.muon import STEPS, is_matrix
-from smac_jax.wording import count
+from smac_jax.sweep.program import run
+from smac_jax.text import count
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("hidden", ["512", "512", "512"], "Layers of a critic.")
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     hidden = tuple(int(width) for width in FLAGS.hidden)
     report = Report(
         "Muon's cost",
-        f"One optimiser step for {FLAGS.members} critics of {hidden} (11 + 3 inputs), {count(FLAGS.seeds, 'seed')}",
+        f"One optimizer step for {FLAGS.members} critics of {hidden} (11 + 3 inputs), {count(FLAGS.seeds, 'seed')}",
     )
     keys = jax.random.split(jax.random.key(0), FLAGS.seeds)
     params = jax.vmap(lambda key: init_ensemble(Critic(hidden), key, FLAGS.members, 11, 3))(keys)

@@ -19,16 +19,16 @@ from absl import flags
 import smac_jax
 from benchmarks.learners import SIZES, Learner, case
 from benchmarks.measure import Case, Report, in_turns, rows
-from experiments.setup import run
 from smac_jax.algorithms import make_online
 from smac_jax.algorithms.base import NetworkConfig, Phase, new_actor_critic
 from smac_jax.data.replay import init as init_buffer
 from smac_jax.envs import ENGINES, AutoReset
 from smac_jax.errors import ConfigError
-from smac_jax.train.health import WELL
+from smac_jax.sweep.program import run
+from smac_jax.text import count
+from smac_jax.train.divergence import NOT_DIVERGED
 from smac_jax.train.online import LoopState, make_chunk
 from smac_jax.train.sharding import SeedLayout
-from smac_jax.wording import count
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("task", "hopper", "The environment.")
@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
         return LoopState(begin(key), world.reset(key), buffer)
 
     layout = SeedLayout.over(range(seeds), jax.devices()[:1])
-    keys, well = layout.keys("online"), jnp.full(seeds, WELL)
+    keys, well = layout.keys("online"), jnp.full(seeds, NOT_DIVERGED)
 
     def loop(name: str, learn: bool) -> Case:
         chunk = make_chunk(built, world, layout, learn, 0.5, math.inf, length)

@@ -32,10 +32,10 @@ from absl import flags
 import smac_jax
 from benchmarks.learners import SIZES, case, learner
 from benchmarks.measure import Case, Report, in_turns, rows
-from experiments.setup import run
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError
 from smac_jax.files import local_path
+from smac_jax.sweep.program import run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("corl", None, "A checkout of CORL.")

@@ -18,7 +18,7 @@ from absl import flags
 import smac_jax
 from benchmarks.learners import SIZES, case, offline_learner, online_learner
 from benchmarks.measure import Report, in_turns, rows
-from experiments.setup import run
+from smac_jax.sweep.program import run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("sizes", ["field"], "Which sizes: field, paper.")

@@ -23,10 +23,10 @@ from absl import flags
 
 import smac_jax
 from benchmarks.measure import Case, Report, in_turns, rows
-from experiments.setup import run
 from smac_jax.envs import TASKS, AutoReset
 from smac_jax.errors import SmacError, UnknownNameError
-from smac_jax.wording import count
+from smac_jax.sweep.program import run
+from smac_jax.text import count
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("tasks", ["hopper", "walker2d", "halfcheetah", "ant"], "Which robots.")

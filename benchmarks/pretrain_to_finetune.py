@@ -1,8 +1,8 @@
 r"""Wall time of a complete run, compilation included: pre-train, hand over, fine-tune.
 
-    python -m benchmarks.pretrain_to_finetune --offline=smac --online=sac --config=experiments/configs/quickstart.py
+    python -m benchmarks.pretrain_to_finetune --offline=smac --online=sac --config=quickstart
 
-What `experiments.sweep` does for one cell, without its evaluations in between, so that the figure is of training.
+What `smac_jax.commands.sweep` does for one cell, without its evaluations in between, so that the figure is of training.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from absl import flags
 
 import smac_jax
 from benchmarks.measure import Report
-from experiments.configs.base import online_section
-from experiments.setup import define_config, run
-from smac_jax.wording import count
+from smac_jax.presets.base import online_section
+from smac_jax.sweep.program import define_config, run
+from smac_jax.text import count
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", "hopper-medium-replay", "An embedded set or a D4RL file.")
@@ -24,7 +24,7 @@ flags.DEFINE_string("env", "hopper", "The environment.")
 flags.DEFINE_string("offline", "smac", "Offline algorithm.")
 flags.DEFINE_string("online", "sac", "Online algorithm.")
 flags.DEFINE_integer("seeds", 4, "Seeds trained at once.", lower_bound=1)
-define_config("experiments/configs/quickstart.py")
+define_config("quickstart")
 
 
 def main(argv: Sequence[str]) -> int:

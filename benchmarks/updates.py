@@ -26,9 +26,10 @@ from absl import flags
 
 import smac_jax
 from benchmarks.learners import OFFLINE_NAMES, ONEDNN, ONLINE_NAMES, SIZES, case, dispatched_from_python, learner
-from benchmarks.measure import Case, Report, in_turns, product_rate, rows
-from experiments.setup import run
-from smac_jax.wording import count
+from benchmarks.measure import Case, Report, in_turns, rows
+from smac_jax.matrix_products import product_rate
+from smac_jax.sweep.program import run
+from smac_jax.text import count
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("sizes", ["field"], "Which sizes: field, paper.")

@@ -1,9 +1,1 @@
-"""Programs: ``python -m experiments.sweep --help``."""
-
-import os
-
-from smac_jax.files import cache_folder, in_home
-
-if (_home := in_home()) is None or _home not in cache_folder().parents:
-    # Matplotlib looks for the same home directory, and warns by itself
-    os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
+"""Programs of the checkout, and the code that reproduces the paper."""

@@ -4,7 +4,7 @@ r"""Make the paper's tables and figures again, from whichever data are at hand, 
     python -m experiments.reproduce --scale=small --table=1,tasks      # 4 x 4 on the CPU
     python -m experiments.reproduce --scale=paper --task=hopper-medium-replay-v2,data/walker2d.hdf5 --figure=kappa,muon
 
-Tables: 1 (mean normalised regret of every offline with every online algorithm over the paper's six tasks, or those of
+Tables: 1 (mean normalized regret of every offline with every online algorithm over the paper's six tasks, or those of
 --task), aggregate (interquartile means over all tasks, how likely SMAC is the better, performance profiles), tasks
 (hand-over, dip, final return and regret, a table and a figure of learning curves for each task).
 
@@ -12,7 +12,7 @@ Figures, all of SMAC: kappa, muon, condition (with and without), size (a twentie
 (learning curves), residual (of the identity, through training), line and plane (the return between its policies),
 embedding (t-SNE of the policies along training); coverage (of the data); or all.
 
---task names data sets, as for experiments.sweep; by default every task of the suite whose data are at hand. Tables
+--task names data sets, as for smac-jax sweep; by default every task of the suite whose data are at hand. Tables
 and figures share their plain cells, each is trained once, and what a stopped run has done is not done again: repeat the
 command. --dry-run shows the cells, then measures what they will cost.
 """
@@ -30,17 +30,17 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from experiments.launchers import LAUNCHERS
-from experiments.setup import results_folder, run, set_up
 from smac_jax.data import embedded_datasets
 from smac_jax.data.sources import is_at_hand, short_name
 from smac_jax.envs import ENGINES
 from smac_jax.errors import ConfigError, DatasetError, SmacError, UnknownNameError
 from smac_jax.files import write_json
-from smac_jax.wording import count
+from smac_jax.sweep.launchers import LAUNCHERS
+from smac_jax.sweep.program import results_folder, run, set_up
+from smac_jax.text import count
 
 if TYPE_CHECKING:
-    from experiments.cells import Task
+    from experiments.paper.grid import Task
     from smac_jax.data.dataset import Dataset
 
 TABLES = ("1", "aggregate", "tasks")
@@ -56,7 +56,7 @@ flags.DEFINE_list("task", [], "Data sets: names or paths; default: those of the 
 flags.DEFINE_bool("download", False, "Fetch what is not at hand of the suite's data from D4RL's server.")
 flags.DEFINE_integer("seeds", None, "How many seeds; default: the scale's.", lower_bound=1)
 flags.DEFINE_enum("physics", "auto", ENGINES, "Engine; auto is mujoco on the CPU and mjx elsewhere.")
-flags.DEFINE_enum("launcher", "local", list(LAUNCHERS), "Where the blocks run: in this process, on Ray, on Slurm.")
+flags.DEFINE_enum("launcher", "local", list(LAUNCHERS), "Where the jobs run: in this process, on Ray, on Slurm.")
 flags.DEFINE_float("save_every", 300.0, "Seconds between snapshots of the training state.", lower_bound=0.0)
 flags.DEFINE_bool("dry_run", False, "Only show the cells, their cost, and what is there already.")
 flags.DEFINE_string("results", None, "Folder for what comes out; default: results/reproduce-SCALE.")
@@ -66,20 +66,21 @@ def main(argv: Sequence[str]) -> int:
     """Trains what is not there yet, then writes what was asked for."""
     del argv
     set_up()
-    from experiments import aggregate, suite
-    from experiments.block import Keeping, already_done, trained_by
-    from experiments.cells import curves_of, grid_of
-    from experiments.evidence import FIGURES as EVIDENCE
-    from experiments.evidence import Found
-    from experiments.report import write_report
-    from experiments.transfer import caption, describe, references, report
+    from experiments.paper.figures import FIGURES as EVIDENCE
+    from experiments.paper.figures import Found
+    from experiments.paper.grid import curves_of, grid_of
+    from experiments.paper.tables import over_all_tasks
+    from experiments.paper.tasks import SCALES as SIZES
+    from smac_jax.sweep.job import CheckpointOptions, already_done, trained_by
+    from smac_jax.sweep.report import write_report
+    from smac_jax.sweep.transfer import caption, describe, references, report
 
     tables, figures = wanted(FLAGS.table, TABLES, "table"), wanted(FLAGS.figure, FIGURES, "figure")
     if not tables and not figures:
         tables = list(TABLES)
     if "embedding" in figures and importlib.util.find_spec("sklearn") is None:
         raise ConfigError("--figure=embedding needs scikit-learn: pip install 'smac_jax[analysis]'.")
-    scale = suite.SCALES[FLAGS.scale]
+    scale = SIZES[FLAGS.scale]
     folder = results_folder(FLAGS.results or f"results/reproduce-{FLAGS.scale}")
     tasks = at_hand(FLAGS.task, paper_alone=tables == ["1"] and not figures)
     seeds = list(range(FLAGS.seeds or scale.seeds))
@@ -87,15 +88,15 @@ def main(argv: Sequence[str]) -> int:
         task.source: grid_of(task, folder, scale, seeds, FLAGS.physics, tables=bool(tables), figures=figures)
         for task in tasks
     }
-    every = list({block.folder: block for grid in grids.values() for block in grid.blocks}.values())
-    for block in every:
-        already_done(block)
+    every = list({job.folder: job for grid in grids.values() for job in grid.jobs}.values())
+    for job in every:
+        already_done(job)
     if FLAGS.dry_run:
-        from experiments.cost import show
+        from smac_jax.sweep.cost import show
 
-        show(every, {block.data: task.data for task in tasks for block in grids[task.source].blocks})
+        show(every, {job.data: task.data for task in tasks for job in grids[task.source].jobs})
         return 0
-    from smac_jax.train.logger import write_provenance
+    from smac_jax.runs.logger import write_provenance
 
     started = time.monotonic()
     provenance = write_provenance(
@@ -104,10 +105,12 @@ def main(argv: Sequence[str]) -> int:
         seeds=seeds,
         data={task.source: describe(task.data) for task in tasks},
         references={task.source: references(task.data) for task in tasks},
-        blocks=[{"folder": str(b.folder.relative_to(folder)), "title": b.title, "legs": b.legs} for b in every],
+        jobs=[{"folder": str(b.folder.relative_to(folder)), "title": b.title, "runs": b.runs} for b in every],
     )
-    print(f"{FLAGS.scale} scale: {scale.says}. {count(every, 'block')}; results in {folder}")
-    failures = LAUNCHERS[FLAGS.launcher](every, Keeping(FLAGS.save_every, policies="embedding" in figures), folder)
+    print(f"{FLAGS.scale} scale: {scale.says}. {count(every, 'job')}; results in {folder}")
+    failures = LAUNCHERS[FLAGS.launcher](
+        every, CheckpointOptions(FLAGS.save_every, policies="embedding" in figures), folder
+    )
     if failures is None:
         return 0
     for failure in failures:
@@ -118,11 +121,11 @@ def main(argv: Sequence[str]) -> int:
     undrawn = False
     for task in tasks:
         grid = grids[task.source]
-        about = provenance | {"data": provenance["data"][task.source], "trained_by": trained_by(grid.blocks)}
+        about = provenance | {"data": provenance["data"][task.source], "trained_by": trained_by(grid.jobs)}
         if "tasks" in tables and (done := list(curves_of(grid.table).values())):
             report(folder / task.folder, done, task.data, about)
         for name, cells in grid.figures.items():
-            if not all(block.done for block in cells.values()):
+            if not all(job.done for job in cells.values()):
                 print(f"not drawn: the figure {name} of {task.source}, of whose cells some failed", file=sys.stderr)
                 continue
             try:
@@ -136,7 +139,7 @@ def main(argv: Sequence[str]) -> int:
                 print(f"failed: the figure {name} of {task.source}: {error}", file=sys.stderr)
     if {"1", "aggregate"} & {*tables}:
         cells_of = {source: grid.table for source, grid in grids.items()}
-        aggregate.over_all_tasks(folder, tables, tasks, cells_of, provenance, every_task=bool(FLAGS.task))
+        over_all_tasks(folder, tables, tasks, cells_of, provenance, every_task=bool(FLAGS.task))
     page = write_report(folder)
     print(f"{time.monotonic() - started:.0f} s. Tables and figures are in {folder}; to look at: {page}")
     return 1 if failures or undrawn else 0
@@ -166,14 +169,14 @@ def at_hand(asked: Sequence[str], paper_alone: bool) -> list[Task]:
       ConfigError: one belongs to no family of the paper.
     """
     import smac_jax
-    from experiments import suite
-    from experiments.grid import distinct_names
+    from experiments.paper.tasks import SUITE
+    from smac_jax.sweep.grid import distinct_names
 
     if asked:
         named = distinct_names(asked)
         return [_task(source, smac_jax.load_dataset(source), name) for source, name in named.items()]
     found = []
-    for task in suite.SUITE:
+    for task in SUITE:
         plain = re.sub(r"-v\d+$", "", task.data)
         places = [task.data] if FLAGS.download or is_at_hand(task.data) else []
         places += [f"data/{name}.hdf5" for name in (task.data, plain) if Path(f"data/{name}.hdf5").exists()]
@@ -189,19 +192,19 @@ def at_hand(asked: Sequence[str], paper_alone: bool) -> list[Task]:
 
 
 def _task(source: str, data: Dataset, name: str = "") -> Task:
-    from experiments import suite
-    from experiments.cells import Task
-    from experiments.transfer import task_of
-    from smac_jax.data.tasks import task_of as taken_apart
+    from experiments.paper.grid import Task
+    from experiments.paper.tasks import FAMILIES, SUITE, SuiteTask
+    from smac_jax.data.tasks import parse_name
+    from smac_jax.sweep.transfer import environment_of
 
     data = data if name in ("", short_name(source)) else dataclasses.replace(data, name=name)
-    env = task_of(data, None)
-    for task in suite.SUITE:
-        if env == taken_apart(task.data).task:
+    env = environment_of(data, None)
+    for task in SUITE:
+        if env == parse_name(task.data).task:
             return Task(source, data, env, task, name)
-    family = suite.FAMILIES.get(env.split("-")[0])
+    family = FAMILIES.get(env.split("-")[0])
     if family:
-        return Task(source, data, env, suite.SuiteTask(source, family, in_paper=False), name)
+        return Task(source, data, env, SuiteTask(source, family, in_paper=False), name)
     raise ConfigError(f"{source}: the environment {env} belongs to none of the paper's families.")
 
 

@@ -2,7 +2,7 @@ r"""Which difference between this project's base and WSRL's decides how SMAC's t
 
     python -m experiments.study_bases --task=hopper-medium-replay --results=results/bases/hopper-medium-replay
 
-Trains SMAC on ours and on WSRL's base, on ours with each difference of :mod:`experiments.configs.bases` added alone, on
+Trains SMAC on ours and on WSRL's base, on ours with each difference of :mod:`smac_jax.presets.bases` added alone, on
 WSRL's base with each taken away alone, and both with what can be added to either (a target of zero for a flat critic,
 Muon, other weights of the penalty); hands each over to SAC, beside the control that goes on offline; and writes one
 table, in the order of --variants. A variant that is done is not trained again, and one that was stopped goes on where
@@ -18,16 +18,16 @@ from pathlib import Path
 from absl import flags
 
 import smac_jax
-from experiments.block import Keeping, already_done, trained_by
-from experiments.configs.bases import ADDITIONS, DIFFERENCES, get_base
-from experiments.grid import Block, make_blocks
-from experiments.launchers import local
-from experiments.setup import results_folder, run, set_up
-from experiments.transfer import check_fits, describe, report, scale_of, task_of
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.envs import ENGINES
 from smac_jax.errors import ConfigError
-from smac_jax.train.logger import write_provenance
+from smac_jax.presets.bases import ADDITIONS, DIFFERENCES, get_base
+from smac_jax.runs.logger import write_provenance
+from smac_jax.sweep.grid import Job, make_jobs
+from smac_jax.sweep.job import CheckpointOptions, already_done, trained_by
+from smac_jax.sweep.launchers import local
+from smac_jax.sweep.program import results_folder, run, set_up
+from smac_jax.sweep.transfer import check_fits, describe, environment_of, report, scale_of
 
 BASES = ("ours", "wsrl_base")
 FLAGS = flags.FLAGS
@@ -55,10 +55,10 @@ def all_variants() -> list[str]:
     return [*BASES, *decisive, *alternating, *others]
 
 
-def block_of(
+def job_of(
     variant: str, folder: Path, data: str, task: str, seeds: Sequence[int], fingerprint: str | None = None
-) -> Block:
-    """The block of a variant such as ``"wsrl_base-random2"``.
+) -> Job:
+    """The job of a variant such as ``"wsrl_base-random2"``.
 
     Raises:
       ConfigError: there is no such variant.
@@ -70,7 +70,7 @@ def block_of(
     config = get_base(base, variant_of_base, FLAGS.num_updates or None)
     if FLAGS.num_steps:
         config.finetune.update({"num_steps": FLAGS.num_steps})
-    (block,) = make_blocks(
+    (job,) = make_jobs(
         folder / "runs" / variant,
         [(data, task)],
         ["smac"],
@@ -84,7 +84,7 @@ def block_of(
         control=True,
         fingerprints={} if fingerprint is None else {data: fingerprint},
     )
-    return block
+    return job
 
 
 def main(argv: Sequence[str]) -> int:
@@ -93,34 +93,34 @@ def main(argv: Sequence[str]) -> int:
     set_up()
     variants = FLAGS.variants or all_variants()
     data = smac_jax.load_dataset(FLAGS.task)
-    task = task_of(data, FLAGS.env)
+    task = environment_of(data, FLAGS.env)
     check_fits(data, task, smac_jax.make_env(task, physics=FLAGS.physics))
     folder = results_folder(FLAGS.results or f"results/bases/{data.name}")
     seeds = list(range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds))
     fingerprint = data.fingerprint()
-    blocks = {variant: block_of(variant, folder, FLAGS.task, task, seeds, fingerprint) for variant in variants}
-    for block in blocks.values():
-        already_done(block)  # of these data, or an error
-    print(f"{data.summary()}\n{len(blocks)} variants; results in {folder}")
+    jobs = {variant: job_of(variant, folder, FLAGS.task, task, seeds, fingerprint) for variant in variants}
+    for job in jobs.values():
+        already_done(job)  # of these data, or an error
+    print(f"{data.summary()}\n{len(jobs)} variants; results in {folder}")
     failures = []
-    for variant, block in blocks.items():
-        if not FLAGS.only_report and not block.done:
+    for variant, job in jobs.items():
+        if not FLAGS.only_report and not job.done:
             print(f"{variant}:")
-            failures += local.launch([block], Keeping(), folder)
-            write_table(folder, blocks, data, seeds)
-    write_table(folder, blocks, data, seeds)
+            failures += local.launch([job], CheckpointOptions(), folder)
+            write_table(folder, jobs, data, seeds)
+    write_table(folder, jobs, data, seeds)
     for failure in failures:
         print(f"failed: {failure.title}: {failure.error}")
     return 1 if failures else 0
 
 
-def write_table(folder: Path, blocks: dict[str, Block], data: smac_jax.Dataset, seeds: Sequence[int]) -> None:
+def write_table(folder: Path, jobs: dict[str, Job], data: smac_jax.Dataset, seeds: Sequence[int]) -> None:
     """The table and the figure of the variants that are done."""
-    done = {variant: block for variant, block in blocks.items() if block.done}
+    done = {variant: job for variant, job in jobs.items() if job.done}
     curves = [
-        dataclasses.replace(TransferCurve.from_json(block.curve(end)), offline=variant)
-        for variant, block in done.items()
-        for end in block.online
+        dataclasses.replace(TransferCurve.from_json(job.curve(end)), offline=variant)
+        for variant, job in done.items()
+        for end in job.online
     ]
     if not curves:
         return
@@ -130,13 +130,13 @@ def write_table(folder: Path, blocks: dict[str, Block], data: smac_jax.Dataset, 
         folder,
         data=describe(data),
         scale=scale_of(
-            [block.offline.config for block in done.values()],
-            [block.offline.schedule["num_updates"] for block in done.values()],
-            [end.schedule["num_steps"] for block in done.values() for end in block.online],
+            [job.offline.config for job in done.values()],
+            [job.offline.schedule["num_updates"] for job in done.values()],
+            [end.schedule["num_steps"] for job in done.values() for end in job.online],
         ),
         seeds=list(seeds),
         trained_by=trained_by(done.values()),
-        config={variant: block.offline.config for variant, block in done.items()},
+        config={variant: job.offline.config for variant, job in done.items()},
     )
     report(folder, curves, data, provenance, title=f"{data.name}: SMAC on two bases")
 

@@ -21,12 +21,12 @@ from absl import flags
 from ml_collections import ConfigDict
 
 import smac_jax
-from experiments.setup import define_config, results_folder, run, set_up
 from smac_jax.envs import ENGINES
 from smac_jax.errors import ConfigError
+from smac_jax.sweep.program import define_config, results_folder, run, set_up
 
 if TYPE_CHECKING:
-    from smac_jax.train.logger import MetricLogger
+    from smac_jax.runs.logger import MetricLogger
     from smac_jax.train.online import FinetuneResult
 
 # Each variant: the algorithm, and what differs from the configuration file.
@@ -118,19 +118,19 @@ flags.DEFINE_list("checkpoints", ["12000", "16000"], "Updates after which to han
 flags.DEFINE_integer("seeds", 4, "How many seeds, trained side by side.", lower_bound=1)
 flags.DEFINE_integer("first_seed", 0, "Number of the first seed.", lower_bound=0)
 flags.DEFINE_string("results", None, "Folder for what comes out; default: results/handover/TASK.")
-define_config("experiments/configs/study.py")
+define_config(str(Path(__file__).parent / "configs" / "study.py"))
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs what is not there yet of a group, then writes a table and a figure of each checkpoint."""
     del argv
     set_up()
-    from experiments.configs.base import as_run, online_section
-    from experiments.transfer import describe, report, scale_of, task_of
     from smac_jax.algorithms import make_offline, make_online
     from smac_jax.analysis.curves import TransferCurve
     from smac_jax.data.tasks import TASKS
-    from smac_jax.train.logger import MetricLogger, to_json, write_provenance
+    from smac_jax.presets.base import as_run, online_section
+    from smac_jax.runs.logger import MetricLogger, to_json, write_provenance
+    from smac_jax.sweep.transfer import describe, environment_of, report, scale_of
     from smac_jax.train.progress import Progress
 
     config = FLAGS.config
@@ -140,7 +140,7 @@ def main(argv: Sequence[str]) -> int:
     built = {v: make_offline(VARIANTS[v][0], merged(config, *VARIANTS[v])) for v in variants.values()}
     online = {name: make_online(name, config.get(online_section(name))).config for name in FLAGS.online}
     data = smac_jax.load_dataset(FLAGS.task)
-    task = task_of(data, FLAGS.env)
+    task = environment_of(data, FLAGS.env)
     env = smac_jax.make_env(task, physics=FLAGS.physics)
     folder = results_folder(FLAGS.results or f"results/handover/{data.name}")
     seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
@@ -199,7 +199,7 @@ def study_variant(
     task: str,
 ) -> None:
     """Pre-trains one variant through all checkpoints and hands it over at each, where its curve is not there yet."""
-    from experiments.transfer import log, transfer_curve
+    from smac_jax.sweep.transfer import log, transfer_curve
 
     num_steps, every = config.finetune.num_steps, config.finetune.eval_every
     settings = {"eval_every": config.pretrain.eval_every, "eval_episodes": config.pretrain.eval_episodes}
@@ -310,7 +310,7 @@ def earlier_record(
 
 def trained_by(folder: Path, variants: Iterable[str]) -> list[str]:
     """Commit, device and day of whatever trained the curves of variants."""
-    from experiments.transfer import made_by
+    from smac_jax.sweep.transfer import made_by
 
     found: list[str] = []
     for variant in variants:

@@ -44,7 +44,7 @@ class Transition(NamedTuple):
       reward: what it earned.
       next_observation: what it saw next; at the end of an episode the last observation of *that* episode.
       terminal: 1.0 where the task ended (no bootstrap), 0.0 elsewhere, at a time limit too.
-      condition: the return of the whole trajectory, min-max normalised over the data set (the ``w`` of SMAC's score
+      condition: the return of the whole trajectory, min-max normalized over the data set (the ``w`` of SMAC's score
         model); 0.0 for transitions that do not come from a data set.
       return_to_go: the discounted sum of the rewards from here to the trajectory's end (Cal-QL's lower bound), where an
         algorithm asked for it; else 0.0.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from absl import flags
 
 import smac_jax
 
@@ -14,6 +16,18 @@ import smac_jax
 jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "smac_jax" / "tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+
+_define = flags.FlagValues.__setitem__
+
+
+def _define_again(self: flags.FlagValues, name: str, flag: Any) -> None:
+    """Programs, which have a process each, share names of flags; the one that was imported last has the flag."""
+    if name in self:
+        delattr(self, name)
+    _define(self, name, flag)
+
+
+flags.FlagValues.__setitem__ = _define_again  # type: ignore[method-assign]
 
 
 @pytest.fixture(scope="session")

@@ -19,10 +19,10 @@ from smac_jax.algorithms.smac import SMACConfig
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.config import resolve, whole_number
 from smac_jax.data import replay
-from smac_jax.data.d4rl import infer_timeouts, write_d4rl
+from smac_jax.data.readers.d4rl import infer_timeouts, write_d4rl
 from smac_jax.envs import make_env
 from smac_jax.errors import ConfigError, UnknownNameError
-from smac_jax.train.checkpoint import load_actor_critic, save_actor_critic
+from smac_jax.runs.checkpoint import load_actor_critic, save_actor_critic
 
 ONES = jnp.zeros(3), jnp.ones(3)
 

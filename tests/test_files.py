@@ -15,13 +15,13 @@ import smac_jax
 from smac_jax import files
 from smac_jax.analysis.captions import save
 from smac_jax.analysis.curves import TransferCurve
-from smac_jax.data.d4rl import read_d4rl, write_d4rl
-from smac_jax.data.demonstrations import read_demonstrations
+from smac_jax.data.readers.d4rl import read_d4rl, write_d4rl
+from smac_jax.data.readers.demonstrations import read_demonstrations
 from smac_jax.errors import ConfigError, SmacError
 from smac_jax.files import cache_folder, local_path
-from smac_jax.train.checkpoint import load_actor_critic, save_actor_critic
-from smac_jax.train.logger import MetricLogger, write_provenance
-from smac_jax.train.run_folder import RunFolder
+from smac_jax.runs.checkpoint import load_actor_critic, save_actor_critic
+from smac_jax.runs.folder import RunFolder
+from smac_jax.runs.logger import MetricLogger, write_provenance
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [path for folder in ("smac_jax", "experiments", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
@@ -156,7 +156,7 @@ def test_an_ascii_locale_does_not_end_a_program(tmp_path):
     program = """
 import sys
 from pathlib import Path
-from experiments.setup import run
+from smac_jax.sweep.program import run
 from smac_jax.files import readable, write_text
 
 def main(argv):

@@ -1,1 +1,1 @@
-"""Configurations: ``--config=experiments/configs/NAME.py``, single fields by ``--config.smac.kappa=20``."""
+"""Configurations of this project's own studies. Presets for everybody: :mod:`smac_jax.presets`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ml_collections import ConfigDict
 
-from experiments.configs import base
+from smac_jax.presets import base
 
 HIDDEN = (128, 128)
 

@@ -29,13 +29,13 @@ from smac_jax.algorithms.base import (
     LearningConfig,
     NetworkConfig,
     OfflineAlgorithm,
-    PartsConfig,
     Phase,
     PretrainingConfig,
     TrainingState,
+    UTDConfig,
     actor_critic_for,
     check_parts,
-    on_each_part,
+    high_utd_update,
     optimizer_states,
     starting_optimizers,
 )
@@ -48,21 +48,21 @@ from smac_jax.algorithms.critic import (
     target_value,
     with_new_critics,
 )
-from smac_jax.brief import brief
 from smac_jax.config import choice, number
 from smac_jax.networks import aggregate, ensemble_values
+from smac_jax.short_repr import brief
 from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig(LearningConfig):
-    """How the policy that is there is evaluated: what behaviour cloning takes, too."""
+    """How the policy that is there is evaluated: what behavior cloning takes, too."""
 
     backup_aggregation: str = choice("min", "mean", "random2")
 
 
 @dataclasses.dataclass(frozen=True)
-class AdvantageWeightedConfig(EvaluationConfig, PartsConfig):
+class AdvantageWeightedConfig(EvaluationConfig, UTDConfig):
     """What AWAC and online AWR share."""
 
     temperature: float = number(1.0 / 3.0, 1e-6, doc="lambda: the advantage is divided by it")
@@ -80,7 +80,7 @@ class AWACConfig(AdvantageWeightedConfig, PretrainingConfig):
 
 
 class State(struct.PyTreeNode):
-    """Actor-critic and the optimisers' states."""
+    """Actor-critic and the optimizers' states."""
 
     actor_critic: ActorCritic
     critic_optimizer: optax.OptState
@@ -90,7 +90,7 @@ class State(struct.PyTreeNode):
 
 
 def init(config: EvaluationConfig, key: Key, actor_critic: ActorCritic, carried: TrainingState | None = None) -> State:
-    """Takes an actor-critic as it is and puts optimisers beside it.
+    """Takes an actor-critic as it is and puts optimizers beside it.
 
     Raises:
       ConfigError: the config asks for what was not carried over.
@@ -147,9 +147,9 @@ def critic_step(config: EvaluationConfig, state: State, batch: Transition, key: 
 
 def update(config: AdvantageWeightedConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
     """``utd`` critic steps on the parts of the batch, then one policy step."""
-    batch = state.actor_critic.normalise_batch(batch)
+    batch = state.actor_critic.normalize_batch(batch)
     critic_key, policy_key = jax.random.split(key)
-    state, metrics, rows = on_each_part(config, partial(critic_step, config), state, batch, critic_key)
+    state, metrics, rows = high_utd_update(config, partial(critic_step, config), state, batch, critic_key)
     ac = state.actor_critic
     better = advantage(config, ac, rows, policy_key)
     weight = jnp.minimum(jnp.exp(better / config.temperature), config.weight_limit)

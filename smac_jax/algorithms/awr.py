@@ -6,8 +6,8 @@ Source: Peng et al. 2019 (arXiv 1910.00177), equation 7; SMAC, tables 6-8, "AWR 
 for Adroit, 5 for the kitchen. SMAC does not say whether the advantage is divided by it (Peng) or multiplied (IQL's
 beta); the word and Peng's equation say divided.
 Deviations: Peng's values are Monte-Carlo returns; what SMAC hands over is a critic, so the advantage and the critics'
-step are AWAC's (:mod:`smac_jax.algorithms.awac`). Advantages are not standardised before the exponential, so that the
-temperature is in the reward's units; weights are clipped at 100 (Peng's code: 20); Adam (momentum); sigma is learnt
+step are AWAC's (:mod:`smac_jax.algorithms.awac`). Advantages are not standardized before the exponential, so that the
+temperature is in the reward's units; weights are clipped at 100 (Peng's code: 20); Adam (momentum); sigma is learned
 (fixed), and there is no penalty on means outside the box. Exploration is by the policy's own draws. The density of a
 squashed policy is taken at actions of at most 0.99999.
 """

@@ -18,11 +18,11 @@ import optax
 from flax import struct
 from jaxtyping import Float
 
-from smac_jax.brief import brief, of_config, of_value
 from smac_jax.config import choice, number, resolve, sizes, switch, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError
 from smac_jax.networks import Actor, Critic, Policy, init_ensemble
+from smac_jax.short_repr import brief, of_config, of_value
 from smac_jax.spread import ROUNDING, spread
 from smac_jax.types import Array, Key, Metrics, Params, Transition
 
@@ -66,8 +66,8 @@ class LearningConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class PartsConfig:
-    """What an algorithm has that may take several critic steps an update (:func:`on_each_part`)."""
+class UTDConfig:
+    """What an algorithm has that may take several critic steps an update (:func:`high_utd_update`)."""
 
     utd: int = number(1, 1, 1000, doc="critic minibatches per update")
     policy_rows: str = choice(
@@ -91,7 +91,7 @@ class PretrainingConfig:
     """What an offline algorithm decides for whoever takes over: the networks, and how they see the world."""
 
     network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
-    normalise_observations: bool = switch(True, doc="see (observation - mean) / std of the data set")
+    normalize_observations: bool = switch(True, doc="see (observation - mean) / std of the data set")
     reward_scale: float = number(1.0, 1e-6, 1e6, doc="learn from reward_scale * reward + reward_bias; never evaluated")
     reward_bias: float = number(0.0, -1e6, 1e6)
     return_span: float = number(
@@ -133,21 +133,21 @@ class ActorCritic(struct.PyTreeNode):
         arrays = ", ".join(f"{name}={of_value(getattr(self, name))}" for name in names)
         return f"ActorCritic({arrays}, actor {self.actor.hidden}, critic {self.critic.hidden})"
 
-    def normalise(self, observation: Float[Array, "*batch observation"]) -> Float[Array, "*batch observation"]:
+    def normalize(self, observation: Float[Array, "*batch observation"]) -> Float[Array, "*batch observation"]:
         """The networks' view of an observation."""
         return (jnp.asarray(observation, jnp.float32) - self.observation_mean) / self.observation_std
 
-    def normalise_batch(self, batch: Transition) -> Transition:
+    def normalize_batch(self, batch: Transition) -> Transition:
         """The networks' view of a batch."""
         return batch._replace(
-            observation=self.normalise(batch.observation),
-            next_observation=self.normalise(batch.next_observation),
+            observation=self.normalize(batch.observation),
+            next_observation=self.normalize(batch.next_observation),
             reward=self.reward_scale * batch.reward + self.reward_bias,
         )
 
     def policy(self, observation: Float[Array, "*batch observation"]) -> Policy:
         """``pi(.|s)`` for an observation in the environment's own units."""
-        return self.actor.apply(self.actor_params, self.normalise(observation))  # type: ignore[return-value]
+        return self.actor.apply(self.actor_params, self.normalize(observation))  # type: ignore[return-value]
 
 
 class TrainingState(struct.PyTreeNode):
@@ -269,7 +269,7 @@ def new_actor_critic(
 def actor_critic_for(config: PretrainingConfig, key: Key, dataset: Dataset) -> ActorCritic:
     """Fresh networks that see a data set as the config says."""
     mean, std = dataset.observation_statistics()
-    if not config.normalise_observations:
+    if not config.normalize_observations:
         mean, std = jnp.zeros_like(mean), jnp.ones_like(std)
     scale = reward_scale_for(config, dataset)
     return new_actor_critic(config.network, key, mean, std, dataset.actions.shape[-1], scale, config.reward_bias)
@@ -315,8 +315,8 @@ class Phase(NamedTuple):
     num_updates: int | None = None
 
 
-def on_each_part(
-    config: PartsConfig,
+def high_utd_update(
+    config: UTDConfig,
     step: Callable[[Any, Transition, Key], tuple[Any, Metrics]],
     state: Any,
     batch: Transition,
@@ -342,7 +342,7 @@ def check_parts(config: Any) -> None:
 
 
 @jax.custom_batching.custom_vmap
-def same_for_all_seeds(x: Array) -> Array:
+def unbatched_max(x: Array) -> Array:
     """Tells ``vmap`` that a counter is the same along the mapped axis, so that a branch on it stays a branch.
 
     Of seeds that go on, that is: one that diverged and was frozen lags behind, so the furthest is taken.
@@ -350,7 +350,7 @@ def same_for_all_seeds(x: Array) -> Array:
     return x
 
 
-@same_for_all_seeds.def_vmap
+@unbatched_max.def_vmap
 def _take_the_furthest(axis_size: int, in_batched: list[bool], x: Array) -> tuple[Array, bool]:
     del axis_size
     return (x.max(axis=0) if in_batched[0] else x), False

@@ -1,10 +1,10 @@
-"""BC: behaviour cloning by maximum likelihood, with critics that evaluate the clone.
+"""BC: behavior cloning by maximum likelihood, with critics that evaluate the clone.
 
     L_pi = -mean log pi(a|s) ,   y = r + gamma (1 - terminal) min_i Qbar_i(s', a') ,   a' ~ pi(s')
 
 Source: Pomerleau 1991 for the policy. Cloning has no critics, and an online algorithm needs some: they are trained by
 fitted policy evaluation (AWAC's critic step), which never steers the policy. Deviation from the cloning of TD3+BC's
-paper and of CORL, the squared error of a deterministic policy: likelihood with a standard deviation that is learnt,
+paper and of CORL, the squared error of a deterministic policy: likelihood with a standard deviation that is learned,
 whose gradient in the mean is the squared error's, divided by the variance. Of all data, not of the best tenth.
 """
 
@@ -31,7 +31,7 @@ from smac_jax.types import Key, Metrics, Transition
 
 @dataclasses.dataclass(frozen=True)
 class BCConfig(awac.EvaluationConfig, PretrainingConfig):
-    """Hyper-parameters of behaviour cloning."""
+    """Hyper-parameters of behavior cloning."""
 
     network: NetworkConfig = dataclasses.field(
         default_factory=partial(NetworkConfig, policy="box_gaussian", state_dependent_std=False)
@@ -40,7 +40,7 @@ class BCConfig(awac.EvaluationConfig, PretrainingConfig):
 
 def update(config: BCConfig, state: awac.State, batch: Transition, key: Key) -> tuple[awac.State, Metrics]:
     """One step of the critics and one of the policy, which do not depend on each other's."""
-    batch = state.actor_critic.normalise_batch(batch)
+    batch = state.actor_critic.normalize_batch(batch)
     state, metrics = awac.critic_step(config, state, batch, key)
     ac = state.actor_critic
     loss = partial(awac.policy_loss, config, ac, batch=batch, weight=jnp.ones_like(batch.reward))
@@ -51,7 +51,7 @@ def update(config: BCConfig, state: awac.State, batch: Transition, key: Key) -> 
 
 
 def bc(config: BCConfig) -> OfflineAlgorithm:
-    """Builds behaviour cloning from its config."""
+    """Builds behavior cloning from its config."""
     return OfflineAlgorithm(
         name="bc",
         config=config,

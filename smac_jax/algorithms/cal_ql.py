@@ -8,7 +8,7 @@
 Source: Nakamoto et al. 2023 (arXiv 2303.05479), equation 5.1 and section 5. SMAC's text prints ``min`` for ``max``; the
 original paper and its code have ``max``. As in that code, uniform actions are not calibrated, and the policy's actions
 at ``s'`` are bounded by the return from ``s``, where they are valued. Deviations: those of
-:mod:`smac_jax.algorithms.cql`; the code does not normalise observations.
+:mod:`smac_jax.algorithms.cql`; the code does not normalize observations.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ Source: Kumar et al. 2020 (arXiv 2006.04779). Within an update every loss is tak
 the published codes (JaxCQL and CORL). ``max_target_backup`` backs up the best of ``num_actions`` draws;
 ``target_action_gap`` above 0 makes the weight a dual variable that holds the gap there (the "Lagrange" version).
 Deviations: the log-sum-exp, like the codes', is not divided by the number of actions, a constant. Proposals carry no
-gradient to the policy. Observations are normalised by ``max(std, 1e-3)`` (CORL: ``std + 1e-3``; JaxCQL: not). The
-policy's sigma starts at 1 and has no learnt factor and offset (the codes: at 1/e, with both).
+gradient to the policy. Observations are normalized by ``max(std, 1e-3)`` (CORL: ``std + 1e-3``; JaxCQL: not). The
+policy's sigma starts at 1 and has no learned factor and offset (the codes: at 1/e, with both).
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from smac_jax.algorithms.base import (
     same_dataset,
 )
 from smac_jax.algorithms.critic import bootstrap, squared_error, step, target_value
-from smac_jax.brief import brief
 from smac_jax.config import choice, number, switch
 from smac_jax.data.dataset import Dataset
 from smac_jax.networks import ensemble_values
 from smac_jax.optim import make_optimizer
+from smac_jax.short_repr import brief
 from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 
@@ -74,7 +74,7 @@ class State(struct.PyTreeNode):
 
 
 def dual_optimizer(config: CQLConfig) -> optax.GradientTransformation:
-    """The dual variable's optimiser."""
+    """The dual variable's optimizer."""
     return make_optimizer("adam", config.critic_learning_rate)
 
 
@@ -183,7 +183,7 @@ def temporal_difference_target(
 def update(config: CQLConfig, calibrated: bool, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
     """One step each of critics, policy and temperature, all from the same parameters."""
     ac = state.sac.actor_critic
-    batch = ac.normalise_batch(batch)
+    batch = ac.normalize_batch(batch)
     target_key, proposal_key, policy_key = jax.random.split(key, 3)
     target = temporal_difference_target(config, state.sac, batch, target_key)
     proposals = propose(config, ac, batch, proposal_key)

@@ -1,4 +1,4 @@
-"""What every algorithm does with its critics: the optimisers, the bootstrapped target, the squared error, the step."""
+"""What every algorithm does with its critics: the optimizers, the bootstrapped target, the squared error, the step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 
 def optimizers(config: LearningConfig) -> dict[str, optax.GradientTransformation]:
-    """One optimiser each for critic and actor."""
+    """One optimizer each for critic and actor."""
     return {
         name: make_optimizer(config.optimizer, rate, consistent_rms=config.muon_consistent_rms)
         for name, rate in (("critic", config.critic_learning_rate), ("actor", config.actor_learning_rate))
@@ -58,7 +58,7 @@ def critic_loss(
 def step(
     optimizer: optax.GradientTransformation, gradient: Any, state: optax.OptState, params: Any
 ) -> tuple[Any, optax.OptState]:
-    """One optimiser step: ``(new parameters, new optimiser state)``."""
+    """One optimizer step: ``(new parameters, new optimizer state)``."""
     updates, state = optimizer.update(gradient, state, params)
     return optax.apply_updates(params, updates), state
 
@@ -66,7 +66,7 @@ def step(
 def critic_optimizer_step(
     config: LearningConfig, ac: ActorCritic, gradient: Params, state: optax.OptState
 ) -> tuple[Params, optax.OptState]:
-    """One optimiser step of the critics: ``(new parameters, new optimiser state)``."""
+    """One optimizer step of the critics: ``(new parameters, new optimizer state)``."""
     return step(optimizers(config)["critic"], tie_heads(ac.critic, gradient), state, ac.critic_params)
 
 

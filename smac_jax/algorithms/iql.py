@@ -12,7 +12,7 @@ Deviations: none in the losses. The policy is, as published, a Gaussian over the
 draws do not ("no tanh"), and no state changes its standard deviation. Around the losses: the published cosine decay of
 the policy's learning rate is ``actor_decay_steps``, off by default because its length is that of the run. The
 published code rescales locomotion's rewards by 1000 / (highest - lowest return), ``return_span=1000``, without which
-beta means another thing; off by default, on in ``experiments/configs/locomotion.py``. Observations are normalised
+beta means another thing; off by default, on in ``locomotion``. Observations are normalized
 (published: not). Kernels start as in :mod:`smac_jax.networks.mlp` (published: orthogonal). No dropout (published: 0.1
 in the kitchen).
 """
@@ -46,11 +46,11 @@ from smac_jax.algorithms.critic import (
     target_value,
     with_new_critics,
 )
-from smac_jax.brief import brief
 from smac_jax.config import number, sizes
 from smac_jax.data.dataset import Dataset
 from smac_jax.networks import MLP
 from smac_jax.optim import make_optimizer
+from smac_jax.short_repr import brief
 from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 
@@ -70,7 +70,7 @@ class IQLConfig(LearningConfig, PretrainingConfig):
 
 
 class State(struct.PyTreeNode):
-    """Actor-critic, the value of states, and the optimisers' states."""
+    """Actor-critic, the value of states, and the optimizers' states."""
 
     actor_critic: ActorCritic
     value_params: Params
@@ -82,7 +82,7 @@ class State(struct.PyTreeNode):
 
 
 def optimizers(config: IQLConfig) -> dict[str, optax.GradientTransformation]:
-    """One optimiser each for critic, actor and value."""
+    """One optimizer each for critic, actor and value."""
     rms = config.muon_consistent_rms
     return {
         "critic": make_optimizer(config.optimizer, config.critic_learning_rate, 0, rms),
@@ -132,7 +132,7 @@ def policy_loss(
 def update(config: IQLConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
     """One step each of V, policy and critics, and a polyak step of the targets."""
     ac, optimizer = state.actor_critic, optimizers(config)
-    batch = ac.normalise_batch(batch)
+    batch = ac.normalize_batch(batch)
     q = target_value(ac, batch.observation, batch.action, "min", key)
 
     value_gradient = jax.value_and_grad(partial(value_loss, config, batch=batch, q=q), has_aux=True)

@@ -4,15 +4,15 @@ Source: Haarnoja et al. 2018 (arXiv 1812.05905), equations 5-7 and 17-18; SMAC s
 Deviations: SMAC leaves the entropy bonus out of the backup (``entropy_backup=False``); the target of the temperature is
 ``target_entropy_scale`` times the number of actions (SMAC: -10; Haarnoja: -1); ensembles of any size, aggregated in the
 backup and in the policy loss by ``min``, ``mean`` or ``random2``; ``utd > 1`` cuts the batch in that many critic
-minibatches, with one policy step (:func:`smac_jax.algorithms.base.on_each_part`). The temperature starts at 0.1 (RLPD,
-WSRL and CORL: 1), at which SMAC's policies are the critics' soft optimum. ``log sigma`` lies in [-5, 2] (RLPD and
+minibatches, with one policy step (:func:`smac_jax.algorithms.base.high_utd_update`). The temperature starts at 0.1
+(RLPD, WSRL and CORL: 1), at which SMAC's policies are the critics' soft optimum. ``log sigma`` lies in [-5, 2] (RLPD and
 CORL's CQL: [-20, 2]).
 WSRL's code (Zhou et al. 2024, arXiv 2412.07762), which SMAC's protocol points to, differs in what each has a field of
 its own: a temperature of 1 at the start, the softplus of what is trained, by the entropy at the *next* observations;
 random pairs in the backup, drawn independently; the mean over the critics, which share their last layer
-(``network.critic_shared_head``); policy steps on the critics as they were before the update; optimisers that go on by
-their momentum while other networks learn; and temperature and optimisers that are carried over from offline training
-(``temperature_start="carried"``, ``optimizer_start="carried"``). ``experiments/configs/wsrl_base.py`` sets them all.
+(``network.critic_shared_head``); policy steps on the critics as they were before the update; optimizers that go on by
+their momentum while other networks learn; and temperature and optimizers that are carried over from offline training
+(``temperature_start="carried"``, ``optimizer_start="carried"``). ``wsrl_base`` sets them all.
 Beyond the sources: ``temperature_start="offline"`` starts the temperature where the offline algorithm's identity left
 it (SMAC: the mean of alpha), so that the entropy term changes nothing at the hand-over.
 """
@@ -34,11 +34,11 @@ from smac_jax.algorithms.base import (
     ActorCritic,
     LearningConfig,
     OnlineAlgorithm,
-    PartsConfig,
     StartConfig,
     TrainingState,
+    UTDConfig,
     check_parts,
-    on_each_part,
+    high_utd_update,
     start_optimizer,
 )
 from smac_jax.algorithms.critic import (
@@ -49,11 +49,11 @@ from smac_jax.algorithms.critic import (
     target_value,
     with_new_critics,
 )
-from smac_jax.brief import brief
 from smac_jax.config import choice, number, switch
 from smac_jax.errors import ConfigError
 from smac_jax.networks import aggregate, ensemble_values
 from smac_jax.optim import make_optimizer
+from smac_jax.short_repr import brief
 from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 
@@ -90,7 +90,7 @@ class UpdateConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class SACConfig(SoftConfig, UpdateConfig, PartsConfig, StartConfig):
+class SACConfig(SoftConfig, UpdateConfig, UTDConfig, StartConfig):
     """Hyper-parameters of SAC."""
 
     waiting_optimizers: str = choice(
@@ -109,7 +109,7 @@ class SACConfig(SoftConfig, UpdateConfig, PartsConfig, StartConfig):
 
 
 class State(struct.PyTreeNode):
-    """Actor-critic, the number that the temperature is a function of, and the optimisers' states."""
+    """Actor-critic, the number that the temperature is a function of, and the optimizers' states."""
 
     actor_critic: ActorCritic
     temperature_parameter: Float[Array, ""]
@@ -133,12 +133,12 @@ def parameter_of(config: SoftConfig, temperature: Float[Array, ""]) -> Float[Arr
 
 
 def optimizers(config: SoftConfig) -> dict[str, optax.GradientTransformation]:
-    """One optimiser for each of critic, actor and temperature (a scalar, so always Adam)."""
+    """One optimizer for each of critic, actor and temperature (a scalar, so always Adam)."""
     return {**critic.optimizers(config), "temperature": make_optimizer("adam", config.temperature_learning_rate)}
 
 
 def init(config: SoftConfig, key: Key, actor_critic: ActorCritic, carried: TrainingState | None = None) -> State:
-    """Takes an actor-critic as it is and puts optimisers and the starting temperature beside it.
+    """Takes an actor-critic as it is and puts optimizers and the starting temperature beside it.
 
     Raises:
       ConfigError: the config asks for what was not carried over.
@@ -231,7 +231,7 @@ def temperature_loss(
 
 
 def apply_critic_gradient(config: SoftConfig, state: State, gradient: Params) -> State:
-    """One optimiser step for the critics, and one polyak step for their targets."""
+    """One optimizer step for the critics, and one polyak step for their targets."""
     ac = state.actor_critic
     critic_params, critic_optimizer = critic_optimizer_step(config, ac, gradient, state.critic_optimizer)
     return state.replace(
@@ -290,7 +290,7 @@ def policy_critics(config: UpdateConfig, before: ActorCritic) -> ActorCritic | N
 
 def update(config: SACConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
     """``utd`` critic steps on the parts of the batch, then one policy step."""
-    batch = state.actor_critic.normalise_batch(batch)
+    batch = state.actor_critic.normalize_batch(batch)
     critic_key, policy_key = jax.random.split(key)
     critics = policy_critics(config, state.actor_critic)
     coasts = config.waiting_optimizers == "coast" and config.utd > 1
@@ -299,7 +299,7 @@ def update(config: SACConfig, state: State, batch: Transition, key: Key) -> tupl
         state, metrics = critic_step(config, state, batch, key)
         return (coast_policy(config, state) if coasts else state), metrics
 
-    state, critic_metrics, rows = on_each_part(config, part, state, batch, critic_key)
+    state, critic_metrics, rows = high_utd_update(config, part, state, batch, critic_key)
     state, policy_metrics = policy_step(config, state, rows, policy_key, critics)
     if coasts:
         ac = state.actor_critic
@@ -310,7 +310,7 @@ def update(config: SACConfig, state: State, batch: Transition, key: Key) -> tupl
 
 
 def coast_policy(config: SoftConfig, state: State) -> State:
-    """A step of the policy's and the temperature's optimiser on gradients of zero."""
+    """A step of the policy's and the temperature's optimizer on gradients of zero."""
     ac, optimizer = state.actor_critic, optimizers(config)
     zero = jax.tree.map(jnp.zeros_like, ac.actor_params)
     actor_params, actor_optimizer = step(optimizer["actor"], zero, state.actor_optimizer, ac.actor_params)

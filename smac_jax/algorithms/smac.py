@@ -20,7 +20,7 @@ Deviations from the published text, each one a config field:
   nothing. Default: ``alpha_floor + softplus(.)``, which holds the scale from below and lets states ask for more.
 * ``temperature_learning_rate``: the identity says that alpha *is* the temperature: the policy that is soft-optimal at
   temperature alpha for a critic with ``grad_a Q = alpha * score`` is the data's. A temperature tuned to a target
-  entropy falls far below alpha, and the policy then sits where the identity was not learnt. Default: held at
+  entropy falls far below alpha, and the policy then sits where the identity was not learned. Default: held at
   ``initial_temperature``, which is alpha's floor.
 * ``kappa_adaptation``: the weight as a dual variable, which the authors name as open. ``"residual"`` holds the
   penalty at ``kappa_target`` times what it would be for a flat Q; ``"gradient_ratio"`` holds its gradient at
@@ -57,11 +57,10 @@ from smac_jax.algorithms.base import (
     polyak_average,
 )
 from smac_jax.algorithms.critic import critic_loss, step
-from smac_jax.brief import brief
 from smac_jax.config import choice, number, sizes, switch
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError
-from smac_jax.networks import MLP, ScoreNetwork
+from smac_jax.networks import MLP, NoisePredictor
 from smac_jax.optim import make_optimizer
 from smac_jax.scores import (
     action_gradient,
@@ -72,6 +71,7 @@ from smac_jax.scores import (
     policy_score,
     score_matching_penalty,
 )
+from smac_jax.short_repr import brief
 from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 KAPPA_RANGE = (1e-3, 1e3)
@@ -172,10 +172,10 @@ def scale_network(config: SMACConfig) -> MLP:
     return MLP(config.alpha_hidden, "relu", output=1)
 
 
-def score_network(config: SMACConfig, action_size: int) -> ScoreNetwork:
+def score_network(config: SMACConfig, action_size: int) -> NoisePredictor:
     """``eps_omega``."""
     model = config.score_model
-    return ScoreNetwork(
+    return NoisePredictor(
         action_size=action_size,
         hidden=model.hidden,
         num_blocks=model.num_blocks,
@@ -187,7 +187,7 @@ def score_network(config: SMACConfig, action_size: int) -> ScoreNetwork:
 
 
 def init(config: SMACConfig, key: Key, dataset: Dataset) -> State:
-    """Fresh networks that see the data set's normalised observations."""
+    """Fresh networks that see the data set's normalized observations."""
     network_key, scale_key, score_key, sac_key = jax.random.split(key, 4)
     ac = actor_critic_for(config, network_key, dataset).replace(temperature=jnp.zeros((), jnp.float32))
     action_size = ac.actor.action_size
@@ -301,7 +301,7 @@ def score_matching_loss(
 def update(config: SMACConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
     """One step for the critics and ``alpha_psi`` on ``L_TD + kappa L_SM``, then SAC's policy step."""
     ac = state.sac.actor_critic
-    batch = ac.normalise_batch(batch)
+    batch = ac.normalize_batch(batch)
     target_key, penalty_key, policy_key = jax.random.split(key, 3)
     target = sac.temporal_difference_target(config, state.sac, batch, target_key)
     temporal_difference = partial(critic_loss, ac, batch=batch, target=target, reduction=config.td_reduction)
@@ -370,13 +370,13 @@ def adapt_kappa(config: SMACConfig, state: State, metrics: Metrics) -> State:
 
 
 def score_model_optimizer(model: ScoreModelConfig) -> optax.GradientTransformation:
-    """The score model's optimiser."""
+    """The score model's optimizer."""
     return make_optimizer("adam", model.learning_rate, model.num_updates if model.cosine_decay else 0)
 
 
 def score_model_update(config: SMACConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
     """One step of the score model, which is trained first and then frozen."""
-    batch = state.sac.actor_critic.normalise_batch(batch)
+    batch = state.sac.actor_critic.normalize_batch(batch)
     if not config.score_model.condition_on_return:
         batch = batch._replace(condition=jnp.ones_like(batch.condition))
     predict = score_network(config, batch.action.shape[-1]).apply
@@ -402,7 +402,7 @@ def diagnostics(config: SMACConfig, state: State, batch: Transition, key: Key) -
     mean, the spread and the share of negative values of alpha.
     """
     ac = state.sac.actor_critic
-    batch = ac.normalise_batch(batch)
+    batch = ac.normalize_batch(batch)
     policy_key, uniform_key = jax.random.split(key)
     at_policy = ac.actor.apply(ac.actor_params, batch.observation).sample(policy_key)
     uniform = jax.random.uniform(uniform_key, batch.action.shape, jnp.float32, -1.0, 1.0)

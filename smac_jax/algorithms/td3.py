@@ -26,26 +26,26 @@ from smac_jax.algorithms.base import (
     ActorCritic,
     LearningConfig,
     OnlineAlgorithm,
-    PartsConfig,
     StartConfig,
     TrainingState,
+    UTDConfig,
     check_parts,
-    on_each_part,
+    high_utd_update,
     polyak_average,
-    same_for_all_seeds,
     starting_optimizers,
+    unbatched_max,
 )
 from smac_jax.algorithms.critic import bootstrap, critic_loss, critic_optimizer_step, optimizers, step, target_value
-from smac_jax.brief import brief
 from smac_jax.config import choice, number
 from smac_jax.networks import aggregate, ensemble_values
+from smac_jax.short_repr import brief
 from smac_jax.types import Array, Key, Metrics, Params, Sometimes, Transition
 
 PolicyLoss = Callable[[ActorCritic, Params, Transition], tuple[Array, Metrics]]
 
 
 @dataclasses.dataclass(frozen=True)
-class DelayedConfig(PartsConfig, LearningConfig):
+class DelayedConfig(UTDConfig, LearningConfig):
     """What TD3 and TD3+BC share, as in TD3's code (the paper has a rate of 1e-3 and batches of 100)."""
 
     policy_noise: float = number(0.2, 0.0, doc="smoothing of the target policy")
@@ -63,7 +63,7 @@ class TD3Config(DelayedConfig, StartConfig):
 
 
 class State(struct.PyTreeNode):
-    """Actor-critic, the target policy, and the optimisers' states."""
+    """Actor-critic, the target policy, and the optimizers' states."""
 
     actor_critic: ActorCritic
     target_actor_params: Params
@@ -159,8 +159,8 @@ def update(config: DelayedConfig, loss: PolicyLoss, state: State, batch: Transit
 
     Metrics of the policy are there :class:`~smac_jax.types.Sometimes`: in calls with a policy step.
     """
-    batch = state.actor_critic.normalise_batch(batch)
-    state, critic_metrics, rows = on_each_part(config, partial(critic_step, config), state, batch, key)
+    batch = state.actor_critic.normalize_batch(batch)
+    state, critic_metrics, rows = high_utd_update(config, partial(critic_step, config), state, batch, key)
     state = state.replace(step=state.step + 1)
 
     def take(state: State) -> tuple[State, Metrics]:
@@ -172,7 +172,7 @@ def update(config: DelayedConfig, loss: PolicyLoss, state: State, batch: Transit
     def wait(state: State) -> tuple[State, Metrics]:
         return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
-    due = same_for_all_seeds(state.step) % config.policy_delay == 0
+    due = unbatched_max(state.step) % config.policy_delay == 0
     state, policy_metrics = jax.lax.cond(due, take, wait, state)
     return state, {**critic_metrics, **policy_metrics}
 

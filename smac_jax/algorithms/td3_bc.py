@@ -1,4 +1,4 @@
-"""TD3+BC: TD3 with a behaviour-cloning term, the plain offline baseline, and an online algorithm too.
+"""TD3+BC: TD3 with a behavior-cloning term, the plain offline baseline, and an online algorithm too.
 
     L_pi = -lambda mean Q_1(s, pi(s)) + mean (pi(s) - a)^2 ,   lambda = alpha / mean |Q_1(s, pi(s))|, no gradient
 
@@ -40,7 +40,7 @@ from smac_jax.types import Array, Key, Metrics, Params, Transition
 class CloningConfig:
     """The weight of Q."""
 
-    alpha: float = number(2.5, 0.0, doc="weight of Q against behaviour cloning")
+    alpha: float = number(2.5, 0.0, doc="weight of Q against behavior cloning")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Dip and regret of a hand-over.
 
-Source: SMAC section 5 (regret, normalised regret). The paper speaks of drops and gives no formula; the dip, its excess
+Source: SMAC section 5 (regret, normalized regret). The paper speaks of drops and gives no formula; the dip, its excess
 over a control that is not handed over, and the threshold of a smooth transfer are ours.
 """
 
@@ -108,7 +108,7 @@ def regret(
 def normalized_regret(
     regrets: Mapping[str, Mapping[tuple[str, str], float]],
 ) -> dict[tuple[str, str], float]:
-    """Min-max normalised over all pairs within each task (0 best, 1 worst), then the mean over tasks.
+    """Min-max normalized over all pairs within each task (0 best, 1 worst), then the mean over tasks.
 
     Args:
       regrets: ``{task: {(offline, online): regret}}``. A task in which all pairs are equal (but for rounding) counts 0
@@ -137,7 +137,7 @@ def normalized_regret_intervals(
 ) -> dict[tuple[str, str], Interval]:
     """:func:`normalized_regret` of the means over seeds, with percentile intervals of a stratified bootstrap.
 
-    Seeds are resampled within each task and pair, and every resample is normalised anew: which pairs are best and worst
+    Seeds are resampled within each task and pair, and every resample is normalized anew: which pairs are best and worst
     is uncertain, too. Source: Agarwal et al. 2021, section 4.2.
 
     Args:

@@ -19,14 +19,14 @@ from matplotlib.ticker import MaxNLocator
 from smac_jax.analysis.captions import save
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.statistics import bootstrap_interval
-from smac_jax.wording import name_of
+from smac_jax.text import name_of
 
 BEYOND = 0.4
 """Of the height of the curves, how far from them a reference may be to be drawn as a line."""
 LABEL = 0.17
 """Room for a label, in inches."""
-# Okabe and Ito's palette, told apart by colour-blind readers too
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe and Ito's palette, told apart by color-blind readers too
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 class Series(NamedTuple):
@@ -35,14 +35,14 @@ class Series(NamedTuple):
     Attributes:
       ax: where.
       label: what.
-      colour: in which it is.
+      color: in which it is.
       steps: at which.
       intervals: mean, low and high.
     """
 
     ax: Axes
     label: str
-    colour: str
+    color: str
     steps: Float[np.ndarray, " point"]
     intervals: Float[np.ndarray, "point 3"]
 
@@ -73,9 +73,9 @@ def plot_transfer(
     return save(figure, path, caption, (".png", ".pdf"))
 
 
-def colours_of(curves: Sequence[TransferCurve]) -> dict[str, str]:
-    """A colour for each offline algorithm."""
-    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(dict.fromkeys(curve.offline for curve in curves))}
+def colors_of(curves: Sequence[TransferCurve]) -> dict[str, str]:
+    """A color for each offline algorithm."""
+    return {name: COLORS[i % len(COLORS)] for i, name in enumerate(dict.fromkeys(curve.offline for curve in curves))}
 
 
 def what_is_evaluated(task: str, compact: bool = False) -> str:
@@ -92,21 +92,21 @@ def transfer_figure(
     curves: Sequence[TransferCurve],
     title: str = "",
     reference: Mapping[str, float] | tuple[str, float] | None = None,
-    colours: Mapping[str, str] | None = None,
+    colors: Mapping[str, str] | None = None,
     compact: bool = False,
 ) -> tuple[Figure, list[Series]]:
     """What :func:`plot_transfer` writes.
 
     Args:
       curves, title, reference: as there.
-      colours: of the offline algorithms; default: :func:`colours_of` these curves.
+      colors: of the offline algorithms; default: :func:`colors_of` these curves.
       compact: small, and without a legend.
 
     Returns:
       The figure, and the means that are on it.
     """
     online = list(dict.fromkeys(curve.online for curve in curves))
-    colours = colours or colours_of(curves)
+    colors = colors or colors_of(curves)
     drawn = []
     # Figure rather than pyplot: needs no display, and leaves the caller's backend and open figures alone
     # and no gap between the halves: the hand-over is where they meet
@@ -118,17 +118,17 @@ def transfer_figure(
     )
     for (left, right), online_name in zip(axes, online, strict=True):
         for curve in (curve for curve in curves if curve.online == online_name):
-            label, colour = name_of(curve.offline), colours[curve.offline]
+            label, color = name_of(curve.offline), colors[curve.offline]
             drawn += [
-                _draw(left, label, colour, curve.offline_updates, curve.offline_returns),
-                _draw(right, label, colour, curve.online_steps, curve.online_returns),
+                _draw(left, label, color, curve.offline_updates, curve.offline_returns),
+                _draw(right, label, color, curve.online_steps, curve.online_returns),
             ]
             if curve.has_control:
                 intervals = _intervals(curve.control_returns)
                 # an update of the control beside an update of the transfer, which makes none in its warm start
                 steps = curve.warm_start + curve.control_steps
-                right.plot(steps, intervals[:, 0], ls=(0, (1, 1.2)), color=colour, lw=1.5, zorder=2.5)
-                drawn.append(Series(right, f"{label}, no hand-over", colour, steps, intervals))
+                right.plot(steps, intervals[:, 0], ls=(0, (1, 1.2)), color=color, lw=1.5, zorder=2.5)
+                drawn.append(Series(right, f"{label}, no hand-over", color, steps, intervals))
         left.set_ylabel(what_is_evaluated(curves[0].task, compact))
         left.set_title("offline" if compact else "offline pre-training", fontsize=10)
         how = "" if compact else " fine-tuning with"
@@ -143,7 +143,7 @@ def transfer_figure(
     _ticks(axes[-1, 0], 2 if compact else 4)
     _ticks(axes[-1, 1], 4 if compact else 7)
     if not compact:
-        handles = [Line2D([], [], color=colours[name], lw=2.2, label=name_of(name)) for name in colours_of(curves)]
+        handles = [Line2D([], [], color=colors[name], lw=2.2, label=name_of(name)) for name in colors_of(curves)]
         if control:
             handles.append(Line2D([], [], color="0.3", lw=1.5, ls=(0, (1, 1.2)), label="no hand-over (control)"))
         figure.legend(
@@ -246,17 +246,17 @@ def _interval(returns: tuple[float, ...]) -> tuple[float, float, float]:
 def _draw(
     ax: Axes,
     label: str,
-    colour: str,
+    color: str,
     steps: Float[np.ndarray, " point"],
     returns: Float[np.ndarray, "seed point"],
 ) -> Series:
     """Mean, interval and single seeds."""
     intervals = _intervals(returns)
     mean, low, high = intervals.T
-    ax.fill_between(steps, low, high, color=colour, alpha=0.2, lw=0)
-    ax.plot(steps, returns.T, color=colour, lw=0.5, alpha=0.35)
-    ax.plot(steps, mean, color=colour, lw=2.0, zorder=3)
-    return Series(ax, label, colour, steps, intervals)
+    ax.fill_between(steps, low, high, color=color, alpha=0.2, lw=0)
+    ax.plot(steps, returns.T, color=color, lw=0.5, alpha=0.35)
+    ax.plot(steps, mean, color=color, lw=2.0, zorder=3)
+    return Series(ax, label, color, steps, intervals)
 
 
 def _frame(left: Axes, right: Axes) -> None:

@@ -1,4 +1,4 @@
-"""A figure as part of a web page: it takes the page's colours, and a pointer over it can ask for numbers."""
+"""A figure as part of a web page: it takes the page's colors, and a pointer over it can ask for numbers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def panels(figure: Figure, drawn: Sequence[Series]) -> list[dict[str, Any]]:
       drawn: what is on it.
 
     Returns:
-      For each panel ``box`` (left, top, right, bottom) and ``series``: ``label``, ``colour``, ``steps``, ``x`` (where
+      For each panel ``box`` (left, top, right, bottom) and ``series``: ``label``, ``color``, ``steps``, ``x`` (where
       they are), ``y`` and ``values`` (text).
     """
     width, height = figure.get_size_inches() * 72
@@ -64,7 +64,7 @@ def panels(figure: Figure, drawn: Sequence[Series]) -> list[dict[str, Any]]:
         panel["series"].append(
             {
                 "label": series.label,
-                "colour": series.colour,
+                "color": series.color,
                 "steps": [f"{step:,.0f}" for step in steps],
                 "x": np.round(points[:, 0] * width, 2).tolist(),
                 "y": np.round((1 - points[:, 1]) * height, 2).tolist(),

@@ -17,7 +17,7 @@ from smac_jax.analysis.fitting import Cell, Column, FittedTable
 from smac_jax.analysis.metrics import control_dip, dip, is_smooth, regret
 from smac_jax.analysis.statistics import bootstrap_interval
 from smac_jax.errors import DatasetError
-from smac_jax.wording import name_of, seeds_text
+from smac_jax.text import name_of, seeds_text
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -163,7 +163,7 @@ def provenance_text(provenance: Mapping[str, Any]) -> str:
     """What a table or figure needs beside it, a line each; unknown where nothing is said.
 
     Args:
-      provenance: as :func:`smac_jax.train.logger.write_provenance` gives it, with ``data``, ``scale`` and ``seeds``
+      provenance: as :func:`smac_jax.runs.logger.write_provenance` gives it, with ``data``, ``scale`` and ``seeds``
         added, and ``trained_by`` where other processes did.
     """
     versions = ", ".join(f"{name} {version}" for name, version in provenance.get("versions", {}).items())

@@ -30,21 +30,21 @@ def load_dataset(name_or_path: str | os.PathLike) -> Dataset:
           file, taken from ``$SMAC_JAX_DATA`` (default ``~/.cache/smac_jax/data``) or from where D4RL keeps it
           (``~/.d4rl/datasets``), or else fetched into the former and checked. ``pen-binary-v0`` and its like are
           AWAC's pair of files (``pen2_sparse.npy``, ``pen_bc_sparse4.npy``) where these are at hand
-          (:func:`smac_jax.data.awac.folders` says where), or else made of D4RL's human demonstrations;
-        * ``minari:ID``, such as ``minari:D4RL/pen/human-v2`` (:func:`smac_jax.data.minari_sets.read_minari`);
+          (:func:`smac_jax.data.readers.awac.folders` says where), or else made of D4RL's human demonstrations;
+        * ``minari:ID``, such as ``minari:D4RL/pen/human-v2`` (:func:`smac_jax.data.readers.minari.read_minari`);
         * ``part:FRACTION:NAME``, such as ``part:0.1:hopper-medium-replay``: whole episodes of one of the others
           (:meth:`Dataset.part`);
         * the path of a D4RL file. Its task is what its ``metadata/task`` says, or else what its name says
           (``hopper_medium_replay-v2.hdf5``);
         * the path of a release of demonstrations, ``.npy`` or ``.pickle``
-          (:func:`smac_jax.data.demonstrations.read_demonstrations`).
+          (:func:`smac_jax.data.readers.demonstrations.read_demonstrations`).
 
     A file under a published name is compared with what others printed of it (rows, episodes, returns), and differences
     are warned of (:mod:`smac_jax.data.d4rl_statistics`).
 
     Raises:
       DatasetError: none of these, a file that cannot be fetched, or one that cannot be read (see
-        :func:`smac_jax.data.d4rl.read_d4rl`).
+        :func:`smac_jax.data.readers.d4rl.read_d4rl`).
     """
     from smac_jax.data.sources import load
 

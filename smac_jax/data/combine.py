@@ -3,11 +3,11 @@
 The hand's binary tasks are trained on demonstrations and rollouts of policies cloned from them (AWAC, Nair et al. 2020;
 SMAC, section 5). Whoever has not AWAC's own files can put the like together of D4RL's or Minari's ``human`` and
 ``cloned``: dense rewards become binary, and every trajectory is cut after its last success
-(:mod:`smac_jax.data.binary`).
+(:mod:`smac_jax.data.readers.binary`).
 
 Trajectories without a success stay, as in every D4RL file that is read as a binary task; ``failures=False`` leaves them
 out, as Cal-QL's and WSRL's code do of AWAC's files. Of AWAC's own files, whose reader follows these
-(:func:`smac_jax.data.demonstrations.binary_episodes`), they are left out in both cases.
+(:func:`smac_jax.data.readers.demonstrations.binary_episodes`), they are left out in both cases.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from smac_jax.data.binary import cut_after_last_success, succeeds
 from smac_jax.data.dataset import Dataset, add_to_note, is_binary, returns_of
+from smac_jax.data.readers.binary import cut_after_last_success, succeeds
 from smac_jax.data.tasks import BINARY_TASKS, TASKS
 from smac_jax.errors import DatasetError, UnknownNameError
 

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from smac_jax.data.d4rl_files import d4rl_files
+from smac_jax.data.readers.d4rl_files import d4rl_files
 
 TOLERANCE = 1e-3
 """Of returns, in units of their own size; others summed them in float32."""

@@ -44,7 +44,7 @@ class Dataset(struct.PyTreeNode):
       trajectory_returns: undiscounted return of the whole trajectory that each row belongs to, its rows that were
         dropped included; in the kitchen, whose data pay in every step for all that is solved, the most that was solved
         at once (SMAC, tables 6-8).
-      conditions: ``trajectory_returns`` min-max normalised to ``[0, 1]`` (SMAC's ``w``); 1.0 where all are the same.
+      conditions: ``trajectory_returns`` min-max normalized to ``[0, 1]`` (SMAC's ``w``); 1.0 where all are the same.
       returns_to_go: discounted sum of the rewards from each row on, those of dropped rows included, once
         :meth:`with_returns_to_go` was called; else 0.
       name: of the data set.
@@ -174,7 +174,8 @@ class Dataset(struct.PyTreeNode):
         if task in BINARY_TASKS and not is_binary(checked["rewards"]):
             raise DatasetError(
                 f"{name}: rewards of {task} are 0 on success and -1 otherwise; found {checked['rewards'].min():g} to "
-                f"{checked['rewards'].max():g}. smac_jax.data.binary.to_binary makes them of the hand's dense ones."
+                f"{checked['rewards'].max():g}. smac_jax.data.readers.binary.to_binary makes them of the hand's dense "
+                "ones."
             )
         checked["actions"], clipped = settle_actions(checked["actions"], name, clip)
         if clipped:
@@ -305,7 +306,7 @@ class Dataset(struct.PyTreeNode):
         if self.task in BINARY_TASKS:
             text += f", {np.mean(np.asarray(self.terminals)[self._last_rows()]):.0%} end in success"
         elif self.task is not None:
-            text += f" (normalised score {normalized_score(self.task, returns.mean()):.1f})"
+            text += f" (normalized score {normalized_score(self.task, returns.mean()):.1f})"
         notes = dict(self.metadata)
         if clipped := notes.get("clipped_actions"):
             text += f"; actions clipped to [-1, 1]: {clipped}"
@@ -580,7 +581,8 @@ def settle_actions(actions: np.ndarray, where: str, clip: bool = False) -> tuple
         raise DatasetError(
             f"{where}: actions are outside [-1, 1] in {found}, first in row {np.argmax(outside.any(axis=1))}. Rescale "
             "them from the action space's bounds to [-1, 1]. Where the simulator clips actions itself, clip them "
-            "in the data: smac_jax.data.d4rl.read_d4rl and smac_jax.Dataset.from_arrays do so with clip_actions=True, "
-            "and smac_jax.data.d4rl.write_d4rl makes a file of the result for --task and load_dataset."
+            "in the data: smac_jax.data.readers.d4rl.read_d4rl and smac_jax.Dataset.from_arrays do so with "
+            "clip_actions=True, and smac_jax.data.readers.d4rl.write_d4rl makes a file of the result for --task and "
+            "load_dataset."
         )
     return np.clip(actions, -1.0, 1.0), found

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from smac_jax.brief import of_value
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
+from smac_jax.short_repr import of_value
 from smac_jax.types import Array, Key, Transition
 
 

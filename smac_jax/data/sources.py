@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
     """As :func:`smac_jax.data.load_dataset` says; ``embedded`` are the package's own, by name."""
-    from smac_jax.data.d4rl import read_d4rl
-    from smac_jax.data.d4rl_files import d4rl_files
     from smac_jax.data.d4rl_statistics import published_name
-    from smac_jax.data.demonstrations import SUFFIXES, read_demonstrations
+    from smac_jax.data.readers.d4rl import read_d4rl
+    from smac_jax.data.readers.d4rl_files import d4rl_files
+    from smac_jax.data.readers.demonstrations import SUFFIXES, read_demonstrations
 
     text = str(name)
     prefix, colon, rest = text.partition(":")
@@ -42,7 +42,7 @@ def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
         f"file. "
         f"Embedded: {', '.join(embedded) or 'none'}. {_similar(text, list(d4rl_files()))}"
         "Give one of these or the path of a D4RL .hdf5 file, or of demonstrations (.npy, .pickle); "
-        "`python -m experiments.make_dataset` makes one."
+        "`smac-jax make-dataset` makes one."
     )
 
 
@@ -52,8 +52,8 @@ def is_at_hand(name: str) -> bool:
     Raises:
       DatasetError: half of it is.
     """
-    from smac_jax.data.awac import awac_files
-    from smac_jax.data.d4rl_files import is_on_disk
+    from smac_jax.data.readers.awac import awac_files
+    from smac_jax.data.readers.d4rl_files import is_on_disk
 
     return awac_files(name) is not None or is_on_disk(name)
 
@@ -65,8 +65,8 @@ def files_of(name: str | os.PathLike) -> tuple[Path, ...]:
       DatasetError: of D4RL's names, a file that cannot be fetched.
     """
     from smac_jax.data import embedded_datasets
-    from smac_jax.data.awac import awac_files
-    from smac_jax.data.d4rl_files import d4rl_file, d4rl_files
+    from smac_jax.data.readers.awac import awac_files
+    from smac_jax.data.readers.d4rl_files import d4rl_file, d4rl_files
 
     prefix, colon, rest = str(name).partition(":")
     if colon and prefix == "part":
@@ -83,7 +83,7 @@ def files_of(name: str | os.PathLike) -> tuple[Path, ...]:
 def is_file_name(name: str | os.PathLike) -> bool:
     """Whether a name is that of a file of the user's: none that this package, D4RL or a prefix gives a meaning to."""
     from smac_jax.data import embedded_datasets
-    from smac_jax.data.d4rl_files import d4rl_files
+    from smac_jax.data.readers.d4rl_files import d4rl_files
 
     prefix, colon, _ = str(name).partition(":")
     return not (colon and prefix in PREFIXES) and str(name) not in {*embedded_datasets(), *d4rl_files()}
@@ -99,17 +99,17 @@ def short_name(name: str | os.PathLike) -> str:
 
 
 def _d4rl(name: str) -> Dataset:
-    from smac_jax.data.awac import NAMES as PUBLISHED_AS_PAIRS
-    from smac_jax.data.awac import awac_files, read_awac
-    from smac_jax.data.d4rl import read_d4rl
-    from smac_jax.data.d4rl_files import HOST, d4rl_file, d4rl_files, is_d4rls
-    from smac_jax.data.tasks import task_of
+    from smac_jax.data.readers.awac import NAMES as PUBLISHED_AS_PAIRS
+    from smac_jax.data.readers.awac import awac_files, read_awac
+    from smac_jax.data.readers.d4rl import read_d4rl
+    from smac_jax.data.readers.d4rl_files import HOST, d4rl_file, d4rl_files, is_d4rls
+    from smac_jax.data.tasks import parse_name
 
     if files := awac_files(name):
         return read_awac(name, files)
     # file names such as walker_mixed.hdf5 do not say the task
     path = d4rl_file(name)
-    data = read_d4rl(path, task=task_of(name).task)
+    data = read_d4rl(path, task=parse_name(name).task)
     _compare_with_printed(path, name)
     theirs = is_d4rls(path, name)
     source = ("source", f"D4RL, {HOST}{d4rl_files()[name].path}" if theirs else f"{path}, which is not D4RL's file")
@@ -121,8 +121,8 @@ def _d4rl(name: str) -> Dataset:
 
 def _compare_with_printed(path: Path, name: str | None) -> None:
     """Warns where a file under a published name is not what others printed of it."""
-    from smac_jax.data.d4rl import read_columns
     from smac_jax.data.d4rl_statistics import count, printed_statistics, warn_of_differences
+    from smac_jax.data.readers.d4rl import read_columns
 
     if name in printed_statistics():
         import numpy as np
@@ -133,7 +133,7 @@ def _compare_with_printed(path: Path, name: str | None) -> None:
 
 
 def _minari(name: str) -> Dataset:
-    from smac_jax.data.minari_sets import read_minari
+    from smac_jax.data.readers.minari import read_minari
 
     return read_minari(name)
 

@@ -1,7 +1,7 @@
-"""Tasks by name, with the reference returns of D4RL's normalised score.
+"""Tasks by name, with the reference returns of D4RL's normalized score.
 
 Source: Fu et al. 2020 (arXiv 2004.07219), section 6, and the table of reference scores in D4RL's code (``infos.py``).
-Adroit's binary tasks score 1 for an episode that succeeds, so that the normalised score is the rate of success in
+Adroit's binary tasks score 1 for an episode that succeeds, so that the normalized score is the rate of success in
 percent; the kitchen's the share of its four things that were solved (SMAC, section 5).
 """
 
@@ -23,8 +23,8 @@ class TaskInfo:
 
     Attributes:
       name: as in ``make_env``.
-      random_return: the return, or what evaluations sum in its place, at a normalised score of 0.
-      expert_return: the same at a normalised score of 100.
+      random_return: the return, or what evaluations sum in its place, at a normalized score of 0.
+      expert_return: the same at a normalized score of 100.
       episode_length: the time limit, in environment steps.
       clips_actions: the simulator itself clips every action to ``[-1, 1]`` and reads nothing else of it, so that logged
         actions outside may be clipped without changing what happened.
@@ -78,7 +78,7 @@ def task_info(environment: str) -> TaskInfo:
     Of others nothing is known: then a return of 0 counts as a random policy's, and 1,000 steps are an episode.
     """
     try:
-        return TASKS[task_of(environment.rpartition(":")[2]).task]
+        return TASKS[parse_name(environment.rpartition(":")[2]).task]
     except UnknownNameError:
         return TaskInfo(environment, 0.0, 1.0, 1000)
 
@@ -103,7 +103,7 @@ _FILES = {
 }
 
 
-def task_of(name: str) -> DatasetName:
+def parse_name(name: str) -> DatasetName:
     """Takes apart the name of a data set, of its file (without the suffix), or of a Gymnasium environment.
 
     ``"hopper-medium-replay"``, ``"hopper_medium_replay-v2"`` -> ``("hopper", "medium-replay")``; ``"Hopper-v4"`` ->
@@ -125,11 +125,11 @@ def normalized_score(task: str, returns: Any) -> np.ndarray:
     """D4RL's score in percent: 0 at a random policy's return, 100 at an expert's.
 
     Args:
-      task: a task, or a data set's name that :func:`task_of` understands.
+      task: a task, or a data set's name that :func:`parse_name` understands.
       returns: a return, or an array of them.
 
     Raises:
       UnknownNameError: no reference returns for this task.
     """
-    info = TASKS[task_of(task).task]
+    info = TASKS[parse_name(task).task]
     return 100.0 * (np.asarray(returns, np.float64) - info.random_return) / (info.expert_return - info.random_return)

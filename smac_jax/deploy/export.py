@@ -71,13 +71,13 @@ def export(
         if to == "npz":
             write_policy(out, policy)
         else:
-            write_bytes(out, _serialiser(to)(policy, batch, sample))
+            write_bytes(out, _serializer(to)(policy, batch, sample))
     except OSError as error:
         raise CheckpointError(f"{out} cannot be written ({error.strerror}).") from error
     return policy
 
 
-def _serialiser(to: str) -> Callable[[NumpyPolicy, int | None, bool], bytes]:
+def _serializer(to: str) -> Callable[[NumpyPolicy, int | None, bool], bytes]:
     if to == "onnx":
         from smac_jax.deploy.to_onnx import to_onnx
 

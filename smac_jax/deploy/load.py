@@ -89,11 +89,11 @@ def _policy_in(folder: Path) -> Path | None:
 def _read_arrays(folder: Path) -> NumpyPolicy:
     """An actor-critic that an earlier version saved, without a policy file; the seeds' numbers from its run."""
     try:
-        from smac_jax.train.checkpoint import load_actor_critic
+        from smac_jax.runs.checkpoint import load_actor_critic
     except ImportError as error:
         raise CheckpointError(
             f"{folder} was saved without {POLICY_FILE}, by an earlier version: reading its arrays takes what training "
-            f"takes ({error}). Where that is installed: python -m experiments.export {folder} --to=npz --out=policy.npz"
+            f"takes ({error}). Where that is installed: smac-jax export {folder} --to=npz --out=policy.npz"
         ) from error
     actor_critic = load_actor_critic(folder)
     policy = NumpyPolicy.of(actor_critic)

@@ -59,7 +59,7 @@ def read_policy(path: Path) -> NumpyPolicy:
     except Exception as error:  # any: what NumPy raises depends on where the damage is
         raise CheckpointError(
             f"{path} is damaged, or no policy file ({str(error) or type(error).__name__}). Policy files are called "
-            f"{POLICY_FILE} in the folder of a run, and are written by `python -m experiments.export RUN --to=npz`."
+            f"{POLICY_FILE} in the folder of a run, and are written by `smac-jax export RUN --to=npz`."
         ) from error
     if version != VERSION:
         raise CheckpointError(

@@ -48,21 +48,21 @@ class Graph:
 
     Attributes:
       nodes: kind, inputs, output, attributes.
-      initialisers: the tensors that are in the file.
+      initializers: the tensors that are in the file.
     """
 
     def __init__(self) -> None:
         self.nodes: list[tuple[str, list[str], str, dict[str, Any]]] = []
-        self.initialisers: dict[str, np.ndarray] = {}
+        self.initializers: dict[str, np.ndarray] = {}
 
-    def initialiser(self, name: str, array: Any) -> Value:
+    def initializer(self, name: str, array: Any) -> Value:
         """A tensor that is in the file."""
-        self.initialisers[name] = np.asarray(array, np.float32)
+        self.initializers[name] = np.asarray(array, np.float32)
         return Value(self, name)
 
     def node(self, kind: str, *inputs: Any, **attributes: Any) -> Value:
         """An operation on values and numbers."""
-        values = [x if isinstance(x, Value) else self.initialiser(f"constant {x}", x) for x in inputs]
+        values = [x if isinstance(x, Value) else self.initializer(f"constant {x}", x) for x in inputs]
         self.nodes.append((kind, [value.name for value in values], f"{kind} {len(self.nodes)}", attributes))
         return Value(self, self.nodes[-1][2])
 
@@ -101,7 +101,7 @@ def to_onnx(policy: NumpyPolicy, batch: int | None = None, sample: bool = False)
     seeds = () if isinstance(policy.seeds, int) else (len(policy.seeds),)
     graph = Graph()
     used = {name: array for name, array in policy.parameters.items() if sample or not name.startswith("log_std")}
-    parameters = {name: graph.initialiser(name, array) for name, array in used.items()}
+    parameters = {name: graph.initializer(name, array) for name, array in used.items()}
     sizes = {"observation": built.observation_size} | ({"noise": built.action_size} if sample else {})
     act(graph, built, parameters, *(Value(graph, name) for name in sizes))
     nodes = [helper.make_node(kind, inputs, [output], **attributes) for kind, inputs, output, attributes in graph.nodes]
@@ -116,7 +116,7 @@ def to_onnx(policy: NumpyPolicy, batch: int | None = None, sample: bool = False)
             "policy",
             [declare(name, rows, size) for name, size in sizes.items()],
             [declare("action", *seeds, rows, built.action_size)],
-            [numpy_helper.from_array(array, name) for name, array in graph.initialisers.items()],
+            [numpy_helper.from_array(array, name) for name, array in graph.initializers.items()],
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=helper.find_min_ir_version_for([helper.make_opsetid("", OPSET)]),

@@ -1,4 +1,4 @@
-"""A policy as StableHLO, serialised by ``jax.export``: runs where JAX runs, without this package."""
+"""A policy as StableHLO, serialized by ``jax.export``: runs where JAX runs, without this package."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from smac_jax.config import plain
-from smac_jax.envs.quiet import quiet_imports
+from smac_jax.envs.adapters.quiet import quiet_imports
 from smac_jax.errors import ConfigError, UnknownNameError
 from smac_jax.files import cache_folder
 
@@ -50,8 +50,8 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
 
     Args:
       name: one of :data:`TASKS`; or another's, with the family in front (other tasks than ours, whatever their names):
-        ``"brax:NAME"``; ``"playground:NAME"``, MuJoCo Playground's (see :mod:`smac_jax.envs.playground`);
-        ``"gymnasium:ID"``, on the host (see :mod:`smac_jax.envs.gymnasium_env`).
+        ``"brax:NAME"``; ``"playground:NAME"``, MuJoCo Playground's (see :mod:`smac_jax.envs.adapters.playground`);
+        ``"gymnasium:ID"``, on the host (see :mod:`smac_jax.envs.adapters.gymnasium`).
       physics: ``"mujoco"``, the C engine, equal to Gymnasium; ``"mjx"``, for GPU and TPU; ``"warp"``, for NVIDIA GPUs
         (extra ``warp``); ``"auto"``, the C engine where JAX runs on a CPU and MJX elsewhere. Others choose theirs by
         options of their own.
@@ -92,7 +92,7 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
     if physics in ("auto", "mujoco"):
         cache_folder()  # where MuJoCo's compiled step is kept; what it warns of is not to be silenced below
     with quiet_imports():
-        from smac_jax.envs.env import TaskEnv
+        from smac_jax.envs.task_env import TaskEnv
 
         engine = _make_engine(name, task, physics, cast("Version", version), kw)
     # threads and native give the same numbers
@@ -177,13 +177,13 @@ def _make_brax(name: str, kw: dict[str, Any]) -> Env:
 
 
 def _make_gymnasium(name: str, kw: dict[str, Any]) -> Env:
-    from smac_jax.envs.gymnasium_env import GymnasiumEnv
+    from smac_jax.envs.adapters.gymnasium import GymnasiumEnv
 
     return GymnasiumEnv(name, **kw)
 
 
 def _make_playground(name: str, kw: dict[str, Any]) -> Env:
-    from smac_jax.envs.playground import PlaygroundEnv
+    from smac_jax.envs.adapters.playground import PlaygroundEnv
 
     return PlaygroundEnv(name, **kw)
 

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from smac_jax.errors import DatasetError
 
 if TYPE_CHECKING:
-    from smac_jax.envs.env import TaskEnv
+    from smac_jax.envs.task_env import TaskEnv
 
 TOLERANCE = 1e-4
 _BATCH = 4096  # rows a call

@@ -1,7 +1,7 @@
 """The nouns of an environment: what a model is, what physics an engine hands over, what a task is made of.
 
 A *task* is a module of pure functions (``tasks/hopper.py``), written once. An *engine* (``physics/mujoco.py``,
-``physics/mjx.py``) moves the bodies. :class:`smac_jax.envs.env.TaskEnv` joins one of each into a Brax environment.
+``physics/mjx.py``) moves the bodies. :class:`smac_jax.envs.task_env.TaskEnv` joins one of each into a Brax environment.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from smac_jax.envs.agreement import TOLERANCE, Agreement, States, one_step_agree
 from smac_jax.errors import ConfigError
 
 if TYPE_CHECKING:
-    from smac_jax.envs.env import TaskEnv
+    from smac_jax.envs.task_env import TaskEnv
 
 INFOS = ("infos/qpos", "infos/qvel", "infos/scene", "infos/door_body_pos", "infos/board_pos", "infos/desired_orien")
 """Columns of a D4RL file that say where things were."""

@@ -32,7 +32,7 @@ class AutoReset(Wrapper):
     much as a step. An environment that has a ``reset_where(key, wanted)`` is asked to do it only where it is wanted.
 
     Args:
-      env: an environment that is not vectorised.
+      env: an environment that is not vectorized.
       episode_length: steps after which an episode is cut.
     """
 

@@ -3,15 +3,15 @@
 from smac_jax.networks.actor import Actor, BoxGaussian, Policy, TanhGaussian
 from smac_jax.networks.critic import Critic, aggregate, ensemble_values, init_ensemble, tie_heads
 from smac_jax.networks.mlp import MLP, num_parameters
-from smac_jax.networks.score import ScoreNetwork
+from smac_jax.networks.noise_predictor import NoisePredictor
 
 __all__ = [
     "MLP",
     "Actor",
     "BoxGaussian",
     "Critic",
+    "NoisePredictor",
     "Policy",
-    "ScoreNetwork",
     "TanhGaussian",
     "aggregate",
     "ensemble_values",

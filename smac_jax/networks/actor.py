@@ -35,11 +35,11 @@ class TanhGaussian(NamedTuple):
         return jnp.tanh(self.mean)
 
     def sample_pre_tanh(self, key: Key) -> Float[Array, "*batch action"]:
-        """``u = mu + sigma * noise``, reparameterised."""
+        """``u = mu + sigma * noise``, reparameterized."""
         return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape, self.mean.dtype)
 
     def sample(self, key: Key) -> Float[Array, "*batch action"]:
-        """A reparameterised action."""
+        """A reparameterized action."""
         return jnp.tanh(self.sample_pre_tanh(key))
 
     def log_prob_pre_tanh(self, u: Float[Array, "*batch action"]) -> Float[Array, "*batch"]:
@@ -49,7 +49,7 @@ class TanhGaussian(NamedTuple):
         return jnp.sum(_normal_log_density(u, self.mean, self.log_std) - log_det, axis=-1)
 
     def sample_and_log_prob(self, key: Key) -> tuple[Float[Array, "*batch action"], Float[Array, "*batch"]]:
-        """A reparameterised action and its log density."""
+        """A reparameterized action and its log density."""
         u = self.sample_pre_tanh(key)
         return jnp.tanh(u), self.log_prob_pre_tanh(u)
 
@@ -80,11 +80,11 @@ class BoxGaussian(NamedTuple):
         return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape, self.mean.dtype)
 
     def sample(self, key: Key) -> Float[Array, "*batch action"]:
-        """A reparameterised action."""
+        """A reparameterized action."""
         return jnp.clip(self._draw(key), -1.0, 1.0)
 
     def sample_and_log_prob(self, key: Key) -> tuple[Float[Array, "*batch action"], Float[Array, "*batch"]]:
-        """A reparameterised action, and the log density of the draw that it was clipped from."""
+        """A reparameterized action, and the log density of the draw that it was clipped from."""
         action = self._draw(key)
         return jnp.clip(action, -1.0, 1.0), self.log_prob(action)
 
@@ -107,7 +107,7 @@ class Actor(nn.Module):
       action_size: number of action dimensions.
       hidden: width of each layer.
       activation: a key of ``networks.mlp.ACTIVATIONS``.
-      initial_std: ``sigma`` at initialisation, the same in every state. An algorithm that trains only the mean
+      initial_std: ``sigma`` at initialization, the same in every state. An algorithm that trains only the mean
         (TD3+BC) leaves it there, and so hands over a policy that explores with this spread.
       distribution: ``"tanh_gaussian"`` (:class:`TanhGaussian`) or ``"box_gaussian"`` (:class:`BoxGaussian`).
       state_dependent_std: False makes ``sigma`` a parameter of its own, the same in every state.

@@ -59,7 +59,7 @@ class MLP(nn.Module):
       hidden: width of each layer.
       activation: a key of ``ACTIVATIONS``.
       output: width of a last, linear layer; None for none.
-      layer_norm: normalise each hidden layer before its activation.
+      layer_norm: normalize each hidden layer before its activation.
       initializer: a key of ``INITIALIZERS``.
       last_hidden_scale: with "orthogonal", the gain of the last hidden layer; the others' is the square root of two.
     """

@@ -1,4 +1,4 @@
-"""Optimisers by name."""
+"""Optimizers by name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPTIMIZERS: dict[str, Callable[[optax.ScalarOrSchedule, float], optax.GradientTr
 def make_optimizer(
     name: str, learning_rate: float, decay_steps: int = 0, consistent_rms: float = 0.0
 ) -> optax.GradientTransformation:
-    """An optimiser.
+    """An optimizer.
 
     Args:
       name: ``"adam"`` (optax's defaults), ``"muon"``, or ``"muon_optax"``, the same and slower.

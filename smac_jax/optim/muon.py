@@ -2,10 +2,10 @@
 
 ``optax.contrib.muon`` takes every 2-D leaf for a matrix and gives the rest to Adam. A stacked ensemble turns that
 upside down: kernels are 3-D ``[member, in, out]`` and would silently get Adam, biases are 2-D ``[member, out]`` and
-would be orthogonalised across members. What a leaf *is* shows in its name, not in its rank: :func:`matrix_axes` marks
+would be orthogonalized across members. What a leaf *is* shows in its name, not in its rank: :func:`matrix_axes` marks
 the last two axes of every ``kernel`` as the matrix and all axes before them as a batch of independent matrices.
 
-:func:`muon` is the same optimiser with the iteration of :mod:`smac_jax.optim.newton_schulz`; :func:`muon_optax` is
+:func:`muon` is the same optimizer with the iteration of :mod:`smac_jax.optim.newton_schulz`; :func:`muon_optax` is
 optax's own, the reference that the tests hold it to.
 
 Source: SMAC section 4 and tables 6-8 (momentum 0.95, 5 Newton-Schulz steps, Adam for all that is no matrix).
@@ -19,7 +19,7 @@ import optax
 from flax import struct
 from optax.contrib import MuonDimensionNumbers
 
-from smac_jax.optim.newton_schulz import orthogonalise
+from smac_jax.optim.newton_schulz import orthogonalize
 from smac_jax.types import Array, Params
 
 MOMENTUM = 0.95
@@ -54,7 +54,7 @@ def shape_factor(shape: tuple[int, ...], consistent_rms: float) -> float:
 
 
 def scale_by_muon(consistent_rms: float = 0.0) -> optax.GradientTransformation:
-    """Nesterov momentum, orthogonalised matrix by matrix, scaled by :func:`shape_factor`."""
+    """Nesterov momentum, orthogonalized matrix by matrix, scaled by :func:`shape_factor`."""
 
     def init(params: Params) -> MuonState:
         return MuonState(jnp.zeros((), jnp.int32), optax.tree.zeros_like(params))
@@ -68,7 +68,7 @@ def scale_by_muon(consistent_rms: float = 0.0) -> optax.GradientTransformation:
             optax.tree.bias_correction(momentum, MOMENTUM, count + 1),
             optax.tree.bias_correction(gradients, MOMENTUM, count),
         )
-        updates = jax.tree.map(lambda x: orthogonalise(x, STEPS) * shape_factor(x.shape, consistent_rms), ahead)
+        updates = jax.tree.map(lambda x: orthogonalize(x, STEPS) * shape_factor(x.shape, consistent_rms), ahead)
         return updates, MuonState(count, momentum)
 
     return optax.GradientTransformation(init, update)

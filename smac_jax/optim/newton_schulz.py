@@ -21,7 +21,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 EPSILON = 1e-8
 
 
-def orthogonalise(x: Float[Array, "*stack rows columns"], steps: int = 5) -> Float[Array, "*stack rows columns"]:
+def orthogonalize(x: Float[Array, "*stack rows columns"], steps: int = 5) -> Float[Array, "*stack rows columns"]:
     """The nearly orthogonal matrix nearest to each matrix of the stack: singular values in about ``[0.7, 1.2]``."""
 
     @jax.custom_batching.custom_vmap

@@ -1,4 +1,4 @@
-"""The score of the data's actions, learnt by a return-conditioned diffusion model.
+"""The score of the data's actions, learned by a return-conditioned diffusion model.
 
 A network ``eps_omega(s, a_k, w, k)`` learns to tell the noise in ``a_k = sqrt(abar_k) a + sqrt(1 - abar_k) eps``. At
 its optimum ``eps = -sqrt(1 - abar_k) grad log p_k(a_k | s, w)``, so the score is ``-eps / sqrt(1 - abar_k)``. SMAC

@@ -8,7 +8,7 @@ parameter gradient needs less. With the residual ``g = grad_a Q - target`` held 
     grad_theta ||grad_a Q - target||^2  =  2 grad_theta <grad_a Q, g>  =  2 d/de grad_theta Q(s, a + e g)   at e = 0,
 
 the directional derivative of an ordinary backward pass: forward over reverse. And the backward pass that gives
-``grad_a Q`` is the very one to be differentiated, so linearising it once serves both. Compiled, both ways come to the
+``grad_a Q`` is the very one to be differentiated, so linearizing it once serves both. Compiled, both ways come to the
 same matrix products, as many again as SAC's own critics take (``benchmarks/README.md``).
 """
 

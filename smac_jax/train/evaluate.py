@@ -84,7 +84,7 @@ def evaluate(
 
     Args:
       actor_critic: one policy, or several stacked along a leading seed axis.
-      env: an environment that is not vectorised and does not reset itself.
+      env: an environment that is not vectorized and does not reset itself.
       episodes: how many for each policy.
       seed: of the starting states and, if not ``deterministic``, of the actions; the same for every policy.
       episode_length: time limit in environment steps.
@@ -105,7 +105,7 @@ def evaluate(
     keys = jnp.broadcast_to(jax.random.key(seed), (seeds,))
     evaluator = make_evaluator(env, episodes, episode_length, deterministic, layout)
     with as_raised_on_host():
-        return np.asarray(layout.trim(evaluator(layout.place(actor_critic), layout.place(keys))))
+        return np.asarray(layout.unpad(evaluator(layout.shard(actor_critic), layout.shard(keys))))
 
 
 def check_sizes(actor_critic: ActorCritic, env: Env) -> None:

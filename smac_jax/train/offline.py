@@ -14,20 +14,20 @@ from jaxtyping import Float, Int
 
 from smac_jax.algorithms import make_offline
 from smac_jax.algorithms.base import ActorCritic, OfflineAlgorithm, Phase, TrainingState, warn_of_equal_returns
-from smac_jax.brief import of_evaluations
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.envs import identity_of
+from smac_jax.runs.folder import RunFolder
+from smac_jax.runs.history import History
+from smac_jax.short_repr import of_evaluations
+from smac_jax.text import name_of
+from smac_jax.train.divergence import freeze_diverged
 from smac_jax.train.evaluate import check_sizes, make_evaluator
-from smac_jax.train.health import freeze_diverged
-from smac_jax.train.history import History
 from smac_jax.train.keys import fold_in, seed_numbers
+from smac_jax.train.plan import Evaluate, Train, mean_over_steps, run_plan
 from smac_jax.train.progress import Progress
-from smac_jax.train.run_folder import RunFolder
-from smac_jax.train.runner import Look, Train, carry_out, mean_over_steps
 from smac_jax.train.sharding import SeedLayout
 from smac_jax.types import Array, Key, Metrics
-from smac_jax.wording import name_of
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
@@ -141,7 +141,7 @@ def pretrain(
     Raises:
       UnknownNameError: no algorithm of that name.
       ConfigError: a config field or an argument out of range, or an environment that does not fit the data.
-      CheckpointError, Interrupted: see :class:`~smac_jax.train.run_folder.RunFolder`.
+      CheckpointError, Interrupted: see :class:`~smac_jax.runs.folder.RunFolder`.
     """
     num_updates = whole_number("pretrain: num_updates", num_updates, 1)
     eval_every = whole_number("pretrain: eval_every", eval_every, 1)
@@ -152,12 +152,12 @@ def pretrain(
     numbers = resume.seeds if resume else seed_numbers(seeds)
     layout = SeedLayout.over(numbers, devices)
     warn_of_equal_returns(built.config, data)
-    data = layout.everywhere(built.prepare(data))
+    data = layout.replicate(built.prepare(data))
 
     def begin() -> Any:
         if resume:
             # a copy: the chunks donate their input, and the result resumed from stays usable
-            return layout.place(jax.tree.map(jnp.copy, resume.state))
+            return layout.shard(jax.tree.map(jnp.copy, resume.state))
         return layout.map(built.init, (0, None))(layout.keys("init"), data)
 
     if env is not None:
@@ -169,16 +169,16 @@ def pretrain(
     done = resume.updates if resume else 0
 
     def look(state: Any, step: int) -> bool:
-        history.add("offline", step, layout.trim(diagnose(state, fold_in(diagnostics_keys, step), data)))
+        history.add("offline", step, layout.unpad(diagnose(state, fold_in(diagnostics_keys, step), data)))
         if evaluator is not None:
             acting = built.actor_critic(state)
-            history.add_returns(step, layout.trim(evaluator(acting, fold_in(evaluation_keys, step))))
+            history.add_returns(step, layout.unpad(evaluator(acting, fold_in(evaluation_keys, step))))
             if folder:
-                folder.evaluated(step, layout.trim(acting), numbers)
+                folder.evaluated(step, layout.unpad(acting), numbers)
         return False
 
     keys = layout.keys("offline")
-    plan: list[Train | Look] = []
+    plan: list[Train | Evaluate] = []
     offset = 0
     for phase in built.phases:
         main = phase.num_updates is None
@@ -188,14 +188,14 @@ def pretrain(
         if resume and not main:
             continue
         if main:
-            plan.append(Look(done))
+            plan.append(Evaluate(done))
         make = partial(make_chunk, phase, layout, q_limit)
         title, shown = f"{name_of(built.name)}: {phase.name}", done if main else 0
         for start in range(0, total, eval_every):
             stop = min(total, start + eval_every)
             plan.append(Train(title, total, phase.name, start, stop, first, shown, make, (keys, data)))
             if main:
-                plan.append(Look(shown + stop))
+                plan.append(Evaluate(shown + stop))
     if folder:
         folder.claim(
             {
@@ -211,7 +211,7 @@ def pretrain(
             }
         )
     with Progress.of(progress) as bar:
-        outcome = carry_out(plan, begin, look, history, layout, bar, folder)
+        outcome = run_plan(plan, begin, look, history, layout, bar, folder)
     return PretrainResult(
         algorithm=built,
         actor_critic=jax.tree.map(jnp.copy, built.actor_critic(outcome.state)),

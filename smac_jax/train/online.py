@@ -15,23 +15,23 @@ from jaxtyping import Float, Int
 
 from smac_jax.algorithms import make_online
 from smac_jax.algorithms.base import ActorCritic, OnlineAlgorithm, TrainingState
-from smac_jax.brief import brief, of_evaluations
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import ReplayBuffer, init, insert, sample, sample_mixed
 from smac_jax.envs import identity_of
 from smac_jax.errors import ConfigError
+from smac_jax.runs.folder import RunFolder
+from smac_jax.runs.history import History
+from smac_jax.runs.snapshots import checksum
+from smac_jax.short_repr import brief, of_evaluations
+from smac_jax.text import name_of
+from smac_jax.train.divergence import freeze_diverged
 from smac_jax.train.evaluate import check_sizes, make_evaluator
-from smac_jax.train.health import freeze_diverged
-from smac_jax.train.history import History
 from smac_jax.train.keys import fold_in, seed_numbers
+from smac_jax.train.plan import Evaluate, Train, mean_over_steps, run_plan
 from smac_jax.train.progress import Progress
-from smac_jax.train.run_folder import RunFolder
-from smac_jax.train.runner import Look, Train, carry_out, mean_over_steps
 from smac_jax.train.sharding import SeedLayout
-from smac_jax.train.snapshots import checksum
 from smac_jax.types import Array, Key, Metrics, Sometimes, Transition
-from smac_jax.wording import name_of
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
@@ -175,7 +175,7 @@ def finetune(
     Args:
       algorithm: a name in :data:`smac_jax.algorithms.ONLINE`.
       actor_critic: from ``pretrain(...).actor_critic``: leaves ``[seed, ...]``.
-      env: one environment, not vectorised and without automatic reset.
+      env: one environment, not vectorized and without automatic reset.
       data: the data set that gives ``data_fraction`` of each batch; None learns from the replay buffer alone.
       seeds: how many, or which; as many as ``actor_critic`` holds.
       num_steps: environment steps after the warm start.
@@ -194,7 +194,7 @@ def finetune(
     Raises:
       UnknownNameError: no algorithm of that name.
       ConfigError: a field or argument out of range, or an actor-critic that does not fit the environment or the seeds.
-      CheckpointError, Interrupted: see :class:`~smac_jax.train.run_folder.RunFolder`.
+      CheckpointError, Interrupted: see :class:`~smac_jax.runs.folder.RunFolder`.
     """
     from smac_jax.envs.wrappers import AutoReset  # brax takes seconds to import, and only this needs it
 
@@ -214,7 +214,7 @@ def finetune(
     total = warm_start + num_steps
     layout = SeedLayout.over(numbers, devices)
     keys, evaluation_keys = layout.keys("online"), layout.keys("evaluation")
-    data = None if data is None else layout.everywhere(data)
+    data = None if data is None else layout.replicate(data)
 
     def begin_one(init_key: Key, environment_key: Key, ac: ActorCritic, carried: TrainingState | None) -> LoopState:
         buffer = init(buffer_capacity or total, env.observation_size, env.action_size)
@@ -222,7 +222,7 @@ def finetune(
 
     def begin() -> LoopState:
         start = layout.map(begin_one, (0, 0, 0, 0))
-        given = layout.place(actor_critic), layout.place(training_state)
+        given = layout.shard(actor_critic), layout.shard(training_state)
         return start(layout.keys("init"), layout.keys("environment"), *given)
 
     evaluator = make_evaluator(env, eval_episodes, episode_length, True, layout)
@@ -230,10 +230,10 @@ def finetune(
 
     def look(state: LoopState, step: int) -> bool:
         acting = built.actor_critic(state.algorithm)
-        returns = np.asarray(layout.trim(evaluator(acting, fold_in(evaluation_keys, step))))
+        returns = np.asarray(layout.unpad(evaluator(acting, fold_in(evaluation_keys, step))))
         history.add_returns(step, returns)
         if folder:
-            folder.evaluated(step, layout.trim(acting), numbers)
+            folder.evaluated(step, layout.unpad(acting), numbers)
         return on_evaluation is not None and on_evaluation(step, returns)
 
     makers = {
@@ -241,15 +241,15 @@ def finetune(
         for learn in (False, True)
     }
     stops = sorted({warm_start, total, *range(warm_start + eval_every, total, eval_every)} - {0})
-    plan: list[Train | Look] = [Look(0)]
+    plan: list[Train | Evaluate] = [Evaluate(0)]
     title = f"{name_of(built.name)}: online"
     for start, stop in zip([0, *stops], stops, strict=False):
         learn = start >= warm_start
         phase = "online" if learn else "warm start"
         plan.append(Train(title, total, phase, start, stop, 0, 0, makers[learn], (keys, data)))
-        plan.append(Look(stop))
+        plan.append(Evaluate(stop))
     # what the config asks of the offline phase and is not there is said before anything is trained
-    jax.eval_shape(jax.vmap(built.init), layout.keys("init"), layout.place(actor_critic), layout.place(training_state))
+    jax.eval_shape(jax.vmap(built.init), layout.keys("init"), layout.shard(actor_critic), layout.shard(training_state))
     if folder:
         folder.claim(
             {
@@ -269,7 +269,7 @@ def finetune(
             }
         )
     with Progress.of(progress) as bar:
-        outcome = carry_out(plan, begin, look, history, layout, bar, folder)
+        outcome = run_plan(plan, begin, look, history, layout, bar, folder)
     return FinetuneResult(
         algorithm=built,
         actor_critic=built.actor_critic(outcome.state.algorithm),

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
+from smac_jax.runs.pace import COMPILATION, EVALUATION, TRAINING, Pace, Standing, TimeLeft, clock, rate_text
 from smac_jax.train.compilation import listening
-from smac_jax.train.pace import COMPILATION, EVALUATION, TRAINING, Pace, Standing, TimeLeft, clock, rate_text
 
 LOG_EVERY = 10.0
 """Seconds between lines where the output is no terminal."""

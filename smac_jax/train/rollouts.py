@@ -161,7 +161,7 @@ def _make_collector(
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Compiled: the first states of environments, and some steps of them with their rows, ``[env, time, ...]``."""
     from smac_jax.envs import AutoReset
-    from smac_jax.envs.env import TaskEnv
+    from smac_jax.envs.task_env import TaskEnv
 
     wrapped = AutoReset(env, episode_length)
 

@@ -54,7 +54,7 @@ class SeedLayout:
         """One axis, ``seed``."""
         return Mesh(np.array(self.devices), ("seed",))
 
-    def place(self, tree: Tree) -> Tree:
+    def shard(self, tree: Tree) -> Tree:
         """Puts leaves ``[seed, ...]`` where their seeds run, with the repetitions."""
         extra = len(self.padded) - len(self.seeds)
 
@@ -65,11 +65,11 @@ class SeedLayout:
 
         return jax.device_put(jax.tree.map(one, tree), NamedSharding(self.mesh, SEED))
 
-    def everywhere(self, tree: Tree) -> Tree:
+    def replicate(self, tree: Tree) -> Tree:
         """Puts a copy on each device."""
         return jax.device_put(tree, NamedSharding(self.mesh, EVERYWHERE))
 
-    def trim(self, tree: Tree) -> Tree:
+    def unpad(self, tree: Tree) -> Tree:
         """Drops the repetitions: leaves ``[seed, ...]`` of the seeds that were asked for."""
         count = len(self.seeds)
         return tree if count == len(self.padded) else jax.tree.map(lambda x: x[:count], tree)
@@ -78,7 +78,7 @@ class SeedLayout:
         """:func:`smac_jax.train.keys.stream_keys`, in place."""
         from smac_jax.train.keys import stream_keys
 
-        return self.place(stream_keys(self.seeds, stream))
+        return self.shard(stream_keys(self.seeds, stream))
 
     def map(self, one_seed: Callable[..., Any], in_axes: Sequence[int | None], donate: Sequence[int] = ()) -> Any:
         """Compiles a function of one seed for all of them.

@@ -459,5 +459,5 @@ def test_rewards_are_rescaled_to_a_span_of_returns():
     ac = actor_critic_for(config, jax.random.key(0), data)
     np.testing.assert_allclose(ac.reward_scale, 2.0 * 1000.0 / (returns.max() - returns.min()), rtol=1e-5)
     batch = data.sample(jax.random.key(0), 64)._replace(reward=data.rewards)
-    learnt = np.asarray(ac.normalise_batch(batch).reward).reshape(-1, 16).sum(axis=1)
-    np.testing.assert_allclose(np.ptp(learnt), 2000.0, rtol=1e-4)
+    learned = np.asarray(ac.normalize_batch(batch).reward).reshape(-1, 16).sum(axis=1)
+    np.testing.assert_allclose(np.ptp(learned), 2000.0, rtol=1e-4)

@@ -11,7 +11,6 @@ from numpy_networks import ACTIONS, OBSERVATIONS, dataset
 from small_algorithms import small
 
 import smac_jax
-from experiments.configs import bases, ours, wsrl_base
 from smac_jax.algorithms import make_offline, make_online, sac, smac
 from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
 from smac_jax.config import resolve
@@ -19,6 +18,7 @@ from smac_jax.errors import ConfigError
 from smac_jax.networks import Critic, aggregate, init_ensemble, tie_heads
 from smac_jax.networks.mlp import orthogonal
 from smac_jax.optim import make_optimizer
+from smac_jax.presets import bases, ours, wsrl_base
 
 
 def flat(config, prefix=""):

@@ -54,7 +54,7 @@ def data(actions, rows=20_000):
 def gradients(ac, s, a):
     """``grad_a Q`` of the mean member, in the environment's units."""
     each = jax.vmap(action_gradient, in_axes=(None, 0, None, None))
-    return np.asarray(each(ac.critic.apply, ac.critic_params, ac.normalise(s), a).mean(0))
+    return np.asarray(each(ac.critic.apply, ac.critic_params, ac.normalize(s), a).mean(0))
 
 
 NETWORK = {"actor_hidden": (64, 64), "critic_hidden": (64, 64), "critic_activation": "tanh", "num_critics": 2}

@@ -182,8 +182,8 @@ def test_smac_without_penalty_is_sac(batch):
     key = jax.random.key(9)
     got, metrics = smac.update(config, state, batch, key)
     target_key, _, policy_key = jax.random.split(key, 3)
-    want, _ = sac.critic_step(config, state.sac, state.sac.actor_critic.normalise_batch(batch), target_key)
-    want, _ = sac.policy_step(config, want, state.sac.actor_critic.normalise_batch(batch), policy_key)
+    want, _ = sac.critic_step(config, state.sac, state.sac.actor_critic.normalize_batch(batch), target_key)
+    want, _ = sac.policy_step(config, want, state.sac.actor_critic.normalize_batch(batch), policy_key)
     remembered = got.sac.actor_critic.temperature  # what SMAC tells whoever takes over; SAC has nothing to say
     np.testing.assert_allclose(remembered, metrics["alpha"])
     want = want.replace(actor_critic=want.actor_critic.replace(temperature=remembered))
@@ -225,10 +225,10 @@ def test_smac_trains_its_score_model_first_and_then_leaves_it_alone(batch):
     config, state = smac_state()
     phases = smac.smac(config).phases
     assert [phase.name for phase in phases] == ["score model", "offline"]
-    learnt, _ = jax.jit(phases[0].update)(state, batch, jax.random.key(0))
-    jax.tree.map(np.testing.assert_array_equal, learnt.sac, state.sac)
-    after, _ = jax.jit(phases[1].update)(learnt, batch, jax.random.key(1))
-    jax.tree.map(np.testing.assert_array_equal, after.score_params, learnt.score_params)
+    learned, _ = jax.jit(phases[0].update)(state, batch, jax.random.key(0))
+    jax.tree.map(np.testing.assert_array_equal, learned.sac, state.sac)
+    after, _ = jax.jit(phases[1].update)(learned, batch, jax.random.key(1))
+    jax.tree.map(np.testing.assert_array_equal, after.score_params, learned.score_params)
     assert [
         phase.name
         for phase in smac.smac(dataclasses.replace(config, score="policy", alpha_parameterization="auto")).phases

@@ -14,14 +14,14 @@ import pytest
 from small_algorithms import small
 
 import smac_jax
-from experiments.configs import base
-from experiments.configs.bases import ADDITIONS, DIFFERENCES
-from experiments.grid import variants
 from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online, sac, smac
 from smac_jax.config import resolve
 from smac_jax.errors import ConfigError
-from smac_jax.train.logger import to_json
-from smac_jax.train.run_folder import RunFolder
+from smac_jax.presets import base
+from smac_jax.presets.bases import ADDITIONS, DIFFERENCES
+from smac_jax.runs.folder import RunFolder
+from smac_jax.runs.logger import to_json
+from smac_jax.sweep.grid import variants
 from smac_jax.types import Transition
 
 PRESETS = [
@@ -34,7 +34,7 @@ PRESETS = [
 
 
 def preset(name: str, variant: str):
-    get_config = importlib.import_module(f"experiments.configs.{name}").get_config
+    get_config = importlib.import_module(f"smac_jax.presets.{name}").get_config
     return get_config(variant) if variant else get_config()
 
 

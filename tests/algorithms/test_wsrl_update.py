@@ -14,10 +14,10 @@ import numpy as np
 import optax
 import pytest
 
-from experiments.configs import wsrl_base
 from smac_jax.algorithms import sac
 from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
 from smac_jax.config import resolve
+from smac_jax.presets import wsrl_base
 from smac_jax.types import Transition
 
 OBSERVATIONS, ACTIONS, ROWS, MEMBERS = 4, 2, 32, 10

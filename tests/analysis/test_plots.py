@@ -12,24 +12,24 @@ import pytest
 from matplotlib.image import imread
 
 from smac_jax.algorithms import OFFLINE, ONLINE
-from smac_jax.analysis.plots import COLOURS, plot_transfer, transfer_figure
-from smac_jax.wording import NAMES
+from smac_jax.analysis.plots import COLORS, plot_transfer, transfer_figure
+from smac_jax.text import NAMES
 
 
-def has_colour(image: np.ndarray, colour: str) -> bool:
-    rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+def has_color(image: np.ndarray, color: str) -> bool:
+    rgb = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     return bool((np.abs(image[..., :3] - rgb).max(axis=-1) < 0.02).any())
 
 
-def test_figure_shows_each_algorithm_in_its_colour_and_each_online_algorithm_in_its_row(make_curve, tmp_path):
+def test_figure_shows_each_algorithm_in_its_color_and_each_online_algorithm_in_its_row(make_curve, tmp_path):
     two = [make_curve("smac", "sac"), make_curve("td3_bc", "sac", control=False)]
     png, pdf = plot_transfer(two, tmp_path / "kappa-0.5", title="hopper", reference={"mean": 80.0, "best": 250.0})
     assert (png.name, pdf.name) == ("kappa-0.5.png", "kappa-0.5.pdf")
     assert pdf.read_bytes().startswith(b"%PDF")
     one_row = imread(png)
-    assert has_colour(one_row, COLOURS[0])
-    assert has_colour(one_row, COLOURS[1])
-    assert not has_colour(one_row, COLOURS[2])
+    assert has_color(one_row, COLORS[0])
+    assert has_color(one_row, COLORS[1])
+    assert not has_color(one_row, COLORS[2])
     both, _ = plot_transfer([*two, make_curve("smac", "td3")], tmp_path / "both", reference=("mean", 80.0))
     assert imread(both).shape[0] > 1.5 * one_row.shape[0]
 
@@ -48,7 +48,7 @@ def test_curves_with_little_on_them_are_drawn_without_complaint(make_curve, tmp_
         warnings.simplefilter("error")
         files = plot_transfer([make_curve(**changes)], tmp_path / "sparse")
     assert all(file.stat().st_size > 0 for file in files)
-    assert has_colour(imread(files[0]), COLOURS[0])
+    assert has_color(imread(files[0]), COLORS[0])
 
 
 def test_drawing_leaves_pyplot_alone():

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.measure import product_flops
+from smac_jax.matrix_products import product_flops
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = {

@@ -9,8 +9,8 @@ import pytest
 
 from smac_jax.data import load_dataset
 from smac_jax.data.combine import concatenate
-from smac_jax.data.d4rl import write_d4rl
 from smac_jax.data.dataset import Dataset
+from smac_jax.data.readers.d4rl import write_d4rl
 from smac_jax.errors import DatasetError, UnknownNameError
 
 COLUMNS = ("observations", "actions", "rewards", "next_observations", "terminals", "timeouts")

@@ -10,8 +10,8 @@ import pytest
 
 from smac_jax.data import load_dataset
 from smac_jax.data import sources as sources_module
-from smac_jax.data.d4rl_files import d4rl_files
 from smac_jax.data.d4rl_statistics import Counts, count, differences, printed_statistics, published_name
+from smac_jax.data.readers.d4rl_files import d4rl_files
 
 
 def ends_of(lengths, terminal):

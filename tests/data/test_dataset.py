@@ -316,7 +316,7 @@ def test_summary_tells_rows_episodes_returns_and_score(log):
     text = Dataset.from_arrays(**log, name="tiny", task="hopper").summary()
     assert text == (
         "tiny: 12 transitions, 3 episodes, observations 2, actions 3; returns 0.0 to 4000.0, mean 1666.7 "
-        "(normalised score 51.8)"
+        "(normalized score 51.8)"
     )
     assert "score" not in Dataset.from_arrays(**log).summary()
 

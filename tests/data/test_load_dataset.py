@@ -8,7 +8,7 @@ import pytest
 
 import smac_jax.data
 from smac_jax.data import embedded_datasets, load_dataset
-from smac_jax.data.d4rl import write_d4rl
+from smac_jax.data.readers.d4rl import write_d4rl
 from smac_jax.data.sources import short_name
 from smac_jax.errors import DatasetError
 

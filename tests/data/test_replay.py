@@ -94,7 +94,7 @@ def test_a_fresh_buffer_can_be_donated():
 
 @pytest.fixture(scope="module")
 def data():
-    """Rows recognisable by their reward, -1; the buffer's are 0 or more."""
+    """Rows recognizable by their reward, -1; the buffer's are 0 or more."""
     log = make_log([30, 30], ["terminal", "terminal"])
     return Dataset.from_arrays(**log | {"rewards": np.full(60, -1.0)})
 

@@ -1,9 +1,9 @@
-"""Names and normalised scores."""
+"""Names and normalized scores."""
 
 import numpy as np
 import pytest
 
-from smac_jax.data.tasks import TASKS, normalized_score, task_of
+from smac_jax.data.tasks import TASKS, normalized_score, parse_name
 from smac_jax.errors import UnknownNameError
 
 
@@ -30,13 +30,13 @@ from smac_jax.errors import UnknownNameError
     ],
 )
 def test_names_are_taken_apart(name, want):
-    assert task_of(name) == want
+    assert parse_name(name) == want
 
 
 @pytest.mark.parametrize("name", ["", "hoper-medium", "hopper2-medium", "my-hopper", "brax:ant", "medium-hopper"])
 def test_unknown_names_list_the_known(name):
     with pytest.raises(UnknownNameError, match=r"Unknown task .*antmaze.*hopper"):
-        task_of(name)
+        parse_name(name)
 
 
 def test_score_is_0_at_random_and_100_at_expert():
@@ -55,7 +55,7 @@ def test_scores_against_numbers_worked_out_by_hand():
 @pytest.mark.parametrize(
     ("name", "returned", "score"),
     [
-        # Fu et al. 2020, behaviour cloning: average returns of table 3 and the scores printed for them in table 2
+        # Fu et al. 2020, behavior cloning: average returns of table 3 and the scores printed for them in table 2
         ("halfcheetah-medium", 4196.4, 36.1),
         ("hopper-medium", 923.5, 29.0),
         ("walker2d-medium", 304.8, 6.6),

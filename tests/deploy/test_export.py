@@ -196,7 +196,7 @@ def test_without_onnx_it_says_what_to_install(stacked, tmp_path, monkeypatch):
 
 
 def program(*arguments: str | Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "experiments.export", *map(str, arguments)]
+    command = [sys.executable, "-m", "smac_jax", "export", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 

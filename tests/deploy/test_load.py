@@ -13,7 +13,7 @@ import pytest
 
 import smac_jax
 from smac_jax.errors import CheckpointError, ConfigError
-from smac_jax.train.checkpoint import save_actor_critic
+from smac_jax.runs.checkpoint import save_actor_critic
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("jax", "jaxlib", "flax", "orbax", "optax", "brax", "mujoco", "h5py", "chex", "ml_collections", "absl", "rich")
@@ -84,7 +84,7 @@ def test_an_older_run_without_a_policy_file_is_read_through_orbax(leg, observati
 
 def test_an_older_run_without_jax_says_what_to_do(leg, monkeypatch):
     (leg / "actor_critic" / "policy.npz").unlink()
-    monkeypatch.setitem(sys.modules, "smac_jax.train.checkpoint", None)
+    monkeypatch.setitem(sys.modules, "smac_jax.runs.checkpoint", None)
     with pytest.raises(CheckpointError, match=r"by an earlier version: .* python -m experiments\.export .* --to=npz"):
         smac_jax.load(leg)
 

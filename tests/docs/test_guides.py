@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.configs.bases import ADDITIONS, DIFFERENCES
 from smac_jax.algorithms import OFFLINE, make_offline
+from smac_jax.presets.bases import ADDITIONS, DIFFERENCES
 
 PAGES = Path(__file__).parents[2] / "docs" / "pages"
 

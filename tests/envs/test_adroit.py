@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import smac_jax
-from smac_jax.data.binary import succeeds
+from smac_jax.data.readers.binary import succeeds
 from smac_jax.envs import ADROIT, AutoReset, make_env
 from smac_jax.errors import ConfigError, UnknownNameError
 
@@ -118,7 +118,7 @@ def test_success_pays_and_ends_only_the_binary_task(pair):
 
 
 def test_data_and_environment_agree_on_success(pair):
-    """What `smac_jax.data.binary` reads from an observation is what the environment pays for."""
+    """What `smac_jax.data.readers.binary` reads from an observation is what the environment pays for."""
     name, theirs, env, step = pair
     theirs.reset(seed=0)
     rng = np.random.default_rng(0)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import smac_jax
-from smac_jax.data.d4rl import read_d4rl
+from smac_jax.data.readers.d4rl import read_d4rl
 from smac_jax.envs import make_env
 
 pytest.importorskip("gymnasium_robotics", reason="the models come with gymnasium-robotics")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from smac_jax.envs import KITCHEN, AutoReset, make_env
-from smac_jax.envs.env import TaskEnv
 from smac_jax.envs.physics.mujoco import MujocoEngine
+from smac_jax.envs.task_env import TaskEnv
 from smac_jax.envs.tasks.kitchen import GOALS, INIT_QPOS, WANTED, Kitchen
 from smac_jax.errors import ConfigError
 

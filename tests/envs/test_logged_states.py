@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from smac_jax.data.d4rl import OPTIONAL, REQUIRED, read_columns
+from smac_jax.data.readers.d4rl import OPTIONAL, REQUIRED, read_columns
 from smac_jax.envs import ADROIT, LOCOMOTION, make_env
 from smac_jax.envs.logged_states import INFOS, compare_with_simulator, fitting_version, tolerance_of
 from smac_jax.errors import DatasetError

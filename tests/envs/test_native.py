@@ -165,7 +165,7 @@ smac_jax.load_dataset("hopper-medium-replay")
 print(cache_folder(), os.stat(cache_folder()).st_mode & 0o777)
 sys.argv = ["status", "nowhere"]
 try:
-    runpy.run_module("experiments.status", run_name="__main__")
+    runpy.run_module("smac_jax.commands.status", run_name="__main__")
 except SystemExit as ended:
     print(ended.code)
 """

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import smac_jax
-from experiments import aggregate, evidence, suite
 from experiments import reproduce as program
-from experiments.cells import Task
+from experiments.paper import figures, tables, tasks
+from experiments.paper.grid import Task
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.tasks import normalized_score
-from smac_jax.wording import count
+from smac_jax.text import count
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,29 +29,29 @@ def reproduce(*arguments: str) -> subprocess.CompletedProcess:
 
 
 def test_flags_know_every_scale_and_figure():
-    assert tuple(suite.SCALES) == program.SCALES
-    assert tuple(evidence.FIGURES) == program.FIGURES
+    assert tuple(tasks.SCALES) == program.SCALES
+    assert tuple(figures.FIGURES) == program.FIGURES
 
 
 def test_the_papers_table_has_a_number_for_every_pair():
-    for task in suite.SUITE:
+    for task in tasks.SUITE:
         rows = {"cal_ql/cql" if name in ("cql", "cal_ql") else name for name in task.offline}
-        assert rows == set(suite.PAPER_TABLE_1)
-    assert all(len(row) == len(suite.ONLINE) for row in suite.PAPER_TABLE_1.values())
+        assert rows == set(tasks.PAPER_TABLE_1)
+    assert all(len(row) == len(tasks.ONLINE) for row in tasks.PAPER_TABLE_1.values())
 
 
 @pytest.mark.parametrize("family", ["locomotion", "adroit", "kitchen"])
-@pytest.mark.parametrize("scale", list(suite.SCALES))
+@pytest.mark.parametrize("scale", list(tasks.SCALES))
 def test_every_scale_has_every_algorithm_and_the_familys_rewards(family, scale):
-    from experiments.configs.base import online_section
     from smac_jax.algorithms import make_offline, make_online
+    from smac_jax.presets.base import online_section
 
-    config = suite.SCALES[scale].config(family)
+    config = tasks.SCALES[scale].config(family)
     for name in ("iql", "smac", "td3_bc", "cql", "cal_ql"):
         make_offline(name, config[name].to_dict())
         assert config[name].reward_scale == {"locomotion": 1, "adroit": 10, "kitchen": 1}[family]
         assert config[name].reward_bias == {"locomotion": 0, "adroit": 5, "kitchen": -4}[family]
-    for name in suite.ONLINE:
+    for name in tasks.ONLINE:
         make_online(name, config[online_section(name)].to_dict())
 
 
@@ -64,8 +64,8 @@ def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
         assert f"{name}.png" in done.stdout
     assert f"Tables and figures are in {tmp_path}; to look at: {tmp_path / 'report.html'}" in done.stdout
     assert "SMAC seed 0" in (tmp_path / "report.html").read_text()
-    legs = sorted(path.parent.name for path in tmp_path.glob("runs/hopper-medium-replay/smac/*/*/status.json"))
-    assert legs == ["offline", "to-sac", "to-td3_bc"]  # no figure here shows the control
+    runs = sorted(path.parent.name for path in tmp_path.glob("runs/hopper-medium-replay/smac/*/*/status.json"))
+    assert runs == ["offline", "to-sac", "to-td3_bc"]  # no figure here shows the control
 
     # without a policy that it needs, a figure is refused in a line, and the others are drawn
     gone = next(tmp_path.glob("runs/*/*/*/offline/policies/000000000.npz"))
@@ -105,15 +105,15 @@ def test_learning_curves_of_one_cell(tmp_path):
     curves = {("smac", online): made_up("hopper", "smac", online, 900.0) for online in ("sac", "td3")}
     cells = {"smac": types.SimpleNamespace(seeds=(0, 1, 2, 3))}
     data = smac_jax.load_dataset("hopper-medium-replay")
-    found = evidence.Found(tmp_path, data, cells, curves, "a caption", suite.SCALES["tiny"].resolution)
-    assert evidence.FIGURES["transfer"].draw("transfer", found) == tmp_path / "smac-transfer.png"
+    found = figures.Found(tmp_path, data, cells, curves, "a caption", tasks.SCALES["tiny"].resolution)
+    assert figures.FIGURES["transfer"].draw("transfer", found) == tmp_path / "smac-transfer.png"
     assert (tmp_path / "smac-transfer.png").stat().st_size > 10_000
 
 
 def test_curves_of_seeds_trained_apart_are_one_column_a_seed(tmp_path):
-    from experiments.evidence import offline_metrics
+    from experiments.paper.figures import offline_metrics
 
-    class Block:
+    class Job:
         def __init__(self, folder, seeds):
             self.folder = folder
             (folder / "offline").mkdir(parents=True)
@@ -123,7 +123,7 @@ def test_curves_of_seeds_trained_apart_are_one_column_a_seed(tmp_path):
             ]
             (folder / "offline" / "metrics.jsonl").write_text("\n".join(lines))
 
-    points = offline_metrics([Block(tmp_path / "a", [1.0, 2.0]), Block(tmp_path / "b", [3.0])])
+    points = offline_metrics([Job(tmp_path / "a", [1.0, 2.0]), Job(tmp_path / "b", [3.0])])
     assert [point["step"] for point in points] == [0, 10]
     np.testing.assert_array_equal(points[1]["residual_data"], [1.0, 2.0, 3.0])
 
@@ -150,7 +150,7 @@ def test_tables_over_all_tasks(tmp_path):
         f"{task}-set": [
             made_up(task, offline, online, values.get(offline, 100.0))
             for offline in ("iql", "smac", "td3_bc", "cql")
-            for online in suite.ONLINE
+            for online in tasks.ONLINE
         ]
         for task, values in levels.items()
     }
@@ -158,9 +158,9 @@ def test_tables_over_all_tasks(tmp_path):
         **{"scale": "none", "command": "none", "seeds": [0, 1, 2, 3], "device": "none", "versions": {}},
         **{"commit": "none", "date": "2026-01-01", "data": {source: source for source in by_task}},
     }
-    measured = aggregate.measure(by_task)
-    aggregate.table_1(tmp_path, measured, about)
-    aggregate.aggregate(tmp_path, measured, about)
+    measured = tables.measure(by_task)
+    tables.table_1(tmp_path, measured, about)
+    tables.aggregate(tmp_path, measured, about)
     regret = {tuple(row[:2]): row for row in read_csv(tmp_path / "table-1.csv")}
     # best 0, worst 1 on each task; on the half cheetah SMAC lies 1000 of 1900 below the best
     assert float(regret["smac", "sac"][2]) == pytest.approx((0 + 1000 / 1900) / 2)
@@ -179,29 +179,29 @@ def test_tables_over_all_tasks(tmp_path):
 
 def test_tables_over_all_tasks_leave_out_what_failed_and_what_is_not_the_papers(tmp_path, capsys):
     def cell(task, offline, missing=()):
-        online = [types.SimpleNamespace(label=name) for name in suite.ONLINE]
-        block = types.SimpleNamespace(folder=tmp_path / task / offline, online=online, done=not missing)
-        block.curve = lambda end: block.folder / f"{end.label}.json"
+        online = [types.SimpleNamespace(label=name) for name in tasks.ONLINE]
+        job = types.SimpleNamespace(folder=tmp_path / task / offline, online=online, done=not missing)
+        job.curve = lambda end: job.folder / f"{end.label}.json"
         for end in online:
             if end.label not in missing:
-                block.folder.mkdir(parents=True, exist_ok=True)
-                made_up(task, offline, end.label, 100.0 * len(offline)).to_json(block.curve(end))
-        return block
+                job.folder.mkdir(parents=True, exist_ok=True)
+                made_up(task, offline, end.label, 100.0 * len(offline)).to_json(job.curve(end))
+        return job
 
-    places = {task.data.split("-")[0]: task for task in suite.SUITE}
-    tasks = [Task(f"{name}-set", None, name, places[name]) for name in ("hopper", "walker2d", "halfcheetah")]
-    cells = {task.source: {name: cell(task.env, name) for name in ("iql", "smac", "td3_bc", "cql")} for task in tasks}
+    places = {task.data.split("-")[0]: task for task in tasks.SUITE}
+    named = [Task(f"{name}-set", None, name, places[name]) for name in ("hopper", "walker2d", "halfcheetah")]
+    cells = {task.source: {name: cell(task.env, name) for name in ("iql", "smac", "td3_bc", "cql")} for task in named}
     cells["walker2d-set"]["cql"] = cell("walker2d", "cql", missing=["td3"])
     about = {
         **{"scale": "none", "command": "none", "seeds": [0, 1, 2, 3], "device": "none", "versions": {}},
-        **{"commit": "none", "date": "2026-01-01", "data": {task.source: f"the {task.source}" for task in tasks}},
+        **{"commit": "none", "date": "2026-01-01", "data": {task.source: f"the {task.source}" for task in named}},
     }
     for every_task, of_table_1 in ((False, ["hopper"]), (True, ["hopper", "halfcheetah"])):
-        aggregate.over_all_tasks(tmp_path, ("1", "aggregate"), tasks, cells, about, every_task)
+        tables.over_all_tasks(tmp_path, ("1", "aggregate"), named, cells, about, every_task)
         assert "left out of the tables over all tasks: walker2d-set" in capsys.readouterr().err
         text = (tmp_path / "table-1.md").read_text()
         assert f"over {count(of_table_1, 'task')}, 0 the best" in text
-        for task in tasks:
+        for task in named:
             assert (f"the {task.source}" in text) == (task.env in of_table_1)
         assert "the halfcheetah-set" in (tmp_path / "aggregate.md").read_text()
 

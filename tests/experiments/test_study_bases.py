@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.configs.bases import DIFFERENCES
 from experiments.study_bases import all_variants
+from smac_jax.presets.bases import DIFFERENCES
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,8 +7,8 @@ import optax
 import pytest
 
 from smac_jax.errors import UnknownNameError
-from smac_jax.networks import Critic, ScoreNetwork, init_ensemble
-from smac_jax.optim import make_optimizer, matrix_axes, muon, muon_optax, orthogonalise
+from smac_jax.networks import Critic, NoisePredictor, init_ensemble
+from smac_jax.optim import make_optimizer, matrix_axes, muon, muon_optax, orthogonalize
 
 RATE = 1e-2
 STEPS = 4
@@ -87,8 +87,8 @@ def test_update_of_a_kernel_is_nearly_orthogonal(ensemble):
     assert singular.max() < 1.4
 
 
-def test_non_matrices_of_the_score_network_are_recognised():
-    network = ScoreNetwork(2, 8, 1, 4, 4, 4, (4,))
+def test_non_matrices_of_the_score_network_are_recognized():
+    network = NoisePredictor(2, 8, 1, 4, 4, 4, (4,))
     params = network.init(jax.random.key(0), jnp.zeros(3), jnp.zeros(2), jnp.zeros(()), jnp.zeros(()))
     axes = jax.tree_util.tree_leaves_with_path(
         jax.tree.map(
@@ -100,21 +100,21 @@ def test_non_matrices_of_the_score_network_are_recognised():
 
 
 @pytest.mark.parametrize("shape", [(7, 5), (5, 7), (3, 6, 6), (2, 3, 9, 4)])
-def test_a_stack_is_orthogonalised_matrix_by_matrix(shape):
+def test_a_stack_is_orthogonalized_matrix_by_matrix(shape):
     x = jax.random.normal(jax.random.key(1), shape)
     iterate = optax.contrib._muon.orthogonalize_via_newton_schulz
     coefficients = jnp.asarray(optax.contrib._muon._DEFAULT_NS_COEFFS)
     want = jnp.stack([iterate(m, coefficients) for m in x.reshape(-1, *shape[-2:])]).reshape(shape)
-    np.testing.assert_allclose(orthogonalise(x), want, atol=1e-5)
-    np.testing.assert_allclose(jax.jit(orthogonalise)(x), want, atol=1e-5)
+    np.testing.assert_allclose(orthogonalize(x), want, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(orthogonalize)(x), want, atol=1e-5)
     if len(shape) > 2:
-        np.testing.assert_allclose(jax.vmap(orthogonalise)(x), want, atol=1e-5)
+        np.testing.assert_allclose(jax.vmap(orthogonalize)(x), want, atol=1e-5)
     if len(shape) > 3:
-        np.testing.assert_allclose(jax.vmap(jax.vmap(orthogonalise), in_axes=1, out_axes=1)(x), want, atol=1e-5)
+        np.testing.assert_allclose(jax.vmap(jax.vmap(orthogonalize), in_axes=1, out_axes=1)(x), want, atol=1e-5)
 
 
 def test_a_matrix_of_zeros_stays():
-    np.testing.assert_array_equal(orthogonalise(jnp.zeros((2, 3, 3))), jnp.zeros((2, 3, 3)))
+    np.testing.assert_array_equal(orthogonalize(jnp.zeros((2, 3, 3))), jnp.zeros((2, 3, 3)))
 
 
 def test_unknown_optimizer_is_refused_by_name():

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from smac_jax.networks import ScoreNetwork
+from smac_jax.networks import NoisePredictor
 from smac_jax.scores.diffusion import cosine_schedule, data_score, noise_level, noise_prediction_loss
 from smac_jax.types import Transition
 
@@ -40,7 +40,7 @@ def mixture_batch(key, size: int) -> Transition:
 
 @pytest.fixture(scope="module")
 def trained():
-    network = ScoreNetwork(2, 64, 2, 16, 16, 16, (32,))
+    network = NoisePredictor(2, 64, 2, 16, 16, 16, (32,))
     params = network.init(jax.random.key(0), jnp.zeros(1), jnp.zeros(2), jnp.zeros(()), jnp.zeros(()))
     optimizer = optax.adam(optax.cosine_decay_schedule(3e-3, 6000))
 

@@ -107,7 +107,7 @@ def test_penalty_of_a_quadratic_q_has_its_closed_form():
     (value, returned), got = jax.value_and_grad(loss, has_aux=True)(params)
     np.testing.assert_allclose(value, jnp.mean(jnp.sum(residual**2, -1)), rtol=1e-6)
     np.testing.assert_allclose(returned[0], gradient, rtol=1e-6)
-    # d/dM of |sym(M) a + c|^2 = r a' + a r'  (symmetrised)
+    # d/dM of |sym(M) a + c|^2 = r a' + a r'  (symmetrized)
     expected = jnp.mean(jnp.einsum("bi,bj->bij", residual, action) + jnp.einsum("bi,bj->bij", action, residual), axis=0)
     np.testing.assert_allclose(got["matrix"][0], expected, rtol=1e-5, atol=1e-6)
 

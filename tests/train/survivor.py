@@ -18,10 +18,10 @@ import jax
 import numpy as np
 
 import smac_jax
-from smac_jax.train import runner
-from smac_jax.train.interrupts import Interrupted, Interrupts
-from smac_jax.train.run_folder import RunFolder
-from smac_jax.train.snapshots import checksum
+from smac_jax.runs.folder import RunFolder
+from smac_jax.runs.interrupts import Interrupted, Interrupts
+from smac_jax.runs.snapshots import checksum
+from smac_jax.train import plan
 
 OPERATIONS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree")
 SEEDS = (0, 3)
@@ -119,7 +119,7 @@ def main() -> int:
     """See the module."""
     folder = Path(sys.argv[1]).absolute()
     use_cache(folder.parent / "cache")
-    runner.CHUNK = 10
+    plan.CHUNK = 10
     if len(sys.argv) > 2:
         kill_at(int(sys.argv[2]), folder)
     print("at work", flush=True)

@@ -53,6 +53,6 @@ def test_no_device_has_more_to_do_than_need_be(seeds, devices):
 def test_what_is_placed_comes_back(shape):
     layout = SeedLayout.over([4, 1, 7], jax.devices())
     tree = {"a": jnp.arange(3 * int(np.prod(shape))).reshape(3, *shape), "key": jax.random.split(jax.random.key(0), 3)}
-    back = layout.trim(layout.place(tree))
+    back = layout.unpad(layout.shard(tree))
     np.testing.assert_array_equal(back["a"], tree["a"])
     assert (back["key"] == tree["key"]).all()

@@ -110,7 +110,7 @@ def test_finetune_evaluates_at_the_handover_after_the_warm_start_and_to_the_end(
     assert on.returns.shape == (2, 4, 2)
 
 
-def test_nothing_is_learnt_in_the_warm_start(off, env, data):
+def test_nothing_is_learned_in_the_warm_start(off, env, data):
     seen = []
 
     def stop_after_warm_start(step, returns):
@@ -162,7 +162,7 @@ def test_a_finetuned_seed_is_the_same_alone_as_among_others(on, off, env, data):
         pairs = zip(jax.tree.leaves(take(what(on), index)), jax.tree.leaves(what(alone)), strict=True)
         return float(np.median(np.concatenate([np.abs(np.asarray(a - b)).ravel() for a, b in pairs])))
 
-    def learnt(result):
+    def learned(result):
         return result.actor_critic.actor_params, result.actor_critic.critic_params
 
     def seen(result):
@@ -170,7 +170,7 @@ def test_a_finetuned_seed_is_the_same_alone_as_among_others(on, off, env, data):
 
     # up to the rounding of batched matrix products, which the simulation and learning amplify, after the warm start too
     close(take(on.buffer, 1).storage.observation[:, :41], alone.buffer.storage.observation[:, :41], 1e-3, 1e-3)
-    for what in (learnt, seen):
+    for what in (learned, seen):
         assert apart(1, what) < 0.01 * apart(0, what)
     np.testing.assert_allclose(on.returns[1:], alone.returns, rtol=1e-2)
 
@@ -196,7 +196,7 @@ def test_one_policy_without_a_seed_axis_can_be_evaluated(off, env):
     np.testing.assert_allclose(smac_jax.evaluate(single, env, episodes=2, episode_length=30), both[:1], rtol=1e-4)
 
 
-def test_a_normalised_observation_is_what_the_networks_see():
+def test_a_normalized_observation_is_what_the_networks_see():
     mean, std = jnp.array([1.0, -2.0]), jnp.array([0.5, 4.0])
     ac = new_actor_critic(NetworkConfig(actor_hidden=(4,), critic_hidden=(4,)), jax.random.key(0), mean, std, 1)
     observation = jnp.array([2.0, 2.0])

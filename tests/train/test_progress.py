@@ -8,9 +8,9 @@ import sys
 import pytest
 from rich.console import Console
 
+from smac_jax.runs.pace import Standing, TimeLeft
 from smac_jax.train import compilation
 from smac_jax.train import progress as module
-from smac_jax.train.pace import Standing, TimeLeft
 from smac_jax.train.progress import Progress, note
 
 

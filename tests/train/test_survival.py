@@ -21,10 +21,10 @@ from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 import smac_jax
 from smac_jax.errors import CheckpointError
-from smac_jax.train import runner
-from smac_jax.train.interrupts import Interrupted, Interrupts
-from smac_jax.train.run_folder import RunFolder
-from smac_jax.train.snapshots import Snapshots
+from smac_jax.runs.folder import RunFolder
+from smac_jax.runs.interrupts import Interrupted, Interrupts
+from smac_jax.runs.snapshots import Snapshots
+from smac_jax.train import plan
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,7 +45,7 @@ class After:
 def small_chunks_compiled_once(tmp_path_factory):
     cache = jax.config.jax_compilation_cache_dir
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "CHUNK", 10)
+        patch.setattr(plan, "CHUNK", 10)
         survivor.use_cache(tmp_path_factory.mktemp("cache"))
         yield
     jax.config.update("jax_compilation_cache_dir", cache)
@@ -107,7 +107,7 @@ def test_cut_at_every_chunk_it_ends_with_the_same_bits(tmp_path, undisturbed):
 
 def test_a_finished_run_gives_its_result_again_and_trains_nothing(tmp_path, undisturbed, monkeypatch):
     survivor.train(tmp_path)
-    monkeypatch.setattr(runner, "weighted_mean", lambda parts: pytest.fail("it trained"))
+    monkeypatch.setattr(plan, "weighted_mean", lambda parts: pytest.fail("it trained"))
     assert survivor.fingerprint(*survivor.train(tmp_path)) == undisturbed
 
 
@@ -217,7 +217,7 @@ def test_a_snapshot_of_another_program_is_named_and_kept(stopped):
 
 def test_two_processes_are_kept_apart(tmp_path):
     with RunFolder(tmp_path / "run"):
-        command = f"from smac_jax.train.run_folder import RunFolder; RunFolder({str(tmp_path / 'run')!r}).__enter__()"
+        command = f"from smac_jax.runs.folder import RunFolder; RunFolder({str(tmp_path / 'run')!r}).__enter__()"
         other = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120)
         assert f"another process (process {os.getpid()} on" in other.stderr
     with RunFolder(tmp_path / "run"):  # free again
@@ -335,8 +335,8 @@ def test_what_cannot_be_saved_for_another_reason_does_not_ask_for_room(tmp_path,
 @pytest.mark.parametrize(
     ("broken", "words"),
     [
-        ("smac_jax.train.logger.MetricLogger.log", "metrics could not be written (odd)"),
-        ("smac_jax.train.run_folder.write_policy", "could not be written (odd); the run goes on"),
+        ("smac_jax.runs.logger.MetricLogger.log", "metrics could not be written (odd)"),
+        ("smac_jax.runs.folder.write_policy", "could not be written (odd); the run goes on"),
     ],
 )
 def test_what_else_cannot_be_written_does_not_end_a_run(tmp_path, pretrained, monkeypatch, capfd, broken, words):

@@ -21,19 +21,19 @@ from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 import smac_jax
 from smac_jax.errors import ConfigError
-from smac_jax.train import runner
-from smac_jax.train.history import History
-from smac_jax.train.interrupts import Interrupted
-from smac_jax.train.logger import MetricLogger
-from smac_jax.train.pace import Standing
-from smac_jax.train.run_folder import RunFolder
+from smac_jax.runs.folder import RunFolder
+from smac_jax.runs.history import History
+from smac_jax.runs.interrupts import Interrupted
+from smac_jax.runs.logger import MetricLogger
+from smac_jax.runs.pace import Standing
+from smac_jax.train import plan
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_chunks_compiled_once(tmp_path_factory):
     cache = jax.config.jax_compilation_cache_dir
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "CHUNK", 10)
+        patch.setattr(plan, "CHUNK", 10)
         survivor.use_cache(tmp_path_factory.mktemp("cache"))
         yield
     jax.config.update("jax_compilation_cache_dir", cache)

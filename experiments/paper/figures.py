@@ -1,0 +1,282 @@
+"""The paper's figures beside its transfer curves: what each needs trained, and how it is drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+from ml_collections import ConfigDict
+
+import smac_jax
+from smac_jax.analysis.captions import save
+from smac_jax.analysis.curves import TransferCurve
+from smac_jax.analysis.plots import COLORS, transfer_figure, what_is_evaluated
+from smac_jax.analysis.statistics import bootstrap_interval
+from smac_jax.data.dataset import Dataset
+from smac_jax.errors import CheckpointError
+from smac_jax.files import write_text
+from smac_jax.runs.folder import policy_at
+from smac_jax.spread import spread
+from smac_jax.sweep import interpolation
+from smac_jax.sweep.grid import Job
+from smac_jax.sweep.interpolation import Resolution
+from smac_jax.sweep.transfer import references
+from smac_jax.text import count, mean_over, name_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What is there to draw from, of one task.
+
+    Attributes:
+      folder: for what is drawn.
+      data: the data set.
+      cells: that the figure asked for, by label.
+      curves: of their ends, by the label of the cell and of what it was handed to.
+      caption: data, scale, seeds, device and commit, in a line.
+      resolution: of lines and planes.
+    """
+
+    folder: Path
+    data: Dataset
+    cells: Mapping[str, Job]
+    curves: Mapping[tuple[str, str], TransferCurve]
+    caption: str
+    resolution: Resolution
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """A figure.
+
+    Attributes:
+      claim: of the paper, that it bears on.
+      draw: writes the figure, returns its file.
+      online: what SMAC is handed to.
+      vary: ``config -> --vary``: its variants; None: as it is.
+      parts: of the data set, that are trained on besides.
+      control: shows what comes of it without a hand-over.
+      trains: False needs the data alone.
+    """
+
+    claim: str
+    draw: Callable[[str, Found], Path]
+    online: tuple[str, ...] = ("sac",)
+    vary: Callable[[ConfigDict], list[str]] | None = None
+    parts: tuple[float, ...] = ()
+    control: bool = False
+    trains: bool = True
+
+
+def variants(name: str, found: Found) -> Path:
+    """Learning curves of the cells across the hand-over to SAC, where each stands at three moments, and a table."""
+    shown = {label: curve for (label, end), curve in found.curves.items() if end == "sac"}
+    figure = Figure(figsize=(9.5, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
+    rows = []
+    for i, (label, curve) in enumerate(shown.items()):
+        color = COLORS[i % len(COLORS)]
+        steps = np.concatenate([curve.offline_updates - curve.offline_updates[-1], curve.online_steps])
+        returns = np.concatenate([curve.offline_returns, curve.online_returns], axis=1)
+        _band(left, steps, returns, color, name_of(label))
+        first_quarter = curve.online_steps <= curve.warm_start + 0.25 * (curve.online_steps[-1] - curve.warm_start)
+        moments = {
+            "hand-over": curve.online_returns[:, 0],
+            "lowest": curve.online_returns[:, first_quarter].min(axis=1),
+            "final": curve.online_returns[:, -1],
+        }
+        for j, (moment, values) in enumerate(moments.items()):
+            interval = bootstrap_interval(values)
+            low, high = (interval.estimate if np.isnan(x) else x for x in interval[1:])
+            error = [[interval.estimate - low], [high - interval.estimate]]
+            offset = 0.12 * (i - (len(shown) - 1) / 2)
+            right.errorbar(j + offset, interval.estimate, error, fmt="o", ms=4, color=color, lw=1.4)
+            rows.append((label, moment, *interval))
+    left.axvline(0, color="0.3", lw=1)
+    left.set_xlabel("gradient updates before, environment steps after the hand-over")
+    left.set_ylabel(what_is_evaluated(curve.task))
+    right.set_xticks(range(3), ["at hand-over", "lowest in the\nfirst quarter", "final"])
+    for axis in (left, right):
+        axis.spines[["top", "right"]].set_visible(False)
+    left.legend(frameon=False, fontsize=8)
+    figure.suptitle(f"{found.data.name}: {name}", fontsize=11)
+    lines = ["variant,moment,mean,low,high", *(f'"{v}",{m},{a:.6g},{b:.6g},{c:.6g}' for v, m, a, b, c in rows)]
+    write_text(found.folder / f"{name}.csv", "\n".join(lines) + "\n")
+    return save(figure, found.folder / name, found.caption)[0]
+
+
+def residual(name: str, found: Found) -> Path:
+    """The penalty's residual and the cosine of action-gradient and score through offline training."""
+    figure = Figure(figsize=(9.5, 3.0), layout="constrained")
+    axes = figure.subplots(1, 2)
+    points = offline_metrics(found.cells.values())
+    for axis, quantity in zip(axes, ("residual", "cosine"), strict=True):
+        for color, place in zip(COLORS, ("data", "policy", "uniform"), strict=False):
+            of_place = [(x["step"], x[f"{quantity}_{place}"]) for x in points if f"{quantity}_{place}" in x]
+            if of_place:
+                steps, values = zip(*of_place, strict=True)
+                _band(axis, np.array(steps), np.array(values, float).T, color, f"{place} actions")
+        axis.set_xlabel("gradient updates")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yscale("log")
+    for formatted in (axes[0].yaxis.set_major_formatter, axes[0].yaxis.set_minor_formatter):
+        formatted(LogFormatter())  # 4.6 rather than 4.6 x 10^0
+    axes[0].set_ylabel(r"$|\nabla_a Q - \alpha\,\mathrm{score}|$")
+    axes[1].set_ylabel(r"cosine of $\nabla_a Q$ and the score")
+    axes[0].legend(frameon=False, fontsize=8)
+    figure.suptitle(f"{found.data.name}: does the critic keep the identity?", fontsize=11)
+    return save(figure, found.folder / name, found.caption)[0]
+
+
+def coverage(name: str, found: Found) -> Path:
+    """What the data hold: returns of their episodes, and where states lie on their two main axes."""
+    figure = Figure(figsize=(9.5, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    returns = found.data.episode_returns()
+    left.hist(returns, bins=40, color=COLORS[0])
+    left.set_xlabel("return of an episode")
+    left.set_ylabel("episodes")
+    observations = np.asarray(found.data.observations, float)
+    constant = np.array([spread(column) == 0.0 for column in observations.T])
+    # a number that is always the same has no axis; divided by its rounding it would be one of the longest
+    standard = (observations - observations.mean(0)) / np.where(constant, 1.0, observations.std(0))
+    standard[:, constant] = 0.0
+    _, singular, axes = np.linalg.svd(standard[:: max(1, len(standard) // 20_000)], full_matrices=False)
+    share = singular**2 / max((singular**2).sum(), np.finfo(float).tiny)
+    seen = standard @ axes[:2].T
+    drawn = right.hexbin(seen[:, 0], seen[:, 1], gridsize=60, bins="log", mincnt=1, cmap="viridis")
+    figure.colorbar(drawn, ax=right, label="transitions")
+    right.set_xlabel(f"first principal axis ({share[0]:.0%} of variance)")
+    right.set_ylabel(f"second ({share[1]:.0%})")
+    figure.suptitle(
+        f"{found.data.name}: {count(found.data.size, 'transition')}, {count(len(returns), 'episode')}", fontsize=11
+    )
+    return save(figure, found.folder / name, found.caption)[0]
+
+
+def transfer(name: str, found: Found) -> Path:
+    """Learning curves of SMAC across the hand-over to SAC and to TD3; ``transfer.png`` is the tables' figure."""
+    figure, _ = transfer_figure(
+        [curve for (_, end), curve in found.curves.items() if end in FIGURES[name].online],
+        title=f"{found.data.name}: {mean_over(next(iter(found.cells.values())).seeds)}",
+        reference=references(found.data),
+    )
+    return save(figure, found.folder / f"smac-{name}", found.caption)[0]
+
+
+def line(name: str, found: Found) -> Path:
+    """The return on the line from SMAC's policy to what SAC made of it."""
+    (job,) = found.cells.values()
+    places = [job.folder / "offline", job.folder / "to-sac"]
+    return interpolation.draw(places, found.folder / name, found.resolution, said=found.caption)[0]
+
+
+def plane(name: str, found: Found) -> Path:
+    """The return over the plane through SMAC's policy and what SAC and TD3+BC made of it."""
+    (job,) = found.cells.values()
+    places = [job.folder / run for run in ("offline", "to-sac", "to-td3_bc")]
+    return interpolation.draw(places, found.folder / name, found.resolution, lines=False, said=found.caption)[0]
+
+
+def embedding(name: str, found: Found) -> Path:
+    """t-SNE of the policies' parameters along pre-training and both fine-tunings, colored by return, seed by seed.
+
+    Seeds start from other parameters and stay as far apart as they were, so that each has a map of its own.
+
+    Raises:
+      CheckpointError: the policies of the evaluations were not kept.
+    """
+    from sklearn.manifold import TSNE  # a second to import
+
+    (job,) = found.cells.values()
+    looks = {"offline": ("offline", "0.55"), "to-sac": ("SAC", COLORS[0]), "to-td3_bc": ("TD3+BC", COLORS[1])}
+    vectors, returns, lengths = [], [], []  # [seed, parameter] and [seed] of each policy, run by run
+    for run in looks:
+        curve = next(c for (_, online), c in found.curves.items() if run in ("offline", f"to-{online}"))
+        steps = curve.offline_updates if run == "offline" else curve.online_steps
+        paths = [policy_at(job.folder / run, int(step)) for step in steps]
+        if missing := [path for path in paths if not path.exists()]:
+            raise CheckpointError(
+                f"{missing[0]} is not there: this run was made without the figure embedding, which needs the policy of "
+                "every evaluation. Give another --results, or remove the run's folder to make it again."
+            )
+        for path in paths:
+            arrays = smac_jax.load(path, seed="all").arrays.values()
+            vectors.append(np.concatenate([x.reshape(len(x), -1) for x in arrays], axis=1))
+        returns += list((curve.offline_returns if run == "offline" else curve.online_returns).T)
+        lengths.append(len(steps))
+
+    columns = min(4, len(job.seeds))
+    rows = -(-len(job.seeds) // columns)
+    figure = Figure(figsize=(2.6 * columns + 1.2, 2.8 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    low, high = np.min(returns), np.max(returns)
+    for i, (seed, axis) in enumerate(zip(job.seeds, axes, strict=False)):
+        of_seed = np.stack([vector[i] for vector in vectors])
+        # a policy that did not change between evaluations is one point, not a cluster
+        apart, which = np.unique(of_seed, axis=0, return_inverse=True)
+        perplexity = min(30.0, (len(apart) - 1) / 3)
+        places = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(apart)[which]
+        runs = np.split(places, np.cumsum(lengths)[:-1])
+        for (label, color), run_places in zip(looks.values(), runs, strict=True):
+            axis.plot(run_places[:, 0], run_places[:, 1], color=color, lw=1.2, label=label, zorder=1)
+        axis.plot(*runs[0][-1], "*", ms=13, mfc="none", mec="0.1", label="hand-over", zorder=3)
+        shown = [point[i] for point in returns]
+        drawn = axis.scatter(places[:, 0], places[:, 1], c=shown, s=20, cmap="viridis", vmin=low, vmax=high, zorder=2)
+        axis.set_title(f"seed {seed}", fontsize=9)
+    for axis in axes:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    axes[0].legend(frameon=False, fontsize=7)
+    figure.colorbar(drawn, ax=list(axes), label=what_is_evaluated(curve.task))
+    figure.suptitle(f"{found.data.name}: t-SNE of SMAC's policies along training", fontsize=11)
+    return save(figure, found.folder / name, found.caption)[0]
+
+
+def _kappas(config: ConfigDict) -> list[str]:
+    return ["smac.kappa=" + ",".join(f"{factor * config.smac.kappa:g}" for factor in (0.0, 0.1, 1.0, 10.0))]
+
+
+FIGURES: dict[str, Evidence] = {
+    "kappa": Evidence("SMAC is not sensitive to kappa.", variants, vary=_kappas),
+    "muon": Evidence("Muon helps SMAC.", variants, vary=lambda config: ["smac.optimizer=adam,muon"]),
+    "condition": Evidence(
+        "Conditioning the score on the best return helps.",
+        variants,
+        vary=lambda config: ["smac.score_model.condition_on_return=True,False"],
+    ),
+    "residual": Evidence("The identity holds through offline training.", residual, online=()),
+    "coverage": Evidence("What there is to learn from.", coverage, online=(), trains=False),
+    "size": Evidence("How much data does SMAC need?", variants, parts=(0.05, 0.2)),
+    "transfer": Evidence("SMAC goes over with no drop.", transfer, online=("sac", "td3"), control=True),
+    "line": Evidence("The policies are linearly connected.", line),
+    "plane": Evidence("They lie in one basin.", plane, online=("sac", "td3_bc")),
+    "embedding": Evidence("Fine-tuned policies stay near the pre-trained one.", embedding, online=("sac", "td3_bc")),
+}
+
+
+def offline_metrics(jobs: Iterable[Job]) -> list[dict[str, Any]]:
+    """Points of SMAC's offline training, seeds of all jobs side by side."""
+    merged: dict[int, dict[str, Any]] = {}
+    for job in jobs:
+        for line in (job.folder / "offline" / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+            point = json.loads(line)
+            if point["phase"] != "offline":
+                continue
+            here = merged.setdefault(point["step"], {"step": point["step"]})
+            for key, value in point.items():
+                if isinstance(value, list):
+                    here[key] = [*here.get(key, []), *value]
+    return [merged[step] for step in sorted(merged)]
+
+
+def _band(axis: Any, steps: np.ndarray, returns: np.ndarray, color: str, label: str) -> None:
+    intervals = np.array([bootstrap_interval(column, resamples=1000) for column in returns.T])
+    axis.plot(steps, intervals[:, 0], color=color, lw=1.8, label=label)
+    axis.fill_between(steps, intervals[:, 1], intervals[:, 2], color=color, alpha=0.18, lw=0)

@@ -1,0 +1,227 @@
+"""Tables over all tasks: the paper's table 1, and interquartile means, probabilities and profiles of every pair."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from rich.text import Text
+
+from experiments.paper import tasks
+from experiments.paper.grid import Task, curves_of
+from smac_jax.analysis import tables
+from smac_jax.analysis.captions import save
+from smac_jax.analysis.curves import TransferCurve
+from smac_jax.analysis.fitting import Cell, Column, FittedTable, console_for_tables
+from smac_jax.analysis.metrics import normalized_regret_intervals
+from smac_jax.analysis.plots import COLORS
+from smac_jax.analysis.statistics import (
+    Interval,
+    interquartile_mean_over_tasks,
+    performance_profile,
+    probability_of_improvement,
+)
+from smac_jax.data.tasks import normalized_score, task_info
+from smac_jax.files import write_text
+from smac_jax.sweep.grid import Job
+from smac_jax.sweep.job import trained_by
+from smac_jax.sweep.transfer import caption
+from smac_jax.text import count, name_of
+
+Pair = tuple[str, str]
+PerSeed = Float[np.ndarray, " seed"]
+
+
+class Measured(NamedTuple):
+    """What each pair did on each task, a number a seed.
+
+    Attributes:
+      handover, final: D4RL's normalized score.
+      regret: in units of return, comparable within a task only.
+    """
+
+    handover: dict[Pair, dict[str, PerSeed]]
+    final: dict[Pair, dict[str, PerSeed]]
+    regret: dict[Pair, dict[str, PerSeed]]
+
+
+def measure(by_task: Mapping[str, Sequence[TransferCurve]]) -> Measured:
+    """Reads the curves of all tasks; pairs carry the names of the paper's rows."""
+    measured = Measured({}, {}, {})
+    for source, curves in by_task.items():
+        environment = curves[0].task
+        for row in tables.rows(curves, task_info(environment).random_return):
+            pair = (merged(row.offline), row.online)
+            measured.handover.setdefault(pair, {})[source] = normalized_score(environment, row.handover)
+            measured.final.setdefault(pair, {})[source] = normalized_score(environment, row.final)
+            measured.regret.setdefault(pair, {})[source] = row.regret
+    return measured
+
+
+def merged(offline: str) -> str:
+    """The paper's row that an offline algorithm stands in."""
+    return "cal_ql/cql" if offline in ("cql", "cal_ql") else offline
+
+
+def over_all_tasks(
+    folder: Path,
+    tables: Sequence[str],
+    tasks: Sequence[Task],
+    cells: Mapping[str, dict[str, Job]],
+    provenance: dict[str, Any],
+    every_task: bool,
+) -> None:
+    """Tables over the tasks whose cells are all there; says which are left out.
+
+    Args:
+      folder: for them.
+      tables: which: 1, aggregate.
+      tasks: of the run.
+      cells: of each task, by its source.
+      provenance: of the run.
+      every_task: table 1 is of all of them; otherwise of the paper's alone, if any of its own is there.
+    """
+    whole = [task for task in tasks if all(job.done for job in cells[task.source].values())]
+    for task in tasks:
+        if task not in whole:
+            print(f"left out of the tables over all tasks: {task.source}, of whose cells some failed", file=sys.stderr)
+    papers = [task for task in whole if every_task or task.of.in_paper] or whole
+    for name, some, write in (("1", papers, table_1), ("aggregate", whole, aggregate)):
+        if name in tables and some:
+            sources = [task.source for task in some]
+            about = provenance | {
+                "data": {source: provenance["data"][source] for source in sources},
+                "trained_by": trained_by(job for source in sources for job in cells[source].values()),
+            }
+            write(folder, measure({s: list(curves_of(cells[s]).values()) for s in sources}), about)
+
+
+def table_1(folder: Path, measured: Measured, provenance: dict[str, Any]) -> None:
+    """Mean normalized regret of each pair over the tasks, beside the paper's.
+
+    Writes ``table-1.md`` and ``table-1.csv``.
+    """
+    sources = list(next(iter(measured.regret.values())))
+    intervals = normalized_regret_intervals(
+        {source: {pair: values[source] for pair, values in measured.regret.items()} for source in sources}
+    )
+    lines = [["offline \\ online", *map(name_of, tasks.ONLINE)]]
+    narrow = [lines[0]]
+    records = ["offline,online,normalized_regret,low,high,paper"]
+    for offline, paper in tasks.PAPER_TABLE_1.items():
+        line, short = [name_of(offline)], [name_of(offline)]
+        for online, published in zip(tasks.ONLINE, paper, strict=True):
+            mean, low, high = intervals[offline, online]
+            line.append(f"{mean:.3f} [{low:.3f}, {high:.3f}] ({published:.3f})")
+            short.append(f"{mean:.2f} [{low:.2f}, {high:.2f}]\n({published:.2f})")
+            records.append(f"{offline},{online},{mean:.6g},{low:.6g},{high:.6g},{published}")
+        lines.append(line)
+        narrow.append(short)
+    paper_tasks = ", ".join(t.data for t in tasks.SUITE if t.in_paper)
+    _write(
+        folder / "table-1",
+        lines,
+        records,
+        f"Mean normalized regret over {count(sources, 'task')}, 0 the best and 1 the worst pair of each: ours with "
+        "its 95 % interval (bootstrap over seeds, stratified by task and pair), in parentheses the paper's, of its "
+        f"tasks: {paper_tasks}.",
+        provenance,
+        narrow,
+    )
+
+
+def aggregate(folder: Path, measured: Measured, provenance: dict[str, Any]) -> None:
+    """Interquartile means, probabilities of improvement and performance profiles, as Agarwal et al. 2021 recommend.
+
+    Writes ``aggregate.md``, ``aggregate.csv`` and ``profiles.png``.
+    """
+    lines = [["offline", "online", "at hand-over", "final", "SMAC's regret is lower"]]
+    records = ["offline,online,quantity,estimate,low,high"]
+    for pair in measured.final:
+        found = {
+            "at hand-over": interquartile_mean_over_tasks(measured.handover[pair]),
+            "final": interquartile_mean_over_tasks(measured.final[pair]),
+        }
+        ours = ("smac", pair[1])
+        if pair != ours and ours in measured.regret:
+            # of two runs the one with the lower regret is better
+            found["SMAC's regret is lower"] = probability_of_improvement(measured.regret[pair], measured.regret[ours])
+        lines.append([*map(name_of, pair), *(_text(found[name]) if name in found else "" for name in lines[0][2:])])
+        records += [f"{pair[0]},{pair[1]},{name},{a:.6g},{b:.6g},{c:.6g}" for name, (a, b, c) in found.items()]
+    tasks = len(next(iter(measured.final.values())))
+    _write(
+        folder / "aggregate",
+        lines,
+        records,
+        f"Over {count(tasks, 'task')}: the interquartile mean of D4RL's normalized score of all runs, and the "
+        "probability that a run of SMAC under the same online algorithm has the lower regret, with 95 % intervals "
+        "(bootstrap over seeds, stratified by task; Agarwal et al. 2021).",
+        provenance,
+    )
+    _draw_profiles(folder / "profiles", measured.final, provenance)
+
+
+def _draw_profiles(path: Path, final: Mapping[Pair, Mapping[str, PerSeed]], provenance: dict[str, Any]) -> None:
+    every = np.concatenate([values for by_task in final.values() for values in by_task.values()])
+    thresholds = np.linspace(every.min(), every.max(), 60)
+    onlines = list(dict.fromkeys(online for _, online in final))
+    figure = Figure(figsize=(3.1 * len(onlines), 3.1), layout="constrained")
+    panels = figure.subplots(1, len(onlines), sharex=True, sharey=True, squeeze=False)[0]
+    for axis, online in zip(panels, onlines, strict=True):
+        rows = [offline for offline, other in final if other == online]
+        for color, offline in zip(COLORS, rows, strict=False):
+            profile = np.array(performance_profile(final[offline, online], thresholds))
+            axis.plot(
+                thresholds,
+                profile[:, 0],
+                color=color,
+                lw=1.8,
+                label=name_of(offline),
+            )
+            axis.fill_between(thresholds, profile[:, 1], profile[:, 2], color=color, alpha=0.18, lw=0)
+        axis.set_title(f"under {name_of(online)}", fontsize=10)
+        axis.set_xlabel("final normalized score")
+        axis.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("share of runs above it")
+    panels[-1].legend(frameon=False, fontsize=8)
+    save(figure, path, caption(provenance | {"data": ", ".join(provenance["data"])}))
+
+
+def _text(interval: Interval) -> str:
+    estimate, low, high = interval
+    return f"{estimate:.3g}" if np.isnan(low) else f"{estimate:.3g} [{low:.3g}, {high:.3g}]"
+
+
+def _write(
+    path: Path,
+    lines: Sequence[Sequence[str]],
+    records: Sequence[str],
+    says: str,
+    provenance: dict[str, Any],
+    narrow: Sequence[Sequence[str]] | None = None,
+) -> None:
+    """``.md`` and ``.csv``, and on the screen, where ``narrow`` lines stand if there is little room."""
+    said = provenance | {"data": "; ".join(provenance["data"].values())}
+    rows = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    text = "\n".join(
+        [
+            *("| " + " | ".join(row) + " |" for row in rows),
+            "",
+            says,
+            "",
+            tables.provenance_text(said),
+        ]
+    )
+    write_text(path.with_suffix(".md"), text + "\n")
+    write_text(path.with_suffix(".csv"), "\n".join(records) + "\n")
+    columns = [Column(head, head.replace(" regret is", "\nregret is"), rank=i) for i, head in enumerate(lines[0])]
+    columns[0] = Column(lines[0][0], justify="left")
+    cells = [list(map(Cell, *pair)) for pair in zip(lines[1:], (narrow or lines)[1:], strict=True)]
+    console = console_for_tables()
+    console.print(FittedTable(columns, cells, elsewhere=str(path.with_suffix(".md"))))
+    console.print(Text(says))

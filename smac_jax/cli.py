@@ -1,0 +1,89 @@
+"""The command ``smac-jax``: a program for each thing that users do, found by name."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "sweep": "Pre-train, transfer and fine-tune: every algorithm, data set and seed of a grid.",
+    "status": "Show how far a sweep is.",
+    "report": "Write a sweep's page for a browser.",
+    "evaluate": "Measure the returns of a trained policy.",
+    "export": "Write a trained policy as NumPy, ONNX or StableHLO.",
+    "landscape": "Draw the return between trained policies, along a line or over a plane.",
+    "make-dataset": "Make a data set in D4RL's layout, with SAC or with a given policy.",
+    "check-dataset": "Show what is in a data set, and whether the simulator agrees with it.",
+    "combine-datasets": "Join several data sets of one task.",
+}
+"""What each command does. Its program is the module of its name in :mod:`smac_jax.commands`."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the command that the command line names; the entry point of ``smac-jax``.
+
+    Args:
+      argv: the program's name, then the command and its arguments; default: ``sys.argv``.
+
+    Raises:
+      SystemExit: always, with the command's exit code.
+    """
+    given = list(sys.argv if argv is None else argv)[1:]
+    if not given or given[0] in ("help", "--help", "-h", "--helpshort", "--helpfull"):
+        print(overview())
+        sys.exit(0)
+    if given[0] in ("--version", "version"):
+        from smac_jax import __version__
+
+        print(f"smac_jax {__version__}")
+        sys.exit(0)
+    name = given[0].replace("_", "-")
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, 1)
+        meant = f" Did you mean {close[0]}?" if close else ""
+        print(f"error: there is no command {given[0]!r}.{meant} The commands: {', '.join(COMMANDS)}.", file=sys.stderr)
+        sys.exit(2)
+    run_command(name, given[1:])
+
+
+def overview() -> str:
+    """What ``smac-jax --help`` prints."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {does}" for name, does in COMMANDS.items()]
+    return "\n".join(
+        [
+            "Offline-to-online reinforcement learning with score-matched actor-critics (SMAC).",
+            "",
+            "usage: smac-jax COMMAND [--flags]",
+            "",
+            *lines,
+            "",
+            "smac-jax COMMAND --help explains a command and its flags. A first transfer, in minutes on a laptop:",
+            "  smac-jax sweep --config=quickstart --task=halfcheetah-medium-replay --offline=smac,iql",
+        ]
+    )
+
+
+def run_command(name: str, arguments: Sequence[str] | None = None) -> None:
+    """Runs one command.
+
+    Args:
+      name: of :data:`COMMANDS`.
+      arguments: what stands behind the name; default: the command line of this process.
+
+    Raises:
+      SystemExit: always, with the command's exit code.
+    """
+    from absl import flags
+
+    from smac_jax.sweep.program import run
+
+    command = importlib.import_module(f"smac_jax.commands.{name.replace('-', '_')}")
+    sys.argv = [f"smac-jax {name}", *(sys.argv[1:] if arguments is None else arguments)]
+    # what absl prints for --help: the docstring, and the flags, of the program that was started
+    sys.modules["__main__"].__doc__ = command.__doc__
+    for flag in flags.FLAGS.get_flags_for_module(command.__name__):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    run(command.main, getattr(command, "ARGUMENTS", 0))

@@ -1,0 +1,77 @@
+r"""Measure the returns of a trained policy: whole episodes in the simulator, for every seed.
+
+    smac-jax evaluate results/NAME/runs/TASK/OFFLINE/seeds-0-3/to-sac --env=hopper --episodes=20
+
+RUN is a run's folder, or its actor_critic folder. The environment is the one that the run was trained for, where its
+folder says so; --env names another. Prints the mean return of each seed, and of all seeds with a bootstrap interval;
+and D4RL's normalized score where the task has one. With --out, also writes every episode's return as JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from smac_jax.envs import ENGINES
+from smac_jax.errors import CheckpointError, ConfigError, UnknownNameError
+from smac_jax.files import local_path, write_json
+from smac_jax.sweep.program import set_up
+from smac_jax.text import count
+
+ARGUMENTS = 1
+FLAGS = flags.FLAGS
+flags.DEFINE_string("env", None, "The environment; default: the one that the run was trained for.")
+flags.DEFINE_enum("physics", "auto", ENGINES, "Engine; auto is mujoco on the CPU and mjx elsewhere.")
+flags.DEFINE_enum("version", None, ["v4", "v5"], "Version of the task; default: the run's.")
+flags.DEFINE_integer("episodes", 20, "Episodes of each seed.", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "Of the starting states, and of the actions where they are sampled.", lower_bound=0)
+flags.DEFINE_bool("sample", False, "Sample actions from the policy; default: its mode.")
+flags.DEFINE_string("out", None, "Also write every episode's return to this file, as JSON.")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Evaluates and prints."""
+    set_up()
+    if len(argv) != 2:
+        raise ConfigError("Give one RUN: smac-jax evaluate RUN")
+    import smac_jax
+    from smac_jax.analysis.statistics import bootstrap_interval
+    from smac_jax.data.tasks import normalized_score, time_limit
+    from smac_jax.runs.checkpoint import load_actor_critic
+
+    run = local_path(argv[1])
+    place = run if run.name == "actor_critic" else run / "actor_critic"
+    actor_critic, job = load_actor_critic(place), job_of(place)
+    task = FLAGS.env or job.get("task")
+    if task is None:
+        raise ConfigError(f"{run} does not say which environment it was trained for; name one with --env.")
+    env = smac_jax.make_env(task, physics=FLAGS.physics, version=FLAGS.version or job.get("version", "v4"))
+    length = time_limit(task, env)
+    returns = smac_jax.evaluate(
+        actor_critic, env, FLAGS.episodes, seed=FLAGS.seed, episode_length=length, deterministic=not FLAGS.sample
+    )
+    seeds = job.get("seeds", list(range(len(returns))))
+    for seed, of_seed in zip(seeds, returns, strict=True):
+        print(f"seed {seed}: {of_seed.mean():,.1f} (episodes from {of_seed.min():,.1f} to {of_seed.max():,.1f})")
+    mean, low, high = bootstrap_interval(returns.mean(axis=1))
+    interval = f", 95 % interval {low:,.1f} to {high:,.1f}" if len(returns) > 1 else ""
+    print(f"{task}: {mean:,.1f}{interval}, over {count(len(returns), 'seed')} of {count(FLAGS.episodes, 'episode')}")
+    with contextlib.suppress(UnknownNameError):  # no reference returns: no score
+        print(f"normalized score: {normalized_score(task, mean):.1f}")
+    if FLAGS.out:
+        write_json(local_path(FLAGS.out), {"task": task, "seeds": seeds, "returns": returns.tolist()})
+    return 0
+
+
+def job_of(place: Path) -> dict[str, Any]:
+    """What the job above a checkpoint says of its task and seeds; empty where there is none."""
+    from smac_jax.sweep.interpolation import described
+
+    try:
+        return described(place.parent)
+    except CheckpointError:
+        return {}

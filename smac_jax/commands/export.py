@@ -1,0 +1,64 @@
+r"""Write a trained policy as a file that runs elsewhere.
+
+    smac-jax export results/NAME/runs/TASK/OFFLINE/seeds-0-3/to-sac --out=policy.onnx
+
+The format is what --out ends in, or --to:
+
+  npz         NumPy alone, no JAX on the machine that acts. The run's own actor_critic/policy.npz is such a file with
+              all seeds; here, one of them.
+                  policy = smac_jax.load("policy.npz")
+                  action = policy(observation)
+  onnx        ONNX Runtime, TensorRT, browsers, small devices (opset 17). Writing needs: pip install 'smac_jax[onnx]'
+                  session = onnxruntime.InferenceSession("policy.onnx")
+                  (action,) = session.run(None, {"observation": observations})
+  stablehlo   JAX alone, on CPU, CUDA or TPU, without this package; JAX reads it for six months and more.
+                  policy = jax.jit(jax.export.deserialize(Path("policy.stablehlo").read_bytes()).call)
+                  action = policy(observations)
+
+All compute float32 actions [batch, action] in [-1, 1] from float32 observations [batch, observation] in the
+environment's own units: the normalization of observations is inside. The action is the policy's mode; with --sample the
+file takes a second input, noise [batch, action], for you to fill with standard normal numbers. With --seed=all every
+seed acts: [seed, batch, action].
+
+RUN is a run's folder, its actor_critic folder, a policy file, or a folder above that holds one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, cast
+
+from absl import app, flags
+
+ARGUMENTS = 1
+FLAGS = flags.FLAGS
+flags.DEFINE_string("out", None, "The file to write; what is there is replaced.", required=True)
+flags.DEFINE_enum("to", None, ["npz", "stablehlo", "onnx"], "Format; default: what --out ends in.")
+flags.DEFINE_string("seed", None, "Which of the run's seeds, by its number, or all; default: the first.")
+flags.DEFINE_integer("batch", None, "A fixed batch size; default: any.", lower_bound=1)
+flags.DEFINE_bool("sample", False, "Take standard normal noise, and give a sample of the policy.")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Exports, and says what there is now."""
+    import smac_jax
+    from smac_jax.errors import ConfigError
+    from smac_jax.files import local_path
+
+    if len(argv) != 2:
+        raise app.UsageError("Give one RUN: smac-jax export RUN --out=FILE")
+    seed = FLAGS.seed
+    if seed not in (None, "all"):
+        if not seed.isdecimal():
+            raise ConfigError(f"--seed={seed}: must be the number of a seed, or all.")
+        seed = int(seed)
+    chosen = cast('int | Literal["all"] | None', seed)
+    policy = smac_jax.export(argv[1], FLAGS.out, FLAGS.to, seed=chosen, batch=FLAGS.batch, sample=FLAGS.sample)
+    built, rows = policy.architecture, FLAGS.batch or "batch"
+    which, leading = (
+        (f"seed {policy.seeds}", "") if isinstance(policy.seeds, int) else (f"seeds {policy.seeds}", "seed, ")
+    )
+    noise = f", noise [{rows}, {built.action_size}]" if FLAGS.sample else ""
+    print(f"{FLAGS.out}: {which}, {local_path(FLAGS.out).stat().st_size:,} bytes")
+    print(f"observation [{rows}, {built.observation_size}]{noise} -> action [{leading}{rows}, {built.action_size}]")
+    return 0

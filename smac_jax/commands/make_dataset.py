@@ -1,0 +1,434 @@
+r"""Makes D4RL-style data sets, deterministically from a seed: with this project's own SAC, or with any policy.
+
+    smac-jax make-dataset --task=hopper --kinds=medium-replay,medium --out=data/
+    smac-jax make-dataset --task=hopper --policy=dope-hopper.npz@3,dope-hopper.npz@6 --shares=0.7,0.3
+
+**With SAC**, by D4RL's recipe (Fu et al. 2020, arXiv 2004.07219, section 5): *random*, a policy at initialization;
+*medium*, SAC stopped at about a third of the expert's return; *medium-replay*, all that this SAC had in its replay
+buffer when it got there; *expert*, SAC trained for all of --expert_steps; *medium-expert*, half of each.
+
+**With policies that exist already**, --policy: files in .npz or ONNX, or runs of this project (which files:
+:mod:`smac_jax.deploy.policy_source`), in any task of ``make_env``. ``FILE@3`` is checkpoint 3 (of a run: seed 3) of a
+file that holds several. --shares says which part of the transitions each gives. Every policy gives whole episodes, the
+first that have its share of --size rows together. So each exceeds its share by less than one episode, and no episode
+is cut. Beside D4RL's arrays the file has ``infos/qpos``, ``infos/qvel`` and, where the task has one, ``infos/scene``:
+the simulator's state in which each action was taken, in float64; and ``infos/checkpoint``, which entry of --policy
+acted, from 0. ``metadata/policies`` says which files these were.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from absl import flags
+
+from smac_jax.config import whole_number
+from smac_jax.data.tasks import TASKS, time_limit
+from smac_jax.envs import LOCOMOTION, check_name, make_env
+from smac_jax.errors import ConfigError, SmacError, UnknownNameError
+from smac_jax.files import local_path
+from smac_jax.sweep.program import results_folder, set_up
+
+if TYPE_CHECKING:
+    from smac_jax.algorithms.base import ActorCritic
+    from smac_jax.data.replay import ReplayBuffer
+    from smac_jax.deploy.policy_source import PolicySource
+    from smac_jax.train.online import FinetuneResult
+    from smac_jax.train.rollouts import Rollouts
+
+KINDS = ("random", "medium", "medium-replay", "expert", "medium-expert")
+OF_SAC = (
+    "kinds",
+    "max_steps",
+    "expert_steps",
+    "medium_fraction",
+    "eval_every",
+    "eval_episodes",
+    "hidden",
+    "batch_size",
+)
+"""Flags that --policy does not go with."""
+OF_POLICIES = ("shares", "deterministic", "noise", "version", "name")
+"""Flags that only go with --policy."""
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("task", "hopper", f"One of {', '.join(LOCOMOTION)}; with --policy any that make_env knows.")
+flags.DEFINE_list("kinds", ["medium-replay"], f"Which sets, of: {', '.join(KINDS)}.")
+flags.DEFINE_integer("seed", 0, "Everything follows from it.", lower_bound=0)
+flags.DEFINE_string("out", "data", "Folder for the files TASK-KIND.hdf5.")
+flags.DEFINE_integer(
+    "size", 100_000, "Transitions in random, medium and expert sets; with --policy at least so many.", lower_bound=1000
+)
+flags.DEFINE_list(
+    "policy", [], "Policies to collect data with, FILE or FILE@CHECKPOINT, in place of SAC: .npz, .onnx, or a run."
+)
+flags.DEFINE_list(
+    "shares", [], "Which part of the transitions each --policy gives: 0.7,0.3 or 2/3,1/3; default: equal."
+)
+flags.DEFINE_bool("deterministic", False, "Act by the mean of --policy, without its own noise.")
+flags.DEFINE_float("noise", 0.0, "Standard deviation of normal noise added to the actions of --policy.", lower_bound=0)
+flags.DEFINE_string(
+    "version", None, "The environment's version, as in make_env; default: d4rl for hands and kitchen, v4 for robots."
+)
+flags.DEFINE_string("name", "policy", "With --policy, the KIND in TASK-KIND.hdf5.")
+flags.DEFINE_integer(
+    "max_steps",
+    300_000,
+    "Give up on reaching the medium return after this many steps, the warm start's 5,000 included.",
+    lower_bound=1,
+)
+flags.DEFINE_integer(
+    "expert_steps", 1_000_000, "Environment steps of the expert's training, the warm start's included.", lower_bound=1
+)
+flags.DEFINE_float("medium_fraction", 1 / 3, "Share of the expert's reference return at which SAC counts as medium.")
+flags.DEFINE_integer("eval_every", 5_000, "Steps between looks at the return.", lower_bound=100)
+flags.DEFINE_integer("eval_episodes", 10, "Episodes a look.", lower_bound=1)
+flags.DEFINE_bool(
+    "next_observations",
+    True,
+    "Store next_observations; without them files are half as large, and the last "
+    "row of an episode that ran out of time is dropped on reading (its reward counts in the return).",
+)
+flags.DEFINE_integer(
+    "mantissa_bits",
+    23,
+    "Round numbers to this many bits after the leading one: 10 (a relative error of 0.0005) makes "
+    "files about half as large.",
+    lower_bound=1,
+    upper_bound=23,
+)
+flags.DEFINE_list("hidden", ["256", "256"], "Layers of SAC's networks.")
+flags.DEFINE_integer("batch_size", 256, "SAC's batch.", lower_bound=1)
+
+
+def fresh_policy(env: Any, seed: int) -> ActorCritic:
+    """An untrained actor-critic with a seed axis of one."""
+    import jax
+    import jax.numpy as jnp
+
+    from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+    from smac_jax.train.keys import stream_keys
+
+    try:
+        hidden = tuple(int(width) for width in FLAGS.hidden)
+    except ValueError:
+        raise ConfigError(f"--hidden={','.join(FLAGS.hidden)}: must be layer widths, such as 256,256.") from None
+    network = NetworkConfig(actor_hidden=hidden, critic_hidden=hidden)
+    zeros, ones = jnp.zeros(env.observation_size), jnp.ones(env.observation_size)
+    build = jax.vmap(lambda key: new_actor_critic(network, key, zeros, ones, env.action_size))
+    return build(stream_keys((seed,), "init"))
+
+
+def train(env: Any, seed: int, steps: int, until: float | None) -> FinetuneResult:
+    """SAC from nothing for so many steps; stops at the first evaluation whose mean return is at least ``until``.
+
+    The first 5,000 steps, or half of fewer than 10,000, are the warm start: they count, and nothing is learned in them.
+    The evaluation of the untrained policy stops nothing, as there are no transitions yet.
+    """
+    from smac_jax.train.online import finetune
+
+    warm_start = min(5_000, steps // 2)
+    print(f"SAC for at most {steps:,} steps; nothing is learned in the first {warm_start:,}, the warm start")
+
+    def reached(step: int, returns: np.ndarray) -> bool:
+        print(
+            f"  step {step:>8,}  return {returns.mean():8.1f}  "
+            f"(lowest {returns.min():.1f}, highest {returns.max():.1f})"
+        )
+        return until is not None and step > 0 and bool(returns.mean() >= until)
+
+    return finetune(
+        "sac",
+        fresh_policy(env, seed),
+        env,
+        seeds=(seed,),
+        num_steps=steps - warm_start,
+        # Haarnoja's settings, not SMAC's: entropy in the backup, and a temperature that starts at one
+        config={
+            "batch_size": FLAGS.batch_size,
+            "actor_learning_rate": 3e-4,
+            "entropy_backup": True,
+            "initial_temperature": 1.0,
+        },
+        warm_start=warm_start,
+        eval_every=FLAGS.eval_every,
+        eval_episodes=FLAGS.eval_episodes,
+        on_evaluation=reached,
+    )
+
+
+def replay_arrays(buffer: ReplayBuffer) -> dict[str, np.ndarray]:
+    """A replay buffer that never wrapped, in the order it was filled, with the time-outs marked."""
+    size = int(np.asarray(buffer.size)[0])
+    stored = {
+        name: np.asarray(getattr(buffer.storage, name))[0, :size]
+        for name in ("observation", "action", "reward", "next_observation", "terminal")
+    }
+    terminals = stored["terminal"] > 0.5
+    new_episode = np.ones(
+        size, bool
+    )  # the row after the last would start one: the tail is cut, so marked as a time-out
+    new_episode[:-1] = (stored["observation"][1:] != stored["next_observation"][:-1]).any(axis=1)
+    return {
+        "observations": stored["observation"],
+        "actions": stored["action"],
+        "rewards": stored["reward"],
+        "next_observations": stored["next_observation"],
+        "terminals": terminals,
+        "timeouts": new_episode & ~terminals,
+    }
+
+
+def rollout_arrays(
+    env: Any, actor_critic: ActorCritic, size: int, seed: int, num_envs: int = 20
+) -> dict[str, np.ndarray]:
+    """``size`` transitions of a (sampled, not deterministic) policy in ``num_envs`` environments side by side.
+
+    Each environment's stream stands in the file in one piece; where it is cut, the row is marked as a time-out.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    from smac_jax.envs import AutoReset
+
+    size, num_envs = whole_number("size", size, 1), whole_number("num_envs", num_envs, 1)
+    wrapped = AutoReset(env)
+    ac = jax.tree.map(lambda x: x[0], actor_critic)
+    length = -(-size // num_envs)
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1234), num_envs)
+
+    @jax.jit
+    def collect(keys):
+        def one(key):
+            def step(state, i):
+                action = ac.policy(state.obs).sample(jax.random.fold_in(key, i))
+                after = wrapped.step(state, action)
+                return after, {
+                    "observations": state.obs,
+                    "actions": action,
+                    "rewards": after.reward,
+                    "next_observations": after.info["next_observation"],
+                    "terminals": after.info["terminal"] > 0.5,
+                    "timeouts": (after.info["truncation"] > 0.5) | ((i == length - 1) & (after.info["terminal"] < 0.5)),
+                }
+
+            return jax.lax.scan(step, wrapped.reset(key), jnp.arange(length))[1]
+
+        return jax.vmap(one)(keys)
+
+    streams = collect(keys)
+    return {name: np.asarray(value).reshape(num_envs * length, *value.shape[2:]) for name, value in streams.items()}
+
+
+def round_mantissa(values: np.ndarray, bits: int) -> np.ndarray:
+    """Float32 numbers with only ``bits`` bits after the leading one, half away from zero; other types as they are."""
+    if values.dtype != np.float32 or bits >= 23:
+        return values
+    dropped = np.uint32(23 - bits)
+    half, mask = np.uint32(1) << (dropped - np.uint32(1)), ~((np.uint32(1) << dropped) - np.uint32(1))
+    return ((values.view(np.uint32) + half) & mask).view(np.float32)
+
+
+def check_flags() -> None:
+    """Refuses flags that would do nothing.
+
+    Raises:
+      ConfigError: one of SAC's with --policy, or one of --policy's without it.
+      UnknownNameError: no such task, or kind of data.
+    """
+    policies = bool(FLAGS.policy)
+    if idle := [f"--{name}" for name in (OF_SAC if policies else OF_POLICIES) if FLAGS[name].present]:
+        raise ConfigError(f"{', '.join(idle)}: not {'with' if policies else 'without'} --policy.")
+    if policies:
+        check_name(FLAGS.task)
+        if not re.fullmatch(r"\w[\w.-]*", FLAGS.name):
+            raise ConfigError(
+                f"--name={FLAGS.name}: give letters, digits, '-', '_' and '.', for a part of a file's name."
+            )
+        return
+    if FLAGS.task not in LOCOMOTION:
+        raise UnknownNameError("task for SAC (others take --policy)", FLAGS.task, LOCOMOTION)
+    unknown = sorted(set(FLAGS.kinds) - set(KINDS))
+    if unknown or not FLAGS.kinds:
+        raise UnknownNameError("kind", unknown[0] if unknown else "", KINDS)
+
+
+def parse_shares(texts: Sequence[str], count: int) -> list[Fraction]:
+    """The part of the transitions that each of ``count`` policies gives; equal parts where none are stated.
+
+    Raises:
+      ConfigError: another number of shares, one that is no number above 0, or a sum that is not 1.
+    """
+    if not texts:
+        return [Fraction(1, count)] * count
+    given = f"--shares={','.join(texts)}"
+    if len(texts) != count:
+        raise ConfigError(f"{given}: {len(texts)} shares for {count} policies; give one for each --policy.")
+    try:
+        shares = [Fraction(text.strip()) for text in texts]
+    except (ValueError, ZeroDivisionError):
+        raise ConfigError(f"{given}: shares must be numbers, such as 0.25 or 1/4.") from None
+    if min(shares) <= 0:
+        raise ConfigError(f"{given}: shares must be above 0.")
+    if abs(float(sum(shares)) - 1) > 1e-6:
+        raise ConfigError(f"{given}: shares must add up to 1; their sum is {float(sum(shares)):.6g}.")
+    return shares
+
+
+def roll_out(policies: Sequence[str], texts: Sequence[str]) -> None:
+    """Writes one set that policies from files collect, and says what each of them did.
+
+    Args:
+      policies: FILE or FILE@CHECKPOINT, each.
+      texts: of their shares.
+
+    Raises:
+      SmacError: a file, share, size or task that does not fit.
+    """
+    import jax
+
+    from smac_jax.deploy.policy_source import read_policy_source, split_checkpoint
+    from smac_jax.train.keys import stream_keys
+    from smac_jax.train.progress import Progress
+    from smac_jax.train.rollouts import collect_episodes
+
+    shares = parse_shares(texts, len(policies))
+    # before the environment, whose physics takes seconds to load
+    sources = [read_policy_source(*split_checkpoint(text)) for text in policies]
+    ours = ":" not in FLAGS.task
+    version = FLAGS.version or ("v4" if FLAGS.task in LOCOMOTION or not ours else "d4rl")
+    env = make_env(FLAGS.task, "mujoco" if ours else "auto", version)
+    where = f"{FLAGS.task} ({version})" if ours else FLAGS.task
+    fitting = [source.fit(env.observation_size, env.action_size, where) for source in sources]
+    parts, notes = [], []
+    with Progress.of(True) as progress:
+        for i, (policy, share) in enumerate(zip(fitting, shares, strict=True)):
+            part = collect_episodes(
+                env,
+                policy,
+                size=-(-FLAGS.size * share.numerator // share.denominator),
+                key=jax.random.fold_in(stream_keys((FLAGS.seed,), "environment")[0], i),
+                episode_length=time_limit(FLAGS.task, env),
+                deterministic=FLAGS.deterministic,
+                noise=FLAGS.noise,
+                progress=progress,
+            )
+            parts.append(part)
+            notes.append(describe(policy, share, part))
+    rows = sum(note["rows"] for note in notes)
+    infos = {key: np.concatenate([part.infos[key] for part in parts]) for key in parts[0].infos}
+    infos["checkpoint"] = np.repeat(np.arange(len(parts), dtype=np.int32), [note["rows"] for note in notes])
+    listed = ", ".join(f"{note['policy']} ({note['rows'] / rows:.1%})" for note in notes)
+    acting = "mean actions" if FLAGS.deterministic else "rollouts"
+    acting += f" with further noise of {FLAGS.noise:g}" if FLAGS.noise else ""
+    save(
+        FLAGS.name,
+        {key: np.concatenate([part.arrays[key] for part in parts]) for key in parts[0].arrays},
+        f"{acting} of {listed}",
+        infos=infos,
+        metadata={"policies": json.dumps(notes), "environment": where},
+    )
+    print("\npolicy                           share       rows   episodes  mean return        std")
+    for note in notes:
+        score = "" if note["mean_score"] is None else f"   mean score {note['mean_score']:.3f}"
+        print(
+            f"{note['policy']:<30} {note['rows'] / rows:>7.1%} {note['rows']:>10,} {note['episodes']:>10,} "
+            f"{note['mean_return']:>12,.1f} {note['std_return']:>10,.1f}{score}"
+        )
+
+
+def describe(policy: PolicySource, share: Fraction, part: Rollouts) -> dict[str, Any]:
+    """What ``metadata/policies`` says of one policy."""
+    return {
+        "policy": policy.name,
+        "sha256": policy.sha256,
+        "share": float(share),
+        "samples": policy.stochastic and not FLAGS.deterministic,
+        "rows": int(part.lengths.sum()),
+        "episodes": len(part.lengths),
+        "mean_return": float(part.returns.mean()),
+        "std_return": float(part.returns.std()),
+        "mean_score": None if part.scores is None else float(part.scores.mean()),
+    }
+
+
+def save(
+    kind: str,
+    arrays: dict[str, np.ndarray],
+    recipe: str,
+    infos: Mapping[str, np.ndarray] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> Path:
+    """Writes one set, with how it was made."""
+    from smac_jax.data.readers.d4rl import read_d4rl, write_d4rl
+    from smac_jax.runs.logger import command_line, versions
+
+    path = local_path(FLAGS.out) / f"{FLAGS.task.replace(':', '-').replace('/', '-')}-{kind}.hdf5"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if FLAGS.mantissa_bits < 23:
+        recipe += f"; numbers rounded to {FLAGS.mantissa_bits} bits"
+    arrays = {name: round_mantissa(values, FLAGS.mantissa_bits) for name, values in arrays.items()}
+    described = {
+        "task": FLAGS.task,
+        "kind": kind,
+        "recipe": recipe,
+        "seed": FLAGS.seed,
+        "command": command_line(without=("out",)),  # the same data wherever they lie
+        "date": datetime.date.today().isoformat(),
+        "versions": json.dumps(versions(), sort_keys=True),
+    }
+    described |= metadata or {}
+    write_d4rl(path, arrays, metadata=described, infos=infos, next_observations=FLAGS.next_observations)
+    print(f"\n{path}  ({path.stat().st_size / 1e6:.1f} MB)\n{read_d4rl(path).summary()}")
+    return path
+
+
+def main(argv: Sequence[str]) -> int:
+    """Makes the sets that --kinds names, or the one of --policy."""
+    del argv
+    results_folder(FLAGS.out, "out")  # refused now, not after the training
+    check_flags()
+    set_up()
+    if FLAGS.policy:
+        roll_out(FLAGS.policy, FLAGS.shares)
+        return 0
+    env = make_env(FLAGS.task, physics="mujoco")
+    wanted = set(FLAGS.kinds)
+    medium: dict[str, np.ndarray] | None = None
+    if "random" in wanted:
+        save(
+            "random", rollout_arrays(env, fresh_policy(env, FLAGS.seed), FLAGS.size, FLAGS.seed), "untrained SAC policy"
+        )
+    if wanted & {"medium", "medium-replay", "medium-expert"}:
+        goal = FLAGS.medium_fraction * TASKS[FLAGS.task].expert_return
+        print(f"SAC until its return is {goal:.0f}, {FLAGS.medium_fraction:.0%} of D4RL's expert")
+        result = train(env, FLAGS.seed, FLAGS.max_steps, until=goal)
+        reached = float(result.returns[0, -1].mean())
+        if reached < goal:
+            raise SmacError(
+                f"SAC reached {reached:.0f} of {goal:.0f} in {FLAGS.max_steps:,} steps; give it more --max_steps."
+            )
+        story = f"SAC stopped at {result.evaluation_steps[-1]:,} steps, at a return of {reached:.1f}"
+        if "medium-replay" in wanted:
+            save("medium-replay", replay_arrays(result.buffer), f"replay buffer of {story}")
+        if wanted & {"medium", "medium-expert"}:
+            medium = rollout_arrays(env, result.actor_critic, FLAGS.size, FLAGS.seed)
+        if "medium" in wanted and medium is not None:
+            save("medium", medium, f"samples of {story}")
+    if wanted & {"expert", "medium-expert"}:
+        result = train(env, FLAGS.seed, FLAGS.expert_steps, until=None)
+        expert = rollout_arrays(env, result.actor_critic, FLAGS.size, FLAGS.seed + 1)
+        story = f"SAC after {FLAGS.expert_steps:,} steps, at a return of {result.returns[0, -1].mean():.1f}"
+        if "expert" in wanted:
+            save("expert", expert, f"samples of {story}")
+        if "medium-expert" in wanted and medium is not None:
+            both = {key: np.concatenate([medium[key], expert[key]]) for key in medium}
+            save("medium-expert", both, f"medium, then samples of {story}")
+    return 0

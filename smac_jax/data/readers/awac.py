@@ -1,0 +1,66 @@
+"""The hand's binary tasks as they are published: AWAC's release, a pair of files a task.
+
+Source: AWAC (Nair et al. 2020), read as Cal-QL and WSRL do: human demonstrations (``pen2_sparse.npy``) and rollouts of
+policies cloned from them (``pen_bc_sparse4.npy``), one after the other. The release is a folder
+``offpolicy_hand_data`` on a file-sharing site, so it is not fetched here.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from smac_jax.data.dataset import Dataset
+from smac_jax.data.readers.d4rl_files import data_folder
+from smac_jax.data.readers.demonstrations import binary_episodes, read_episodes
+from smac_jax.errors import DatasetError
+from smac_jax.files import in_home, local_path
+
+NAMES = ("pen-binary-v0", "door-binary-v0", "relocate-binary-v0")
+
+
+def folders() -> tuple[Path, ...]:
+    """Where the release may lie: with this package's data, where WSRL (``$DATA_DIR_PREFIX``) or RLPD keeps it."""
+    given = os.environ.get("DATA_DIR_PREFIX")
+    wsrl = local_path(given) if given else in_home("adroit_data")
+    places = (
+        data_folder() / "offpolicy_hand_data",
+        data_folder(),
+        wsrl and wsrl / "offpolicy_hand_data",
+        in_home(".datasets", "awac-data"),
+    )
+    return tuple(place for place in places if place is not None)
+
+
+def awac_files(name: str) -> tuple[Path, Path] | None:
+    """The pair of a task, in the first folder that holds any of it; None where none does.
+
+    Raises:
+      DatasetError: one of the two is missing there.
+    """
+    if name not in NAMES:
+        return None
+    hand = name.split("-")[0]
+    for folder in folders():
+        demonstrations, clones = folder / f"{hand}2_sparse.npy", folder / f"{hand}_bc_sparse4.npy"
+        missing = [path.name for path in (demonstrations, clones) if not path.is_file()]
+        if len(missing) == 1:
+            raise DatasetError(
+                f"{name}: {folder} holds half of AWAC's release; {missing[0]} is missing. Put it there, or give the "
+                "other file by its path to use it alone."
+            )
+        if not missing:
+            return demonstrations, clones
+    return None
+
+
+def read_awac(name: str, files: tuple[Path, Path]) -> Dataset:
+    """Both files of a task as one data set.
+
+    Raises:
+      DatasetError: one cannot be read, or the two do not fit together.
+    """
+    task = name.removesuffix("-v0")
+    arrays, notes = binary_episodes(task, read_episodes(*files), name)
+    metadata = {"source": "AWAC, " + " and ".join(path.name for path in files), **notes}
+    return Dataset.from_arrays(**arrays, name=name, task=task, metadata=metadata)

@@ -1,0 +1,305 @@
+"""D4RL's HDF5 layout, read and written.
+
+Source: Fu et al. 2020 (arXiv 2004.07219): ``observations``, ``actions``, ``rewards``, ``terminals``, ``timeouts``,
+``next_observations`` as rows, ``metadata/*`` as scalars. Replay files hold float64; on the device all is float32.
+``infos/*`` and arrays below ``metadata`` (policy weights, initial states) are no part of a data set, as no algorithm
+needs them; :func:`read_columns` reads the former for checks. One is this package's: ``infos/trajectory_returns``, in a
+file made of a data set that had dropped rows, whose rewards still count in the returns of their episodes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from smac_jax.config import whole_number
+from smac_jax.data.dataset import Dataset, check_arrays, is_binary, mark_breaks, settle_actions
+from smac_jax.data.readers.binary import cut_after_last_success, to_binary
+from smac_jax.data.tasks import BINARY_TASKS, TASKS, parse_name
+from smac_jax.errors import DatasetError, UnknownNameError
+from smac_jax.files import local_path, readable
+
+REQUIRED = ("observations", "actions", "rewards", "terminals")
+OPTIONAL = ("timeouts", "next_observations")
+RETURNS = "trajectory_returns"
+"""The returns of episodes of which rows were dropped, below ``infos``."""
+
+
+def read_d4rl(
+    path: str | os.PathLike,
+    *,
+    task: str | None = None,
+    max_episode_steps: int | None = None,
+    clip_actions: bool | None = None,
+) -> Dataset:
+    """Reads a D4RL file.
+
+    Args:
+      path: the file.
+      task: what it was logged in; default: what ``metadata/task`` says, or else what the file's name says. A binary
+        task of the hand (``"door-binary"``) makes its rewards of a file with dense ones (:func:`to_binary`).
+      max_episode_steps: for files without ``timeouts`` (v0): an episode was cut after so many steps without a terminal;
+        default: the task's time limit, as D4RL does. Where the file has ``next_observations``, these show cuts, too.
+      clip_actions: as in :meth:`Dataset.from_arrays`.
+
+    Raises:
+      DatasetError: no such file, not HDF5, cut short, a key missing, or contents that ``Dataset.from_arrays`` refuses.
+        ``terminals`` and ``timeouts`` may be missing where ``next_observations`` show where episodes begin.
+      UnknownNameError: a ``task`` that is not in ``TASKS``.
+      ConfigError: ``max_episode_steps`` below one.
+    """
+    path = local_path(path)
+    if task is not None and task not in TASKS:
+        raise UnknownNameError("task", task, tuple(TASKS))
+    arrays, metadata = _load(path)
+    task = task or _task_by(metadata.get("task", path.stem))
+    if "timeouts" not in arrays:
+        limit = TASKS[task].episode_length if max_episode_steps is None and task else max_episode_steps
+        if limit is None and "next_observations" not in arrays:
+            raise DatasetError(
+                f"{path}: no 'timeouts' in the file, no 'next_observations' that would show where episodes begin, and "
+                "no task in its name, so nobody knows where episodes were cut. Begin the file's name with its task "
+                "(hopper-...), whose time limit then counts; or read it with smac_jax.data.readers.d4rl.read_d4rl and "
+                "max_episode_steps=..., and write what comes of it with write_d4rl."
+            )
+        arrays = check_arrays(arrays, str(path))
+        marked = mark_breaks(arrays, metadata)
+        ends = marked.get("timeouts", arrays["terminals"]) + arrays["terminals"] > 0.5
+        cut = infer_timeouts(ends, limit) if limit is not None else np.zeros_like(ends)
+        arrays["timeouts"] = (cut | ends) & (arrays["terminals"] < 0.5)
+    if task in BINARY_TASKS:
+        arrays = mark_breaks(check_arrays(arrays, str(path)), metadata)
+        if is_binary(arrays["rewards"]):
+            arrays = cut_after_last_success(arrays)
+        else:
+            arrays.pop(RETURNS, None)
+            arrays = to_binary(task, arrays, str(path))
+    # named by its path while it is checked, so that errors name the file
+    dataset = Dataset.from_arrays(**arrays, name=str(path), task=task, metadata=metadata, clip_actions=clip_actions)
+    return dataclasses.replace(dataset, name=readable(path.stem))
+
+
+def read_columns(path: str | os.PathLike, keys: Iterable[str]) -> dict[str, np.ndarray]:
+    """Columns of a D4RL file as they were logged, all rows of them: those of ``keys`` that the file has.
+
+    Args:
+      path: the file.
+      keys: such as ``"rewards"`` or ``"infos/qpos"``.
+
+    Raises:
+      DatasetError: no such file, not HDF5, damaged, or a column that is no array of numbers in this file.
+    """
+    path = local_path(path)
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such file.")
+    with _reading(path) as file:
+        return {key: _read_array(file, key, path) for key in keys if _holds(file, key, path)}
+
+
+def _holds(file: h5py.File, key: str, path: Path) -> bool:
+    group, _, _ = key.rpartition("/")
+    if group and isinstance(file.get(group, getlink=True), h5py.ExternalLink):
+        raise DatasetError(f"{path}: {group!r} is a link to another file. It was not followed.")
+    return key in file
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[h5py.File]:
+    """The open file; what goes wrong with it becomes a DatasetError."""
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except DatasetError:
+        raise
+    except PermissionError as error:
+        raise DatasetError(f"{path}: may not be read ({error}).") from error
+    except Exception as error:  # any: what h5py raises for a damaged file depends on where the damage is
+        if h5py.is_hdf5(path):
+            raise DatasetError(f"{path}: is cut short or damaged; fetch or make it again ({error}).") from error
+        raise DatasetError(f"{path}: is not an HDF5 file ({path.stat().st_size:,} bytes; {error}).") from error
+
+
+def _load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    if not path.exists():
+        raise DatasetError(f"{path}: no such file.")
+    if path.is_dir():
+        raise DatasetError(f"{path}: is a folder, expected an .hdf5 file.")
+    with _reading(path) as file:
+        missing = [key for key in REQUIRED if key not in file]
+        if missing and (missing != ["terminals"] or "next_observations" not in file):
+            raise DatasetError(
+                f"{path}: no {', '.join(map(repr, missing))}. D4RL files have {', '.join(REQUIRED)}; this one has "
+                f"{', '.join(map(str, file)) or 'nothing'}."
+            )
+        arrays = {key: _read_array(file, key, path) for key in (*REQUIRED, *OPTIONAL) if key in file}
+        metadata = _read_metadata(file, path)
+        if missing:
+            arrays["terminals"] = np.zeros(arrays["rewards"].shape, bool)
+            metadata["no_terminals"] = "no terminals in the file, so that every end counts as a time-out"
+        if "dropped_rows" in metadata and _holds(file, f"infos/{RETURNS}", path):
+            arrays[RETURNS] = _read_array(file, f"infos/{RETURNS}", path)
+        return arrays, metadata
+
+
+def _read_array(file: h5py.File, key: str, path: Path) -> np.ndarray:
+    if isinstance(file.get(key, getlink=True), h5py.ExternalLink):
+        raise DatasetError(f"{path}: {key!r} is a link to another file. It was not followed.")
+    node = file[key]
+    if not isinstance(node, h5py.Dataset):
+        raise DatasetError(f"{path}: {key!r} is a group, expected an array.")
+    if node.is_virtual or node.external:
+        raise DatasetError(f"{path}: {key!r} is stored in other files. It was not read; copy it into this one.")
+    if node.dtype.kind not in "fiub" or node.shape is None:  # objects are refused before anything decodes them
+        raise DatasetError(
+            f"{path}: {key} holds {node.dtype} of shape {node.shape}, expected numbers. It was not read."
+        )
+    return node[()]
+
+
+def _read_metadata(file: h5py.File, path: Path) -> dict[str, str]:
+    group = file.get("metadata")
+    if not isinstance(group, h5py.Group):
+        return {}
+    scalars = {key: node for key, node in group.items() if isinstance(node, h5py.Dataset) and node.shape == ()}
+    return {key: _as_text(node, f"{path}: metadata/{key}") for key, node in scalars.items()}
+
+
+def _as_text(node: h5py.Dataset, where: str) -> str:
+    is_text = h5py.check_string_dtype(node.dtype) is not None
+    if not is_text and node.dtype.kind not in "fiub":
+        raise DatasetError(f"{where} holds {node.dtype}, neither text nor a number. Write it as text, or remove it.")
+    value = node[()]
+    try:
+        return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{where} is not UTF-8 text ({error}). Write it again, or remove it.") from error
+
+
+def _task_by(name: str) -> str | None:
+    try:
+        return parse_name(name).task
+    except UnknownNameError:
+        return None
+
+
+def infer_timeouts(terminals: np.ndarray, max_episode_steps: int) -> np.ndarray:
+    """Marks the rows at which an episode has lasted ``max_episode_steps`` without a terminal.
+
+    Raises:
+      ConfigError: ``max_episode_steps`` below one.
+    """
+    max_episode_steps = whole_number("max_episode_steps", max_episode_steps, 1)
+    rows = np.arange(len(terminals))
+    # the first row after the latest terminal before each row
+    first = np.maximum.accumulate(np.where(np.append(True, terminals[:-1]), rows, 0)) if len(rows) else rows
+    return ((rows - first) % max_episode_steps == max_episode_steps - 1) & ~terminals
+
+
+def write_d4rl(
+    path: str | os.PathLike,
+    data: Dataset | Mapping[str, Any],
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    infos: Mapping[str, Any] | None = None,
+    next_observations: bool = True,
+    compression: int = 9,
+) -> None:
+    """Writes a D4RL file: the same arrays give the same bytes, and a file is there whole or not at all.
+
+    Args:
+      path: the file; its folder must be there.
+      data: ``observations``, ``actions``, ``rewards``, ``terminals``, and optionally ``timeouts`` and
+        ``next_observations``; or a data set, whose task and metadata are written too, but not the rows that it dropped
+        on reading: of these, what they add to the returns of their episodes (``infos/trajectory_returns``).
+      metadata: numbers or texts for ``metadata/*``; they win over the data set's.
+      infos: further numbers of each row for ``infos/*``, such as ``qpos``, in their own precision.
+      next_observations: False leaves them out for a file half the size; reading it then drops the last row of each
+        episode that ran out of time, and counts its reward in the episode's return. Breaks that only the next
+        observations show are marked as time-outs.
+      compression: gzip's level, 0 to 9.
+
+    Raises:
+      DatasetError: arrays that :func:`read_d4rl` would refuse, or one that D4RL's layout does not have.
+      ConfigError: a level outside 0 to 9.
+    """
+    path = local_path(path)
+    compression = whole_number("compression", compression, 0, 9)
+    if not path.parent.is_dir():
+        raise DatasetError(f"{path}: there is no folder {path.parent} to write to. Make it first.")
+    arrays, notes = _parts_of(data)
+    returns = {key: arrays.pop(key) for key in (RETURNS,) if isinstance(data, Dataset) and key in arrays}
+    checked = _check_layout(arrays, path) | returns
+    if not next_observations:
+        checked = mark_breaks(checked, notes)
+        checked.pop("next_observations", None)
+    extra = _check_infos(infos or {}, len(checked["rewards"]), path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        _write(temporary, checked | extra, notes | dict(metadata or {}), compression)
+        os.replace(temporary, path)
+    except (TypeError, ValueError) as error:  # what h5py raises for metadata that HDF5 cannot hold
+        raise DatasetError(f"{path}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _parts_of(data: Dataset | Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    if not isinstance(data, Dataset):
+        return dict(data), {}
+    arrays = {key: np.asarray(getattr(data, key)) for key in (*REQUIRED, *OPTIONAL)}
+    if "dropped_rows" in dict(data.metadata):
+        arrays[RETURNS] = np.asarray(data.trajectory_returns)
+    return arrays, ({"task": data.task} if data.task else {}) | dict(data.metadata)
+
+
+def _check_layout(arrays: Mapping[str, Any], path: Path) -> dict[str, np.ndarray]:
+    if not set(REQUIRED) <= set(arrays) <= {*REQUIRED, *OPTIONAL}:
+        raise DatasetError(
+            f"{path}: expected the arrays {', '.join(REQUIRED)} and optionally {', '.join(OPTIONAL)}; "
+            f"got {', '.join(arrays)}."
+        )
+    checked = check_arrays(arrays, str(path))
+    checked["actions"], _ = settle_actions(checked["actions"], str(path))
+    # always there, for a reader must otherwise guess where episodes were cut
+    checked.setdefault("timeouts", np.zeros_like(checked["terminals"]))
+    return checked
+
+
+def _check_infos(infos: Mapping[str, Any], rows: int, path: Path) -> dict[str, np.ndarray]:
+    checked = {f"infos/{key}": np.asarray(value) for key, value in infos.items()}
+    for key, array in checked.items():
+        if array.dtype.kind not in "fiub":
+            raise DatasetError(f"{path}: {key} holds {array.dtype}, expected numbers.")
+        if array.ndim == 0 or len(array) != rows:
+            raise DatasetError(f"{path}: {key} has shape {array.shape}, rewards has {rows} rows; they must be equal.")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise DatasetError(f"{path}: {key} holds {np.sum(~np.isfinite(array))} numbers that are not finite.")
+    return checked
+
+
+def _write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any], compression: int) -> None:
+    with h5py.File(path, "w") as file:
+        for key in sorted(arrays):
+            values = arrays[key].astype(bool) if key in ("terminals", "timeouts") else arrays[key]
+            where = f"infos/{key}" if key == RETURNS else key
+            # no times in the file, so that its bytes follow from its contents
+            file.create_dataset(
+                where, data=values, compression="gzip", compression_opts=compression, shuffle=True, track_times=False
+            )
+        for key, value in sorted(metadata.items()):
+            file.create_dataset(f"metadata/{key}", data=_fixed_text(value), track_times=False)
+
+
+def _fixed_text(value: Any) -> Any:
+    """Text as an array of fixed length: variable length goes to a heap, on whose damage HDF5 can loop for ever."""
+    if not isinstance(value, str):
+        return value
+    encoded = value.encode("utf-8")
+    return np.array(encoded, h5py.string_dtype("utf-8", max(1, len(encoded))))

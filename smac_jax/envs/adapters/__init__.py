@@ -1,0 +1,1 @@
+"""Environments of other libraries on the interface of Brax."""

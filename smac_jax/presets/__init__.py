@@ -1,0 +1,1 @@
+"""Configurations: ``--config=experiments/configs/NAME.py``, single fields by ``--config.smac.kappa=20``."""

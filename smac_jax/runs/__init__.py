@@ -1,0 +1,1 @@
+"""What lies on disk of one run: its folder, snapshots, checkpoint, metrics, provenance. Knows no algorithm."""

@@ -1,0 +1,130 @@
+"""Actor-critics on disk: arrays by orbax; beside them the networks' shapes as JSON, and the policy for deployment."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from smac_jax.algorithms.base import ActorCritic
+from smac_jax.deploy.policy import NumpyPolicy
+from smac_jax.deploy.policy_file import POLICY_FILE, write_policy
+from smac_jax.errors import CheckpointError
+from smac_jax.files import local_path, write_json
+from smac_jax.networks import Actor, Critic
+from smac_jax.runs.arrays_handler import ArraysHandler, ArraysRestore, ArraysSave, single_process_options
+
+ARRAYS = (
+    "actor_params",
+    "critic_params",
+    "target_critic_params",
+    "observation_mean",
+    "observation_std",
+    "reward_scale",
+    "reward_bias",
+    "temperature",
+)
+NETWORKS: dict[str, Any] = {"actor": Actor, "critic": Critic}
+
+
+def save_actor_critic(folder: Path, actor_critic: ActorCritic, seeds: Sequence[int] | None = None) -> None:
+    """Writes ``folder/arrays`` (orbax), ``policy.npz`` and ``networks.json``; what was there before is replaced.
+
+    The arrays may have a leading seed axis. ``networks.json`` is written last, so that a save that was cut short is not
+    taken for a checkpoint. ``policy.npz`` is the policy once more, for :func:`smac_jax.load`, which needs no JAX.
+
+    Args:
+      folder: made if need be.
+      actor_critic: one, or several stacked along a leading seed axis.
+      seeds: their numbers; default: from 0.
+
+    Raises:
+      CheckpointError: another number of seeds than the actor-critic has.
+    """
+    folder, policy = local_path(folder).absolute(), NumpyPolicy.of(actor_critic, seeds)
+    folder.mkdir(parents=True, exist_ok=True)
+    networks = {}
+    for name in NETWORKS:
+        module = getattr(actor_critic, name)
+        fields = [f.name for f in dataclasses.fields(module) if f.name not in ("parent", "name")]
+        networks[name] = {field: getattr(module, field) for field in fields}
+    # as NumPy's: orbax notes the device of JAX's arrays, and refuses to restore where there is no such device
+    known = {name: getattr(actor_critic, name) for name in ARRAYS if getattr(actor_critic, name) is not None}
+    tree = jax.tree.map(np.asarray, known)
+    arrays = flatten_dict(tree, sep="/")
+    for name in ("networks.json", POLICY_FILE):
+        (folder / name).unlink(missing_ok=True)
+    with ocp.Checkpointer(ArraysHandler(), multiprocessing_options=single_process_options()) as checkpointer:
+        checkpointer.save(folder / "arrays", args=ArraysSave(arrays), force=True)
+    write_policy(folder / POLICY_FILE, policy)
+    write_json(
+        folder / "networks.json",
+        {**networks, "arrays": {name: [x.dtype.name, x.shape] for name, x in arrays.items()}},
+    )
+
+
+def load_actor_critic(folder: Path) -> ActorCritic:
+    """Reads what :func:`save_actor_critic` wrote.
+
+    Raises:
+      CheckpointError: nothing there, something else, or arrays that do not fit the networks beside them.
+    """
+    folder = local_path(folder).absolute()
+    try:
+        described = json.loads((folder / "networks.json").read_text(encoding="utf-8"))
+        networks = {
+            name: build(**{k: tuple(v) if isinstance(v, list) else v for k, v in described[name].items()})
+            for name, build in NETWORKS.items()
+        }
+        like = {name: jax.ShapeDtypeStruct(shape, dtype) for name, (dtype, shape) in described["arrays"].items()}
+        with ocp.Checkpointer(ArraysHandler(), multiprocessing_options=single_process_options()) as checkpointer:
+            arrays = checkpointer.restore(folder / "arrays", args=ArraysRestore(like))
+        tree: dict[str, Any] = {"temperature": None, **unflatten_dict(arrays, sep="/")}
+        if tree["temperature"] is not None and np.isnan(tree["temperature"]).all():
+            tree["temperature"] = None  # how earlier versions wrote that it is not known
+        loaded = ActorCritic(**jax.tree.map(jnp.asarray, tree), **networks)
+        _check_fit(loaded)
+    except Exception as error:  # any: what orbax and Flax raise depends on where the damage is
+        raise CheckpointError(f"{folder}: no actor-critic can be read here ({error}).") from error
+    return loaded
+
+
+def _check_fit(found: ActorCritic) -> None:
+    """Compares the shapes of the parameters with those that the networks would make, without making any.
+
+    Raises:
+      ValueError: they differ.
+    """
+    *seeds, observation_size = found.observation_mean.shape
+    observation, action = jnp.zeros(observation_size, jnp.float32), jnp.zeros(found.actor.action_size, jnp.float32)
+    members = jax.tree.leaves(found.critic_params)[0].shape[: len(seeds) + 1]
+    key = jax.random.key(0)
+    actor = _shapes(jax.eval_shape(found.actor.init, key, observation), tuple(seeds))
+    critic = _shapes(jax.eval_shape(found.critic.init, key, observation, action), members)
+    for name, expected in {
+        "actor_params": actor,
+        "critic_params": critic,
+        "target_critic_params": critic,
+        "observation_std": {"": found.observation_mean.shape},
+        **{name: {"": tuple(seeds)} for name in ("reward_scale", "reward_bias")},
+        "temperature": {} if found.temperature is None else {"": tuple(seeds)},
+    }.items():
+        shapes = _shapes(getattr(found, name))
+        if shapes != expected:
+            wrong = sorted(path for path in shapes.keys() | expected.keys() if shapes.get(path) != expected.get(path))
+            raise ValueError(
+                f"{name}{wrong[0]} has shape {shapes.get(wrong[0])}, the networks say {expected.get(wrong[0])}"
+            )
+
+
+def _shapes(tree: Any, leading: tuple[int, ...] = ()) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): (*leading, *leaf.shape) for path, leaf in leaves}

@@ -1,0 +1,57 @@
+"""What a sweep computes, in matrix products, and what this machine makes of them: how long it takes is their ratio."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from smac_jax.algorithms import make_offline, make_online
+from smac_jax.data.dataset import Dataset
+from smac_jax.matrix_products import product_flops, product_rate
+from smac_jax.sweep.cost import run_steps, run_variant
+from smac_jax.sweep.grid import Job
+
+ROWS, WIDTH = 512, 512
+"""Of the product that the machine is measured by."""
+
+
+def machine_rate() -> float:
+    """FLOP/s of float32 products ``[512, 512] x [512, 512]`` in a compiled program."""
+    return product_rate(ROWS, WIDTH)
+
+
+def flops_of_jobs(jobs: Iterable[Job], datasets: Mapping[str, Dataset]) -> float:
+    """Multiplications and additions in the matrix products of all updates of all runs; evaluations are left out."""
+    return math.fsum(_flops_of_job(job, datasets[job.data]) for job in jobs)
+
+
+def _flops_of_job(job: Job, data: Dataset) -> float:
+    key = jax.random.key(0)
+    offline = make_offline(job.offline.algorithm, job.offline.config)
+    data = jax.tree.map(lambda column: column[:2], offline.prepare(data))  # shapes alone count
+    state = offline.init(key, data)
+
+    def of_update(update: Any, state: Any, rows: int) -> float:
+        batch = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], (rows, *x.shape[1:])), data.transitions())
+        return product_flops(update, state, batch, key)
+
+    each = [of_update(phase.update, state, phase.batch_size) for phase in offline.phases]
+    total = 0.0
+    for run in job.runs:
+        steps = run_steps(job, run)
+        if run in ("offline", "control"):
+            total += steps * each[-1]
+            if run == "offline":
+                before = zip(offline.phases[:-1], each[:-1], strict=True)
+                total += sum((phase.num_updates or 0) * flops for phase, flops in before)
+            continue
+        variant = run_variant(job, run)
+        online = make_online(variant.algorithm, variant.config)
+        start = online.init(key, offline.actor_critic(state), offline.training_state(state))
+        learning = steps - variant.schedule["warm_start"]
+        total += learning * of_update(online.update, start, online.batch_size)
+    return total * len(job.seeds)

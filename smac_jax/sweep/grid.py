@@ -1,0 +1,309 @@
+"""A sweep as a list of jobs: what one process trains from beginning to end.
+
+The grid is tasks x offline algorithms x online algorithms x seeds x the values that ``--vary`` gives to fields of the
+configuration. A job is one offline result, for some of the seeds, and every online cell that starts from it: so
+nothing is trained twice, and no job waits for another.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import itertools
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
+from smac_jax.analysis.curves import TransferCurve
+from smac_jax.data.sources import is_file_name, short_name
+from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
+from smac_jax.files import local_path
+from smac_jax.presets.base import online_section
+from smac_jax.text import name_of
+
+POSITIVE = ("num_updates", "num_steps", "eval_every", "eval_episodes")
+"""Of a schedule."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """An algorithm with its configuration.
+
+    Attributes:
+      label: its name in tables and paths: the algorithm's, and the fields that ``--vary`` changed.
+      algorithm: as registered.
+      config: every field, as it runs.
+      schedule: of ``pretrain`` or ``finetune``: steps, evaluations.
+    """
+
+    label: str
+    algorithm: str
+    config: dict[str, Any]
+    schedule: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What one process trains.
+
+    Attributes:
+      folder: where it lives.
+      data: name or path of the data set.
+      task: the environment.
+      physics, version: of the environment.
+      offline: what is trained first.
+      online: what starts from it, if anything.
+      seeds: trained side by side.
+      control: also go on offline with no hand-over.
+      name: what the data set is called in titles and paths; empty: its short name.
+      fingerprint: of the data, which the results depend on; None where the data were not read yet.
+    """
+
+    folder: Path
+    data: str
+    task: str
+    physics: str
+    version: str
+    offline: Variant
+    online: tuple[Variant, ...]
+    seeds: tuple[int, ...]
+    control: bool
+    name: str = ""
+    fingerprint: str | None = None
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        first, last = self.seeds[0], self.seeds[-1]
+        return f"{self.name or short_name(self.data)} {name_of(self.offline.label)} " + (
+            f"seed {first}" if first == last else f"seeds {first}-{last}"
+        )
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The runs that it consists of, in order: names of folders in its own."""
+        return ("offline", *(("control",) if self.control else ()), *(f"to-{path_name(v.label)}" for v in self.online))
+
+    def curve(self, online: Variant) -> Path:
+        """Where the learning curve of a pair lies once it is done."""
+        return self.folder / f"curve-{path_name(online.label)}.json"
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        if not self.online:
+            return (self.folder / "offline" / "actor_critic" / "networks.json").exists()  # what is written last
+        return all(self._has_curve(v) for v in self.online)
+
+    def _has_curve(self, online: Variant) -> bool:
+        path = self.curve(online)
+        if not self.control or not path.exists():
+            return path.exists()
+        try:
+            return TransferCurve.from_json(path).has_control
+        except DatasetError:  # what is damaged is named where it is read
+            return True
+
+
+def parse_vary(texts: Sequence[str]) -> dict[str, list[Any]]:
+    """``["smac.kappa=1,5"]`` as ``{"smac.kappa": [1, 5]}``.
+
+    Raises:
+      ConfigError: not of that form.
+    """
+    found: dict[str, list[Any]] = {}
+    for text in texts:
+        field, equals, values = text.partition("=")
+        try:
+            parsed = ast.literal_eval(f"[{values}]")
+        except (ValueError, SyntaxError):
+            parsed = [value.strip() for value in values.split(",")]
+        if not equals or "." not in field or not values or field in found:
+            raise ConfigError(
+                f"--vary={text}: must be SECTION.FIELD=VALUE,VALUE,... such as smac.kappa=1,5,20; once a field."
+            )
+        found[field] = parsed
+    return found
+
+
+def variants(config: ConfigDict, vary: dict[str, list[Any]], algorithm: str, section: str, phase: str) -> list[Variant]:
+    """An algorithm at each combination of the varied fields that concern it.
+
+    Args:
+      config: the base of all.
+      vary: from :func:`parse_vary`.
+      algorithm: as registered.
+      section: of the configuration.
+      phase: ``"pretrain"`` or ``"finetune"``, whose settings vary with it.
+
+    Raises:
+      ConfigError: a value out of range.
+    """
+    fields = {name: values for name, values in vary.items() if name.split(".")[0] in (section, phase)}
+    made = []
+    for values in itertools.product(*fields.values()):
+        changed = ConfigDict(config.to_dict())
+        for name, value in zip(fields, values, strict=True):
+            _set(changed, name, value)
+        build = make_offline if phase == "pretrain" else make_online
+        built: Any = build(algorithm, changed[section].to_dict())  # raises here, before anything is trained
+        for name, value in changed[phase].items():
+            if name in POSITIVE and not value >= 1:
+                raise ConfigError(f"{phase}.{name} = {value}: must be at least 1.")
+        label = " ".join([algorithm, *(f"{_short(n)}={v}" for n, v in zip(fields, values, strict=True))])
+        made.append(Variant(label, algorithm, dataclasses.asdict(built.config), changed[phase].to_dict()))
+    return _once(made)
+
+
+def _once(made: Sequence[Variant]) -> list[Variant]:
+    """Each variant once; two that differ must not share a folder, or one would be reported with the other's results.
+
+    Raises:
+      ConfigError: two variants whose names cannot be told apart as parts of a path.
+    """
+    found: dict[str, Variant] = {}
+    for variant in made:
+        same = found.setdefault(path_name(variant.label).casefold(), variant)
+        if same.label != variant.label:
+            raise ConfigError(
+                f"--vary: '{same.label}' and '{variant.label}' would share the folder {path_name(variant.label)}. Run "
+                "them as two sweeps, each with its own --results."
+            )
+    return list(found.values())
+
+
+def _set(config: ConfigDict, name: str, value: Any) -> None:
+    *path, field = name.split(".")
+    section = config
+    for part in path:
+        section = section.get(part) if isinstance(section, ConfigDict) else None
+    if not isinstance(section, ConfigDict) or field not in section:
+        raise ConfigError(f"--vary={name}: the configuration has no such field.")
+    try:
+        section[field] = value
+    except TypeError as error:
+        raise ConfigError(f"--vary={name}: {value!r} is of another type than the field ({error}).") from error
+
+
+def _short(name: str) -> str:
+    section, _, rest = name.partition(".")
+    return name if section in ("pretrain", "finetune") else rest
+
+
+def make_jobs(
+    results: Path,
+    data: Sequence[tuple[str, str]],
+    offline: Sequence[str],
+    online: Sequence[str],
+    config: ConfigDict,
+    vary: dict[str, list[Any]],
+    seeds: Sequence[int],
+    seeds_per_job: int,
+    *,
+    physics: str,
+    version: str,
+    control: bool,
+    names: Mapping[str, str] | None = None,
+    fingerprints: Mapping[str, str] | None = None,
+) -> list[Job]:
+    """The whole grid.
+
+    Args:
+      results: folder of the sweep.
+      data: ``(data set, environment)`` pairs.
+      offline, online: names of algorithms.
+      config: the base of all.
+      vary: from :func:`parse_vary`.
+      seeds: all of them.
+      seeds_per_job: trained side by side.
+      physics, version: of the environments.
+      control: also go on offline with no hand-over.
+      names: of the data sets, in titles and paths; default: :func:`distinct_names` of them.
+      fingerprints: of the data sets, as far as they were read.
+
+    Raises:
+      UnknownNameError: no such algorithm.
+      ConfigError: a value out of range, a varied field that concerns none of the algorithms, or two data sets or
+        variants that would share a folder.
+    """
+    for kind, asked, known in (("offline", offline, OFFLINE), ("online", online, ONLINE)):
+        for name in asked:
+            if name not in known:
+                raise UnknownNameError(f"{kind} algorithm", name, tuple(known))
+    sections = {*offline, *map(online_section, online), "pretrain", "finetune"}
+    for name in vary:
+        if name.split(".")[0] not in sections:
+            raise ConfigError(f"--vary={name}: concerns none of {', '.join(sorted(sections))}.")
+    names = names if names is not None else distinct_names([source for source, _ in data])
+    starts = _once([v for name in offline for v in variants(config, vary, name, name, "pretrain")])
+    ends = tuple(_once([v for name in online for v in variants(config, vary, name, online_section(name), "finetune")]))
+    jobs = []
+    for (source, task), start, some in itertools.product(data, starts, batches(seeds, seeds_per_job)):
+        place = f"seeds-{some[0]}-{some[-1]}"
+        folder = results / "runs" / path_name(names[source]) / path_name(start.label) / place
+        fingerprint = (fingerprints or {}).get(source)
+        jobs.append(Job(folder, source, task, physics, version, start, ends, some, control, names[source], fingerprint))
+    return jobs
+
+
+def distinct_names(sources: Sequence[str]) -> dict[str, str]:
+    """What each data set is called in titles and paths: its short name, with folders in front where two share one.
+
+    Args:
+      sources: as ``load_dataset`` takes them.
+
+    Raises:
+      ConfigError: two of them are one file, or cannot be told apart.
+    """
+    sources = list(dict.fromkeys(sources))
+    choices = {source: _names(source) for source in sources}
+    depth = dict.fromkeys(sources, 0)
+    while True:
+        named: dict[str, list[str]] = {}
+        for source in sources:
+            named.setdefault(path_name(choices[source][depth[source]]).casefold(), []).append(source)
+        shared = [group for group in named.values() if len(group) > 1]
+        if not shared:
+            return {source: choices[source][depth[source]] for source in sources}
+        for group in shared:
+            longer = [source for source in group if depth[source] + 1 < len(choices[source])]
+            if not longer:
+                raise ConfigError(
+                    f"--task: {' and '.join(group)} are one file, or have names that cannot be told apart, so that "
+                    "their results would share a folder. Name each data set once, or rename one of the files."
+                )
+            for source in longer:
+                depth[source] += 1
+
+
+def _names(source: str) -> list[str]:
+    """What a data set may be called, the shortest first, each with more of its path."""
+    prefix, colon, rest = source.partition(":")
+    if colon and prefix == "part":
+        fraction, _, whole = rest.partition(":")
+        return [f"{name}-part-{fraction}" for name in _names(whole)]
+    if not is_file_name(source):
+        return [short_name(source)]
+    path = Path(os.path.abspath(local_path(source)))
+    folders = path.parts[1:-1]
+    in_folders = ["/".join([*folders[len(folders) - i :], path.stem]) for i in range(len(folders) + 1)]
+    return [*in_folders, f"{in_folders[-1]}{path.suffix}"]
+
+
+def batches(seeds: Sequence[int], size: int) -> Iterable[tuple[int, ...]]:
+    """Seeds in groups of at most ``size``, as even as can be."""
+    count = -(-len(seeds) // size)
+    least, more = divmod(len(seeds), count)
+    ends = list(itertools.accumulate(least + (i < more) for i in range(count)))
+    return [tuple(seeds[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def path_name(label: str) -> str:
+    """A label as part of a path; never empty, nor a folder above."""
+    kept = "".join(c if c.isalnum() or c in "._=+" else "-" for c in label)
+    name = "-".join(part for part in kept.split("-") if part)
+    return name if name.strip(".") else "unnamed"

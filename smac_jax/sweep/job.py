@@ -1,0 +1,217 @@
+"""One job of a sweep, from beginning to end, or from where an earlier process left it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from smac_jax.analysis.curves import TransferCurve
+from smac_jax.errors import CheckpointError, DatasetError
+from smac_jax.files import write_json
+from smac_jax.runs.interrupts import Interrupts
+from smac_jax.runs.logger import device_description, git_commit, to_json
+from smac_jax.sweep.grid import Job
+from smac_jax.sweep.transfer import made_by, transfer_curve
+from smac_jax.text import count
+from smac_jax.train.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointOptions:
+    """How a job is kept on disk.
+
+    Attributes:
+      save_every: seconds between snapshots.
+      keep: how many of the newest stay.
+      policies: keep the policy of every evaluation.
+      other_versions: go on from snapshots of other versions of JAX and the rest.
+      wandb: the project to tell Weights & Biases of, or None.
+    """
+
+    save_every: float = 300.0
+    keep: int = 2
+    policies: bool = False
+    other_versions: bool = False
+    wandb: str | None = None
+
+
+def run_job(
+    job: Job, options: CheckpointOptions, progress: Progress | bool, interrupts: Interrupts | None = None
+) -> None:
+    """Trains what is left of a job.
+
+    Raises:
+      Interrupted: asked to stop; all is saved.
+      CheckpointError: its folder holds something else, is in use, or cannot be written; or its data have changed since
+        the sweep began.
+    """
+    if already_done(job):
+        return
+    import smac_jax
+    from smac_jax.data.tasks import time_limit
+    from smac_jax.runs.checkpoint import save_actor_critic
+    from smac_jax.runs.folder import RunFolder
+
+    data = smac_jax.load_dataset(job.data)
+    job = _with_data(job, data.fingerprint())
+    env = smac_jax.make_env(job.task, physics=job.physics, version=job.version)
+    shared: dict[str, Any] = {
+        "env": env,
+        "progress": progress,
+        "seeds": job.seeds,
+        "episode_length": time_limit(job.task, env),
+    }
+
+    def run(name: str) -> RunFolder:
+        if isinstance(progress, Progress):
+            progress.run(name)
+        return RunFolder(job.folder / name, f"{job.title} {name}", interrupts=interrupts, **dataclasses.asdict(options))
+
+    start, settings = job.offline, job.offline.schedule
+    with run("offline") as folder:
+        _claim(job)
+        off = smac_jax.pretrain(start.algorithm, data, config=start.config, folder=folder, **settings, **shared)
+        save_actor_critic(folder.folder / "actor_critic", off.actor_critic, job.seeds)
+    control = None
+    if job.control:
+        longest = max(job.online, key=lambda v: v.schedule["num_steps"]).schedule
+        settings = settings | {"num_updates": longest["num_steps"], "eval_every": longest["eval_every"]}
+        with run("control") as folder:
+            control = smac_jax.pretrain(start.algorithm, data, resume=off, folder=folder, **settings, **shared)
+    for name, end in zip(job.runs[1 + job.control :], job.online, strict=True):
+        with run(name) as folder:
+            on = smac_jax.finetune(
+                end.algorithm,
+                off.actor_critic,
+                data=data,
+                config=end.config,
+                folder=folder,
+                training_state=off.training_state,
+                **end.schedule,
+                **shared,
+            )
+            save_actor_critic(folder.folder / "actor_critic", on.actor_critic, job.seeds)
+        curve = transfer_curve(job.task, start.label, off, end.label, on, end.schedule["warm_start"], control)
+        curve.to_json(job.curve(end))
+
+
+def _with_data(job: Job, fingerprint: str) -> Job:
+    """The job of the data that were read.
+
+    Raises:
+      CheckpointError: these are not the data that the sweep began with, or that trained the job.
+    """
+    if job.fingerprint not in (None, fingerprint):
+        raise CheckpointError(
+            f"{job.data} has changed since this sweep began (fingerprint {job.fingerprint} then, {fingerprint} "
+            "now). Nothing was trained on it. Bring the earlier file back, or give another --results."
+        )
+    job = dataclasses.replace(job, fingerprint=fingerprint)
+    already_done(job)
+    return job
+
+
+def already_done(job: Job) -> bool:
+    """Whether nothing is left to do.
+
+    Raises:
+      CheckpointError: its folder holds a job of another configuration, or of other data.
+    """
+    if (job.folder / "job.json").exists():
+        found, now = _claimed(job), description(job)
+        if (trained_on := fingerprint_of(job, found)) is not None:
+            found = found | {"fingerprint": trained_on}
+        differing = [name for name in now if found.get(name, now[name]) != now[name]]
+        if differing == ["fingerprint"]:
+            raise CheckpointError(
+                f"{job.folder} holds results of other data: {job.data} has changed since (fingerprint {trained_on} "
+                f"then, {job.fingerprint} now). Give another --results for the new data, or bring the earlier file "
+                "back."
+            )
+        if differing:
+            raise CheckpointError(
+                f"{job.folder} holds results of another configuration ({', '.join(sorted(differing))}). Give another "
+                f"--results."
+            )
+    for end in job.online:
+        path = job.curve(end)
+        try:
+            if path.exists():
+                TransferCurve.from_json(path)
+        except DatasetError as error:
+            print(f"{error} It is made again from the run's snapshots.", file=sys.stderr)
+            path.unlink()
+    return job.done
+
+
+def fingerprint_of(job: Job, claimed: Mapping[str, Any]) -> str | None:
+    """Of the data that a job was trained on; None where that was not written down.
+
+    Args:
+      job: which.
+      claimed: what its ``job.json`` says. Jobs of earlier versions say it only in the identities of their runs.
+    """
+    if "fingerprint" in claimed:
+        return claimed["fingerprint"]
+    # Cal-QL's pre-training writes down the data with the returns that it adds
+    own = [] if job.offline.algorithm == "cal_ql" else ["offline"]
+    for run in [*(run for run in job.runs if run.startswith("to-")), *own]:
+        try:
+            return json.loads((job.folder / run / "identity.json").read_text(encoding="utf-8"))["data"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def run_states(job: Job) -> dict[str, str]:
+    """For each run of a job what its status says: done, running, stopped, failed; or left, where there is none."""
+    states = {}
+    for run in job.runs:
+        try:
+            states[run] = json.loads((job.folder / run / "status.json").read_text(encoding="utf-8"))["state"]
+        except (OSError, ValueError, KeyError):
+            states[run] = "left"
+    return states
+
+
+def description(job: Job) -> dict[str, Any]:
+    """What a job's results depend on; the control and online variants may be added to it later."""
+    online = {f"online {v.label}": to_json(v) for v in job.online}
+    names = ["data", "task", "physics", "version", "offline", "seeds"]
+    names += ["fingerprint"] if job.fingerprint is not None else []
+    return {**to_json({name: getattr(job, name) for name in names}), **online}
+
+
+def trained_by(jobs: Iterable[Job]) -> list[str]:
+    """Commit, device and day of every process that trained some of the jobs, whoever makes tables of them later."""
+    return trained_by_of([claimed for job in {b.folder: b for b in jobs}.values() if (claimed := _claimed(job))])
+
+
+def trained_by_of(claims: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The same, of what ``job.json`` of each says."""
+    found = [made_by(by) for claimed in claims for by in claimed.get("trained_by", [])]
+    silent = sum("trained_by" not in claimed for claimed in claims)
+    return list(dict.fromkeys(found)) + ([f"of {count(silent, 'job')} not recorded"] if silent else [])
+
+
+def _claim(job: Job) -> None:
+    claimed = _claimed(job)
+    us = {
+        "commit": git_commit(),
+        "device": device_description(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+    earlier = [by for by in claimed.get("trained_by", []) if by != us]
+    write_json(job.folder / "job.json", claimed | description(job) | {"trained_by": [*earlier, us]})
+
+
+def _claimed(job: Job) -> dict[str, Any]:
+    path = job.folder / "job.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}). Remove it if this sweep made the folder.") from error

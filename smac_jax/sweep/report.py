@@ -1,0 +1,190 @@
+"""A sweep on one page, for a browser: what was run, tables, curves, and what became of every job."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from smac_jax.envs import check_name
+from smac_jax.errors import DatasetError, UnknownNameError
+from smac_jax.files import write_text
+from smac_jax.sweep.state import SweepState, read_json, read_sweep
+from smac_jax.text import name_of, seeds_text
+
+if TYPE_CHECKING:
+    from smac_jax.analysis.curves import TransferCurve
+
+PAGE = Path(__file__).parent / "page"
+
+
+class Chart(NamedTuple):
+    """A figure on the page.
+
+    Attributes:
+      title: below it.
+      svg: the figure.
+      panels: what a pointer over it finds.
+    """
+
+    title: str
+    svg: Any
+    panels: list[dict[str, Any]]
+
+
+class Section(NamedTuple):
+    """What was found on one data set.
+
+    Attributes:
+      title: its name.
+      about: the data.
+      table: cells of each pair.
+      notes: below the table.
+      chart: all pairs together.
+      pairs: each by itself.
+    """
+
+    title: str
+    about: str
+    table: list[list[str]]
+    notes: list[str]
+    chart: Chart
+    pairs: list[Chart]
+
+
+def write_report(folder: Path) -> Path:
+    """Makes the page of a sweep from what is there.
+
+    Args:
+      folder: of the sweep.
+
+    Returns:
+      The page's file.
+
+    Raises:
+      NoSweepError: there is no sweep.
+    """
+    import jinja2
+    import markupsafe
+
+    from smac_jax.analysis import tables
+
+    sweep = read_sweep(folder)
+    curves, damaged = read_curves(sweep)
+    sections = [section(sweep, data, found, f"{i}") for i, (data, found) in enumerate(curves.items())]
+    script = (PAGE / "report.js").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    text = environment.get_template("report.html").render(
+        title=f"Sweep {folder.resolve().name}",
+        sweep=sweep,
+        facts=facts(sweep.provenance),
+        problems=[*sweep.notes, *damaged, *(line for job in sweep.jobs for line in job.troubles)],
+        header=tables.HEADER,
+        sections=sections,
+        config={name: json.dumps(part, indent=2, ensure_ascii=False) for name, part in settings(sweep.provenance)},
+        style=markupsafe.Markup((PAGE / "report.css").read_text(encoding="utf-8")),
+        script=markupsafe.Markup(script),
+        # nothing else runs on the page, whatever a name or a path holds
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+    path = folder / "report.html"
+    write_text(path, text)
+    return path
+
+
+def read_curves(sweep: SweepState) -> tuple[dict[str, list[TransferCurve]], list[str]]:
+    """The curves that are there, of each data set, seeds of a pair joined; and what could not be read."""
+    from smac_jax.analysis.curves import TransferCurve, joined
+
+    found: dict[str, dict[tuple[str, str], list[TransferCurve]]] = {}
+    damaged = []
+    for job in sweep.jobs:
+        data = str(read_json(job.folder / "job.json").get("data") or job.folder.parent.parent.name)
+        for run in job.runs:
+            path = job.folder / f"curve-{run.name.removeprefix('to-')}.json"
+            if not run.name.startswith("to-") or not path.exists():
+                continue
+            try:
+                curve = TransferCurve.from_json(path)
+                check_name(curve.task)
+                of_pair = found.setdefault(data, {}).setdefault((curve.offline, curve.online), [])
+                joined([*of_pair, curve])
+                of_pair.append(curve)
+            except DatasetError as error:
+                damaged.append(f"Left out: {error}")
+            except UnknownNameError as error:
+                damaged.append(f"Left out: {path}: {error}")
+    return {data: [joined(some) for some in pairs.values() if some] for data, pairs in found.items()}, damaged
+
+
+def section(sweep: SweepState, data: str, curves: Sequence[TransferCurve], number: str) -> Section:
+    """Table and figures of a data set."""
+    from smac_jax.analysis import tables
+    from smac_jax.analysis.plots import colors_of, transfer_figure
+    from smac_jax.analysis.svg import inline_svg, panels
+    from smac_jax.data.tasks import task_info
+
+    rows = tables.rows(curves, task_info(curves[0].task).random_return)
+    references = {
+        label: float(value)
+        for label, value in _mapping(_mapping(sweep.provenance.get("references")).get(data)).items()
+        if isinstance(value, (int, float))
+    }
+    colors = colors_of(curves)
+    about = str(_mapping(sweep.provenance.get("data")).get(data, data))
+
+    def chart(title: str, shown: Sequence[TransferCurve], name: str, **how: Any) -> Chart:
+        import markupsafe
+
+        figure, drawn = transfer_figure(shown, reference=references, colors=colors, **how)
+        return Chart(title, markupsafe.Markup(inline_svg(figure, name)), panels(figure, drawn))
+
+    return Section(
+        # as the sweep called it, which tells two files of one name apart
+        title=about.partition(" (")[0] if about != data else Path(data).stem,
+        about=about,
+        table=[tables.cells(row) for row in rows],
+        notes=[note for row in rows for note in row.diverged],
+        chart=chart("Every pair", curves, f"all-{number}"),
+        pairs=[
+            chart(f"{name_of(c.offline)} to {name_of(c.online)}", [c], f"pair-{number}-{i}", compact=True)
+            for i, c in enumerate(curves)
+        ],
+    )
+
+
+def facts(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """What was run, where and with what."""
+    versions = ", ".join(f"{name} {version}" for name, version in _mapping(provenance.get("versions")).items())
+    seeds = provenance.get("seeds")
+    said = {
+        "Command": provenance.get("command"),
+        "Date": provenance.get("date"),
+        "Seeds": seeds_text(seeds) if seeds else None,
+        "Device": provenance.get("device"),
+        "Platform": provenance.get("platform"),
+        "Versions": versions,
+        "Commit": provenance.get("commit"),
+        "Data": "; ".join(map(str, _mapping(provenance.get("data")).values())),
+    }
+    return {name: str(value or "unknown") for name, value in said.items()}
+
+
+def settings(provenance: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Flags, and the sections of the configuration."""
+    config = _mapping(provenance.get("config"))
+    # what stands alone in a configuration file belongs to no section
+    alone = {name: part for name, part in config.items() if not isinstance(part, dict)}
+    parts = [("flags", provenance.get("flags")), ("general", alone), *config.items()]
+    return [(name, part) for name, part in parts if isinstance(part, dict) and part]
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

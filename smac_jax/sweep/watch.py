@@ -1,0 +1,206 @@
+"""Jobs that run side by side, elsewhere: how far each is, from the ``status.json`` that each of its runs writes.
+
+On a terminal a table that is drawn again and again; in a log a line for whatever changed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich.console import Console
+from rich.live import Live
+
+from smac_jax.analysis.fitting import Column, FittedTable
+from smac_jax.runs.pace import COMPILATION, EVALUATION, TimeLeft, clock, rate_text
+from smac_jax.sweep.state import most_alike, run_left
+from smac_jax.text import count
+
+if TYPE_CHECKING:
+    from smac_jax.sweep.grid import Job
+
+SILENT = 120.0
+"""Seconds without news after which a job that should run is said to be silent."""
+
+ENDED = ("done", "failed")
+
+COLUMNS = (
+    Column("job", justify="left", wraps=True),
+    Column("state", justify="left"),
+    Column("run", justify="left"),
+    Column("steps", wraps=True),
+    Column("rate", rank=2),
+    Column("return", rank=1),
+    Column("left"),
+)
+
+
+class View(NamedTuple):
+    """What there is to see of a job.
+
+    Attributes:
+      state: waiting, running, silent, done, failed, or what the launcher says.
+      run: which of its runs it is at, such as ``to-sac (3/3)``.
+      phase, doing, done, total, rate, last_return: of that run; what it is doing where that is no training.
+      left: seconds until the job is done.
+      at_least: whether ``left`` leaves out what nothing is known of yet.
+    """
+
+    state: str
+    run: str = ""
+    phase: str = ""
+    doing: str = ""
+    done: int = 0
+    total: int = 0
+    rate: float | None = None
+    last_return: float | None = None
+    left: float | None = None
+    at_least: bool = False
+
+
+class Watch:
+    """Shows jobs; use as a context manager.
+
+    What a job's files say counts from when they change: an earlier attempt may have left them.
+
+    Args:
+      jobs: to be watched.
+      console: where; default: standard error.
+    """
+
+    def __init__(self, jobs: Sequence[Job], console: Console | None = None):
+        self._jobs = jobs
+        self._console = console or Console(stderr=True)
+        self._statuses = [self._read(job) for job in jobs]
+        self._at_first = [[status.get("time") for status in statuses.values()] for statuses in self._statuses]
+        self._news = [(-math.inf, "")] * len(jobs)
+        self._said = [("done" if job.done else "waiting", "", "", False) for job in jobs]
+        self._over: set[int] = set()
+        self._live: Live | None = None
+
+    def __enter__(self) -> Watch:
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, auto_refresh=False, transient=False)
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def update(self, states: Mapping[int, str]) -> None:
+        """Looks again, and shows what there is.
+
+        Args:
+          states: what the launcher knows of jobs, by their number; it goes before what their files say.
+        """
+        views = self.views(states)
+        if self._live is not None:
+            self._live.update(self._table(views), refresh=True)
+            return
+        for i, view in enumerate(views):
+            what = (view.state, view.run, view.phase, view.doing == "compiling")
+            if what != self._said[i]:
+                self._said[i] = what
+                line = "  ".join(part for part in (f"{self._jobs[i].title}:", *_cells(view)) if part)
+                self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def views(self, states: Mapping[int, str]) -> list[View]:
+        """Of all jobs."""
+        for i, job in enumerate(self._jobs):
+            if i not in self._over:
+                self._statuses[i] = self._read(job)
+            if states.get(i) in ENDED:
+                self._over.add(i)
+        return [self._view(i, states.get(i)) for i in range(len(self._jobs))]
+
+    def _view(self, i: int, said: str | None) -> View:
+        job, statuses = self._jobs[i], list(self._statuses[i].items())
+        if said not in (None, "running"):
+            return View(said)
+        fresh = [
+            run
+            for (run, status), time_at_first in zip(statuses, self._at_first[i], strict=True)
+            if status.get("time") != time_at_first
+        ]
+        if not fresh:
+            return View(said or "waiting")
+        run = fresh[-1]
+        status = self._statuses[i][run]
+        now = time.monotonic()
+        if self._news[i][1] != repr(status):
+            self._news[i] = (now, repr(status))
+        silent = now - self._news[i][0]
+        left = self._left(i, run)
+        return View(
+            state="running" if silent < SILENT else f"silent for {clock(silent)}",
+            run=f"{run} ({job.runs.index(run) + 1}/{len(job.runs)})",
+            phase=status.get("phase") or "",
+            doing={COMPILATION: "compiling", EVALUATION: "evaluating"}.get(status.get("doing") or "", ""),
+            done=status.get("done") or 0,
+            total=status.get("total") or 0,
+            rate=status.get("rate"),
+            last_return=status.get("last_return"),
+            left=left.seconds if left.known else None,
+            at_least=left.at_least,
+        )
+
+    def _left(self, i: int, run: str) -> TimeLeft:
+        """How long a job still takes: of its run what that says, of the runs after it what they took elsewhere."""
+        status, runs = self._statuses[i][run], self._jobs[i].runs
+        left = TimeLeft()
+        if status.get("state") != "done":
+            seconds = status.get("seconds_left")
+            told = None if seconds is None else TimeLeft(seconds, status.get("at_least", True))
+            left = run_left(status.get("took") or {}, told, self._took(i, run))
+        for later in runs[runs.index(run) + 1 :]:
+            left += run_left({}, None, self._took(i, later))
+        return left
+
+    def _took(self, i: int, run: str) -> Mapping[str, float] | None:
+        """Seconds of each stage of a run where another job has done the same; None where none has."""
+        known = [
+            ((job.offline, job.task), statuses[run].get("took") or {})
+            for job, statuses in zip(self._jobs, self._statuses, strict=True)
+            if statuses.get(run, {}).get("state") == "done"
+        ]
+        return most_alike((self._jobs[i].offline, self._jobs[i].task), known)
+
+    @staticmethod
+    def _read(job: Job) -> dict[str, dict[str, Any]]:
+        statuses = {}
+        for run in job.runs:
+            try:
+                found = json.loads((job.folder / run / "status.json").read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                found = {}
+            statuses[run] = found if isinstance(found, dict) else {}
+        return statuses
+
+    def _table(self, views: Sequence[View]) -> FittedTable:
+        counts: dict[str, int] = {}
+        for view in views:
+            counts[view.state] = counts.get(view.state, 0) + 1
+        title = f"{count(views, 'job')}: " + ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
+        # what runs comes first, what is over last; as many as there is room for
+        order = sorted(range(len(views)), key=lambda i: (views[i].state in ENDED, not views[i].run, i))
+        rows = [[self._jobs[i].title, *_cells(views[i])] for i in order[: max(1, self._console.height - 6)]]
+        return FittedTable(COLUMNS, rows, title)
+
+
+def _cells(view: View) -> tuple[str, ...]:
+    steps = f"{view.phase} {view.done:,}/{view.total:,}" if view.total else ""
+    steps += f", {view.doing}" if view.doing else ""
+    left = clock(view.left or 0.0)
+    return (
+        view.state,
+        view.run,
+        steps,
+        "" if view.rate is None else f"{rate_text(view.rate)}/s",
+        "" if view.last_return is None else f"return {view.last_return:,.1f}",
+        left and f"{left}{'+' if view.at_least else ''} left",
+    )

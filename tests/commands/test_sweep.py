@@ -1,0 +1,202 @@
+"""The command line, end to end, on a tiny data set; and what it says to those who mistype."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import smac_jax
+from smac_jax.data.readers.d4rl import write_d4rl
+
+ROOT = Path(__file__).parents[2]
+TINY = [
+    "--config=quickstart",
+    "--config.pretrain.num_updates=20",
+    "--config.pretrain.eval_every=10",
+    "--config.pretrain.eval_episodes=1",
+    "--config.finetune.num_steps=20",
+    "--config.finetune.warm_start=10",
+    "--config.finetune.eval_every=10",
+    "--config.finetune.eval_episodes=1",
+    "--config.smac.score_model.num_updates=10",
+    *(f"--config.{name}.network.{part}_hidden=(8,8)" for name in ("smac", "td3_bc") for part in ("actor", "critic")),
+]
+
+
+def sweep(*arguments: str, check: bool = False) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "smac_jax", "sweep", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=check, timeout=600)
+
+
+@pytest.fixture(scope="module")
+def data_file(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    rows = 200
+    path = tmp_path_factory.mktemp("data") / "hopper-tiny.hdf5"
+    arrays = {
+        "observations": rng.normal(size=(rows, 11)),
+        "actions": rng.uniform(-1, 1, (rows, 3)),
+        "rewards": rng.normal(size=rows),
+        "terminals": np.arange(rows) % 20 == 19,
+    }
+    write_d4rl(path, arrays)
+    return path
+
+
+def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(data_file, tmp_path):
+    from smac_jax.runs.checkpoint import load_actor_critic
+
+    folder = tmp_path / "run"
+    request = [f"--task={data_file}", "--seeds=2", f"--results={folder}", *TINY]
+    done = sweep(*request)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "SMAC" in done.stdout
+    assert "TD3+BC" in done.stdout
+    for name in ("table.md", "table.csv", "transfer.png", "transfer.pdf", "provenance.json", "report.html"):
+        assert (folder / name).stat().st_size > 100, name
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert provenance["command"].startswith("smac-jax sweep --task=")
+    assert provenance["config"]["pretrain"]["num_updates"] == 20
+    for name in ("smac", "td3_bc"):
+        curve = json.loads((folder / "curves" / f"{name}_sac.json").read_text())
+        assert curve["online_steps"] == [0, 10, 20, 30]
+        assert curve["control_steps"] == [0, 10, 20]
+        runs = folder / "runs" / "hopper-tiny" / name / "seeds-0-1"
+        for run in ("offline", "to-sac"):
+            trained = load_actor_critic(runs / run / "actor_critic")
+            assert trained.observation_mean.shape == (2, 11)
+            second = jax.tree.map(lambda x: x[1], trained)
+            action = smac_jax.load(runs / run, seed=1)(np.ones(11))
+            np.testing.assert_allclose(action, second.policy(jnp.ones(11)).mode(), atol=1e-5)
+            assert len((runs / run / "metrics.jsonl").read_text().splitlines()) > 2
+        for run in ("offline", "control", "to-sac"):
+            assert json.loads((runs / run / "status.json").read_text())["state"] == "done"
+
+    # the same command finds all of it done, and changes nothing
+    table, saved = (folder / "table.csv").read_text(), (runs / "offline" / "snapshots").stat().st_mtime_ns
+    again = sweep(*request)
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert json.loads((folder / "provenance.json").read_text())["trained_by"] == provenance["trained_by"]
+    assert f"- Trained by: {provenance['commit']}" in (folder / "table.md").read_text()
+    assert (folder / "table.csv").read_text() == table
+    assert (runs / "offline" / "snapshots").stat().st_mtime_ns == saved
+
+    # another configuration does not take their place
+    other = sweep(*request, "--config.smac.kappa=1")
+    assert other.returncode == 2
+    assert "holds results of another configuration" in other.stderr
+    assert (folder / "table.csv").read_text() == table
+
+
+def test_two_files_of_one_name_and_one_that_is_overwritten_keep_their_own_results(data_file, tmp_path):
+    files = [tmp_path / "first" / data_file.name, tmp_path / "second" / data_file.name]
+    data = smac_jax.load_dataset(data_file)
+    for i, path in enumerate(files):
+        path.parent.mkdir()
+        write_d4rl(path, data.replace(rewards=data.rewards + 10.0 * i))
+    tasks = f"--task={files[0]},{files[1]}"
+    request = [tasks, "--offline=td3_bc", "--seeds=1", "--nocontrol", f"--results={tmp_path / 'run'}", *TINY]
+    done = sweep(*request)
+    assert done.returncode == 0, done.stderr[-2000:]
+    places = [f"{path.parent.name}-hopper-tiny" for path in files]
+    tables = {place: (tmp_path / "run" / place / "table.md").read_text() for place in places}
+    for path, (place, table) in zip(files, tables.items(), strict=True):
+        assert place.replace("-", "/", 1) in table
+        job = json.loads((tmp_path / "run" / "runs" / place / "td3_bc" / "seeds-0-0" / "job.json").read_text())
+        assert (job["data"], job["fingerprint"]) == (str(path), smac_jax.load_dataset(path).fingerprint())
+    provenance = (tmp_path / "run" / "provenance.json").read_text()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert all(f"<h2>{name}/hopper-tiny</h2>" in page for name in ("first", "second"))
+
+    write_d4rl(files[1], data.replace(rewards=data.rewards + 20.0))
+    again = sweep(*request)
+    assert again.returncode == 2
+    assert "holds results of other data" in again.stderr
+    assert "Traceback" not in again.stderr
+    assert (tmp_path / "run" / "provenance.json").read_text() == provenance
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--config.smac.kapa=3"], 'the configuration has no field kapa Did you mean "kappa"'),
+        (["--config.smac.kappa=-1"], "SMACConfig.kappa = -1.0: must be in [0, inf]"),
+        (["--offline=smak"], "Unknown offline algorithm 'smak'. Known: awac, bc, cal_ql, cql, iql, smac, td3_bc"),
+        (["--task=nowhere.hdf5"], "nowhere.hdf5"),
+        (["--env=spider"], "spider"),
+        (["--sedes=3"], "Unknown command line flag 'sedes'"),
+        (["smac"], "not understood: smac"),
+        (["--results=gs://bucket/x"], "gs://bucket/x is a URL"),
+        ([f"--results={__file__}"], "test_sweep.py is a file. Give a folder"),
+        ([f"--results={__file__}/x"], "test_sweep.py is a file. Give a folder"),
+        (["--config=gs://bucket/x.py"], "gs://bucket/x.py is a URL"),
+        (["--config=nowhere.py"], "--config cannot be read"),
+    ],
+)
+def test_a_mistake_is_one_line_and_no_traceback(arguments, words, tmp_path):
+    done = sweep(f"--results={tmp_path / 'run'}", *TINY[:1], *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_sweep_on_two_hosts_that_is_stopped_goes_on(data_file, tmp_path):
+    """Two processes meet through jax.distributed. Told to stop, they save; the second try ends as one process does."""
+    small = [f"--task={data_file}", "--offline=td3_bc", "--seeds=3", "--seeds_per_job=2", "--nocontrol", *TINY]
+    small += ["--config.pretrain.num_updates=8000", "--config.pretrain.eval_every=4000"]
+    alone = sweep(*small, f"--results={tmp_path / 'alone'}")
+    assert alone.returncode == 0, alone.stderr[-2000:]
+
+    flags = tmp_path / "two.flags"
+    flags.write_text("\n".join([*small, f"--results={tmp_path / 'two'}", "--distributed", "--num_hosts=2"]))
+    command = [sys.executable, "-m", "smac_jax", "sweep", f"--flagfile={flags}"]
+
+    def both() -> list[subprocess.Popen]:
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = free.getsockname()[1]
+        where = f"--coordinator=localhost:{port}"
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return [subprocess.Popen([*command, where, f"--host={host}"], cwd=ROOT, **pipes) for host in (0, 1)]
+
+    first = both()
+    while not all(list((tmp_path / "two").glob(f"runs/*/*/seeds-{s}/*/status.json")) for s in ("0-1", "2-2")):
+        assert all(process.poll() is None for process in first)
+        time.sleep(0.1)
+    for process in first:
+        process.send_signal(signal.SIGTERM)
+    said = [process.communicate(timeout=300)[0] for process in first]
+    for process, words in zip(first, said, strict=True):
+        assert process.returncode == 128 + signal.SIGTERM, words
+        assert "The same command goes on from there." in words
+    assert not (tmp_path / "two" / "table.csv").exists()
+
+    for process in both():
+        said, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+    names = ["table.csv", "curves/td3_bc_sac.json"]
+    assert [(tmp_path / "two" / n).read_text() for n in names] == [(tmp_path / "alone" / n).read_text() for n in names]
+
+
+def test_a_dry_run_shows_the_cells_and_their_cost_and_writes_nothing(data_file, tmp_path):
+    folder = tmp_path / "run"
+    request = [f"--task={data_file}", "--offline=td3_bc", "--vary=td3_bc.alpha=1,2.5", "--dry_run", *TINY]
+    done = sweep(*request, f"--results={folder}")
+    assert done.returncode == 0, done.stderr[-2000:]
+    shown, _, priced = done.stdout.partition("At rates measured now on ")
+    for words in ("2 jobs, 0 of them done", "TD3+BC, alpha = 2.5", "to-sac"):
+        assert words in shown  # before anything is measured
+    for words in ("TD3+BC, alpha = 2.5", "In all at most"):
+        assert words in priced
+    assert not folder.exists()

@@ -1,0 +1,130 @@
+"""What a run writes can be read back."""
+
+from __future__ import annotations
+
+import builtins
+import dataclasses
+import json
+import platform
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from smac_jax.runs.logger import (
+    MetricLogger,
+    command_line,
+    device_description,
+    git_commit,
+    to_json,
+    versions,
+    write_provenance,
+)
+
+
+def strict(text: str):
+    """JSON without JavaScript's NaN and Infinity."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_each_point_is_a_line_on_disk_at_once(tmp_path):
+    logger = MetricLogger(tmp_path / "run")
+    path = tmp_path / "run" / "metrics.jsonl"
+    logger.log("smac", "offline", 500, {"td_loss": jnp.array([1.0, jnp.nan]), "kappa": 40})
+    first = strict(path.read_text())
+    assert first == {"run": "smac", "phase": "offline", "step": 500, "td_loss": [1.0, None], "kappa": 40.0}
+    logger.log("smac to sac", "online", 1000, {"return": np.array([np.inf, 2.0], np.float32)})
+    lines = [strict(line) for line in path.read_text().splitlines()]
+    assert lines == [first, {"run": "smac to sac", "phase": "online", "step": 1000, "return": [None, 2.0]}]
+
+
+def test_a_second_logger_goes_on_in_the_same_file(tmp_path):
+    for step in (1, 2):
+        MetricLogger(tmp_path).log("smac", "offline", step, {})
+    assert [strict(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2]
+
+
+def test_tensorboard_gets_the_mean_over_seeds(tmp_path):
+    pytest.importorskip("tensorboardX")
+    logger = MetricLogger(tmp_path)
+    logger.log("smac", "offline", 5, {"loss": [1.0, 3.0, np.nan], "none": [np.nan]})
+    logger.close()
+    (events,) = (tmp_path / "tensorboard").glob("events*")
+    written = events.read_bytes()
+    assert b"smac/offline/loss" in written
+    assert np.float32(2.0).tobytes() in written
+    assert b"none" not in written
+
+
+def test_tensorboard_is_optional(tmp_path, monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *rest, **named):
+        if name.startswith("tensorboardX"):
+            raise ImportError(name)
+        return real(name, *rest, **named)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    MetricLogger(tmp_path).log("smac", "offline", 1, {"loss": 1.0})
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_anything_becomes_json():
+    @dataclasses.dataclass(frozen=True)
+    class Config:
+        kappa: float = 40.0
+        layers: tuple[int, ...] = (512, 512)
+
+    value = {"config": Config(), "seeds": range(2), "path": Path("a"), 3: jnp.ones((1, 2)), "x": np.float32(np.nan)}
+    expected = {"config": {"kappa": 40.0, "layers": [512, 512]}, "seeds": [0, 1], "path": "a", "3": [[1, 1]], "x": None}
+    assert strict(json.dumps(to_json(value), allow_nan=False)) == expected
+    assert to_json(jax.random.key(3)) == [0, 3]
+    assert to_json({"flag": True, "bound": -np.inf, "nothing": None}) == {"flag": True, "bound": None, "nothing": None}
+
+
+def test_provenance_says_what_ran_where_and_with_what(tmp_path):
+    returned = write_provenance(tmp_path / "run", config={"kappa": 40.0}, data="hopper", seeds=range(4))
+    written = strict((tmp_path / "run" / "provenance.json").read_text())
+    assert written == returned
+    assert written["config"] == {"kappa": 40.0}
+    assert (written["data"], written["seeds"]) == ("hopper", [0, 1, 2, 3])
+    assert written["versions"]["python"] == platform.python_version()
+    assert {"jax", "flax", "optax", "mujoco", "brax", "smac_jax"} <= set(written["versions"])
+    assert written["device"] == device_description()
+    assert {"command", "date", "platform", "commit"} <= set(written)
+    assert written["command"] == command_line()
+
+
+def test_command_can_be_typed_again(monkeypatch):
+    arguments = ["--config.kappa=40", "--title=two words; $HOME", "ü"]
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    monkeypatch.setattr(sys, "argv", ["/somewhere/sweep.py", *arguments])
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    assert shlex.split(command_line()) == ["python", "sweep.py", *arguments]
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", sys.modules["json"].__spec__)
+    assert shlex.split(command_line())[:3] == ["python", "-m", "json"]
+    monkeypatch.setenv("XLA_FLAGS", "--xla_a=1 --xla_b=2")
+    assert shlex.split(command_line())[:2] == ["XLA_FLAGS=--xla_a=1 --xla_b=2", "python"]
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("git"), subprocess.TimeoutExpired("git", 10)])
+def test_commit_is_unknown_where_git_is_no_help(monkeypatch, error):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    assert git_commit() is None
+
+
+def test_versions_leave_out_what_is_not_installed(monkeypatch):
+    monkeypatch.setattr("smac_jax.runs.logger.PACKAGES", ("jax", "no-such-package-here"))
+    assert set(versions()) == {"python", "smac_jax", "jax"}

@@ -1,0 +1,384 @@
+"""Sweeps on other machines: submitit's processes, a Slurm where there is one, a Ray of this machine.
+
+Each is disturbed in the middle, and ends with the bits of a sweep that was not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from smac_jax.data.readers.d4rl import write_d4rl
+from smac_jax.errors import ConfigError
+from smac_jax.runs.interrupts import Interrupted, Interrupts
+from smac_jax.sweep.grid import Job, Variant
+from smac_jax.sweep.job import CheckpointOptions
+from smac_jax.sweep.launchers import base, slurm
+
+ROOT = Path(__file__).parents[2]
+SMALL = [
+    "--config=quickstart",
+    "--config.pretrain.num_updates=60000",
+    "--config.pretrain.eval_every=30000",
+    "--config.pretrain.eval_episodes=1",
+    "--config.finetune.num_steps=2000",
+    "--config.finetune.warm_start=10",
+    "--config.finetune.eval_every=1000",
+    "--config.finetune.eval_episodes=1",
+    "--config.td3_bc.batch_size=8",
+    "--config.td3_bc.network.actor_hidden=(8,8)",
+    "--config.td3_bc.network.critic_hidden=(8,8)",
+]
+BITS = ("curve-sac.json", "offline/metrics.jsonl", "to-sac/metrics.jsonl")
+
+
+def jobs_of(folder: Path) -> list[Path]:
+    return sorted((folder / "runs" / "hopper-tiny" / "td3_bc").iterdir())
+
+
+@pytest.fixture(scope="module")
+def request_(tmp_path_factory):
+    """A request of two jobs of several seconds each, one thread each."""
+    rng = np.random.default_rng(0)
+    rows = 200
+    path = tmp_path_factory.mktemp("data") / "hopper-tiny.hdf5"
+    arrays = {
+        "observations": rng.normal(size=(rows, 11)),
+        "actions": rng.uniform(-1, 1, (rows, 3)),
+        "rewards": rng.normal(size=rows),
+        "terminals": np.arange(rows) % 20 == 19,
+    }
+    write_d4rl(path, arrays)
+    return [f"--task={path}", "--offline=td3_bc", "--nocontrol", "--seeds_per_job=1", "--save_every=1", *SMALL]
+
+
+class Sweep:
+    """The command, in a process of its own."""
+
+    def __init__(self, request: list[str], folder: Path, *more: str):
+        command = [sys.executable, "-m", "smac_jax", "sweep", f"--results={folder}", *request, *more]
+        environment = os.environ | {"NPROC": "1", "OMP_NUM_THREADS": "1"}
+        number, self._said = tempfile.mkstemp()  # not a pipe: jobs that live on would hold its other end
+        with open(number, "w") as out:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
+
+    def end(self, code: int = 0) -> str:
+        """Waits for it, and gives what it said."""
+        found = self.process.wait(timeout=400)
+        said = Path(self._said).read_text()
+        Path(self._said).unlink()
+        assert found == code, said[-3000:]
+        return said
+
+
+def wait_until(condition, seconds: float = 200.0):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.05)
+    return found
+
+
+def status(job: Path) -> dict:
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads((job / "offline" / "status.json").read_text())
+    return {}
+
+
+def in_the_middle(folder: Path, number: int, after: float = 0.0) -> Path:
+    """The folder of a job once it is in the middle of its offline training, and has told so after a time."""
+    job = folder / "runs" / "hopper-tiny" / "td3_bc" / f"seeds-{number}-{number}"
+    wait_until(
+        lambda: (s := status(job)) and s["time"] > after and s["state"] == "running" and 0 < s.get("done", 0) < 50_000
+    )
+    return job
+
+
+@pytest.fixture(scope="module")
+def undisturbed(request_, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    Sweep(request_, folder, "--seeds=2").end()
+    return {job.name: [(job / name).read_bytes() for name in BITS] for job in jobs_of(folder)}
+
+
+def bits(folder: Path, names) -> dict[str, list[bytes]]:
+    return {name: [(folder / "runs/hopper-tiny/td3_bc" / name / file).read_bytes() for file in BITS] for name in names}
+
+
+def slurm_answers() -> bool:
+    return shutil.which("sbatch") is not None and subprocess.run(["sinfo"], capture_output=True).returncode == 0
+
+
+def preempt_process(job: str) -> None:
+    children = subprocess.run(["ps", "-o", "pid=", "--ppid", job], capture_output=True, text=True, check=True).stdout
+    os.kill(int(children.split()[0]), signal.SIGUSR2)
+
+
+def preempt_slurm(job: str) -> None:
+    subprocess.run(["scancel", "--signal=USR2", job], check=True)
+
+    def pending() -> bool:
+        shown = subprocess.run(["squeue", "-h", "--array", "-o", "%i %T"], capture_output=True, text=True).stdout
+        return f"{job} PENDING" in shown
+
+    wait_until(pending)
+    subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)  # else two minutes later
+
+
+@pytest.mark.parametrize(
+    ("cluster", "preempt"),
+    [
+        ("local", preempt_process),
+        pytest.param(
+            "slurm",
+            preempt_slurm,
+            marks=[pytest.mark.slow, pytest.mark.skipif(not slurm_answers(), reason="no Slurm here")],
+        ),
+    ],
+)
+def test_preempted_jobs_save_requeue_and_end_with_the_bits_of_an_undisturbed_sweep(
+    cluster, preempt, request_, undisturbed, tmp_path
+):
+    pytest.importorskip("submitit")
+    folder = tmp_path / "run"
+    flags = ["--seeds=2", "--launcher=slurm", f"--slurm_cluster={cluster}", "--slurm_cpus=1", "--slurm_time=30"]
+    said = Sweep(request_, folder, *flags, "--detach").end()
+    assert "2 jobs submitted, 0 were under way" in said
+    assert not (folder / "table.md").exists()
+    assert not (folder / "slurm" / "%j").exists()
+    job = in_the_middle(folder, 0)
+    job = json.loads((job / "slurm.json").read_text())
+    preempt(job["number"])
+
+    # the same command finds the jobs, watches them to the end, and makes the tables
+    said = Sweep(request_, folder, *flags).end()
+    assert re.search("0 jobs submitted, (1 was|2 were) under way", said)
+    assert f"Requeued job {job['number']}" in Path(job["log"]).read_text()
+    assert "stopped at TD3+BC: offline" in Path(job["log"]).read_text()
+    assert (folder / "table.md").exists()
+    assert bits(folder, undisturbed) == undisturbed
+
+    numbers = [(job / "slurm.json").read_text() for job in jobs_of(folder)]
+    Sweep(request_, folder, *flags).end()
+    assert [(job / "slurm.json").read_text() for job in jobs_of(folder)] == numbers
+
+
+@pytest.mark.slow
+def test_ray_survives_a_killed_worker_a_failing_job_and_a_signal(request_, undisturbed, tmp_path):
+    pytest.importorskip("ray")
+    folder = tmp_path / "run"
+    broken = folder / "runs/hopper-tiny/td3_bc/seeds-2-2"
+    broken.mkdir(parents=True)
+    (broken / "offline").write_text("in the way")
+    flags = ["--seeds=3", "--launcher=ray", "--cpus_per_job=1"]
+
+    # asked to stop, the driver has the jobs saved
+    first = Sweep(request_, folder, *flags)
+    in_the_middle(folder, 0)
+    first.process.send_signal(signal.SIGTERM)
+    said = first.end(128 + signal.SIGTERM)
+    assert "all jobs are saved. The same command goes on from there." in said
+    assert status(folder / "runs/hopper-tiny/td3_bc/seeds-0-0")["state"] == "stopped"
+
+    # the same command goes on; a worker is killed
+    now = time.time()
+    second = Sweep(request_, folder, *flags)
+    job = in_the_middle(folder, 0, after=now)
+    killed = json.loads((job / "offline" / "owner.json").read_text())["pid"]
+    os.kill(killed, signal.SIGKILL)
+    said = second.end(1)
+    assert json.loads((job / "offline" / "owner.json").read_text())["pid"] != killed
+    assert "failed: hopper-tiny TD3+BC seed 2:" in said
+    assert "Traceback" in (broken / "error.txt").read_text()
+    assert not (job / "error.txt").exists()
+    assert bits(folder, undisturbed) == undisturbed
+
+
+def job_in(folder: Path) -> Job:
+    variant = Variant("td3_bc", "td3_bc", {}, {"num_updates": 1})
+    online = Variant("sac", "sac", {}, {"num_steps": 1, "eval_every": 1, "warm_start": 0})
+    return Job(folder, "data", "hopper", "mujoco", "v4", variant, (online,), (0,), False)
+
+
+class Bar:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *what):
+        pass
+
+
+def test_a_failure_is_a_line_and_a_file_that_the_next_attempt_removes(tmp_path, monkeypatch):
+    def fails(*what):
+        raise ValueError("first line\nsecond line")
+
+    job = job_in(tmp_path / "job")
+    monkeypatch.setattr(base, "run_job", fails)
+    failure = base.run_jobs(job, CheckpointOptions(), Bar(), Interrupts())
+    error = job.folder / "error.txt"
+    assert failure == (job.title, f"first line (see {error})")
+    assert "Traceback" in error.read_text()
+    assert "second line" in error.read_text()
+    monkeypatch.setattr(base, "run_job", lambda *what: None)
+    assert base.run_jobs(job, CheckpointOptions(), Bar(), Interrupts()) is None
+    assert not error.exists()
+
+
+def test_an_interruption_is_no_failure(tmp_path, monkeypatch):
+    def stops(*what):
+        raise Interrupted("stopped", signal.SIGTERM)
+
+    monkeypatch.setattr(base, "run_job", stops)
+    with pytest.raises(Interrupted):
+        base.run_jobs(job_in(tmp_path / "job"), CheckpointOptions(), Bar(), Interrupts())
+    assert not (tmp_path / "job" / "error.txt").exists()
+
+
+def test_second_signal_ends_a_program_but_not_what_a_scheduler_runs():
+    # a shell without job control starts what runs in the background with SIGINT ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for second_ends in (True, False):
+        with Interrupts(second_ends=second_ends) as interrupts:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert interrupts.number == signal.SIGINT
+            with pytest.raises(KeyboardInterrupt) if second_ends else contextlib.nullcontext():
+                os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("90", 90), ("1:30", 2), ("2:00:00", 120), ("1-0", 1440), ("1-12", 2160), ("0-1:30", 90), ("1-1:01:01", 1502)],
+)
+def test_times_are_read_as_sbatch_does(text, expected):
+    assert slurm.minutes(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "soon", "1:2:3:4", "-5", "0", "1-", "a-1"])
+def test_other_times_are_refused(text):
+    with pytest.raises(ConfigError, match="--slurm_time"):
+        slurm.minutes(text)
+
+
+def test_options_are_pairs():
+    assert base.pairs("slurm_extra", ["account=me", "comment=a=b"]) == {"account": "me", "comment": "a=b"}
+    for wrong in ("account", "=me", "account="):
+        with pytest.raises(ConfigError, match="--slurm_extra="):
+            base.pairs("slurm_extra", [wrong])
+
+
+def slurm_job(number: str, folder: Path = Path("/nowhere")) -> slurm.SlurmJob:
+    return slurm.SlurmJob("slurm", number, str(folder / "result.pkl"), str(folder / "log.err"))
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """Makes a program of Slurm's that prints a text, or fails."""
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    def make(name: str, text: str, code: int = 0) -> None:
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\nprintf '{text}'\nexit {code}\n")
+        path.chmod(0o755)
+
+    return make
+
+
+def test_the_queue_is_what_squeue_says(program):
+    program("squeue", r"7_0|RUNNING|None\n7_1|PENDING|Priority\n7_2|COMPLETING|None\n8|PENDING|None\n")
+    expected = {"7_0": "running", "7_1": "queued (Priority)", "7_2": "completing", "8": "queued"}
+    assert slurm.under_way([slurm_job("7_0")]) == expected
+    assert slurm.under_way([]) == {}
+    program("squeue", "", 1)
+    assert slurm.under_way([slurm_job("7_0")]) is None
+
+
+def test_a_job_is_preempted_where_slurm_says_so(program):
+    times = "PreemptEligibleTime=2026-11-23T20:28:44 PreemptTime="
+    for text, code, expected in (("2026-11-23T20:29:10", 0, True), ("None", 0, False), ("2026-11-23", 1, False)):
+        program("scontrol", f"JobId=7 {times}{text} Reason=None", code)
+        assert slurm.preempted() is expected
+
+
+def test_a_process_of_submitit_lives_until_it_ends():
+    process = subprocess.Popen(["sleep", "100"])
+    job = slurm.SlurmJob("local", str(process.pid), "", "")
+    assert slurm.under_way([job]) == {}  # the number was given to somebody else
+    process.kill()
+    process.wait()
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)", "submitit"])
+    job = slurm.SlurmJob("local", str(process.pid), "", "")
+    assert slurm.under_way([job]) == {job.number: "running"}
+    process.kill()
+    wait_until(lambda: slurm.under_way([job]) == {}, 10)  # though nobody has asked how it ended
+    process.wait()
+
+
+def test_what_a_job_leaves_tells_why_it_failed(tmp_path):
+    job, job = job_in(tmp_path / "job"), slurm_job("7_0", tmp_path)
+    assert slurm.result(job, job) is None
+    failure = base.Failure("a job", "it broke")
+    for left, expected in (
+        (("success", None), None),
+        (("success", failure), failure),
+        (("error", "Traceback\nOSError: gone"), (job.title, f"job 7_0: OSError: gone (see {job.log})")),
+    ):
+        Path(job.result).write_bytes(pickle.dumps(left))
+        assert slurm.result(job, job) == expected
+    Path(job.result).write_bytes(b"half a pick")
+    assert slurm.result(job, job) is not None
+
+
+def test_a_job_is_pickled_with_its_work(tmp_path):
+    work = slurm.Work(job_in(tmp_path), CheckpointOptions(save_every=1.0), 2)
+    assert pickle.loads(pickle.dumps(work)) == work
+
+
+def test_an_extra_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"pip install 'ray'.*\.\[ray\]"):
+        base.need("ray", "ray")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--ray_address=localhost:1"], "--ray_address=localhost:1: no Ray cluster there"),
+        (["--cpus_per_job=1000"], "A job asks for 1000 CPU"),
+        (["--ray_resources=TPU"], "--ray_resources=TPU: must be KEY=VALUE"),
+        (["--ray_resources=TPU=many"], "--ray_resources=TPU=many: could not convert"),
+    ],
+)
+def test_a_request_that_no_ray_can_fulfil_is_one_line(arguments, words, request_, tmp_path):
+    pytest.importorskip("ray")
+    said = Sweep(request_, tmp_path / "run", "--launcher=ray", *arguments).end(2)
+    assert words in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--launcher=slurm", "--slurm_time=soon"], "--slurm_time=soon: must be minutes"),
+        (["--launcher=ray", "--distributed"], "--distributed shares jobs among hosts"),
+        (["--launcher=local", "--detach"], "--detach is for --launcher=slurm"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_one_line(arguments, words, request_, tmp_path):
+    said = Sweep(request_, tmp_path / "run", *arguments).end(2)
+    assert words in said
+    assert "Traceback" not in said

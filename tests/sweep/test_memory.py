@@ -1,0 +1,46 @@
+"""How many seeds fit is worked out from the compiler's own figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from test_grid import jobs
+
+import smac_jax
+from smac_jax.errors import ConfigError
+from smac_jax.sweep import memory
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    return smac_jax.Dataset.from_arrays(
+        rng.normal(size=(300, 11)), rng.uniform(-1, 1, (300, 3)), rng.normal(size=300), np.arange(300) % 50 == 49
+    )
+
+
+@pytest.fixture(scope="module")
+def job():
+    return jobs(Path("results"), offline=("td3_bc",), online=("sac",), seeds=range(8), size=8)[0]
+
+
+def test_with_room_all_seeds_run_together(job, data):
+    assert memory.seeds_that_fit(job, data) == 8
+
+
+def test_with_less_room_fewer_do_in_proportion(job, data, monkeypatch):
+    each = memory.compiled_estimate(job, data) + 2 * memory.buffer_bytes(job, data)
+    # parameters, targets and Adam's moments are a lower bound that the estimate cannot be below
+    built = memory.make_offline("td3_bc", job.offline.config)
+    state = jax.eval_shape(lambda: built.init(jax.random.key(0), built.prepare(data)))
+    assert each > memory.nbytes(state)
+    for seeds in (1, 3):
+        room = (each * (seeds + 0.5) + memory.nbytes(data)) / memory.SHARE
+        monkeypatch.setattr(memory, "memory_of", lambda device, room=room: room)
+        assert memory.seeds_that_fit(job, data) == seeds
+    monkeypatch.setattr(memory, "memory_of", lambda device: each / 2)
+    with pytest.raises(ConfigError, match=r"one seed takes .* GB"):
+        memory.seeds_that_fit(job, data)
