@@ -5,8 +5,8 @@ Deviations: SMAC leaves the entropy bonus out of the backup (``entropy_backup=Fa
 ``target_entropy_scale`` times the number of actions (SMAC: -10; Haarnoja: -1); ensembles of any size, aggregated in the
 backup and in the policy loss by ``min``, ``mean`` or ``random2``; ``utd > 1`` cuts the batch in that many critic
 minibatches, with one policy step (:func:`smac_jax.algorithms.base.high_utd_update`). The temperature starts at 0.1
-(RLPD, WSRL and CORL: 1), at which SMAC's policies are the critics' soft optimum. ``log sigma`` lies in [-5, 2] (RLPD and
-CORL's CQL: [-20, 2]).
+(RLPD, WSRL and CORL: 1), at which SMAC's policies are the critics' soft optimum. ``log sigma`` lies in [-5, 2] (RLPD
+and CORL's CQL: [-20, 2]).
 WSRL's code (Zhou et al. 2024, arXiv 2412.07762), which SMAC's protocol points to, differs in what each has a field of
 its own: a temperature of 1 at the start, the softplus of what is trained, by the entropy at the *next* observations;
 random pairs in the backup, drawn independently; the mean over the critics, which share their last layer
