@@ -177,7 +177,7 @@ def test_reductions_over_the_ensemble(batch):
     assert max(jax.tree.leaves(jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), *steps))) > 1e-6
 
 
-def test_it_hands_over_its_alpha_and_sac_starts_from_it():
+def test_it_transfers_its_alpha_and_sac_starts_from_it():
     config = {"network": {"actor_hidden": (8,), "critic_hidden": (8,)}, "batch_size": 16, "alpha_value": 0.37}
     config |= {"alpha_parameterization": "fixed", "score_model": {"num_updates": 2, "hidden": 8, "embedding": 4}}
     run = smac_jax.pretrain("smac", dataset(), [0], 5, config, progress=False)
@@ -189,7 +189,7 @@ def test_it_hands_over_its_alpha_and_sac_starts_from_it():
         np.testing.assert_allclose(temperature_of(online, state.temperature_parameter), want, rtol=1e-4)
 
 
-def test_the_alpha_that_is_handed_over_is_a_running_mean():
+def test_the_alpha_that_is_transferred_is_a_running_mean():
     config, _, state = case(alpha_parameterization="fixed")
     assert smac.actor_critic(state).temperature == 0.0  # none was measured yet
     for alpha, want in ((2.0, 2.0), (4.0, 2.02), (-8.0, 0.99 * 2.02 - 0.08)):
