@@ -77,6 +77,6 @@ def test_the_pages_show_what_exists(source_text):
 
 def test_every_algorithm_has_a_page_with_its_fields():
     pages = DOCS / "pages" / "algorithms"
-    for name, (config, _) in (OFFLINE | ONLINE).items():
+    for name, (config, _) in [*OFFLINE.items(), *ONLINE.items()]:
         text = (pages / f"{name}.md").read_text(encoding="utf-8")
         assert f"<!-- fields: {config.__module__}.{config.__name__} -->" in text
