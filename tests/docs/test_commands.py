@@ -79,3 +79,12 @@ def test_fields_and_presets_exist(page):
 def test_the_guides_have_commands():
     named = {name for page in GUIDES for name, _, _ in commands(page)}
     assert named >= {*COMMANDS, "reproduce", "study_bases", "updates", "physics", "peers"}
+
+
+def test_flags_in_the_text_exist():
+    programs = [*(PROJECT / "smac_jax" / "commands").glob("*.py"), *(PROJECT / "experiments").glob("*.py")]
+    known = LAUNCHERS.union({"help", "helpfull", "flagfile", "config"}, *map(flags_of, programs))
+    for page in GUIDES:
+        for flag in re.findall(r"`--([\w-]+)", page.read_text(encoding="utf-8")):
+            name = flag.replace("-", "_")
+            assert name in known or name.removeprefix("no") in known, (page.name, flag)
