@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from smac_jax.algorithms.base import ActorCritic
+from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.analysis.statistics import Interval, bootstrap_interval
 from smac_jax.config import seed_number, whole_number
 from smac_jax.envs.host_errors import as_raised_on_host

@@ -14,7 +14,7 @@ from smac_jax.errors import CheckpointError, ConfigError, UnknownNameError
 from smac_jax.files import local_path
 
 if TYPE_CHECKING:
-    from smac_jax.algorithms.base import ActorCritic
+    from smac_jax.algorithms.actor_critic import ActorCritic
 
 FORMATS = ("npz", "stablehlo", "onnx")
 

@@ -17,7 +17,7 @@ from smac_jax.errors import CheckpointError, ConfigError, ObservationError
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-    from smac_jax.algorithms.base import ActorCritic
+    from smac_jax.algorithms.actor_critic import ActorCritic
 
 # Flax's definitions with the functions that NumPy, JAX and ONNX share. The sigmoid by way of tanh does not overflow.
 ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 import smac_jax
 from smac_jax.algorithms import make_offline, make_online
-from smac_jax.algorithms.base import OfflineAlgorithm
+from smac_jax.algorithms.contracts import OfflineAlgorithm
 from smac_jax.analysis.fitting import Column, FittedTable, console_for_tables
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import init as init_buffer

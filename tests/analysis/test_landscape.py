@@ -10,7 +10,7 @@ from brax.envs.base import Env, State
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
 from smac_jax.analysis.landscape import landscape, largest_fall, line_weights, mix, plane_weights, positions, spanned
 from smac_jax.errors import ConfigError
 from smac_jax.train.evaluate import evaluate
