@@ -146,7 +146,7 @@ class _Vocabulary(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         if name.endswith("Config"):
             return Nested(name)
-        raise KeyError(name)
+        return name  # a registry, of which the page tells the name
 
 
 def _number(default: float, low: float = -math.inf, high: float = math.inf, doc: str = "") -> Field:
@@ -157,6 +157,10 @@ def _number(default: float, low: float = -math.inf, high: float = math.inf, doc:
 
 def _choice(default: str, *options: str, doc: str = "") -> Field:
     return Field(default, ", ".join(f"`{option}`" for option in (default, *options)), doc)
+
+
+def _choice_from(known: str, default: str, doc: str = "") -> Field:
+    return Field(default, f"a name in `{known}`", doc)
 
 
 def _sizes(*default: int, doc: str = "") -> Field:
@@ -170,6 +174,7 @@ def _switch(default: bool, doc: str = "") -> Field:
 _VOCABULARY: Mapping[str, Any] = {
     "number": _number,
     "choice": _choice,
+    "choice_from": _choice_from,
     "sizes": _sizes,
     "switch": _switch,
     "dataclasses": SimpleNamespace(field=lambda default_factory: Field(default_factory, "its own fields", "")),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from smac_jax.algorithms import OFFLINE, ONLINE, base, iql, smac
+from smac_jax.algorithms import OFFLINE, ONLINE, NetworkConfig, iql
+from smac_jax.scores import ScoreModelConfig
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -25,8 +26,8 @@ def source_text():
 
 CONFIGS = {
     *(config for config, _ in (*OFFLINE.values(), *ONLINE.values())),
-    base.NetworkConfig,
-    smac.ScoreModelConfig,
+    NetworkConfig,
+    ScoreModelConfig,
 }
 
 
@@ -50,7 +51,7 @@ def test_the_table_has_every_field_with_its_default(source_text, config):
 
 def test_the_range_of_a_field_is_told(source_text):
     assert source_text.fields("smac_jax.algorithms.iql.IQLConfig")["expectile"].allowed == "0.5 to 0.9999"
-    assert source_text.fields("smac_jax.algorithms.smac.SMACConfig")["score"].allowed == "`dataset`, `policy`"
+    assert source_text.fields("smac_jax.algorithms.smac.SMACConfig")["score"].allowed == "a name in `SCORES`"
 
 
 def test_code_is_the_function_as_it_runs(source_text):
