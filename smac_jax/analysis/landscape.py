@@ -178,7 +178,7 @@ def landscape(
         keys = jnp.tile(jnp.broadcast_to(jax.random.key(seed), (seeds,)), size)
         evaluator = make_evaluator(env, episodes, episode_length, True, layout)
         with as_raised_on_host():
-            returns = np.asarray(layout.unpad(evaluator(layout.shard(flat), layout.shard(keys))))
+            returns = np.asarray(layout.unpad(evaluator(layout.shard(flat), layout.shard(keys)).returns))
         new = dict(zip(batch, returns.reshape(size, seeds, episodes), strict=False))
         found |= new
         if on_points:

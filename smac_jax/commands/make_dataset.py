@@ -160,6 +160,7 @@ def train(env: Any, seed: int, steps: int, until: float | None) -> FinetuneResul
         warm_start=warm_start,
         eval_every=FLAGS.eval_every,
         eval_episodes=FLAGS.eval_episodes,
+        final_episodes=FLAGS.eval_episodes,
         on_evaluation=reached,
     )
 
