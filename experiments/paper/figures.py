@@ -16,9 +16,10 @@ from ml_collections import ConfigDict
 import smac_jax
 from smac_jax.analysis.captions import save
 from smac_jax.analysis.curves import TransferCurve
-from smac_jax.analysis.plots import COLORS, transfer_figure, what_is_evaluated
+from smac_jax.analysis.plots import COLORS, transfer_figure
 from smac_jax.analysis.statistics import bootstrap_interval
 from smac_jax.data.dataset import Dataset
+from smac_jax.data.tasks import task_info
 from smac_jax.errors import CheckpointError
 from smac_jax.files import write_text
 from smac_jax.runs.folder import policy_at
@@ -100,7 +101,7 @@ def variants(name: str, found: Found) -> Path:
             rows.append((label, moment, *interval))
     left.axvline(0, color="0.3", lw=1)
     left.set_xlabel("gradient updates before, environment steps after the hand-over")
-    left.set_ylabel(what_is_evaluated(curve.task))
+    left.set_ylabel(task_info(curve.task).rewards.evaluation)
     right.set_xticks(range(3), ["at hand-over", "lowest in the\nfirst quarter", "final"])
     for axis in (left, right):
         axis.spines[["top", "right"]].set_visible(False)
@@ -234,7 +235,7 @@ def embedding(name: str, found: Found) -> Path:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
     axes[0].legend(frameon=False, fontsize=7)
-    figure.colorbar(drawn, ax=list(axes), label=what_is_evaluated(curve.task))
+    figure.colorbar(drawn, ax=list(axes), label=task_info(curve.task).rewards.evaluation)
     figure.suptitle(f"{found.data.name}: t-SNE of SMAC's policies along training", fontsize=11)
     return save(figure, found.folder / name, found.caption)[0]
 

@@ -19,6 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from smac_jax.analysis.captions import save
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.statistics import bootstrap_interval
+from smac_jax.data.tasks import task_info
 from smac_jax.text import name_of
 
 BEYOND = 0.4
@@ -78,15 +79,6 @@ def colors_of(curves: Sequence[TransferCurve]) -> dict[str, str]:
     return {name: COLORS[i % len(COLORS)] for i, name in enumerate(dict.fromkeys(curve.offline for curve in curves))}
 
 
-def what_is_evaluated(task: str, compact: bool = False) -> str:
-    """What the numbers of a task's evaluations are (:mod:`smac_jax.data.tasks`)."""
-    if task.endswith("-binary"):
-        return "success rate"
-    if task.startswith("kitchen"):
-        return "things solved"
-    return "return" if compact else "evaluation return"
-
-
 @rc_context({"text.parse_math": False})  # a name with two $ in it is no formula
 def transfer_figure(
     curves: Sequence[TransferCurve],
@@ -129,7 +121,7 @@ def transfer_figure(
                 steps = curve.warm_start + curve.control_steps
                 right.plot(steps, intervals[:, 0], ls=(0, (1, 1.2)), color=color, lw=1.5, zorder=2.5)
                 drawn.append(Series(right, f"{label}, no hand-over", color, steps, intervals))
-        left.set_ylabel(what_is_evaluated(curves[0].task, compact))
+        left.set_ylabel(task_info(curves[0].task).rewards.evaluation)
         left.set_title("offline" if compact else "offline pre-training", fontsize=10)
         how = "" if compact else " fine-tuning with"
         right.set_title(f"online{how} {name_of(online_name)}", fontsize=10)

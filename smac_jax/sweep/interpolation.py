@@ -15,8 +15,9 @@ from matplotlib.ticker import MaxNLocator
 
 from smac_jax.analysis.captions import save
 from smac_jax.analysis.landscape import Spanned
-from smac_jax.analysis.plots import COLORS, what_is_evaluated
+from smac_jax.analysis.plots import COLORS
 from smac_jax.analysis.statistics import Interval, bootstrap_interval
+from smac_jax.data.tasks import task_info
 from smac_jax.errors import CheckpointError, ConfigError
 from smac_jax.files import write_text
 from smac_jax.sweep import transfer
@@ -221,7 +222,7 @@ def draw_line(
         label = textwrap.fill(name, 30)  # two policies are two thirds of the axis apart
         axis.annotate(label, (x, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
     axis.set_xlabel("position on the line between the policies' parameters")
-    axis.set_ylabel(what_is_evaluated(task, compact=True))
+    axis.set_ylabel(task_info(task).rewards.evaluation)
     axis.spines[["top", "right"]].set_visible(False)
     verdict = "the mean never falls"
     if fall.estimate > 0:
@@ -256,7 +257,7 @@ def draw_plane(
     drawn = axis.contourf(*places, heights, levels=levels, cmap="viridis")
     if not flat:
         axis.contour(*places, heights, levels=10, colors="white", linewidths=0.4, alpha=0.6)
-    figure.colorbar(drawn, ax=axis, label=f"{what_is_evaluated(task, compact=True)}, mean over seeds")
+    figure.colorbar(drawn, ax=axis, label=f"{task_info(task).rewards.evaluation}, mean over seeds")
     for corner, name, marker in zip(((0, 0), (1, 0), (0, 1)), names, "osD", strict=True):
         axis.plot(*at(*corner), marker, color="white", mec="black", ms=8, label=textwrap.fill(name, 30), ls="none")
     # not beside the markers, which lie on each other where the plane is narrow

@@ -1,10 +1,27 @@
 """Names and normalized scores."""
 
+import ast
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from smac_jax.data.tasks import TASKS, normalized_score, parse_name
-from smac_jax.errors import UnknownNameError
+import smac_jax
+from smac_jax import envs
+from smac_jax.data.tasks import (
+    BINARY,
+    TASKS,
+    binary_of,
+    binary_tasks,
+    dense_of,
+    normalized_score,
+    parse_name,
+    reward_rule,
+    task_info,
+    tasks_of,
+)
+from smac_jax.errors import ConfigError, UnknownNameError
 
 
 @pytest.mark.parametrize(
@@ -71,3 +88,59 @@ def test_scores_against_published_ones(name, returned, score):
 def test_an_unknown_task_has_no_score():
     with pytest.raises(UnknownNameError, match="frog"):
         normalized_score("frog", 1.0)
+
+
+def test_every_environment_has_its_facts():
+    assert tasks_of("locomotion") == envs.LOCOMOTION
+    assert set(tasks_of("adroit")) == set(envs.ADROIT)
+    assert set(tasks_of("kitchen")) == {"kitchen", *envs.KITCHEN}
+    assert set(envs.TASKS) <= set(TASKS)
+
+
+def test_binary_and_dense_tasks_name_each_other():
+    assert set(binary_tasks()) == {f"{hand}-binary" for hand in envs.ADROIT}
+    for hand in envs.ADROIT:
+        assert (binary_of(hand), dense_of(f"{hand}-binary"), dense_of(hand)) == (f"{hand}-binary", hand, hand)
+        assert TASKS[f"{hand}-binary"].episode_length == TASKS[hand].episode_length
+    assert binary_of("hopper") is binary_of(None) is dense_of(None) is None
+    assert binary_of("pen-binary") is None
+
+
+def test_what_evaluations_measure_follows_from_the_rewards():
+    said = {name: task_info(name).rewards.evaluation for name in ("gymnasium:Hopper-v4", "door-binary", "frog")}
+    assert said == {"gymnasium:Hopper-v4": "return", "door-binary": "success rate", "frog": "return"}
+    assert task_info("kitchen-mixed").rewards.evaluation == "completed subtasks"
+    assert reward_rule(None) == reward_rule("hopper") != BINARY
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"dense": "hopper"}, {"rewards": BINARY}, {"rewards": BINARY, "dense": "hopper"}, {"expert_return": 0.0}],
+)
+def test_facts_that_contradict_each_other_are_refused(changes):
+    with pytest.raises(ConfigError, match="TaskInfo 'frog'"):
+        dataclasses.replace(task_info("frog"), **changes)
+
+
+def test_no_other_module_tests_a_tasks_name():
+    """No comparison, ``in``, ``startswith`` and the like in the source has the name of a task, or a word of one."""
+    words = {*TASKS, "kitchen", "adroit", "binary", "-binary", "-binary-"}
+    root = Path(smac_jax.__file__).parents[1]
+    # where a task's facts are, and where an environment is made of its name
+    exempt = ("smac_jax/data/tasks.py", "smac_jax/envs/__init__.py", "smac_jax/envs/tasks/")
+    found = []
+    for path in [*root.glob("smac_jax/**/*.py"), *root.glob("experiments/**/*.py")]:
+        where = path.relative_to(root).as_posix()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if not where.startswith(exempt) else ():
+            if isinstance(node, ast.Compare):
+                sides = [node.left, *node.comparators]
+                # a family is a fact, not a name
+                tested = [] if any(isinstance(x, ast.Attribute) and x.attr == "family" for x in sides) else sides
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                tests = ("startswith", "endswith", "removesuffix", "removeprefix")
+                tested = node.args if node.func.attr in tests else []
+            else:
+                continue
+            literals = [x for side in tested for x in ast.walk(side) if isinstance(x, ast.Constant)]
+            found += [f"{where}:{node.lineno}" for literal in literals if literal.value in words]
+    assert not found

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from smac_jax.data.readers.download import check_file, download
+from smac_jax.data.tasks import binary_tasks, dense_of
 from smac_jax.errors import DatasetError
 from smac_jax.files import cache_folder, in_home, local_path
 
@@ -52,8 +53,7 @@ def d4rl_files() -> dict[str, RemoteFile]:
         )
         for row in rows
     }
-    hands = ("pen", "door", "hammer", "relocate")
-    return found | {f"{hand}-binary-v0": found[f"{hand}-human-v1"] for hand in hands}
+    return found | {f"{task}-v0": found[f"{dense_of(task)}-human-v1"] for task in binary_tasks()}
 
 
 def data_folder() -> Path:
