@@ -32,12 +32,12 @@ from absl import flags
 
 from smac_jax.data import embedded_datasets
 from smac_jax.data.sources import is_at_hand, short_name
-from smac_jax.data.tasks import parse_name, task_info
 from smac_jax.envs import ENGINES
 from smac_jax.errors import ConfigError, DatasetError, SmacError, UnknownNameError
 from smac_jax.files import write_json
 from smac_jax.sweep.launchers import LAUNCHERS
 from smac_jax.sweep.program import results_folder, run, set_up
+from smac_jax.tasks import parse_name, task_info
 from smac_jax.text import count
 
 if TYPE_CHECKING:

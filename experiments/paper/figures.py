@@ -19,7 +19,6 @@ from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.plots import COLORS, transfer_figure
 from smac_jax.analysis.statistics import bootstrap_interval
 from smac_jax.data.dataset import Dataset
-from smac_jax.data.tasks import task_info
 from smac_jax.errors import CheckpointError
 from smac_jax.files import write_text
 from smac_jax.runs.folder import policy_at
@@ -28,6 +27,7 @@ from smac_jax.sweep import interpolation
 from smac_jax.sweep.grid import Job
 from smac_jax.sweep.interpolation import Resolution
 from smac_jax.sweep.transfer import references
+from smac_jax.tasks import task_info
 from smac_jax.text import count, mean_over, name_of
 
 

@@ -26,11 +26,11 @@ from smac_jax.analysis.statistics import (
     performance_profile,
     probability_of_improvement,
 )
-from smac_jax.data.tasks import normalized_score, task_info
 from smac_jax.files import write_text
 from smac_jax.sweep.grid import Job
 from smac_jax.sweep.job import trained_by
 from smac_jax.sweep.transfer import caption
+from smac_jax.tasks import normalized_score, task_info
 from smac_jax.text import count, name_of
 
 Pair = tuple[str, str]

@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from smac_jax.analysis.captions import save
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.statistics import bootstrap_interval
-from smac_jax.data.tasks import task_info
+from smac_jax.tasks import task_info
 from smac_jax.text import name_of
 
 BEYOND = 0.4

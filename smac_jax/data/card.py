@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from smac_jax.data.dataset import Dataset
-from smac_jax.data.tasks import normalized_score
+from smac_jax.tasks import normalized_score
 
 EDGE = 0.99
 """An action of at least this size counts as at the edge of the box."""

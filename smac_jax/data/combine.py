@@ -21,8 +21,8 @@ from jaxtyping import Bool
 
 from smac_jax.data.dataset import Dataset, add_to_note, is_binary, returns_of
 from smac_jax.data.readers.binary import cut_after_last_success, succeeds
-from smac_jax.data.tasks import TASKS, binary_of, dense_of, reward_rule
 from smac_jax.errors import DatasetError, UnknownNameError
+from smac_jax.tasks import TASKS, binary_of, dense_of, reward_rule
 
 _COLUMNS = ("observations", "actions", "rewards", "next_observations", "terminals", "timeouts")
 _KEPT_NOTES = ("source", "alone", "part", "without_success", "clipped_actions", "no_terminals")

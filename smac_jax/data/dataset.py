@@ -13,9 +13,9 @@ from flax import struct
 from jaxtyping import Bool, Float
 
 from smac_jax.config import real_number, seed_number
-from smac_jax.data.tasks import TASKS, RewardRule, normalized_score, reward_rule
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
 from smac_jax.spread import spread
+from smac_jax.tasks import TASKS, RewardRule, normalized_score, reward_rule
 from smac_jax.types import Array, Key, Transition
 
 ACTION_TOLERANCE = 1e-5

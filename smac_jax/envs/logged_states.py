@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from smac_jax.data.tasks import TASKS, binary_of, dense_of
 from smac_jax.envs import TASKS as SIMULATED
 from smac_jax.envs import make_env
 from smac_jax.envs.agreement import TOLERANCE, Agreement, States, one_step_agreement, states_shown
 from smac_jax.errors import ConfigError
+from smac_jax.tasks import TASKS, binary_of, dense_of
 
 if TYPE_CHECKING:
     from smac_jax.envs.task_env import TaskEnv

@@ -17,11 +17,11 @@ from smac_jax.analysis.captions import save
 from smac_jax.analysis.landscape import Spanned
 from smac_jax.analysis.plots import COLORS
 from smac_jax.analysis.statistics import Interval, bootstrap_interval
-from smac_jax.data.tasks import task_info
 from smac_jax.errors import CheckpointError, ConfigError
 from smac_jax.files import write_text
 from smac_jax.sweep import transfer
 from smac_jax.sweep.job import trained_by_of
+from smac_jax.tasks import task_info
 from smac_jax.text import count, name_of
 
 BEYOND = 0.25
@@ -76,9 +76,9 @@ def draw(
     """
     import smac_jax
     from smac_jax.analysis.landscape import largest_fall, line_weights, plane_weights, positions, spanned
-    from smac_jax.data.tasks import time_limit
     from smac_jax.runs.checkpoint import load_actor_critic
     from smac_jax.runs.logger import write_provenance
+    from smac_jax.tasks import time_limit
 
     policies = [
         load_actor_critic(place if place.name == "actor_critic" else place / "actor_critic") for place in places

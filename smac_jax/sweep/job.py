@@ -52,9 +52,9 @@ def run_job(
     if already_done(job):
         return
     import smac_jax
-    from smac_jax.data.tasks import time_limit
     from smac_jax.runs.checkpoint import save_actor_critic
     from smac_jax.runs.folder import RunFolder
+    from smac_jax.tasks import time_limit
 
     data = smac_jax.load_dataset(job.data)
     job = _with_data(job, data.fingerprint())

@@ -13,11 +13,11 @@ from smac_jax.analysis import tables
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.fitting import console_for_tables
 from smac_jax.analysis.plots import plot_transfer
-from smac_jax.data.tasks import task_info
 from smac_jax.envs import check_name
 from smac_jax.errors import ConfigError
 from smac_jax.files import write_text
 from smac_jax.runs.logger import MetricLogger
+from smac_jax.tasks import task_info
 from smac_jax.text import count, mean_over
 from smac_jax.train.divergence import NOT_DIVERGED
 from smac_jax.train.offline import PretrainResult

@@ -13,9 +13,9 @@ from pathlib import Path
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.readers.d4rl_files import data_folder
 from smac_jax.data.readers.demonstrations import binary_episodes, read_episodes
-from smac_jax.data.tasks import dense_of, parse_name
 from smac_jax.errors import DatasetError
 from smac_jax.files import in_home, local_path
+from smac_jax.tasks import dense_of, parse_name
 
 NAMES = ("pen-binary-v0", "door-binary-v0", "relocate-binary-v0")
 

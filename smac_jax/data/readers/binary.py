@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from smac_jax.data.dataset import episode_ends
-from smac_jax.data.tasks import TASKS, binary_tasks
 from smac_jax.errors import DatasetError, UnknownNameError
+from smac_jax.tasks import TASKS, binary_tasks
 
 
 def succeeds(
@@ -22,7 +22,7 @@ def succeeds(
     """Whether the task is done in the state that each row shows.
 
     Args:
-      task: one of :func:`smac_jax.data.tasks.binary_tasks`.
+      task: one of :func:`smac_jax.tasks.binary_tasks`.
       observations: of the environment of that name.
       where: what errors name them by.
 
@@ -48,7 +48,7 @@ def to_binary(task: str, arrays: Mapping[str, np.ndarray], where: str = "data") 
     trajectory's last step leads, and it does not count as one. Trajectories without a success stay as they are.
 
     Args:
-      task: one of :func:`smac_jax.data.tasks.binary_tasks`.
+      task: one of :func:`smac_jax.tasks.binary_tasks`.
       arrays: ``observations``, ``actions``, ``rewards``, ``terminals``, ``timeouts`` and perhaps ``next_observations``.
       where: what errors name them by.
 

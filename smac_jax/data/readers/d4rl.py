@@ -22,9 +22,9 @@ import numpy as np
 from smac_jax.config import whole_number
 from smac_jax.data.dataset import Dataset, check_arrays, is_binary, mark_breaks, settle_actions
 from smac_jax.data.readers.binary import cut_after_last_success, to_binary
-from smac_jax.data.tasks import TASKS, parse_name, reward_rule
 from smac_jax.errors import DatasetError, UnknownNameError
 from smac_jax.files import local_path, readable
+from smac_jax.tasks import TASKS, parse_name, reward_rule
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")
 OPTIONAL = ("timeouts", "next_observations")

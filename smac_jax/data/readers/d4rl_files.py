@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 
 from smac_jax.data.readers.download import check_file, download
-from smac_jax.data.tasks import binary_tasks, dense_of
 from smac_jax.errors import DatasetError
 from smac_jax.files import cache_folder, in_home, local_path
+from smac_jax.tasks import binary_tasks, dense_of
 
 HOST = "http://rail.eecs.berkeley.edu/datasets/offline_rl/"
 """Where D4RL's files lie."""

@@ -19,9 +19,9 @@ import numpy as np
 from smac_jax.data.dataset import Dataset, is_binary
 from smac_jax.data.readers.binary import cut_after_last_success, to_binary
 from smac_jax.data.readers.safe_pickle import load_pickle, settled
-from smac_jax.data.tasks import TASKS, binary_of, reward_rule
 from smac_jax.errors import DatasetError, UnknownNameError
 from smac_jax.files import local_path, readable
+from smac_jax.tasks import TASKS, binary_of, reward_rule
 
 SUFFIXES = (".npy", ".pickle", ".pkl")
 

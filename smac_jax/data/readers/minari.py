@@ -15,8 +15,8 @@ from jaxtyping import Float
 
 from smac_jax.data.d4rl_statistics import Counts, warn_of_differences
 from smac_jax.data.dataset import Dataset
-from smac_jax.data.tasks import TASKS, parse_name
 from smac_jax.errors import DatasetError, UnknownNameError
+from smac_jax.tasks import TASKS, parse_name
 
 
 def read_minari(dataset_id: str) -> Dataset:

@@ -9,7 +9,8 @@ import pytest
 
 import smac_jax
 from smac_jax import envs
-from smac_jax.data.tasks import (
+from smac_jax.errors import ConfigError, UnknownNameError
+from smac_jax.tasks import (
     BINARY,
     TASKS,
     binary_of,
@@ -21,7 +22,6 @@ from smac_jax.data.tasks import (
     task_info,
     tasks_of,
 )
-from smac_jax.errors import ConfigError, UnknownNameError
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_no_other_module_tests_a_tasks_name():
     words = {*TASKS, "kitchen", "adroit", "binary", "-binary", "-binary-"}
     root = Path(smac_jax.__file__).parents[1]
     # where a task's facts are, and where an environment is made of its name
-    exempt = ("smac_jax/data/tasks.py", "smac_jax/envs/__init__.py", "smac_jax/envs/tasks/")
+    exempt = ("smac_jax/tasks.py", "smac_jax/envs/__init__.py", "smac_jax/envs/tasks/")
     found = []
     for path in [*root.glob("smac_jax/**/*.py"), *root.glob("experiments/**/*.py")]:
         where = path.relative_to(root).as_posix()
