@@ -20,9 +20,8 @@ from smac_jax.runs.logger import device_description
 from smac_jax.runs.pace import COMPILATION, TRAINING, Pace
 from smac_jax.sweep.grid import Job, Variant
 from smac_jax.sweep.job import run_states
-from smac_jax.sweep.state import duration
 from smac_jax.tasks import time_limit
-from smac_jax.text import count
+from smac_jax.text import count, duration
 from smac_jax.train import offline, online
 from smac_jax.train.compilation import listening
 from smac_jax.train.divergence import NOT_DIVERGED
