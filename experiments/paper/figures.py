@@ -123,9 +123,8 @@ def residual(name: str, found: Found) -> Path:
             of_place = [(x["step"], x[f"{quantity}_{place}"]) for x in points if f"{quantity}_{place}" in x]
             if of_place:
                 steps, values = zip(*of_place, strict=True)
-                draw_band(
-                    axis, np.array(steps), intervals_of(np.array(values, float).T), color, label=f"{place} actions"
-                )
+                intervals = intervals_of(np.array(values, float).T)
+                draw_band(axis, np.array(steps), intervals, color, label=f"{place} actions")
         axis.set_xlabel("gradient updates")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yscale("log")

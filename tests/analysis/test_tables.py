@@ -54,7 +54,7 @@ def test_markdown_holds_every_pair_every_quantity_and_its_provenance(make_curve)
     )
     assert "| 20.0 [0.0, 40.0] |  |  | no |" in td3_bc
     for said in (
-        "smac_jax.commands.sweep --seeds=2",
+        "smac-jax sweep --seeds=2",
         "jax 0.10.2",
         "1 x cpu",
         "2026-11-23",
