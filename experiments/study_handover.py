@@ -127,10 +127,10 @@ def main(argv: Sequence[str]) -> int:
     set_up()
     from smac_jax.algorithms import make_offline, make_online
     from smac_jax.analysis.curves import TransferCurve
-    from smac_jax.data.tasks import TASKS
     from smac_jax.presets.base import as_run, online_section
     from smac_jax.runs.logger import MetricLogger, to_json, write_provenance
     from smac_jax.sweep.transfer import describe, environment_of, report, scale_of
+    from smac_jax.tasks import TASKS
     from smac_jax.train.progress import Progress
 
     config = FLAGS.config

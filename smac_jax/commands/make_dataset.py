@@ -30,11 +30,11 @@ import numpy as np
 from absl import flags
 
 from smac_jax.config import whole_number
-from smac_jax.data.tasks import TASKS, time_limit
 from smac_jax.envs import LOCOMOTION, check_name, make_env
 from smac_jax.errors import ConfigError, SmacError, UnknownNameError
 from smac_jax.files import local_path
 from smac_jax.sweep.program import results_folder, set_up
+from smac_jax.tasks import TASKS, time_limit
 
 if TYPE_CHECKING:
     from smac_jax.algorithms.actor_critic import ActorCritic

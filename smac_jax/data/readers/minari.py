@@ -15,8 +15,8 @@ from jaxtyping import Float
 
 from smac_jax.data.d4rl_statistics import Counts, warn_of_differences
 from smac_jax.data.dataset import Dataset
-from smac_jax.data.tasks import parse_name
 from smac_jax.errors import DatasetError, UnknownNameError
+from smac_jax.tasks import TASKS, parse_name
 
 
 def read_minari(dataset_id: str) -> Dataset:
@@ -36,7 +36,7 @@ def read_minari(dataset_id: str) -> Dataset:
     minari, where = _minari(), f"minari:{dataset_id}"
     held = _load(minari, dataset_id, where)
     task = _task(held.spec)
-    in_kitchen = task is not None and task.startswith("kitchen") and _is_goal_space(held.spec.observation_space)
+    in_kitchen = task is not None and TASKS[task].family == "kitchen" and _is_goal_space(held.spec.observation_space)
     low, high = _bounds(held.spec, where, in_kitchen)
     parts: dict[str, list[np.ndarray]] = {}
     for episode in held.iterate_episodes():
