@@ -25,10 +25,10 @@ from smac_jax.errors import CheckpointError
 from smac_jax.files import local_path, write_json
 from smac_jax.runs.history import History
 from smac_jax.runs.interrupts import Interrupted, Interrupts
+from smac_jax.runs.layout import Layout
 from smac_jax.runs.logger import MetricLogger, to_json, versions
 from smac_jax.runs.pace import Standing
 from smac_jax.runs.snapshots import Position, Snapshot, Snapshots, first_line
-from smac_jax.train.sharding import SeedLayout
 
 __all__ = ["Position", "RunFolder", "Snapshot"]
 
@@ -158,7 +158,7 @@ class RunFolder:
             raise CheckpointError(f"{self.folder}: nothing can be written here ({first_line(error)}).") from error
         self._tell(state="running")
 
-    def restore(self, begin: Callable[[], Any], layout: SeedLayout) -> Snapshot | None:
+    def restore(self, begin: Callable[[], Any], layout: Layout) -> Snapshot | None:
         """The newest snapshot, its arrays where ``layout`` says; None where there is none."""
         assert self._snapshots is not None, "claim() comes first"
         like = jax.eval_shape(lambda: layout.unpad(begin()))

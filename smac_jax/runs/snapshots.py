@@ -23,8 +23,8 @@ from smac_jax.errors import CheckpointError
 from smac_jax.files import as_json, json_checksum
 from smac_jax.runs.arrays_handler import ArraysHandler, ArraysRestore, ArraysSave, single_process_options
 from smac_jax.runs.history import dump_metrics, load_metrics
+from smac_jax.runs.layout import Layout
 from smac_jax.short_repr import of_value
-from smac_jax.train.sharding import SeedLayout
 from smac_jax.types import Array
 
 
@@ -123,7 +123,7 @@ class Snapshots:
         """Ends the background thread."""
         self._manager.close()
 
-    def newest(self, like: Any, layout: SeedLayout, warn: Callable[[str], None]) -> Snapshot | None:
+    def newest(self, like: Any, layout: Layout, warn: Callable[[str], None]) -> Snapshot | None:
         """The newest snapshot that can be read; damaged ones are set aside, and reported.
 
         Args:
@@ -164,7 +164,7 @@ class Snapshots:
             )
         return None
 
-    def _read(self, number: int, expected: dict[str, Any], layout: SeedLayout) -> tuple[dict[str, Any], Any]:
+    def _read(self, number: int, expected: dict[str, Any], layout: Layout) -> tuple[dict[str, Any], Any]:
         """What lies beside the arrays, and the arrays by name; raises whatever, if they are damaged."""
         about = self._manager.restore(number, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
         if json_checksum({name: value for name, value in about.items() if name != "checksum"}) != about["checksum"]:
