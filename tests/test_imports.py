@@ -1,4 +1,4 @@
-"""Imports run one way: what acts and what analyzes needs no JAX, and a wrong import fails the check of `make lint`."""
+"""Imports run one way, and bring no more than is needed; a wrong import fails the check of `make lint`."""
 
 from __future__ import annotations
 
@@ -37,6 +37,31 @@ def test_acting_and_analysis_import_without_the_training_stack():
     assert {"smac_jax.analysis.plots", "smac_jax.deploy.export", "smac_jax.deploy.to_stablehlo"} <= set(
         done.stdout.split()
     )
+
+
+def brought_by(*modules: str) -> tuple[set[str], int]:
+    """The packages that come with an import, and how many modules that is."""
+    code = f"import importlib, sys; [importlib.import_module(m) for m in {modules!r}]; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    names = done.stdout.split()
+    return {name.partition(".")[0] for name in names}, len(names)
+
+
+def test_training_starts_without_what_only_some_runs_need():
+    """JAX, Flax and optax (some 1,100 modules) are the least; snapshots, simulators, figures and files come later."""
+    packages, count = brought_by("smac_jax.train.offline", "smac_jax.train.online", "smac_jax.train.evaluate")
+    late = {"orbax", "brax", "mujoco", "gymnasium", "h5py", "scipy", "matplotlib", "ml_collections", "jinja2"}
+    assert not packages & late
+    assert count < 1250
+
+
+def test_commands_read_their_flags_before_jax_is_imported():
+    commands = [f"smac_jax.commands.{path.stem}" for path in (ROOT / "smac_jax" / "commands").glob("[a-z]*.py")]
+    packages, count = brought_by("smac_jax.cli", "smac_jax.sweep.program", *commands)
+    assert "absl" in packages
+    assert not packages & {"jax", "flax", "optax", "orbax", "brax", "mujoco", "scipy", "matplotlib", "h5py"}
+    assert count < 600
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
