@@ -30,11 +30,11 @@ import numpy as np
 from absl import flags
 
 from smac_jax.config import whole_number
-from smac_jax.data.tasks import TASKS, time_limit
 from smac_jax.envs import LOCOMOTION, check_name, make_env
 from smac_jax.errors import ConfigError, SmacError, UnknownNameError
 from smac_jax.files import local_path
 from smac_jax.sweep.program import results_folder, set_up
+from smac_jax.tasks import TASKS, time_limit
 
 if TYPE_CHECKING:
     from smac_jax.algorithms.actor_critic import ActorCritic
@@ -160,6 +160,7 @@ def train(env: Any, seed: int, steps: int, until: float | None) -> FinetuneResul
         warm_start=warm_start,
         eval_every=FLAGS.eval_every,
         eval_episodes=FLAGS.eval_episodes,
+        final_episodes=FLAGS.eval_episodes,
         on_evaluation=reached,
     )
 
