@@ -1,7 +1,8 @@
-"""One file an algorithm, and a registry of their names."""
+"""One file an algorithm."""
 
 from smac_jax.algorithms.base import ActorCritic, NetworkConfig, OfflineAlgorithm, OnlineAlgorithm, Phase
-from smac_jax.algorithms.registry import OFFLINE, ONLINE, make_offline, make_online
+from smac_jax.algorithms.make import make_offline, make_online
+from smac_jax.registry import OFFLINE, ONLINE
 
 __all__ = [
     "OFFLINE",

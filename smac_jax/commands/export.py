@@ -54,11 +54,11 @@ def main(argv: Sequence[str]) -> int:
         seed = int(seed)
     chosen = cast('int | Literal["all"] | None', seed)
     policy = smac_jax.export(argv[1], FLAGS.out, FLAGS.to, seed=chosen, batch=FLAGS.batch, sample=FLAGS.sample)
-    built, rows = policy.architecture, FLAGS.batch or "batch"
+    rows = FLAGS.batch or "batch"
     which, leading = (
         (f"seed {policy.seeds}", "") if isinstance(policy.seeds, int) else (f"seeds {policy.seeds}", "seed, ")
     )
-    noise = f", noise [{rows}, {built.action_size}]" if FLAGS.sample else ""
+    noise = f", noise [{rows}, {policy.action_size}]" if FLAGS.sample else ""
     print(f"{FLAGS.out}: {which}, {local_path(FLAGS.out).stat().st_size:,} bytes")
-    print(f"observation [{rows}, {built.observation_size}]{noise} -> action [{leading}{rows}, {built.action_size}]")
+    print(f"observation [{rows}, {policy.observation_size}]{noise} -> action [{leading}{rows}, {policy.action_size}]")
     return 0

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from smac_jax.errors import ConfigError, UnknownNameError
+from smac_jax.registry import WORDS, Registry
 from smac_jax.spread import spread
 
 
@@ -44,29 +46,34 @@ class TaskInfo:
             )
 
 
-TASKS: dict[str, TaskInfo] = {
-    task.name: task
-    for task in (
-        TaskInfo("hopper", -20.272305, 3234.3, 1000),
-        TaskInfo("walker2d", 1.629008, 4592.3, 1000),
-        TaskInfo("halfcheetah", -280.178953, 12135.0, 1000),
-        TaskInfo("ant", -325.6, 3879.7, 1000),
-        TaskInfo("pen", 96.262799, 3076.8331017826877, 100, clips_actions=True),
-        TaskInfo("hammer", -274.856578, 12794.134825156867, 200, clips_actions=True),
-        TaskInfo("door", -56.512833, 2880.5693087298737, 200, clips_actions=True),
-        TaskInfo("relocate", -6.425911, 4233.877797728884, 200, clips_actions=True),
-        TaskInfo("pen-binary", 0.0, 1.0, 100, clips_actions=True),
-        TaskInfo("hammer-binary", 0.0, 1.0, 200, clips_actions=True),
-        TaskInfo("door-binary", 0.0, 1.0, 200, clips_actions=True),
-        TaskInfo("relocate-binary", 0.0, 1.0, 200, clips_actions=True),
-        TaskInfo("kitchen", 0.0, 4.0, 280, clips_actions=True),
-        TaskInfo("kitchen-complete", 0.0, 4.0, 280, clips_actions=True),
-        TaskInfo("kitchen-partial", 0.0, 4.0, 280, clips_actions=True),
-        TaskInfo("kitchen-mixed", 0.0, 4.0, 280, clips_actions=True),
-        TaskInfo("antmaze", 0.0, 1.0, 1000),
-    )
-}
+_BUILT_IN = (
+    TaskInfo("hopper", -20.272305, 3234.3, 1000),
+    TaskInfo("walker2d", 1.629008, 4592.3, 1000),
+    TaskInfo("halfcheetah", -280.178953, 12135.0, 1000),
+    TaskInfo("ant", -325.6, 3879.7, 1000),
+    TaskInfo("pen", 96.262799, 3076.8331017826877, 100, clips_actions=True),
+    TaskInfo("hammer", -274.856578, 12794.134825156867, 200, clips_actions=True),
+    TaskInfo("door", -56.512833, 2880.5693087298737, 200, clips_actions=True),
+    TaskInfo("relocate", -6.425911, 4233.877797728884, 200, clips_actions=True),
+    TaskInfo("pen-binary", 0.0, 1.0, 100, clips_actions=True),
+    TaskInfo("hammer-binary", 0.0, 1.0, 200, clips_actions=True),
+    TaskInfo("door-binary", 0.0, 1.0, 200, clips_actions=True),
+    TaskInfo("relocate-binary", 0.0, 1.0, 200, clips_actions=True),
+    TaskInfo("kitchen", 0.0, 4.0, 280, clips_actions=True),
+    TaskInfo("kitchen-complete", 0.0, 4.0, 280, clips_actions=True),
+    TaskInfo("kitchen-partial", 0.0, 4.0, 280, clips_actions=True),
+    TaskInfo("kitchen-mixed", 0.0, 4.0, 280, clips_actions=True),
+    TaskInfo("antmaze", 0.0, 1.0, 1000),
+)
 
+
+def _given(info: TaskInfo) -> Callable[[], TaskInfo]:
+    return lambda: info
+
+
+TASKS: Registry[TaskInfo] = Registry(
+    "task with reference returns", {info.name: _given(info) for info in _BUILT_IN}, WORDS
+)
 BINARY_TASKS = tuple(name for name in TASKS if name.endswith("-binary"))
 """The hand's tasks that pay 0 on success and -1 otherwise, and end at success."""
 

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from smac_jax.deploy.policy import NumpyPolicy
+from smac_jax.deploy.policy import NumpyPolicy, only_by_jax
 from smac_jax.deploy.policy_file import POLICY_FILE, read_policy
 from smac_jax.errors import CheckpointError, ConfigError
 from smac_jax.files import local_path
@@ -31,8 +31,8 @@ def load(path: str | os.PathLike[str], seed: int | Literal["all"] | None = None)
         None for the first.
 
     Raises:
-      CheckpointError: nothing there, several policies, something else, a damaged file, or parameters that are not
-        finite.
+      CheckpointError: nothing there, several policies, something else, a damaged file, parameters that are not finite,
+        or a network of somebody's own, which NumPy cannot compute.
       ConfigError: there is no such seed, or a URL is given.
     """
     found, policy = read_all_seeds(path)
@@ -88,6 +88,8 @@ def _policy_in(folder: Path) -> Path | None:
 
 def _read_arrays(folder: Path) -> NumpyPolicy:
     """An actor-critic that an earlier version saved, without a policy file; the seeds' numbers from its run."""
+    if actor := own_actor(folder):
+        raise CheckpointError(f"{folder}: {only_by_jax(actor)}")
     try:
         from smac_jax.runs.checkpoint import load_actor_critic
     except ImportError as error:
@@ -96,8 +98,22 @@ def _read_arrays(folder: Path) -> NumpyPolicy:
             f"takes ({error}). Where that is installed: smac-jax export {folder} --to=npz --out=policy.npz"
         ) from error
     actor_critic = load_actor_critic(folder)
-    policy = NumpyPolicy.of(actor_critic)
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, CheckpointError):
-        seeds = json.loads((folder.absolute().parent / "identity.json").read_text(encoding="utf-8"))["seeds"]
-        policy = NumpyPolicy.of(actor_critic, seeds)
-    return policy
+    try:
+        return NumpyPolicy.of(actor_critic, seeds_of(folder))
+    except (CheckpointError, ConfigError):  # of another number of seeds
+        return NumpyPolicy.of(actor_critic)
+
+
+def own_actor(folder: Path) -> str | None:
+    """The class of the actor in a folder of an actor-critic, where it is somebody's own; else None."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        described = json.loads((folder / "networks.json").read_text(encoding="utf-8"))
+        return described["actor"]["class"].replace(":", ".")
+    return None
+
+
+def seeds_of(folder: Path) -> list[int] | None:
+    """The numbers of the seeds of an actor-critic, from the run that it lies in; None where that does not say."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return list(json.loads((folder.absolute().parent / "identity.json").read_text(encoding="utf-8"))["seeds"])
+    return None

@@ -4,34 +4,73 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import export
 
+from smac_jax.deploy.flax_policy import FlaxPolicy
 from smac_jax.deploy.policy import NumpyPolicy, act
+from smac_jax.errors import ConfigError
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def to_stablehlo(policy: NumpyPolicy, batch: int | None = None, sample: bool = False) -> bytes:
+def to_stablehlo(policy: NumpyPolicy | FlaxPolicy, batch: int | None = None, sample: bool = False) -> bytes:
     """The file's content; ``jax.jit(jax.export.deserialize(content).call)`` takes observations, and noise.
 
     JAX promises that it can be read for at least six months after this version of JAX came out.
+
+    Raises:
+      ConfigError: a network of somebody's own that JAX cannot export so, or from whose policy no sample can be taken.
     """
-    built = policy.architecture
 
     def policy_action(*inputs: jax.Array) -> jax.Array:
-        parameters = {name: jnp.asarray(array) for name, array in policy.parameters.items()}
         # accelerators would round the factors of a product to fewer bits
         with jax.default_matmul_precision("highest"):
-            return act(jnp, built, parameters, *inputs)
+            if isinstance(policy, FlaxPolicy):
+                return act_of_flax(policy, *inputs)
+            parameters = {name: jnp.asarray(array) for name, array in policy.parameters.items()}
+            return act(jnp, policy.architecture, parameters, *inputs)
 
     rows = export.symbolic_shape("batch")[0] if batch is None else batch
-    sizes = (built.observation_size, *((built.action_size,) if sample else ()))
+    sizes = (policy.observation_size, *((policy.action_size,) if sample else ()))
     shapes = [jax.ShapeDtypeStruct((rows, size), jnp.float32) for size in sizes]
-    with _no_source_paths():
-        return bytes(export.export(jax.jit(policy_action), platforms=PLATFORMS)(*shapes).serialize())
+    try:
+        with _no_source_paths():
+            return bytes(export.export(jax.jit(policy_action), platforms=PLATFORMS)(*shapes).serialize())
+    except Exception as error:  # any: what a module of somebody's own can raise while it is traced
+        if isinstance(policy, NumpyPolicy) or isinstance(error, ConfigError):
+            raise
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        size = " Perhaps it can be with a fixed batch size." if batch is None else ""
+        raise ConfigError(f"The policy's network cannot be exported ({said}).{size}") from error
+
+
+def act_of_flax(policy: FlaxPolicy, observation: jax.Array, noise: jax.Array | None = None) -> jax.Array:
+    """The action for each row of ``observation [batch, observation]``, as :func:`smac_jax.deploy.policy.act`.
+
+    Raises:
+      ConfigError: ``noise`` is given, and the policy is of a distribution of somebody's own.
+    """
+
+    from smac_jax.networks import BoxGaussian, TanhGaussian
+
+    def of_one(actor_critic: Any) -> jax.Array:
+        found = actor_critic.policy(observation)
+        if noise is None:
+            return found.mode()
+        if not isinstance(found, (TanhGaussian, BoxGaussian)):
+            raise ConfigError(
+                f"sample: the policy is a {type(found).__name__}, a distribution of somebody's own, which is not "
+                "made of normal noise. Export its mode, without sample."
+            )
+        draw = found.mean + jnp.exp(found.log_std) * noise
+        return jnp.tanh(draw) if isinstance(found, TanhGaussian) else jnp.clip(draw, -1.0, 1.0)
+
+    actor_critic = jax.tree.map(jnp.asarray, policy.actor_critic)
+    return of_one(actor_critic) if isinstance(policy.seeds, int) else jax.vmap(of_one)(actor_critic)
 
 
 @contextlib.contextmanager

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from smac_jax.algorithms import make_offline
 from smac_jax.algorithms.base import ActorCritic, OfflineAlgorithm, Phase, TrainingState, warn_of_equal_returns
+from smac_jax.algorithms.make import check_actor_critic, code_behind, make_offline
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.envs import identity_of
+from smac_jax.runs.checkpoint import describe_networks
 from smac_jax.runs.folder import RunFolder
 from smac_jax.runs.history import History
 from smac_jax.short_repr import of_evaluations
@@ -102,7 +103,7 @@ def make_diagnostics(
 
 
 def pretrain(
-    algorithm: str,
+    algorithm: str | OfflineAlgorithm,
     data: Dataset,
     seeds: int | Sequence[int] = 4,
     num_updates: int = 20_000,
@@ -121,12 +122,13 @@ def pretrain(
     """Trains an actor-critic on a data set, for several seeds at once.
 
     Args:
-      algorithm: a name in :data:`smac_jax.algorithms.OFFLINE`.
+      algorithm: a name in :data:`smac_jax.algorithms.OFFLINE`, or an algorithm that is built already.
       data: the data set.
       seeds: how many, or which.
       num_updates: gradient steps of the main phase (SMAC's score model is trained before, for as long as its config
         says).
-      config: None for the defaults, a mapping of the fields that differ, or the algorithm's config.
+      config: None for the defaults, a mapping of the fields that differ, or the algorithm's config; not beside an
+        algorithm that is built, which has its own.
       env: evaluate in this environment while training; None trains without.
       eval_every: updates between evaluations and between points of the metrics.
       eval_episodes: episodes an evaluation and seed.
@@ -141,6 +143,7 @@ def pretrain(
     Raises:
       UnknownNameError: no algorithm of that name.
       ConfigError: a config field or an argument out of range, or an environment that does not fit the data.
+      RegistrationError: an algorithm of somebody's own that does not satisfy the contract, or that cannot be recorded.
       CheckpointError, Interrupted: see :class:`~smac_jax.runs.folder.RunFolder`.
     """
     num_updates = whole_number("pretrain: num_updates", num_updates, 1)
@@ -160,8 +163,10 @@ def pretrain(
             return layout.shard(jax.tree.map(jnp.copy, resume.state))
         return layout.map(built.init, (0, None))(layout.keys("init"), data)
 
+    acting_first = jax.eval_shape(lambda: built.actor_critic(begin()))
+    check_actor_critic(acting_first, built)
     if env is not None:
-        check_sizes(jax.eval_shape(lambda: built.actor_critic(begin())), env)
+        check_sizes(acting_first, env)
     evaluator = make_evaluator(env, eval_episodes, episode_length, True, layout) if env is not None else None
     diagnose = make_diagnostics(built, layout)
     evaluation_keys, diagnostics_keys = layout.keys("evaluation"), layout.keys("diagnostics")
@@ -197,10 +202,12 @@ def pretrain(
             if main:
                 plan.append(Evaluate(shown + stop))
     if folder:
+        describe_networks(acting_first)  # what cannot be saved is said before it is trained
         folder.claim(
             {
                 "algorithm": built.name,
                 "config": built.config,
+                **({"code": code} if (code := code_behind(built)) else {}),
                 "seeds": numbers,
                 "data": data.fingerprint(),
                 "environment": None if env is None else identity_of(env),
