@@ -36,6 +36,7 @@ from smac_jax.data.dataset import Dataset
 from smac_jax.data.readers.d4rl_files import d4rl_files
 from smac_jax.data.tasks import TASKS as REFERENCES
 from smac_jax.data.tasks import TaskInfo
+from smac_jax.envs.adapters.quiet import quiet_imports
 from smac_jax.envs.base import Engine, Model, Physics, Start, Task, Version
 from smac_jax.errors import RegistrationError
 from smac_jax.registry import (
@@ -54,7 +55,7 @@ from smac_jax.short_repr import of_value
 from smac_jax.types import Array, Key, Metrics, Sometimes, Transition
 
 if TYPE_CHECKING:
-    from brax.envs.base import Env
+    from brax.envs.base import Env, State
 
 __all__ = [
     "ActorCritic",
@@ -63,6 +64,7 @@ __all__ = [
     "CriticNetwork",
     "Dataset",
     "Engine",
+    "Env",
     "Key",
     "MakeEnvironment",
     "Metrics",
@@ -77,6 +79,7 @@ __all__ = [
     "ReadDataset",
     "Sometimes",
     "Start",
+    "State",
     "Task",
     "TrainingState",
     "Transition",
@@ -113,7 +116,7 @@ class MakeEnvironment(Protocol):
     """Makes an environment: one robot, not vectorized, which does not reset itself."""
 
     def __call__(self, **options: Any) -> Env:
-        """A ``brax.envs.base.Env``, or what has its ``reset``, ``step``, ``observation_size`` and ``action_size``.
+        """An :class:`Env`, which is ``brax.envs.base.Env``, or what has the same functions and sizes.
 
         ``done`` is the task's own termination; a time limit is put around it. Actions are in the box ``[-1, 1]``. What
         the task is judged by, where that is not its return, is ``metrics["score"]``.
@@ -301,6 +304,16 @@ def register_dataset(name: str, read: Any = None) -> Any:
         return read
 
     return register if read is None else register(read)
+
+
+def __getattr__(name: str) -> Any:
+    # Brax takes seconds to import, greets its users, and only environments need it
+    if name in ("Env", "State"):
+        with quiet_imports():
+            from brax.envs import base
+
+        return getattr(base, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _info(name: str, random: float, expert: float, episode_length: int, clips_actions: bool) -> TaskInfo:

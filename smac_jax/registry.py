@@ -96,6 +96,10 @@ class Registry(Mapping[str, V]):
         """Whether a name is this package's own."""
         return name in self._built_in
 
+    def added(self) -> tuple[str, ...]:
+        """The names that are not this package's own."""
+        return tuple(name for name in self if not self.is_built_in(name))
+
     def code(self, name: str) -> dict[str, str]:
         """The files that define what was registered under a name, with their SHA-256; empty for this package's own."""
         if self.is_built_in(name) or name not in self:

@@ -170,7 +170,7 @@ def _checked(data: Dataset, name: str) -> Dataset:
 
 
 def _registered() -> str:
-    others = [f"{name}:NAME" for name in READERS if not READERS.is_built_in(name)]
+    others = [f"{name}:NAME" for name in READERS.added()]
     return f"Registered: {', '.join(others)}. " if others else ""
 
 

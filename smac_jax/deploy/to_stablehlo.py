@@ -54,7 +54,6 @@ def act_of_flax(policy: FlaxPolicy, observation: jax.Array, noise: jax.Array | N
     Raises:
       ConfigError: ``noise`` is given, and the policy is of a distribution of somebody's own.
     """
-
     from smac_jax.networks import BoxGaussian, TanhGaussian
 
     def of_one(actor_critic: Any) -> jax.Array:

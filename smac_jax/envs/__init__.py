@@ -118,15 +118,15 @@ def _check_environment(env: Any, name: str, built_in: bool) -> None:
     missing = [needed for needed in NEEDED if not hasattr(env, needed)]
     if missing:
         raise RegistrationError(
-            f"The environment {name!r} is a {type(env).__name__}, which has no {missing[0]!r}. An environment is a "
-            f"brax.envs.base.Env; it needs: {', '.join(NEEDED)}."
+            f"The environment {name!r} is of the class {type(env).__name__}, which has no {missing[0]!r}. "
+            f"An environment is a brax.envs.base.Env; it needs: {', '.join(NEEDED)}."
         )
     try:
         hash(env)
     except TypeError as error:
         raise RegistrationError(
-            f"The environment {name!r} is a {type(env).__name__}, which has no hash ({error}), so that compiled "
-            "programs cannot be found again. A dataclass has one with @dataclasses.dataclass(eq=False)."
+            f"The environment {name!r} is of the class {type(env).__name__}, which has no hash ({error}), so that "
+            "compiled programs cannot be found again. A dataclass has one with @dataclasses.dataclass(eq=False)."
         ) from error
 
 
