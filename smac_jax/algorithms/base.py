@@ -131,7 +131,7 @@ class ActorCritic(struct.PyTreeNode):
     def __repr__(self) -> str:
         names = ("actor_params", "critic_params", "observation_mean", "temperature")
         arrays = ", ".join(f"{name}={of_value(getattr(self, name))}" for name in names)
-        return f"ActorCritic({arrays}, actor {self.actor.hidden}, critic {self.critic.hidden})"
+        return f"ActorCritic({arrays}, actor {_sizes(self.actor)}, critic {_sizes(self.critic)})"
 
     def normalize(self, observation: Float[Array, "*batch observation"]) -> Float[Array, "*batch observation"]:
         """The networks' view of an observation."""
@@ -148,6 +148,11 @@ class ActorCritic(struct.PyTreeNode):
     def policy(self, observation: Float[Array, "*batch observation"]) -> Policy:
         """``pi(.|s)`` for an observation in the environment's own units."""
         return self.actor.apply(self.actor_params, self.normalize(observation))  # type: ignore[return-value]
+
+
+def _sizes(network: Any) -> Any:
+    """The widths of a network's layers, or its class where it is somebody's own."""
+    return getattr(network, "hidden", type(network).__name__)
 
 
 class TrainingState(struct.PyTreeNode):
