@@ -18,24 +18,23 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
-from smac_jax.algorithms.base import (
-    ActorCritic,
-    NetworkConfig,
-    OfflineAlgorithm,
-    OnlineAlgorithm,
-    Phase,
-    PretrainingConfig,
-    TrainingState,
-    actor_critic_for,
+from smac_jax.algorithms.actor_critic import ActorCritic, NetworkConfig
+from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm, Phase, TrainingState
+from smac_jax.algorithms.learner import (
+    Learner,
+    LearningConfig,
+    actor_critic_of,
+    draw_action,
+    new_learner,
+    optimizer_states,
 )
 from smac_jax.algorithms.make import check_recordable, is_frozen
 from smac_jax.algorithms.own_networks import ActorNetwork, CriticNetwork, PolicyDistribution, with_networks
+from smac_jax.algorithms.pretraining import PretrainingConfig, actor_critic_for
 from smac_jax.config import choice, number, sizes, switch, whole_number
 from smac_jax.data import embedded_datasets
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.readers.d4rl_files import d4rl_files
-from smac_jax.data.tasks import TASKS as REFERENCES
-from smac_jax.data.tasks import TaskInfo
 from smac_jax.envs.adapters.quiet import quiet_imports
 from smac_jax.envs.base import Engine, Model, Physics, Start, Task, Version
 from smac_jax.errors import RegistrationError
@@ -44,14 +43,17 @@ from smac_jax.registry import (
     OFFLINE,
     ONLINE,
     READERS,
+    SCORES,
     TASKS,
+    Algorithm,
     EnvironmentEntry,
-    Offline,
-    Online,
     Registry,
     TaskEntry,
 )
+from smac_jax.scores.base import Score, ScoreTraining, WeightedScore
 from smac_jax.short_repr import of_value
+from smac_jax.tasks import TASKS as REFERENCES
+from smac_jax.tasks import TaskInfo
 from smac_jax.types import Array, Key, Metrics, Sometimes, Transition
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ __all__ = [
     "Engine",
     "Env",
     "Key",
+    "Learner",
+    "LearningConfig",
     "MakeEnvironment",
     "Metrics",
     "Model",
@@ -77,6 +81,8 @@ __all__ = [
     "PolicyDistribution",
     "PretrainingConfig",
     "ReadDataset",
+    "Score",
+    "ScoreTraining",
     "Sometimes",
     "Start",
     "State",
@@ -84,13 +90,19 @@ __all__ = [
     "TrainingState",
     "Transition",
     "Version",
+    "WeightedScore",
     "actor_critic_for",
+    "actor_critic_of",
     "choice",
+    "draw_action",
+    "new_learner",
     "number",
+    "optimizer_states",
     "register_dataset",
     "register_environment",
     "register_offline",
     "register_online",
+    "register_score",
     "register_task",
     "sizes",
     "switch",
@@ -128,8 +140,8 @@ class MakeEnvironment(Protocol):
 
 BuildOffline = TypeVar("BuildOffline", bound=Callable[[Any], OfflineAlgorithm])
 BuildOnline = TypeVar("BuildOnline", bound=Callable[[Any], OnlineAlgorithm])
+BuildScore = TypeVar("BuildScore", bound=Callable[[Any], Score[Any]])
 Read = TypeVar("Read", bound=ReadDataset)
-T = TypeVar("T")
 
 
 @overload
@@ -155,7 +167,7 @@ def register_offline(name: str, config: type, build: Any = None) -> Any:
         where = f"The offline algorithm {name!r}"
         _check_config(config, where)
         _check_function(build, where, "a function that builds it from a configuration")
-        OFFLINE.register(name, Offline(config, build), [config, build])
+        OFFLINE.register(name, Algorithm(config, build), [config, build])
         return build
 
     return register if build is None else register(build)
@@ -183,7 +195,7 @@ def register_online(name: str, config: type, build: Any = None) -> Any:
         where = f"The online algorithm {name!r}"
         _check_config(config, where)
         _check_function(build, where, "a function that builds it from a configuration")
-        ONLINE.register(name, Online(config, build), [config, build])
+        ONLINE.register(name, Algorithm(config, build), [config, build])
         return build
 
     return register if build is None else register(build)
@@ -316,9 +328,34 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+@overload
+def register_score(name: str, build: BuildScore) -> BuildScore: ...
+@overload
+def register_score(name: str, build: None = None) -> Callable[[BuildScore], BuildScore]: ...
+def register_score(name: str, build: Any = None) -> Any:
+    """Registers a score for SMAC to match the critic's action-gradient to: ``--config.smac.score=NAME``.
+
+    Args:
+      name: of the score.
+      build: ``(config) -> Score`` of the configuration of the algorithm that uses it; a class with the functions of
+        :class:`Score` is one. None gives a decorator for it.
+
+    Raises:
+      RegistrationError: the name is taken, or ``build`` is no function or class.
+    """
+
+    def register(build: Any) -> Any:
+        SCORES.check_free(name)
+        _check_function(build, f"The score {name!r}", "a function or class that builds it from a configuration")
+        SCORES.register(name, build, [build])
+        return build
+
+    return register if build is None else register(build)
+
+
 def _info(name: str, random: float, expert: float, episode_length: int, clips_actions: bool) -> TaskInfo:
     length = whole_number(f"{name}: episode_length", episode_length, 1)
-    return TaskInfo(name, random, expert, length, clips_actions)
+    return TaskInfo(name, random, expert, length, clips_actions=clips_actions)
 
 
 def _check_free_environment(registry: Registry[Any], name: str) -> None:
@@ -326,8 +363,6 @@ def _check_free_environment(registry: Registry[Any], name: str) -> None:
         owners = (other.owner(name) for other in (TASKS, ENVIRONMENTS, REFERENCES) if other is not registry)
         if owner := next(filter(None, owners), None):
             return owner
-        if name.startswith("kitchen"):
-            return "returns of tasks whose names begin with 'kitchen' are what was solved at once"
         known = (*embedded_datasets(), *d4rl_files())
         taken = next((data for data in known if f"{data}-".startswith(f"{name}-")), None)
         return (

@@ -13,17 +13,10 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from smac_jax import plugins
 from smac_jax.errors import RegistrationError, UnknownNameError
-
-if TYPE_CHECKING:
-    from brax.envs.base import Env
-
-    from smac_jax.algorithms import OfflineAlgorithm, OnlineAlgorithm
-    from smac_jax.data.dataset import Dataset
-    from smac_jax.envs.base import Task, Version
 
 V = TypeVar("V")
 
@@ -187,31 +180,30 @@ def _attribute(module: str, name: str) -> Any:
     return getattr(importlib.import_module(f"smac_jax.{module}"), name)
 
 
-class Offline(NamedTuple):
-    """An offline algorithm: the class of its configuration, and what builds it from one."""
+class Algorithm(NamedTuple):
+    """An algorithm.
+
+    Attributes:
+      config: the class of its configuration.
+      build: makes the algorithm of a configuration: an ``OfflineAlgorithm`` or ``OnlineAlgorithm`` of
+        :mod:`smac_jax.algorithms.contracts`.
+    """
 
     config: type
-    build: Callable[[Any], OfflineAlgorithm]
-
-
-class Online(NamedTuple):
-    """The same of an online algorithm."""
-
-    config: type
-    build: Callable[[Any], OnlineAlgorithm]
+    build: Callable[[Any], Any]
 
 
 class TaskEntry(NamedTuple):
     """A task that MuJoCo's engines simulate.
 
     Attributes:
-      make: gives it.
+      make: gives a :class:`smac_jax.envs.base.Task`.
       versions: those that :func:`smac_jax.envs.make_env` takes, and what each of them is to the task.
       mjx: whether MJX simulates it, which then is its engine where JAX does not run on a CPU.
     """
 
-    make: Callable[[], Task]
-    versions: Mapping[str, Version]
+    make: Callable[[], Any]
+    versions: Mapping[str, str]
     mjx: bool
 
 
@@ -219,63 +211,64 @@ class EnvironmentEntry(NamedTuple):
     """An environment that brings its own simulation.
 
     Attributes:
-      make: gives it, from the options; of a family from the name behind the colon and the options.
+      make: gives a ``brax.envs.base.Env`` from the options; of a family from the name behind the colon and the options.
       is_family: whether it is named ``NAME:ANYTHING``, and not ``NAME``.
     """
 
-    make: Callable[..., Env]
+    make: Callable[..., Any]
     is_family: bool
 
 
-def _offline(module: str, config: str, build: str) -> Callable[[], Offline]:
-    return lambda: Offline(_attribute(f"algorithms.{module}", config), _attribute(f"algorithms.{module}", build))
+def _algorithm(module: str, config: str, build: str) -> Callable[[], Algorithm]:
+    return lambda: Algorithm(_attribute(f"algorithms.{module}", config), _attribute(f"algorithms.{module}", build))
 
 
-def _online(module: str, config: str, build: str) -> Callable[[], Online]:
-    return lambda: Online(_attribute(f"algorithms.{module}", config), _attribute(f"algorithms.{module}", build))
-
-
-OFFLINE: Registry[Offline] = Registry(
+OFFLINE: Registry[Algorithm] = Registry(
     "offline algorithm",
     {
-        "smac": _offline("smac", "SMACConfig", "smac"),
-        "td3_bc": _offline("td3_bc", "TD3BCConfig", "td3_bc"),
-        "iql": _offline("iql", "IQLConfig", "iql"),
-        "cql": _offline("cql", "CQLConfig", "cql"),
-        "cal_ql": _offline("cal_ql", "CalQLConfig", "cal_ql"),
-        "awac": _offline("awac", "AWACConfig", "awac"),
-        "bc": _offline("bc", "BCConfig", "bc"),
+        "smac": _algorithm("smac", "SMACConfig", "smac"),
+        "td3_bc": _algorithm("td3_bc", "TD3BCConfig", "td3_bc"),
+        "iql": _algorithm("iql", "IQLConfig", "iql"),
+        "cql": _algorithm("cql", "CQLConfig", "cql"),
+        "cal_ql": _algorithm("cal_ql", "CalQLConfig", "cal_ql"),
+        "awac": _algorithm("awac", "AWACConfig", "awac"),
+        "bc": _algorithm("bc", "BCConfig", "bc"),
     },
 )
-ONLINE: Registry[Online] = Registry(
+ONLINE: Registry[Algorithm] = Registry(
     "online algorithm",
     {
-        "sac": _online("sac", "SACConfig", "sac"),
-        "td3": _online("td3", "TD3Config", "td3"),
-        "td3_bc": _online("td3_bc", "OnlineTD3BCConfig", "online_td3_bc"),
-        "awr": _online("awr", "AWRConfig", "awr"),
+        "sac": _algorithm("sac", "SACConfig", "sac"),
+        "td3": _algorithm("td3", "TD3Config", "td3"),
+        "td3_bc": _algorithm("td3_bc", "OnlineTD3BCConfig", "online_td3_bc"),
+        "awr": _algorithm("awr", "AWRConfig", "awr"),
     },
 )
-
+SCORES: Registry[Callable[[Any], Any]] = Registry(
+    "score",
+    {
+        "dataset": lambda: _attribute("scores.dataset", "DatasetScore"),
+        "policy": lambda: _attribute("scores.policy", "PolicyScore"),
+    },
+)
+"""By the name that the config of SMAC has in ``score``; each is built from that config."""
 
 LOCOMOTION = ("hopper", "walker2d", "halfcheetah", "ant")
 ADROIT = ("pen", "door", "hammer", "relocate")
 KITCHEN = ("kitchen-complete", "kitchen-partial", "kitchen-mixed")
 
 
-def _task(name: str) -> Callable[[], Task]:
-    return lambda: cast("Task", importlib.import_module(f"smac_jax.envs.tasks.{name}"))
+def _task(name: str) -> Callable[[], Any]:
+    return lambda: importlib.import_module(f"smac_jax.envs.tasks.{name}")
 
 
 def _locomotion(name: str) -> Callable[[], TaskEntry]:
-    versions: Mapping[str, Version] = {"v4": "v4", "v5": "v5", "d4rl": "d4rl"}
-    return lambda: TaskEntry(
-        lambda: cast("Task", importlib.import_module(f"smac_jax.envs.tasks.{name}")), versions, True
-    )
+    versions = {"v4": "v4", "v5": "v5", "d4rl": "d4rl"}
+    return lambda: TaskEntry(_task(name), versions, mjx=True)
 
 
 def _manipulation(make: Callable[[], Any]) -> Callable[[], TaskEntry]:
-    versions: Mapping[str, Version] = {"v1": "v1", "v4": "d4rl", "d4rl": "d4rl"}
+    versions = {"v1": "v1", "v4": "d4rl", "d4rl": "d4rl"}
     return lambda: TaskEntry(make, versions, mjx=False)
 
 
@@ -308,7 +301,7 @@ ENVIRONMENTS: Registry[EnvironmentEntry] = Registry(
     {"brax": _family("make_brax"), "gymnasium": _family("make_gymnasium"), "playground": _family("make_playground")},
     WORDS,
 )
-READERS: Registry[Callable[[str], Dataset]] = Registry(
+READERS: Registry[Callable[[str], Any]] = Registry(
     "source of data",
     {
         "minari": lambda: _attribute("data.sources", "read_minari"),

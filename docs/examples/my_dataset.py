@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from smac_jax.data.tasks import parse_name
 from smac_jax.extend import Dataset, register_dataset
+from smac_jax.tasks import parse_name
 
 
 @register_dataset("csv")

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from smac_jax import plugins
-from smac_jax.algorithms.base import ActorCritic, OfflineAlgorithm, OnlineAlgorithm
+from smac_jax.algorithms.actor_critic import ActorCritic
+from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm
 from smac_jax.config import resolve
 from smac_jax.errors import ConfigError, RegistrationError
-from smac_jax.registry import OFFLINE, ONLINE, Registry
+from smac_jax.registry import OFFLINE, ONLINE, SCORES, Registry
 
 OFFLINE_FUNCTIONS = ("init", "actor_critic", "prepare", "diagnostics", "training_state")
 ONLINE_FUNCTIONS = ("init", "update", "act", "actor_critic")
@@ -76,7 +77,9 @@ def code_behind(built: OfflineAlgorithm | OnlineAlgorithm) -> dict[str, str]:
     registry: Registry[Any] = OFFLINE if is_offline else ONLINE
     functions = [getattr(built, name) for name in (OFFLINE_FUNCTIONS if is_offline else ONLINE_FUNCTIONS)]
     functions += [phase.update for phase in getattr(built, "phases", ())]
-    return plugins.code_of([type(built.config), *functions]) | registry.code(built.name)
+    score = getattr(built.config, "score", None)
+    code = plugins.code_of([type(built.config), *functions]) | registry.code(built.name)
+    return code | (SCORES.code(score) if isinstance(score, str) else {})
 
 
 def check_actor_critic(found: Any, built: OfflineAlgorithm | OnlineAlgorithm) -> None:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from smac_jax.config import true_or_false, whole_number
-from smac_jax.deploy.flax_policy import FlaxPolicy, read
-from smac_jax.deploy.load import find, load, own_actor
-from smac_jax.deploy.policy import NumpyPolicy, computes, only_by_jax
+from smac_jax.deploy.flax_policy import FlaxPolicy
+from smac_jax.deploy.load import load, own_actor
+from smac_jax.deploy.policy import NumpyPolicy, TrainedActor, computes, only_by_jax
 from smac_jax.deploy.policy_file import write_bytes, write_policy
 from smac_jax.errors import CheckpointError, ConfigError, UnknownNameError
 from smac_jax.files import local_path
-
-if TYPE_CHECKING:
-    from smac_jax.algorithms.base import ActorCritic
 
 FORMATS = ("npz", "stablehlo", "onnx")
 
 
 def export(
-    source: str | os.PathLike[str] | NumpyPolicy | FlaxPolicy | ActorCritic,
+    source: str | os.PathLike[str] | NumpyPolicy | FlaxPolicy | TrainedActor,
     out: str | os.PathLike[str],
     to: str | None = None,
     *,
@@ -36,8 +33,8 @@ def export(
     The file computes ``observation [batch, observation] -> action [batch, action]``, float32: observations in the
     environment's own units, actions in the box ``[-1, 1]``.
 
-    A policy whose network is a Flax module of somebody's own is written as StableHLO alone; of a path, its module must
-    be imported before. Samples of it are taken where its distribution is one of this package's.
+    A policy whose network is a Flax module of somebody's own is given as an actor-critic, and written as StableHLO
+    alone. Samples of it are taken where its distribution is one of this package's.
 
     Args:
       source: whatever :func:`smac_jax.load` takes, what it gives, or an actor-critic.
@@ -83,17 +80,17 @@ def _policy_of(source: Any, seed: int | Literal["all"] | None, to: str) -> Numpy
     Raises:
       ConfigError: a network of somebody's own, and another format than StableHLO: said before anything is read.
     """
+    if isinstance(source, (str, os.PathLike)):
+        if actor := own_actor(local_path(source)):
+            _check_format(actor, to)
+            raise ConfigError(
+                f"{source}: the policy's network is {actor}, a Flax module of somebody's own. Give the actor-critic, "
+                "as smac_jax.runs.checkpoint.load_actor_critic loads it; `smac-jax export --import=...` does."
+            )
+        return load(source, seed)
     if isinstance(source, (NumpyPolicy, FlaxPolicy)):
         found: NumpyPolicy | FlaxPolicy = source
-    elif isinstance(source, (str, os.PathLike)):
-        path = local_path(source)
-        folder = find(path) if path.is_dir() else path
-        actor = own_actor(folder)
-        if actor is None:
-            return load(source, seed)
-        _check_format(actor, to)
-        found = read(folder)
-    elif hasattr(source, "actor_params"):
+    elif isinstance(source, TrainedActor):
         found = NumpyPolicy.of(source) if computes(source.actor) else FlaxPolicy.of(source)
     else:
         raise ConfigError(f"source is a {type(source).__name__}: give a path, a policy, or a result's .actor_critic.")

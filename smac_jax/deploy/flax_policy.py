@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from smac_jax.config import whole_number
-from smac_jax.deploy.load import seeds_of
+from smac_jax.deploy.policy import TrainedActor
 from smac_jax.errors import CheckpointError, ConfigError
 
-if TYPE_CHECKING:
-    from smac_jax.algorithms.base import ActorCritic
+GAUSSIANS = ("TanhGaussian", "BoxGaussian")
+"""Distributions of :mod:`smac_jax.networks`, of which a sample is made of normal noise."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,34 +21,38 @@ class FlaxPolicy:
     """A trained policy for export.
 
     Attributes:
-      actor_critic: its leaves are those of one seed, or ``[seed, ...]``.
+      actor_critic: its leaves are those of one seed, or ``[seed, ...]``; ``actor_critic.policy(observation)`` gives the
+        distribution of actions.
       seeds: the number of its seed; or of each seed along the leaves' first axis.
       action_size: of the actions.
     """
 
-    actor_critic: ActorCritic
+    actor_critic: Any
     seeds: int | tuple[int, ...]
     action_size: int
 
     @classmethod
-    def of(cls, actor_critic: ActorCritic, seeds: Sequence[int] | None = None) -> FlaxPolicy:
+    def of(cls, actor_critic: TrainedActor, seeds: Sequence[int] | None = None) -> FlaxPolicy:
         """The policy of an actor-critic.
 
         Args:
           actor_critic: one, or several stacked along a leading seed axis.
           seeds: their numbers; default: from 0.
         """
-        from smac_jax.algorithms.own_networks import action_size
+        import jax
 
-        shape = actor_critic.observation_mean.shape
+        *several, size = actor_critic.observation_mean.shape
         numbers: int | tuple[int, ...] = 0
-        if len(shape) > 1:
-            numbers = tuple(whole_number("seeds", seed, 0) for seed in (range(shape[0]) if seeds is None else seeds))
-        return cls(actor_critic, numbers, action_size(actor_critic))
+        one = actor_critic
+        if several:
+            numbers = tuple(whole_number("seeds", seed, 0) for seed in (range(several[0]) if seeds is None else seeds))
+            one = jax.tree.map(lambda x: x[0], actor_critic)
+        action = jax.eval_shape(lambda x: one.policy(x).mode(), np.zeros(size, np.float32))  # type: ignore[attr-defined]
+        return cls(actor_critic, numbers, action.shape[-1])
 
     @property
     def observation_size(self) -> int:
-        """Of the observations."""
+        """The number of observations."""
         return self.actor_critic.observation_mean.shape[-1]
 
     def select(self, seed: int | Literal["all"] | None = None) -> FlaxPolicy:
@@ -72,20 +75,33 @@ class FlaxPolicy:
                 at = numbers.index(wanted)
                 one = jax.tree.map(lambda x: x[at], self.actor_critic)
                 chosen = FlaxPolicy(one, wanted, self.action_size)
-        leaves = jax.tree_util.tree_leaves_with_path(chosen.actor_critic.actor_params)
-        for path, leaf in leaves:
+        for path, leaf in jax.tree_util.tree_leaves_with_path(chosen.actor_critic.actor_params):
             if not np.isfinite(np.asarray(leaf)).all():
                 name = jax.tree_util.keystr(path)
-                raise CheckpointError(f"{name} of seed {seed} is not finite: the training broke down.")
+                raise CheckpointError(f"{name} of seed {chosen.seeds} is not finite: the training broke down.")
         return chosen
 
+    def act(self, observation: Any, noise: Any = None) -> Any:
+        """The action for each row of ``observation [batch, observation]``, as :func:`smac_jax.deploy.policy.act`.
 
-def read(folder: Path) -> FlaxPolicy:
-    """Reads a policy from the folder of its actor-critic, with every seed that is in it.
+        Raises:
+          ConfigError: ``noise`` is given, and the policy is of a distribution of somebody's own.
+        """
+        import jax
+        import jax.numpy as jnp
 
-    Raises:
-      CheckpointError: it cannot be read, such as where the module of its network is not imported.
-    """
-    from smac_jax.runs.checkpoint import load_actor_critic
+        def of_one(actor_critic: Any) -> Any:
+            found = actor_critic.policy(observation)
+            if noise is None:
+                return found.mode()
+            kind = type(found).__name__
+            if kind not in GAUSSIANS or type(found).__module__ != "smac_jax.networks.actor":
+                raise ConfigError(
+                    f"sample: the policy is a {kind}, a distribution of somebody's own, which is not made of normal "
+                    "noise. Export its mode, without sample."
+                )
+            draw = found.mean + jnp.exp(found.log_std) * noise
+            return jnp.tanh(draw) if kind == "TanhGaussian" else jnp.clip(draw, -1.0, 1.0)
 
-    return FlaxPolicy.of(load_actor_critic(folder), seeds_of(folder))
+        actor_critic = jax.tree.map(jnp.asarray, self.actor_critic)
+        return of_one(actor_critic) if isinstance(self.seeds, int) else jax.vmap(of_one)(actor_critic)

@@ -6,10 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-from jax import export
-
 from smac_jax.deploy.flax_policy import FlaxPolicy
 from smac_jax.deploy.policy import NumpyPolicy, act
 from smac_jax.errors import ConfigError
@@ -25,12 +21,15 @@ def to_stablehlo(policy: NumpyPolicy | FlaxPolicy, batch: int | None = None, sam
     Raises:
       ConfigError: a network of somebody's own that JAX cannot export so, or from whose policy no sample can be taken.
     """
+    import jax
+    import jax.numpy as jnp
+    from jax import export
 
-    def policy_action(*inputs: jax.Array) -> jax.Array:
+    def policy_action(*inputs: Any) -> Any:
         # accelerators would round the factors of a product to fewer bits
         with jax.default_matmul_precision("highest"):
             if isinstance(policy, FlaxPolicy):
-                return act_of_flax(policy, *inputs)
+                return policy.act(*inputs)
             parameters = {name: jnp.asarray(array) for name, array in policy.parameters.items()}
             return act(jnp, policy.architecture, parameters, *inputs)
 
@@ -48,33 +47,11 @@ def to_stablehlo(policy: NumpyPolicy | FlaxPolicy, batch: int | None = None, sam
         raise ConfigError(f"The policy's network cannot be exported ({said}).{size}") from error
 
 
-def act_of_flax(policy: FlaxPolicy, observation: jax.Array, noise: jax.Array | None = None) -> jax.Array:
-    """The action for each row of ``observation [batch, observation]``, as :func:`smac_jax.deploy.policy.act`.
-
-    Raises:
-      ConfigError: ``noise`` is given, and the policy is of a distribution of somebody's own.
-    """
-    from smac_jax.networks import BoxGaussian, TanhGaussian
-
-    def of_one(actor_critic: Any) -> jax.Array:
-        found = actor_critic.policy(observation)
-        if noise is None:
-            return found.mode()
-        if not isinstance(found, (TanhGaussian, BoxGaussian)):
-            raise ConfigError(
-                f"sample: the policy is a {type(found).__name__}, a distribution of somebody's own, which is not "
-                "made of normal noise. Export its mode, without sample."
-            )
-        draw = found.mean + jnp.exp(found.log_std) * noise
-        return jnp.tanh(draw) if isinstance(found, TanhGaussian) else jnp.clip(draw, -1.0, 1.0)
-
-    actor_critic = jax.tree.map(jnp.asarray, policy.actor_critic)
-    return of_one(actor_critic) if isinstance(policy.seeds, int) else jax.vmap(of_one)(actor_critic)
-
-
 @contextlib.contextmanager
 def _no_source_paths() -> Iterator[None]:
     """A file for others does not say where things lie on this machine; so the same policy makes the same file, too."""
+    import jax
+
     before = jax.config.jax_traceback_in_locations_limit  # type: ignore[attr-defined]
     jax.config.update("jax_traceback_in_locations_limit", 0)
     try:

@@ -10,7 +10,7 @@ Everything heavy (MuJoCo, MJX, Brax) is imported when an environment is made, so
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from smac_jax import plugins
 from smac_jax.config import plain
@@ -88,7 +88,7 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
     entry = TASKS[name]
     if version not in entry.versions:
         raise UnknownNameError(f"version of {name}", version, tuple(entry.versions))
-    version_of_task = entry.versions[version]
+    version_of_task = cast("Version", entry.versions[version])
     task = entry.make()
     if physics in ("auto", "mujoco"):
         cache_folder()  # where MuJoCo's compiled step is kept; what it warns of is not to be silenced below

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import json
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from smac_jax.algorithms.base import ActorCritic
+from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.algorithms.own_networks import action_size
 from smac_jax.deploy.policy import NumpyPolicy, computes
 from smac_jax.deploy.policy_file import POLICY_FILE, write_policy
 from smac_jax.errors import CheckpointError
 from smac_jax.files import local_path, write_json
-from smac_jax.networks import Actor, Critic
 from smac_jax.runs.arrays_handler import ArraysHandler, ArraysRestore, ArraysSave, single_process_options
-from smac_jax.runs.modules import changed_code, describe, rebuild
+from smac_jax.runs.modules import describe_networks, rebuild_networks
 
 ARRAYS = (
     "actor_params",
@@ -35,7 +33,6 @@ ARRAYS = (
     "reward_bias",
     "temperature",
 )
-NETWORKS: dict[str, Any] = {"actor": Actor, "critic": Critic}
 
 
 def save_actor_critic(folder: Path, actor_critic: ActorCritic, seeds: Sequence[int] | None = None) -> None:
@@ -73,33 +70,6 @@ def save_actor_critic(folder: Path, actor_critic: ActorCritic, seeds: Sequence[i
     )
 
 
-def describe_networks(actor_critic: ActorCritic) -> dict[str, dict[str, Any]]:
-    """The networks as JSON; of others' the class by the name that it is imported by, and the file that it is in.
-
-    Raises:
-      ConfigError: a network cannot be found again by a name (:func:`smac_jax.runs.modules.describe`).
-    """
-    networks = {}
-    for name, ours in NETWORKS.items():
-        module = getattr(actor_critic, name)
-        if type(module) is ours:
-            fields = [f.name for f in dataclasses.fields(module) if f.name not in ("parent", "name")]
-            networks[name] = {field: getattr(module, field) for field in fields}
-        else:
-            networks[name] = describe(module)
-    return networks
-
-
-def _network(described: Mapping[str, Any], ours: Any, folder: Path) -> Any:
-    """One network of what :func:`describe_networks` gave."""
-    if "class" not in described:
-        return ours(**{k: tuple(v) if isinstance(v, list) else v for k, v in described.items()})
-    module = rebuild(described)
-    for file in changed_code(described):
-        warnings.warn(f"{folder}: {file}, which defines the network, has changed since this was saved.", stacklevel=3)
-    return module
-
-
 def load_actor_critic(folder: Path) -> ActorCritic:
     """Reads what :func:`save_actor_critic` wrote.
 
@@ -112,7 +82,7 @@ def load_actor_critic(folder: Path) -> ActorCritic:
     folder = local_path(folder).absolute()
     try:
         described = json.loads((folder / "networks.json").read_text(encoding="utf-8"))
-        networks = {name: _network(described[name], ours, folder) for name, ours in NETWORKS.items()}
+        networks = rebuild_networks(described, str(folder))
         like = {name: jax.ShapeDtypeStruct(shape, dtype) for name, (dtype, shape) in described["arrays"].items()}
         with ocp.Checkpointer(ArraysHandler(), multiprocessing_options=single_process_options()) as checkpointer:
             arrays = checkpointer.restore(folder / "arrays", args=ArraysRestore(like))
@@ -124,6 +94,13 @@ def load_actor_critic(folder: Path) -> ActorCritic:
     except Exception as error:  # any: what orbax and Flax raise depends on where the damage is
         raise CheckpointError(f"{folder}: no actor-critic can be read here ({error}).") from error
     return loaded
+
+
+def seeds_of(folder: Path) -> list[int] | None:
+    """The numbers of the seeds of an actor-critic, from the run that it lies in; None where that does not say."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return list(json.loads((folder.absolute().parent / "identity.json").read_text(encoding="utf-8"))["seeds"])
+    return None
 
 
 def _check_fit(found: ActorCritic) -> None:

@@ -1,4 +1,4 @@
-"""Flax modules as JSON: a class by where it is imported from, and its fields.
+"""The networks of an actor-critic as JSON: this package's by their fields; of others' also the class, by its module.
 
 A file of a checkpoint is not trusted to import anything: classes and functions are looked up among the modules that are
 imported already, and functions not in Python's own library.
@@ -9,17 +9,63 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import sys
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from flax import linen as nn
 
+from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.errors import CheckpointError, ConfigError
+from smac_jax.networks import Actor, Critic
 from smac_jax.plugins import LIBRARIES, code_of, shown_path
 
 PUBLIC = ("jax.nn", "jax.numpy", "flax.linen", "flax.linen.initializers")
 """Where functions are looked for first: the module that a function says that it is from may be another tomorrow."""
+
+
+NETWORKS: dict[str, Any] = {"actor": Actor, "critic": Critic}
+
+
+def describe_networks(actor_critic: ActorCritic) -> dict[str, dict[str, Any]]:
+    """The networks as JSON.
+
+    Raises:
+      ConfigError: as for :func:`describe`.
+    """
+    networks = {}
+    for name, ours in NETWORKS.items():
+        module = getattr(actor_critic, name)
+        if type(module) is ours:
+            fields = [f.name for f in dataclasses.fields(module) if f.name not in ("parent", "name")]
+            networks[name] = {field: getattr(module, field) for field in fields}
+        else:
+            networks[name] = describe(module)
+    return networks
+
+
+def rebuild_networks(described: Mapping[str, Any], where: str) -> dict[str, nn.Module]:
+    """The networks of what :func:`describe_networks` gave; a class whose file has changed since is warned of.
+
+    Args:
+      described: as JSON.
+      where: that was read, for the warning.
+
+    Raises:
+      CheckpointError: as for :func:`rebuild`.
+    """
+    networks = {}
+    for name, ours in NETWORKS.items():
+        fields = described[name]
+        if "class" not in fields:
+            networks[name] = ours(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+            continue
+        networks[name] = rebuild(fields)
+        for file in changed_code(fields):
+            text = f"{where}: {file}, which defines the {name}, has changed since this was saved."
+            warnings.warn(text, stacklevel=3)
+    return networks
 
 
 def describe(module: nn.Module) -> dict[str, Any]:

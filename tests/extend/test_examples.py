@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 import smac_jax
-from smac_jax.algorithms import OFFLINE
-from smac_jax.data.tasks import normalized_score
+from smac_jax.algorithms import OFFLINE, make_offline
+from smac_jax.algorithms.make import code_behind
 from smac_jax.envs import AutoReset, identity_of
+from smac_jax.tasks import normalized_score
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -62,10 +63,28 @@ def test_a_sharpness_of_zero_weighs_all_transitions_alike(example, data):
     built = module.selective(module.SelectiveConfig(sharpness=0.0, batch_size=8))
     state = built.init(jax.random.key(0), data)
     batch = data.sample(jax.random.key(1), 8)
-    after, metrics = built.phases[0].update(state, batch, jax.random.key(2))
-    ac = after.actor_critic.replace(actor_params=state.actor_critic.actor_params)
-    log_prob = ac.policy(batch.observation).log_prob(batch.action)
+    _, metrics = built.phases[0].update(state, batch, jax.random.key(2))
+    log_prob = state.actor_critic.policy(batch.observation).log_prob(batch.action)
     np.testing.assert_allclose(metrics["policy_loss"], -log_prob.mean(), rtol=1e-5)
+
+
+def test_the_score_is_learned_and_matched(example, data):
+    module = example("my_score")
+    config = {"score": "gaussian", "network": NETWORK, "alpha_hidden": (4,), "batch_size": 16}
+    state = module.GaussianScore(None).init(jax.random.key(0), 11, 3)
+    score = module.GaussianScore(None)
+    observation, action = data.observations[:4], data.actions[:4]
+    mean = score.predict(state.params, observation, 3)
+    log_density = lambda a: -0.5 * jnp.sum(((a - mean) / 0.3) ** 2)  # noqa: E731
+    found = score.evaluate(state, None, observation, action)
+    np.testing.assert_allclose(found.score, jax.grad(log_density)(action), rtol=1e-4)
+    built = make_offline("smac", config)
+    short = built.phases[0]._replace(num_updates=20)
+    assert list(code_behind(built)) == ["my_score.py"]
+    off = smac_jax.pretrain(built._replace(phases=(short, built.phases[1])), data, 1, 5, progress=False)
+    metrics = off.metrics
+    assert np.isfinite(metrics["regression_loss"]).any()
+    assert np.isfinite(metrics["score_matching_loss"][-1]).all()
 
 
 def test_the_environment_trains_and_is_what_it_says(example, tmp_path):

@@ -196,7 +196,8 @@ def command(*arguments: str) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize("name", ["sweep", "status", "report", "evaluate", "export", "landscape", "check-dataset"])
 def test_every_command_takes_imports(name, write, tmp_path):
     needed = ["--out=policy.npz"] if name == "export" else []
-    done = command(name, f"--import={write('x = 1 / 0')}", *needed, str(tmp_path))
+    places = [] if name == "sweep" else [str(tmp_path)]
+    done = command(name, f"--import={write('x = 1 / 0')}", *needed, *places)
     assert done.returncode == 2
     assert "my_lab.py, line 1: ZeroDivisionError: division by zero" in done.stderr
     assert "Traceback" not in done.stderr

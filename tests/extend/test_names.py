@@ -234,7 +234,7 @@ def test_a_task_without_one_of_its_functions_is_refused(missing):
         RegistrationError, match=f"which has no function '{missing}'. It needs: model, reset, observation"
     ):
         extend.register_task("lab", types.SimpleNamespace(**functions), **RETURNS)
-    assert "lab" not in smac_jax.data.tasks.TASKS
+    assert "lab" not in smac_jax.tasks.TASKS
 
 
 def test_returns_that_scores_lie_between_are_needed():

@@ -19,13 +19,14 @@ import pytest
 from flax import linen as nn
 
 import smac_jax
-from smac_jax.algorithms import make_offline, td3, td3_bc
-from smac_jax.algorithms.base import NetworkConfig, actor_critic_for
+from smac_jax.algorithms import awac, make_offline
+from smac_jax.algorithms.actor_critic import NetworkConfig
 from smac_jax.algorithms.own_networks import action_size
+from smac_jax.algorithms.pretraining import actor_critic_for
 from smac_jax.config import resolve
 from smac_jax.deploy.policy import NumpyPolicy
 from smac_jax.errors import CheckpointError, ConfigError, RegistrationError
-from smac_jax.extend import with_networks
+from smac_jax.extend import new_learner, with_networks
 from smac_jax.networks import BoxGaussian, TanhGaussian
 from smac_jax.runs.checkpoint import load_actor_critic, save_actor_critic
 from smac_jax.runs.folder import RunFolder
@@ -96,16 +97,15 @@ class UniformActor(nn.Module):
 
 
 def with_own(actor: nn.Module | None = None, critic: nn.Module | None = None):
-    """TD3+BC on own networks."""
+    """AWAC on own networks."""
     actor, critic = actor or OwnActor(3), critic or OwnCritic()
-    config = resolve(td3_bc.TD3BCConfig, {"network": {"actor_hidden": (4,), "critic_hidden": (4,)}, "batch_size": 8})
-    built = td3_bc.td3_bc(config)
+    config = resolve(awac.AWACConfig, {"network": {"actor_hidden": (4,), "critic_hidden": (4,)}, "batch_size": 8})
 
     def init(key, dataset):
         networks = with_networks(actor_critic_for(config, key, dataset), key, actor=actor, critic=critic)
-        return td3.init(config, key, networks)
+        return new_learner(config, networks)
 
-    return built._replace(init=init)
+    return awac.awac(config)._replace(init=init)
 
 
 @pytest.fixture(scope="module")
@@ -183,18 +183,35 @@ def test_a_process_that_has_not_imported_the_module_says_what_to_import(run):
 
 def test_stablehlo_computes_what_the_network_computes(off, run, tmp_path):
     path = tmp_path / "policy.stablehlo"
-    for source, seed, at in ((run, 7, 1), (off.actor_critic, 0, 0)):
-        policy = smac_jax.export(source, path, seed=seed)
-        assert (policy.seeds, policy.observation_size, policy.action_size) == (seed, 11, 3)
-        got = jax.jit(jax.export.deserialize(path.read_bytes()).call)(OBSERVATIONS)
-        np.testing.assert_allclose(got, of_seed(off.actor_critic, at).policy(OBSERVATIONS).mode(), rtol=1e-5, atol=1e-6)
-    smac_jax.export(run, path, seed="all", batch=5, sample=True)
+    policy = smac_jax.export(load_actor_critic(run / "actor_critic"), path, seed=1)
+    assert (policy.seeds, policy.observation_size, policy.action_size) == (1, 11, 3)
+    got = jax.jit(jax.export.deserialize(path.read_bytes()).call)(OBSERVATIONS)
+    np.testing.assert_allclose(got, of_seed(off.actor_critic, 1).policy(OBSERVATIONS).mode(), rtol=1e-5, atol=1e-6)
+    smac_jax.export(off.actor_critic, path, seed="all", batch=5, sample=True)
     noise = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
     got = jax.export.deserialize(path.read_bytes()).call(OBSERVATIONS, noise)
     for i in range(2):
         policy = of_seed(off.actor_critic, i).policy(OBSERVATIONS)
         want = np.tanh(policy.mean + np.exp(policy.log_std) * noise)
         np.testing.assert_allclose(got[i], want, rtol=1e-5, atol=1e-6)
+
+
+def test_the_command_line_imports_the_network_and_exports_and_evaluates_it(off, run, tmp_path):
+    path, module = tmp_path / "policy.stablehlo", f"--import={Path(__file__).relative_to(ROOT)}"
+    command = [sys.executable, "-m", "smac_jax"]
+
+    def said(*arguments: str, code: int = 0) -> str:
+        done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    assert "seed 7" in said("export", module, str(run), f"--out={path}", "--seed=7")
+    got = jax.jit(jax.export.deserialize(path.read_bytes()).call)(OBSERVATIONS)
+    np.testing.assert_allclose(got, of_seed(off.actor_critic, 1).policy(OBSERVATIONS).mode(), rtol=1e-5, atol=1e-6)
+    refused = said("export", module, str(run), "--out=policy.onnx", code=2)
+    assert "error: to = 'onnx': the policy's network is test_own_networks.OwnActor, a Flax module of some" in refused
+    assert "not imported here" in said("export", str(run), f"--out={path}", code=2)
+    assert "seed 1: " in said("evaluate", module, str(run), "--env=hopper", "--episodes=1")
 
 
 def test_samples_are_taken_of_box_gaussians_and_refused_of_other_distributions(data, tmp_path):
@@ -239,10 +256,15 @@ def test_acting_in_numpy_is_refused_with_the_reason(off, run):
         NumpyPolicy.of(off.actor_critic)
 
 
-@pytest.mark.parametrize(("seed", "words"), [(1, "seed = 1: must be one of 4, 7, or 'all'"), ("x", "seed = 'x'")])
-def test_seeds_that_are_not_there_are_refused(seed, words, run, tmp_path):
+@pytest.mark.parametrize(("seed", "words"), [(2, "seed = 2: must be one of 0, 1, or 'all'"), ("x", "seed = 'x'")])
+def test_seeds_that_are_not_there_are_refused(seed, words, off, tmp_path):
     with pytest.raises(ConfigError, match=words):
-        smac_jax.export(run, tmp_path / "policy.stablehlo", seed=seed)
+        smac_jax.export(off.actor_critic, tmp_path / "policy.stablehlo", seed=seed)
+
+
+def test_a_path_is_refused_with_how_to_load_it(run, tmp_path):
+    with pytest.raises(ConfigError, match=r"Give the actor-critic, as smac_jax\.runs\.checkpoint\.load_actor_critic"):
+        smac_jax.export(run, tmp_path / "policy.stablehlo")
 
 
 def test_parameters_that_are_not_finite_are_refused(off, tmp_path):
