@@ -127,10 +127,10 @@ def main(argv: Sequence[str]) -> int:
     set_up()
     from smac_jax.algorithms import make_offline, make_online
     from smac_jax.analysis.curves import TransferCurve
-    from smac_jax.data.tasks import TASKS
     from smac_jax.presets.base import as_run, online_section
     from smac_jax.runs.logger import MetricLogger, to_json, write_provenance
     from smac_jax.sweep.transfer import describe, environment_of, report, scale_of
+    from smac_jax.tasks import TASKS
     from smac_jax.train.progress import Progress
 
     config = FLAGS.config
@@ -265,10 +265,14 @@ def chosen_variants() -> dict[str, str]:
 
 
 def completed(found: Any, default: Any) -> Any:
-    """A configuration that was written down, with the defaults of the fields that have come since."""
-    if not isinstance(default, dict) or not isinstance(found, dict):
+    """A configuration that was recorded, in the fields of today.
+
+    Fields that have come since are at their defaults; fields that are gone are left out, since no variant of this study
+    ever set one.
+    """
+    if not default or not isinstance(default, dict) or not isinstance(found, dict):
         return found
-    return {**default, **{name: completed(value, default.get(name)) for name, value in found.items()}}
+    return {name: completed(found[name], value) if name in found else value for name, value in default.items()}
 
 
 def earlier_record(

@@ -40,8 +40,8 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError("Give one RUN: smac-jax evaluate RUN")
     import smac_jax
     from smac_jax.analysis.statistics import bootstrap_interval
-    from smac_jax.data.tasks import normalized_score, time_limit
     from smac_jax.runs.checkpoint import load_actor_critic
+    from smac_jax.tasks import normalized_score, time_limit
 
     run = local_path(argv[1])
     place = run if run.name == "actor_critic" else run / "actor_critic"

@@ -30,14 +30,14 @@ import numpy as np
 from absl import flags
 
 from smac_jax.config import whole_number
-from smac_jax.data.tasks import TASKS, time_limit
 from smac_jax.envs import LOCOMOTION, check_name, make_env
 from smac_jax.errors import ConfigError, SmacError, UnknownNameError
 from smac_jax.files import local_path
 from smac_jax.sweep.program import results_folder, set_up
+from smac_jax.tasks import TASKS, time_limit
 
 if TYPE_CHECKING:
-    from smac_jax.algorithms.base import ActorCritic
+    from smac_jax.algorithms.actor_critic import ActorCritic
     from smac_jax.data.replay import ReplayBuffer
     from smac_jax.deploy.policy_source import PolicySource
     from smac_jax.train.online import FinetuneResult
@@ -113,7 +113,7 @@ def fresh_policy(env: Any, seed: int) -> ActorCritic:
     import jax
     import jax.numpy as jnp
 
-    from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+    from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
     from smac_jax.train.keys import stream_keys
 
     try:

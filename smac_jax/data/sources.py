@@ -103,7 +103,7 @@ def _d4rl(name: str) -> Dataset:
     from smac_jax.data.readers.awac import awac_files, read_awac
     from smac_jax.data.readers.d4rl import read_d4rl
     from smac_jax.data.readers.d4rl_files import HOST, d4rl_file, d4rl_files, is_d4rls
-    from smac_jax.data.tasks import parse_name
+    from smac_jax.tasks import parse_name
 
     if files := awac_files(name):
         return read_awac(name, files)

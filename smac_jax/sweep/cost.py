@@ -11,18 +11,17 @@ import jax.numpy as jnp
 
 import smac_jax
 from smac_jax.algorithms import make_offline, make_online
-from smac_jax.algorithms.base import OfflineAlgorithm
+from smac_jax.algorithms.contracts import OfflineAlgorithm
 from smac_jax.analysis.fitting import Column, FittedTable, console_for_tables
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import init as init_buffer
-from smac_jax.data.tasks import time_limit
 from smac_jax.envs import AutoReset
 from smac_jax.runs.logger import device_description
 from smac_jax.runs.pace import COMPILATION, TRAINING, Pace
 from smac_jax.sweep.grid import Job, Variant
 from smac_jax.sweep.job import run_states
-from smac_jax.sweep.state import duration
-from smac_jax.text import count
+from smac_jax.tasks import time_limit
+from smac_jax.text import count, duration
 from smac_jax.train import offline, online
 from smac_jax.train.compilation import listening
 from smac_jax.train.divergence import NOT_DIVERGED

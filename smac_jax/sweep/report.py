@@ -129,7 +129,7 @@ def section(sweep: SweepState, data: str, curves: Sequence[TransferCurve], numbe
     from smac_jax.analysis import tables
     from smac_jax.analysis.plots import colors_of, transfer_figure
     from smac_jax.analysis.svg import inline_svg, panels
-    from smac_jax.data.tasks import task_info
+    from smac_jax.tasks import task_info
 
     rows = tables.rows(curves, task_info(curves[0].task).random_return)
     references = {

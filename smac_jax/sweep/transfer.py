@@ -13,11 +13,11 @@ from smac_jax.analysis import tables
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.fitting import console_for_tables
 from smac_jax.analysis.plots import plot_transfer
-from smac_jax.data.tasks import BINARY_TASKS, task_info
 from smac_jax.envs import check_name
 from smac_jax.errors import ConfigError
 from smac_jax.files import write_text
 from smac_jax.runs.logger import MetricLogger
+from smac_jax.tasks import task_info
 from smac_jax.text import count, mean_over
 from smac_jax.train.divergence import NOT_DIVERGED
 from smac_jax.train.offline import PretrainResult
@@ -35,7 +35,7 @@ def environment_of(data: smac_jax.Dataset, given: str | None) -> str:
     if task is None:
         raise ConfigError(f"{data.name} does not say which environment it belongs to; say it with --env.")
     check_name(task)
-    if task.endswith("-binary") and data.task != task:
+    if task_info(task).rewards.only_success and data.task != task:
         raise ConfigError(
             f"{data.name} has the rewards of {data.task or 'another task'}, not of {task}: give its file a name that "
             f"begins with {task}, and they are made binary on reading."
@@ -102,10 +102,10 @@ def caption(provenance: Mapping[str, Any]) -> str:
 
 
 def references(data: smac_jax.Dataset) -> dict[str, float]:
-    """What to compare evaluations with, by label, in their units: successes, things right, or returns."""
+    """What to compare evaluations with, by label, in their units (``RewardRule.evaluation``)."""
     scores = data.episode_scores()
-    if data.task in BINARY_TASKS:
-        return {"the data's successes": float(scores.mean())}
+    if data.reward_rule.only_success:
+        return {"the data's success rate": float(scores.mean())}
     return {"the data's mean": float(scores.mean()), "the data's best": float(scores.max())}
 
 

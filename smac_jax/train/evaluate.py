@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from smac_jax.algorithms.base import ActorCritic
+from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.config import seed_number, true_or_false, whole_number
 from smac_jax.envs.host_errors import as_raised_on_host
 from smac_jax.errors import ConfigError

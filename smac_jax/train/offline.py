@@ -13,7 +13,9 @@ import numpy as np
 from jaxtyping import Int
 
 from smac_jax.algorithms import make_offline
-from smac_jax.algorithms.base import ActorCritic, OfflineAlgorithm, Phase, TrainingState, warn_of_equal_returns
+from smac_jax.algorithms.actor_critic import ActorCritic
+from smac_jax.algorithms.contracts import OfflineAlgorithm, Phase, TrainingState
+from smac_jax.algorithms.pretraining import warn_of_equal_returns
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.envs import identity_of

@@ -14,7 +14,8 @@ from flax import struct
 from jaxtyping import Int
 
 from smac_jax.algorithms import make_online
-from smac_jax.algorithms.base import ActorCritic, OnlineAlgorithm, TrainingState
+from smac_jax.algorithms.actor_critic import ActorCritic
+from smac_jax.algorithms.contracts import OnlineAlgorithm, TrainingState
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import ReplayBuffer, init, insert, sample, sample_mixed

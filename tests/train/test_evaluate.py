@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 from brax.envs.base import Env, State
 
-from smac_jax.algorithms import make_offline, make_online
-from smac_jax.algorithms.base import ActorCritic
+from smac_jax.algorithms import ActorCritic, make_offline, make_online
 from smac_jax.train.evaluate import Probes, make_evaluator, measured_values, run_evaluation, value_discount
 from smac_jax.train.sharding import SeedLayout
 

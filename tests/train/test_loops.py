@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import smac_jax
-from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
 from smac_jax.envs.agreement import one_step_agreement, states_shown
 from smac_jax.errors import ConfigError
 from smac_jax.train.keys import seed_numbers, stream_keys

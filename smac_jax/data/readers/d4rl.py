@@ -22,9 +22,9 @@ import numpy as np
 from smac_jax.config import whole_number
 from smac_jax.data.dataset import Dataset, check_arrays, is_binary, mark_breaks, settle_actions
 from smac_jax.data.readers.binary import cut_after_last_success, to_binary
-from smac_jax.data.tasks import BINARY_TASKS, TASKS, parse_name
 from smac_jax.errors import DatasetError, UnknownNameError
 from smac_jax.files import local_path, readable
+from smac_jax.tasks import TASKS, parse_name, reward_rule
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")
 OPTIONAL = ("timeouts", "next_observations")
@@ -74,7 +74,7 @@ def read_d4rl(
         ends = marked.get("timeouts", arrays["terminals"]) + arrays["terminals"] > 0.5
         cut = infer_timeouts(ends, limit) if limit is not None else np.zeros_like(ends)
         arrays["timeouts"] = (cut | ends) & (arrays["terminals"] < 0.5)
-    if task in BINARY_TASKS:
+    if task is not None and reward_rule(task).only_success:
         arrays = mark_breaks(check_arrays(arrays, str(path)), metadata)
         if is_binary(arrays["rewards"]):
             arrays = cut_after_last_success(arrays)

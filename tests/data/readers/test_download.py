@@ -226,7 +226,7 @@ HANDS = ("pen", "door", "hammer", "relocate")
 
 
 def test_every_name_has_its_own_file_and_a_task():
-    from smac_jax.data.tasks import parse_name
+    from smac_jax.tasks import parse_name
 
     everything = files.d4rl_files()
     known = {name: file for name, file in everything.items() if "-binary-" not in name}
