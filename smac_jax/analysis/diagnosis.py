@@ -111,9 +111,9 @@ def identity(evidence: Evidence) -> Finding:
     cosine, residual = evidence.cosine, evidence.residual
     if not math.isfinite(cosine):
         return Finding(UNKNOWN)
-    figure = f"cosine {cosine:.2f}" + (f", residual {residual:.2f}" if math.isfinite(residual) else "")
     if evidence.pull < RELEASED:
-        return Finding(UNKNOWN, f"{figure}, released")
+        return Finding(UNKNOWN, f"released ({cosine:.2f})")
+    figure = f"{cosine:.2f}" + (f" / {residual:.2f}" if math.isfinite(residual) else "")
     if cosine >= IDENTITY_COSINE and not residual > IDENTITY_RESIDUAL:
         return Finding(SOUND, figure)
     return Finding(
@@ -164,7 +164,7 @@ def caught_up(evidence: Evidence) -> Finding:
             "(network.critic_layer_norm), or lower their learning rate.",
         )
     if math.isfinite(evidence.share):
-        figure = f"kappa 0 at {percent(evidence.share, sign=False)}"
+        figure = f"kappa 0: {percent(evidence.share, sign=False)}"
         if evidence.share >= CAUGHT_UP:
             return Finding(SOUND, figure)
         return Finding(
@@ -176,14 +176,17 @@ def caught_up(evidence: Evidence) -> Finding:
         )
     if not math.isfinite(evidence.optimism):
         return Finding(UNKNOWN)
-    figure = f"values at {percent(1.0 + evidence.optimism, sign=False)}"
+    figure = f"level: {percent(1.0 + evidence.optimism, sign=False)}"
     if evidence.optimism >= AT_LEVEL:
         return Finding(SOUND, figure)
+    low = "The critics' values are still below what the policy gets: pre-train longer"
+    if not math.isfinite(evidence.pull):
+        return Finding(UNKNOWN, figure, f"{low}.")
     return Finding(
         UNKNOWN,
         figure,
-        "The critics' values are still below what the policy gets: pre-train longer, or train the same with "
-        "smac.kappa=0 beside it (--vary=smac.kappa=0.0,5.0), whose return says how far temporal differences are.",
+        f"{low}, or train the same without the penalty beside it (--vary=smac.kappa=0.001,5.0): its return says how "
+        "far temporal differences are.",
     )
 
 
@@ -204,11 +207,11 @@ def after(evidence: Evidence) -> Finding:
 
 
 CHECKS = {
-    "identity": identity,
+    "cosine / residual": identity,
     "optimism": optimism,
     "random preferred": other_actions,
     "caught up": caught_up,
-    "optimism after": after,
+    "optimism at the end": after,
 }
 """By what tables call them, in their order."""
 
@@ -307,26 +310,25 @@ class Summary(NamedTuple):
     Attributes:
       verdict: with the number of seeds where these do not agree.
       cells: for each check of :data:`CHECKS` the figure of the seeds' mean, ``(!)`` behind it where a seed is not
-        sound, ``(?)`` where none is known to be.
-      verdicts: for each check the worst that a seed has.
+        sound, ``(?)`` where one could not be decided.
       advice: of checks that have any, with how many seeds it is for.
+      seeds: the diagnosis of each.
     """
 
     verdict: str
     cells: dict[str, str]
-    verdicts: dict[str, str]
     advice: list[str]
+    seeds: list[Diagnosis]
 
 
 def summarize(evidence: Sequence[Evidence]) -> Summary:
     """Judges every seed of a pair. One seed that is not sound makes the pair so: it may be the one that is deployed."""
     seeds = [diagnose(one) for one in evidence]
     together = diagnose(mean_evidence(evidence))
-    cells, verdicts = {}, {}
-    for name, finding in together.findings.items():
-        verdicts[name] = worst([seed.findings[name].verdict for seed in seeds])
-        mark = {NOT_SOUND: " (!)", UNKNOWN: " (?)", SOUND: ""}[verdicts[name]]
-        cells[name] = f"{finding.figure}{mark}" if finding.figure else ""
+    cells = {
+        name: marked(finding.figure, [seed.findings[name] for seed in seeds])
+        for name, finding in together.findings.items()
+    }
     verdict = worst([seed.verdict for seed in seeds])
     alike = sum(seed.verdict == verdict for seed in seeds)
     advice = Counter(finding.advice for seed in seeds for finding in seed.findings.values() if finding.advice)
@@ -335,7 +337,16 @@ def summarize(evidence: Sequence[Evidence]) -> Summary:
         for sentence, number in advice.items()
     ]
     some = "" if alike == len(seeds) else f" ({alike} of {len(seeds)})"
-    return Summary(verdict + some, cells, verdicts, of_seeds)
+    return Summary(verdict + some, cells, of_seeds, seeds)
+
+
+def marked(figure: str, findings: Sequence[Finding]) -> str:
+    """A figure with the mark of the worst of some findings: ``(!)`` for not sound, ``(?)`` where advice is given."""
+    if not figure:
+        return ""
+    verdict = worst([finding.verdict for finding in findings])
+    undecided = verdict == UNKNOWN and any(finding.advice for finding in findings)
+    return figure + (" (!)" if verdict == NOT_SOUND else " (?)" if undecided else "")
 
 
 def mean_evidence(evidence: Sequence[Evidence]) -> Evidence:
