@@ -9,8 +9,12 @@ import jax
 import numpy as np
 import pytest
 from absl import flags
+from jaxtyping import install_import_hook
 
-import smac_jax
+# shapes and types of everything that is called are checked, in this process alone
+install_import_hook("smac_jax", "typechecking.check")
+
+import smac_jax  # noqa: E402
 
 # a program that several tests, both workers or an earlier run compile is compiled once; tests of caching take their own
 jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "smac_jax" / "tests"))

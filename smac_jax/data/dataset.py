@@ -281,7 +281,8 @@ class Dataset(struct.PyTreeNode):
 
     def episode_returns(self) -> Float[np.ndarray, " episode"]:
         """The return of each trajectory, once."""
-        return np.asarray(self.trajectory_returns)[self._last_rows()]
+        once: np.ndarray = np.asarray(self.trajectory_returns)[self._last_rows()]
+        return once
 
     def episode_scores(self) -> Float[np.ndarray, " episode"]:
         """Each trajectory in the units of evaluations: success or none, most things right at once, or its return."""
@@ -289,7 +290,7 @@ class Dataset(struct.PyTreeNode):
             return self.episode_returns()
         last = self._last_rows()
         last[-1] = True
-        most = most_in_trajectory(np.asarray(self.rewards, float), last)[last]
+        most: np.ndarray = most_in_trajectory(np.asarray(self.rewards, float), last)[last]
         return most + 1.0 if self.task in BINARY_TASKS else most
 
     def _last_rows(self) -> Rows:
@@ -448,7 +449,8 @@ def add_to_note(notes: dict[str, str], key: str, found: int) -> None:
 def trajectory_returns(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
     """The undiscounted return of each row's whole trajectory; ``last`` marks the trajectories' last rows."""
     trajectory = np.cumsum(last) - last
-    return np.bincount(trajectory, weights=rewards)[trajectory]
+    returns: np.ndarray = np.bincount(trajectory, weights=rewards)[trajectory]
+    return returns
 
 
 def most_in_trajectory(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
@@ -456,7 +458,8 @@ def most_in_trajectory(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[
     trajectory = np.cumsum(last) - last
     most = np.full(trajectory[-1] + 1, -np.inf)
     np.maximum.at(most, trajectory, rewards)
-    return most[trajectory]
+    of_each_row: np.ndarray = most[trajectory]
+    return of_each_row
 
 
 def returns_to_go(

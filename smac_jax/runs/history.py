@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from smac_jax.types import Array, Metrics
 
@@ -64,7 +64,7 @@ class History:
         phases = np.array([phase for phase, _, _ in self._points])
         return {"phase": phases, "step": np.array([step for _, step, _ in self._points], int), **columns}
 
-    def evaluation_steps(self) -> Float[np.ndarray, "evaluation"]:
+    def evaluation_steps(self) -> Int[np.ndarray, "evaluation"]:
         """When the policy was evaluated."""
         return np.array([step for step, *_ in self._evaluations], int)
 

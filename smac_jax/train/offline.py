@@ -55,7 +55,7 @@ class PretrainResult:
     algorithm: OfflineAlgorithm
     actor_critic: ActorCritic
     metrics: dict[str, np.ndarray]
-    evaluation_steps: Float[np.ndarray, "evaluation"]
+    evaluation_steps: Int[np.ndarray, "evaluation"]
     returns: Float[np.ndarray, "seed evaluation episode"]
     seeds: tuple[int, ...]
     training_state: TrainingState | None

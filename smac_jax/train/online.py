@@ -65,7 +65,7 @@ class FinetuneResult:
     algorithm: OnlineAlgorithm
     actor_critic: ActorCritic
     metrics: dict[str, np.ndarray]
-    evaluation_steps: Float[np.ndarray, "evaluation"]
+    evaluation_steps: Int[np.ndarray, "evaluation"]
     returns: Float[np.ndarray, "seed evaluation episode"]
     seeds: tuple[int, ...]
     buffer: ReplayBuffer
@@ -223,7 +223,8 @@ def finetune(
     def begin() -> LoopState:
         start = layout.map(begin_one, (0, 0, 0, 0))
         given = layout.shard(actor_critic), layout.shard(training_state)
-        return start(layout.keys("init"), layout.keys("environment"), *given)
+        begun: LoopState = start(layout.keys("init"), layout.keys("environment"), *given)
+        return begun
 
     evaluator = make_evaluator(env, eval_episodes, episode_length, True, layout)
     history = History(numbers)
