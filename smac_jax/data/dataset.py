@@ -431,9 +431,10 @@ def returns_of(arrays: Mapping[str, np.ndarray], last: Rows, task: str | None, w
         return over(arrays["rewards"], last)
     inside = ~last[:-1] & (given[1:] != given[:-1])
     if inside.any():
+        row = int(np.argmax(inside))
         raise DatasetError(
-            f"{where}: trajectory_returns changes inside an episode, from {given[np.argmax(inside)]:g} to "
-            f"{given[np.argmax(inside) + 1]:g} after row {np.argmax(inside)}. Give each row its episode's return."
+            f"{where}: trajectory_returns changes inside an episode, from {given[row]:g} to {given[row + 1]:g} after "
+            f"row {row}. Give each row its episode's return."
         )
     return given
 
