@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jaxtyping
 import numpy as np
 import pytest
 from absl import flags
-from jaxtyping import install_import_hook
 
 # shapes and types of everything that is called are checked, in this process alone
-install_import_hook("smac_jax", "typechecking.check")
+jaxtyping.install_import_hook("smac_jax", "typechecking.check")
 
 import smac_jax  # noqa: E402
 
@@ -32,6 +32,14 @@ def _define_again(self: flags.FlagValues, name: str, flag: Any) -> None:
 
 
 flags.FlagValues.__setitem__ = _define_again  # type: ignore[method-assign]
+
+
+@pytest.fixture
+def arrays_unchecked():
+    """Lets arrays of wrong shapes through to the function, whose own refusal is tested."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,7 @@ def bootstrap_interval(
 
 
 def stratified_interval(
-    strata: Sequence[Float[np.ndarray, " seed"]],
+    strata: Sequence[Float[np.ndarray, "_"]],
     statistic: Callable[..., np.ndarray],
     level: float = 0.95,
     resamples: int = 5_000,
