@@ -16,6 +16,7 @@ import pytest
 from brax.envs.base import Env, State
 
 from smac_jax.algorithms import ActorCritic, make_offline, make_online
+from smac_jax.analysis.diagnosis import NOT_SOUND, SOUND, diagnose, gather
 from smac_jax.train.evaluate import Probes, make_evaluator, measured_values, run_evaluation, value_discount
 from smac_jax.train.sharding import SeedLayout
 
@@ -175,6 +176,18 @@ def test_random_actions_are_preferred_as_often_as_they_are_better():
     np.testing.assert_allclose(found["random_preferred"], np.mean(share), atol=0.01)
     _, upside_down = measure(agent(factor=-1.0), rounds=20)
     np.testing.assert_allclose(upside_down["random_preferred"], 1.0 - np.mean(share), atol=0.01)
+
+
+def test_a_diagnosis_of_right_critics_finds_nothing_and_of_inflated_ones_their_optimism():
+    def judged(agent):
+        _, found = measure(agent)
+        metrics = {name: values[:, None] for name, values in found.items()}
+        return [diagnose(seed).findings["optimism"] for seed in gather({"phase": np.zeros(0, str)}, metrics)]
+
+    assert [(finding.verdict, finding.figure) for finding in judged(agent())] == [(SOUND, "+0 %")] * 2
+    # rewards are losses here, so values that are half as large promise more than the policy gets
+    assert [finding.verdict for finding in judged(agent(factor=0.5))] == [NOT_SOUND] * 2
+    assert [finding.verdict for finding in judged(agent(factor=2.0))] == [SOUND] * 2
 
 
 def test_repeated_evaluations_start_anew_and_count_together():
