@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from smac_jax.algorithms.actor_critic import ActorCritic
+from smac_jax.algorithms.own_networks import action_size
 from smac_jax.config import seed_number, true_or_false, whole_number
 from smac_jax.envs.host_errors import as_raised_on_host
 from smac_jax.errors import ConfigError
@@ -300,7 +301,7 @@ def evaluate(
 
 def check_sizes(actor_critic: ActorCritic, env: Env) -> None:
     """Raises ConfigError where a policy does not fit an environment."""
-    sees, acts = actor_critic.observation_mean.shape[-1], actor_critic.actor.action_size
+    sees, acts = actor_critic.observation_mean.shape[-1], action_size(actor_critic)
     if (sees, acts) != (env.observation_size, env.action_size):
         raise ConfigError(
             f"The policy maps {sees} observations to {acts} actions, the environment has {env.observation_size} and "
