@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADROIT",
+    "ANTMAZE",
     "ENGINES",
     "FAMILIES",
     "KITCHEN",
     "LOCOMOTION",
+    "MAZE2D",
     "TASKS",
     "VERSIONS",
     "AutoReset",
@@ -40,9 +42,11 @@ __all__ = [
 LOCOMOTION = ("hopper", "walker2d", "halfcheetah", "ant")
 ADROIT = ("pen", "door", "hammer", "relocate")
 KITCHEN = ("kitchen-complete", "kitchen-partial", "kitchen-mixed")
-TASKS = (*LOCOMOTION, *ADROIT, *(f"{task}-binary" for task in ADROIT), *KITCHEN)
+ANTMAZE = ("antmaze-umaze", "antmaze-medium", "antmaze-large")
+MAZE2D = tuple(f"maze2d-{kind}{dense}" for kind in ("open", "umaze", "medium", "large") for dense in ("", "-dense"))
+TASKS = (*LOCOMOTION, *ADROIT, *(f"{task}-binary" for task in ADROIT), *KITCHEN, *ANTMAZE, *MAZE2D)
 ENGINES = ("auto", "mujoco", "mjx", "warp")
-VERSIONS = ("v1", "v4", "v5", "d4rl")
+VERSIONS = ("v1", "v4", "v5", "d4rl", "robotics-v3", "robotics-v4", "robotics-v5")
 
 
 def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -> Env:
@@ -60,6 +64,9 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
       version: ``"v4"``, the dynamics, rewards and terminations of Gymnasium's -v4 and of D4RL's -v2 data; ``"v5"``,
         Gymnasium's -v5; ``"d4rl"``, v4 with the observations of D4RL's files, which differ for the ant (111 numbers).
         Hands and kitchen: ``"d4rl"`` (also as ``"v4"``), or ``"v1"``, gymnasium-robotics's; see their modules.
+        Mazes: ``"d4rl"`` (also as ``"v4"``), whose observations do not show the goal, or gymnasium-robotics's, which
+        do: ``"robotics-v4"`` and ``"robotics-v5"`` of the ant (``AntMaze_*-v4``, ``-v5``), ``"robotics-v3"`` of the
+        ball (``PointMaze_*-v3``); see :mod:`smac_jax.envs.tasks.maze`, also for their options.
       **kw: for the engine (``threads``, ``native``; ``iterations``, ``ls_iterations``, ``cone``; ``contacts``,
         ``constraints``; for all of them ``margins``: ``"max"``, the contacts that the data were logged with, or
         ``"sum"``, those of Gymnasium on today's MuJoCo, see :mod:`smac_jax.envs.physics.margins`), or for the other
@@ -83,12 +90,13 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
     check_name(name)
     if physics not in ENGINES:
         raise UnknownNameError("physics engine", physics, ENGINES)
-    known = ("v4", "v5", "d4rl") if name in LOCOMOTION else ("v1", "v4", "d4rl")
+    known = versions_of(name)
     if version not in known:
         raise UnknownNameError(f"version of {name}", version, known)
     if name not in LOCOMOTION and version == "v4":
         version = "d4rl"
-    task = _task(name)
+    of_task = {option: plain(kw.pop(option)) for option in _task_options(name) if option in kw}
+    task = _task(name, cast("Version", version), of_task)
     if physics in ("auto", "mujoco"):
         cache_folder()  # where MuJoCo's compiled step is kept; what it warns of is not to be silenced below
     with quiet_imports():
@@ -96,13 +104,16 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
 
         engine = _make_engine(name, task, physics, cast("Version", version), kw)
     # threads and native give the same numbers
-    options = {key: value for key, value in kw.items() if key not in ("threads", "native")}
+    options = of_task | {key: value for key, value in kw.items() if key not in ("threads", "native")}
     return _named(TaskEnv(task, engine, cast("Version", version)), name=name, version=version, options=options)
 
 
 def _named(env: Env, **asked: Any) -> Env:
     plain = (bool, int, float, str, type(None))
-    options = {k: v if isinstance(v, plain) else type(v).__name__ for k, v in asked.pop("options").items()}
+    options = {
+        k: v if isinstance(v, plain) else str(v) if isinstance(v, list | tuple) else type(v).__name__
+        for k, v in asked.pop("options").items()
+    }
     env.smac_jax_identity = asked | ({"options": options} if options else {})
     return env
 
@@ -127,8 +138,34 @@ def check_name(name: str) -> None:
         raise UnknownNameError("environment", name, (*TASKS, *(f"{family}:NAME" for family in FAMILIES)))
 
 
-def _task(name: str) -> Task:
+def versions_of(task: str) -> tuple[str, ...]:
+    """The versions of one of :data:`TASKS`; ``"v4"`` is its usual one."""
+    if task in LOCOMOTION:
+        return ("v4", "v5", "d4rl")
+    if task in ANTMAZE:
+        return ("v4", "d4rl", "robotics-v4", "robotics-v5")
+    return ("v4", "d4rl", "robotics-v3") if task in MAZE2D else ("v1", "v4", "d4rl")
+
+
+def _task_options(name: str) -> tuple[str, ...]:
+    if name not in (*ANTMAZE, *MAZE2D):
+        return ()
+    from smac_jax.envs.tasks.maze import OPTIONS
+
+    return OPTIONS
+
+
+def _task(name: str, version: Version, options: dict[str, Any]) -> Task:
     module, _, kind = name.partition("-")
+    if module == "antmaze":
+        from smac_jax.envs.tasks.antmaze import AntMaze
+
+        return cast("Task", AntMaze(kind, version, **options))
+    if module == "maze2d":
+        from smac_jax.envs.tasks.pointmaze import PointMaze
+
+        kind, _, dense = kind.partition("-")
+        return cast("Task", PointMaze(kind, version, bool(dense), **options))
     if module == "kitchen":
         from smac_jax.envs.tasks.kitchen import Kitchen
 
