@@ -120,8 +120,10 @@ def test_ends_that_are_marked_elsewhere_are_found(tmp_path):
     lengths = [40, 60, 50, 45, 30, 70]
     log = antmaze_log(lengths, timeouts=False)
     first = np.cumsum(lengths)[:-1]
-    second = slice(first[0], first[1])  # begins where the first one ended
-    log["observations"][second, :2] += log["observations"][first[0] - 1, :2] + 0.3 - log["observations"][first[0], :2]
+    # the first episode ends where the second begins
+    log["observations"][: first[0], :2] += (
+        log["observations"][first[0], :2] - 0.3 - log["observations"][first[0] - 1, :2]
+    )
     for goals in (True, False):
         held = {key: value for key, value in log.items() if goals or key != "infos/goal"}
         data = read_d4rl(write(tmp_path / f"antmaze-umaze-{goals}.hdf5", held))
