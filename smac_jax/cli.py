@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(overview())
         sys.exit(0)
     if given[0] in ("--version", "version"):
-        from smac_jax import __version__
+        from smac_jax.version import __version__
 
         print(f"smac_jax {__version__}")
         sys.exit(0)

@@ -7,9 +7,9 @@ from typing import Any
 
 from smac_jax.algorithms.awac import AWACConfig, awac
 from smac_jax.algorithms.awr import AWRConfig, awr
-from smac_jax.algorithms.base import OfflineAlgorithm, OnlineAlgorithm
 from smac_jax.algorithms.bc import BCConfig, bc
 from smac_jax.algorithms.cal_ql import CalQLConfig, cal_ql
+from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm
 from smac_jax.algorithms.cql import CQLConfig, cql
 from smac_jax.algorithms.iql import IQLConfig, iql
 from smac_jax.algorithms.sac import SACConfig, sac

@@ -37,7 +37,7 @@ from smac_jax.sweep.program import results_folder, set_up
 from smac_jax.tasks import TASKS, time_limit
 
 if TYPE_CHECKING:
-    from smac_jax.algorithms.base import ActorCritic
+    from smac_jax.algorithms.actor_critic import ActorCritic
     from smac_jax.data.replay import ReplayBuffer
     from smac_jax.deploy.policy_source import PolicySource
     from smac_jax.train.online import FinetuneResult
@@ -113,7 +113,7 @@ def fresh_policy(env: Any, seed: int) -> ActorCritic:
     import jax
     import jax.numpy as jnp
 
-    from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+    from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
     from smac_jax.train.keys import stream_keys
 
     try:
@@ -160,6 +160,7 @@ def train(env: Any, seed: int, steps: int, until: float | None) -> FinetuneResul
         warm_start=warm_start,
         eval_every=FLAGS.eval_every,
         eval_episodes=FLAGS.eval_episodes,
+        final_episodes=FLAGS.eval_episodes,
         on_evaluation=reached,
     )
 

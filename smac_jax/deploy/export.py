@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from smac_jax.config import true_or_false, whole_number
 from smac_jax.deploy.load import load
-from smac_jax.deploy.policy import NumpyPolicy
+from smac_jax.deploy.policy import NumpyPolicy, TrainedActor
 from smac_jax.deploy.policy_file import write_bytes, write_policy
 from smac_jax.errors import CheckpointError, ConfigError, UnknownNameError
 from smac_jax.files import local_path
-
-if TYPE_CHECKING:
-    from smac_jax.algorithms.base import ActorCritic
 
 FORMATS = ("npz", "stablehlo", "onnx")
 
 
 def export(
-    source: str | os.PathLike[str] | NumpyPolicy | ActorCritic,
+    source: str | os.PathLike[str] | NumpyPolicy | TrainedActor,
     out: str | os.PathLike[str],
     to: str | None = None,
     *,
@@ -63,7 +60,7 @@ def export(
     sample = true_or_false("sample", sample)
     if isinstance(source, (str, os.PathLike)):
         policy = load(source, seed)
-    elif not isinstance(source, NumpyPolicy) and not hasattr(source, "actor_params"):
+    elif not isinstance(source, (NumpyPolicy, TrainedActor)):
         raise ConfigError(f"source is a {type(source).__name__}: give a path, a policy, or a result's .actor_critic.")
     else:
         policy = (source if isinstance(source, NumpyPolicy) else NumpyPolicy.of(source)).select(seed)

@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -16,8 +16,6 @@ from smac_jax.errors import CheckpointError, ConfigError, ObservationError
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-    from smac_jax.algorithms.base import ActorCritic
 
 # Flax's definitions with the functions that NumPy, JAX and ONNX share. The sigmoid by way of tanh does not overflow.
 ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -29,6 +27,29 @@ ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {
 DISTRIBUTIONS = ("tanh_gaussian", "box_gaussian")
 LAYER_NORM_EPSILON = 1e-6
 """Flax's."""
+
+
+@runtime_checkable
+class TrainedActor(Protocol):
+    """What is read of an actor-critic, such as :class:`smac_jax.ActorCritic`; its arrays are NumPy's or JAX's.
+
+    Attributes:
+      actor: the network's description: the fields of :class:`Architecture`, the observation's size aside.
+      actor_params: its parameters, named as Flax names them.
+      observation_mean, observation_std: the network sees ``(observation - mean) / std``.
+    """
+
+    @property
+    def actor(self) -> Any: ...
+
+    @property
+    def actor_params(self) -> Mapping[str, Any]: ...
+
+    @property
+    def observation_mean(self) -> Any: ...
+
+    @property
+    def observation_std(self) -> Any: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +169,7 @@ class NumpyPolicy:
             )
 
     @classmethod
-    def of(cls, actor_critic: ActorCritic, seeds: Sequence[int] | None = None) -> NumpyPolicy:
+    def of(cls, actor_critic: TrainedActor, seeds: Sequence[int] | None = None) -> NumpyPolicy:
         """The policy of an actor-critic.
 
         Args:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-
-import jax
-import jax.numpy as jnp
-from jax import export
+from typing import Any
 
 from smac_jax.deploy.policy import NumpyPolicy, act
 
@@ -19,9 +16,13 @@ def to_stablehlo(policy: NumpyPolicy, batch: int | None = None, sample: bool = F
 
     JAX promises that it can be read for at least six months after this version of JAX came out.
     """
+    import jax
+    import jax.numpy as jnp
+    from jax import export
+
     built = policy.architecture
 
-    def policy_action(*inputs: jax.Array) -> jax.Array:
+    def policy_action(*inputs: Any) -> Any:
         parameters = {name: jnp.asarray(array) for name, array in policy.parameters.items()}
         # accelerators would round the factors of a product to fewer bits
         with jax.default_matmul_precision("highest"):
@@ -37,6 +38,8 @@ def to_stablehlo(policy: NumpyPolicy, batch: int | None = None, sample: bool = F
 @contextlib.contextmanager
 def _no_source_paths() -> Iterator[None]:
     """A file for others does not say where things lie on this machine; so the same policy makes the same file, too."""
+    import jax
+
     before = jax.config.jax_traceback_in_locations_limit  # type: ignore[attr-defined]
     jax.config.update("jax_traceback_in_locations_limit", 0)
     try:

@@ -14,7 +14,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from smac_jax.algorithms.base import ActorCritic
+from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.deploy.policy import NumpyPolicy
 from smac_jax.deploy.policy_file import POLICY_FILE, write_policy
 from smac_jax.errors import CheckpointError

@@ -26,14 +26,13 @@ import numpy as np
 
 from smac_jax.errors import ConfigError
 from smac_jax.files import local_path, write_json, write_text
+from smac_jax.version import __version__
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "brax", "mujoco", "mujoco-mjx", "numpy", "gymnasium")
 
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that the numbers depend on."""
-    from smac_jax import __version__
-
     found = {"python": platform.python_version(), "smac_jax": __version__}
     for package in PACKAGES:
         try:

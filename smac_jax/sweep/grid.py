@@ -25,7 +25,7 @@ from smac_jax.files import local_path
 from smac_jax.presets.base import online_section
 from smac_jax.text import name_of
 
-POSITIVE = ("num_updates", "num_steps", "eval_every", "eval_episodes")
+POSITIVE = ("num_updates", "num_steps", "eval_every", "eval_episodes", "final_episodes")
 """Of a schedule."""
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from smac_jax.analysis.bands import COLORS, draw_band, intervals_of
 from smac_jax.analysis.captions import save
-from smac_jax.analysis.landscape import Spanned
-from smac_jax.analysis.plots import COLORS
-from smac_jax.analysis.statistics import Interval, bootstrap_interval
+from smac_jax.analysis.landscape_points import Spanned, largest_fall, line_weights, plane_weights, positions
+from smac_jax.analysis.statistics import Interval
 from smac_jax.errors import CheckpointError, ConfigError
 from smac_jax.files import write_text
 from smac_jax.sweep import transfer
@@ -75,10 +75,10 @@ def draw(
       ConfigError: policies between which there is no line.
     """
     import smac_jax
-    from smac_jax.analysis.landscape import largest_fall, line_weights, plane_weights, positions, spanned
     from smac_jax.runs.checkpoint import load_actor_critic
     from smac_jax.runs.logger import write_provenance
     from smac_jax.tasks import time_limit
+    from smac_jax.train.landscape import spanned
 
     policies = [
         load_actor_critic(place if place.name == "actor_critic" else place / "actor_critic") for place in places
@@ -144,8 +144,8 @@ def evaluated(
     resolution: Resolution,
 ) -> np.ndarray:
     """Returns at all points; each batch is on disk before the next one begins. ``world`` ends in the time limit."""
-    from smac_jax.analysis.landscape import landscape
     from smac_jax.runs.snapshots import checksum
+    from smac_jax.train.landscape import landscape
     from smac_jax.train.progress import Progress
 
     seen = [(p.actor_params, p.observation_mean, p.observation_std) for p in policies]
@@ -212,11 +212,8 @@ def draw_line(
     """Mean over seeds with its interval, each seed thin."""
     figure = Figure(figsize=(6.2, 3.6), layout="constrained")
     axis = figure.subplots()
-    per_seed = values.mean(axis=2)
-    intervals = np.array([bootstrap_interval(point) for point in per_seed])
-    axis.plot(along, per_seed, color=COLORS[0], lw=0.6, alpha=0.5)
-    axis.plot(along, intervals[:, 0], color=COLORS[0], lw=2.2)
-    axis.fill_between(along, intervals[:, 1], intervals[:, 2], color=COLORS[0], alpha=0.18, lw=0)
+    per_seed = values.mean(axis=2).T
+    draw_band(axis, along, intervals_of(per_seed), COLORS[0], seeds=per_seed)
     for x, name in zip((0, 1), names, strict=True):
         axis.axvline(x, color="0.3", lw=0.9, ls=(0, (5, 3)))
         label = textwrap.fill(name, 30)  # two policies are two thirds of the axis apart

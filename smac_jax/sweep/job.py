@@ -14,6 +14,7 @@ from smac_jax.errors import CheckpointError, DatasetError
 from smac_jax.files import write_json
 from smac_jax.runs.interrupts import Interrupts
 from smac_jax.runs.logger import device_description, git_commit, to_json
+from smac_jax.runs.status import read_status
 from smac_jax.sweep.grid import Job
 from smac_jax.sweep.transfer import made_by, transfer_curve
 from smac_jax.text import count
@@ -169,13 +170,7 @@ def fingerprint_of(job: Job, claimed: Mapping[str, Any]) -> str | None:
 
 def run_states(job: Job) -> dict[str, str]:
     """For each run of a job what its status says: done, running, stopped, failed; or left, where there is none."""
-    states = {}
-    for run in job.runs:
-        try:
-            states[run] = json.loads((job.folder / run / "status.json").read_text(encoding="utf-8"))["state"]
-        except (OSError, ValueError, KeyError):
-            states[run] = "left"
-    return states
+    return {run: read_status(job.folder / run).state or "left" for run in job.runs}
 
 
 def description(job: Job) -> dict[str, Any]:

@@ -114,8 +114,9 @@ def log(logger: MetricLogger, name: str, result: PretrainResult | FinetuneResult
     columns = {key: value for key, value in result.metrics.items() if key not in ("phase", "step")}
     for i, (phase, step) in enumerate(zip(result.metrics["phase"], result.metrics["step"], strict=True)):
         logger.log(name, str(phase), step, {key: value[i] for key, value in columns.items()})
+    measured = {"return": result.mean_returns, **result.evaluations.metrics}
     for i, step in enumerate(result.evaluation_steps):
-        logger.log(name, "evaluation", step, {"return": result.returns[:, i].mean(axis=-1)})
+        logger.log(name, "evaluation", step, {key: value[:, i] for key, value in measured.items()})
 
 
 def transfer_curve(
@@ -127,24 +128,27 @@ def transfer_curve(
     warm_start: int,
     control: PretrainResult | None,
 ) -> TransferCurve:
-    """Mean returns of one pair."""
+    """Returns of one pair: means, and every episode."""
     extra: dict[str, Any] = {}
     if control is not None:
         extra = {
             "control_steps": control.evaluation_steps - off.updates,
-            "control_returns": control.returns.mean(axis=-1),
+            "control_returns": control.mean_returns,
+            "control_episodes": control.evaluations.episodes,
         }
     return TransferCurve(
         task=task,
         offline=offline,
         online=online,
         offline_updates=off.evaluation_steps,
-        offline_returns=off.returns.mean(axis=-1),
+        offline_returns=off.mean_returns,
         online_steps=on.evaluation_steps,
-        online_returns=on.returns.mean(axis=-1),
+        online_returns=on.mean_returns,
         warm_start=warm_start,
         seeds=tuple(off.seeds),
         diverged=tuple(_divergence(before, after) for before, after in zip(off.diverged, on.diverged, strict=True)),
+        offline_episodes=off.evaluations.episodes,
+        online_episodes=on.evaluations.episodes,
         **extra,
     )
 

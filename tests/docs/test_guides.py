@@ -3,8 +3,11 @@
 import re
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from smac_jax import load_dataset
 from smac_jax.algorithms import OFFLINE, make_offline
 from smac_jax.presets.bases import ADDITIONS, DIFFERENCES
 
@@ -34,3 +37,40 @@ def test_the_page_of_the_bases_has_every_difference():
         assert f"| `{name}` |" in page
         assert all(f"| `{field}` |" in page for field in fields)
     assert all(f"+{name}" in page for name in ADDITIONS)
+
+
+def blocks(page):
+    return re.findall(r"```python\n(.*?)```", (PAGES / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_environment_of_the_guide_steps():
+    names = {"__name__": "guide"}
+    exec(next(block for block in blocks("environments.md") if "class Reach" in block), names)
+    env = names["env"]
+    state = jax.jit(env.reset)(jax.random.key(0))
+    moved = jax.jit(env.step)(state, jnp.asarray([1.0, -5.0]))
+    assert state.obs.shape == (env.observation_size,)
+    np.testing.assert_allclose(moved.obs, state.obs + jnp.asarray([0.1, -0.1]), atol=1e-6)
+    np.testing.assert_allclose(moved.reward, -np.hypot(*np.asarray(moved.obs)), rtol=1e-6)
+    assert moved.done == 0.0
+
+
+def test_the_data_of_the_guide_are_written_and_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng, ends = np.random.default_rng(0), np.tile([0.0, 0.0, 0.0, 0.0, 1.0], 6)
+    observations = rng.normal(size=(31, 11))
+    np.savez(
+        "log.npz",
+        observations=observations[:-1],
+        next_observations=observations[1:],
+        actions=rng.uniform(-1.0, 1.0, (30, 3)),
+        rewards=rng.normal(size=30),
+        terminals=np.zeros(30),
+        timeouts=ends,
+    )
+    names = {"__name__": "guide"}
+    exec(next(block for block in blocks("data.md") if "from_arrays" in block), names)
+    written, read = names["data"], load_dataset("mine.hdf5")
+    assert f"{written.size} transitions" in capsys.readouterr().out
+    np.testing.assert_array_equal(read.observations, written.observations)
+    np.testing.assert_array_equal(read.timeouts, written.timeouts)
