@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from smac_jax.envs import ANTMAZE, MAZE2D, AutoReset, make_env
-from smac_jax.envs.tasks.maze import MAPS, places_of
+from smac_jax.envs.tasks.maze import places_of
 from smac_jax.errors import ConfigError, UnknownNameError
+from smac_jax.mazes import MAPS
 
 TOLERANCE = 1e-5  # of float32: the physics itself agrees bit for bit
 

@@ -28,9 +28,9 @@ from jaxtyping import Float
 
 from smac_jax.data.dataset import check_arrays
 from smac_jax.errors import DatasetError
+from smac_jax.mazes import BALL_GOALS, D4RL_RADIUS
 
 JUMP = 1.0  # m
-RADIUS = 0.5
 
 
 def antmaze_columns(
@@ -73,14 +73,12 @@ def antmaze_columns(
 
 def note_rewards_of_maze2d(arrays: dict[str, Any], task: str, notes: dict[str, str]) -> None:
     """Says in the notes (``rewards_of``) where rewards are of the rows' own positions."""
-    from smac_jax.envs.tasks.pointmaze import GOAL_CELLS
-
     kind, _, dense = task.removeprefix("maze2d-").partition("-")
     own, rewards = np.asarray(arrays["observations"]), np.asarray(arrays["rewards"]).ravel()
     if own.ndim != 2 or own.shape[1] != 4 or len(own) != len(rewards):
         return
-    distance = np.linalg.norm(own[:, :2] - np.array(GOAL_CELLS[kind]), axis=1)
-    of_own = np.exp(-distance) if dense else (distance <= RADIUS).astype(float)
+    distance = np.linalg.norm(own[:, :2] - np.array(BALL_GOALS[kind]), axis=1)
+    of_own = np.exp(-distance) if dense else (distance <= D4RL_RADIUS).astype(float)
     # a row may be at the very edge of the goal
     if np.mean(np.abs(of_own - rewards) < 1e-4) > 0.9999 and np.ptp(rewards) > 0:
         notes["rewards_of"] = "rewards are of the state before the action, a step late, as in D4RL's files"

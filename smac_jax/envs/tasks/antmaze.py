@@ -27,14 +27,13 @@ from jaxtyping import Bool, Float
 from smac_jax.envs.base import Model, Physics, Start, Version
 from smac_jax.envs.tasks.ant import CONTACT_FORCE_CLIP
 from smac_jax.envs.tasks.maze import Cells, Maze, add_walls
+from smac_jax.mazes import ANT_GOALS, ANT_START
 from smac_jax.types import Array, Key, Metrics
 
 KINDS = ("umaze", "medium", "large")
 EPISODE_LENGTHS = {"umaze": 700, "medium": 1000, "large": 1000}
 WALL_HEIGHT = 2.0  # m
 # D4RL's
-START_CELL = (1, 1)
-GOAL_CELLS = {"umaze": (3, 1), "medium": (6, 6), "large": (7, 9)}
 TIMESTEP, TORQUE, SOLIMP = 0.02, 30.0, (0.8, 0.8, 0.01)
 
 
@@ -54,13 +53,13 @@ class AntMaze(Maze):
         self._d4rl = version == "d4rl"
         if self._d4rl:
             self.ends_at_goal = True
-            self.places = self.places._replace(starts=np.array([START_CELL]), goals=np.array([GOAL_CELLS[kind]]))
+            self.places = self.places._replace(starts=np.array([ANT_START]), goals=np.array([ANT_GOALS[kind]]))
 
     def at(self, cells: Cells) -> Float[np.ndarray, "cell 2"]:
         """Middles of cells; in D4RL's version the start's is the origin, and rows go up."""
         if not self._d4rl:
             return super().at(cells)
-        return self.scale * (cells[:, ::-1] - np.array(START_CELL)[::-1]).astype(float)
+        return self.scale * (cells[:, ::-1] - np.array(ANT_START)[::-1]).astype(float)
 
     def model(self, version: Version) -> Model:
         """Gymnasium's ant and walls."""

@@ -34,6 +34,7 @@ from jaxtyping import Bool, Float, Int
 from smac_jax.config import true_or_false, whole_number
 from smac_jax.envs.base import Physics, Version
 from smac_jax.errors import ConfigError, UnknownNameError
+from smac_jax.mazes import D4RL_RADIUS, MAPS
 from smac_jax.types import Array, Key, Metrics
 
 WALL, START, GOAL, BOTH = 1, "r", "g", "c"
@@ -41,46 +42,7 @@ WALL, START, GOAL, BOTH = 1, "r", "g", "c"
 
 MazeMap = Sequence[Sequence[int | str]]
 
-_DRAWN = {
-    "umaze": """
-        #####
-        #   #
-        ### #
-        #   #
-        #####""",
-    "medium": """
-        ########
-        #  ##  #
-        #  #   #
-        ##   ###
-        #  #   #
-        # #  # #
-        #   #  #
-        ########""",
-    "large": """
-        ############
-        #    #     #
-        # ## # # # #
-        #      #   #
-        # #### ### #
-        #  # #     #
-        ## # # # ###
-        #  #   #   #
-        ############""",
-    "open": """
-        #######
-        #     #
-        #     #
-        #     #
-        #######""",
-}
-MAPS: dict[str, tuple[tuple[int, ...], ...]] = {
-    name: tuple(tuple(int(cell == "#") for cell in row.strip()) for row in drawn.split("\n")[1:])
-    for name, drawn in _DRAWN.items()
-}
-"""The mazes of D4RL and gymnasium-robotics by name, without starts and goals: rows of 1 (a wall) and 0."""
-
-D4RL_RADIUS, ROBOTICS_RADIUS = 0.5, 0.45
+ROBOTICS_RADIUS = 0.45
 NOISE = 0.25
 """Of gymnasium-robotics's starts and goals, in cells."""
 
@@ -146,7 +108,7 @@ class Maze:
     ``metrics["success"]`` is 1 in each step that ends at the goal.
 
     Args:
-      kind: the map's name in :data:`MAPS`.
+      kind: the map's name in :data:`smac_jax.mazes.MAPS`.
       version: see the module's table.
       episode_length: the time limit, in steps.
       dense: pay ``exp(-distance)`` in place of 1 at the goal.

@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float
 
 from smac_jax.envs.base import Model, Physics, Start, Version
 from smac_jax.envs.tasks.maze import Cells, Maze, add_walls
+from smac_jax.mazes import BALL_GOALS
 from smac_jax.types import Array, Key
 
 KINDS = ("open", "umaze", "medium", "large")
@@ -29,8 +30,6 @@ EPISODE_LENGTHS = {"open": 150, "umaze": 300, "medium": 600, "large": 800}
 ROBOTICS_EPISODE_LENGTHS = EPISODE_LENGTHS | {"open": 300}
 SPEED = 5.0
 WALL_HEIGHT = 0.4
-# D4RL's
-GOAL_CELLS = {"open": (2, 3), "umaze": (1, 1), "medium": (6, 6), "large": (7, 9)}
 ORIGIN = 1.2
 """Where in its world D4RL puts the ball; its walls stand around whole numbers from 1 on."""
 
@@ -53,7 +52,7 @@ class PointMaze(Maze):
         self._d4rl = version == "d4rl"
         if self._d4rl:
             # D4RL's list: free cells in the order of the map, the goal's last
-            goal = np.array([GOAL_CELLS[kind]])
+            goal = np.array([BALL_GOALS[kind]])
             others = self.places.starts[(self.places.starts != goal).any(1)]
             self.places = self.places._replace(starts=np.concatenate([others, goal]), goals=goal)
 
