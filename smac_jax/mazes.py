@@ -1,6 +1,7 @@
 """What D4RL's mazes are, for those who read its logs and for those who simulate it.
 
-Source: D4RL's ``locomotion/maze_env.py`` (``*_TEST``) and ``pointmaze/maze_model.py``; gymnasium-robotics's ``maps.py``.
+Source: D4RL's ``locomotion/maze_env.py`` (``*_TEST``) and ``pointmaze/maze_model.py``; gymnasium-robotics's
+``maze/maps.py``.
 """
 
 from __future__ import annotations

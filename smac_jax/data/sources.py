@@ -38,8 +38,8 @@ def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
         _compare_with_printed(path, published_name(path.name))
         return data
     raise DatasetError(
-        f"{text!r} is neither an embedded data set, nor one of D4RL's, nor minari:ID, nor part:FRACTION:NAME, nor a "
-        f"file. "
+        f"{text!r} is neither an embedded data set, nor one of D4RL's, nor minari:ID, ogbench:NAME or "
+        f"part:FRACTION:NAME, nor a file. "
         f"Embedded: {', '.join(embedded) or 'none'}. {_similar(text, list(d4rl_files()))}"
         "Give one of these or the path of a D4RL .hdf5 file, or of demonstrations (.npy, .pickle); "
         "`smac-jax make-dataset` makes one."
@@ -150,7 +150,13 @@ def _part(rest: str) -> Dataset:
         raise DatasetError(f"'part:{rest}': expected part:FRACTION:NAME, such as part:0.1:{name or 'NAME'}.") from error
 
 
-PREFIXES: dict[str, Callable[[str], Dataset]] = {"minari": _minari, "part": _part}
+def _ogbench(name: str) -> Dataset:
+    from smac_jax.data.readers.ogbench import read_ogbench
+
+    return read_ogbench(name)
+
+
+PREFIXES: dict[str, Callable[[str], Dataset]] = {"minari": _minari, "ogbench": _ogbench, "part": _part}
 """Readers of what follows the colon in a name such as ``minari:ID``."""
 
 

@@ -55,7 +55,9 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
     Args:
       name: one of :data:`TASKS`; or another's, with the family in front (other tasks than ours, whatever their names):
         ``"brax:NAME"``; ``"playground:NAME"``, MuJoCo Playground's (see :mod:`smac_jax.envs.adapters.playground`);
-        ``"gymnasium:ID"``, on the host (see :mod:`smac_jax.envs.adapters.gymnasium`).
+        ``"gymnasium:ID"``, on the host (see :mod:`smac_jax.envs.adapters.gymnasium`); ``"ogbench:NAME"``, the
+        environment of one of OGBench's data sets (see :mod:`smac_jax.envs.adapters.ogbench`); ``"minari:ID"``, the one
+        that a Minari data set names, which is one of ours where ours is the same.
       physics: ``"mujoco"``, the C engine, equal to Gymnasium; ``"mjx"``, for GPU and TPU; ``"warp"``, for NVIDIA GPUs
         (extra ``warp``); ``"auto"``, the C engine where JAX runs on a CPU and MJX elsewhere. Others choose theirs by
         options of their own.
@@ -114,7 +116,9 @@ def _named(env: Env, **asked: Any) -> Env:
         k: v if isinstance(v, plain) else str(v) if isinstance(v, list | tuple) else type(v).__name__
         for k, v in asked.pop("options").items()
     }
-    env.smac_jax_identity = asked | ({"options": options} if options else {})
+    # of a Minari data set's environment: what it is
+    inner = getattr(env, "smac_jax_identity", None)
+    env.smac_jax_identity = asked | ({"options": options} if options else {}) | ({"is": inner} if inner else {})
     return env
 
 
@@ -225,9 +229,30 @@ def _make_playground(name: str, kw: dict[str, Any]) -> Env:
     return PlaygroundEnv(name, **kw)
 
 
+def _make_ogbench(name: str, kw: dict[str, Any]) -> Env:
+    from smac_jax.envs.adapters.ogbench import OGBenchEnv
+
+    return OGBenchEnv(name, **kw)
+
+
+def _make_minari(dataset_id: str, kw: dict[str, Any]) -> Env:
+    from smac_jax.minari_sets import environment_of, load_minari
+
+    found = environment_of(load_minari(dataset_id).spec)
+    if found.version is None:
+        limit = {} if found.episode_length is None else {"episode_length": found.episode_length}
+        return make_env(found.name, **limit | found.options | kw)
+    env: Any = make_env(found.name, version=found.version, **found.options | kw)
+    if found.episode_length is not None:
+        env.episode_length = found.episode_length
+    return env
+
+
 FAMILIES: dict[str, Callable[[str, dict[str, Any]], Env]] = {
     "brax": _make_brax,
     "gymnasium": _make_gymnasium,
+    "minari": _make_minari,
+    "ogbench": _make_ogbench,
     "playground": _make_playground,
 }
 """Makers of what follows the colon in a name such as ``brax:ant``."""
