@@ -35,7 +35,7 @@ class NamedEnvironment(NamedTuple):
     episode_length: int | None
 
 
-def import_minari(what: str = "Minari's data sets need") -> ModuleType:
+def import_minari() -> ModuleType:
     """The package ``minari``.
 
     Raises:
@@ -45,7 +45,7 @@ def import_minari(what: str = "Minari's data sets need") -> ModuleType:
         import minari
     except ImportError as error:
         raise DatasetError(
-            f"{what} its package: pip install 'smac_jax[data]', or 'minari[hdf5,hf]' ({error})."
+            f"Minari's data sets need its package: pip install 'smac_jax[data]', or 'minari[hdf5,hf]' ({error})."
         ) from error
     return minari
 

@@ -180,7 +180,7 @@ def write_minari(
       DatasetError: ``minari`` is not installed, there is a data set of that name, the name is not of that form, the
         rows are not in the order of steps, or ``env`` cannot be made or has other sizes.
     """
-    minari, where = import_minari("Writing a Minari data set needs"), f"minari:{dataset_id}"
+    minari, where = import_minari(), f"minari:{dataset_id}"
     notes = dict(data.metadata)
     if "not_in_order" in notes:
         raise DatasetError(f"{where}: {data.name} has no episodes to be written ({notes['not_in_order']}).")
