@@ -53,3 +53,5 @@ ANT_GOALS = {"umaze": (3, 1), "medium": (6, 6), "large": (7, 9)}
 """The cell of the ant's goal."""
 BALL_GOALS = {"open": (2, 3), "umaze": (1, 1), "medium": (6, 6), "large": (7, 9)}
 """The cell of the ball's goal, whose row and column are also its place in D4RL's maze2d."""
+MAZE_OPTIONS = ("maze_map", "reward_type", "continuing_task", "reset_target", "episode_length")
+"""What ``make_env`` takes for gymnasium-robotics's versions, as its own environments do."""

@@ -98,7 +98,7 @@ def _is_vectors(space: Any) -> bool:
 
 def kitchen_columns(
     observations: Mapping[str, Any], where: str
-) -> tuple[Float[np.ndarray, "step+1 60"], Float[np.ndarray, "step"]]:
+) -> tuple[Float[np.ndarray, "observed 60"], Float[np.ndarray, "step"]]:
     """An episode of gymnasium-robotics's kitchen as D4RL's files have it: 60 numbers, and a count of what is right.
 
     Of ``observation``, 59 numbers, the joints of robot (9) and things (21) are kept, their velocities are not; the goal

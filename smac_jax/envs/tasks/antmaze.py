@@ -43,7 +43,7 @@ class AntMaze(Maze):
     Args:
       kind: one of :data:`KINDS`.
       version: see the module.
-      **options: :data:`smac_jax.envs.tasks.maze.OPTIONS`.
+      **options: :data:`smac_jax.mazes.MAZE_OPTIONS`.
     """
 
     name, scale = "antmaze", 4.0

@@ -46,9 +46,6 @@ ROBOTICS_RADIUS = 0.45
 NOISE = 0.25
 """Of gymnasium-robotics's starts and goals, in cells."""
 
-OPTIONS = ("maze_map", "reward_type", "continuing_task", "reset_target", "episode_length")
-"""What :func:`smac_jax.envs.make_env` takes for gymnasium-robotics's versions, as its own environments do."""
-
 Cells = Int[np.ndarray, "cell 2"]
 
 
@@ -112,9 +109,10 @@ class Maze:
       version: see the module's table.
       episode_length: the time limit, in steps.
       dense: pay ``exp(-distance)`` in place of 1 at the goal.
-      options: of :data:`OPTIONS`, for gymnasium-robotics's versions: another ``maze_map``; ``reward_type``,
-        ``"sparse"`` or ``"dense"``; ``continuing_task``, whether an episode goes on at its goal (default: yes);
-        ``reset_target``, whether there is a new goal then (default: no); and another time limit ``episode_length``.
+      options: of :data:`smac_jax.mazes.MAZE_OPTIONS`, for gymnasium-robotics's versions: another ``maze_map``;
+        ``reward_type``, ``"sparse"`` or ``"dense"``; ``continuing_task``, whether an episode goes on at its goal
+        (default: yes); ``reset_target``, whether there is a new goal then (default: no); and another time limit
+        ``episode_length``.
 
     Raises:
       UnknownNameError: no such reward.

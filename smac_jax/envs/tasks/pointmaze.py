@@ -41,7 +41,7 @@ class PointMaze(Maze):
       kind: one of :data:`KINDS`.
       version: see the module.
       dense: pay ``exp(-distance)``.
-      **options: :data:`smac_jax.envs.tasks.maze.OPTIONS`.
+      **options: :data:`smac_jax.mazes.MAZE_OPTIONS`.
     """
 
     name, scale = "maze2d", 1.0
