@@ -4,6 +4,7 @@ The pages name what they show, in comments of their own, which a reader of the p
 
     <!-- code: smac_jax.algorithms.iql.value_loss -->      the source text of a function
     <!-- fields: smac_jax.algorithms.iql.IQLConfig -->     a table of a configuration's fields
+    <!-- file: docs/examples/my_algorithm.py -->           the text of a file
 
 So both are always those of today, and a name that no longer exists ends the build.
 """
@@ -21,7 +22,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 PROJECT = Path(__file__).resolve().parent.parent
-COMMENT = re.compile(r"^<!-- (code|fields): ([\w.]+) -->$", re.MULTILINE)
+COMMENT = re.compile(r"^<!-- (code|fields|file): ([\w./]+) -->$", re.MULTILINE)
 
 Definition = ast.ClassDef | ast.FunctionDef
 
@@ -48,7 +49,19 @@ class Nested:
 
 def expanded(markdown: str) -> str:
     """A page with source text and tables in place of its comments."""
-    return COMMENT.sub(lambda found: {"code": code, "fields": table}[found[1]](found[2]), markdown)
+    return COMMENT.sub(lambda found: {"code": code, "fields": table, "file": file}[found[1]](found[2]), markdown)
+
+
+def file(name: str) -> str:
+    """The text of a file of the project as a block of code.
+
+    Raises:
+      LookupError: there is none of that name.
+    """
+    path = PROJECT / name
+    if not path.is_file():
+        raise LookupError(f"{name}: there is no such file.")
+    return f'```python title="{name}"\n{path.read_text(encoding="utf-8").rstrip()}\n```'
 
 
 def code(name: str) -> str:

@@ -68,7 +68,9 @@ class ActorCritic(struct.PyTreeNode):
     def __repr__(self) -> str:
         names = ("actor_params", "critic_params", "observation_mean", "temperature")
         arrays = ", ".join(f"{name}={of_value(getattr(self, name))}" for name in names)
-        return f"ActorCritic({arrays}, actor {self.actor.hidden}, critic {self.critic.hidden})"
+        # a network of somebody's own by its class
+        actor, critic = (getattr(network, "hidden", type(network).__name__) for network in (self.actor, self.critic))
+        return f"ActorCritic({arrays}, actor {actor}, critic {critic})"
 
     def normalize(self, observation: Float[Array, "*batch observation"]) -> Float[Array, "*batch observation"]:
         """An observation as the networks see it."""

@@ -54,6 +54,7 @@ from smac_jax.scores import (
     PolicyScoreConfig,
     Score,
     identity_metrics,
+    make_score,
     score_matching_penalty,
 )
 from smac_jax.short_repr import brief
@@ -259,7 +260,7 @@ def smac(config: SMACConfig) -> OfflineAlgorithm[State]:
       ConfigError: fields that do not go together.
     """
     check(config)
-    score = SCORES[config.score](config)
+    score = make_score(config.score, config)
     return OfflineAlgorithm(
         name="smac",
         config=config,

@@ -69,7 +69,7 @@ def tie_heads(critic: Critic, gradient: Params) -> Params:
 
 
 def _on_heads(critic: Critic, params: Params, change: Callable[[Array], Array]) -> Params:
-    if not critic.shared_head:
+    if not getattr(critic, "shared_head", False):
         return params
     (trunk,) = params["params"]
     layers = params["params"][trunk]

@@ -11,7 +11,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
+from smac_jax.algorithms import make_offline, make_online
+from smac_jax.registry import OFFLINE, ONLINE
 
 
 def get_config() -> ConfigDict:

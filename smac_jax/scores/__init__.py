@@ -1,14 +1,13 @@
 """Scores that the critic's action-gradient is matched to: the data's, the policy's; and the penalty that matches it."""
 
+from smac_jax.registry import SCORES
 from smac_jax.scores.base import Score, ScoreBuilder, ScoreTraining, WeightedScore
 from smac_jax.scores.dataset import DatasetScore, DatasetScoreConfig, ScoreModelConfig
 from smac_jax.scores.diagnostics import identity_metrics
 from smac_jax.scores.diffusion import cosine_schedule, data_score, noise_level, noise_prediction_loss
+from smac_jax.scores.make import make_score
 from smac_jax.scores.penalty import MatchingPoints, action_gradient, score_matching_penalty
 from smac_jax.scores.policy import PolicyScore, PolicyScoreConfig, damped_policy_score
-
-SCORES: dict[str, ScoreBuilder] = {"dataset": DatasetScore, "policy": PolicyScore}
-"""By the name that the config of SMAC has in ``score``; each is built from that config."""
 
 __all__ = [
     "SCORES",
@@ -27,6 +26,7 @@ __all__ = [
     "damped_policy_score",
     "data_score",
     "identity_metrics",
+    "make_score",
     "noise_level",
     "noise_prediction_loss",
     "score_matching_penalty",

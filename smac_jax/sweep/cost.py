@@ -16,6 +16,7 @@ from smac_jax.analysis.fitting import Column, FittedTable, console_for_tables
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import init as init_buffer
 from smac_jax.envs import AutoReset
+from smac_jax.registry import OFFLINE
 from smac_jax.runs.logger import device_description
 from smac_jax.runs.pace import COMPILATION, TRAINING, Pace
 from smac_jax.sweep.grid import Job, Variant
@@ -236,7 +237,9 @@ def _world(job: Job) -> tuple[Any, ...]:
 
 def _networks(job: Job) -> tuple[Any, ...]:
     """What of the networks tells in the cost of a step: their sizes, and how many."""
-    network = job.offline.config["network"]
+    network = job.offline.config.get("network")
+    if not isinstance(network, dict) or OFFLINE.code(job.offline.algorithm):  # of somebody's own nothing is known
+        return _program(job, job.offline)
     return tuple(repr(network[name]) for name in ("actor_hidden", "critic_hidden", "num_critics"))
 
 

@@ -25,13 +25,13 @@ from smac_jax.train.online import FinetuneResult
 
 
 def environment_of(data: smac_jax.Dataset, given: str | None) -> str:
-    """The environment that a data set belongs to, or the one that the user gave.
+    """The environment that a data set belongs to (``env`` in its metadata, or else its task), or the one given.
 
     Raises:
       ConfigError: nobody says which; or its rewards are not those of the binary task.
       UnknownNameError: there is no such environment.
     """
-    task = given or data.task
+    task = given or dict(data.metadata).get("env") or data.task
     if task is None:
         raise ConfigError(f"{data.name} does not say which environment it belongs to; say it with --env.")
     check_name(task)
@@ -73,9 +73,12 @@ def scale_of(configs: Iterable[Mapping[str, Any]], updates: Iterable[int], steps
     def either(values: Iterable[str]) -> str:
         return " or ".join(dict.fromkeys(values))
 
-    networks = either(_sizes(config["network"]["critic_hidden"]) for config in configs)
+    # an algorithm of somebody's own may have another way to say it
+    said = [config.get("network", {}).get("critic_hidden") for config in configs]
+    networks = either(_sizes(hidden) for hidden in said if hidden)
     offline, online = either(f"{x:,}" for x in updates), either(f"{x:,}" for x in steps)
-    return f"networks of {networks}, {offline} updates offline" + (f", {online} online" if online else "")
+    parts = [f"networks of {networks}"] if networks else []
+    return ", ".join([*parts, f"{offline} updates offline", *([f"{online} online"] if online else [])])
 
 
 def _sizes(hidden: Sequence[int]) -> str:

@@ -12,15 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
-from smac_jax.algorithms import make_offline
 from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.algorithms.contracts import OfflineAlgorithm, Phase, TrainingState
+from smac_jax.algorithms.make import check_actor_critic, code_behind, make_offline
 from smac_jax.algorithms.pretraining import warn_of_equal_returns
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.envs import identity_of
 from smac_jax.runs.folder import RunFolder
 from smac_jax.runs.history import Evaluated, Evaluations, History
+from smac_jax.runs.modules import describe_networks
 from smac_jax.short_repr import of_evaluations
 from smac_jax.text import name_of
 from smac_jax.train.divergence import freeze_diverged
@@ -53,7 +54,7 @@ class PretrainResult(Evaluated):
       diverged: for each seed the step at which it was frozen because its numbers had gone, -1 if it was not.
     """
 
-    algorithm: OfflineAlgorithm
+    algorithm: OfflineAlgorithm[Any]
     actor_critic: ActorCritic
     metrics: dict[str, np.ndarray]
     evaluations: Evaluations
@@ -68,7 +69,7 @@ class PretrainResult(Evaluated):
         return f"PretrainResult({self.algorithm.name}, seeds {list(self.seeds)}, {self.updates:,} updates, {told})"
 
 
-def make_chunk(phase: Phase, layout: SeedLayout, q_limit: float, length: int) -> Any:
+def make_chunk(phase: Phase[Any], layout: SeedLayout, q_limit: float, length: int) -> Any:
     """A compiled ``(state[seed], diverged[seed], first step, keys[seed], dataset) -> (state, diverged, mean metrics)``.
 
     The state's memory is reused.
@@ -90,7 +91,7 @@ def make_chunk(phase: Phase, layout: SeedLayout, q_limit: float, length: int) ->
 
 
 def make_diagnostics(
-    algorithm: OfflineAlgorithm, layout: SeedLayout, batch_size: int = 1024
+    algorithm: OfflineAlgorithm[Any], layout: SeedLayout, batch_size: int = 1024
 ) -> Callable[[Any, Key, Dataset], Metrics]:
     """A compiled ``(state[seed], keys[seed], dataset) -> metrics[seed]``."""
 
@@ -102,7 +103,7 @@ def make_diagnostics(
 
 
 def pretrain(
-    algorithm: str,
+    algorithm: str | OfflineAlgorithm[Any],
     data: Dataset,
     seeds: int | Sequence[int] = 4,
     num_updates: int = 20_000,
@@ -122,12 +123,13 @@ def pretrain(
     """Trains an actor-critic on a data set, for several seeds at once.
 
     Args:
-      algorithm: a name in :data:`smac_jax.algorithms.OFFLINE`.
+      algorithm: a name in :data:`smac_jax.algorithms.OFFLINE`, or an algorithm that is built already.
       data: the data set.
       seeds: how many, or which.
       num_updates: gradient steps of the main phase (SMAC's score model is trained before, for as long as its config
         says).
-      config: None for the defaults, a mapping of the fields that differ, or the algorithm's config.
+      config: None for the defaults, a mapping of the fields that differ, or the algorithm's config; not beside an
+        algorithm that is built, which has its own.
       env: evaluate in this environment while training; None trains without.
       eval_every: updates between evaluations and between points of the metrics.
       eval_episodes: episodes an evaluation and seed.
@@ -144,6 +146,7 @@ def pretrain(
     Raises:
       UnknownNameError: no algorithm of that name.
       ConfigError: a config field or an argument out of range, or an environment that does not fit the data.
+      RegistrationError: an algorithm of somebody's own that does not satisfy the contract, or that cannot be recorded.
       CheckpointError, Interrupted: see :class:`~smac_jax.runs.folder.RunFolder`.
     """
     num_updates = whole_number("pretrain: num_updates", num_updates, 1)
@@ -164,8 +167,10 @@ def pretrain(
             return layout.shard(jax.tree.map(jnp.copy, resume.state))
         return layout.map(built.init, (0, None))(layout.keys("init"), data)
 
+    acting_first = jax.eval_shape(lambda: built.actor_critic(begin()))
+    check_actor_critic(acting_first, built)
     if env is not None:
-        check_sizes(jax.eval_shape(lambda: built.actor_critic(begin())), env)
+        check_sizes(acting_first, env)
     evaluator = None
     if env is not None:
         evaluator = make_evaluator(
@@ -207,10 +212,12 @@ def pretrain(
             if main:
                 plan.append(Evaluate(shown + stop, rounds if stop == total else 1))
     if folder:
+        describe_networks(acting_first)  # what cannot be saved is said before it is trained
         folder.claim(
             {
                 "algorithm": built.name,
                 "config": built.config,
+                **({"code": code} if (code := code_behind(built)) else {}),
                 "seeds": numbers,
                 "data": data.fingerprint(),
                 "environment": None if env is None else identity_of(env),

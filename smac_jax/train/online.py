@@ -13,9 +13,9 @@ import numpy as np
 from flax import struct
 from jaxtyping import Int
 
-from smac_jax.algorithms import make_online
 from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.algorithms.contracts import OnlineAlgorithm, TrainingState
+from smac_jax.algorithms.make import check_actor_critic, code_behind, make_online
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import ReplayBuffer, init, insert, sample, sample_mixed
@@ -23,6 +23,7 @@ from smac_jax.envs import identity_of
 from smac_jax.errors import ConfigError
 from smac_jax.runs.folder import RunFolder
 from smac_jax.runs.history import Evaluated, Evaluations, History
+from smac_jax.runs.modules import describe_networks
 from smac_jax.runs.snapshots import checksum
 from smac_jax.short_repr import brief, of_evaluations
 from smac_jax.text import name_of
@@ -62,7 +63,7 @@ class FinetuneResult(Evaluated):
       diverged: for each seed the step at which it was frozen because its numbers had gone, -1 if it was not.
     """
 
-    algorithm: OnlineAlgorithm
+    algorithm: OnlineAlgorithm[Any]
     actor_critic: ActorCritic
     metrics: dict[str, np.ndarray]
     evaluations: Evaluations
@@ -77,7 +78,7 @@ class FinetuneResult(Evaluated):
 
 
 def make_chunk(
-    algorithm: OnlineAlgorithm,
+    algorithm: OnlineAlgorithm[Any],
     env: Env,
     layout: SeedLayout,
     learn: bool,
@@ -144,7 +145,7 @@ def make_chunk(
 
 
 def finetune(
-    algorithm: str,
+    algorithm: str | OnlineAlgorithm[Any],
     actor_critic: ActorCritic,
     env: Env,
     data: Dataset | None = None,
@@ -173,13 +174,14 @@ def finetune(
     environment step.
 
     Args:
-      algorithm: a name in :data:`smac_jax.algorithms.ONLINE`.
+      algorithm: a name in :data:`smac_jax.algorithms.ONLINE`, or an algorithm that is built already.
       actor_critic: from ``pretrain(...).actor_critic``: leaves ``[seed, ...]``.
       env: one environment, not vectorized and without automatic reset.
       data: the data set that gives ``data_fraction`` of each batch; None learns from the replay buffer alone.
       seeds: how many, or which; as many as ``actor_critic`` holds.
       num_steps: environment steps after the warm start.
-      config: None for the defaults, a mapping of the fields that differ, or the algorithm's config.
+      config: None for the defaults, a mapping of the fields that differ, or the algorithm's config; not beside an
+        algorithm that is built, which has its own.
       warm_start: environment steps with the pre-trained policy before the first update (SMAC, section 5: 5,000).
       data_fraction: share of each batch from ``data``.
       buffer_capacity: transitions kept; None keeps all.
@@ -195,6 +197,7 @@ def finetune(
     Raises:
       UnknownNameError: no algorithm of that name.
       ConfigError: a field or argument out of range, or an actor-critic that does not fit the environment or the seeds.
+      RegistrationError: an algorithm of somebody's own that does not satisfy the contract, or that cannot be recorded.
       CheckpointError, Interrupted: see :class:`~smac_jax.runs.folder.RunFolder`.
     """
     from smac_jax.envs.wrappers import AutoReset  # brax takes seconds to import, and only this needs it
@@ -225,7 +228,8 @@ def finetune(
     def begin() -> LoopState:
         start = layout.map(begin_one, (0, 0, 0, 0))
         given = layout.shard(actor_critic), layout.shard(training_state)
-        return start(layout.keys("init"), layout.keys("environment"), *given)
+        begun: LoopState = start(layout.keys("init"), layout.keys("environment"), *given)
+        return begun
 
     evaluator = make_evaluator(env, eval_episodes, episode_length, True, layout, discount=value_discount(built.config))
     history = History(numbers)
@@ -252,12 +256,18 @@ def finetune(
         plan.append(Train(title, total, phase, start, stop, 0, 0, makers[learn], (keys, data)))
         plan.append(Evaluate(stop, rounds if stop == total else 1))
     # what the config asks of the offline phase and is not there is said before anything is trained
-    jax.eval_shape(jax.vmap(built.init), layout.keys("init"), layout.shard(actor_critic), layout.shard(training_state))
+    first = jax.eval_shape(
+        jax.vmap(built.init), layout.keys("init"), layout.shard(actor_critic), layout.shard(training_state)
+    )
+    acting_first = jax.eval_shape(jax.vmap(built.actor_critic), first)
+    check_actor_critic(acting_first, built)
     if folder:
+        describe_networks(acting_first)  # what cannot be saved is said before it is trained
         folder.claim(
             {
                 "algorithm": built.name,
                 "config": built.config,
+                **({"code": code} if (code := code_behind(built)) else {}),
                 "seeds": numbers,
                 "data": data.fingerprint() if data is not None else None,
                 "environment": identity_of(env, engine=True),

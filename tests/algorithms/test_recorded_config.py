@@ -15,10 +15,12 @@ import pytest
 from small_algorithms import smac_case, small
 
 import smac_jax
+from smac_jax import registry
 from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online, sac, smac
 from smac_jax.algorithms.alpha import alpha_of
 from smac_jax.config import resolve
 from smac_jax.errors import ConfigError
+from smac_jax.extend import register_online
 from smac_jax.presets import base
 from smac_jax.presets.bases import ADDITIONS, DIFFERENCES
 from smac_jax.runs.folder import RunFolder
@@ -220,13 +222,14 @@ def test_every_field_of_a_configuration_is_read_by_its_algorithm(name, online, d
     assert all_fields(config_class()) - read == set()
 
 
-def test_a_field_that_nothing_reads_would_be_found(data, monkeypatch):
+def test_a_field_that_nothing_reads_would_be_found(data):
     @dataclasses.dataclass(frozen=True)
     class WithMore(sac.SACConfig):
         unused: float = 1.0
 
-    monkeypatch.setitem(ONLINE, "sac", (WithMore, sac.sac))
-    assert "unused" in all_fields(WithMore()) - read_by("sac", True, {}, data)
+    with registry.temporary():
+        register_online("with_more", WithMore, sac.sac)
+        assert "unused" in all_fields(WithMore()) - read_by("with_more", True, {}, data)
 
 
 def test_smacs_alpha_is_decided_when_a_configuration_is_made():

@@ -62,6 +62,8 @@ def test_a_name_that_does_not_exist_is_refused(source_text):
     for name in ("smac_jax.algorithms.iql.gone", "smac_jax.algorithms.gone.update", "iql"):
         with pytest.raises(LookupError, match=name):
             source_text.code(name)
+    with pytest.raises(LookupError, match="there is no such file"):
+        source_text.file("docs/examples/gone.py")
 
 
 def test_the_pages_show_what_exists(source_text):
@@ -72,6 +74,9 @@ def test_the_pages_show_what_exists(source_text):
     ]
     assert named
     for page, kind, name in named:
+        if kind == "file":
+            assert (DOCS.parent / name).read_text(encoding="utf-8").rstrip() in source_text.file(name)
+            continue
         module, _ = source_text.find(name)
         assert module.startswith("smac_jax."), (page, kind)
 
