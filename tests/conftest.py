@@ -11,6 +11,7 @@ import pytest
 from absl import flags
 
 import smac_jax
+from smac_jax.data.readers.d4rl import write_d4rl
 
 # a program that several tests, both workers or an earlier run compile is compiled once; tests of caching take their own
 jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "smac_jax" / "tests"))
@@ -43,3 +44,11 @@ def data() -> smac_jax.Dataset:
         next_observations=rng.normal(size=(rows, 11)),
         task="hopper",
     )
+
+
+@pytest.fixture(scope="session")
+def hopper_file(data, tmp_path_factory) -> Path:
+    """The same noise as a file in D4RL's layout."""
+    path = tmp_path_factory.mktemp("data") / "hopper-tiny.hdf5"
+    write_d4rl(path, data)
+    return path

@@ -126,6 +126,7 @@ def transfer_curve(
     on: FinetuneResult,
     warm_start: int,
     control: PretrainResult | None,
+    checkpoint: int | None = None,
 ) -> TransferCurve:
     """Mean returns of one pair."""
     extra: dict[str, Any] = {}
@@ -145,6 +146,7 @@ def transfer_curve(
         warm_start=warm_start,
         seeds=tuple(off.seeds),
         diverged=tuple(_divergence(before, after) for before, after in zip(off.diverged, on.diverged, strict=True)),
+        checkpoint=checkpoint,
         **extra,
     )
 
