@@ -210,25 +210,43 @@ def offline_names(config: ConfigDict, given: Sequence[str] | None) -> list[str]:
       config: of the sweep.
       given: names of algorithms or variants; None: nothing was asked for.
     """
-    return list(given if given is not None else config.get("variants") or ("smac", "td3_bc"))
+    return list(given if given is not None else named_variants(config) or ("smac", "td3_bc"))
+
+
+def named_variants(config: ConfigDict) -> dict[str, dict[str, Any]]:
+    """Variants of offline algorithms that a configuration names, in its order: what each is and changes.
+
+    ``config.variants = ({"name": "smac (muon)", "algorithm": "smac", "smac": {"optimizer": "muon"}}, ...)``: an
+    algorithm, and what differs from the rest of the configuration, by section. A variant may change any section.
+
+    Raises:
+      ConfigError: a variant without a name or an algorithm, or two of one name.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for variant in config.get("variants") or ():
+        changes = dict(variant)
+        name = changes.pop("name", None)
+        if not isinstance(name, str) or not name or "algorithm" not in changes or name in found:
+            raise ConfigError(
+                f"The configuration's variant {dict(variant)!r}: must have a name that no other has, and an algorithm."
+            )
+        found[name] = changes
+    return found
 
 
 def with_variant(config: ConfigDict, name: str) -> tuple[str, ConfigDict]:
-    """An offline algorithm and the configuration it is trained with, from its name or from that of a variant.
-
-    A configuration may name variants: ``config.variants["smac (muon)"] = {"algorithm": "smac", "smac": {"optimizer":
-    "muon"}}``, an algorithm and what differs, by section. A variant may change any section.
+    """An offline algorithm and the configuration that it is trained with.
 
     Args:
       config: of the sweep.
-      name: of a variant of the configuration, or of an offline algorithm.
+      name: of a variant of the configuration (:func:`named_variants`), or of an offline algorithm.
 
     Raises:
       UnknownNameError: neither, or a variant of no offline algorithm.
       ConfigError: a variant that changes a field which does not exist, or to a value of another type.
     """
-    named = config.get("variants") or {}
-    changes = dict(named[name].to_dict()) if name in named else {}
+    named = named_variants(config)
+    changes = named.get(name, {})
     algorithm = changes.pop("algorithm", name)
     if algorithm not in OFFLINE:
         raise UnknownNameError("offline algorithm", algorithm, (*named, *OFFLINE))

@@ -19,7 +19,7 @@ from smac_jax.analysis.landscape import Spanned
 from smac_jax.analysis.statistics import Interval
 from smac_jax.errors import CheckpointError, ConfigError
 from smac_jax.files import write_text
-from smac_jax.sweep import transfer
+from smac_jax.sweep import provenance as origin
 from smac_jax.sweep.job import trained_by_of
 from smac_jax.sweep.run_names import RunName
 from smac_jax.tasks import task_info
@@ -187,12 +187,12 @@ def caption(provenance: dict[str, Any], job: dict[str, Any]) -> str:
     ends = [end for name, end in job.items() if name.startswith("online ")]
     start = job["offline"]
     updates = start["schedule"].get("num_updates")
-    scale = transfer.scale_of(
+    scale = origin.scale_of(
         [start["config"]],
         [updates] if updates is not None else job["checkpoints"],
         [end["schedule"]["num_steps"] for end in ends],
     )
-    return transfer.caption(provenance | {"scale": scale, "trained_by": trained_by_of([job])})
+    return origin.caption(provenance | {"scale": scale, "trained_by": trained_by_of([job])})
 
 
 def called(place: Path) -> str:

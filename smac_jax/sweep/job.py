@@ -18,8 +18,9 @@ from smac_jax.runs.interrupts import Interrupts
 from smac_jax.runs.logger import device_description, git_commit, to_json
 from smac_jax.runs.status import read_status
 from smac_jax.sweep.grid import Job
+from smac_jax.sweep.provenance import made_by
+from smac_jax.sweep.results import transfer_curve
 from smac_jax.sweep.run_names import RunName
-from smac_jax.sweep.transfer import made_by, transfer_curve
 from smac_jax.text import count
 from smac_jax.train.offline import PretrainResult
 from smac_jax.train.progress import Progress

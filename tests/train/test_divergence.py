@@ -101,7 +101,7 @@ def test_online_a_broken_seed_is_frozen_and_the_tables_say_so(small_chunks):
     assert equal(seed(off.actor_critic.actor_params, 1), seed(on.actor_critic.actor_params, 1))
     assert np.isfinite(on.returns).all()
 
-    from smac_jax.sweep.transfer import transfer_curve
+    from smac_jax.sweep.results import transfer_curve
 
     curve = transfer_curve("hopper", "td3_bc", off, "sac", on, warm_start=30, control=None)
     rows = tables.rows([curve], random_return=0.0)
