@@ -59,7 +59,7 @@ def count(number: int | Sized, noun: str, plural: str = "") -> str:
 
 def duration(seconds: float) -> str:
     """A time as people say it: ``42 s``, ``2 min 05 s``, ``12 min``, ``1 h 05 min``, ``2 d 3 h``."""
-    if (whole := round(seconds)) < 60:
+    if (whole := max(round(seconds), int(seconds > 0))) < 60:
         return f"{whole} s"
     if whole < 600:
         return f"{whole // 60} min {whole % 60:02} s"

@@ -155,6 +155,12 @@ def already_done(job: Job) -> bool:
                 f"{job.folder} holds results of another configuration ({', '.join(sorted(differing))}). Give another "
                 f"--results."
             )
+        there = tuple(found.get("checkpoints", ()))
+        if job.checkpoints[: len(there)] != there[: len(job.checkpoints)]:
+            raise CheckpointError(
+                f"{job.folder} transfers from checkpoints {', '.join(map(str, there))}. Later ones may be added, but "
+                "none between them, and none be left out before others. Give another --results."
+            )
     for path in job.curves:
         try:
             if path.exists():
@@ -217,7 +223,9 @@ def _claim(job: Job) -> None:
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
     earlier = [by for by in claimed.get("trained_by", []) if by != us]
-    write_json(job.folder / "job.json", claimed | description(job) | {"trained_by": [*earlier, us]})
+    checkpoints = {"checkpoints": max(job.checkpoints, tuple(claimed.get("checkpoints", ())), key=len)}
+    now = description(job) | (checkpoints if job.checkpoints else {}) | {"trained_by": [*earlier, us]}
+    write_json(job.folder / "job.json", claimed | now)
 
 
 def _claimed(job: Job) -> dict[str, Any]:
