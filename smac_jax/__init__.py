@@ -14,6 +14,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from smac_jax.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from smac_jax.algorithms import ActorCritic
     from smac_jax.data import Dataset, load_dataset
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from smac_jax.train.evaluate import evaluate
     from smac_jax.train.offline import pretrain
     from smac_jax.train.online import finetune
-
-__version__ = "0.1.0"
 
 __all__ = ["ActorCritic", "Dataset", "evaluate", "export", "finetune", "load", "load_dataset", "make_env", "pretrain"]
 

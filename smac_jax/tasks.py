@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from smac_jax.errors import ConfigError, UnknownNameError
+from smac_jax.registry import WORDS, Registry
 from smac_jax.spread import spread
 
 Family = Literal["locomotion", "adroit", "kitchen", "antmaze"]
@@ -162,27 +163,33 @@ def _kitchen(name: str) -> TaskInfo:
     return TaskInfo(name, 0.0, 4.0, 280, "kitchen", SUBTASKS, clips_actions=True, noisy_observations=True)
 
 
-TASKS: dict[str, TaskInfo] = {
-    task.name: task
-    for task in (
-        _robot("hopper", -20.272305, 3234.3),
-        _robot("walker2d", 1.629008, 4592.3),
-        _robot("halfcheetah", -280.178953, 12135.0),
-        _robot(
-            "ant",
-            -325.6,
-            3879.7,
-            version_by_size=((105, "v5"), (111, "d4rl")),
-            unlogged="the ant's reward depends on where its torso's frame lagged, which is not in a row",
-        ),
-        *_hand("pen", 96.262799, 3076.8331017826877, 100, SuccessTest(45, _pen_is_solved)),
-        *_hand("hammer", -274.856578, 12794.134825156867, 200, SuccessTest(46, _hammer_is_solved)),
-        *_hand("door", -56.512833, 2880.5693087298737, 200, SuccessTest(39, _door_is_solved)),
-        *_hand("relocate", -6.425911, 4233.877797728884, 200, SuccessTest(39, _relocate_is_solved)),
-        *map(_kitchen, ("kitchen", "kitchen-complete", "kitchen-partial", "kitchen-mixed")),
-        TaskInfo("antmaze", 0.0, 1.0, 1000, "antmaze"),
-    )
-}
+_BUILT_IN = (
+    _robot("hopper", -20.272305, 3234.3),
+    _robot("walker2d", 1.629008, 4592.3),
+    _robot("halfcheetah", -280.178953, 12135.0),
+    _robot(
+        "ant",
+        -325.6,
+        3879.7,
+        version_by_size=((105, "v5"), (111, "d4rl")),
+        unlogged="the ant's reward depends on where its torso's frame lagged, which is not in a row",
+    ),
+    *_hand("pen", 96.262799, 3076.8331017826877, 100, SuccessTest(45, _pen_is_solved)),
+    *_hand("hammer", -274.856578, 12794.134825156867, 200, SuccessTest(46, _hammer_is_solved)),
+    *_hand("door", -56.512833, 2880.5693087298737, 200, SuccessTest(39, _door_is_solved)),
+    *_hand("relocate", -6.425911, 4233.877797728884, 200, SuccessTest(39, _relocate_is_solved)),
+    *map(_kitchen, ("kitchen", "kitchen-complete", "kitchen-partial", "kitchen-mixed")),
+    TaskInfo("antmaze", 0.0, 1.0, 1000, "antmaze"),
+)
+
+
+def _given(info: TaskInfo) -> Callable[[], TaskInfo]:
+    return lambda: info
+
+
+TASKS: Registry[TaskInfo] = Registry(
+    "task with reference returns", {info.name: _given(info) for info in _BUILT_IN}, WORDS
+)
 
 
 def tasks_of(family: Family) -> tuple[str, ...]:
@@ -208,7 +215,7 @@ def dense_of(task: str | None) -> str | None:
 
 def reward_rule(task: str | None) -> RewardRule:
     """What the rewards of a data set's task mean; of an unknown task they are summed."""
-    return TASKS[task].rewards if task in TASKS else DENSE
+    return TASKS[task].rewards if task is not None and task in TASKS else DENSE
 
 
 def task_info(environment: str) -> TaskInfo:

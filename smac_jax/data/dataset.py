@@ -280,7 +280,8 @@ class Dataset(struct.PyTreeNode):
 
     def episode_returns(self) -> Float[np.ndarray, " episode"]:
         """The return of each trajectory, once."""
-        return np.asarray(self.trajectory_returns)[self._last_rows()]
+        once: np.ndarray = np.asarray(self.trajectory_returns)[self._last_rows()]
+        return once
 
     def episode_scores(self) -> Float[np.ndarray, " episode"]:
         """Each trajectory in the units of evaluations: success or none, most subtasks completed, or its return."""
@@ -289,7 +290,7 @@ class Dataset(struct.PyTreeNode):
             return self.episode_returns()
         last = self._last_rows()
         last[-1] = True
-        most = most_in_trajectory(np.asarray(self.rewards, float), last)[last]
+        most: np.ndarray = most_in_trajectory(np.asarray(self.rewards, float), last)[last]
         return most + 1.0 if rule.only_success else most
 
     def _last_rows(self) -> Rows:
@@ -430,9 +431,10 @@ def returns_of(arrays: Mapping[str, np.ndarray], last: Rows, task: str | None, w
         return over(arrays["rewards"], last)
     inside = ~last[:-1] & (given[1:] != given[:-1])
     if inside.any():
+        row = int(np.argmax(inside))
         raise DatasetError(
-            f"{where}: trajectory_returns changes inside an episode, from {given[np.argmax(inside)]:g} to "
-            f"{given[np.argmax(inside) + 1]:g} after row {np.argmax(inside)}. Give each row its episode's return."
+            f"{where}: trajectory_returns changes inside an episode, from {given[row]:g} to {given[row + 1]:g} after "
+            f"row {row}. Give each row its episode's return."
         )
     return given
 
@@ -448,7 +450,8 @@ def add_to_note(notes: dict[str, str], key: str, found: int) -> None:
 def trajectory_returns(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
     """The undiscounted return of each row's whole trajectory; ``last`` marks the trajectories' last rows."""
     trajectory = np.cumsum(last) - last
-    return np.bincount(trajectory, weights=rewards)[trajectory]
+    returns: np.ndarray = np.bincount(trajectory, weights=rewards)[trajectory]
+    return returns
 
 
 def most_in_trajectory(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
@@ -456,7 +459,8 @@ def most_in_trajectory(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[
     trajectory = np.cumsum(last) - last
     most = np.full(trajectory[-1] + 1, -np.inf)
     np.maximum.at(most, trajectory, rewards)
-    return most[trajectory]
+    of_each_row: np.ndarray = most[trajectory]
+    return of_each_row
 
 
 def returns_to_go(

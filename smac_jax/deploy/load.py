@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from smac_jax.deploy.policy import NumpyPolicy
+from smac_jax.deploy.policy import NumpyPolicy, only_by_jax
 from smac_jax.deploy.policy_file import POLICY_FILE, read_policy
 from smac_jax.errors import CheckpointError, ConfigError
 from smac_jax.files import local_path
@@ -31,8 +31,8 @@ def load(path: str | os.PathLike[str], seed: int | Literal["all"] | None = None)
         None for the first.
 
     Raises:
-      CheckpointError: nothing there, several policies, something else, a damaged file, or parameters that are not
-        finite.
+      CheckpointError: nothing there, several policies, something else, a damaged file, parameters that are not finite,
+        or a network of somebody's own, which NumPy cannot compute.
       ConfigError: there is no such seed, or a URL is given.
     """
     found, policy = read_all_seeds(path)
@@ -43,7 +43,7 @@ def load(path: str | os.PathLike[str], seed: int | Literal["all"] | None = None)
 
 
 def read_all_seeds(path: str | os.PathLike[str]) -> tuple[Path, NumpyPolicy]:
-    """The file, or folder of arrays, that ``path`` leads to, and its policy with every seed that is in it.
+    """The file that ``path`` leads to, and its policy with every seed that is in it.
 
     The parameters may hold what is not finite: a seed whose training broke down does not spoil the others.
 
@@ -52,11 +52,11 @@ def read_all_seeds(path: str | os.PathLike[str]) -> tuple[Path, NumpyPolicy]:
     """
     path = local_path(path)
     found = path if path.is_file() else find(path)
-    return found, read_policy(found) if found.is_file() else _read_arrays(found)
+    return found, read_policy(found)
 
 
 def find(folder: Path) -> Path:
-    """The one policy file in or below a folder; or, of an older run, the folder of its actor-critic.
+    """The one policy file in or below a folder.
 
     Raises:
       CheckpointError: none, or several.
@@ -69,35 +69,27 @@ def find(folder: Path) -> Path:
     below = [found for place in sorted(folder.rglob("actor_critic")) if (found := _policy_in(place)) is not None]
     if len(below) == 1:
         return below[0]
+    if actor := own_actor(folder):
+        raise CheckpointError(f"{folder}: {only_by_jax(actor)}")
     if not below:
         raise CheckpointError(
             f"{folder}: no policy here or below. A run writes actor_critic/{POLICY_FILE} when it is done."
         )
-    places = [str(found.parent if found.name == "actor_critic" else found.parent.parent) for found in below]
+    places = [str(found.parent.parent) for found in below]
     more = [f"and {len(places) - LISTED} more"] if len(places) > LISTED else []
     listed = "\n  ".join([*places[:LISTED], *more])
     raise CheckpointError(f"{folder} holds {len(places)} policies: give one of\n  {listed}")
 
 
 def _policy_in(folder: Path) -> Path | None:
-    for found in (folder / POLICY_FILE, folder / "networks.json"):
-        if found.is_file():
-            return found if found.name == POLICY_FILE else folder
+    found = folder / POLICY_FILE
+    return found if found.is_file() else None
+
+
+def own_actor(folder: Path) -> str | None:
+    """The class of the actor of a run, or in a folder of its actor-critic, where it is somebody's own; else None."""
+    for place in (folder, folder / "actor_critic"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            described = json.loads((place / "networks.json").read_text(encoding="utf-8"))
+            return str(described["actor"]["class"].replace(":", "."))
     return None
-
-
-def _read_arrays(folder: Path) -> NumpyPolicy:
-    """An actor-critic that an earlier version saved, without a policy file; the seeds' numbers from its run."""
-    try:
-        from smac_jax.runs.checkpoint import load_actor_critic
-    except ImportError as error:
-        raise CheckpointError(
-            f"{folder} was saved without {POLICY_FILE}, by an earlier version: reading its arrays takes what training "
-            f"takes ({error}). Where that is installed: smac-jax export {folder} --to=npz --out=policy.npz"
-        ) from error
-    actor_critic = load_actor_critic(folder)
-    policy = NumpyPolicy.of(actor_critic)
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, CheckpointError):
-        seeds = json.loads((folder.absolute().parent / "identity.json").read_text(encoding="utf-8"))["seeds"]
-        policy = NumpyPolicy.of(actor_critic, seeds)
-    return policy

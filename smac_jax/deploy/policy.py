@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -16,8 +16,6 @@ from smac_jax.errors import CheckpointError, ConfigError, ObservationError
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-    from smac_jax.algorithms.base import ActorCritic
 
 # Flax's definitions with the functions that NumPy, JAX and ONNX share. The sigmoid by way of tanh does not overflow.
 ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -29,6 +27,29 @@ ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {
 DISTRIBUTIONS = ("tanh_gaussian", "box_gaussian")
 LAYER_NORM_EPSILON = 1e-6
 """Flax's."""
+
+
+@runtime_checkable
+class TrainedActor(Protocol):
+    """What is read of an actor-critic, such as :class:`smac_jax.ActorCritic`; its arrays are NumPy's or JAX's.
+
+    Attributes:
+      actor: the network's description: the fields of :class:`Architecture`, the observation's size aside.
+      actor_params: its parameters, named as Flax names them.
+      observation_mean, observation_std: the network sees ``(observation - mean) / std``.
+    """
+
+    @property
+    def actor(self) -> Any: ...
+
+    @property
+    def actor_params(self) -> Mapping[str, Any]: ...
+
+    @property
+    def observation_mean(self) -> Any: ...
+
+    @property
+    def observation_std(self) -> Any: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +130,19 @@ def act(xp: Any, built: Architecture, parameters: Mapping[str, Any], observation
     return xp.tanh(action) if squashed else xp.clip(action, -1.0, 1.0)
 
 
+def computes(actor: Any) -> bool:
+    """Whether :func:`act` computes what an actor computes: that is so of this package's own alone."""
+    return (type(actor).__module__, type(actor).__qualname__) == ("smac_jax.networks.actor", "Actor")
+
+
+def only_by_jax(actor: str) -> str:
+    """Why a policy is neither loaded for NumPy nor written for anything but JAX, where :func:`computes` says no."""
+    return (
+        f"the policy's network is {actor}, a Flax module of somebody's own, which JAX alone computes. Export it to "
+        "stablehlo, or load it with smac_jax.runs.checkpoint.load_actor_critic."
+    )
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class NumpyPolicy:
     """A trained policy that acts on NumPy observations.
@@ -148,7 +182,7 @@ class NumpyPolicy:
             )
 
     @classmethod
-    def of(cls, actor_critic: ActorCritic, seeds: Sequence[int] | None = None) -> NumpyPolicy:
+    def of(cls, actor_critic: TrainedActor, seeds: Sequence[int] | None = None) -> NumpyPolicy:
         """The policy of an actor-critic.
 
         Args:
@@ -157,7 +191,11 @@ class NumpyPolicy:
 
         Raises:
           CheckpointError: another number of seeds than the actor-critic has.
+          ConfigError: an actor of somebody's own, which NumPy cannot compute.
         """
+        if not computes(actor_critic.actor):
+            found = type(actor_critic.actor)
+            raise ConfigError(f"NumPy cannot act: {only_by_jax(f'{found.__module__}.{found.__qualname__}')}")
         actor, params = actor_critic.actor, actor_critic.actor_params["params"]
         fields = {f.name for f in dataclasses.fields(Architecture)}
         built = Architecture(
@@ -212,6 +250,16 @@ class NumpyPolicy:
         assert isinstance(self.seeds, tuple)
         return NumpyPolicy(self.architecture, {name: x[at] for name, x in self.arrays.items()}, self.seeds[at])
 
+    @property
+    def observation_size(self) -> int:
+        """The number of observations."""
+        return self.architecture.observation_size
+
+    @property
+    def action_size(self) -> int:
+        """The number of action dimensions."""
+        return self.architecture.action_size
+
     @cached_property
     def parameters(self) -> dict[str, np.ndarray]:
         """The arrays as :func:`act` takes them: vectors as rows, that go with a batch where there is a seed axis."""
@@ -240,7 +288,7 @@ class NumpyPolicy:
         noise = None if rng is None else rng.standard_normal((*seeds, len(rows), size), np.float32)
         # an activation may overflow on its way to a limit that is finite
         with np.errstate(over="ignore", invalid="ignore"):
-            action = act(np, self.architecture, self.parameters, rows, noise)
+            action: np.ndarray = act(np, self.architecture, self.parameters, rows, noise)
         if np.isnan(action).any():
             raise ObservationError(
                 f"The observation is so far out (up to {np.abs(rows).max():g}) that the policy overflows."

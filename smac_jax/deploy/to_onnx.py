@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-import smac_jax
 from smac_jax.deploy.policy import NumpyPolicy, act
 from smac_jax.errors import ConfigError
+from smac_jax.version import __version__
 
 OPSET = 17
 """Of 2022; ONNX Runtime reads it from 1.12 on."""
@@ -121,8 +121,9 @@ def to_onnx(policy: NumpyPolicy, batch: int | None = None, sample: bool = False)
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=helper.find_min_ir_version_for([helper.make_opsetid("", OPSET)]),
         producer_name="smac_jax",
-        producer_version=smac_jax.__version__,
+        producer_version=__version__,
         doc_string="observation: in the environment's own units. action: in [-1, 1].",
     )
     checker.check_model(model, full_check=True)
-    return model.SerializeToString()
+    content: bytes = model.SerializeToString()
+    return content

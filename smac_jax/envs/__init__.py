@@ -9,14 +9,15 @@ Everything heavy (MuJoCo, MJX, Brax) is imported when an environment is made, so
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
+import contextlib
 from typing import TYPE_CHECKING, Any, cast
 
+from smac_jax import plugins
 from smac_jax.config import plain
 from smac_jax.envs.adapters.quiet import quiet_imports
-from smac_jax.errors import ConfigError, UnknownNameError
+from smac_jax.errors import ConfigError, RegistrationError, UnknownNameError
 from smac_jax.files import cache_folder
+from smac_jax.registry import ADROIT, ENVIRONMENTS, KITCHEN, LOCOMOTION, TASKS
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ADROIT",
     "ENGINES",
-    "FAMILIES",
+    "ENVIRONMENTS",
     "KITCHEN",
     "LOCOMOTION",
     "TASKS",
@@ -37,21 +38,20 @@ __all__ = [
     "make_env",
 ]
 
-LOCOMOTION = ("hopper", "walker2d", "halfcheetah", "ant")
-ADROIT = ("pen", "door", "hammer", "relocate")
-KITCHEN = ("kitchen-complete", "kitchen-partial", "kitchen-mixed")
-TASKS = (*LOCOMOTION, *ADROIT, *(f"{task}-binary" for task in ADROIT), *KITCHEN)
 ENGINES = ("auto", "mujoco", "mjx", "warp")
 VERSIONS = ("v1", "v4", "v5", "d4rl")
+NEEDED = ("reset", "step", "observation_size", "action_size")
+"""What training asks of an environment."""
 
 
 def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -> Env:
     """Makes one environment, to be vmapped by the caller.
 
     Args:
-      name: one of :data:`TASKS`; or another's, with the family in front (other tasks than ours, whatever their names):
-        ``"brax:NAME"``; ``"playground:NAME"``, MuJoCo Playground's (see :mod:`smac_jax.envs.adapters.playground`);
-        ``"gymnasium:ID"``, on the host (see :mod:`smac_jax.envs.adapters.gymnasium`).
+      name: a task in :data:`TASKS`; or an environment in :data:`ENVIRONMENTS`, of a family with its name in front
+        (other tasks than ours, whatever their names): ``"brax:NAME"``; ``"playground:NAME"``, MuJoCo Playground's (see
+        :mod:`smac_jax.envs.adapters.playground`); ``"gymnasium:ID"``, on the host (see
+        :mod:`smac_jax.envs.adapters.gymnasium`). :mod:`smac_jax.extend` adds to both.
       physics: ``"mujoco"``, the C engine, equal to Gymnasium; ``"mjx"``, for GPU and TPU; ``"warp"``, for NVIDIA GPUs
         (extra ``warp``); ``"auto"``, the C engine where JAX runs on a CPU and MJX elsewhere. Others choose theirs by
         options of their own.
@@ -71,7 +71,7 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
         version of ours.
     """
     family, colon, theirs = name.partition(":")
-    if colon and family in FAMILIES:
+    if name not in TASKS and family in ENVIRONMENTS and ENVIRONMENTS[family].is_family == bool(colon):
         if physics != "auto" or version != "v4":
             raise ConfigError(
                 f"{name} does not take physics={physics!r} or version={version!r}, which are our tasks'; it has "
@@ -79,32 +79,55 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
             )
         with quiet_imports():
             options = {option: plain(value) for option, value in kw.items()}
-            return _named(FAMILIES[family](theirs, options), name=name, options=options)
+            made = ENVIRONMENTS[family].make(*([theirs] if colon else []), **options)
+            _check_environment(made, name, ENVIRONMENTS.is_built_in(family))
+            return _named(made, ENVIRONMENTS.code(family), name=name, options=options)
     check_name(name)
     if physics not in ENGINES:
         raise UnknownNameError("physics engine", physics, ENGINES)
-    known = ("v4", "v5", "d4rl") if name in LOCOMOTION else ("v1", "v4", "d4rl")
-    if version not in known:
-        raise UnknownNameError(f"version of {name}", version, known)
-    if name not in LOCOMOTION and version == "v4":
-        version = "d4rl"
-    task = _task(name)
+    entry = TASKS[name]
+    if version not in entry.versions:
+        raise UnknownNameError(f"version of {name}", version, tuple(entry.versions))
+    version_of_task = cast("Version", entry.versions[version])
+    task = entry.make()
     if physics in ("auto", "mujoco"):
         cache_folder()  # where MuJoCo's compiled step is kept; what it warns of is not to be silenced below
     with quiet_imports():
         from smac_jax.envs.task_env import TaskEnv
 
-        engine = _make_engine(name, task, physics, cast("Version", version), kw)
+        engine = _make_engine(task, physics, version_of_task, kw, entry.mjx)
     # threads and native give the same numbers
     options = {key: value for key, value in kw.items() if key not in ("threads", "native")}
-    return _named(TaskEnv(task, engine, cast("Version", version)), name=name, version=version, options=options)
+    made = TaskEnv(task, engine, version_of_task)
+    return _named(made, TASKS.code(name), name=name, version=version_of_task, options=options)
 
 
-def _named(env: Env, **asked: Any) -> Env:
+def _named(env: Env, code: dict[str, str], **asked: Any) -> Env:
     plain = (bool, int, float, str, type(None))
     options = {k: v if isinstance(v, plain) else type(v).__name__ for k, v in asked.pop("options").items()}
-    env.smac_jax_identity = asked | ({"options": options} if options else {})
+    identity = asked | ({"options": options} if options else {}) | ({"code": code} if code else {})
+    with contextlib.suppress(AttributeError):  # of a class with slots; then the class has to do
+        object.__setattr__(env, "smac_jax_identity", identity)  # which a frozen dataclass allows
     return env
+
+
+def _check_environment(env: Any, name: str, built_in: bool) -> None:
+    """Raises RegistrationError where somebody's environment has not what training asks of it."""
+    if built_in:
+        return
+    missing = [needed for needed in NEEDED if not hasattr(env, needed)]
+    if missing:
+        raise RegistrationError(
+            f"The environment {name!r} is of the class {type(env).__name__}, which has no {missing[0]!r}. "
+            f"An environment is a brax.envs.base.Env; it needs: {', '.join(NEEDED)}."
+        )
+    try:
+        hash(env)
+    except TypeError as error:
+        raise RegistrationError(
+            f"The environment {name!r} is of the class {type(env).__name__}, which has no hash ({error}), so that "
+            "compiled programs cannot be found again. A dataclass has one with @dataclasses.dataclass(eq=False)."
+        ) from error
 
 
 def identity_of(env: Env, engine: bool = False) -> dict[str, Any]:
@@ -115,37 +138,33 @@ def identity_of(env: Env, engine: bool = False) -> dict[str, Any]:
       engine: also which engine it runs on, where it says so.
     """
     inner = getattr(env, "unwrapped", env)
-    made_by_class = {"class": f"{type(inner).__module__}.{type(inner).__qualname__}"}
+    made_by_class: dict[str, Any] = {"class": f"{type(inner).__module__}.{type(inner).__qualname__}"}
+    if code := plugins.code_of([type(inner)]):
+        made_by_class["code"] = code
     identity = dict(getattr(inner, "smac_jax_identity", made_by_class))
     backend = getattr(inner, "backend", None) if engine else None
     return identity | ({"engine": backend} if isinstance(backend, str) else {})
 
 
 def check_name(name: str) -> None:
-    """Raises UnknownNameError where :func:`make_env` has no environment of that name; other families' are not asked."""
-    if name.partition(":")[0] not in FAMILIES and name not in TASKS:
-        raise UnknownNameError("environment", name, (*TASKS, *(f"{family}:NAME" for family in FAMILIES)))
+    """Raises UnknownNameError where :func:`make_env` has no environment of that name; families are not asked."""
+    family, colon, _ = name.partition(":")
+    if name in TASKS or (family in ENVIRONMENTS and ENVIRONMENTS[family].is_family == bool(colon)):
+        return
+    others = (f"{known}:NAME" if ENVIRONMENTS[known].is_family else known for known in ENVIRONMENTS)
+    raise UnknownNameError("environment", name, (*TASKS, *others))
 
 
-def _task(name: str) -> Task:
-    module, _, kind = name.partition("-")
-    if module == "kitchen":
-        from smac_jax.envs.tasks.kitchen import Kitchen
-
-        return cast("Task", Kitchen(kind))
-    task = importlib.import_module(f"smac_jax.envs.tasks.{module}")
-    if kind == "binary":
-        from smac_jax.envs.tasks.adroit import Binary
-
-        return Binary(cast(Any, task))
-    return cast("Task", task)
+def code_of_environment(name: str) -> dict[str, str]:
+    """The files of users that define the environment of a name, with their SHA-256; empty for this package's own."""
+    return TASKS.code(name) or ENVIRONMENTS.code(name.partition(":")[0])
 
 
-def _make_engine(name: str, task: Task, physics: str, version: Version, kw: dict[str, Any]) -> Engine:
+def _make_engine(task: Task, physics: str, version: Version, kw: dict[str, Any], mjx: bool) -> Engine:
     import jax
 
     if physics == "auto":
-        physics = "mujoco" if jax.default_backend() == "cpu" or name not in LOCOMOTION else "mjx"
+        physics = "mujoco" if jax.default_backend() == "cpu" or not mjx else "mjx"
     options = {
         "mujoco": ("threads", "native", "margins"),
         "mjx": ("iterations", "ls_iterations", "cone", "margins"),
@@ -167,7 +186,8 @@ def _make_engine(name: str, task: Task, physics: str, version: Version, kw: dict
     return MjxEngine(task.model(version), **kw)
 
 
-def _make_brax(name: str, kw: dict[str, Any]) -> Env:
+def make_brax(name: str, **kw: Any) -> Env:
+    """One of Brax's environments."""
     from brax import envs
 
     known = tuple(f"brax:{known}" for known in envs._envs)
@@ -176,24 +196,18 @@ def _make_brax(name: str, kw: dict[str, Any]) -> Env:
     return envs.get_environment(name, **kw)
 
 
-def _make_gymnasium(name: str, kw: dict[str, Any]) -> Env:
+def make_gymnasium(name: str, **kw: Any) -> Env:
+    """One of Gymnasium's environments."""
     from smac_jax.envs.adapters.gymnasium import GymnasiumEnv
 
     return GymnasiumEnv(name, **kw)
 
 
-def _make_playground(name: str, kw: dict[str, Any]) -> Env:
+def make_playground(name: str, **kw: Any) -> Env:
+    """One of MuJoCo Playground's environments."""
     from smac_jax.envs.adapters.playground import PlaygroundEnv
 
     return PlaygroundEnv(name, **kw)
-
-
-FAMILIES: dict[str, Callable[[str, dict[str, Any]], Env]] = {
-    "brax": _make_brax,
-    "gymnasium": _make_gymnasium,
-    "playground": _make_playground,
-}
-"""Makers of what follows the colon in a name such as ``brax:ant``."""
 
 
 def __getattr__(name: str) -> Any:

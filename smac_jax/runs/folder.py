@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
 import jax
 
-from smac_jax.algorithms.base import ActorCritic
+from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.config import real_number, true_or_false, whole_number
 from smac_jax.deploy.policy import NumpyPolicy
 from smac_jax.deploy.policy_file import write_policy
@@ -25,11 +25,14 @@ from smac_jax.errors import CheckpointError
 from smac_jax.files import local_path, write_json
 from smac_jax.runs.history import History
 from smac_jax.runs.interrupts import Interrupted, Interrupts
+from smac_jax.runs.layout import Layout
 from smac_jax.runs.logger import MetricLogger, to_json, versions
 from smac_jax.runs.pace import Standing, TimeLeft
-from smac_jax.runs.snapshots import Position, Snapshot, Snapshots, first_line
+from smac_jax.runs.snapshots import Position, Snapshot, first_line
 from smac_jax.runs.status import read_status
-from smac_jax.train.sharding import SeedLayout
+
+if TYPE_CHECKING:
+    from smac_jax.runs.snapshot_store import SnapshotStore
 
 __all__ = ["Position", "RunFolder", "Snapshot"]
 
@@ -83,7 +86,7 @@ class RunFolder:
         self._other_versions = true_or_false("RunFolder: other_versions", other_versions)
         self._warn = warn or (lambda line: print(f"{self.title}: {line}", file=sys.stderr))
         self._lock = filelock.FileLock(self.folder / ".lock")
-        self._snapshots: Snapshots | None = None
+        self._snapshots: SnapshotStore | None = None
         self._logger = MetricLogger(self.folder, wandb)
         self._seen = (0, 0)
         self._saved_at = self._told_at = -float("inf")
@@ -154,12 +157,12 @@ class RunFolder:
                 )
         try:
             write_json(path, now)
-            self._snapshots = Snapshots(self.folder / "snapshots", self._keep)
+            self._snapshots = self._open()
         except OSError as error:
             raise CheckpointError(f"{self.folder}: nothing can be written here ({first_line(error)}).") from error
         self._tell(state="running")
 
-    def restore(self, begin: Callable[[], Any], layout: SeedLayout) -> Snapshot | None:
+    def restore(self, begin: Callable[[], Any], layout: Layout) -> Snapshot | None:
         """The newest snapshot, its arrays where ``layout`` says; None where there is none."""
         assert self._snapshots is not None, "claim() comes first"
         like = jax.eval_shape(lambda: layout.unpad(begin()))
@@ -280,14 +283,20 @@ class RunFolder:
         self._require().save(snapshot())
         self._require().wait()
 
-    def _require(self) -> Snapshots:
+    def _require(self) -> SnapshotStore:
         assert self._snapshots is not None, "claim() comes first"
         return self._snapshots
+
+    def _open(self) -> SnapshotStore:
+        # imported here: orbax takes a third of a second, and training without a folder does not need it
+        from smac_jax.runs.snapshot_store import SnapshotStore
+
+        return SnapshotStore(self.folder / "snapshots", self._keep)
 
     def _reopen(self) -> None:
         with contextlib.suppress(Exception):
             self._require().close()
-        self._snapshots = Snapshots(self.folder / "snapshots", self._keep)
+        self._snapshots = self._open()
 
     def _say(self, standing: Standing) -> None:
         self._said = {

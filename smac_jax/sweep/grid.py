@@ -18,16 +18,19 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
+from smac_jax import plugins
+from smac_jax.algorithms.make import code_behind, make_offline, make_online
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.sources import is_file_name, short_name
+from smac_jax.envs import code_of_environment
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
 from smac_jax.files import local_path
 from smac_jax.presets.base import online_section
+from smac_jax.registry import OFFLINE, ONLINE
 from smac_jax.sweep.run_names import RunName
 from smac_jax.text import name_of
 
-POSITIVE = ("num_updates", "num_steps", "eval_every", "eval_episodes")
+POSITIVE = ("num_updates", "num_steps", "eval_every", "eval_episodes", "final_episodes")
 """Of a schedule."""
 
 
@@ -82,6 +85,8 @@ class Job:
       name: what the data set is called in titles and paths; empty: its short name.
       fingerprint: of the data, which the results depend on; None where the data were not read yet.
       checkpoints: offline updates after which to transfer, in increasing order; empty: after all of them.
+      imports: files and modules of users that a process must import before it can train the job.
+      code: those files of users that define its algorithms and its environment, with their SHA-256.
     """
 
     folder: Path
@@ -96,6 +101,8 @@ class Job:
     name: str = ""
     fingerprint: str | None = None
     checkpoints: tuple[int, ...] = ()
+    imports: tuple[str, ...] = ()
+    code: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -285,6 +292,11 @@ def variants(
     made = []
     for values in itertools.product(*fields.values()):
         changed = ConfigDict(config.to_dict())
+        if section not in changed:
+            raise ConfigError(
+                f"The configuration has no section {section!r}. smac_jax.presets.base.get_config() has one for every "
+                "algorithm: start the file of --config from it."
+            )
         for name, value in zip(fields, values, strict=True):
             _set(changed, name, value, f"--vary={name}")
         build = make_offline if phase == "pretrain" else make_online
@@ -383,11 +395,11 @@ def make_jobs(
         if name.split(".")[0] not in sections:
             raise ConfigError(f"--vary={name}: concerns none of {', '.join(sorted(sections))}.")
     names = names if names is not None else distinct_names([source for source, _ in data])
-    ends: dict[str, tuple[Variant, ...]] = {}
+    ends_of: dict[str, tuple[Variant, ...]] = {}
     starts: list[Variant] = []
     for label, (algorithm, changed) in configured.items():
         made = variants(changed, vary, label, algorithm, algorithm, "pretrain")
-        ends |= dict.fromkeys(
+        ends_of |= dict.fromkeys(
             (start.label for start in made),
             tuple(_once([v for x in online for v in variants(changed, vary, x, x, online_section(x), "finetune")])),
         )
@@ -399,6 +411,7 @@ def make_jobs(
         place = f"seeds-{some[0]}-{some[-1]}"
         folder = results / "runs" / path_name(names[source]) / path_name(start.label) / place
         fingerprint = (fingerprints or {}).get(source)
+        ends = ends_of[start.label]
         jobs.append(
             Job(
                 folder=folder,
@@ -407,12 +420,14 @@ def make_jobs(
                 physics=physics,
                 version=version,
                 offline=start,
-                online=ends[start.label],
+                online=ends,
                 seeds=some,
                 control=control,
                 name=names[source],
                 fingerprint=fingerprint,
                 checkpoints=tuple(checkpoints),
+                imports=plugins.names(),
+                code=code_of(start, ends, task),
             )
         )
     return jobs
@@ -421,6 +436,14 @@ def make_jobs(
 def _without_length(schedule: Mapping[str, Any]) -> dict[str, Any]:
     """Of offline training to checkpoints: what is found at one does not depend on how many come after it."""
     return {name: value for name, value in schedule.items() if name != "num_updates"}
+
+
+def code_of(offline: Variant, online: Iterable[Variant], task: str) -> dict[str, str]:
+    """The files of users that define algorithms and an environment, with their SHA-256."""
+    code = code_behind(make_offline(offline.algorithm, offline.config)) | code_of_environment(task)
+    for variant in online:
+        code |= code_behind(make_online(variant.algorithm, variant.config))
+    return dict(sorted(code.items()))
 
 
 def distinct_names(sources: Sequence[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from smac_jax.analysis.bands import COLORS, draw_band, intervals_of
 from smac_jax.analysis.captions import save
-from smac_jax.analysis.landscape import Spanned
+from smac_jax.analysis.landscape_points import Spanned, largest_fall, line_weights, plane_weights, positions
 from smac_jax.analysis.statistics import Interval
 from smac_jax.errors import CheckpointError, ConfigError
 from smac_jax.files import write_text
@@ -76,10 +76,10 @@ def draw(
       ConfigError: policies between which there is no line.
     """
     import smac_jax
-    from smac_jax.analysis.landscape import largest_fall, line_weights, plane_weights, positions, spanned
     from smac_jax.runs.checkpoint import load_actor_critic
     from smac_jax.runs.logger import write_provenance
     from smac_jax.tasks import time_limit
+    from smac_jax.train.landscape import spanned
 
     policies = [
         load_actor_critic(place if place.name == "actor_critic" else place / "actor_critic") for place in places
@@ -145,8 +145,8 @@ def evaluated(
     resolution: Resolution,
 ) -> np.ndarray:
     """Returns at all points; each batch is on disk before the next one begins. ``world`` ends in the time limit."""
-    from smac_jax.analysis.landscape import landscape
     from smac_jax.runs.snapshots import checksum
+    from smac_jax.train.landscape import landscape
     from smac_jax.train.progress import Progress
 
     seen = [(p.actor_params, p.observation_mean, p.observation_std) for p in policies]

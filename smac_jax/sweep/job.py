@@ -9,21 +9,23 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from smac_jax import plugins
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.errors import CheckpointError, DatasetError
 from smac_jax.files import write_json
 from smac_jax.runs.interrupts import Interrupts
 from smac_jax.runs.logger import device_description, git_commit, to_json
 from smac_jax.runs.status import read_status
-from smac_jax.sweep.grid import Job
+from smac_jax.sweep.grid import Job, code_of
 from smac_jax.sweep.provenance import made_by
 from smac_jax.sweep.results import transfer_curve
 from smac_jax.sweep.run_names import RunName
 from smac_jax.text import count
 from smac_jax.train.offline import PretrainResult
 from smac_jax.train.progress import Progress
+
+CODE = "code "
+"""What stands before a file's name in ``job.json``, where the file's SHA-256 is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +54,14 @@ def run_job(
 
     Raises:
       Interrupted: asked to stop; all is saved.
-      CheckpointError: its folder holds something else, is in use, or cannot be written; or its data have changed since
-        the sweep began.
+      CheckpointError: its folder holds something else, is in use, or cannot be written; or its data, or a file of the
+        user's, have changed since the sweep began.
+      ConfigError: a file of the user's cannot be imported.
     """
     if already_done(job):
         return
+    plugins.load(job.imports)  # in a process of its own nobody has
+    _check_code(job)
     import smac_jax
     from smac_jax.runs.checkpoint import save_actor_critic
     from smac_jax.runs.folder import RunFolder
@@ -110,11 +115,23 @@ def continued(earlier: PretrainResult | None, later: PretrainResult) -> Pretrain
     """A result that was resumed from another, with the evaluations of both; that of the moment between them once."""
     if earlier is None:
         return later
-    return dataclasses.replace(
-        later,
-        evaluation_steps=np.concatenate([earlier.evaluation_steps, later.evaluation_steps[1:]]),
-        returns=np.concatenate([earlier.returns, later.returns[:, 1:]], axis=1),
-    )
+    return dataclasses.replace(later, evaluations=earlier.evaluations.followed_by(later.evaluations))
+
+
+def _check_code(job: Job) -> None:
+    """Raises CheckpointError where the files that define the job's algorithms are not those that the sweep saw."""
+    now = code_of(job.offline, job.online, job.task)
+    for file in sorted(job.code.keys() | now.keys()):
+        if job.code.get(file) != now.get(file):
+            raise CheckpointError(
+                f"{file} has changed since this sweep began (sha256 {_short(job.code.get(file))} then, "
+                f"{_short(now.get(file))} now). Nothing was trained with it. Bring the earlier file back, or repeat "
+                "the command."
+            )
+
+
+def _short(sha256: Any) -> str:
+    return str(sha256)[:12] if sha256 else "nothing"
 
 
 def _with_data(job: Job, fingerprint: str) -> Job:
@@ -149,6 +166,13 @@ def already_done(job: Job) -> bool:
                 f"{job.folder} holds results of other data: {job.data} has changed since (fingerprint {trained_on} "
                 f"then, {job.fingerprint} now). Give another --results for the new data, or bring the earlier file "
                 "back."
+            )
+        files = [name.removeprefix(CODE) for name in differing if name.startswith(CODE)]
+        if files and len(files) == len(differing):
+            raise CheckpointError(
+                f"{job.folder} holds results of other code: {', '.join(files)} has changed since (sha256 "
+                f"{_short(found[CODE + files[0]])} then, {_short(now[CODE + files[0]])} now). Give another --results "
+                "for the new code, or bring the earlier file back."
             )
         if differing:
             raise CheckpointError(
@@ -200,7 +224,8 @@ def description(job: Job) -> dict[str, Any]:
     online = {f"online {v.label}": to_json(v) for v in job.online}
     names = ["data", "task", "physics", "version", "offline", "seeds"]
     names += ["fingerprint"] if job.fingerprint is not None else []
-    return {**to_json({name: getattr(job, name) for name in names}), **online}
+    code = {f"{CODE}{file}": sha256 for file, sha256 in job.code.items()}
+    return {**to_json({name: getattr(job, name) for name in names}), **online, **code}
 
 
 def trained_by(jobs: Iterable[Job]) -> list[str]:

@@ -14,12 +14,21 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from smac_jax import plugins
+
 THE_DISK = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG),
 )
 """Errors that say what is wrong with where results go, without a traceback."""
 
+
+flags.DEFINE_multi_string(
+    "import",
+    [],
+    "A Python file of yours, or the name of a module, that registers algorithms, tasks, environments, readers of data "
+    "or scores (smac_jax.extend), which then are known by their names. Repeat it for more.",
+)
 
 PRESETS = Path(__file__).parents[1] / "presets"
 """Configurations that come with the package; ``--config=NAME`` finds them."""
@@ -73,9 +82,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0) 
     from smac_jax.runs.interrupts import Interrupted
 
     def guarded(argv: Sequence[str]) -> int | None:
-        if arguments is not None and len(argv) > 1 + arguments:
-            print(f"error: not understood: {' '.join(argv[1 + arguments :])}", file=sys.stderr)
-            return 2
+        tracebacks = flags.FLAGS.verbosity > 0
         logging.set_verbosity(logging.WARNING)  # what comes below is nothing that users could act upon
         for stream in (sys.stdout, sys.stderr):
             # where the locale has no such letter, a name in it must not end the program
@@ -94,11 +101,18 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0) 
                 raise
             print(f"error: {error}. What was saved before is whole.", file=sys.stderr)
             return 2
+        except Exception as error:
+            # an error of this package's own is shown whole
+            if tracebacks or not plugins.is_of_a_plugin(error):
+                raise
+            print(f"error: {plugins.line_of(error)} (--verbosity=1 shows the traceback)", file=sys.stderr)
+            return 2
 
     def parse(argv: Sequence[str]) -> list[str]:
         try:
             argv = underscored(flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False))
-            check_names(argv)
+            check_names(argv, arguments)
+            plugins.load(imports_of(argv))
             sys.argv = argv = with_config_found(argv)
             if _default_config:
                 # looks for the fields that are overridden in sys.argv, and runs the file: what comes above is quick
@@ -106,6 +120,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0) 
             rest = flags.FLAGS(argv)
             if "config" in flags.FLAGS:
                 load_config()
+            refuse_strays(rest[1:], arguments)
             return rest
         except (AttributeError, KeyError) as error:
             say_no_field(error)
@@ -180,22 +195,26 @@ def config_file(value: str) -> str:
     return f"{path}{colon}{rest}"
 
 
-def check_names(argv: Sequence[str]) -> None:
-    """Refuses flags that do not exist and values that cannot be, before anything that takes time is imported.
+def check_names(argv: Sequence[str], arguments: int | None = None) -> None:
+    """Refuses what can be seen to be wrong before anything that takes time is imported.
+
+    That is: flags that do not exist, values that they cannot have, and more arguments than the program takes.
 
     Args:
       argv: the program, then what it was given.
+      arguments: how many there may be beside the flags; None: any number.
 
     Raises:
-      absl.flags.Error: there is such a one.
+      absl.flags.Error: one of these is there.
     """
     end = argv.index("--") if "--" in argv else len(argv)
     if any(argument.lstrip("-").partition("=")[0] in HELP for argument in argv[1:end] if argument.startswith("-")):
         return  # which shows --config too, once that is there
     known = [*flags.FLAGS, *(["config"] if _default_config else [])]
-    is_value = False
+    is_value, strays = False, [*argv[end + 1 :]]
     for argument in argv[1:end]:
         if is_value or not argument.startswith("-") or argument == "-":
+            strays += [] if is_value else [argument]
             is_value = False
             continue
         name, equals, _ = argument.lstrip("-").partition("=")
@@ -204,12 +223,32 @@ def check_names(argv: Sequence[str]) -> None:
         if plain not in known:
             raise flags.UnrecognizedFlagError(name, suggestions=difflib.get_close_matches(name, known))
         is_value = not equals and not (plain in flags.FLAGS and flags.FLAGS[plain].boolean)
+    refuse_strays(strays, arguments)
     try:
         flags.FLAGS(list(argv[:end]), known_only=True)  # --config is not there yet
     finally:
         for name in flags.FLAGS:  # they are read again, and a flag that may be repeated would have each value twice
             flags.FLAGS[name].unparse()
         flags.FLAGS.unparse_flags()
+
+
+def refuse_strays(given: Sequence[str], arguments: int | None) -> None:
+    """Raises :class:`absl.flags.Error` where there are more arguments beside the flags than a program takes."""
+    if arguments is not None and len(given) > arguments:
+        raise flags.Error(f"not understood: {' '.join(given[arguments:])}")
+
+
+def imports_of(argv: Sequence[str]) -> list[str]:
+    """The files and modules that ``--import`` names: what they register must be known when ``--config`` is read.
+
+    Args:
+      argv: the program, then what it was given.
+    """
+    end = argv.index("--") if "--" in argv else len(argv)
+    alone = flags.FlagValues()
+    flags.DEFINE_multi_string("import", [], "", flag_values=alone)
+    alone(list(argv[:end]), known_only=True)
+    return [str(name) for name in alone["import"].value or ()]
 
 
 def with_config_found(argv: Sequence[str]) -> list[str]:

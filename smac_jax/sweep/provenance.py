@@ -31,9 +31,12 @@ def scale_of(configs: Iterable[Mapping[str, Any]], updates: Iterable[int], steps
     def either(values: Iterable[str]) -> str:
         return " or ".join(dict.fromkeys(values))
 
-    networks = either(_sizes(config["network"]["critic_hidden"]) for config in configs)
+    # an algorithm of somebody's own may have another way to say it
+    said = [config.get("network", {}).get("critic_hidden") for config in configs]
+    networks = either(_sizes(hidden) for hidden in said if hidden)
     offline, online = either(f"{x:,}" for x in updates), either(f"{x:,}" for x in steps)
-    return f"networks of {networks}, {offline} updates offline" + (f", {online} online" if online else "")
+    parts = [f"networks of {networks}"] if networks else []
+    return ", ".join([*parts, f"{offline} updates offline", *([f"{online} online"] if online else [])])
 
 
 def scale_of_jobs(jobs: Sequence[Job]) -> str:

@@ -32,7 +32,7 @@ def transfer_curve(
     control: PretrainResult | None,
     checkpoint: int | None = None,
 ) -> TransferCurve:
-    """Mean returns of one pair: an offline algorithm, what it was transferred to, and the control that had no transfer.
+    """Returns of one pair, means and every episode: before the transfer, after it, and of the control without one.
 
     Args:
       task: the environment.
@@ -48,20 +48,23 @@ def transfer_curve(
     if control is not None:
         extra = {
             "control_steps": control.evaluation_steps - off.updates,
-            "control_returns": control.returns.mean(axis=-1),
+            "control_returns": control.mean_returns,
+            "control_episodes": control.evaluations.episodes,
         }
     return TransferCurve(
         task=task,
         offline=offline,
         online=online,
         offline_updates=off.evaluation_steps,
-        offline_returns=off.returns.mean(axis=-1),
+        offline_returns=off.mean_returns,
         online_steps=on.evaluation_steps,
-        online_returns=on.returns.mean(axis=-1),
+        online_returns=on.mean_returns,
         warm_start=warm_start,
         seeds=tuple(off.seeds),
         diverged=tuple(_divergence(before, after) for before, after in zip(off.diverged, on.diverged, strict=True)),
         checkpoint=checkpoint,
+        offline_episodes=off.evaluations.episodes,
+        online_episodes=on.evaluations.episodes,
         **extra,
     )
 

@@ -53,7 +53,7 @@ def test_a_machine_with_numpy_alone_loads_and_acts(leg, stacked, flax_policies, 
     want = flax_policies(stacked, observations).mode()
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), want, rtol=1e-5, atol=1e-5)
     took, ours = json.loads(said)
-    modules = ("config", "deploy", "deploy.load", "deploy.policy", "deploy.policy_file", "errors", "files")
+    modules = ("config", "deploy", "deploy.load", "deploy.policy", "deploy.policy_file", "errors", "files", "version")
     assert ours == [f"smac_jax.{name}" for name in modules]
     assert took < 1.0
 
@@ -69,24 +69,6 @@ def test_runs_folders_and_files_are_all_found(place, kind, leg, stacked, observa
 
 def test_the_first_seed_is_what_is_taken_where_nothing_is_said(leg):
     assert smac_jax.load(leg).seeds == 4
-
-
-def test_an_older_run_without_a_policy_file_is_read_through_orbax(leg, observations):
-    want = smac_jax.load(leg, seed=6)(observations)
-    (leg / "actor_critic" / "policy.npz").unlink()
-    np.testing.assert_array_equal(smac_jax.load(leg, seed=2)(observations), want)  # nobody says the seeds' numbers
-    (leg / "identity.json").write_text(json.dumps({"seeds": [4, 5, 6]}))
-    np.testing.assert_array_equal(smac_jax.load(leg / "actor_critic", seed=6)(observations), want)
-    for unfit in ("{}", "", "[]", '{"seeds": [1, 2]}'):
-        (leg / "identity.json").write_text(unfit)
-        assert smac_jax.load(leg).seeds == 0
-
-
-def test_an_older_run_without_jax_says_what_to_do(leg, monkeypatch):
-    (leg / "actor_critic" / "policy.npz").unlink()
-    monkeypatch.setitem(sys.modules, "smac_jax.runs.checkpoint", None)
-    with pytest.raises(CheckpointError, match=r"by an earlier version: .* python -m experiments\.export .* --to=npz"):
-        smac_jax.load(leg)
 
 
 def test_several_policies_are_listed(runs):

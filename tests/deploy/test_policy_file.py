@@ -19,7 +19,7 @@ from smac_jax.errors import CheckpointError
 
 @pytest.fixture(scope="module")
 def policy(make_actor_critic) -> NumpyPolicy:
-    made = make_actor_critic(policy="box_gaussian", state_dependent_std=False, actor_activation="silu", seeds=2)
+    made = make_actor_critic(distribution="box_gaussian", state_dependent_std=False, actor_activation="silu", seeds=2)
     return NumpyPolicy.of(made, [3, 8])
 
 
@@ -132,5 +132,5 @@ def test_other_files_are_refused(kind, saved, tmp_path):
     path.write_bytes(held.getvalue())
     if kind == "other":
         change(saved, path, about={"format": "someone else's"})
-    with pytest.raises(CheckpointError, match=r"other\.npz is damaged, or no policy file .* experiments\.export"):
+    with pytest.raises(CheckpointError, match=r"other\.npz is damaged, or no policy file .* smac-jax export"):
         read_policy(path)

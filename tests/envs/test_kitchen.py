@@ -12,8 +12,9 @@ import pytest
 from smac_jax.envs import KITCHEN, AutoReset, make_env
 from smac_jax.envs.physics.mujoco import MujocoEngine
 from smac_jax.envs.task_env import TaskEnv
-from smac_jax.envs.tasks.kitchen import GOALS, INIT_QPOS, WANTED, Kitchen
+from smac_jax.envs.tasks.kitchen import INIT_QPOS, WANTED, Kitchen
 from smac_jax.errors import ConfigError
+from smac_jax.kitchen import GOALS
 
 TOLERANCE = 1e-5
 

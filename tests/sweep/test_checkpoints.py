@@ -30,8 +30,8 @@ CHECKPOINTS = (10, 25)
 def jobs(folder: Path, data: Path, checkpoints=CHECKPOINTS, **changes) -> list[Job]:
     """TD3+BC to SAC at the smallest size, evaluated for a few steps of one episode."""
     config = get_config()
-    config.pretrain.update({"num_updates": 25, "eval_every": 10, "eval_episodes": 1})
-    config.finetune.update({"num_steps": 10, "warm_start": 5, "eval_every": 5, "eval_episodes": 1})
+    config.pretrain.update({"num_updates": 25, "eval_every": 10, "eval_episodes": 1, "final_episodes": 1})
+    config.finetune.update({"num_steps": 10, "warm_start": 5, "eval_every": 5, "eval_episodes": 1, "final_episodes": 1})
     config.td3_bc.update({"batch_size": 8, "network": {"actor_hidden": (8,), "critic_hidden": (8,)}})
     config.sac.batch_size = 8
     settings = {"physics": "mujoco", "version": "v4", "control": True, "checkpoints": checkpoints} | changes

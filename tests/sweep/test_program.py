@@ -113,23 +113,28 @@ def test_results_go_into_a_folder_of_this_machine(tmp_path, monkeypatch):
         results_folder("gs://bucket/x")
 
 
-@pytest.mark.parametrize(
-    "program",
-    [
-        *("sweep", "reproduce", "landscape", "make_dataset", "check_dataset", "combine_datasets", "export", "status"),
-        *("report", "study_handover"),
-    ],
-)
-@pytest.mark.parametrize(("flag", "words"), [("--sedes=3", "'sedes'"), ("--helpp", "'helpp'"), ("-nope", "'nope'")])
-def test_a_mistyped_flag_is_refused_before_jax_is_imported(program, flag, words):
+MISTAKES = {
+    **{(program, "--sedes=3"): "'sedes'" for program in ("sweep", "reproduce", "landscape", "make_dataset", "status")},
+    **{(program, "--helpp"): "'helpp'" for program in ("sweep", "check_dataset", "combine_datasets", "export")},
+    **{(program, "-nope"): "'nope'" for program in ("sweep", "report", "study_handover")},
+    ("sweep", "stray"): "not understood: stray",
+    ("sweep", "--dry_run stray --seeds 3"): "not understood: stray",
+    ("sweep", "--seeds 3 -- stray"): "not understood: stray",
+    ("landscape", "a b --points 3 c d"): "not understood: d",
+    ("reproduce", "--seeds=many"): "'many'",
+}
+
+
+@pytest.mark.parametrize(("program", "given"), MISTAKES)
+def test_a_mistake_is_refused_before_jax_is_imported(program, given):
     code = (
-        f"import atexit, runpy, sys; sys.argv = ['{program}', {flag!r}]\n"
+        f"import atexit, runpy, sys; sys.argv = ['{program}', *{given.split()!r}]\n"
         "atexit.register(lambda: print('jax' in sys.modules))\n"
         f"runpy.run_module('experiments.{program}', run_name='__main__')"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    assert words in done.stderr
+    assert done.returncode == 2, done.stderr
+    assert MISTAKES[program, given] in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == "False\n"
 

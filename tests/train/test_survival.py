@@ -23,7 +23,7 @@ import smac_jax
 from smac_jax.errors import CheckpointError
 from smac_jax.runs.folder import RunFolder
 from smac_jax.runs.interrupts import Interrupted, Interrupts
-from smac_jax.runs.snapshots import Snapshots
+from smac_jax.runs.snapshot_store import SnapshotStore
 from smac_jax.train import plan
 
 ROOT = Path(__file__).parents[2]
@@ -319,7 +319,7 @@ def test_what_cannot_be_saved_for_another_reason_does_not_ask_for_room(tmp_path,
         raise TypeError("Object of type int64 is not JSON serializable")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Snapshots, "save", broken)
+        patch.setattr(SnapshotStore, "save", broken)
         result = pretrain(tmp_path / "run")
     assert survivor.fingerprint(result) == pretrained
     said = capfd.readouterr().err

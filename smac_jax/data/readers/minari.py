@@ -16,6 +16,7 @@ from jaxtyping import Float
 from smac_jax.data.d4rl_statistics import Counts, warn_of_differences
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import DatasetError, UnknownNameError
+from smac_jax.kitchen import GOALS, ROBOT, THRESHOLD
 from smac_jax.tasks import TASKS, parse_name
 
 
@@ -75,12 +76,12 @@ def read_minari(dataset_id: str) -> Dataset:
 
 def kitchen_columns(
     observations: Mapping[str, Any], where: str
-) -> tuple[Float[np.ndarray, "step+1 60"], Float[np.ndarray, "step"]]:
+) -> tuple[Float[np.ndarray, "observed 60"], Float[np.ndarray, "step"]]:
     """An episode of gymnasium-robotics's kitchen as D4RL's files have it: 60 numbers, and a count of what is right.
 
     Of ``observation``, 59 numbers, the joints of robot (9) and things (21) are kept, their velocities are not; the goal
     (30) is what ``desired_goal`` names, zero elsewhere. The reward of a step is how many of those things are within 0.3
-    of their goal after it, as in D4RL's files and in our environment (:mod:`smac_jax.envs.tasks.kitchen`), whatever was
+    of their goal after it, as in D4RL's files and in our environment, whatever was
     logged: Minari's environment may pay each thing once.
 
     Args:
@@ -90,8 +91,6 @@ def kitchen_columns(
     Raises:
       DatasetError: other shapes, or a thing that the kitchen does not have.
     """
-    from smac_jax.envs.tasks.kitchen import GOALS, ROBOT, THRESHOLD
-
     joints_and_velocities = np.asarray(observations["observation"], np.float64)
     if joints_and_velocities.ndim != 2 or joints_and_velocities.shape[1] != 59:
         raise DatasetError(f"{where}: observations of shape {joints_and_velocities.shape}, expected 59 numbers a step.")

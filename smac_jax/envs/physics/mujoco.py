@@ -187,7 +187,7 @@ class MujocoEngine:
         message = jnp.concatenate([raw, jax.lax.bitcast_convert_type(command.astype(jnp.float32), jnp.uint32)])
         words, numbers = raw.shape[-1], sum(sizes.values())
 
-        def from_python(message: UInt32[Array, " words+command"]) -> tuple[Array, Array]:
+        def from_python(message: UInt32[Array, " message"]) -> tuple[Array, Array]:
             return jax.pure_callback(
                 partial(self._advance, frame_skip=frame_skip),
                 (jax.ShapeDtypeStruct((words,), jnp.uint32), jax.ShapeDtypeStruct((numbers,), jnp.float32)),
@@ -239,7 +239,7 @@ class MujocoEngine:
         return np.clip(qpos[:, : self.action_size] + noise + feasible * self.dt, low, high)
 
     def _advance(
-        self, message: UInt32[np.ndarray, "*batch words+command"], frame_skip: int
+        self, message: UInt32[np.ndarray, "*batch message"], frame_skip: int
     ) -> tuple[UInt32[np.ndarray, "*batch words"], Float[np.ndarray, "*batch values"]]:
         """Steps a batch on the host. NumPy only: a JAX operation could wait for the program that waits for us."""
         message = np.asarray(message)

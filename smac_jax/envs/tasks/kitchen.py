@@ -32,20 +32,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from smac_jax.envs.base import Model, Physics, Start, Velocities, Version
+from smac_jax.kitchen import GOALS, ROBOT, THRESHOLD
 from smac_jax.types import Array, Key, Metrics
 
-ROBOT = 9  # joints
-THRESHOLD = 0.3
-# joints, counted from the robot's first, and where they should be
-GOALS: dict[str, dict[int, float]] = {
-    "bottom burner": {11: -0.88, 12: -0.01},
-    "top burner": {15: -0.92, 16: -0.01},
-    "light switch": {17: -0.69, 18: -0.05},
-    "slide cabinet": {19: 0.37},
-    "hinge cabinet": {20: 0.0, 21: 1.45},
-    "microwave": {22: -0.75},
-    "kettle": dict(enumerate((-0.23, 0.75, 1.62, 0.99, 0.0, 0.0, -0.06), start=23)),
-}
 WANTED = {
     "complete": ("microwave", "kettle", "light switch", "slide cabinet"),
     "partial": ("microwave", "kettle", "light switch", "slide cabinet"),
