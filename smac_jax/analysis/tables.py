@@ -221,7 +221,7 @@ def comma_separated(made: Sequence[Row]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["offline", "updates", "online", "seeds", "diverged", "undefined_dips", "smooth", *columns])
     for row in made:
-        values = [[] if getattr(row, name) is None else row.sample(name) for name in quantities]
+        values: list[Any] = [[] if getattr(row, name) is None else row.sample(name) for name in quantities]
         numbers = [x for v in values for x in bootstrap_interval(v)]
         undefined = int(np.isnan(row.dip).sum())
         texts = ("" if math.isnan(x) else f"{x:.6g}" for x in numbers)
