@@ -1,32 +1,41 @@
-# `make quickstart` and `make test` do all of their own set-up: Python (3.11 or 3.12), pip and make are enough.
-PYTHON ?= $(shell for v in python3.12 python3.11 python3; do \
-	$$v -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$v && break; done)
+# Every target does its own set-up: Python (3.11, 3.12 or 3.13), pip and make are enough.
+# The first of these that runs is taken; another one: make PYTHON=/path/to/python3.13 ...
+PYTHON ?= $(shell for v in python3.12 python3.13 python3.11 python3; do \
+	$$v -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$v && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install quickstart test test-slow docs lint types format clean
+.PHONY: help install hooks quickstart test test-slow coverage docs lint types format dist clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 # One stamp an installation: reinstalls only when the requirements change.
 $(VENV)/installed: setup.cfg pyproject.toml
-	@test -n "$(PYTHON)" || { echo "No Python 3.11 or 3.12 found; name one: make PYTHON=/path/to/python3.12 ..."; exit 1; }
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; name one: make PYTHON=/path/to/python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,dev]'
 	@touch $@
 
 install: $(VENV)/installed  ## Make the virtual environment
 
+hooks: $(VENV)/installed  ## Check style and types before each commit
+	$(BIN)/pre-commit install
+
 quickstart: $(VENV)/installed  ## Pre-train SMAC and IQL on half cheetah data, hand both over to SAC, print a table, draw a figure
 	$(BIN)/smac-jax sweep --task=halfcheetah-medium-replay --offline=smac,iql --online=sac --seeds=4 \
 		--config=quickstart --results=results/quickstart --arithmetic
 
-test: $(VENV)/installed  ## Run the tests (under 15 minutes on 2 cores)
+test: $(VENV)/installed  ## Run the tests (about 10 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2
 
-test-slow: $(VENV)/installed  ## Run the tests that train to a score or compile for long
+test-slow: $(VENV)/installed  ## Run the tests that train to a score, compile for long, or build the package
 	$(BIN)/python -m pytest -m slow
+
+coverage: $(VENV)/installed  ## Run the tests, and report which lines they reach (build/coverage/index.html)
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered --cov-report=html
 
 # its own environment: the site is built from the source, without importing it
 $(VENV)-docs/installed: setup.cfg
@@ -43,8 +52,13 @@ lint: $(VENV)/installed  ## Check style, and in which direction modules import e
 types: $(VENV)/installed  ## Check types
 	$(BIN)/mypy smac_jax experiments benchmarks
 
+dist: $(VENV)/installed  ## Build the wheel and the source archive in dist/, and check both
+	rm -rf dist build/lib build/bdist*
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+
 format: $(VENV)/installed  ## Format in place
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 clean:  ## Remove the virtual environment and caches
-	rm -rf $(VENV) $(VENV)-docs .pytest_cache .ruff_cache .mypy_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(VENV)-docs .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage build dist *.egg-info

@@ -138,8 +138,8 @@ class MakeEnvironment(Protocol):
         """
 
 
-BuildOffline = TypeVar("BuildOffline", bound=Callable[[Any], OfflineAlgorithm])
-BuildOnline = TypeVar("BuildOnline", bound=Callable[[Any], OnlineAlgorithm])
+BuildOffline = TypeVar("BuildOffline", bound=Callable[[Any], OfflineAlgorithm[Any]])
+BuildOnline = TypeVar("BuildOnline", bound=Callable[[Any], OnlineAlgorithm[Any]])
 BuildScore = TypeVar("BuildScore", bound=Callable[[Any], Score[Any]])
 Read = TypeVar("Read", bound=ReadDataset)
 

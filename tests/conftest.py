@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jaxtyping
 import numpy as np
 import pytest
 from absl import flags
 
-import smac_jax
+# shapes and types of everything that is called are checked, in this process alone
+jaxtyping.install_import_hook("smac_jax", "typechecking.check")
+
+import smac_jax  # noqa: E402
 
 # a program that several tests, both workers or an earlier run compile is compiled once; tests of caching take their own
 jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "smac_jax" / "tests"))
@@ -28,6 +32,14 @@ def _define_again(self: flags.FlagValues, name: str, flag: Any) -> None:
 
 
 flags.FlagValues.__setitem__ = _define_again  # type: ignore[method-assign]
+
+
+@pytest.fixture
+def arrays_unchecked():
+    """Lets arrays of wrong shapes through to the function, whose own refusal is tested."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

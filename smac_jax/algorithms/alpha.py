@@ -66,22 +66,22 @@ class AlphaState(struct.PyTreeNode):
     __repr__ = brief
 
 
-def network(config: AlphaConfig) -> MLP:
+def alpha_network(config: AlphaConfig) -> MLP:
     """The network under ``alpha_psi(s)``."""
     return MLP(config.alpha_hidden, "relu", output=1)
 
 
-def optimizer(config: AlphaConfig) -> optax.GradientTransformation:
+def alpha_optimizer(config: AlphaConfig) -> optax.GradientTransformation:
     """The optimizer of ``psi``."""
     return make_optimizer("adam", config.alpha_learning_rate)
 
 
-def init(config: AlphaConfig, key: Key, observation_size: int) -> AlphaState:
+def init_alpha(config: AlphaConfig, key: Key, observation_size: int) -> AlphaState:
     """A fresh network, where alpha is one."""
     learned = config.alpha_parameterization in LEARNED
-    params = network(config).init(key, jnp.zeros(observation_size, jnp.float32)) if learned else {}
+    params = alpha_network(config).init(key, jnp.zeros(observation_size, jnp.float32)) if learned else {}
     mean, measured = jnp.zeros((), jnp.float32), jnp.zeros((), bool)
-    return AlphaState(params=params, optimizer=optimizer(config).init(params), mean=mean, measured=measured)
+    return AlphaState(params=params, optimizer=alpha_optimizer(config).init(params), mean=mean, measured=measured)
 
 
 def alpha_of(
@@ -102,11 +102,11 @@ def alpha_of(
         return jnp.full(observation.shape[:-1], config.alpha_value, jnp.float32)
     if config.alpha_parameterization == "temperature":
         return jnp.full(observation.shape[:-1], temperature)
-    raw = network(config).apply(params, observation)[..., 0]
+    raw = alpha_network(config).apply(params, observation)[..., 0]
     return config.alpha_floor + jax.nn.softplus(raw) if config.alpha_parameterization == "softplus" else raw
 
 
-def update(config: AlphaConfig, state: AlphaState, gradient: Params, mean: Float[Array, ""]) -> AlphaState:
+def update_alpha(config: AlphaConfig, state: AlphaState, gradient: Params, mean: Float[Array, ""]) -> AlphaState:
     """One step of ``psi``, and one of the running mean.
 
     Args:
@@ -115,11 +115,11 @@ def update(config: AlphaConfig, state: AlphaState, gradient: Params, mean: Float
       gradient: of ``psi``.
       mean: of alpha over the batch, ``[]``.
     """
-    params, optimizer_state = gradient_step(optimizer(config), gradient, state.optimizer, state.params)
+    params, optimizer = gradient_step(alpha_optimizer(config), gradient, state.optimizer, state.params)
     average = (1.0 - AVERAGE_RATE) * state.mean + AVERAGE_RATE * mean
     return AlphaState(
         params=params,
-        optimizer=optimizer_state,
+        optimizer=optimizer,
         mean=jnp.where(state.measured, average, mean),
         measured=jnp.ones_like(state.measured),
     )

@@ -7,10 +7,10 @@
 
 Source: Nair et al. 2020 (arXiv 2006.09359), algorithm 1 and section 4. Deviations from the authors' code (rlkit), in
 which we follow CORL: the weights are not divided by their mean over the batch (``N softmax(A / lambda)``) but clipped
-at 100; the advantage is of the critics after their step, not before; the policy's draws are clipped to the action box;
-and lambda is 1/3, CORL's for hopper-medium-replay (0.1 on Adroit). The policy is a Gaussian whose mean passed a tanh,
-as theirs (CORL: no tanh), with ``log sigma`` in [-5, 2] (theirs [-6, 0], CORL [-20, 2]). Networks of two layers of 256
-(theirs four for the policy, CORL three for all).
+at 100; the advantage is that of the critics after their step, not before; the policy's draws are clipped to the action
+box; and lambda is 1/3, CORL's for hopper-medium-replay (0.1 on Adroit). The policy is a Gaussian whose mean passed a
+tanh, as in rlkit (CORL: no tanh), with ``log sigma`` in [-5, 2] (rlkit [-6, 0], CORL [-20, 2]). The networks have two
+layers of 256 (rlkit: four for the policy; CORL: three for all).
 """
 
 from __future__ import annotations

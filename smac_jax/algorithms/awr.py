@@ -5,7 +5,7 @@
 Source: Peng et al. 2019 (arXiv 1910.00177), equation 7; SMAC, tables 6-8, "AWR temperature": 0.4 for locomotion, 20
 for Adroit, 5 for the kitchen. SMAC does not say whether the advantage is divided by it (Peng) or multiplied (IQL's
 beta); the word and Peng's equation say divided.
-Deviations: Peng's values are Monte-Carlo returns; what SMAC hands over is a critic, so the advantage and the critics'
+Deviations: Peng's values are Monte-Carlo returns; what SMAC transfers is a critic, so the advantage and the critics'
 step are those of AWAC (:mod:`smac_jax.algorithms.awac`). Advantages are not standardized before the exponential, so
 that the temperature is in the units of the reward; weights are clipped at 100 (Peng's code: 20); Adam (momentum); sigma
 is learned (fixed), and there is no penalty on means outside the box. Exploration is by draws from the policy. The

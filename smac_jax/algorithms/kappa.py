@@ -59,7 +59,7 @@ class KappaState(struct.PyTreeNode):
     __repr__ = brief
 
 
-def check(config: KappaConfig) -> None:
+def check_kappa(config: KappaConfig) -> None:
     """Checks that a kappa which adapts starts in its range.
 
     Raises:
@@ -71,15 +71,15 @@ def check(config: KappaConfig) -> None:
         )
 
 
-def optimizer(config: KappaConfig) -> optax.GradientTransformation:
+def kappa_optimizer(config: KappaConfig) -> optax.GradientTransformation:
     """The optimizer of ``log kappa``."""
     return make_optimizer("adam", config.kappa_learning_rate)
 
 
-def init(config: KappaConfig) -> KappaState:
+def init_kappa(config: KappaConfig) -> KappaState:
     """The configured kappa."""
     log_kappa = jnp.asarray(0.0 if config.kappa_adaptation == "fixed" else math.log(config.kappa), jnp.float32)
-    return KappaState(log_kappa, optimizer(config).init(log_kappa))
+    return KappaState(log_kappa, kappa_optimizer(config).init(log_kappa))
 
 
 def kappa_of(config: KappaConfig, state: KappaState) -> Float[Array, ""]:
@@ -87,7 +87,7 @@ def kappa_of(config: KappaConfig, state: KappaState) -> Float[Array, ""]:
     return jnp.asarray(config.kappa, jnp.float32) if config.kappa_adaptation == "fixed" else jnp.exp(state.log_kappa)
 
 
-def update(
+def update_kappa(
     config: KappaConfig, state: KappaState, relative_residual: Float[Array, ""], gradient_ratio: Float[Array, ""]
 ) -> KappaState:
     """Moves kappa towards where ``kappa_target`` is met, or halves it in time.
@@ -100,7 +100,7 @@ def update(
     """
     if config.kappa_adaptation == "fixed":
         return state
-    log_kappa, optimizer_state = state.log_kappa, state.optimizer
+    log_kappa, optimizer = state.log_kappa, state.optimizer
     if config.kappa_adaptation == "decay":
         log_kappa = log_kappa - jnp.log(2.0) / config.kappa_half_life
     else:
@@ -109,6 +109,6 @@ def update(
             excess = jnp.log(relative_residual + 1e-8) - jnp.log(config.kappa_target)
         else:
             excess = jnp.log(config.kappa_target) - jnp.log(gradient_ratio + 1e-8)
-        log_kappa, optimizer_state = gradient_step(optimizer(config), -excess, optimizer_state, log_kappa)
+        log_kappa, optimizer = gradient_step(kappa_optimizer(config), -excess, optimizer, log_kappa)
     low, high = jnp.log(KAPPA_RANGE[0]), jnp.log(KAPPA_RANGE[1])
-    return KappaState(jnp.clip(log_kappa, low, high), optimizer_state)
+    return KappaState(jnp.clip(log_kappa, low, high), optimizer)

@@ -1,6 +1,6 @@
 """SAC: soft actor-critic, the ordinary online algorithm that continues after offline pre-training.
 
-    y    = r + gamma (1 - terminal) Qbar(s', a') ,   a' ~ pi(s')                                  (equations 5 and 6)
+    y    = r + gamma (1 - terminal) Qbar(s', a') ,   a' ~ pi(s')                                  (equations 3 and 5)
     L_pi = mean (alpha log pi(a|s) - Q(s, a)) ,   a ~ pi(s)                                       (equation 7)
 
 Source: Haarnoja et al. 2018 (arXiv 1812.05905), sections 4 and 5; SMAC, section 3.
@@ -149,7 +149,7 @@ def training_state(config: SoftConfig, state: State) -> TrainingState:
 
 
 def temporal_difference_target(config: SoftConfig, state: State, batch: Transition, key: Key) -> Float[Array, "batch"]:
-    """``y [batch]``: the bootstrapped target of equation 6, whose value is that of one action ``a' ~ pi(s')``.
+    """``y [batch]``: the bootstrapped target of equation 5, whose value is that of one action ``a' ~ pi(s')``.
 
     With ``entropy_backup`` the value is ``Qbar(s', a') - alpha log pi(a'|s')`` (equation 3), else ``Qbar(s', a')``.
     """

@@ -36,9 +36,11 @@ import optax
 from flax import struct
 from jaxtyping import Float
 
-from smac_jax.algorithms import alpha, critic, kappa, sac
+from smac_jax.algorithms import critic, sac
 from smac_jax.algorithms.actor_critic import ActorCritic, NetworkConfig
-from smac_jax.algorithms.contracts import OfflineAlgorithm, Phase
+from smac_jax.algorithms.alpha import AlphaConfig, AlphaState, alpha_of, init_alpha, update_alpha
+from smac_jax.algorithms.contracts import OfflineAlgorithm, Phase, TrainingState
+from smac_jax.algorithms.kappa import KappaConfig, KappaState, check_kappa, init_kappa, kappa_of, update_kappa
 from smac_jax.algorithms.learner import apply_critic_gradient, critic_optimizer
 from smac_jax.algorithms.pretraining import PretrainingConfig, actor_critic_for
 from smac_jax.algorithms.temperature import temperature_of
@@ -63,8 +65,8 @@ from smac_jax.types import Array, Key, Metrics, Params, Transition
 class SMACConfig(
     sac.SoftConfig,
     sac.UpdateConfig,
-    kappa.KappaConfig,
-    alpha.AlphaConfig,
+    KappaConfig,
+    AlphaConfig,
     DatasetScoreConfig,
     PolicyScoreConfig,
     PretrainingConfig,
@@ -88,6 +90,25 @@ class SMACConfig(
             object.__setattr__(self, "alpha_parameterization", decided)
 
 
+def check(config: SMACConfig) -> None:
+    """Checks the fields that depend on each other.
+
+    Raises:
+      ConfigError: they do not go together.
+    """
+    check_kappa(config)
+    if config.score == "policy" and config.alpha_parameterization not in ("temperature", "fixed"):
+        raise ConfigError(
+            f"SMACConfig.alpha_parameterization = {config.alpha_parameterization!r}: with score = 'policy' it must be "
+            "'temperature' (or 'auto', which becomes that) or 'fixed'."
+        )
+    if config.score == "policy" and config.network.distribution != "tanh_gaussian":
+        raise ConfigError(
+            f"SMACConfig.network.distribution = {config.network.distribution!r}: score = 'policy' is the score of a "
+            "policy that is squashed by tanh. Take network.distribution = 'tanh_gaussian', or score = 'dataset'."
+        )
+
+
 class State(struct.PyTreeNode):
     """The state of SAC, and what the penalty is made of.
 
@@ -100,8 +121,8 @@ class State(struct.PyTreeNode):
 
     sac: sac.State
     score: Any
-    alpha: alpha.AlphaState
-    kappa: kappa.KappaState
+    alpha: AlphaState
+    kappa: KappaState
 
     __repr__ = brief
 
@@ -114,14 +135,19 @@ def init(config: SMACConfig, score: Score[Any], key: Key, dataset: Dataset) -> S
     return State(
         sac=sac.new_state(config, ac, config.initial_temperature),
         score=score.init(score_key, observation_size, ac.actor.action_size),
-        alpha=alpha.init(config, alpha_key, observation_size),
-        kappa=kappa.init(config),
+        alpha=init_alpha(config, alpha_key, observation_size),
+        kappa=init_kappa(config),
     )
 
 
 def actor_critic(state: State) -> ActorCritic:
     """The networks, with the running mean of alpha as the temperature that an online algorithm may start from."""
     return state.sac.actor_critic.replace(temperature=state.alpha.mean)
+
+
+def training_state(config: SMACConfig, state: State) -> TrainingState:
+    """What an online algorithm may continue from: that of SAC."""
+    return sac.training_state(config, state.sac)
 
 
 def score_matching_loss(
@@ -154,8 +180,9 @@ def score_matching_loss(
     policy = ac.actor.apply(ac.actor_params, batch.observation)
     action = jax.lax.stop_gradient(score.actions(policy, batch, key))
     matched = jax.lax.stop_gradient(score.evaluate(state.score, policy, batch.observation, action))
-    factor = alpha_of(config, state, alpha_params, batch)
-    target = factor[:, None] * matched.score
+    temperature = temperature_of(config, state.sac.temperature_parameter)
+    alpha = alpha_of(config, alpha_params, batch.observation, temperature)
+    target = alpha[:, None] * matched.score
     points = MatchingPoints(batch.observation, action, target, matched.weight)
     loss = score_matching_penalty(ac.critic.apply, critic_params, points)
     of_one_member = loss / config.network.num_critics
@@ -163,14 +190,8 @@ def score_matching_loss(
     return of_one_member if config.penalty_reduction == "mean" else loss, {
         "score_matching_loss": of_one_member,
         "relative_residual": of_one_member / (of_flat_q + 1e-8),
-        "alpha": factor.mean(),
+        "alpha": alpha.mean(),
     }
-
-
-def alpha_of(config: SMACConfig, state: State, alpha_params: Params, batch: Transition) -> Float[Array, "batch"]:
-    """``alpha_psi(s) [batch]`` at the observations of a normalized batch."""
-    temperature = temperature_of(config, state.sac.temperature_parameter)
-    return alpha.alpha_of(config, alpha_params, batch.observation, temperature)
 
 
 def critic_step(
@@ -185,16 +206,16 @@ def critic_step(
     (sm_gradient, alpha_gradient), sm_metrics = jax.grad(sm_loss, argnums=(0, 1), has_aux=True)(
         ac.critic_params, state.alpha.params
     )
-    weight = kappa.kappa_of(config, state.kappa)
-    gradient = jax.tree.map(lambda td, sm: td + weight * sm, td_gradient, sm_gradient)
-    alpha_gradient = jax.tree.map(lambda sm: weight * sm, alpha_gradient)
-    ratio = weight * optax.tree.norm(sm_gradient) / (optax.tree.norm(td_gradient) + 1e-8)
+    kappa = kappa_of(config, state.kappa)
+    gradient = jax.tree.map(lambda td, sm: td + kappa * sm, td_gradient, sm_gradient)
+    alpha_gradient = jax.tree.map(lambda sm: kappa * sm, alpha_gradient)
+    ratio = kappa * optax.tree.norm(sm_gradient) / (optax.tree.norm(td_gradient) + 1e-8)
     sac_state = apply_critic_gradient(critic_optimizer(config), state.sac, gradient)
     return state.replace(
         sac=critic.move_targets(config, sac_state),
-        alpha=alpha.update(config, state.alpha, alpha_gradient, sm_metrics["alpha"]),
-        kappa=kappa.update(config, state.kappa, sm_metrics["relative_residual"], ratio),
-    ), {**td_metrics, **sm_metrics, "gradient_ratio": ratio, "kappa": weight}
+        alpha=update_alpha(config, state.alpha, alpha_gradient, sm_metrics["alpha"]),
+        kappa=update_kappa(config, state.kappa, sm_metrics["relative_residual"], ratio),
+    ), {**td_metrics, **sm_metrics, "gradient_ratio": ratio, "kappa": kappa}
 
 
 def update(config: SMACConfig, score: Score[Any], state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
@@ -227,8 +248,9 @@ def diagnostics(config: SMACConfig, score: Score[Any], state: State, batch: Tran
     ac = state.sac.actor_critic
     batch = ac.normalize_batch(batch)
     policy = ac.actor.apply(ac.actor_params, batch.observation)
-    factor = alpha_of(config, state, state.alpha.params, batch)
-    return identity_metrics(score, state.score, ac.critic.apply, ac.critic_params, policy, factor, batch, key)
+    temperature = temperature_of(config, state.sac.temperature_parameter)
+    alpha = alpha_of(config, state.alpha.params, batch.observation, temperature)
+    return identity_metrics(score, state.score, ac.critic.apply, ac.critic_params, policy, alpha, batch, key)
 
 
 def smac(config: SMACConfig) -> OfflineAlgorithm[State]:
@@ -246,24 +268,5 @@ def smac(config: SMACConfig) -> OfflineAlgorithm[State]:
         phases=phases(config, score),
         actor_critic=actor_critic,
         diagnostics=partial(diagnostics, config, score),
-        training_state=lambda state: sac.training_state(config, state.sac),
+        training_state=partial(training_state, config),
     )
-
-
-def check(config: SMACConfig) -> None:
-    """Checks the fields that depend on each other.
-
-    Raises:
-      ConfigError: they do not go together.
-    """
-    kappa.check(config)
-    if config.score == "policy" and config.alpha_parameterization not in ("temperature", "fixed"):
-        raise ConfigError(
-            f"SMACConfig.alpha_parameterization = {config.alpha_parameterization!r}: with score = 'policy' it must be "
-            "'temperature' (or 'auto', which becomes that) or 'fixed'."
-        )
-    if config.score == "policy" and config.network.distribution != "tanh_gaussian":
-        raise ConfigError(
-            f"SMACConfig.network.distribution = {config.network.distribution!r}: score = 'policy' is the score of a "
-            "policy that is squashed by tanh. Take network.distribution = 'tanh_gaussian', or score = 'dataset'."
-        )

@@ -43,7 +43,7 @@ class TemperatureConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OnlineTemperatureConfig(TemperatureConfig):
-    """The same for an algorithm that takes over after offline pre-training."""
+    """The same for an online algorithm that starts from a pre-trained one."""
 
     temperature_start: str = choice(
         "config",

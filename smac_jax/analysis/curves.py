@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from smac_jax.config import plain
 from smac_jax.errors import DatasetError
@@ -46,12 +46,12 @@ class TransferCurve:
     task: str
     offline: str
     online: str
-    offline_updates: Float[np.ndarray, " point"]
+    offline_updates: Real[np.ndarray, " point"]
     offline_returns: Float[np.ndarray, "seed point"]
-    online_steps: Float[np.ndarray, " evaluation"]
+    online_steps: Real[np.ndarray, " evaluation"]
     online_returns: Float[np.ndarray, "seed evaluation"]
     warm_start: int = 0
-    control_steps: Float[np.ndarray, " control_evaluation"] = dataclasses.field(default_factory=lambda: np.zeros(0))
+    control_steps: Real[np.ndarray, " control_evaluation"] = dataclasses.field(default_factory=lambda: np.zeros(0))
     control_returns: Float[np.ndarray, "seed control_evaluation"] = dataclasses.field(
         default_factory=lambda: np.zeros((0, 0))
     )

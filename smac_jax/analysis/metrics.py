@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from smac_jax.analysis.statistics import Interval, bootstrap_interval
 from smac_jax.spread import ROUNDING, spread
@@ -22,7 +22,7 @@ SMOOTH_BELOW = 0.10
 
 
 def dip(
-    steps: Float[np.ndarray, " evaluation"],
+    steps: Real[np.ndarray, " evaluation"],
     returns: Float[np.ndarray, "seed evaluation"],
     random_return: float,
     warm_start: float = 0.0,
@@ -55,14 +55,14 @@ def dip(
     return np.where(defined, (start - lowest) / np.where(defined, above_random, 1.0), np.nan)
 
 
-def early_updates(online_steps: Float[np.ndarray, " evaluation"], warm_start: float = 0.0) -> float:
+def early_updates(online_steps: Real[np.ndarray, " evaluation"], warm_start: float = 0.0) -> float:
     """How many updates online training makes in its first quarter, at one an environment step after the warm start."""
     return EARLY * float(np.asarray(online_steps)[-1] - warm_start)
 
 
 def control_dip(
-    online_steps: Float[np.ndarray, " evaluation"],
-    control_steps: Float[np.ndarray, " control_evaluation"],
+    online_steps: Real[np.ndarray, " evaluation"],
+    control_steps: Real[np.ndarray, " control_evaluation"],
     control_returns: Float[np.ndarray, "seed control_evaluation"],
     random_return: float,
     warm_start: float = 0.0,
@@ -72,9 +72,9 @@ def control_dip(
 
 
 def excess_dip(
-    online_steps: Float[np.ndarray, " evaluation"],
+    online_steps: Real[np.ndarray, " evaluation"],
     online_returns: Float[np.ndarray, "seed evaluation"],
-    control_steps: Float[np.ndarray, " control_evaluation"],
+    control_steps: Real[np.ndarray, " control_evaluation"],
     control_returns: Float[np.ndarray, "seed control_evaluation"],
     random_return: float,
     warm_start: float = 0.0,
@@ -88,7 +88,7 @@ def excess_dip(
 
 
 def cumulative_regret(
-    steps: Float[np.ndarray, " evaluation"], returns: Float[np.ndarray, "seed evaluation"], best_return: float
+    steps: Real[np.ndarray, " evaluation"], returns: Float[np.ndarray, "seed evaluation"], best_return: float
 ) -> Float[np.ndarray, " seed"]:
     """Area between ``R*`` and ``R_t`` (trapezoid rule), of each seed; in units of return times steps."""
     steps, returns = _checked(steps, returns)
@@ -96,7 +96,7 @@ def cumulative_regret(
 
 
 def regret(
-    steps: Float[np.ndarray, " evaluation"], returns: Float[np.ndarray, "seed evaluation"], best_return: float
+    steps: Real[np.ndarray, " evaluation"], returns: Float[np.ndarray, "seed evaluation"], best_return: float
 ) -> Float[np.ndarray, " seed"]:
     """Mean of ``R* - R_t`` over online time, of each seed; in units of return. At a single evaluation the gap there."""
     steps, returns = _checked(steps, returns)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -41,7 +41,7 @@ class Series(NamedTuple):
     ax: Axes
     label: str
     color: str
-    steps: Float[np.ndarray, " point"]
+    steps: Real[np.ndarray, " point"]
     intervals: Float[np.ndarray, "point 3"]
 
 
@@ -226,7 +226,7 @@ def _draw(
     ax: Axes,
     label: str,
     color: str,
-    steps: Float[np.ndarray, " point"],
+    steps: Real[np.ndarray, " point"],
     returns: Float[np.ndarray, "seed point"],
 ) -> Series:
     """Mean, interval and single seeds."""

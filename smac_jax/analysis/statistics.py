@@ -67,7 +67,7 @@ def bootstrap_interval(
 
 
 def stratified_interval(
-    strata: Sequence[Float[np.ndarray, " seed"]],
+    strata: Sequence[Float[np.ndarray, "_"]],
     statistic: Callable[..., np.ndarray],
     level: float = 0.95,
     resamples: int = 5_000,
@@ -101,7 +101,7 @@ def stratified_interval(
     return Interval(estimate, float(interval.low), float(interval.high))
 
 
-def interquartile_mean_over_tasks(scores: Mapping[str, Float[np.ndarray, " seed"]]) -> Interval:
+def interquartile_mean_over_tasks(scores: Mapping[str, Float[np.ndarray, "_"]]) -> Interval:
     """The interquartile mean of all runs of all tasks together (Agarwal et al. 2021, section 4.3).
 
     Args:
@@ -115,7 +115,7 @@ def interquartile_mean_over_tasks(scores: Mapping[str, Float[np.ndarray, " seed"
 
 
 def probability_of_improvement(
-    ours: Mapping[str, Float[np.ndarray, " seed"]], theirs: Mapping[str, Float[np.ndarray, " seed"]]
+    ours: Mapping[str, Float[np.ndarray, "_"]], theirs: Mapping[str, Float[np.ndarray, "_"]]
 ) -> Interval:
     """How likely a run of ours is above one of theirs on the same task, mean over tasks; ties count half.
 
@@ -143,7 +143,7 @@ def probability_of_improvement(
 
 
 def performance_profile(
-    scores: Mapping[str, Float[np.ndarray, " seed"]], thresholds: Float[np.ndarray, " threshold"]
+    scores: Mapping[str, Float[np.ndarray, "_"]], thresholds: Float[np.ndarray, " threshold"]
 ) -> list[Interval]:
     """The share of runs above each threshold, every task counting the same (Agarwal et al. 2021, section 4.1)."""
 

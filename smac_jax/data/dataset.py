@@ -280,7 +280,8 @@ class Dataset(struct.PyTreeNode):
 
     def episode_returns(self) -> Float[np.ndarray, " episode"]:
         """The return of each trajectory, once."""
-        return np.asarray(self.trajectory_returns)[self._last_rows()]
+        once: np.ndarray = np.asarray(self.trajectory_returns)[self._last_rows()]
+        return once
 
     def episode_scores(self) -> Float[np.ndarray, " episode"]:
         """Each trajectory in the units of evaluations: success or none, most subtasks completed, or its return."""
@@ -288,8 +289,11 @@ class Dataset(struct.PyTreeNode):
         if not (rule.only_success or rule.return_is_highest):
             return self.episode_returns()
         last = self._last_rows()
+        if rule.log_goes_on:  # where a terminal is followed by what it led to, the log went on
+            follows, _ = followed(np.asarray(self.observations), np.asarray(self.next_observations))
+            last &= ~((np.asarray(self.terminals) > 0.5) & follows)
         last[-1] = True
-        most = most_in_trajectory(np.asarray(self.rewards, float), last)[last]
+        most: np.ndarray = most_in_trajectory(np.asarray(self.rewards, float), last)[last]
         return most + 1.0 if rule.only_success else most
 
     def _last_rows(self) -> Rows:
@@ -305,6 +309,9 @@ class Dataset(struct.PyTreeNode):
         )
         if self.reward_rule.only_success:
             text += f", {np.mean(np.asarray(self.terminals)[self._last_rows()]):.0%} end in success"
+        elif self.reward_rule.log_goes_on:
+            scores = self.episode_scores()
+            text += f"; {np.mean(scores > 0):.0%} of {len(scores):,} logged in one piece succeed"
         elif self.task is not None:
             text += f" (normalized score {normalized_score(self.task, returns.mean()):.1f})"
         notes = dict(self.metadata)
@@ -314,7 +321,7 @@ class Dataset(struct.PyTreeNode):
             text += f"; episodes split where the next row does not follow and no end is marked: {breaks}"
         if dropped := notes.get("dropped_rows"):
             text += f"; last rows of cut episodes without a next observation, dropped (their rewards count): {dropped}"
-        for key in ("not_in_order", "no_terminals"):
+        for key in ("not_in_order", "no_terminals", "left_out", "rewards_of"):
             text += f"; {notes[key]}" if key in notes else ""
         return text
 
@@ -430,9 +437,10 @@ def returns_of(arrays: Mapping[str, np.ndarray], last: Rows, task: str | None, w
         return over(arrays["rewards"], last)
     inside = ~last[:-1] & (given[1:] != given[:-1])
     if inside.any():
+        row = int(np.argmax(inside))
         raise DatasetError(
-            f"{where}: trajectory_returns changes inside an episode, from {given[np.argmax(inside)]:g} to "
-            f"{given[np.argmax(inside) + 1]:g} after row {np.argmax(inside)}. Give each row its episode's return."
+            f"{where}: trajectory_returns changes inside an episode, from {given[row]:g} to {given[row + 1]:g} after "
+            f"row {row}. Give each row its episode's return."
         )
     return given
 
@@ -448,7 +456,8 @@ def add_to_note(notes: dict[str, str], key: str, found: int) -> None:
 def trajectory_returns(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
     """The undiscounted return of each row's whole trajectory; ``last`` marks the trajectories' last rows."""
     trajectory = np.cumsum(last) - last
-    return np.bincount(trajectory, weights=rewards)[trajectory]
+    returns: np.ndarray = np.bincount(trajectory, weights=rewards)[trajectory]
+    return returns
 
 
 def most_in_trajectory(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
@@ -456,7 +465,8 @@ def most_in_trajectory(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[
     trajectory = np.cumsum(last) - last
     most = np.full(trajectory[-1] + 1, -np.inf)
     np.maximum.at(most, trajectory, rewards)
-    return most[trajectory]
+    of_each_row: np.ndarray = most[trajectory]
+    return of_each_row
 
 
 def returns_to_go(

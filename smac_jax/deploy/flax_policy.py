@@ -53,7 +53,7 @@ class FlaxPolicy:
     @property
     def observation_size(self) -> int:
         """The number of observations."""
-        return self.actor_critic.observation_mean.shape[-1]
+        return int(self.actor_critic.observation_mean.shape[-1])
 
     def select(self, seed: int | Literal["all"] | None = None) -> FlaxPolicy:
         """The policy of one seed (None: the first), or of all.

@@ -91,5 +91,5 @@ def own_actor(folder: Path) -> str | None:
     for place in (folder, folder / "actor_critic"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             described = json.loads((place / "networks.json").read_text(encoding="utf-8"))
-            return described["actor"]["class"].replace(":", ".")
+            return str(described["actor"]["class"].replace(":", "."))
     return None

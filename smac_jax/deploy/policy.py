@@ -288,7 +288,7 @@ class NumpyPolicy:
         noise = None if rng is None else rng.standard_normal((*seeds, len(rows), size), np.float32)
         # an activation may overflow on its way to a limit that is finite
         with np.errstate(over="ignore", invalid="ignore"):
-            action = act(np, self.architecture, self.parameters, rows, noise)
+            action: np.ndarray = act(np, self.architecture, self.parameters, rows, noise)
         if np.isnan(action).any():
             raise ObservationError(
                 f"The observation is so far out (up to {np.abs(rows).max():g}) that the policy overflows."

@@ -135,7 +135,8 @@ def act_with(
     noise = None if key is None else jax.random.normal(key, (action_size,))
     # accelerators would round the factors of a product to fewer bits
     with jax.default_matmul_precision("highest"):
-        return network(parameters, jnp.asarray(observation, jnp.float32), noise)
+        action: Array = network(parameters, jnp.asarray(observation, jnp.float32), noise)
+    return action
 
 
 def split_checkpoint(text: str) -> tuple[str, int | None]:

@@ -125,4 +125,5 @@ def to_onnx(policy: NumpyPolicy, batch: int | None = None, sample: bool = False)
         doc_string="observation: in the environment's own units. action: in [-1, 1].",
     )
     checker.check_model(model, full_check=True)
-    return model.SerializeToString()
+    content: bytes = model.SerializeToString()
+    return content

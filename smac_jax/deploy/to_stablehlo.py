@@ -52,9 +52,10 @@ def _no_source_paths() -> Iterator[None]:
     """A file for others does not say where things lie on this machine; so the same policy makes the same file, too."""
     import jax
 
-    before = jax.config.jax_traceback_in_locations_limit  # type: ignore[attr-defined]
-    jax.config.update("jax_traceback_in_locations_limit", 0)
+    config: Any = jax.config  # whose fields only some versions of JAX declare
+    before = config.jax_traceback_in_locations_limit
+    config.update("jax_traceback_in_locations_limit", 0)
     try:
         yield
     finally:
-        jax.config.update("jax_traceback_in_locations_limit", before)
+        config.update("jax_traceback_in_locations_limit", before)

@@ -126,8 +126,8 @@ def tolerance_of(observations: Float[np.ndarray, "row observation"]) -> float:
     A step through a contact was seen to stretch an error of the state a hundredfold. Hopper's rows that were rounded to
     10 bits after the leading one come out within 100 roundings in 99.5 of 100 cases.
     """
-    used = np.bitwise_or.reduce(np.ascontiguousarray(observations).view(np.uint32), axis=None)
-    bits = next((bits for bits in range(1, 23) if not int(used) & ((1 << (23 - bits)) - 1)), 23)
+    used = np.bitwise_or.reduce(np.ascontiguousarray(observations).reshape(-1).view(np.uint32), keepdims=True).item()
+    bits = next((bits for bits in range(1, 23) if not used & ((1 << (23 - bits)) - 1)), 23)
     return max(TOLERANCE, 100 * 2.0 ** -(bits + 1))
 
 

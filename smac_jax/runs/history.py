@@ -21,7 +21,7 @@ class Evaluations:
     Attributes:
       steps: after which the policy was evaluated.
       episodes: returns of every episode of each evaluation.
-      metrics: what else an evaluation measured (:func:`smac_jax.train.evaluate.measured_optimism`), NaN where one did
+      metrics: what else an evaluation measured (:func:`smac_jax.train.evaluate.measured_values`), NaN where one did
         not.
       seeds: how many.
     """

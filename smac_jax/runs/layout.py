@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 Tree = TypeVar("Tree")
 
 
+@runtime_checkable
 class Layout(Protocol):
     """Seeds over devices, as :class:`smac_jax.train.sharding.SeedLayout` lays them.
 

@@ -6,7 +6,7 @@ prints its penalty with ``+eps``; that points away from the data and is kept onl
 (``score_sign``, :mod:`smac_jax.scores.dataset`).
 
 Source: SMAC section 4 (K = 32 steps, cosine schedule, conditioned on the best return when used); Ho et al. 2020
-(arXiv 2006.11239), equation 12; Nichol and Dhariwal 2021 (arXiv 2102.09672), equation 17.
+(arXiv 2006.11239), equations 12 and 14; Nichol and Dhariwal 2021 (arXiv 2102.09672), equation 17.
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ def use_cache(folder: str | Path | None = None) -> None:
         return
     _cache_is_set = True
     wish = os.environ.get(SWITCH, "").strip()
-    configured = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    config: Any = jax.config  # whose fields only some versions of JAX declare
+    configured = config.jax_compilation_cache_dir
     if configured is not None or wish.lower() == "off":
         if configured is not None and configured.startswith("~"):  # which JAX takes for a name
             jax.config.update("jax_compilation_cache_dir", str(local_path(configured)))

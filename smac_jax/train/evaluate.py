@@ -5,7 +5,8 @@ The optimism of the critics is how far their values lie above what the evaluated
     optimism = mean of  Q(s_t, a_t) - G_t ,    G_t = r_t + gamma r_(t+1) + gamma^2 r_(t+2) + ...  to the episode's end,
 
 over some moments ``t`` of the evaluation episodes, so it costs no episode and next to no arithmetic. Source: REDQ (Chen
-et al. 2021, arXiv 2101.05982), section 3 and appendix, "normalized bias".
+et al. 2021, arXiv 2101.05982), section 3, "normalized bias". At the same moments the critics are asked what they think
+of a random action: an online algorithm follows them wherever they prefer that to the policy's own.
 """
 
 from __future__ import annotations
@@ -47,13 +48,17 @@ class Probes(NamedTuple):
       value: ``Q(s_t, a_t)``, the mean over the critics, less ``gamma^n Q(s_(t+n), a_(t+n))`` where the time limit
         ended the episode.
       earned: the discounted rewards from ``t`` to the end of the episode.
-      weight: 1, less ``gamma^n`` where the time limit ended the episode; 0, as the other two, at a moment that the
-        episode did not reach.
+      weight: 1, less ``gamma^n`` where the time limit ended the episode; 0, as the others, at a moment that the episode
+        did not reach.
+      preferred: 1 where the critics value an action that is uniform over the action box above the policy's own.
+      reached: 1 at a moment that the episode reached.
     """
 
     value: Float[Array, "seed episode probe"]
     earned: Float[Array, "seed episode probe"]
     weight: Float[Array, "seed episode probe"]
+    preferred: Float[Array, "seed episode probe"]
+    reached: Float[Array, "seed episode probe"]
 
 
 class Evaluation(NamedTuple):
@@ -109,9 +114,16 @@ def make_evaluator(
         policy = actor_critic.policy(observation)
         return policy.mode() if deterministic else policy.sample(key)
 
-    def value(actor_critic: ActorCritic, observation: Array) -> Array:
-        seen, action = actor_critic.normalize(observation), actor_critic.policy(observation).mode()
+    def value(actor_critic: ActorCritic, observation: Array, action: Array) -> Array:
+        seen = actor_critic.normalize(observation)
         return ensemble_values(actor_critic.critic, actor_critic.critic_params, seen, action).mean(axis=0)
+
+    def value_of_policy(actor_critic: ActorCritic, observation: Array) -> Array:
+        return value(actor_critic, observation, actor_critic.policy(observation).mode())
+
+    def value_of_random(actor_critic: ActorCritic, observation: Array, key: Key) -> Array:
+        shape = (*observation.shape[:-1], actor_critic.actor.action_size)
+        return value(actor_critic, observation, jax.random.uniform(key, shape, jnp.float32, -1.0, 1.0))
 
     def evaluate_all(actor_critic: ActorCritic, keys: Key) -> Evaluation:
         start = reset(jax.vmap(lambda key: jax.random.split(key, episodes))(keys))
@@ -166,11 +178,19 @@ def make_evaluator(
         cut = jnp.where(last.truncated | last.alive, 1.0, 0.0)
         left = jnp.maximum(last.length - jnp.array(times[:-1], jnp.int32)[:, None, None], 0)
         beyond = cut * jnp.float32(gamma) ** left.astype(jnp.float32)
-        values = jax.vmap(jax.vmap(value), in_axes=(None, 0))(actor_critic, seen)
-        at_end = jax.vmap(value)(actor_critic, last.last_observation)
-        found = Probes(values - beyond * at_end, jnp.stack(follows[:0:-1]), 1.0 - beyond)
-        reached = jax.tree.map(lambda x: jnp.where(alive, x, 0.0), found)
-        return Evaluation(last.total, jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), reached))
+        values = jax.vmap(value_of_policy, in_axes=(0, 1), out_axes=1)(actor_critic, seen)
+        at_end = jax.vmap(value_of_policy)(actor_critic, last.last_observation)
+        action_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, episode_length)  # after those of the steps
+        random = jax.vmap(value_of_random, in_axes=(0, 1, 0), out_axes=1)(actor_critic, seen, action_keys)
+        found = Probes(
+            value=values - beyond * at_end,
+            earned=jnp.stack(follows[:0:-1]),
+            weight=1.0 - beyond,
+            preferred=jnp.where(random > values, 1.0, 0.0),
+            reached=jnp.ones_like(beyond),
+        )
+        found = jax.tree.map(lambda x: jnp.moveaxis(jnp.where(alive, x, 0.0), 0, -1), found)
+        return Evaluation(last.total, found)
 
     return layout.spread(evaluate_all, (0, 0))
 
@@ -184,29 +204,33 @@ def value_discount(config: Any) -> float | None:
     return None if getattr(config, "entropy_backup", False) else getattr(config, "discount", None)
 
 
-def measured_optimism(probes: Probes) -> dict[str, Float[np.ndarray, " seed"]]:
-    """How far the critics' values lie above what the policy got, of each seed.
+def measured_values(probes: Probes) -> dict[str, Float[np.ndarray, " seed"]]:
+    """What the critics promise, what the policy got, and whether they prefer other actions; of each seed.
 
-    Sums over all probes of all episodes, divided by the sum of their weights: critics that are too high by the same
-    amount everywhere are found to be so, wherever the time limit lies.
+    The first four are sums over all probes of all episodes, divided by the sum of their weights: critics that are too
+    high by the same amount everywhere are found to be so, wherever the time limit lies.
 
     Returns:
       ``value``: the mean of the critics' values. ``discounted_return``: the mean of what followed. ``optimism``: their
       difference, all three in the units that the critics learn from. ``relative_optimism``: the same as a share of the
-      root mean square of what followed, 1 for critics that promise twice as much. NaN where nothing was to be compared:
-      an undiscounted value of episodes that their time limit cuts.
+      root mean square of what followed, 1 for critics that promise twice as much. ``random_preferred``: the share of
+      random actions that the critics value above the policy's own; one half says that they do not tell the policy's
+      actions from any others. NaN where there is nothing to compare with: an undiscounted value of episodes that their
+      time limit cuts.
     """
-    value, earned, weight = (np.asarray(x, float).reshape(len(x), -1) for x in probes)
+    value, earned, weight, preferred, reached = (np.asarray(x, float).reshape(len(x), -1) for x in probes)
     with np.errstate(all="ignore"):
         in_all = np.where(weight.sum(axis=1) > 0, weight.sum(axis=1), np.nan)
         promised, got = value.sum(axis=1) / in_all, earned.sum(axis=1) / in_all
         squared = np.where(weight > 0, earned**2 / np.where(weight > 0, weight, 1.0), 0.0).sum(axis=1) / in_all
         size = np.where(squared > 0, np.sqrt(squared), np.nan)
+        random = preferred.sum(axis=1) / reached.sum(axis=1)
     return {
         "value": promised,
         "discounted_return": got,
         "optimism": promised - got,
         "relative_optimism": (promised - got) / size,
+        "random_preferred": random,
     }
 
 
@@ -217,7 +241,7 @@ def run_evaluation(
     rounds: int,
     layout: SeedLayout,
 ) -> tuple[Float[np.ndarray, "seed episode"], dict[str, Float[np.ndarray, " seed"]]]:
-    """Runs an evaluator as often as is asked for, and gives the returns and what :func:`measured_optimism` finds.
+    """Runs an evaluator as often as is asked for; gives the returns, and what :func:`measured_values` finds.
 
     The same program serves an evaluation of more episodes than the others have.
 
@@ -232,7 +256,7 @@ def run_evaluation(
     keys = [fold_in(layout.keys("evaluation"), step), *(fold_in(further, i) for i in range(1, rounds))]
     parts = [jax.tree.map(np.asarray, layout.unpad(evaluator(actor_critic, key))) for key in keys]
     found = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *parts)
-    return found.returns, {} if found.probes is None else measured_optimism(found.probes)
+    return found.returns, {} if found.probes is None else measured_values(found.probes)
 
 
 def evaluate(

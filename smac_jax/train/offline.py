@@ -54,7 +54,7 @@ class PretrainResult(Evaluated):
       diverged: for each seed the step at which it was frozen because its numbers had gone, -1 if it was not.
     """
 
-    algorithm: OfflineAlgorithm
+    algorithm: OfflineAlgorithm[Any]
     actor_critic: ActorCritic
     metrics: dict[str, np.ndarray]
     evaluations: Evaluations
@@ -69,7 +69,7 @@ class PretrainResult(Evaluated):
         return f"PretrainResult({self.algorithm.name}, seeds {list(self.seeds)}, {self.updates:,} updates, {told})"
 
 
-def make_chunk(phase: Phase, layout: SeedLayout, q_limit: float, length: int) -> Any:
+def make_chunk(phase: Phase[Any], layout: SeedLayout, q_limit: float, length: int) -> Any:
     """A compiled ``(state[seed], diverged[seed], first step, keys[seed], dataset) -> (state, diverged, mean metrics)``.
 
     The state's memory is reused.
@@ -91,7 +91,7 @@ def make_chunk(phase: Phase, layout: SeedLayout, q_limit: float, length: int) ->
 
 
 def make_diagnostics(
-    algorithm: OfflineAlgorithm, layout: SeedLayout, batch_size: int = 1024
+    algorithm: OfflineAlgorithm[Any], layout: SeedLayout, batch_size: int = 1024
 ) -> Callable[[Any, Key, Dataset], Metrics]:
     """A compiled ``(state[seed], keys[seed], dataset) -> metrics[seed]``."""
 
@@ -103,7 +103,7 @@ def make_diagnostics(
 
 
 def pretrain(
-    algorithm: str | OfflineAlgorithm,
+    algorithm: str | OfflineAlgorithm[Any],
     data: Dataset,
     seeds: int | Sequence[int] = 4,
     num_updates: int = 20_000,

@@ -63,7 +63,7 @@ class FinetuneResult(Evaluated):
       diverged: for each seed the step at which it was frozen because its numbers had gone, -1 if it was not.
     """
 
-    algorithm: OnlineAlgorithm
+    algorithm: OnlineAlgorithm[Any]
     actor_critic: ActorCritic
     metrics: dict[str, np.ndarray]
     evaluations: Evaluations
@@ -78,7 +78,7 @@ class FinetuneResult(Evaluated):
 
 
 def make_chunk(
-    algorithm: OnlineAlgorithm,
+    algorithm: OnlineAlgorithm[Any],
     env: Env,
     layout: SeedLayout,
     learn: bool,
@@ -145,7 +145,7 @@ def make_chunk(
 
 
 def finetune(
-    algorithm: str | OnlineAlgorithm,
+    algorithm: str | OnlineAlgorithm[Any],
     actor_critic: ActorCritic,
     env: Env,
     data: Dataset | None = None,
@@ -228,7 +228,8 @@ def finetune(
     def begin() -> LoopState:
         start = layout.map(begin_one, (0, 0, 0, 0))
         given = layout.shard(actor_critic), layout.shard(training_state)
-        return start(layout.keys("init"), layout.keys("environment"), *given)
+        begun: LoopState = start(layout.keys("init"), layout.keys("environment"), *given)
+        return begun
 
     evaluator = make_evaluator(env, eval_episodes, episode_length, True, layout, discount=value_discount(built.config))
     history = History(numbers)

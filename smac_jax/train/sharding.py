@@ -80,7 +80,7 @@ class SeedLayout:
 
         return self.shard(stream_keys(self.seeds, stream))
 
-    def map(self, one_seed: Callable[..., Any], in_axes: Sequence[int | None], donate: Sequence[int] = ()) -> Any:
+    def map(self, one_seed: Callable[..., Any], in_axes: Sequence[int | None], donate: Sequence[int] = ()) -> Program:
         """Compiles a function of one seed for all of them.
 
         Args:
@@ -90,7 +90,7 @@ class SeedLayout:
         """
         return self.spread(jax.vmap(one_seed, in_axes=tuple(in_axes)), in_axes, donate)
 
-    def spread(self, seeds: Callable[..., Any], in_axes: Sequence[int | None], donate: Sequence[int] = ()) -> Any:
+    def spread(self, seeds: Callable[..., Any], in_axes: Sequence[int | None], donate: Sequence[int] = ()) -> Program:
         """Compiles a function of several seeds, each device taking its own; arguments as in :meth:`map`."""
         if len(self.devices) > 1:
             # by hand: left to itself, the compiler would gather all seeds for a call into the C engine

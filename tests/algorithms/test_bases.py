@@ -208,7 +208,7 @@ def test_orthogonal_kernels_are_drawn_uniformly():
 
 @pytest.mark.parametrize("module", [ours, wsrl_base])
 def test_a_base_goes_all_the_way(module, data):
-    """Pre-training several seeds, the hand-over with what it carries, and fine-tuning."""
+    """Pre-training several seeds, the transfer with what it carries over, and fine-tuning."""
     config = module.get_config()
     tiny = {"network": {**config.smac.network.to_dict(), "actor_hidden": (16, 16), "critic_hidden": (16, 16)}}
     score = {**config.smac.score_model.to_dict(), "num_updates": 4, "hidden": 16, "num_blocks": 1}

@@ -140,6 +140,7 @@ def test_a_transfer_is_smooth_when_the_interval_of_its_dip_ends_below_ten_percen
     assert is_smooth(dips) is smooth
 
 
+@pytest.mark.usefixtures("arrays_unchecked")
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"\(2, 4\) at \(3,\)"):
         dip(STEPS[:3], RETURNS, 0.0)

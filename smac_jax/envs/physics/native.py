@@ -130,7 +130,7 @@ def register(
 
 
 def step(
-    message: UInt32[Array, " words+action"], key: int, words: int, values: int
+    message: UInt32[Array, " message"], key: int, words: int, values: int
 ) -> tuple[UInt32[Array, " words"], Float[Array, " values"]]:
     """What :meth:`MujocoEngine._advance` does, inside the compiled program; `vmap` makes it one call for a batch."""
     shapes = (jax.ShapeDtypeStruct((words,), np.uint32), jax.ShapeDtypeStruct((values,), np.float32))

@@ -1,0 +1,89 @@
+"""The command `smac-jax sweep` in a process that kills itself, for tests of what is left of it.
+
+    python killed_sweep.py MOMENT SECONDS SWEEP_FLAGS ...
+
+MOMENT is "none", "report", "saving", "evaluation", or part of a phase's title, or of a run's ("control"). The process
+is sent SIGKILL so many seconds after that moment has come, by a thread: wherever the others are at that time. Prints
+each moment as it comes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from smac_jax import cli
+from smac_jax.commands import sweep
+from smac_jax.runs.folder import RunFolder
+from smac_jax.runs.pace import EVALUATION
+
+
+def kill_after(seconds: float) -> None:
+    """Sends SIGKILL to this process, from a thread of its own."""
+
+    def wait_and_kill() -> None:
+        time.sleep(seconds)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait_and_kill, daemon=True).start()
+
+
+class Watch:
+    """Looks for the moment in what the sweep calls.
+
+    Args:
+      wanted: the moment.
+      seconds: after it.
+    """
+
+    def __init__(self, wanted: str, seconds: float):
+        self._wanted, self._seconds = wanted, seconds
+        self._armed = True
+
+    def at(self, *moments: str) -> None:
+        """Says that something begins."""
+        print("moment:", *moments, flush=True)
+        if self._armed and any(self._wanted in moment for moment in moments):
+            self._armed = False
+            kill_after(self._seconds)
+
+    def before(self, owner: Any, name: str, describe: Any) -> None:
+        """Has :meth:`at` called before a function is."""
+        function = getattr(owner, name)
+
+        def watched(*arguments: Any, **more: Any) -> Any:
+            self.at(*describe(*arguments, **more))
+            return function(*arguments, **more)
+
+        setattr(owner, name, watched)
+
+
+def main() -> None:
+    """See the module."""
+    wanted, seconds, *flags = sys.argv[1:]
+    cache = Path(__file__).parent / ".." / ".." / ".cache" if "CACHE" not in os.environ else Path(os.environ["CACHE"])
+    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+    watch = Watch(wanted, float(seconds))
+
+    def of_standing(folder: RunFolder, standing: Any) -> tuple[str, ...]:
+        if standing.doing == EVALUATION:
+            return (EVALUATION,)
+        return standing.phase, folder.folder.name
+
+    watch.before(RunFolder, "show", of_standing)
+    watch.before(RunFolder, "finish", lambda *_, **__: ("saving",))
+    watch.before(sweep, "report_all", lambda *_: ("report",))
+    cli.main(["smac-jax", "sweep", *flags])
+
+
+if __name__ == "__main__":
+    main()
