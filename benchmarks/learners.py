@@ -13,7 +13,8 @@ import numpy as np
 
 from benchmarks.measure import Case, memory_of
 from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
-from smac_jax.algorithms.base import NetworkConfig, Phase, new_actor_critic
+from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
+from smac_jax.algorithms.contracts import Phase
 from smac_jax.data.dataset import Dataset
 from smac_jax.matrix_products import product_flops
 from smac_jax.presets.base import online_section
@@ -74,12 +75,11 @@ def online_learner(
     """An online algorithm's update, on batches of the data set: the world left out."""
     name = next(n for n in ONLINE if online_section(n) == section)
     built = make_online(name, {"batch_size": size.online_batch, **overrides})
-    policy = "box_gaussian" if name == "awr" else "tanh_gaussian"
     network = NetworkConfig(
         actor_hidden=size.hidden,
         critic_hidden=size.hidden,
         num_critics=size.members,
-        policy=policy,
+        distribution="box_gaussian" if name == "awr" else "tanh_gaussian",
         critic_activation=critic_activation,
     )
     mean, std = data.observation_statistics()

@@ -20,7 +20,8 @@ import smac_jax
 from benchmarks.learners import SIZES, Learner, case
 from benchmarks.measure import Case, Report, in_turns, rows
 from smac_jax.algorithms import make_online
-from smac_jax.algorithms.base import NetworkConfig, Phase, new_actor_critic
+from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
+from smac_jax.algorithms.contracts import Phase
 from smac_jax.data.replay import init as init_buffer
 from smac_jax.envs import ENGINES, AutoReset
 from smac_jax.errors import ConfigError

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
 
+import source_text
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 PROJECT = Path(__file__).resolve().parent.parent
+PAGES = PROJECT / "docs" / "pages"
+LINK = re.compile(r"(?<=\]\()(?![a-z]+:)([^)\s#]+)(?=[)\s#])")
 TAKEN = (
     "README.md",
     "WORKSPACE.md",
@@ -55,6 +60,29 @@ def on_files(files: Files, config: Any) -> Files:
     for name in modules():
         files.append(File.generated(config, f"reference/{name}.md", content=f"# {name}\n\n::: {name}\n"))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Puts source text where a page asks for it, and points links at the site's pages.
+
+    In the files themselves links go where the files lie in the project, so that they hold there, too; a link to a
+    module's source becomes one to its page of the reference.
+    """
+    if page.file.abs_src_path is None:  # a page of the reference
+        return markdown
+    here = Path(page.file.abs_src_path).parent
+
+    def to_site(found: re.Match[str]) -> str:
+        target = (here / found[1]).resolve()
+        if not target.is_file() or not target.is_relative_to(PROJECT):
+            return found[1]
+        place = target.relative_to(PAGES if target.is_relative_to(PAGES) else PROJECT)
+        if place.suffix == ".py" and place.parts[0] == "smac_jax":
+            parts = place.with_suffix("").parts
+            place = Path("reference", ".".join(parts[:-1] if parts[-1] == "__init__" else parts) + ".md")
+        return Path(os.path.relpath(place, Path(page.file.src_uri).parent)).as_posix()
+
+    return source_text.expanded(LINK.sub(to_site, markdown))
 
 
 def on_page_content(html: str, **_: Any) -> str:

@@ -37,6 +37,7 @@ from smac_jax.errors import ConfigError, DatasetError, SmacError, UnknownNameErr
 from smac_jax.files import write_json
 from smac_jax.sweep.launchers import LAUNCHERS
 from smac_jax.sweep.program import results_folder, run, set_up
+from smac_jax.tasks import parse_name, task_info
 from smac_jax.text import count
 
 if TYPE_CHECKING:
@@ -184,7 +185,8 @@ def at_hand(asked: Sequence[str], paper_alone: bool) -> list[Task]:
         if places:
             found.append(_task(places[0], smac_jax.load_dataset(places[0])))
         else:
-            pair = ", or as it is published: AWAC's pair of files, see README" if "-binary-" in task.data else ""
+            is_binary = task_info(task.data).rewards.only_success
+            pair = ", or as it is published: AWAC's pair of files, see README" if is_binary else ""
             print(f"not at hand: {task.data} (--download fetches D4RL's{pair})", file=sys.stderr)
     if not found:
         raise DatasetError("No data of the suite are at hand; name some with --task.")
@@ -194,7 +196,6 @@ def at_hand(asked: Sequence[str], paper_alone: bool) -> list[Task]:
 def _task(source: str, data: Dataset, name: str = "") -> Task:
     from experiments.paper.grid import Task
     from experiments.paper.tasks import FAMILIES, SUITE, SuiteTask
-    from smac_jax.data.tasks import parse_name
     from smac_jax.sweep.transfer import environment_of
 
     data = data if name in ("", short_name(source)) else dataclasses.replace(data, name=name)
@@ -202,8 +203,8 @@ def _task(source: str, data: Dataset, name: str = "") -> Task:
     for task in SUITE:
         if env == parse_name(task.data).task:
             return Task(source, data, env, task, name)
-    family = FAMILIES.get(env.split("-")[0])
-    if family:
+    family = task_info(env).family
+    if family in FAMILIES:
         return Task(source, data, env, SuiteTask(source, family, in_paper=False), name)
     raise ConfigError(f"{source}: the environment {env} belongs to none of the paper's families.")
 

@@ -127,10 +127,10 @@ def main(argv: Sequence[str]) -> int:
     set_up()
     from smac_jax.algorithms import make_offline, make_online
     from smac_jax.analysis.curves import TransferCurve
-    from smac_jax.data.tasks import TASKS
     from smac_jax.presets.base import as_run, online_section
     from smac_jax.runs.logger import MetricLogger, to_json, write_provenance
     from smac_jax.sweep.transfer import describe, environment_of, report, scale_of
+    from smac_jax.tasks import TASKS
     from smac_jax.train.progress import Progress
 
     config = FLAGS.config
@@ -202,7 +202,7 @@ def study_variant(
     from smac_jax.sweep.transfer import log, transfer_curve
 
     num_steps, every = config.finetune.num_steps, config.finetune.eval_every
-    settings = {"eval_every": config.pretrain.eval_every, "eval_episodes": config.pretrain.eval_episodes}
+    settings = {name: config.pretrain[name] for name in ("eval_every", "eval_episodes", "final_episodes")}
     off, before = None, 0
     for checkpoint in checkpoints:
         earlier = off
@@ -248,13 +248,7 @@ def study_variant(
 
 def joined(earlier: Any, later: Any) -> Any:
     """A resumed result with the evaluations of what it resumed from, the shared one once."""
-    import numpy as np
-
-    return dataclasses.replace(
-        later,
-        evaluation_steps=np.concatenate([earlier.evaluation_steps, later.evaluation_steps[1:]]),
-        returns=np.concatenate([earlier.returns, later.returns[:, 1:]], axis=1),
-    )
+    return dataclasses.replace(later, evaluations=earlier.evaluations.followed_by(later.evaluations))
 
 
 def chosen_variants() -> dict[str, str]:
@@ -271,10 +265,14 @@ def chosen_variants() -> dict[str, str]:
 
 
 def completed(found: Any, default: Any) -> Any:
-    """A configuration that was written down, with the defaults of the fields that have come since."""
-    if not isinstance(default, dict) or not isinstance(found, dict):
+    """A configuration that was recorded, in the fields of today.
+
+    Fields that have come since are at their defaults; fields that are gone are left out, since no variant of this study
+    ever set one.
+    """
+    if not default or not isinstance(default, dict) or not isinstance(found, dict):
         return found
-    return {**default, **{name: completed(value, default.get(name)) for name, value in found.items()}}
+    return {name: completed(found[name], value) if name in found else value for name, value in default.items()}
 
 
 def earlier_record(

@@ -84,6 +84,6 @@ def run_command(name: str, arguments: Sequence[str] | None = None) -> None:
     sys.argv = [f"smac-jax {name}", *(sys.argv[1:] if arguments is None else arguments)]
     # what absl prints for --help: the docstring, and the flags, of the program that was started
     sys.modules["__main__"].__doc__ = command.__doc__
-    for flag in flags.FLAGS.get_flags_for_module(command.__name__):
+    for flag in (*flags.FLAGS.get_flags_for_module(command.__name__), flags.FLAGS["import"]):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     run(command.main, getattr(command, "ARGUMENTS", 0))

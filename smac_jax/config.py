@@ -33,6 +33,11 @@ def choice(default: str, *options: str, doc: str = "") -> Any:
     return dataclasses.field(default=default, metadata={"options": (default, *options), "doc": doc})
 
 
+def choice_from(known: Mapping[str, Any], default: str, doc: str = "") -> Any:
+    """A field that takes a name that is registered in ``known``, then when the field is checked."""
+    return dataclasses.field(default=default, metadata={"options": known, "doc": doc})
+
+
 def sizes(*default: int, doc: str = "") -> Any:
     """A tuple of positive layer widths."""
     return dataclasses.field(default=tuple(default), metadata={"sizes": True, "doc": doc})

@@ -32,3 +32,7 @@ class UnknownNameError(SmacError, KeyError):
 
     def __str__(self) -> str:  # KeyError would print the repr of the message
         return str(self.args[0])
+
+
+class RegistrationError(SmacError, ValueError):
+    """A name that another has already, or a thing that does not satisfy the contract of what it is registered as."""

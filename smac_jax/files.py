@@ -100,10 +100,15 @@ def write_text(path: Path, text: str) -> None:
     Raises:
       OSError: it could not be written; what was there before is as it was.
     """
+    # names of files in a locale of another encoding hold their bytes as lone surrogates: they are written as they were
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """The same, of bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
-    # names of files in a locale of another encoding hold their bytes as lone surrogates: they are written as they were
-    new.write_text(text, encoding="utf-8", errors="surrogateescape")
+    new.write_bytes(content)
     new.replace(path)
 
 

@@ -29,7 +29,11 @@ def of_value(value: Any) -> str:
 
 def of_config(config: Any) -> str:
     """A configuration by the fields that are not at their defaults, ``kappa=20.0, network.num_critics=2``."""
-    return ", ".join(f"{name}={value!r}" for name, value in _changed(config, type(config)()))
+    try:
+        default = type(config)()
+    except TypeError:  # of somebody's own, with fields that have none
+        default = None
+    return ", ".join(f"{name}={value!r}" for name, value in _changed(config, default))
 
 
 def _changed(config: Any, default: Any, prefix: str = "") -> list[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""What people read, in one place: the names of algorithms, and numbers of things."""
+"""What people read, in one place: names of algorithms, numbers of things, times and rates."""
 
 from __future__ import annotations
 
@@ -47,6 +47,23 @@ def count(number: int | Sized, noun: str, plural: str = "") -> str:
     """
     n = number if isinstance(number, int) else len(number)  # type: ignore[arg-type]
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: ``42 s``, ``2 min 05 s``, ``12 min``, ``1 h 05 min``, ``2 d 3 h``."""
+    if (whole := round(seconds)) < 60:
+        return f"{whole} s"
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    if (minutes := round(seconds / 60)) < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours // 24} d {hours % 24} h" if hours >= 24 else f"{hours} h {minutes:02} min"
+
+
+def rate_text(rate: float) -> str:
+    """Steps a second: never 0 where there is any."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 def mean_over(seeds: int | Sized) -> str:

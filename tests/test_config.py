@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 import smac_jax
 from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
-from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
 from smac_jax.algorithms.smac import SMACConfig
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.config import resolve, whole_number

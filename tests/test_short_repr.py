@@ -14,6 +14,7 @@ from smac_jax.algorithms.smac import SMACConfig
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data import replay
 from smac_jax.runs.checkpoint import save_actor_critic
+from smac_jax.runs.history import Evaluations
 from smac_jax.short_repr import of_config
 from smac_jax.train.online import FinetuneResult
 
@@ -30,8 +31,9 @@ def result(off, **changes) -> FinetuneResult:
         "algorithm": make_online("sac", {"utd": 2}),
         "actor_critic": off.actor_critic,
         "metrics": {"step": np.array([3, 7])},
-        "evaluation_steps": np.array([0, 7]),
-        "returns": np.array([[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]]),
+        "evaluations": Evaluations(
+            np.array([0, 7]), (np.array([[1.0], [5.0]]), np.array([[3.0, 4.0], [7.0, 8.0]])), {}, 2
+        ),
         "seeds": (0, 3),
         "buffer": replay.init(9, 11, 3),
         "diverged": np.array([-1, 5]),
@@ -44,7 +46,12 @@ def test_results_say_what_came_out(off):
     assert repr(result(off)) == (
         "FinetuneResult(sac, seeds [0, 3], 7 steps, 2 evaluations, last return 5.5, diverged: seeds [3])"
     )
-    nothing = result(off, metrics={"step": np.zeros(0, int)}, returns=np.zeros((2, 0, 0)), diverged=np.array([-1, -1]))
+    nothing = result(
+        off,
+        metrics={"step": np.zeros(0, int)},
+        evaluations=Evaluations(np.zeros(0, int), (), {}, 2),
+        diverged=np.array([-1, -1]),
+    )
     assert repr(nothing) == "FinetuneResult(sac, seeds [0, 3], 0 steps, 0 evaluations)"
 
 

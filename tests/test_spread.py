@@ -9,13 +9,13 @@ import pytest
 
 import smac_jax
 from smac_jax.algorithms import cal_ql, make_offline, td3_bc
-from smac_jax.algorithms.base import PretrainingConfig, reward_scale_for, warn_of_equal_returns
 from smac_jax.algorithms.iql import IQLConfig
+from smac_jax.algorithms.pretraining import PretrainingConfig, reward_scale_for, warn_of_equal_returns
 from smac_jax.analysis.metrics import dip, normalized_regret, normalized_regret_intervals
 from smac_jax.analysis.statistics import bootstrap_interval, interquartile_mean, interquartile_mean_over_tasks
 from smac_jax.data.dataset import min_max
-from smac_jax.data.tasks import TaskInfo
 from smac_jax.spread import spread
+from smac_jax.tasks import TaskInfo
 
 NETWORK = {"actor_hidden": (4,), "critic_hidden": (4,)}
 

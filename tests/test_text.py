@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smac_jax.text import count, mean_over, name_of, seeds_text
+from smac_jax.text import count, duration, mean_over, name_of, rate_text, seeds_text
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,18 @@ def test_seeds():
     assert seeds_text((3, 5)) == "2 seeds (numbers 3, 5)"
     assert seeds_text(None) == "None"
     assert (mean_over([7]), mean_over(4)) == ("one seed", "mean and 95 % interval over 4 seeds")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *((0, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s"), (599.4, "9 min 59 s")),
+        *((600, "10 min"), (3599, "1 h 00 min"), (3900, "1 h 05 min"), (86_400 - 1, "1 d 0 h"), (97_200, "1 d 3 h")),
+    ],
+)
+def test_times(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_a_rate_is_never_0():
+    assert [rate_text(rate) for rate in (1234.5, 10, 9.96, 0.004)] == ["1,234", "10", "10", "0.004"]

@@ -14,9 +14,10 @@ from matplotlib.ticker import LogFormatter
 from ml_collections import ConfigDict
 
 import smac_jax
+from smac_jax.analysis.bands import COLORS, draw_band, intervals_of
 from smac_jax.analysis.captions import save
 from smac_jax.analysis.curves import TransferCurve
-from smac_jax.analysis.plots import COLORS, transfer_figure, what_is_evaluated
+from smac_jax.analysis.plots import transfer_figure
 from smac_jax.analysis.statistics import bootstrap_interval
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import CheckpointError
@@ -27,6 +28,7 @@ from smac_jax.sweep import interpolation
 from smac_jax.sweep.grid import Job
 from smac_jax.sweep.interpolation import Resolution
 from smac_jax.sweep.transfer import references
+from smac_jax.tasks import task_info
 from smac_jax.text import count, mean_over, name_of
 
 
@@ -84,7 +86,7 @@ def variants(name: str, found: Found) -> Path:
         color = COLORS[i % len(COLORS)]
         steps = np.concatenate([curve.offline_updates - curve.offline_updates[-1], curve.online_steps])
         returns = np.concatenate([curve.offline_returns, curve.online_returns], axis=1)
-        _band(left, steps, returns, color, name_of(label))
+        draw_band(left, steps, intervals_of(returns), color, label=name_of(label))
         first_quarter = curve.online_steps <= curve.warm_start + 0.25 * (curve.online_steps[-1] - curve.warm_start)
         moments = {
             "hand-over": curve.online_returns[:, 0],
@@ -100,7 +102,7 @@ def variants(name: str, found: Found) -> Path:
             rows.append((label, moment, *interval))
     left.axvline(0, color="0.3", lw=1)
     left.set_xlabel("gradient updates before, environment steps after the hand-over")
-    left.set_ylabel(what_is_evaluated(curve.task))
+    left.set_ylabel(task_info(curve.task).rewards.evaluation)
     right.set_xticks(range(3), ["at hand-over", "lowest in the\nfirst quarter", "final"])
     for axis in (left, right):
         axis.spines[["top", "right"]].set_visible(False)
@@ -121,7 +123,8 @@ def residual(name: str, found: Found) -> Path:
             of_place = [(x["step"], x[f"{quantity}_{place}"]) for x in points if f"{quantity}_{place}" in x]
             if of_place:
                 steps, values = zip(*of_place, strict=True)
-                _band(axis, np.array(steps), np.array(values, float).T, color, f"{place} actions")
+                intervals = intervals_of(np.array(values, float).T)
+                draw_band(axis, np.array(steps), intervals, color, label=f"{place} actions")
         axis.set_xlabel("gradient updates")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yscale("log")
@@ -234,7 +237,7 @@ def embedding(name: str, found: Found) -> Path:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
     axes[0].legend(frameon=False, fontsize=7)
-    figure.colorbar(drawn, ax=list(axes), label=what_is_evaluated(curve.task))
+    figure.colorbar(drawn, ax=list(axes), label=task_info(curve.task).rewards.evaluation)
     figure.suptitle(f"{found.data.name}: t-SNE of SMAC's policies along training", fontsize=11)
     return save(figure, found.folder / name, found.caption)[0]
 
@@ -274,9 +277,3 @@ def offline_metrics(jobs: Iterable[Job]) -> list[dict[str, Any]]:
                 if isinstance(value, list):
                     here[key] = [*here.get(key, []), *value]
     return [merged[step] for step in sorted(merged)]
-
-
-def _band(axis: Any, steps: np.ndarray, returns: np.ndarray, color: str, label: str) -> None:
-    intervals = np.array([bootstrap_interval(column, resamples=1000) for column in returns.T])
-    axis.plot(steps, intervals[:, 0], color=color, lw=1.8, label=label)
-    axis.fill_between(steps, intervals[:, 1], intervals[:, 2], color=color, alpha=0.18, lw=0)

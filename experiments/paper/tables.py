@@ -15,22 +15,22 @@ from rich.text import Text
 from experiments.paper import tasks
 from experiments.paper.grid import Task, curves_of
 from smac_jax.analysis import tables
+from smac_jax.analysis.bands import COLORS, draw_band
 from smac_jax.analysis.captions import save
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.fitting import Cell, Column, FittedTable, console_for_tables
 from smac_jax.analysis.metrics import normalized_regret_intervals
-from smac_jax.analysis.plots import COLORS
 from smac_jax.analysis.statistics import (
     Interval,
     interquartile_mean_over_tasks,
     performance_profile,
     probability_of_improvement,
 )
-from smac_jax.data.tasks import normalized_score, task_info
 from smac_jax.files import write_text
 from smac_jax.sweep.grid import Job
 from smac_jax.sweep.job import trained_by
 from smac_jax.sweep.transfer import caption
+from smac_jax.tasks import normalized_score, task_info
 from smac_jax.text import count, name_of
 
 Pair = tuple[str, str]
@@ -176,14 +176,7 @@ def _draw_profiles(path: Path, final: Mapping[Pair, Mapping[str, PerSeed]], prov
         rows = [offline for offline, other in final if other == online]
         for color, offline in zip(COLORS, rows, strict=False):
             profile = np.array(performance_profile(final[offline, online], thresholds))
-            axis.plot(
-                thresholds,
-                profile[:, 0],
-                color=color,
-                lw=1.8,
-                label=name_of(offline),
-            )
-            axis.fill_between(thresholds, profile[:, 1], profile[:, 2], color=color, alpha=0.18, lw=0)
+            draw_band(axis, thresholds, profile, color, label=name_of(offline))
         axis.set_title(f"under {name_of(online)}", fontsize=10)
         axis.set_xlabel("final normalized score")
         axis.spines[["top", "right"]].set_visible(False)

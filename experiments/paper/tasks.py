@@ -53,12 +53,8 @@ SUITE = (
 )
 
 
-FAMILIES = {
-    **dict.fromkeys(("hopper", "walker2d", "halfcheetah", "ant"), "locomotion"),
-    **dict.fromkeys(("pen", "door", "hammer", "relocate"), "adroit"),
-    "kitchen": "kitchen",
-}
-"""Whose settings a robot's tasks take, in the suite or not."""
+FAMILIES = ("locomotion", "adroit", "kitchen")
+"""Families of tasks (``TaskInfo.family``) with settings of the paper, which are modules of ``smac_jax.presets``."""
 
 
 def paper_scale(family: str) -> ConfigDict:

@@ -1,7 +1,9 @@
-"""One file an algorithm, and a registry of their names."""
+"""One file an algorithm; beside them what they share, and their contracts."""
 
-from smac_jax.algorithms.base import ActorCritic, NetworkConfig, OfflineAlgorithm, OnlineAlgorithm, Phase
-from smac_jax.algorithms.registry import OFFLINE, ONLINE, make_offline, make_online
+from smac_jax.algorithms.actor_critic import ActorCritic, NetworkConfig, new_actor_critic
+from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm, Phase, TrainingState
+from smac_jax.algorithms.make import make_offline, make_online
+from smac_jax.registry import OFFLINE, ONLINE
 
 __all__ = [
     "OFFLINE",
@@ -11,6 +13,8 @@ __all__ = [
     "OfflineAlgorithm",
     "OnlineAlgorithm",
     "Phase",
+    "TrainingState",
     "make_offline",
     "make_online",
+    "new_actor_critic",
 ]

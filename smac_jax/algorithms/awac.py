@@ -7,10 +7,10 @@
 
 Source: Nair et al. 2020 (arXiv 2006.09359), algorithm 1 and section 4. Deviations from the authors' code (rlkit), in
 which we follow CORL: the weights are not divided by their mean over the batch (``N softmax(A / lambda)``) but clipped
-at 100; the advantage is of the critics after their step, not before; the policy's draws are clipped to the action box;
-and lambda is 1/3, CORL's for hopper-medium-replay (0.1 on Adroit). The policy is a Gaussian whose mean passed a tanh,
-as theirs (CORL: no tanh), with ``log sigma`` in [-5, 2] (theirs [-6, 0], CORL [-20, 2]). Networks of two layers of 256
-(theirs four for the policy, CORL three for all).
+at 100; the advantage is that of the critics after their step, not before; the policy's draws are clipped to the action
+box; and lambda is 1/3, CORL's for hopper-medium-replay (0.1 on Adroit). The policy is a Gaussian whose mean passed a
+tanh, as in rlkit (CORL: no tanh), with ``log sigma`` in [-5, 2] (rlkit [-6, 0], CORL [-20, 2]). The networks have two
+layers of 256 (rlkit: four for the policy; CORL: three for all).
 """
 
 from __future__ import annotations
@@ -18,56 +18,45 @@ from __future__ import annotations
 import dataclasses
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
-import optax
-from flax import struct
 from jaxtyping import Float
 
-from smac_jax.algorithms.base import (
-    ActorCritic,
+from smac_jax.algorithms import critic
+from smac_jax.algorithms.actor_critic import ActorCritic, NetworkConfig
+from smac_jax.algorithms.contracts import OfflineAlgorithm, Phase
+from smac_jax.algorithms.high_utd import UTDConfig, check_utd, high_utd_update
+from smac_jax.algorithms.learner import (
+    L,
+    Learner,
     LearningConfig,
-    NetworkConfig,
-    OfflineAlgorithm,
-    Phase,
-    PretrainingConfig,
-    TrainingState,
-    UTDConfig,
-    actor_critic_for,
-    check_parts,
-    high_utd_update,
+    actor_critic_of,
+    actor_optimizer,
+    apply_actor_gradient,
+    new_learner,
     optimizer_states,
-    starting_optimizers,
 )
-from smac_jax.algorithms.critic import (
-    bootstrap,
-    critic_loss,
-    critic_optimizer_step,
-    optimizers,
-    step,
-    target_value,
-    with_new_critics,
-)
+from smac_jax.algorithms.pretraining import PretrainingConfig, actor_critic_for
 from smac_jax.config import choice, number
+from smac_jax.data.dataset import Dataset
 from smac_jax.networks import aggregate, ensemble_values
-from smac_jax.short_repr import brief
 from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig(LearningConfig):
-    """How the policy that is there is evaluated: what behavior cloning takes, too."""
+    """How the present policy is evaluated; behavior cloning does the same."""
 
     backup_aggregation: str = choice("min", "mean", "random2")
 
 
 @dataclasses.dataclass(frozen=True)
 class AdvantageWeightedConfig(EvaluationConfig, UTDConfig):
-    """What AWAC and online AWR share."""
+    """What AWAC and online AWR have in common."""
 
     temperature: float = number(1.0 / 3.0, 1e-6, doc="lambda: the advantage is divided by it")
     weight_limit: float = number(100.0, 0.0, doc="largest exp(advantage / temperature)")
-    policy_aggregation: str = choice("min", "mean", "random2")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,98 +64,91 @@ class AWACConfig(AdvantageWeightedConfig, PretrainingConfig):
     """Hyper-parameters of AWAC."""
 
     network: NetworkConfig = dataclasses.field(
-        default_factory=partial(NetworkConfig, policy="box_gaussian", state_dependent_std=False)
+        default_factory=partial(NetworkConfig, distribution="box_gaussian", state_dependent_std=False)
     )
 
 
-class State(struct.PyTreeNode):
-    """Actor-critic and the optimizers' states."""
-
-    actor_critic: ActorCritic
-    critic_optimizer: optax.OptState
-    actor_optimizer: optax.OptState
-
-    __repr__ = brief
-
-
-def init(config: EvaluationConfig, key: Key, actor_critic: ActorCritic, carried: TrainingState | None = None) -> State:
-    """Takes an actor-critic as it is and puts optimizers beside it.
-
-    Raises:
-      ConfigError: the config asks for what was not carried over.
-    """
-    del key
-    return State(actor_critic, *starting_optimizers(config, optimizers(config), actor_critic, carried))
+def init(config: AWACConfig, key: Key, dataset: Dataset) -> Learner:
+    """Fresh networks; the state is a plain :class:`~smac_jax.algorithms.learner.Learner`."""
+    return new_learner(config, actor_critic_for(config, key, dataset))
 
 
 def temporal_difference_target(
     config: EvaluationConfig, ac: ActorCritic, batch: Transition, key: Key
 ) -> Float[Array, "batch"]:
-    """``r + gamma (1 - terminal) Qbar(s', a')``, ``a' ~ pi(s')``."""
+    """``y [batch]`` of equation 2, with one action ``a' ~ pi(s')`` for each transition."""
     action_key, subset_key = jax.random.split(key)
     next_action = ac.actor.apply(ac.actor_params, batch.next_observation).sample(action_key)
-    value = target_value(ac, batch.next_observation, next_action, config.backup_aggregation, subset_key)
-    return bootstrap(batch, config.discount, value)
+    value = critic.target_value(ac, batch.next_observation, next_action, config.backup_aggregation, subset_key)
+    return critic.bootstrap(batch, config.discount, value)
 
 
-def advantage(config: AdvantageWeightedConfig, ac: ActorCritic, batch: Transition, key: Key) -> Float[Array, "batch"]:
-    """``Q(s, a) - Q(s, a~)``, ``a~ ~ pi(s)``: one draw for the value of the state."""
+def advantage(ac: ActorCritic, batch: Transition, key: Key) -> Float[Array, "batch"]:
+    """``A [batch] = Q(s, a) - Q(s, a~)``, ``a~ ~ pi(s)``: one draw stands for the value of the state."""
     action_key, subset_key = jax.random.split(key)
     drawn = ac.actor.apply(ac.actor_params, batch.observation).sample(action_key)
     q, v = (
-        aggregate(
-            ensemble_values(ac.critic, ac.critic_params, batch.observation, action),
-            config.policy_aggregation,
-            subset_key,
-        )
+        aggregate(ensemble_values(ac.critic, ac.critic_params, batch.observation, action), "min", subset_key)
         for action in (batch.action, drawn)
     )
     return q - v
 
 
 def policy_loss(
-    config: EvaluationConfig,
-    ac: ActorCritic,
-    actor_params: Params,
-    batch: Transition,
-    weight: Float[Array, "batch"],
+    ac: ActorCritic, actor_params: Params, batch: Transition, weight: Float[Array, "batch"]
 ) -> Float[Array, ""]:
-    """The weighted regression of equation 13."""
-    return -jnp.mean(weight * ac.actor.apply(actor_params, batch.observation).log_prob(batch.action))
+    """``-mean weight log pi(a|s)``: the regression of equation 13 on the actions of a normalized batch.
+
+    Args:
+      ac: the actor's module.
+      actor_params: its parameters; the loss is a function of these.
+      batch: observations ``[batch, observation]`` and actions ``[batch, action]``.
+      weight: ``[batch]``; ones make it maximum likelihood.
+    """
+    log_prob = ac.actor.apply(actor_params, batch.observation).log_prob(batch.action)
+    chex.assert_equal_shape([weight, log_prob])
+    return -jnp.mean(weight * log_prob)
 
 
-def critic_step(config: EvaluationConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
-    """One step on the critics' squared error, and a polyak step of their targets."""
-    ac = state.actor_critic
-    target = temporal_difference_target(config, ac, batch, key)
-    gradient, metrics = jax.grad(partial(critic_loss, ac, batch=batch, target=target), has_aux=True)(ac.critic_params)
-    critic_params, critic_optimizer = critic_optimizer_step(config, ac, gradient, state.critic_optimizer)
-    ac = with_new_critics(ac, critic_params, config.polyak)
-    return state.replace(actor_critic=ac, critic_optimizer=critic_optimizer), metrics
+def critic_step(config: EvaluationConfig, learner: L, batch: Transition, key: Key) -> tuple[L, Metrics]:
+    """One step of the critics on their squared error, and one of the target critics towards them."""
+    target = temporal_difference_target(config, learner.actor_critic, batch, key)
+    learner, metrics = critic.critic_step(config, learner, batch, target)
+    return critic.move_targets(config, learner), metrics
 
 
-def update(config: AdvantageWeightedConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
-    """``utd`` critic steps on the parts of the batch, then one policy step."""
-    batch = state.actor_critic.normalize_batch(batch)
+def policy_step(
+    config: EvaluationConfig, learner: L, batch: Transition, weight: Float[Array, "batch"]
+) -> tuple[L, Float[Array, ""]]:
+    """One step of the policy on :func:`policy_loss`; and the loss before it."""
+    ac = learner.actor_critic
+    loss, gradient = jax.value_and_grad(partial(policy_loss, ac, batch=batch, weight=weight))(ac.actor_params)
+    return apply_actor_gradient(actor_optimizer(config), learner, gradient), loss
+
+
+def update(config: AdvantageWeightedConfig, learner: L, batch: Transition, key: Key) -> tuple[L, Metrics]:
+    """``utd`` critic steps on the parts of the batch, then one policy step on all of it."""
+    batch = learner.actor_critic.normalize_batch(batch)
     critic_key, policy_key = jax.random.split(key)
-    state, metrics, rows = high_utd_update(config, partial(critic_step, config), state, batch, critic_key)
-    ac = state.actor_critic
-    better = advantage(config, ac, rows, policy_key)
+    learner, metrics = high_utd_update(config, partial(critic_step, config), learner, batch, critic_key)
+    better = advantage(learner.actor_critic, batch, policy_key)
     weight = jnp.minimum(jnp.exp(better / config.temperature), config.weight_limit)
-    loss, gradient = jax.value_and_grad(partial(policy_loss, config, ac, batch=rows, weight=weight))(ac.actor_params)
-    actor_params, actor_optimizer = step(optimizers(config)["actor"], gradient, state.actor_optimizer, ac.actor_params)
-    state = state.replace(actor_critic=ac.replace(actor_params=actor_params), actor_optimizer=actor_optimizer)
-    return state, {**metrics, "policy_loss": loss, "advantage": better.mean(), "weight": weight.mean()}
+    learner, loss = policy_step(config, learner, batch, weight)
+    return learner, {**metrics, "policy_loss": loss, "advantage": better.mean(), "weight": weight.mean()}
 
 
-def awac(config: AWACConfig) -> OfflineAlgorithm:
-    """Builds AWAC from its config."""
-    check_parts(config)
+def awac(config: AWACConfig) -> OfflineAlgorithm[Learner]:
+    """Builds AWAC from its config.
+
+    Raises:
+      ConfigError: the batch cannot be cut in ``utd`` equal parts.
+    """
+    check_utd(config)
     return OfflineAlgorithm(
         name="awac",
         config=config,
-        init=lambda key, dataset: init(config, key, actor_critic_for(config, key, dataset)),
+        init=partial(init, config),
         phases=(Phase("offline", partial(update, config), config.batch_size),),
-        actor_critic=lambda state: state.actor_critic,
+        actor_critic=actor_critic_of,
         training_state=optimizer_states,
     )

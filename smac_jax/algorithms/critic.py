@@ -1,31 +1,24 @@
-"""What every algorithm does with its critics: the optimizers, the bootstrapped target, the squared error, the step."""
+"""Temporal-difference learning of the critics: the bootstrapped target, the squared error, the step.
+
+    y = r + gamma (1 - terminal) V(s') ,   L_TD = sum_i mean_batch (Q_i(s, a) - y)^2
+
+Every algorithm has its own ``V(s')``; the rest is here.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Float
 
-from smac_jax.algorithms.base import ActorCritic, LearningConfig, polyak_average
-from smac_jax.networks import aggregate, ensemble_values, tie_heads
-from smac_jax.optim import make_optimizer
+from smac_jax.algorithms.actor_critic import ActorCritic
+from smac_jax.algorithms.learner import L, LearningConfig, apply_critic_gradient, critic_optimizer
+from smac_jax.networks import aggregate, ensemble_values
 from smac_jax.types import Array, Key, Metrics, Params, Transition
-
-
-def optimizers(config: LearningConfig) -> dict[str, optax.GradientTransformation]:
-    """One optimizer each for critic and actor."""
-    return {
-        name: make_optimizer(config.optimizer, rate, consistent_rms=config.muon_consistent_rms)
-        for name, rate in (("critic", config.critic_learning_rate), ("actor", config.actor_learning_rate))
-    }
-
-
-def bootstrap(batch: Transition, discount: float, next_value: Float[Array, "batch"]) -> Float[Array, "batch"]:
-    """``r + gamma (1 - terminal) V(s')``, without gradient. A time-out is no terminal, and bootstraps."""
-    return jax.lax.stop_gradient(batch.reward + discount * (1.0 - batch.terminal) * next_value)
 
 
 def target_value(
@@ -35,14 +28,47 @@ def target_value(
     how: str,
     key: Key,
 ) -> Float[Array, "*batch"]:
-    """The target critics' value, aggregated (:func:`smac_jax.networks.aggregate`)."""
+    """``Qbar(s, a)``: one value from those of the target critics.
+
+    Args:
+      ac: the networks.
+      observation: ``[*batch, observation]``, normalized.
+      action: ``[*batch, action]``.
+      how: see :func:`smac_jax.networks.aggregate`.
+      key: of the random members, where ``how`` draws some.
+    """
     return aggregate(ensemble_values(ac.critic, ac.target_critic_params, observation, action), how, key)
+
+
+def bootstrap(batch: Transition, discount: float, next_value: Float[Array, "batch"]) -> Float[Array, "batch"]:
+    """``y = r + gamma (1 - terminal) V(s')``, without gradient.
+
+    A time limit is not a terminal: such a transition bootstraps.
+
+    Args:
+      batch: rewards and terminals ``[batch]``.
+      discount: ``gamma``.
+      next_value: ``V(s') [batch]``.
+    """
+    chex.assert_equal_shape([batch.reward, batch.terminal, next_value])
+    return jax.lax.stop_gradient(batch.reward + discount * (1.0 - batch.terminal) * next_value)
 
 
 def squared_error(
     values: Float[Array, "member batch"], target: Float[Array, "batch"], reduction: str = "sum"
 ) -> tuple[Float[Array, ""], Metrics]:
-    """``sum_i mean (Q_i(s, a) - target)^2``: each member learns as if it were alone; or the mean over the members."""
+    """``sum_i mean_batch (Q_i(s, a) - y)^2``: every member learns as if it were alone.
+
+    Args:
+      values: ``Q_i(s, a) [member, batch]``.
+      target: ``y [batch]``.
+      reduction: over the members: "sum", or "mean" (WSRL's code).
+
+    Returns:
+      The loss; and as metrics the mean error, the mean value, and the spread of the values over the members.
+    """
+    chex.assert_rank([values, target], [2, 1])
+    chex.assert_equal_shape_suffix([values, target], 1)
     mean = jnp.mean((values - target) ** 2)
     loss = mean if reduction == "mean" else jnp.sum(jnp.mean((values - target) ** 2, axis=-1))
     return loss, {"td_loss": mean, "q": values.mean(), "q_spread": values.std(axis=0).mean()}
@@ -51,26 +77,22 @@ def squared_error(
 def critic_loss(
     ac: ActorCritic, critic_params: Params, batch: Transition, target: Float[Array, "batch"], reduction: str = "sum"
 ) -> tuple[Float[Array, ""], Metrics]:
-    """:func:`squared_error` at the batch's actions."""
+    """``L_TD`` at the actions of a normalized batch, as a function of ``critic_params``; see :func:`squared_error`."""
     return squared_error(ensemble_values(ac.critic, critic_params, batch.observation, batch.action), target, reduction)
 
 
-def step(
-    optimizer: optax.GradientTransformation, gradient: Any, state: optax.OptState, params: Any
-) -> tuple[Any, optax.OptState]:
-    """One optimizer step: ``(new parameters, new optimizer state)``."""
-    updates, state = optimizer.update(gradient, state, params)
-    return optax.apply_updates(params, updates), state
+def critic_step(
+    config: LearningConfig, learner: L, batch: Transition, target: Float[Array, "batch"], reduction: str = "sum"
+) -> tuple[L, Metrics]:
+    """One step of the critics on :func:`critic_loss`. The target critics stay where they are."""
+    ac = learner.actor_critic
+    loss = partial(critic_loss, ac, batch=batch, target=target, reduction=reduction)
+    gradient, metrics = jax.grad(loss, has_aux=True)(ac.critic_params)
+    return apply_critic_gradient(critic_optimizer(config), learner, gradient), metrics
 
 
-def critic_optimizer_step(
-    config: LearningConfig, ac: ActorCritic, gradient: Params, state: optax.OptState
-) -> tuple[Params, optax.OptState]:
-    """One optimizer step of the critics: ``(new parameters, new optimizer state)``."""
-    return step(optimizers(config)["critic"], tie_heads(ac.critic, gradient), state, ac.critic_params)
-
-
-def with_new_critics(ac: ActorCritic, critic_params: Params, polyak: float) -> ActorCritic:
-    """New critics, and target critics a polyak step closer to them."""
-    target = polyak_average(critic_params, ac.target_critic_params, polyak)
-    return ac.replace(critic_params=critic_params, target_critic_params=target)
+def move_targets(config: LearningConfig, learner: L) -> L:
+    """``target <- polyak * critic + (1 - polyak) * target``."""
+    ac = learner.actor_critic
+    target = optax.incremental_update(ac.critic_params, ac.target_critic_params, config.polyak)
+    return learner.replace(actor_critic=ac.replace(target_critic_params=target))

@@ -7,7 +7,7 @@
 ``Qbar`` is the smallest of the target critics. Within an update: V, then the policy with the new V, then the critics
 with the new V, then the targets, as in the published code.
 
-Source: Kostrikov et al. 2021 (arXiv 2110.06169); the settings of SMAC's comparison are in ``experiments/configs``.
+Source: Kostrikov et al. 2021 (arXiv 2110.06169); the settings of SMAC's comparison are in ``smac_jax.presets``.
 Deviations: none in the losses. The policy is, as published, a Gaussian over the action box: its mean passes a tanh, its
 draws do not ("no tanh"), and no state changes its standard deviation. Around the losses: the published cosine decay of
 the policy's learning rate is ``actor_decay_steps``, off by default because its length is that of the run. The
@@ -22,30 +22,25 @@ from __future__ import annotations
 import dataclasses
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 from jaxtyping import Float
 
-from smac_jax.algorithms.base import (
-    ActorCritic,
+from smac_jax.algorithms import critic
+from smac_jax.algorithms.actor_critic import ActorCritic, NetworkConfig
+from smac_jax.algorithms.contracts import OfflineAlgorithm, Phase
+from smac_jax.algorithms.learner import (
+    Learner,
     LearningConfig,
-    NetworkConfig,
-    OfflineAlgorithm,
-    Phase,
-    PretrainingConfig,
-    actor_critic_for,
+    actor_critic_of,
+    apply_actor_gradient,
+    critic_optimizer,
+    gradient_step,
     optimizer_states,
 )
-from smac_jax.algorithms.critic import (
-    bootstrap,
-    critic_loss,
-    critic_optimizer_step,
-    step,
-    target_value,
-    with_new_critics,
-)
+from smac_jax.algorithms.pretraining import PretrainingConfig, actor_critic_for
 from smac_jax.config import number, sizes
 from smac_jax.data.dataset import Dataset
 from smac_jax.networks import MLP
@@ -59,7 +54,7 @@ class IQLConfig(LearningConfig, PretrainingConfig):
     """Hyper-parameters of IQL, as published for locomotion but for what the module's docstring lists."""
 
     network: NetworkConfig = dataclasses.field(
-        default_factory=partial(NetworkConfig, policy="box_gaussian", state_dependent_std=False)
+        default_factory=partial(NetworkConfig, distribution="box_gaussian", state_dependent_std=False)
     )
     value_hidden: tuple[int, ...] = sizes(256, 256)
     value_learning_rate: float = number(3e-4, 0.0, 1.0)
@@ -69,30 +64,33 @@ class IQLConfig(LearningConfig, PretrainingConfig):
     weight_limit: float = number(100.0, 0.0, doc="largest exp(beta * advantage)")
 
 
-class State(struct.PyTreeNode):
-    """Actor-critic, the value of states, and the optimizers' states."""
+class State(Learner):
+    """A learner with a value of states.
 
-    actor_critic: ActorCritic
+    Attributes:
+      value_params: the parameters of V.
+      value_optimizer: the state of its optimizer.
+    """
+
     value_params: Params
-    critic_optimizer: optax.OptState
-    actor_optimizer: optax.OptState
     value_optimizer: optax.OptState
 
     __repr__ = brief
 
 
-def optimizers(config: IQLConfig) -> dict[str, optax.GradientTransformation]:
-    """One optimizer each for critic, actor and value."""
-    rms = config.muon_consistent_rms
-    return {
-        "critic": make_optimizer(config.optimizer, config.critic_learning_rate, 0, rms),
-        "actor": make_optimizer(config.optimizer, config.actor_learning_rate, config.actor_decay_steps, rms),
-        "value": make_optimizer(config.optimizer, config.value_learning_rate, 0, rms),
-    }
+def actor_optimizer(config: IQLConfig) -> optax.GradientTransformation:
+    """The optimizer of the actor, whose learning rate may decay."""
+    rate, rms = config.actor_learning_rate, config.muon_consistent_rms
+    return make_optimizer(config.optimizer, rate, config.actor_decay_steps, rms)
+
+
+def value_optimizer(config: IQLConfig) -> optax.GradientTransformation:
+    """The optimizer of V."""
+    return make_optimizer(config.optimizer, config.value_learning_rate, consistent_rms=config.muon_consistent_rms)
 
 
 def value(config: IQLConfig, params: Params, observation: Float[Array, "batch observation"]) -> Float[Array, "batch"]:
-    """``V(s)``."""
+    """``V(s) [batch]`` at normalized observations."""
     return MLP(config.value_hidden, "relu", output=1).apply(params, observation)[..., 0]
 
 
@@ -101,71 +99,92 @@ def init(config: IQLConfig, key: Key, dataset: Dataset) -> State:
     network_key, value_key = jax.random.split(key)
     ac = actor_critic_for(config, network_key, dataset)
     value_params = MLP(config.value_hidden, "relu", output=1).init(value_key, ac.observation_mean)
-    optimizer = optimizers(config)
     return State(
         actor_critic=ac,
+        critic_optimizer=critic_optimizer(config).init(ac.critic_params),
+        actor_optimizer=actor_optimizer(config).init(ac.actor_params),
         value_params=value_params,
-        critic_optimizer=optimizer["critic"].init(ac.critic_params),
-        actor_optimizer=optimizer["actor"].init(ac.actor_params),
-        value_optimizer=optimizer["value"].init(value_params),
+        value_optimizer=value_optimizer(config).init(value_params),
     )
+
+
+def expectile_loss(error: Float[Array, "batch"], expectile: float) -> Float[Array, ""]:
+    """``mean L2_tau(u)``, ``L2_tau(u) = |tau - 1(u < 0)| u^2``: squared errors, positive ones weighted by ``tau``.
+
+    Args:
+      error: ``u [batch]``.
+      expectile: ``tau``.
+    """
+    chex.assert_rank(error, 1)
+    weight = jnp.where(error < 0.0, 1.0 - expectile, expectile)
+    return jnp.mean(weight * error**2)
 
 
 def value_loss(
     config: IQLConfig, value_params: Params, batch: Transition, q: Float[Array, "batch"]
 ) -> tuple[Float[Array, ""], Float[Array, "batch"]]:
-    """The expectile regression of equation 5, and ``V(s)``."""
+    """``L_V`` of equation 5 as a function of the parameters of V, and ``V(s) [batch]``.
+
+    Args:
+      config: the expectile.
+      value_params: of V.
+      batch: normalized observations ``[batch, observation]``.
+      q: ``Qbar(s, a) [batch]``.
+    """
     v = value(config, value_params, batch.observation)
-    error = q - v
-    weight = jnp.where(error < 0.0, 1.0 - config.expectile, config.expectile)
-    return jnp.mean(weight * error**2), v
+    chex.assert_equal_shape([q, v])
+    return expectile_loss(q - v, config.expectile), v
 
 
 def policy_loss(
     config: IQLConfig, ac: ActorCritic, actor_params: Params, batch: Transition, advantage: Float[Array, "batch"]
 ) -> Float[Array, ""]:
-    """The weighted regression of equation 7."""
+    """``L_pi`` of equation 7, the weighted regression, as a function of the actor's parameters.
+
+    Args:
+      config: beta and the limit of the weights.
+      ac: the actor's module.
+      actor_params: of the policy.
+      batch: normalized observations ``[batch, observation]`` and actions ``[batch, action]``.
+      advantage: ``Qbar(s, a) - V(s) [batch]``.
+    """
+    log_prob = ac.actor.apply(actor_params, batch.observation).log_prob(batch.action)
+    chex.assert_equal_shape([advantage, log_prob])
     weight = jnp.minimum(jnp.exp(config.beta * advantage), config.weight_limit)
-    return -jnp.mean(weight * ac.actor.apply(actor_params, batch.observation).log_prob(batch.action))
+    return -jnp.mean(weight * log_prob)
 
 
 def update(config: IQLConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
-    """One step each of V, policy and critics, and a polyak step of the targets."""
-    ac, optimizer = state.actor_critic, optimizers(config)
+    """One step each of V, policy and critics, and one of the target critics towards the critics."""
+    ac = state.actor_critic
     batch = ac.normalize_batch(batch)
-    q = target_value(ac, batch.observation, batch.action, "min", key)
+    q = critic.target_value(ac, batch.observation, batch.action, "min", key)
 
     value_gradient = jax.value_and_grad(partial(value_loss, config, batch=batch, q=q), has_aux=True)
     (v_loss, v), gradient = value_gradient(state.value_params)
-    value_params, value_optimizer = step(optimizer["value"], gradient, state.value_optimizer, state.value_params)
+    value_params, optimizer = gradient_step(
+        value_optimizer(config), gradient, state.value_optimizer, state.value_params
+    )
+    state = state.replace(value_params=value_params, value_optimizer=optimizer)
 
     advantage = q - value(config, value_params, batch.observation)
     policy_gradient = jax.value_and_grad(partial(policy_loss, config, ac, batch=batch, advantage=advantage))
     pi_loss, gradient = policy_gradient(ac.actor_params)
-    actor_params, actor_optimizer = step(optimizer["actor"], gradient, state.actor_optimizer, ac.actor_params)
+    state = apply_actor_gradient(actor_optimizer(config), state, gradient)
 
-    target = bootstrap(batch, config.discount, value(config, value_params, batch.next_observation))
-    critic_gradient = jax.grad(partial(critic_loss, ac, batch=batch, target=target), has_aux=True)
-    gradient, metrics = critic_gradient(ac.critic_params)
-    critic_params, critic_optimizer = critic_optimizer_step(config, ac, gradient, state.critic_optimizer)
-
-    state = State(
-        actor_critic=with_new_critics(ac, critic_params, config.polyak).replace(actor_params=actor_params),
-        value_params=value_params,
-        critic_optimizer=critic_optimizer,
-        actor_optimizer=actor_optimizer,
-        value_optimizer=value_optimizer,
-    )
+    target = critic.bootstrap(batch, config.discount, value(config, value_params, batch.next_observation))
+    state, metrics = critic.critic_step(config, state, batch, target)
+    state = critic.move_targets(config, state)
     return state, {**metrics, "value_loss": v_loss, "value": v.mean(), "policy_loss": pi_loss}
 
 
-def iql(config: IQLConfig) -> OfflineAlgorithm:
+def iql(config: IQLConfig) -> OfflineAlgorithm[State]:
     """Builds IQL from its config."""
     return OfflineAlgorithm(
         name="iql",
         config=config,
         init=partial(init, config),
         phases=(Phase("offline", partial(update, config), config.batch_size),),
-        actor_critic=lambda state: state.actor_critic,
+        actor_critic=actor_critic_of,
         training_state=optimizer_states,
     )

@@ -5,7 +5,7 @@
 Source: Fujimoto and Gu 2021 (arXiv 2106.06860), equations 3-5; everything else is :mod:`smac_jax.algorithms.td3`.
 Deviations: lambda is taken at the policy's actions, as in the published code, where equation 5 has the data's. States
 are divided by ``max(std, 1e-3)``, not by ``std + 1e-3``. The actor is the tanh-Gaussian that every algorithm here may
-hand over; only its mean is trained, and its standard deviation stays at ``network.initial_std`` (before the tanh), with
+transfer; only its mean is trained, and its standard deviation stays at ``network.initial_std`` (before the tanh), with
 which an online algorithm starts exploring. Online, the cloning term pulls to every action of the mixed batch (SMAC,
 tables 6-8: alpha 5 for locomotion).
 """
@@ -15,22 +15,17 @@ from __future__ import annotations
 import dataclasses
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
 from smac_jax.algorithms import td3
-from smac_jax.algorithms.base import (
-    ActorCritic,
-    NetworkConfig,
-    OfflineAlgorithm,
-    OnlineAlgorithm,
-    Phase,
-    PretrainingConfig,
-    actor_critic_for,
-    check_parts,
-    optimizer_states,
-)
+from smac_jax.algorithms.actor_critic import ActorCritic, NetworkConfig
+from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm, Phase
+from smac_jax.algorithms.high_utd import check_utd
+from smac_jax.algorithms.learner import actor_critic_of, optimizer_states
+from smac_jax.algorithms.pretraining import PretrainingConfig, actor_critic_for
 from smac_jax.config import number
 from smac_jax.data.dataset import Dataset
 from smac_jax.types import Array, Key, Metrics, Params, Transition
@@ -55,12 +50,25 @@ class TD3BCConfig(td3.DelayedConfig, CloningConfig, PretrainingConfig):
     network: NetworkConfig = dataclasses.field(default_factory=partial(NetworkConfig, initial_std=0.1))
 
 
+def init(config: TD3BCConfig, key: Key, dataset: Dataset) -> td3.State:
+    """Fresh networks; the state is that of TD3."""
+    return td3.new_state(config, actor_critic_for(config, key, dataset))
+
+
 def policy_loss(
-    config: OnlineTD3BCConfig | TD3BCConfig, ac: ActorCritic, actor_params: Params, batch: Transition
+    config: CloningConfig, ac: ActorCritic, actor_params: Params, batch: Transition
 ) -> tuple[Float[Array, ""], Metrics]:
-    """``-lambda mean Q_1(s, pi(s)) + mean (pi(s) - a)^2``."""
+    """``L_pi = -lambda mean Q_1(s, pi(s)) + mean (pi(s) - a)^2``, as a function of the actor's parameters.
+
+    Args:
+      config: alpha.
+      ac: the networks.
+      actor_params: of the policy.
+      batch: normalized observations ``[batch, observation]`` and actions ``[batch, action]``.
+    """
     action = ac.actor.apply(actor_params, batch.observation).mode()
-    value = td3.policy_value(config, ac, batch.observation, action)
+    chex.assert_equal_shape([action, batch.action])
+    value = td3.first_critic(ac, batch.observation, action)
     # critics that say zero of everything have no size to divide by
     weight = config.alpha / jnp.maximum(jax.lax.stop_gradient(jnp.abs(value).mean()), 1e-8)
     cloning = jnp.mean((action - batch.action) ** 2)
@@ -68,25 +76,24 @@ def policy_loss(
     return loss, {"policy_loss": loss, "cloning_loss": cloning}
 
 
-def init(config: TD3BCConfig, key: Key, dataset: Dataset) -> td3.State:
-    """Fresh networks."""
-    return td3.init(config, key, actor_critic_for(config, key, dataset))
+def td3_bc(config: TD3BCConfig) -> OfflineAlgorithm[td3.State]:
+    """Builds TD3+BC from its config.
 
-
-def td3_bc(config: TD3BCConfig) -> OfflineAlgorithm:
-    """Builds TD3+BC from its config."""
-    check_parts(config)
+    Raises:
+      ConfigError: the batch cannot be cut in ``utd`` equal parts.
+    """
+    check_utd(config)
     update = partial(td3.update, config, partial(policy_loss, config))
     return OfflineAlgorithm(
         name="td3_bc",
         config=config,
         init=partial(init, config),
         phases=(Phase("offline", update, config.batch_size),),
-        actor_critic=lambda state: state.actor_critic,
+        actor_critic=actor_critic_of,
         training_state=optimizer_states,
     )
 
 
-def online_td3_bc(config: OnlineTD3BCConfig) -> OnlineAlgorithm:
-    """Builds TD3+BC as an online algorithm."""
+def online_td3_bc(config: OnlineTD3BCConfig) -> OnlineAlgorithm[td3.State]:
+    """Builds TD3+BC as an online algorithm. Raises as :func:`smac_jax.algorithms.td3.online` does."""
     return td3.online("td3_bc", config, partial(policy_loss, config))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,15 @@ from jaxtyping import Float, Real
 
 from smac_jax.config import plain
 from smac_jax.errors import DatasetError
-from smac_jax.files import local_path, write_text
+from smac_jax.files import local_path, write_bytes, write_text
+
+PARTS = {"offline": "offline_updates", "online": "online_steps", "control": "control_steps"}
+"""Of a curve, with where the steps of each stand."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TransferCurve:
-    """Mean evaluation returns across the hand-over, of the same seeds throughout.
+    """Mean evaluation returns across the hand-over, of the same seeds throughout; and the returns of every episode.
 
     Attributes:
       task, offline, online: the cell of the comparison.
@@ -33,6 +38,9 @@ class TransferCurve:
       seeds: their numbers; may be empty.
       diverged: for each seed where it diverged and was frozen, such as ``"online at step 3,000"``, or ``""``; empty
         where that was not recorded.
+      offline_episodes, online_episodes, control_episodes: the returns of every episode, one array an evaluation, whose
+        means the fields before hold; empty where they were not recorded. Evaluations may have different numbers of
+        episodes.
     """
 
     task: str
@@ -49,6 +57,9 @@ class TransferCurve:
     )
     seeds: tuple[int, ...] = ()
     diverged: tuple[str, ...] = ()
+    offline_episodes: tuple[Float[np.ndarray, "seed episode"], ...] = ()
+    online_episodes: tuple[Float[np.ndarray, "seed episode"], ...] = ()
+    control_episodes: tuple[Float[np.ndarray, "seed episode"], ...] = ()
 
     def __post_init__(self) -> None:
         for steps, returns in (
@@ -77,6 +88,16 @@ class TransferCurve:
                 raise self._error(f"{name} has {len(found)} entries, online_returns {len(self.online_returns)} seeds.")
         if self.has_control and self.control_steps[0] != 0:
             raise self._error("control_steps must start at 0, where the transfer was handed over.")
+        for part, steps in PARTS.items():
+            episodes = tuple(np.asarray(x, np.float32) for x in getattr(self, f"{part}_episodes"))
+            object.__setattr__(self, f"{part}_episodes", episodes)
+            if episodes and len(episodes) != len(getattr(self, steps)):
+                raise self._error(
+                    f"{part}_episodes has {len(episodes)} evaluations, {steps} {len(getattr(self, steps))}."
+                )
+            for some in episodes:
+                if some.ndim != 2 or len(some) != len(self.online_returns) or not some.size:
+                    raise self._error(f"{part}_episodes has an evaluation of shape {some.shape}; expected [seed, n].")
 
     def __repr__(self) -> str:
         found = f"{self.task}: {self.offline} to {self.online}, {len(self.online_returns)} seeds"
@@ -91,30 +112,78 @@ class TransferCurve:
         return self.control_returns.size > 0
 
     def to_json(self, path: Path) -> None:
-        """Writes the curve, a field a line; what is not finite becomes null."""
-        values = {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
-        lines = (f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in values.items())
-        write_text(local_path(path), "{\n" + ",\n".join(lines) + "\n}\n")
+        """Writes the curve, a field a line; what is not finite becomes null.
+
+        The returns of single episodes go into a file beside it, ``NAME_episodes.npz``: for each part of the curve
+        ``PART_returns`` ``[seed, episode]`` in float32, one evaluation's episodes after the other's, and how many of
+        them each evaluation has, ``PART_counts``.
+        """
+        path = local_path(path)
+        names = [field.name for field in dataclasses.fields(self) if not field.name.endswith("_episodes")]
+        lines = (f"{json.dumps(name)}: {json.dumps(_plain(getattr(self, name)), allow_nan=False)}" for name in names)
+        arrays: dict[str, Any] = {}
+        for part in PARTS:
+            if episodes := getattr(self, f"{part}_episodes"):
+                arrays[f"{part}_returns"] = np.concatenate(episodes, axis=1)
+                arrays[f"{part}_counts"] = np.array([found.shape[1] for found in episodes], np.int32)
+        if arrays:
+            whole = io.BytesIO()
+            np.savez_compressed(whole, **arrays)
+            write_bytes(episodes_file(path), whole.getvalue())
+        else:
+            episodes_file(path).unlink(missing_ok=True)  # of an earlier curve
+        write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
     @classmethod
     def from_json(cls, path: Path) -> TransferCurve:
-        """Reads what :meth:`to_json` wrote; null becomes NaN.
+        """Reads what :meth:`to_json` wrote; null becomes NaN. Curves of versions that kept no episodes have none.
 
         Raises:
-          DatasetError: no such file, or not such a file.
+          DatasetError: no such file, or not such a file; or there are episodes beside it that are not its own.
         """
         try:
             values = json.loads(local_path(path).read_text(encoding="utf-8"))
             arrays = {name: np.array(value, float) for name, value in values.items() if name.endswith("_returns")}
             # JSON has no shapes: no seed at no evaluation reads as a vector of nothing
             arrays = {name: array.reshape(0, 0) if array.shape == (0,) else array for name, array in arrays.items()}
-            return cls(**(values | arrays))
+            curve = cls(**(values | arrays))
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise DatasetError(f"{path}: not a learning curve written by this package ({error}).") from error
+        return dataclasses.replace(curve, **_read_episodes(episodes_file(local_path(path))))
+
+
+def episodes_file(path: Path) -> Path:
+    """Where the returns of single episodes lie, given where the curve does."""
+    return path.with_name(f"{path.stem}_episodes.npz")
+
+
+def _read_episodes(path: Path) -> dict[str, Any]:
+    """What :meth:`TransferCurve.to_json` has put beside a curve; nothing where it has not.
+
+    Raises:
+      DatasetError: another file.
+    """
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {
+                f"{part}_episodes": tuple(
+                    np.split(file[f"{part}_returns"], np.cumsum(file[f"{part}_counts"])[:-1], axis=1)
+                )
+                for part in PARTS
+                if f"{part}_returns" in file
+            }
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DatasetError(
+            f"{path}: no returns of episodes written by this package ({error}). Without this file the curve beside it "
+            "is read with its means alone."
+        ) from error
+    return found
 
 
 def joined(curves: Sequence[TransferCurve]) -> TransferCurve:
-    """The same pair's curves of different seeds as one.
+    """The same pair's curves of different seeds as one; with single episodes where all of them have those.
 
     Raises:
       DatasetError: they are not of one pair, or were not evaluated at the same steps.
@@ -125,6 +194,12 @@ def joined(curves: Sequence[TransferCurve]) -> TransferCurve:
         for name in steps:
             if not np.array_equal(getattr(first, name), getattr(other, name)):
                 raise first._error(f"other seeds of it have another {name}.")
+    episodes: dict[str, Any] = {}
+    for name in (f"{part}_episodes" for part in PARTS):
+        of_curves = [getattr(curve, name) for curve in curves]
+        counts = {tuple(found.shape[1] for found in of_curve) for of_curve in of_curves}
+        alike = len(counts) == 1 and all(of_curves)
+        episodes[name] = tuple(np.concatenate(found) for found in zip(*of_curves, strict=True)) if alike else ()
     return dataclasses.replace(
         first,
         offline_returns=np.concatenate([curve.offline_returns for curve in curves]),
@@ -132,6 +207,7 @@ def joined(curves: Sequence[TransferCurve]) -> TransferCurve:
         control_returns=np.concatenate([curve.control_returns for curve in curves]),
         seeds=tuple(seed for curve in curves for seed in curve.seeds),
         diverged=tuple(note for curve in curves for note in curve.diverged),
+        **episodes,
     )
 
 

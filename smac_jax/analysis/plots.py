@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,17 +15,16 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from smac_jax.analysis.bands import COLORS, DOTTED, draw_band, intervals_of
 from smac_jax.analysis.captions import save
 from smac_jax.analysis.curves import TransferCurve
-from smac_jax.analysis.statistics import bootstrap_interval
+from smac_jax.tasks import task_info
 from smac_jax.text import name_of
 
 BEYOND = 0.4
 """Of the height of the curves, how far from them a reference may be to be drawn as a line."""
 LABEL = 0.17
 """Room for a label, in inches."""
-# Okabe and Ito's palette, told apart by color-blind readers too
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 class Series(NamedTuple):
@@ -78,15 +76,6 @@ def colors_of(curves: Sequence[TransferCurve]) -> dict[str, str]:
     return {name: COLORS[i % len(COLORS)] for i, name in enumerate(dict.fromkeys(curve.offline for curve in curves))}
 
 
-def what_is_evaluated(task: str, compact: bool = False) -> str:
-    """What the numbers of a task's evaluations are (:mod:`smac_jax.data.tasks`)."""
-    if task.endswith("-binary"):
-        return "success rate"
-    if task.startswith("kitchen"):
-        return "things solved"
-    return "return" if compact else "evaluation return"
-
-
 @rc_context({"text.parse_math": False})  # a name with two $ in it is no formula
 def transfer_figure(
     curves: Sequence[TransferCurve],
@@ -124,12 +113,12 @@ def transfer_figure(
                 _draw(right, label, color, curve.online_steps, curve.online_returns),
             ]
             if curve.has_control:
-                intervals = _intervals(curve.control_returns)
+                intervals = intervals_of(curve.control_returns)
                 # an update of the control beside an update of the transfer, which makes none in its warm start
                 steps = curve.warm_start + curve.control_steps
-                right.plot(steps, intervals[:, 0], ls=(0, (1, 1.2)), color=color, lw=1.5, zorder=2.5)
+                right.plot(steps, intervals[:, 0], ls=DOTTED, color=color, lw=1.5, zorder=2.5)
                 drawn.append(Series(right, f"{label}, no hand-over", color, steps, intervals))
-        left.set_ylabel(what_is_evaluated(curves[0].task, compact))
+        left.set_ylabel(task_info(curves[0].task).rewards.evaluation)
         left.set_title("offline" if compact else "offline pre-training", fontsize=10)
         how = "" if compact else " fine-tuning with"
         right.set_title(f"online{how} {name_of(online_name)}", fontsize=10)
@@ -145,7 +134,7 @@ def transfer_figure(
     if not compact:
         handles = [Line2D([], [], color=colors[name], lw=2.2, label=name_of(name)) for name in colors_of(curves)]
         if control:
-            handles.append(Line2D([], [], color="0.3", lw=1.5, ls=(0, (1, 1.2)), label="no hand-over (control)"))
+            handles.append(Line2D([], [], color="0.3", lw=1.5, ls=DOTTED, label="no hand-over (control)"))
         figure.legend(
             handles=handles, loc="outside lower center", ncols=min(len(handles), 5), frameon=False, fontsize=9
         )
@@ -233,16 +222,6 @@ def _draw_references(axes: np.ndarray, references: Mapping[str, float], height: 
         ax.set_ylim(bottom, top)
 
 
-def _intervals(returns: Float[np.ndarray, "seed point"]) -> Float[np.ndarray, "point 3"]:
-    """Mean, low and high at each point."""
-    return np.array([_interval(tuple(column)) for column in returns.T]).reshape(-1, 3)
-
-
-@functools.lru_cache(maxsize=100_000)  # a curve is drawn more than once
-def _interval(returns: tuple[float, ...]) -> tuple[float, float, float]:
-    return bootstrap_interval(returns, resamples=2000)
-
-
 def _draw(
     ax: Axes,
     label: str,
@@ -251,11 +230,8 @@ def _draw(
     returns: Float[np.ndarray, "seed point"],
 ) -> Series:
     """Mean, interval and single seeds."""
-    intervals = _intervals(returns)
-    mean, low, high = intervals.T
-    ax.fill_between(steps, low, high, color=color, alpha=0.2, lw=0)
-    ax.plot(steps, returns.T, color=color, lw=0.5, alpha=0.35)
-    ax.plot(steps, mean, color=color, lw=2.0, zorder=3)
+    intervals = intervals_of(returns)
+    draw_band(ax, steps, intervals, color, seeds=returns)
     return Series(ax, label, color, steps, intervals)
 
 

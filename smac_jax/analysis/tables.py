@@ -25,7 +25,8 @@ class Row:
     """One pair.
 
     Quantities hold one number a seed; dips are shares, ``control_dip`` None where there was no control. ``diverged``
-    holds a line for each seed that diverged and was frozen.
+    holds a line for each seed that diverged and was frozen. ``handover_episodes`` and ``final_episodes`` are the
+    episodes that ``handover`` and ``final`` are the means of, empty where they were not recorded.
     """
 
     offline: str
@@ -36,6 +37,17 @@ class Row:
     final: Float[np.ndarray, " seed"]
     regret: Float[np.ndarray, " seed"]
     diverged: tuple[str, ...] = ()
+    handover_episodes: Float[np.ndarray, "seed episode"] = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
+    final_episodes: Float[np.ndarray, "seed episode"] = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
+
+    def sample(self, name: str) -> Float[np.ndarray, " sample"]:
+        """What the interval of a quantity is over: seeds; of one seed, which has none, its episodes where they are.
+
+        With several seeds the spread of their means holds that of their episodes already.
+        """
+        values: np.ndarray = getattr(self, name)
+        episodes: np.ndarray = getattr(self, f"{name}_episodes", np.zeros((0, 0)))
+        return episodes[0] if values is not None and len(values) == 1 and episodes.size else values
 
     @property
     def excess_dip(self) -> Float[np.ndarray, " seed"] | None:
@@ -94,6 +106,8 @@ def rows(curves: Sequence[TransferCurve], random_return: float, best: float | No
                     for seed, note in zip(curve.seeds or range(len(returns)), curve.diverged, strict=False)
                     if note
                 ),
+                handover_episodes=curve.online_episodes[0] if curve.online_episodes else np.zeros((0, 0)),
+                final_episodes=curve.online_episodes[-1] if curve.online_episodes else np.zeros((0, 0)),
             )
         )
     return made
@@ -120,10 +134,10 @@ def _cells(row: Row, decimals: bool) -> list[str]:
         name_of(row.offline),
         name_of(row.online),
         str(len(row.handover)) + (f" ({len(row.diverged)} diverged)" if row.diverged else ""),
-        interval_text(row.handover, decimals),
+        interval_text(row.sample("handover"), decimals),
         *dips,
         row.smooth,
-        interval_text(row.final, decimals),
+        interval_text(row.sample("final"), decimals),
         interval_text(row.regret, decimals),
     ]
 
@@ -154,9 +168,19 @@ def markdown(made: Sequence[Row], provenance: Mapping[str, Any]) -> str:
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     notes = "".join(f"- {note}\n" for row in made for note in row.diverged)
     notes = f"Seeds that diverged, counted as they were frozen:\n\n{notes}\n" if notes else ""
-    several = any(len(row.handover) > 1 for row in made)
-    says = "Mean and 95 % bootstrap interval over seeds." if several else "One seed, so without intervals."
-    return f"{table}\n\n{says}\n\n{notes}{provenance_text(provenance)}\n"
+    return f"{table}\n\n{intervals_note(made)}\n\n{notes}{provenance_text(provenance)}\n"
+
+
+def intervals_note(made: Sequence[Row]) -> str:
+    """What the intervals of a table are over, for people."""
+    if any(len(row.handover) > 1 for row in made):
+        return "Mean and 95 % bootstrap interval over seeds."
+    if any(row.handover_episodes.size for row in made):
+        return (
+            "One seed: the intervals at the hand-over and at the end are over its evaluation episodes. They say how "
+            "well this seed was measured, and nothing of other seeds."
+        )
+    return "One seed, so without intervals."
 
 
 def provenance_text(provenance: Mapping[str, Any]) -> str:
@@ -191,7 +215,7 @@ def comma_separated(made: Sequence[Row]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["offline", "online", "seeds", "diverged", "undefined_dips", "smooth", *columns])
     for row in made:
-        values = [getattr(row, name) for name in quantities]
+        values = [row.sample(name) for name in quantities]
         numbers = [x for v in values for x in bootstrap_interval([] if v is None else v)]
         undefined = int(np.isnan(row.dip).sum())
         texts = ("" if math.isnan(x) else f"{x:.6g}" for x in numbers)

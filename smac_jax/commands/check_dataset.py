@@ -106,8 +106,8 @@ def compare(name: str, data: Dataset, file: Path | None, margins: str) -> Checke
 
     from smac_jax.data.dataset import check_arrays, mark_breaks
     from smac_jax.data.readers.d4rl import OPTIONAL, REQUIRED, read_columns
-    from smac_jax.data.tasks import parse_name
     from smac_jax.envs.logged_states import INFOS, compare_with_simulator
+    from smac_jax.tasks import parse_name
 
     task = parse_name(FLAGS.env).task if FLAGS.env else data.task
     columns = {} if file is None else read_columns(file, (*REQUIRED, *OPTIONAL, *INFOS))

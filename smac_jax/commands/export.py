@@ -26,9 +26,13 @@ RUN is a run's folder, its actor_critic folder, a policy file, or a folder above
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
 
 from absl import app, flags
+
+if TYPE_CHECKING:
+    from smac_jax.deploy.flax_policy import FlaxPolicy
 
 ARGUMENTS = 1
 FLAGS = flags.FLAGS
@@ -37,6 +41,23 @@ flags.DEFINE_enum("to", None, ["npz", "stablehlo", "onnx"], "Format; default: wh
 flags.DEFINE_string("seed", None, "Which of the run's seeds, by its number, or all; default: the first.")
 flags.DEFINE_integer("batch", None, "A fixed batch size; default: any.", lower_bound=1)
 flags.DEFINE_bool("sample", False, "Take standard normal noise, and give a sample of the policy.")
+
+
+def source_of(run: Path) -> Path | FlaxPolicy:
+    """What is exported: the run, or the policy in it where its network is somebody's own, whose module is imported.
+
+    Raises:
+      CheckpointError: it is not.
+    """
+    from smac_jax.deploy.load import own_actor
+
+    if not own_actor(run) or (FLAGS.to or Path(FLAGS.out).suffix.removeprefix(".")) != "stablehlo":
+        return run
+    from smac_jax.deploy.flax_policy import FlaxPolicy
+    from smac_jax.runs.checkpoint import load_actor_critic, seeds_of
+
+    place = run if run.name == "actor_critic" else run / "actor_critic"
+    return FlaxPolicy.of(load_actor_critic(place), seeds_of(place))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -53,12 +74,13 @@ def main(argv: Sequence[str]) -> int:
             raise ConfigError(f"--seed={seed}: must be the number of a seed, or all.")
         seed = int(seed)
     chosen = cast('int | Literal["all"] | None', seed)
-    policy = smac_jax.export(argv[1], FLAGS.out, FLAGS.to, seed=chosen, batch=FLAGS.batch, sample=FLAGS.sample)
-    built, rows = policy.architecture, FLAGS.batch or "batch"
+    source = source_of(local_path(argv[1]))
+    policy = smac_jax.export(source, FLAGS.out, FLAGS.to, seed=chosen, batch=FLAGS.batch, sample=FLAGS.sample)
+    rows = FLAGS.batch or "batch"
     which, leading = (
         (f"seed {policy.seeds}", "") if isinstance(policy.seeds, int) else (f"seeds {policy.seeds}", "seed, ")
     )
-    noise = f", noise [{rows}, {built.action_size}]" if FLAGS.sample else ""
+    noise = f", noise [{rows}, {policy.action_size}]" if FLAGS.sample else ""
     print(f"{FLAGS.out}: {which}, {local_path(FLAGS.out).stat().st_size:,} bytes")
-    print(f"observation [{rows}, {built.observation_size}]{noise} -> action [{leading}{rows}, {built.action_size}]")
+    print(f"observation [{rows}, {policy.observation_size}]{noise} -> action [{leading}{rows}, {policy.action_size}]")
     return 0

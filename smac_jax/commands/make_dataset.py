@@ -29,15 +29,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import flags
 
+from smac_jax import registry
 from smac_jax.config import whole_number
-from smac_jax.data.tasks import TASKS, time_limit
 from smac_jax.envs import LOCOMOTION, check_name, make_env
 from smac_jax.errors import ConfigError, SmacError, UnknownNameError
 from smac_jax.files import local_path
 from smac_jax.sweep.program import results_folder, set_up
+from smac_jax.tasks import TASKS, time_limit
 
 if TYPE_CHECKING:
-    from smac_jax.algorithms.base import ActorCritic
+    from smac_jax.algorithms.actor_critic import ActorCritic
     from smac_jax.data.replay import ReplayBuffer
     from smac_jax.deploy.policy_source import PolicySource
     from smac_jax.train.online import FinetuneResult
@@ -59,7 +60,11 @@ OF_POLICIES = ("shares", "deterministic", "noise", "version", "name")
 """Flags that only go with --policy."""
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("task", "hopper", f"One of {', '.join(LOCOMOTION)}; with --policy any that make_env knows.")
+flags.DEFINE_string(
+    "task",
+    "hopper",
+    f"One of {', '.join(LOCOMOTION)}, or one that --import registers; with --policy any that make_env knows.",
+)
 flags.DEFINE_list("kinds", ["medium-replay"], f"Which sets, of: {', '.join(KINDS)}.")
 flags.DEFINE_integer("seed", 0, "Everything follows from it.", lower_bound=0)
 flags.DEFINE_string("out", "data", "Folder for the files TASK-KIND.hdf5.")
@@ -113,7 +118,7 @@ def fresh_policy(env: Any, seed: int) -> ActorCritic:
     import jax
     import jax.numpy as jnp
 
-    from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+    from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
     from smac_jax.train.keys import stream_keys
 
     try:
@@ -160,6 +165,8 @@ def train(env: Any, seed: int, steps: int, until: float | None) -> FinetuneResul
         warm_start=warm_start,
         eval_every=FLAGS.eval_every,
         eval_episodes=FLAGS.eval_episodes,
+        final_episodes=FLAGS.eval_episodes,
+        episode_length=time_limit(FLAGS.task, env),
         on_evaluation=reached,
     )
 
@@ -199,7 +206,7 @@ def rollout_arrays(
     from smac_jax.envs import AutoReset
 
     size, num_envs = whole_number("size", size, 1), whole_number("num_envs", num_envs, 1)
-    wrapped = AutoReset(env)
+    wrapped = AutoReset(env, time_limit(FLAGS.task, env))
     ac = jax.tree.map(lambda x: x[0], actor_critic)
     length = -(-size // num_envs)
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1234), num_envs)
@@ -253,8 +260,10 @@ def check_flags() -> None:
                 f"--name={FLAGS.name}: give letters, digits, '-', '_' and '.', for a part of a file's name."
             )
         return
-    if FLAGS.task not in LOCOMOTION:
-        raise UnknownNameError("task for SAC (others take --policy)", FLAGS.task, LOCOMOTION)
+    others = [name for name in registry.ENVIRONMENTS.added() if not registry.ENVIRONMENTS[name].is_family]
+    known = (*LOCOMOTION, *registry.TASKS.added(), *others)
+    if FLAGS.task not in known:
+        raise UnknownNameError("task for SAC (others take --policy)", FLAGS.task, known)
     unknown = sorted(set(FLAGS.kinds) - set(KINDS))
     if unknown or not FLAGS.kinds:
         raise UnknownNameError("kind", unknown[0] if unknown else "", KINDS)
@@ -302,8 +311,8 @@ def roll_out(policies: Sequence[str], texts: Sequence[str]) -> None:
     shares = parse_shares(texts, len(policies))
     # before the environment, whose physics takes seconds to load
     sources = [read_policy_source(*split_checkpoint(text)) for text in policies]
-    ours = ":" not in FLAGS.task
-    version = FLAGS.version or ("v4" if FLAGS.task in LOCOMOTION or not ours else "d4rl")
+    ours = FLAGS.task in registry.TASKS
+    version = FLAGS.version or (registry.TASKS[FLAGS.task].versions.get("v4", "v4") if ours else "v4")
     env = make_env(FLAGS.task, "mujoco" if ours else "auto", version)
     where = f"{FLAGS.task} ({version})" if ours else FLAGS.task
     fitting = [source.fit(env.observation_size, env.action_size, where) for source in sources]
@@ -399,7 +408,7 @@ def main(argv: Sequence[str]) -> int:
     if FLAGS.policy:
         roll_out(FLAGS.policy, FLAGS.shares)
         return 0
-    env = make_env(FLAGS.task, physics="mujoco")
+    env = make_env(FLAGS.task, physics="mujoco" if FLAGS.task in registry.TASKS else "auto")
     wanted = set(FLAGS.kinds)
     medium: dict[str, np.ndarray] | None = None
     if "random" in wanted:
@@ -408,7 +417,7 @@ def main(argv: Sequence[str]) -> int:
         )
     if wanted & {"medium", "medium-replay", "medium-expert"}:
         goal = FLAGS.medium_fraction * TASKS[FLAGS.task].expert_return
-        print(f"SAC until its return is {goal:.0f}, {FLAGS.medium_fraction:.0%} of D4RL's expert")
+        print(f"SAC until its return is {goal:.0f}, {FLAGS.medium_fraction:.0%} of the expert's")
         result = train(env, FLAGS.seed, FLAGS.max_steps, until=goal)
         reached = float(result.returns[0, -1].mean())
         if reached < goal:

@@ -3,12 +3,14 @@
     smac-jax report results/NAME [MORE ...]
 
 writes ``report.html`` in each folder, from what lies there: after a sweep, which does so itself, or while it runs. The
-page is one file that needs no other, nor a network.
+page is one file that needs no other, nor a network. It also prints whether the transfers are sound: what that means
+stands in docs/pages/is-my-transfer-sound.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from smac_jax.errors import ConfigError
 from smac_jax.files import local_path
@@ -17,11 +19,35 @@ ARGUMENTS = None  # any number of them
 
 
 def main(argv: Sequence[str]) -> int:
-    """Writes the pages."""
+    """Writes the pages, and prints whether the transfers are sound."""
     from smac_jax.sweep.report import write_report
 
     if len(argv) < 2:
         raise ConfigError("which sweep? smac-jax report FOLDER")
     for folder in argv[1:]:
-        print(write_report(local_path(folder)))
+        path = write_report(local_path(folder))
+        show_soundness(path.parent)
+        print(path)
     return 0
+
+
+def show_soundness(folder: Path) -> None:
+    """Prints what was found of each pair of a sweep, a table for each data set, and what to do."""
+    from rich.text import Text
+
+    from smac_jax.analysis.fitting import console_for_tables
+    from smac_jax.sweep import soundness
+    from smac_jax.sweep.state import read_sweep
+
+    console = console_for_tables()
+    for data, found in soundness.read_evidence(read_sweep(folder)).items():
+        judged = soundness.summaries(found)
+        if not any(any(summary.cells.values()) for summary in judged.values()):
+            continue
+        name = Path(data).stem if "/" in data else data
+        console.print(
+            soundness.terminal(judged, f"Is the transfer sound? {name}", elsewhere=str(folder / "report.html"))
+        )
+        console.print(Text(soundness.MARKS, style="dim"))
+        for line in soundness.advice(judged):
+            console.print(Text(f"* {line}"))

@@ -24,9 +24,8 @@ from rich.text import Text
 
 from smac_jax.analysis.fitting import Column, FittedTable, console_for_tables
 from smac_jax.files import local_path
-from smac_jax.runs.pace import rate_text
-from smac_jax.sweep.state import NoSweepError, RunState, SweepState, duration, read_sweep
-from smac_jax.text import count
+from smac_jax.sweep.state import NoSweepError, RunState, SweepState, read_sweep
+from smac_jax.text import count, duration, rate_text
 
 ARGUMENTS = None  # any number of them
 FLAGS = flags.FLAGS
@@ -142,8 +141,8 @@ def numbers(run: RunState) -> list[Text]:
     rate = left = age = ""
     if run.rate is not None:
         rate = rate_text(run.rate)
-    if run.left is not None and (run.left.seconds > 0 or (run.alive and run.left.known)):
-        left = duration(run.left.seconds) + ("+" if run.left.at_least else "")
+    if run.left is not None:
+        left = run.left.text
     if run.age is not None and run.state not in ("done", "left"):
         age = f"{duration(run.age)} ago"
     return [words(cell) for cell in (steps, rate, left, run.return_text, age)]

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from smac_jax.data.dataset import Dataset
-from smac_jax.data.tasks import BINARY_TASKS, normalized_score
+from smac_jax.tasks import normalized_score
 
 EDGE = 0.99
 """An action of at least this size counts as at the edge of the box."""
@@ -80,7 +80,7 @@ def card_of(data: Dataset) -> Card:
         returns=spread(data.episode_returns()),
         lengths=spread(np.diff(ends, prepend=-1)),
         score=None if data.task is None else float(normalized_score(data.task, data.episode_scores().mean())),
-        successes=float(terminals[ends].mean()) if data.task in BINARY_TASKS else None,
+        successes=float(terminals[ends].mean()) if data.reward_rule.only_success else None,
         rewards=spread(np.asarray(data.rewards)),
         actions=spread(actions),
         at_the_edge=float(np.mean(np.abs(actions) >= EDGE)),

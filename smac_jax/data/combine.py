@@ -21,8 +21,8 @@ from jaxtyping import Bool
 
 from smac_jax.data.dataset import Dataset, add_to_note, is_binary, returns_of
 from smac_jax.data.readers.binary import cut_after_last_success, succeeds
-from smac_jax.data.tasks import BINARY_TASKS, TASKS
 from smac_jax.errors import DatasetError, UnknownNameError
+from smac_jax.tasks import TASKS, binary_of, dense_of, reward_rule
 
 _COLUMNS = ("observations", "actions", "rewards", "next_observations", "terminals", "timeouts")
 _KEPT_NOTES = ("source", "alone", "part", "without_success", "clipped_actions", "no_terminals")
@@ -112,8 +112,8 @@ def concatenate(
 
 
 def _check_part(first: Dataset, data: Dataset, task: str | None) -> None:
-    fits = data.task in (task, None) or (task in BINARY_TASKS and f"{data.task}-binary" == task)
-    if not fits and data.task == f"{task}-binary":
+    fits = data.task in (task, None, dense_of(task))
+    if not fits and dense_of(data.task) == task:
         raise DatasetError(f"{data.name} has the rewards of {data.task}; the dense ones of {task} are not in it.")
     if not fits and first.task is not None and data is not first:
         raise DatasetError(
@@ -133,8 +133,9 @@ def _settled(data: Dataset, task: str | None, failures: bool) -> tuple[dict[str,
     """A part's columns as they go into the whole."""
     rows: dict[str, Any] = {key: np.asarray(getattr(data, key)) for key in (*_COLUMNS, "trajectory_returns")}
     episodes = _episodes(rows)
-    of_other_rewards = (data.task or "").startswith("kitchen") != (task or "").startswith("kitchen")
-    if task in BINARY_TASKS:
+    rule, binary = reward_rule(task), binary_of(task)
+    of_other_rewards = data.reward_rule.return_is_highest != rule.return_is_highest
+    if task is not None and rule.only_success:
         if not is_binary(rows["rewards"]):
             of_other_rewards = True
             rows["rewards"] = _successes(task, rows, data.name).astype(np.float32) - 1.0
@@ -142,13 +143,13 @@ def _settled(data: Dataset, task: str | None, failures: bool) -> tuple[dict[str,
     if len(rows["rewards"]):
         returns = returns_of({"rewards": rows["rewards"]}, _ends(rows), task, data.name)
         # an episode that ends in its success has lost no row at its end
-        succeeded = (task in BINARY_TASKS) & (returns_of({"rewards": rows["terminals"]}, _ends(rows), None, "") > 0)
+        succeeded = rule.only_success & (returns_of({"rewards": rows["terminals"]}, _ends(rows), None, "") > 0)
         rows["trajectory_returns"] = np.where(of_other_rewards | succeeded, returns, rows["trajectory_returns"])
     successes = None
-    if task in BINARY_TASKS:
+    if rule.only_success:
         successes = int(np.sum(rows["terminals"]))
-    elif f"{task}-binary" in BINARY_TASKS:
-        successes = _episodes_with(_successes(f"{task}-binary", rows, data.name), rows)
+    elif binary is not None:
+        successes = _episodes_with(_successes(binary, rows, data.name), rows)
     kept = _episodes(rows)
     total = float(np.sum(rows["rewards"], dtype=np.float64))
     return rows, Part(data.name, len(rows["rewards"]), kept, successes, episodes - kept, total / max(kept, 1))

@@ -13,9 +13,9 @@ from flax import struct
 from jaxtyping import Bool, Float
 
 from smac_jax.config import real_number, seed_number
-from smac_jax.data.tasks import BINARY_TASKS, TASKS, normalized_score
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
 from smac_jax.spread import spread
+from smac_jax.tasks import TASKS, RewardRule, normalized_score, reward_rule
 from smac_jax.types import Array, Key, Transition
 
 ACTION_TOLERANCE = 1e-5
@@ -79,24 +79,23 @@ class Dataset(struct.PyTreeNode):
         return self.rewards.shape[0]
 
     @property
-    def ended(self) -> Float[Array, " row"]:
-        """1.0 where nothing is bootstrapped: terminals, successes in the hand's binary tasks, a kitchen that is done.
+    def reward_rule(self) -> RewardRule:
+        """What the rewards mean."""
+        return reward_rule(self.task)
 
-        The hand's environment ends at the first success, where a demonstration goes on to its last. Source: Cal-QL's
-        code (``dones = rewards == 0``), which WSRL takes over; of the kitchen WSRL's (``rewards == 4``).
-        """
-        if self.task in BINARY_TASKS:
-            return jnp.maximum(self.terminals, (self.rewards == 0.0).astype(self.terminals.dtype))
-        if self.task is not None and self.task.startswith("kitchen"):
-            return jnp.maximum(self.terminals, (self.rewards >= 4.0).astype(self.terminals.dtype))
-        return self.terminals
+    @property
+    def ended(self) -> Float[Array, " row"]:
+        """1.0 where nothing is bootstrapped: terminals, and steps that solve the task (``RewardRule.solved_at``)."""
+        solved_at = self.reward_rule.solved_at
+        if solved_at is None:
+            return self.terminals
+        return jnp.maximum(self.terminals, (self.rewards >= solved_at).astype(self.terminals.dtype))
 
     @property
     def is_sparse(self) -> bool:
-        """Whether every reward says no more than success or failure (two values); the kitchen counts what is done."""
-        if self.task is not None and self.task.startswith("kitchen"):
-            return False
-        return self.task in BINARY_TASKS or np.unique(np.asarray(self.rewards)).size == 2
+        """Whether every reward says no more than success or failure: two values, where the task does not say."""
+        sparse = self.reward_rule.sparse
+        return np.unique(np.asarray(self.rewards)).size == 2 if sparse is None else sparse
 
     def fingerprint(self) -> str:
         """A digest of every number in it: of two sets that differ anywhere, it differs too."""
@@ -171,7 +170,7 @@ class Dataset(struct.PyTreeNode):
         }
         checked = check_arrays(given | {key: value for key, value in optional.items() if value is not None}, name)
         notes = {str(key): str(value) for key, value in dict(metadata or {}).items()}
-        if task in BINARY_TASKS and not is_binary(checked["rewards"]):
+        if reward_rule(task).only_success and not is_binary(checked["rewards"]):
             raise DatasetError(
                 f"{name}: rewards of {task} are 0 on success and -1 otherwise; found {checked['rewards'].min():g} to "
                 f"{checked['rewards'].max():g}. smac_jax.data.readers.binary.to_binary makes them of the hand's dense "
@@ -238,7 +237,7 @@ class Dataset(struct.PyTreeNode):
         """The reward of the row that was dropped after each row; NaN where none was."""
         found = np.full(self.size, np.nan)
         count = dict(self.metadata).get("dropped_rows", "")
-        if not count.isdecimal() or (self.task or "").startswith("kitchen"):  # whose return is no sum
+        if not count.isdecimal() or self.reward_rule.return_is_highest:  # which is no sum
             return found
         last = self._last_rows()
         last[-1] = True
@@ -285,13 +284,17 @@ class Dataset(struct.PyTreeNode):
         return once
 
     def episode_scores(self) -> Float[np.ndarray, " episode"]:
-        """Each trajectory in the units of evaluations: success or none, most things right at once, or its return."""
-        if not (self.task in BINARY_TASKS or (self.task or "").startswith("kitchen")):
+        """Each trajectory in the units of evaluations: success or none, most subtasks completed, or its return."""
+        rule = self.reward_rule
+        if not (rule.only_success or rule.return_is_highest):
             return self.episode_returns()
         last = self._last_rows()
+        if rule.log_goes_on:  # where a terminal is followed by what it led to, the log went on
+            follows, _ = followed(np.asarray(self.observations), np.asarray(self.next_observations))
+            last &= ~((np.asarray(self.terminals) > 0.5) & follows)
         last[-1] = True
         most: np.ndarray = most_in_trajectory(np.asarray(self.rewards, float), last)[last]
-        return most + 1.0 if self.task in BINARY_TASKS else most
+        return most + 1.0 if rule.only_success else most
 
     def _last_rows(self) -> Rows:
         return np.asarray(self.terminals + self.timeouts) > 0.5
@@ -304,8 +307,11 @@ class Dataset(struct.PyTreeNode):
             f"observations {self.observations.shape[1]}, actions {self.actions.shape[1]}; "
             f"returns {returns.min():.1f} to {returns.max():.1f}, mean {returns.mean():.1f}"
         )
-        if self.task in BINARY_TASKS:
+        if self.reward_rule.only_success:
             text += f", {np.mean(np.asarray(self.terminals)[self._last_rows()]):.0%} end in success"
+        elif self.reward_rule.log_goes_on:
+            scores = self.episode_scores()
+            text += f"; {np.mean(scores > 0):.0%} of {len(scores):,} logged in one piece succeed"
         elif self.task is not None:
             text += f" (normalized score {normalized_score(self.task, returns.mean()):.1f})"
         notes = dict(self.metadata)
@@ -315,7 +321,7 @@ class Dataset(struct.PyTreeNode):
             text += f"; episodes split where the next row does not follow and no end is marked: {breaks}"
         if dropped := notes.get("dropped_rows"):
             text += f"; last rows of cut episodes without a next observation, dropped (their rewards count): {dropped}"
-        for key in ("not_in_order", "no_terminals"):
+        for key in ("not_in_order", "no_terminals", "left_out", "rewards_of"):
             text += f"; {notes[key]}" if key in notes else ""
         return text
 
@@ -419,13 +425,13 @@ def returns_of(arrays: Mapping[str, np.ndarray], last: Rows, task: str | None, w
     Args:
       arrays: ``rewards``, and perhaps ``trajectory_returns``.
       last: the trajectories' last rows.
-      task: the kitchen's return is the most that was solved at once.
+      task: says whether a return is a sum of rewards or the highest one (``RewardRule.return_is_highest``).
       where: what errors name the data by.
 
     Raises:
       DatasetError: rows of one trajectory with different returns.
     """
-    over = most_in_trajectory if task is not None and task.startswith("kitchen") else trajectory_returns
+    over = most_in_trajectory if reward_rule(task).return_is_highest else trajectory_returns
     given = arrays.get("trajectory_returns")
     if given is None:
         return over(arrays["rewards"], last)

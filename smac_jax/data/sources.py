@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smac_jax.errors import DatasetError, SmacError
+from smac_jax.errors import DatasetError, RegistrationError, SmacError
 from smac_jax.files import local_path
+from smac_jax.registry import READERS
 
 if TYPE_CHECKING:
     from smac_jax.data.dataset import Dataset
@@ -23,11 +23,11 @@ def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
     from smac_jax.data.readers.demonstrations import SUFFIXES, read_demonstrations
 
     text = str(name)
-    prefix, colon, rest = text.partition(":")
-    if colon and prefix in PREFIXES:
-        return PREFIXES[prefix](rest)
     if text in embedded:
         return read_d4rl(embedded[text])
+    prefix, _, rest = text.partition(":")
+    if has_reader(text):
+        return _checked(READERS[prefix](rest), text)
     if text in d4rl_files():
         return _d4rl(text)
     path = local_path(name)
@@ -38,9 +38,9 @@ def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
         _compare_with_printed(path, published_name(path.name))
         return data
     raise DatasetError(
-        f"{text!r} is neither an embedded data set, nor one of D4RL's, nor minari:ID, nor part:FRACTION:NAME, nor a "
-        f"file. "
-        f"Embedded: {', '.join(embedded) or 'none'}. {_similar(text, list(d4rl_files()))}"
+        f"{text!r} is neither an embedded data set, nor one of D4RL's, nor minari:ID, ogbench:NAME or "
+        f"part:FRACTION:NAME, nor a file. "
+        f"Embedded: {', '.join(embedded) or 'none'}. {_similar(text, list(d4rl_files()))}{_registered()}"
         "Give one of these or the path of a D4RL .hdf5 file, or of demonstrations (.npy, .pickle); "
         "`smac-jax make-dataset` makes one."
     )
@@ -59,7 +59,7 @@ def is_at_hand(name: str) -> bool:
 
 
 def files_of(name: str | os.PathLike) -> tuple[Path, ...]:
-    """The files on this machine that a data set is read from; none for Minari's, which its package reads.
+    """The files on this machine that a data set is read from; none for what Minari or a registered reader reads.
 
     Raises:
       DatasetError: of D4RL's names, a file that cannot be fetched.
@@ -71,7 +71,7 @@ def files_of(name: str | os.PathLike) -> tuple[Path, ...]:
     prefix, colon, rest = str(name).partition(":")
     if colon and prefix == "part":
         return files_of(rest.partition(":")[2])
-    if colon and prefix in PREFIXES:
+    if has_reader(name):
         return ()
     if str(name) in embedded_datasets():
         return (embedded_datasets()[str(name)],)
@@ -81,12 +81,17 @@ def files_of(name: str | os.PathLike) -> tuple[Path, ...]:
 
 
 def is_file_name(name: str | os.PathLike) -> bool:
-    """Whether a name is that of a file of the user's: none that this package, D4RL or a prefix gives a meaning to."""
+    """Whether a name is that of a file of the user's: none that this package, D4RL or a reader gives a meaning to."""
     from smac_jax.data import embedded_datasets
     from smac_jax.data.readers.d4rl_files import d4rl_files
 
-    prefix, colon, _ = str(name).partition(":")
-    return not (colon and prefix in PREFIXES) and str(name) not in {*embedded_datasets(), *d4rl_files()}
+    return str(name) not in {*embedded_datasets(), *d4rl_files()} and not has_reader(name)
+
+
+def has_reader(name: str | os.PathLike) -> bool:
+    """Whether a name is a reader's: ``READER:REST``; or ``READER`` alone, where it is none of this package's."""
+    reader, colon, _ = str(name).partition(":")
+    return bool(reader) and reader in READERS and (bool(colon) or not READERS.is_built_in(reader))
 
 
 def short_name(name: str | os.PathLike) -> str:
@@ -95,7 +100,7 @@ def short_name(name: str | os.PathLike) -> str:
     if colon and prefix == "part":
         fraction, _, whole = rest.partition(":")
         return f"{short_name(whole)}-part-{fraction}"
-    return str(name) if colon and prefix in PREFIXES else Path(name).stem
+    return str(name) if has_reader(name) else Path(name).stem
 
 
 def _d4rl(name: str) -> Dataset:
@@ -103,7 +108,7 @@ def _d4rl(name: str) -> Dataset:
     from smac_jax.data.readers.awac import awac_files, read_awac
     from smac_jax.data.readers.d4rl import read_d4rl
     from smac_jax.data.readers.d4rl_files import HOST, d4rl_file, d4rl_files, is_d4rls
-    from smac_jax.data.tasks import parse_name
+    from smac_jax.tasks import parse_name
 
     if files := awac_files(name):
         return read_awac(name, files)
@@ -132,13 +137,22 @@ def _compare_with_printed(path: Path, name: str | None) -> None:
         warn_of_differences(str(name), count(logged["rewards"], ended, logged.get("timeouts")))
 
 
-def _minari(name: str) -> Dataset:
-    from smac_jax.data.readers.minari import read_minari
+def read_minari(name: str) -> Dataset:
+    """What ``minari:NAME`` means."""
+    from smac_jax.data.readers import minari
 
-    return read_minari(name)
+    return minari.read_minari(name)
 
 
-def _part(rest: str) -> Dataset:
+def read_ogbench(name: str) -> Dataset:
+    """What ``ogbench:NAME`` means."""
+    from smac_jax.data.readers import ogbench
+
+    return ogbench.read_ogbench(name)
+
+
+def read_part(rest: str) -> Dataset:
+    """What ``part:FRACTION:NAME`` means."""
     from smac_jax.data import load_dataset
 
     fraction, _, name = rest.partition(":")
@@ -150,8 +164,21 @@ def _part(rest: str) -> Dataset:
         raise DatasetError(f"'part:{rest}': expected part:FRACTION:NAME, such as part:0.1:{name or 'NAME'}.") from error
 
 
-PREFIXES: dict[str, Callable[[str], Dataset]] = {"minari": _minari, "part": _part}
-"""Readers of what follows the colon in a name such as ``minari:ID``."""
+def _checked(data: Dataset, name: str) -> Dataset:
+    """Raises RegistrationError where somebody's reader gives no data set."""
+    from smac_jax.data.dataset import Dataset
+
+    if not isinstance(data, Dataset):
+        raise RegistrationError(
+            f"The source of data {name.partition(':')[0]!r} gave a {type(data).__name__} for {name!r}, and must give a "
+            "smac_jax.Dataset: smac_jax.Dataset.from_arrays makes one of arrays, and checks them."
+        )
+    return data
+
+
+def _registered() -> str:
+    others = [f"{name}:NAME" for name in READERS.added()]
+    return f"Registered: {', '.join(others)}. " if others else ""
 
 
 def _similar(name: str, known: list[str]) -> str:

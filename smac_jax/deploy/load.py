@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 from pathlib import Path
 from typing import Literal
 
-from smac_jax.deploy.policy import NumpyPolicy
+from smac_jax.deploy.policy import NumpyPolicy, only_by_jax
 from smac_jax.deploy.policy_file import POLICY_FILE, read_policy
 from smac_jax.errors import CheckpointError, ConfigError
 from smac_jax.files import local_path
@@ -29,8 +31,8 @@ def load(path: str | os.PathLike[str], seed: int | Literal["all"] | None = None)
         None for the first.
 
     Raises:
-      CheckpointError: nothing there, several policies, something else, a damaged file, or parameters that are not
-        finite.
+      CheckpointError: nothing there, several policies, something else, a damaged file, parameters that are not finite,
+        or a network of somebody's own, which NumPy cannot compute.
       ConfigError: there is no such seed, or a URL is given.
     """
     found, policy = read_all_seeds(path)
@@ -67,6 +69,8 @@ def find(folder: Path) -> Path:
     below = [found for place in sorted(folder.rglob("actor_critic")) if (found := _policy_in(place)) is not None]
     if len(below) == 1:
         return below[0]
+    if actor := own_actor(folder):
+        raise CheckpointError(f"{folder}: {only_by_jax(actor)}")
     if not below:
         raise CheckpointError(
             f"{folder}: no policy here or below. A run writes actor_critic/{POLICY_FILE} when it is done."
@@ -80,3 +84,12 @@ def find(folder: Path) -> Path:
 def _policy_in(folder: Path) -> Path | None:
     found = folder / POLICY_FILE
     return found if found.is_file() else None
+
+
+def own_actor(folder: Path) -> str | None:
+    """The class of the actor of a run, or in a folder of its actor-critic, where it is somebody's own; else None."""
+    for place in (folder, folder / "actor_critic"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            described = json.loads((place / "networks.json").read_text(encoding="utf-8"))
+            return str(described["actor"]["class"].replace(":", "."))
+    return None

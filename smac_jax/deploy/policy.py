@@ -130,6 +130,19 @@ def act(xp: Any, built: Architecture, parameters: Mapping[str, Any], observation
     return xp.tanh(action) if squashed else xp.clip(action, -1.0, 1.0)
 
 
+def computes(actor: Any) -> bool:
+    """Whether :func:`act` computes what an actor computes: that is so of this package's own alone."""
+    return (type(actor).__module__, type(actor).__qualname__) == ("smac_jax.networks.actor", "Actor")
+
+
+def only_by_jax(actor: str) -> str:
+    """Why a policy is neither loaded for NumPy nor written for anything but JAX, where :func:`computes` says no."""
+    return (
+        f"the policy's network is {actor}, a Flax module of somebody's own, which JAX alone computes. Export it to "
+        "stablehlo, or load it with smac_jax.runs.checkpoint.load_actor_critic."
+    )
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class NumpyPolicy:
     """A trained policy that acts on NumPy observations.
@@ -178,7 +191,11 @@ class NumpyPolicy:
 
         Raises:
           CheckpointError: another number of seeds than the actor-critic has.
+          ConfigError: an actor of somebody's own, which NumPy cannot compute.
         """
+        if not computes(actor_critic.actor):
+            found = type(actor_critic.actor)
+            raise ConfigError(f"NumPy cannot act: {only_by_jax(f'{found.__module__}.{found.__qualname__}')}")
         actor, params = actor_critic.actor, actor_critic.actor_params["params"]
         fields = {f.name for f in dataclasses.fields(Architecture)}
         built = Architecture(
@@ -232,6 +249,16 @@ class NumpyPolicy:
     def _take(self, at: int) -> NumpyPolicy:
         assert isinstance(self.seeds, tuple)
         return NumpyPolicy(self.architecture, {name: x[at] for name, x in self.arrays.items()}, self.seeds[at])
+
+    @property
+    def observation_size(self) -> int:
+        """The number of observations."""
+        return self.architecture.observation_size
+
+    @property
+    def action_size(self) -> int:
+        """The number of action dimensions."""
+        return self.architecture.action_size
 
     @cached_property
     def parameters(self) -> dict[str, np.ndarray]:

@@ -6,33 +6,45 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from smac_jax.deploy.flax_policy import FlaxPolicy
 from smac_jax.deploy.policy import NumpyPolicy, act
+from smac_jax.errors import ConfigError
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def to_stablehlo(policy: NumpyPolicy, batch: int | None = None, sample: bool = False) -> bytes:
+def to_stablehlo(policy: NumpyPolicy | FlaxPolicy, batch: int | None = None, sample: bool = False) -> bytes:
     """The file's content; ``jax.jit(jax.export.deserialize(content).call)`` takes observations, and noise.
 
     JAX promises that it can be read for at least six months after this version of JAX came out.
+
+    Raises:
+      ConfigError: a network of somebody's own that JAX cannot export so, or from whose policy no sample can be taken.
     """
     import jax
     import jax.numpy as jnp
     from jax import export
 
-    built = policy.architecture
-
     def policy_action(*inputs: Any) -> Any:
-        parameters = {name: jnp.asarray(array) for name, array in policy.parameters.items()}
         # accelerators would round the factors of a product to fewer bits
         with jax.default_matmul_precision("highest"):
-            return act(jnp, built, parameters, *inputs)
+            if isinstance(policy, FlaxPolicy):
+                return policy.act(*inputs)
+            parameters = {name: jnp.asarray(array) for name, array in policy.parameters.items()}
+            return act(jnp, policy.architecture, parameters, *inputs)
 
     rows = export.symbolic_shape("batch")[0] if batch is None else batch
-    sizes = (built.observation_size, *((built.action_size,) if sample else ()))
+    sizes = (policy.observation_size, *((policy.action_size,) if sample else ()))
     shapes = [jax.ShapeDtypeStruct((rows, size), jnp.float32) for size in sizes]
-    with _no_source_paths():
-        return bytes(export.export(jax.jit(policy_action), platforms=PLATFORMS)(*shapes).serialize())
+    try:
+        with _no_source_paths():
+            return bytes(export.export(jax.jit(policy_action), platforms=PLATFORMS)(*shapes).serialize())
+    except Exception as error:  # any: what a module of somebody's own can raise while it is traced
+        if isinstance(policy, NumpyPolicy) or isinstance(error, ConfigError):
+            raise
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        size = " Perhaps it can be with a fixed batch size." if batch is None else ""
+        raise ConfigError(f"The policy's network cannot be exported ({said}).{size}") from error
 
 
 @contextlib.contextmanager

@@ -9,14 +9,15 @@ Everything heavy (MuJoCo, MJX, Brax) is imported when an environment is made, so
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
+import contextlib
 from typing import TYPE_CHECKING, Any, cast
 
+from smac_jax import plugins
 from smac_jax.config import plain
 from smac_jax.envs.adapters.quiet import quiet_imports
-from smac_jax.errors import ConfigError, UnknownNameError
+from smac_jax.errors import ConfigError, RegistrationError, UnknownNameError
 from smac_jax.files import cache_folder
+from smac_jax.registry import ADROIT, ANTMAZE, ENVIRONMENTS, KITCHEN, LOCOMOTION, MAZE2D, TASKS
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADROIT",
+    "ANTMAZE",
     "ENGINES",
-    "FAMILIES",
+    "ENVIRONMENTS",
     "KITCHEN",
     "LOCOMOTION",
+    "MAZE2D",
     "TASKS",
     "VERSIONS",
     "AutoReset",
@@ -37,21 +40,22 @@ __all__ = [
     "make_env",
 ]
 
-LOCOMOTION = ("hopper", "walker2d", "halfcheetah", "ant")
-ADROIT = ("pen", "door", "hammer", "relocate")
-KITCHEN = ("kitchen-complete", "kitchen-partial", "kitchen-mixed")
-TASKS = (*LOCOMOTION, *ADROIT, *(f"{task}-binary" for task in ADROIT), *KITCHEN)
 ENGINES = ("auto", "mujoco", "mjx", "warp")
-VERSIONS = ("v1", "v4", "v5", "d4rl")
+VERSIONS = ("v1", "v4", "v5", "d4rl", "robotics-v3", "robotics-v4", "robotics-v5")
+NEEDED = ("reset", "step", "observation_size", "action_size")
+"""What training asks of an environment."""
 
 
 def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -> Env:
     """Makes one environment, to be vmapped by the caller.
 
     Args:
-      name: one of :data:`TASKS`; or another's, with the family in front (other tasks than ours, whatever their names):
-        ``"brax:NAME"``; ``"playground:NAME"``, MuJoCo Playground's (see :mod:`smac_jax.envs.adapters.playground`);
-        ``"gymnasium:ID"``, on the host (see :mod:`smac_jax.envs.adapters.gymnasium`).
+      name: a task in :data:`TASKS`; or an environment in :data:`ENVIRONMENTS`, of a family with its name in front
+        (other tasks than ours, whatever their names): ``"brax:NAME"``; ``"playground:NAME"``, MuJoCo Playground's (see
+        :mod:`smac_jax.envs.adapters.playground`); ``"gymnasium:ID"``, on the host (see
+        :mod:`smac_jax.envs.adapters.gymnasium`); ``"ogbench:NAME"``, the environment of one of OGBench's data sets (see
+        :mod:`smac_jax.envs.adapters.ogbench`); ``"minari:ID"``, the one that a Minari data set names, which is one of
+        ours where ours is the same. :mod:`smac_jax.extend` adds to both.
       physics: ``"mujoco"``, the C engine, equal to Gymnasium; ``"mjx"``, for GPU and TPU; ``"warp"``, for NVIDIA GPUs
         (extra ``warp``); ``"auto"``, the C engine where JAX runs on a CPU and MJX elsewhere. Others choose theirs by
         options of their own.
@@ -60,6 +64,9 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
       version: ``"v4"``, the dynamics, rewards and terminations of Gymnasium's -v4 and of D4RL's -v2 data; ``"v5"``,
         Gymnasium's -v5; ``"d4rl"``, v4 with the observations of D4RL's files, which differ for the ant (111 numbers).
         Hands and kitchen: ``"d4rl"`` (also as ``"v4"``), or ``"v1"``, gymnasium-robotics's; see their modules.
+        Mazes: ``"d4rl"`` (also as ``"v4"``), whose observations do not show the goal, or gymnasium-robotics's, which
+        do: ``"robotics-v4"`` and ``"robotics-v5"`` of the ant (``AntMaze_*-v4``, ``-v5``), ``"robotics-v3"`` of the
+        ball (``PointMaze_*-v3``); see :mod:`smac_jax.envs.tasks.maze`, also for their options.
       **kw: for the engine (``threads``, ``native``; ``iterations``, ``ls_iterations``, ``cone``; ``contacts``,
         ``constraints``; for all of them ``margins``: ``"max"``, the contacts that the data were logged with, or
         ``"sum"``, those of Gymnasium on today's MuJoCo, see :mod:`smac_jax.envs.physics.margins`), or for the other
@@ -71,7 +78,7 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
         version of ours.
     """
     family, colon, theirs = name.partition(":")
-    if colon and family in FAMILIES:
+    if name not in TASKS and family in ENVIRONMENTS and ENVIRONMENTS[family].is_family == bool(colon):
         if physics != "auto" or version != "v4":
             raise ConfigError(
                 f"{name} does not take physics={physics!r} or version={version!r}, which are our tasks'; it has "
@@ -79,32 +86,61 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
             )
         with quiet_imports():
             options = {option: plain(value) for option, value in kw.items()}
-            return _named(FAMILIES[family](theirs, options), name=name, options=options)
+            made = ENVIRONMENTS[family].make(*([theirs] if colon else []), **options)
+            _check_environment(made, name, ENVIRONMENTS.is_built_in(family))
+            return _named(made, ENVIRONMENTS.code(family), name=name, options=options)
     check_name(name)
     if physics not in ENGINES:
         raise UnknownNameError("physics engine", physics, ENGINES)
-    known = ("v4", "v5", "d4rl") if name in LOCOMOTION else ("v1", "v4", "d4rl")
-    if version not in known:
-        raise UnknownNameError(f"version of {name}", version, known)
-    if name not in LOCOMOTION and version == "v4":
-        version = "d4rl"
-    task = _task(name)
+    entry = TASKS[name]
+    if version not in entry.versions:
+        raise UnknownNameError(f"version of {name}", version, tuple(entry.versions))
+    version_of_task = cast("Version", entry.versions[version])
+    of_task = {option: plain(kw.pop(option)) for option in entry.options if option in kw}
+    task = entry.make(version_of_task, **of_task) if entry.options else entry.make()
     if physics in ("auto", "mujoco"):
         cache_folder()  # where MuJoCo's compiled step is kept; what it warns of is not to be silenced below
     with quiet_imports():
         from smac_jax.envs.task_env import TaskEnv
 
-        engine = _make_engine(name, task, physics, cast("Version", version), kw)
+        engine = _make_engine(task, physics, version_of_task, kw, entry.mjx)
     # threads and native give the same numbers
-    options = {key: value for key, value in kw.items() if key not in ("threads", "native")}
-    return _named(TaskEnv(task, engine, cast("Version", version)), name=name, version=version, options=options)
+    options = of_task | {key: value for key, value in kw.items() if key not in ("threads", "native")}
+    made = TaskEnv(task, engine, version_of_task)
+    return _named(made, TASKS.code(name), name=name, version=version_of_task, options=options)
 
 
-def _named(env: Env, **asked: Any) -> Env:
+def _named(env: Env, code: dict[str, str], **asked: Any) -> Env:
     plain = (bool, int, float, str, type(None))
-    options = {k: v if isinstance(v, plain) else type(v).__name__ for k, v in asked.pop("options").items()}
-    env.smac_jax_identity = asked | ({"options": options} if options else {})
+    options = {
+        k: v if isinstance(v, plain) else str(v) if isinstance(v, list | tuple) else type(v).__name__
+        for k, v in asked.pop("options").items()
+    }
+    identity = asked | ({"options": options} if options else {}) | ({"code": code} if code else {})
+    if inner := getattr(env, "smac_jax_identity", None):  # of a Minari data set's environment: what it is
+        identity["is"] = inner
+    with contextlib.suppress(AttributeError):  # of a class with slots; then the class has to do
+        object.__setattr__(env, "smac_jax_identity", identity)  # which a frozen dataclass allows
     return env
+
+
+def _check_environment(env: Any, name: str, built_in: bool) -> None:
+    """Raises RegistrationError where somebody's environment has not what training asks of it."""
+    if built_in:
+        return
+    missing = [needed for needed in NEEDED if not hasattr(env, needed)]
+    if missing:
+        raise RegistrationError(
+            f"The environment {name!r} is of the class {type(env).__name__}, which has no {missing[0]!r}. "
+            f"An environment is a brax.envs.base.Env; it needs: {', '.join(NEEDED)}."
+        )
+    try:
+        hash(env)
+    except TypeError as error:
+        raise RegistrationError(
+            f"The environment {name!r} is of the class {type(env).__name__}, which has no hash ({error}), so that "
+            "compiled programs cannot be found again. A dataclass has one with @dataclasses.dataclass(eq=False)."
+        ) from error
 
 
 def identity_of(env: Env, engine: bool = False) -> dict[str, Any]:
@@ -115,37 +151,33 @@ def identity_of(env: Env, engine: bool = False) -> dict[str, Any]:
       engine: also which engine it runs on, where it says so.
     """
     inner = getattr(env, "unwrapped", env)
-    made_by_class = {"class": f"{type(inner).__module__}.{type(inner).__qualname__}"}
+    made_by_class: dict[str, Any] = {"class": f"{type(inner).__module__}.{type(inner).__qualname__}"}
+    if code := plugins.code_of([type(inner)]):
+        made_by_class["code"] = code
     identity = dict(getattr(inner, "smac_jax_identity", made_by_class))
     backend = getattr(inner, "backend", None) if engine else None
     return identity | ({"engine": backend} if isinstance(backend, str) else {})
 
 
 def check_name(name: str) -> None:
-    """Raises UnknownNameError where :func:`make_env` has no environment of that name; other families' are not asked."""
-    if name.partition(":")[0] not in FAMILIES and name not in TASKS:
-        raise UnknownNameError("environment", name, (*TASKS, *(f"{family}:NAME" for family in FAMILIES)))
+    """Raises UnknownNameError where :func:`make_env` has no environment of that name; families are not asked."""
+    family, colon, _ = name.partition(":")
+    if name in TASKS or (family in ENVIRONMENTS and ENVIRONMENTS[family].is_family == bool(colon)):
+        return
+    others = (f"{known}:NAME" if ENVIRONMENTS[known].is_family else known for known in ENVIRONMENTS)
+    raise UnknownNameError("environment", name, (*TASKS, *others))
 
 
-def _task(name: str) -> Task:
-    module, _, kind = name.partition("-")
-    if module == "kitchen":
-        from smac_jax.envs.tasks.kitchen import Kitchen
-
-        return cast("Task", Kitchen(kind))
-    task = importlib.import_module(f"smac_jax.envs.tasks.{module}")
-    if kind == "binary":
-        from smac_jax.envs.tasks.adroit import Binary
-
-        return Binary(cast(Any, task))
-    return cast("Task", task)
+def code_of_environment(name: str) -> dict[str, str]:
+    """The files of users that define the environment of a name, with their SHA-256; empty for this package's own."""
+    return TASKS.code(name) or ENVIRONMENTS.code(name.partition(":")[0])
 
 
-def _make_engine(name: str, task: Task, physics: str, version: Version, kw: dict[str, Any]) -> Engine:
+def _make_engine(task: Task, physics: str, version: Version, kw: dict[str, Any], mjx: bool) -> Engine:
     import jax
 
     if physics == "auto":
-        physics = "mujoco" if jax.default_backend() == "cpu" or name not in LOCOMOTION else "mjx"
+        physics = "mujoco" if jax.default_backend() == "cpu" or not mjx else "mjx"
     options = {
         "mujoco": ("threads", "native", "margins"),
         "mjx": ("iterations", "ls_iterations", "cone", "margins"),
@@ -167,7 +199,8 @@ def _make_engine(name: str, task: Task, physics: str, version: Version, kw: dict
     return MjxEngine(task.model(version), **kw)
 
 
-def _make_brax(name: str, kw: dict[str, Any]) -> Env:
+def make_brax(name: str, **kw: Any) -> Env:
+    """One of Brax's environments."""
     from brax import envs
 
     known = tuple(f"brax:{known}" for known in envs._envs)
@@ -176,24 +209,39 @@ def _make_brax(name: str, kw: dict[str, Any]) -> Env:
     return envs.get_environment(name, **kw)
 
 
-def _make_gymnasium(name: str, kw: dict[str, Any]) -> Env:
+def make_gymnasium(name: str, **kw: Any) -> Env:
+    """One of Gymnasium's environments."""
     from smac_jax.envs.adapters.gymnasium import GymnasiumEnv
 
     return GymnasiumEnv(name, **kw)
 
 
-def _make_playground(name: str, kw: dict[str, Any]) -> Env:
+def make_minari(dataset_id: str, **kw: Any) -> Env:
+    """The environment that the metadata of a Minari data set name, with its options and time limit."""
+    from smac_jax.minari_sets import environment_of, load_minari
+
+    found = environment_of(load_minari(dataset_id).spec)
+    if found.version is None:
+        limit = {} if found.episode_length is None else {"episode_length": found.episode_length}
+        return make_env(found.name, **limit | found.options | kw)
+    env: Any = make_env(found.name, version=found.version, **found.options | kw)
+    if found.episode_length is not None:
+        env.episode_length = found.episode_length
+    return env
+
+
+def make_ogbench(name: str, **kw: Any) -> Env:
+    """The environment of one of OGBench's data sets."""
+    from smac_jax.envs.adapters.ogbench import OGBenchEnv
+
+    return OGBenchEnv(name, **kw)
+
+
+def make_playground(name: str, **kw: Any) -> Env:
+    """One of MuJoCo Playground's environments."""
     from smac_jax.envs.adapters.playground import PlaygroundEnv
 
     return PlaygroundEnv(name, **kw)
-
-
-FAMILIES: dict[str, Callable[[str, dict[str, Any]], Env]] = {
-    "brax": _make_brax,
-    "gymnasium": _make_gymnasium,
-    "playground": _make_playground,
-}
-"""Makers of what follows the colon in a name such as ``brax:ant``."""
 
 
 def __getattr__(name: str) -> Any:

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from smac_jax.envs import ADROIT, KITCHEN, LOCOMOTION, make_env
+from smac_jax.envs import TASKS as SIMULATED
+from smac_jax.envs import make_env
 from smac_jax.envs.agreement import TOLERANCE, Agreement, States, one_step_agreement, states_shown
 from smac_jax.errors import ConfigError
+from smac_jax.tasks import TASKS, binary_of, dense_of
 
 if TYPE_CHECKING:
     from smac_jax.envs.task_env import TaskEnv
@@ -28,15 +30,28 @@ if TYPE_CHECKING:
 INFOS = ("infos/qpos", "infos/qvel", "infos/scene", "infos/door_body_pos", "infos/board_pos", "infos/desired_orien")
 """Columns of a D4RL file that say where things were."""
 
-# D4RL's names of what our scenes hold. Its relocate has none: `obj_pos` is where the ball is, not where it began.
-_D4RL_SCENE = {"door": ("infos/door_body_pos",), "hammer": ("infos/board_pos",), "pen": ("infos/desired_orien",)}
-# which numbers of an observation shift with which numbers of the scene, and in which direction
-_SHIFTS = {
-    "door": ((slice(32, 35), slice(0, 3), 1.0),),  # handle; door
-    "hammer": ((slice(42, 45), slice(0, 3), 1.0),),  # nail; board
-    "relocate": ((slice(30, 33), slice(0, 3), -1.0), (slice(33, 36), slice(3, 6), -1.0)),  # palm - ball, palm - target
+
+class _LoggedScene(NamedTuple):
+    """Where the scene of an episode is found.
+
+    Attributes:
+      column: D4RL's name of what our scene holds; empty where it has none.
+      shifts: which numbers of an observation shift with which numbers of the scene, and in which direction.
+      turns: the direction in an observation that turns with the scene, which is then a rotation.
+    """
+
+    column: str = ""
+    shifts: tuple[tuple[slice, slice, float], ...] = ()
+    turns: slice | None = None
+
+
+_SCENES = {
+    "door": _LoggedScene("infos/door_body_pos", ((slice(32, 35), slice(0, 3), 1.0),)),  # handle; door
+    "hammer": _LoggedScene("infos/board_pos", ((slice(42, 45), slice(0, 3), 1.0),)),  # nail; board
+    "pen": _LoggedScene("infos/desired_orien", turns=slice(36, 39)),  # the direction wanted of the pen
+    # palm - ball, palm - target; D4RL's `obj_pos` is where the ball is, not where it began
+    "relocate": _LoggedScene(shifts=((slice(30, 33), slice(0, 3), -1.0), (slice(33, 36), slice(3, 6), -1.0))),
 }
-_WANTED = slice(36, 39)  # the direction wanted of the pen
 _LOOKED_AT = 1000  # rows, to see whether states show observations
 _SHARE_SHOWN = 0.99
 
@@ -78,15 +93,15 @@ def compare_with_simulator(
       DatasetError: rows of other sizes than the environment's, or none that can be compared.
       UnknownNameError: no such engine or version.
     """
-    robot = (task or "").removesuffix("-binary")
-    if robot in KITCHEN or robot == "kitchen":
-        return Checked(None, "the kitchen's observations are noisy, so that no step gives the same one")
-    if robot not in (*LOCOMOTION, *ADROIT):
+    robot = dense_of(task)
+    if robot is not None and robot in TASKS and TASKS[robot].noisy_observations:
+        return Checked(None, f"observations of {robot} are noisy, so that no step gives the same one")
+    if robot is None or robot not in SIMULATED:
         return Checked(None, f"there is no simulator of {task} here" if task else "the task is not known; see --env")
-    binary = bool(np.isin(columns["rewards"], (-1.0, 0.0)).all()) and robot in ADROIT
+    binary = binary_of(robot) if bool(np.isin(columns["rewards"], (-1.0, 0.0)).all()) else None
     version = version or fitting_version(name, robot, np.shape(columns["observations"])[-1])
     try:
-        env: Any = make_env(robot + "-binary" * binary, physics, version, margins=margins)
+        env: Any = make_env(binary or robot, physics, version, margins=margins)
     except ConfigError as error:  # the hand's models are a package of their own
         return Checked(None, str(error))
     states, note = find_states(env, robot, columns)
@@ -100,8 +115,8 @@ def compare_with_simulator(
     notes = [f"states from {note}", f"simulator: {robot} {version}, {env.backend}, margins {margins}"]
     if tolerance > TOLERANCE:
         notes.append(f"rounded numbers, tolerance {tolerance:.2g}")
-    if robot == "ant":
-        notes.append("the ant's reward depends on where its torso's frame lagged, which is not in a row")
+    if TASKS[robot].unlogged:
+        notes.append(TASKS[robot].unlogged)
     return Checked(found, "; ".join(notes))
 
 
@@ -118,9 +133,10 @@ def tolerance_of(observations: Float[np.ndarray, "row observation"]) -> float:
 
 def fitting_version(name: str, robot: str, observation_size: int) -> str:
     """The version of an environment that a data set was logged in, by its size or its name."""
-    if robot == "ant" and observation_size in (105, 111):
-        return "v5" if observation_size == 105 else "d4rl"
-    if robot in ADROIT:
+    by_size = dict(TASKS[robot].version_by_size).get(observation_size)
+    if by_size is not None:
+        return by_size
+    if TASKS[robot].family == "adroit":
         return "d4rl"
     return "v5" if name.startswith("minari:mujoco/") else "v4"
 
@@ -172,19 +188,20 @@ def _scene(
     qvel: Float[np.ndarray, "row qvel"],
 ) -> tuple[Float[np.ndarray, "row scene"] | None, str]:
     """Scenes of all rows, and where they were found; None for a task that has none."""
-    if robot not in ADROIT:
+    logged = _SCENES.get(robot)
+    if logged is None:
         return None, ""
-    for key in ("infos/scene", *_D4RL_SCENE.get(robot, ())):
+    for key in ("infos/scene", logged.column):
         if key in columns:
             return np.asarray(columns[key], np.float64), f", scene from {key}"
     first, episode = _episodes(columns)
     start = observations[first]
     seen = np.asarray(env.reset_to(qpos[first], qvel[first]).obs, np.float64)
-    if robot == "pen":
-        scene = _rotations(seen[:, _WANTED], start[:, _WANTED])
+    if logged.turns is not None:
+        scene = _rotations(seen[:, logged.turns], start[:, logged.turns])
     else:
         scene = np.tile(env.init_scene, (len(first), 1))
-        for of_observation, of_scene, sign in _SHIFTS[robot]:
+        for of_observation, of_scene, sign in logged.shifts:
             scene[:, of_scene] += sign * (start - seen)[:, of_observation]
     return scene[episode], ", scene from each episode's first observation"
 

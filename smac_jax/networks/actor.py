@@ -43,7 +43,10 @@ class TanhGaussian(NamedTuple):
         return jnp.tanh(self.sample_pre_tanh(key))
 
     def log_prob_pre_tanh(self, u: Float[Array, "*batch action"]) -> Float[Array, "*batch"]:
-        """``log pi(tanh(u))``: exact for any ``u``, where ``atanh`` of a saturated action would not be."""
+        """``log pi(tanh(u)) = log N(u; mu, sigma) - sum log(1 - tanh(u)^2)`` (Haarnoja et al., appendix C).
+
+        It is exact for any ``u``, where ``atanh`` of a saturated action would not be.
+        """
         # log(1 - tanh(u)^2), written so that it does not underflow
         log_det = 2.0 * (jnp.log(2.0) - u - jax.nn.softplus(-2.0 * u))
         return jnp.sum(_normal_log_density(u, self.mean, self.log_std) - log_det, axis=-1)
@@ -108,7 +111,7 @@ class Actor(nn.Module):
       hidden: width of each layer.
       activation: a key of ``networks.mlp.ACTIVATIONS``.
       initial_std: ``sigma`` at initialization, the same in every state. An algorithm that trains only the mean
-        (TD3+BC) leaves it there, and so hands over a policy that explores with this spread.
+        (TD3+BC) leaves it there, so the policy that it transfers explores with this spread.
       distribution: ``"tanh_gaussian"`` (:class:`TanhGaussian`) or ``"box_gaussian"`` (:class:`BoxGaussian`).
       state_dependent_std: False makes ``sigma`` a parameter of its own, the same in every state.
       min_log_std, max_log_std: ``log sigma`` is clipped to this range.

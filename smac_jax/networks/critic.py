@@ -42,23 +42,34 @@ class Critic(nn.Module):
 
 
 def init_ensemble(critic: Critic, key: Key, num_critics: int, observation_size: int, action_size: int) -> Params:
-    """Independent parameters for every member, stacked along a leading ``member`` axis."""
+    """Independent parameters for every member of an ensemble, leaves ``[member, ...]``.
+
+    Args:
+      critic: the module of one member. With a shared head, the members start with the same last layer.
+      key: split into one for each member.
+      num_critics: the number of members.
+      observation_size, action_size: of the inputs.
+    """
     observation, action = jnp.zeros(observation_size, jnp.float32), jnp.zeros(action_size, jnp.float32)
     params = jax.vmap(lambda k: critic.init(k, observation, action))(jax.random.split(key, num_critics))
     return _on_heads(critic, params, lambda x: jnp.broadcast_to(x[:1], x.shape))
 
 
 def tie_heads(critic: Critic, gradient: Params) -> Params:
-    """The gradient of the critics' parameters where they share their last layer: there the sum over the members.
+    """The gradient of the critics' parameters; for a last layer that the members share, the sum over the members.
 
-    The last layer is stored once for each member all the same. The copies start alike, and with a common gradient they
+    The last layer is stored once for each member nevertheless. The copies start alike, and with a common gradient they
     stay alike under any optimizer that treats members alike.
+
+    Args:
+      critic: the module of one member, which says whether the last layer is shared.
+      gradient: leaves ``[member, ...]``.
     """
     return _on_heads(critic, gradient, lambda x: jnp.broadcast_to(x.sum(axis=0, keepdims=True), x.shape))
 
 
 def _on_heads(critic: Critic, params: Params, change: Callable[[Array], Array]) -> Params:
-    if not critic.shared_head:
+    if not getattr(critic, "shared_head", False):
         return params
     (trunk,) = params["params"]
     layers = params["params"][trunk]
@@ -72,15 +83,22 @@ def ensemble_values(
     observation: Float[Array, "*batch observation"],
     action: Float[Array, "*batch action"],
 ) -> Float[Array, "member *batch"]:
-    """``Q_i(s, a)`` of every member."""
+    """``Q_i(s, a) [member, *batch]`` of every member, at observations ``[*batch, observation]`` and actions."""
     return jax.vmap(critic.apply, in_axes=(0, None, None))(params, observation, action)
 
 
 def aggregate(values: Float[Array, "member *batch"], how: str, key: Key) -> Float[Array, "*batch"]:
-    """One value from the ensemble's: ``min``, ``mean``, or ``random2``, the smaller of two members drawn at random.
+    """One value ``[*batch]`` from those of the ensemble.
 
-    Source: REDQ (Chen et al. 2021, arXiv 2101.05982), algorithm 1, for ``random2``; WSRL's code draws the two
-    independently, so that they may be the same (``random2_independent``).
+    Args:
+      values: ``Q_i(s, a) [member, *batch]``.
+      how: ``"min"``; ``"mean"``; ``"random2"``, the smaller of two different members, drawn once for the whole batch
+        (REDQ: Chen et al. 2021, arXiv 2101.05982, algorithm 1); or ``"random2_independent"``, where the two are drawn
+        independently and may be the same (WSRL's code).
+      key: of the random members.
+
+    Raises:
+      ValueError: any other ``how``.
     """
     if how == "min":
         return values.min(axis=0)

@@ -53,7 +53,7 @@ INITIALIZERS: dict[str, Callable[[float], nn.initializers.Initializer]] = {
 
 
 class MLP(nn.Module):
-    """Dense layers with an activation (and, if asked, a layer norm before it) after each.
+    """Dense layers, each followed by an activation, before which there may be a layer norm.
 
     Attributes:
       hidden: width of each layer.

@@ -7,12 +7,11 @@ from collections.abc import Callable
 import optax
 
 from smac_jax.errors import UnknownNameError
-from smac_jax.optim.muon import muon, muon_optax
+from smac_jax.optim.muon import muon
 
 OPTIMIZERS: dict[str, Callable[[optax.ScalarOrSchedule, float], optax.GradientTransformation]] = {
     "adam": lambda learning_rate, consistent_rms: optax.adam(learning_rate),
     "muon": muon,
-    "muon_optax": muon_optax,
 }
 
 
@@ -22,7 +21,7 @@ def make_optimizer(
     """An optimizer.
 
     Args:
-      name: ``"adam"`` (optax's defaults), ``"muon"``, or ``"muon_optax"``, the same and slower.
+      name: ``"adam"`` (optax's defaults) or ``"muon"`` (:mod:`smac_jax.optim.muon`).
       learning_rate: of the first step.
       decay_steps: fall to zero over this many steps along a cosine; 0 holds the rate.
       consistent_rms: of Muon, see :func:`smac_jax.optim.muon.muon`; Adam has no use for it.

@@ -4,7 +4,7 @@
 
 ``jax.vmap`` over a stack makes batched matrix products, which XLA's CPU backend runs several times slower than the
 same products one by one. So every axis before the last two, a seed axis that ``vmap`` adds included, is flattened into
-one stack, and the stack is gone through matrix by matrix on a CPU and in one batched product elsewhere.
+one stack. A CPU goes through the stack matrix by matrix; other devices take it in one batched product.
 
 Source: Jordan et al. 2024, Muon; the coefficients are optax's. Figures: ``benchmarks/muon.py``.
 """
@@ -22,7 +22,12 @@ EPSILON = 1e-8
 
 
 def orthogonalize(x: Float[Array, "*stack rows columns"], steps: int = 5) -> Float[Array, "*stack rows columns"]:
-    """The nearly orthogonal matrix nearest to each matrix of the stack: singular values in about ``[0.7, 1.2]``."""
+    """The nearly orthogonal matrix that is nearest to each matrix of a stack.
+
+    Args:
+      x: ``[*stack, rows, columns]``; a matrix of zeros stays zero.
+      steps: of the iteration; after five the singular values lie in about ``[0.7, 1.2]``.
+    """
 
     @jax.custom_batching.custom_vmap
     def run(x: Float[Array, "*stack rows columns"]) -> Float[Array, "*stack rows columns"]:

@@ -11,15 +11,17 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
+from smac_jax.algorithms import make_offline, make_online
+from smac_jax.registry import OFFLINE, ONLINE
 
 
 def get_config() -> ConfigDict:
     """The defaults, at a scale for one GPU."""
     config = ConfigDict()
-    config.pretrain = ConfigDict({"num_updates": 250_000, "eval_every": 10_000, "eval_episodes": 20})
+    evaluations = {"eval_episodes": 20, "final_episodes": 20}
+    config.pretrain = ConfigDict({"num_updates": 250_000, "eval_every": 10_000, **evaluations})
     config.finetune = ConfigDict(
-        {"num_steps": 200_000, "warm_start": 5_000, "data_fraction": 0.5, "eval_every": 5_000, "eval_episodes": 20}
+        {"num_steps": 200_000, "warm_start": 5_000, "data_fraction": 0.5, "eval_every": 5_000, **evaluations}
     )
     for name, (config_class, _) in OFFLINE.items():
         config[name] = ConfigDict(defaults(config_class))

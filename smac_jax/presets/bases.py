@@ -39,7 +39,7 @@ SHARED: dict[str, tuple[Any, str]] = {
     "smac.network.num_critics": (10, P),
     "smac.network.critic_activation": ("tanh", P),
     "smac.network.actor_activation": ("relu", P),
-    "smac.network.policy": ("tanh_gaussian", W),
+    "smac.network.distribution": ("tanh_gaussian", W),
     "smac.network.state_dependent_std": (True, W),
     "smac.reward_scale": (1.0, P),
     "smac.reward_bias": (0.0, P),

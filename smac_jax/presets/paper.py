@@ -13,9 +13,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from smac_jax.algorithms import OFFLINE
 from smac_jax.errors import ConfigError
 from smac_jax.presets import base
+from smac_jax.registry import OFFLINE
 
 ONLINE_BATCH = 1024
 ONLINE_SECTIONS = ("sac", "td3", "online_td3_bc", "awr")
@@ -60,6 +60,8 @@ def family(
     config.pretrain.update({"num_updates": num_updates, "eval_every": 10_000, "eval_episodes": 20})
     config.finetune.update({"num_steps": 200_000, "warm_start": 5_000, "eval_every": 5_000, "eval_episodes": 20})
     for name in OFFLINE:
+        if not OFFLINE.is_built_in(name):  # the paper has no settings for it
+            continue
         config[name].update(reward)
         if name != "smac":
             config[name].network.update(baseline_network)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +14,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from smac_jax.algorithms.base import ActorCritic
-from smac_jax.deploy.policy import NumpyPolicy
+from smac_jax.algorithms.actor_critic import ActorCritic
+from smac_jax.algorithms.own_networks import action_size
+from smac_jax.deploy.policy import NumpyPolicy, computes
 from smac_jax.deploy.policy_file import POLICY_FILE, write_policy
 from smac_jax.errors import CheckpointError
 from smac_jax.files import local_path, write_json
-from smac_jax.networks import Actor, Critic
 from smac_jax.runs.arrays_handler import ArraysHandler, ArraysRestore, ArraysSave, single_process_options
+from smac_jax.runs.modules import describe_networks, rebuild_networks
 
 ARRAYS = (
     "actor_params",
@@ -32,14 +33,14 @@ ARRAYS = (
     "reward_bias",
     "temperature",
 )
-NETWORKS: dict[str, Any] = {"actor": Actor, "critic": Critic}
 
 
 def save_actor_critic(folder: Path, actor_critic: ActorCritic, seeds: Sequence[int] | None = None) -> None:
     """Writes ``folder/arrays`` (orbax), ``policy.npz`` and ``networks.json``; what was there before is replaced.
 
     The arrays may have a leading seed axis. ``networks.json`` is written last, so that a save that was cut short is not
-    taken for a checkpoint. ``policy.npz`` is the policy once more, for :func:`smac_jax.load`, which needs no JAX.
+    taken for a checkpoint. ``policy.npz`` is the policy once more, for :func:`smac_jax.load`, which needs no JAX; an
+    actor of somebody's own, which NumPy cannot compute, has none.
 
     Args:
       folder: made if need be.
@@ -48,14 +49,11 @@ def save_actor_critic(folder: Path, actor_critic: ActorCritic, seeds: Sequence[i
 
     Raises:
       CheckpointError: another number of seeds than the actor-critic has.
+      ConfigError: as for :func:`describe_networks`.
     """
-    folder, policy = local_path(folder).absolute(), NumpyPolicy.of(actor_critic, seeds)
+    folder, networks = local_path(folder).absolute(), describe_networks(actor_critic)
+    policy = NumpyPolicy.of(actor_critic, seeds) if computes(actor_critic.actor) else None
     folder.mkdir(parents=True, exist_ok=True)
-    networks = {}
-    for name in NETWORKS:
-        module = getattr(actor_critic, name)
-        fields = [f.name for f in dataclasses.fields(module) if f.name not in ("parent", "name")]
-        networks[name] = {field: getattr(module, field) for field in fields}
     # as NumPy's: orbax notes the device of JAX's arrays, and refuses to restore where there is no such device
     known = {name: getattr(actor_critic, name) for name in ARRAYS if getattr(actor_critic, name) is not None}
     tree = jax.tree.map(np.asarray, known)
@@ -64,7 +62,8 @@ def save_actor_critic(folder: Path, actor_critic: ActorCritic, seeds: Sequence[i
         (folder / name).unlink(missing_ok=True)
     with ocp.Checkpointer(ArraysHandler(), multiprocessing_options=single_process_options()) as checkpointer:
         checkpointer.save(folder / "arrays", args=ArraysSave(arrays), force=True)
-    write_policy(folder / POLICY_FILE, policy)
+    if policy is not None:
+        write_policy(folder / POLICY_FILE, policy)
     write_json(
         folder / "networks.json",
         {**networks, "arrays": {name: [x.dtype.name, x.shape] for name, x in arrays.items()}},
@@ -74,16 +73,16 @@ def save_actor_critic(folder: Path, actor_critic: ActorCritic, seeds: Sequence[i
 def load_actor_critic(folder: Path) -> ActorCritic:
     """Reads what :func:`save_actor_critic` wrote.
 
+    A network of somebody's own is found where its module is imported already.
+
     Raises:
-      CheckpointError: nothing there, something else, or arrays that do not fit the networks beside them.
+      CheckpointError: nothing there, something else, arrays that do not fit the networks beside them, or a network
+        whose module is not imported.
     """
     folder = local_path(folder).absolute()
     try:
         described = json.loads((folder / "networks.json").read_text(encoding="utf-8"))
-        networks = {
-            name: build(**{k: tuple(v) if isinstance(v, list) else v for k, v in described[name].items()})
-            for name, build in NETWORKS.items()
-        }
+        networks = rebuild_networks(described, str(folder))
         like = {name: jax.ShapeDtypeStruct(shape, dtype) for name, (dtype, shape) in described["arrays"].items()}
         with ocp.Checkpointer(ArraysHandler(), multiprocessing_options=single_process_options()) as checkpointer:
             arrays = checkpointer.restore(folder / "arrays", args=ArraysRestore(like))
@@ -97,6 +96,13 @@ def load_actor_critic(folder: Path) -> ActorCritic:
     return loaded
 
 
+def seeds_of(folder: Path) -> list[int] | None:
+    """The numbers of the seeds of an actor-critic, from the run that it lies in; None where that does not say."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return list(json.loads((folder.absolute().parent / "identity.json").read_text(encoding="utf-8"))["seeds"])
+    return None
+
+
 def _check_fit(found: ActorCritic) -> None:
     """Compares the shapes of the parameters with those that the networks would make, without making any.
 
@@ -104,7 +110,7 @@ def _check_fit(found: ActorCritic) -> None:
       ValueError: they differ.
     """
     *seeds, observation_size = found.observation_mean.shape
-    observation, action = jnp.zeros(observation_size, jnp.float32), jnp.zeros(found.actor.action_size, jnp.float32)
+    observation, action = jnp.zeros(observation_size, jnp.float32), jnp.zeros(action_size(found), jnp.float32)
     members = jax.tree.leaves(found.critic_params)[0].shape[: len(seeds) + 1]
     key = jax.random.key(0)
     actor = _shapes(jax.eval_shape(found.actor.init, key, observation), tuple(seeds))

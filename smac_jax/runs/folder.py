@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import filelock
 import jax
 
-from smac_jax.algorithms.base import ActorCritic
+from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.config import real_number, true_or_false, whole_number
 from smac_jax.deploy.policy import NumpyPolicy
 from smac_jax.deploy.policy_file import write_policy
@@ -27,8 +27,9 @@ from smac_jax.runs.history import History
 from smac_jax.runs.interrupts import Interrupted, Interrupts
 from smac_jax.runs.layout import Layout
 from smac_jax.runs.logger import MetricLogger, to_json, versions
-from smac_jax.runs.pace import Standing
+from smac_jax.runs.pace import Standing, TimeLeft
 from smac_jax.runs.snapshots import Position, Snapshot, first_line
+from smac_jax.runs.status import read_status
 
 if TYPE_CHECKING:
     from smac_jax.runs.snapshot_store import SnapshotStore
@@ -112,11 +113,11 @@ class RunFolder:
         except OSError as error:
             self._lock.release()
             raise CheckpointError(f"{self.folder}: nothing can be written here ({error.strerror}).") from error
-        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):  # nothing depends on it
-            earlier = json.loads((self.folder / "status.json").read_text(encoding="utf-8"))
-            said = ("phase", "done", "total", "seconds_left", "at_least", "last_return", "diverged")
-            self._said = {name: earlier.get(name) for name in said}
-            self.took = {stage: float(took) for stage, took in earlier.get("took", {}).items()}
+        earlier = read_status(self.folder)
+        if earlier.found:
+            said = ("phase", "done", "total", "last_return", "diverged")
+            self._said = {name: getattr(earlier, name) for name in said} | _left(earlier.left)
+            self.took = dict(earlier.took)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -298,15 +299,13 @@ class RunFolder:
         self._snapshots = self._open()
 
     def _say(self, standing: Standing) -> None:
-        left = standing.run_left
         self._said = {
             "phase": standing.phase,
             "done": standing.done,
             "total": standing.total,
             "doing": standing.doing,
             "rate": standing.rate,
-            "seconds_left": left.seconds if left.known else None,
-            "at_least": left.at_least,
+            **_left(standing.run_left),
             "last_return": standing.last_return,
             "diverged": dict(standing.diverged),
             "took": dict(standing.took),
@@ -351,6 +350,12 @@ def reason(error: BaseException) -> str:
     found = causes(error)
     of_system = [cause for cause in found if isinstance(cause, OSError)]
     return first_line((of_system or found)[-1])
+
+
+def _left(left: TimeLeft | None) -> dict[str, Any]:
+    """The time left as ``status.json`` has it."""
+    left = left or TimeLeft(0.0, at_least=True)
+    return {"seconds_left": left.seconds if left.known else None, "at_least": left.at_least}
 
 
 def policy_at(folder: Path, step: int) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,74 @@ from smac_jax.types import Array, Metrics
 Point = tuple[str, int, dict[str, np.ndarray]]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluations:
+    """The evaluations of a run, in order. Some have more episodes than others.
+
+    Attributes:
+      steps: after which the policy was evaluated.
+      episodes: returns of every episode of each evaluation.
+      metrics: what else an evaluation measured (:func:`smac_jax.train.evaluate.measured_values`), NaN where one did
+        not.
+      seeds: how many.
+    """
+
+    steps: Int[np.ndarray, " evaluation"]
+    episodes: tuple[Float[np.ndarray, "seed episode"], ...]
+    metrics: dict[str, Float[np.ndarray, "seed evaluation"]]
+    seeds: int
+
+    @property
+    def returns(self) -> Float[np.ndarray, "seed evaluation episode"]:
+        """As many episodes of each evaluation as all of them have; ``[seed, 0, 0]`` where there was none."""
+        if not self.episodes:
+            return np.zeros((self.seeds, 0, 0))
+        common = min(returns.shape[1] for returns in self.episodes)
+        return np.stack([returns[:, :common] for returns in self.episodes], axis=1)
+
+    @property
+    def mean_returns(self) -> Float[np.ndarray, "seed evaluation"]:
+        """Means over all episodes of each evaluation."""
+        if not self.episodes:
+            return np.zeros((self.seeds, 0))
+        return np.stack([returns.mean(axis=1) for returns in self.episodes], axis=1)
+
+    def followed_by(self, later: Evaluations) -> Evaluations:
+        """With the evaluations of a run that went on from this one: the one that both have, once."""
+        names = list(dict.fromkeys([*self.metrics, *later.metrics]))
+
+        def column(of: Evaluations, name: str) -> np.ndarray:
+            return of.metrics.get(name, np.full((of.seeds, len(of.steps)), np.nan))
+
+        return Evaluations(
+            steps=np.concatenate([self.steps[:-1], later.steps]),
+            episodes=(*self.episodes[:-1], *later.episodes),
+            metrics={name: np.concatenate([column(self, name)[:, :-1], column(later, name)], axis=1) for name in names},
+            seeds=self.seeds,
+        )
+
+
+class Evaluated:
+    """What results of training share: the ways to look at their ``evaluations``."""
+
+    evaluations: Evaluations
+
+    @property
+    def evaluation_steps(self) -> Int[np.ndarray, " evaluation"]:
+        """Steps after which the policy was evaluated."""
+        return self.evaluations.steps
+
+    @property
+    def returns(self) -> Float[np.ndarray, "seed evaluation episode"]:
+        """As many episodes of each evaluation as all of them have: ``evaluations.episodes`` has every one."""
+        return self.evaluations.returns
+
+    @property
+    def mean_returns(self) -> Float[np.ndarray, "seed evaluation"]:
+        """Means over all episodes of each evaluation."""
+        return self.evaluations.mean_returns
+
+
 class History:
     """Collects metrics ``[seed]`` and evaluation returns ``[seed, episode]`` on the host."""
 
@@ -20,7 +89,7 @@ class History:
         self._seeds = len(seeds)
         self._points: list[Point] = []
         # with the number of points that were there before, which is what orders the two
-        self._evaluations: list[tuple[int, np.ndarray, int]] = []
+        self._evaluations: list[tuple[int, np.ndarray, dict[str, np.ndarray], int]] = []
 
     def add(self, phase: str, step: int, metrics: Metrics | Mapping[str, np.ndarray]) -> None:
         """Records metrics; those of the same phase and step make one point."""
@@ -30,15 +99,17 @@ class History:
         elif values:
             self._points.append((phase, step, values))
 
-    def add_returns(self, step: int, returns: Array | np.ndarray) -> None:
-        """Records an evaluation."""
-        self._evaluations.append((step, np.asarray(returns), len(self._points)))
+    def add_returns(
+        self, step: int, returns: Array | np.ndarray, metrics: Mapping[str, np.ndarray] | None = None
+    ) -> None:
+        """Records an evaluation: returns ``[seed, episode]``, and what else it measured of each seed."""
+        self._evaluations.append((step, np.asarray(returns), dict(metrics or {}), len(self._points)))
 
     def since(self, seen: tuple[int, int] = (0, 0)) -> tuple[list[Point], tuple[int, int]]:
         """Points ``(phase, step, metrics)`` that are new, as they came, and what to call with next."""
         new = [(i, 0, point) for i, point in enumerate(self._points[seen[0] :], seen[0] + 1)]
-        for step, returns, before in self._evaluations[seen[1] :]:
-            new.append((before, 1, ("evaluation", step, {"return": returns.mean(axis=-1)})))
+        for step, returns, metrics, before in self._evaluations[seen[1] :]:
+            new.append((before, 1, ("evaluation", step, {"return": returns.mean(axis=-1), **metrics})))
         in_order = sorted(new, key=lambda entry: entry[:2])
         return [point for *_, point in in_order], (len(self._points), len(self._evaluations))
 
@@ -64,25 +135,36 @@ class History:
         phases = np.array([phase for phase, _, _ in self._points])
         return {"phase": phases, "step": np.array([step for _, step, _ in self._points], int), **columns}
 
-    def evaluation_steps(self) -> Int[np.ndarray, "evaluation"]:
-        """When the policy was evaluated."""
-        return np.array([step for step, *_ in self._evaluations], int)
-
-    def returns(self) -> Float[np.ndarray, "seed evaluation episode"]:
-        """Evaluation returns; with no evaluation an array of shape ``[seed, 0, 0]``."""
-        if not self._evaluations:
-            return np.zeros((self._seeds, 0, 0))
-        return np.stack([returns for _, returns, _ in self._evaluations], axis=1)
+    def evaluations(self) -> Evaluations:
+        """Every evaluation so far."""
+        names = list(dict.fromkeys(name for _, _, metrics, _ in self._evaluations for name in metrics))
+        missing = np.full(self._seeds, np.nan)
+        return Evaluations(
+            steps=np.array([step for step, *_ in self._evaluations], int),
+            episodes=tuple(returns for _, returns, *_ in self._evaluations),
+            metrics={
+                name: np.stack([metrics.get(name, missing) for _, _, metrics, _ in self._evaluations], axis=1)
+                for name in names
+            },
+            seeds=self._seeds,
+        )
 
     def dump(self) -> dict[str, Any]:
         """All of it as JSON can hold it, to the last bit (with NaN, which Python's JSON reads and writes)."""
         points = [(phase, step, dump_metrics(values)) for phase, step, values in self._points]
-        return {"points": points, "evaluations": [(s, r.dtype.name, r.tolist(), n) for s, r, n in self._evaluations]}
+        evaluations = [
+            (step, returns.dtype.name, returns.tolist(), dump_metrics(metrics), before)
+            for step, returns, metrics, before in self._evaluations
+        ]
+        return {"points": points, "evaluations": evaluations}
 
     def load(self, dumped: Mapping[str, Any]) -> None:
         """Takes what :meth:`dump` gave in place of what is here."""
         self._points = [(phase, step, load_metrics(values)) for phase, step, values in dumped["points"]]
-        self._evaluations = [(s, np.array(returns, dtype), n) for s, dtype, returns, n in dumped["evaluations"]]
+        self._evaluations = [
+            (step, np.array(returns, dtype), load_metrics(metrics), before)
+            for step, dtype, returns, metrics, before in dumped["evaluations"]
+        ]
 
 
 def dump_metrics(metrics: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from smac_jax import plugins
 from smac_jax.errors import ConfigError
 from smac_jax.files import local_path, write_json, write_text
 from smac_jax.version import __version__
@@ -88,7 +89,7 @@ def to_json(value: Any) -> Any:
 
 
 def write_provenance(folder: Path, **what: Any) -> dict[str, Any]:
-    """Writes ``provenance.json``: the command, date, device, platform, versions and commit, and whatever else is given.
+    """Writes ``provenance.json``: command, date, device, platform, versions, commit, imports, and what else is given.
 
     Args:
       folder: of the run.
@@ -104,6 +105,7 @@ def write_provenance(folder: Path, **what: Any) -> dict[str, Any]:
         "platform": platform.platform(),
         "versions": versions(),
         "commit": git_commit(),
+        **({"imports": imports} if (imports := plugins.record()) else {}),
         **to_json(what),
     }
     write_json(local_path(folder) / "provenance.json", provenance)

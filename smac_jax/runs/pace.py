@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from smac_jax.text import duration
+
 TRAINING = "training"
 COMPILATION = "compilation"
 EVALUATION = "evaluation"
@@ -35,6 +37,16 @@ class TimeLeft(NamedTuple):
     def known(self) -> bool:
         """Whether there is anything to say."""
         return self.seconds > 0 or not self.at_least
+
+    @property
+    def text(self) -> str:
+        """``12 min``, ``12 min+`` where a stage is left out; empty where there is nothing to wait for, or to say."""
+        return f"{duration(self.seconds)}{'+' if self.at_least else ''}" if 0 < self.seconds < math.inf else ""
+
+    @property
+    def words(self) -> str:
+        """The same within a sentence: ``12 min``, ``at least 12 min``."""
+        return f"{'at least ' if self.at_least else ''}{duration(self.seconds)}" if 0 < self.seconds < math.inf else ""
 
     def __add__(self, other: TimeLeft) -> TimeLeft:  # type: ignore[override]
         return TimeLeft(self.seconds + other.seconds, self.at_least or other.at_least)
@@ -126,17 +138,3 @@ class Pace:
             seconds = self.seconds_per_step(stage)
             found += TimeLeft(0.0, steps > 0) if seconds is None else TimeLeft(steps * seconds)
         return found
-
-
-def rate_text(rate: float) -> str:
-    """Steps a second for people: never 0 where there is any."""
-    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
-
-
-def clock(seconds: float) -> str:
-    """``h:mm:ss``; nothing where there is nothing to wait for, or nobody knows how long."""
-    if seconds <= 0 or math.isinf(seconds):
-        return ""
-    minutes, rest = divmod(math.ceil(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"

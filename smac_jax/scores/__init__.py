@@ -1,16 +1,33 @@
-"""The heart: the data's score, the policy's score, and the penalty that matches the critic's action-gradient to one."""
+"""Scores that the critic's action-gradient is matched to: the data's, the policy's; and the penalty that matches it."""
 
+from smac_jax.registry import SCORES
+from smac_jax.scores.base import Score, ScoreBuilder, ScoreTraining, WeightedScore
+from smac_jax.scores.dataset import DatasetScore, DatasetScoreConfig, ScoreModelConfig
+from smac_jax.scores.diagnostics import identity_metrics
 from smac_jax.scores.diffusion import cosine_schedule, data_score, noise_level, noise_prediction_loss
-from smac_jax.scores.penalty import action_gradient, score_matching_penalty
-from smac_jax.scores.policy import damped_policy_score, policy_score
+from smac_jax.scores.make import make_score
+from smac_jax.scores.penalty import MatchingPoints, action_gradient, score_matching_penalty
+from smac_jax.scores.policy import PolicyScore, PolicyScoreConfig, damped_policy_score
 
 __all__ = [
+    "SCORES",
+    "DatasetScore",
+    "DatasetScoreConfig",
+    "MatchingPoints",
+    "PolicyScore",
+    "PolicyScoreConfig",
+    "Score",
+    "ScoreBuilder",
+    "ScoreModelConfig",
+    "ScoreTraining",
+    "WeightedScore",
     "action_gradient",
     "cosine_schedule",
     "damped_policy_score",
     "data_score",
+    "identity_metrics",
+    "make_score",
     "noise_level",
     "noise_prediction_loss",
-    "policy_score",
     "score_matching_penalty",
 ]

@@ -1,18 +1,19 @@
-"""The score of the data's actions, learned by a return-conditioned diffusion model.
+"""The mathematics of the diffusion model: noise schedule, loss, and the score that the noise predictor stands for.
 
 A network ``eps_omega(s, a_k, w, k)`` learns to tell the noise in ``a_k = sqrt(abar_k) a + sqrt(1 - abar_k) eps``. At
 its optimum ``eps = -sqrt(1 - abar_k) grad log p_k(a_k | s, w)``, so the score is ``-eps / sqrt(1 - abar_k)``. SMAC
 prints its penalty with ``+eps``; that points away from the data and is kept only for the literal reading
-(``SMACConfig.score_sign``).
+(``score_sign``, :mod:`smac_jax.scores.dataset`).
 
 Source: SMAC section 4 (K = 32 steps, cosine schedule, conditioned on the best return when used); Ho et al. 2020
-(arXiv 2006.11239), equation 12; Nichol and Dhariwal 2021 (arXiv 2102.09672), equation 17.
+(arXiv 2006.11239), equations 12 and 14; Nichol and Dhariwal 2021 (arXiv 2102.09672), equation 17.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,12 +21,27 @@ from jaxtyping import Float
 
 from smac_jax.types import Array, Key, Params, Transition
 
-NoisePredictor = Callable[..., Array]
-"""``eps(params, observation, noised_action, condition, time) -> noise``, ``time`` in ``[0, 1]``."""
+
+class PredictNoise(Protocol):
+    """The noise predictor as a function; :class:`smac_jax.networks.NoisePredictor` has one in ``apply``."""
+
+    def __call__(
+        self,
+        params: Params,
+        observation: Float[Array, "batch observation"],
+        noised_action: Float[Array, "batch action"],
+        condition: Float[Array, "batch"],
+        time: Float[Array, "batch"],
+        /,
+    ) -> Float[Array, "batch action"]:
+        """``eps_omega(s, a_k, w, k)``, where ``time`` in ``[0, 1]`` stands for ``k``."""
 
 
 def cosine_schedule(num_steps: int, offset: float = 0.008) -> Float[np.ndarray, "step"]:
-    """``abar_k`` for ``k = 1 .. K``: how much of the data's variance is left after ``k`` steps of noise."""
+    """``abar_k`` for ``k = 1 .. K``: how much of the data's variance is left after ``k`` steps of noise.
+
+    Nichol and Dhariwal, equation 17; each step's share of noise is at most 0.999, as there.
+    """
     t = np.arange(num_steps + 1) / num_steps
     f = np.cos((t + offset) / (1 + offset) * np.pi / 2) ** 2
     beta = np.clip(1 - f[1:] / f[:-1], 0.0, 0.999)
@@ -33,9 +49,19 @@ def cosine_schedule(num_steps: int, offset: float = 0.008) -> Float[np.ndarray, 
 
 
 def noise_prediction_loss(
-    predict: NoisePredictor, params: Params, batch: Transition, num_steps: int, key: Key
+    predict: PredictNoise, params: Params, batch: Transition, num_steps: int, key: Key
 ) -> Float[Array, ""]:
-    """``|| eps - eps_omega(s, sqrt(abar_k) a + sqrt(1 - abar_k) eps, w, k) ||^2``, ``k`` uniform."""
+    """``mean || eps - eps_omega(s, sqrt(abar_k) a + sqrt(1 - abar_k) eps, w, k) ||^2``, ``k`` uniform in ``1 .. K``.
+
+    Ho et al., equation 14.
+
+    Args:
+      predict: the noise predictor.
+      params: its parameters; the loss is a function of these.
+      batch: normalized observations ``[batch, observation]``, actions ``[batch, action]``, conditions ``[batch]``.
+      num_steps: ``K``.
+      key: of the steps and the noise.
+    """
     step_key, noise_key = jax.random.split(key)
     step = jax.random.randint(step_key, batch.reward.shape, 0, num_steps, jnp.int32)
     noise = jax.random.normal(noise_key, batch.action.shape, batch.action.dtype)
@@ -43,6 +69,7 @@ def noise_prediction_loss(
     noised = jnp.sqrt(abar) * batch.action + jnp.sqrt(1 - abar) * noise
     times = (step + 1).astype(jnp.float32) / num_steps
     predicted = predict(params, batch.observation, noised, batch.condition, times)
+    chex.assert_equal_shape([predicted, noise])
     return jnp.mean(jnp.sum((predicted - noise) ** 2, axis=-1))
 
 
@@ -53,7 +80,7 @@ def noise_level(num_steps: int, level: int) -> float:
 
 
 def data_score(
-    predict: NoisePredictor,
+    predict: PredictNoise,
     params: Params,
     observation: Float[Array, "batch observation"],
     action: Float[Array, "batch action"],
@@ -61,19 +88,20 @@ def data_score(
     num_steps: int,
     level: int = 0,
 ) -> Float[Array, "batch action"]:
-    """``grad_a log p(a | s, w)`` of the data's actions blurred by :func:`noise_level`.
+    """``grad_a log p(a | s, w) [batch, action]`` of the data's actions blurred by :func:`noise_level`.
 
     Step ``k`` of the diffusion sees actions shrunk by ``sqrt(abar_k)``. The change of variable back to the action box
     puts that factor on the argument and on the gradient: 0.998 at level 0, and what keeps higher levels scores *of
     actions*.
 
     Args:
-      predict, params: the noise predictor.
-      observation, action: where to evaluate.
-      condition: ``w``, 1 for the best trajectories of the data set.
+      predict, params: the noise predictor and its parameters.
+      observation, action: where to evaluate, ``[batch, observation]`` and ``[batch, action]``.
+      condition: ``w [batch]``, 1 for the best trajectories of the data set.
       num_steps: ``K``.
       level: which noise level, 0 (least) to ``K - 1``.
     """
+    chex.assert_rank([observation, action, condition], [2, 2, 1])
     abar = float(cosine_schedule(num_steps)[level])
     time = jnp.full(action.shape[:-1], (level + 1) / num_steps, jnp.float32)
     noise = predict(params, observation, float(np.sqrt(abar)) * action, condition, time)

@@ -11,22 +11,23 @@ import jax.numpy as jnp
 
 import smac_jax
 from smac_jax.algorithms import make_offline, make_online
-from smac_jax.algorithms.base import OfflineAlgorithm
+from smac_jax.algorithms.contracts import OfflineAlgorithm
 from smac_jax.analysis.fitting import Column, FittedTable, console_for_tables
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import init as init_buffer
-from smac_jax.data.tasks import time_limit
 from smac_jax.envs import AutoReset
+from smac_jax.registry import OFFLINE
 from smac_jax.runs.logger import device_description
 from smac_jax.runs.pace import COMPILATION, TRAINING, Pace
 from smac_jax.sweep.grid import Job, Variant
 from smac_jax.sweep.job import run_states
-from smac_jax.sweep.state import duration
-from smac_jax.text import count
+from smac_jax.tasks import time_limit
+from smac_jax.text import count, duration
 from smac_jax.train import offline, online
 from smac_jax.train.compilation import listening
 from smac_jax.train.divergence import NOT_DIVERGED
-from smac_jax.train.evaluate import make_evaluator
+from smac_jax.train.evaluate import make_evaluator, value_discount
+from smac_jax.train.plan import rounds_for
 from smac_jax.train.progress import Progress
 from smac_jax.train.sharding import SeedLayout
 
@@ -96,13 +97,16 @@ def run_seconds(job: Job, run: str, rates: Rates) -> float:
         schedule = job.offline.schedule
         if run == "control":
             schedule = max(job.online, key=lambda v: v.schedule["num_steps"]).schedule
-        evaluations = 1 + math.ceil(steps / schedule["eval_every"])
+        # the last has more episodes, and where the control goes on from the transfer, the first as well
+        repeated = rounds_for(job.offline.schedule["final_episodes"], job.offline.schedule["eval_episodes"]) - 1
+        evaluations = 1 + math.ceil(steps / schedule["eval_every"]) + repeated * (1 if run == "offline" else 2)
         return (
             (before if run == "offline" else 0.0) + steps * phases[-1] + evaluations * episode * rates.evaluation(job)
         )
     variant = run_variant(job, run)
     schedule = variant.schedule
-    evaluations = 2 + math.ceil(schedule["num_steps"] / schedule["eval_every"])
+    repeated = rounds_for(schedule["final_episodes"], schedule["eval_episodes"]) - 1
+    evaluations = 2 + math.ceil(schedule["num_steps"] / schedule["eval_every"]) + 2 * repeated
     learning = schedule["num_steps"] * rates.online(job, variant, True)
     waiting = schedule["warm_start"] * rates.online(job, variant, False)
     return waiting + learning + evaluations * episode * rates.evaluation(job)
@@ -167,8 +171,9 @@ class Rates:
 
         def measure() -> float:
             layout = SeedLayout.over(job.seeds)
-            actor_critic = _built(job).actor_critic(self._begun(job)[1])
-            evaluator = make_evaluator(self._auto_reset(job).env, episodes, LENGTH, True, layout)
+            built = _built(job)
+            actor_critic, discount = built.actor_critic(self._begun(job)[1]), value_discount(built.config)
+            evaluator = make_evaluator(self._auto_reset(job).env, episodes, LENGTH, True, layout, discount)
 
             return self._timed(lambda ac, keys: (ac, evaluator(ac, keys)), actor_critic, layout.keys("online"))[0]
 
@@ -232,7 +237,9 @@ def _world(job: Job) -> tuple[Any, ...]:
 
 def _networks(job: Job) -> tuple[Any, ...]:
     """What of the networks tells in the cost of a step: their sizes, and how many."""
-    network = job.offline.config["network"]
+    network = job.offline.config.get("network")
+    if not isinstance(network, dict) or OFFLINE.code(job.offline.algorithm):  # of somebody's own nothing is known
+        return _program(job, job.offline)
     return tuple(repr(network[name]) for name in ("actor_hidden", "critic_hidden", "num_critics"))
 
 

@@ -17,15 +17,18 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
+from smac_jax import plugins
+from smac_jax.algorithms.make import code_behind, make_offline, make_online
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.sources import is_file_name, short_name
+from smac_jax.envs import code_of_environment
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
 from smac_jax.files import local_path
 from smac_jax.presets.base import online_section
+from smac_jax.registry import OFFLINE, ONLINE
 from smac_jax.text import name_of
 
-POSITIVE = ("num_updates", "num_steps", "eval_every", "eval_episodes")
+POSITIVE = ("num_updates", "num_steps", "eval_every", "eval_episodes", "final_episodes")
 """Of a schedule."""
 
 
@@ -61,6 +64,8 @@ class Job:
       control: also go on offline with no hand-over.
       name: what the data set is called in titles and paths; empty: its short name.
       fingerprint: of the data, which the results depend on; None where the data were not read yet.
+      imports: files and modules of users that a process must import before it can train the job.
+      code: those files of users that define its algorithms and its environment, with their SHA-256.
     """
 
     folder: Path
@@ -74,6 +79,8 @@ class Job:
     control: bool
     name: str = ""
     fingerprint: str | None = None
+    imports: tuple[str, ...] = ()
+    code: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -147,6 +154,11 @@ def variants(config: ConfigDict, vary: dict[str, list[Any]], algorithm: str, sec
     made = []
     for values in itertools.product(*fields.values()):
         changed = ConfigDict(config.to_dict())
+        if section not in changed:
+            raise ConfigError(
+                f"The configuration has no section {section!r}. smac_jax.presets.base.get_config() has one for every "
+                "algorithm: start the file of --config from it."
+            )
         for name, value in zip(fields, values, strict=True):
             _set(changed, name, value)
         build = make_offline if phase == "pretrain" else make_online
@@ -246,8 +258,33 @@ def make_jobs(
         place = f"seeds-{some[0]}-{some[-1]}"
         folder = results / "runs" / path_name(names[source]) / path_name(start.label) / place
         fingerprint = (fingerprints or {}).get(source)
-        jobs.append(Job(folder, source, task, physics, version, start, ends, some, control, names[source], fingerprint))
+        code = code_of(start, ends, task)
+        jobs.append(
+            Job(
+                folder,
+                source,
+                task,
+                physics,
+                version,
+                start,
+                ends,
+                some,
+                control,
+                names[source],
+                fingerprint,
+                plugins.names(),
+                code,
+            )
+        )
     return jobs
+
+
+def code_of(offline: Variant, online: Iterable[Variant], task: str) -> dict[str, str]:
+    """The files of users that define algorithms and an environment, with their SHA-256."""
+    code = code_behind(make_offline(offline.algorithm, offline.config)) | code_of_environment(task)
+    for variant in online:
+        code |= code_behind(make_online(variant.algorithm, variant.config))
+    return dict(sorted(code.items()))
 
 
 def distinct_names(sources: Sequence[str]) -> dict[str, str]:

@@ -13,14 +13,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from smac_jax.analysis.bands import COLORS, draw_band, intervals_of
 from smac_jax.analysis.captions import save
 from smac_jax.analysis.landscape_points import Spanned, largest_fall, line_weights, plane_weights, positions
-from smac_jax.analysis.plots import COLORS, what_is_evaluated
-from smac_jax.analysis.statistics import Interval, bootstrap_interval
+from smac_jax.analysis.statistics import Interval
 from smac_jax.errors import CheckpointError, ConfigError
 from smac_jax.files import write_text
 from smac_jax.sweep import transfer
 from smac_jax.sweep.job import trained_by_of
+from smac_jax.tasks import task_info
 from smac_jax.text import count, name_of
 
 BEYOND = 0.25
@@ -74,9 +75,9 @@ def draw(
       ConfigError: policies between which there is no line.
     """
     import smac_jax
-    from smac_jax.data.tasks import time_limit
     from smac_jax.runs.checkpoint import load_actor_critic
     from smac_jax.runs.logger import write_provenance
+    from smac_jax.tasks import time_limit
     from smac_jax.train.landscape import spanned
 
     policies = [
@@ -211,17 +212,14 @@ def draw_line(
     """Mean over seeds with its interval, each seed thin."""
     figure = Figure(figsize=(6.2, 3.6), layout="constrained")
     axis = figure.subplots()
-    per_seed = values.mean(axis=2)
-    intervals = np.array([bootstrap_interval(point) for point in per_seed])
-    axis.plot(along, per_seed, color=COLORS[0], lw=0.6, alpha=0.5)
-    axis.plot(along, intervals[:, 0], color=COLORS[0], lw=2.2)
-    axis.fill_between(along, intervals[:, 1], intervals[:, 2], color=COLORS[0], alpha=0.18, lw=0)
+    per_seed = values.mean(axis=2).T
+    draw_band(axis, along, intervals_of(per_seed), COLORS[0], seeds=per_seed)
     for x, name in zip((0, 1), names, strict=True):
         axis.axvline(x, color="0.3", lw=0.9, ls=(0, (5, 3)))
         label = textwrap.fill(name, 30)  # two policies are two thirds of the axis apart
         axis.annotate(label, (x, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
     axis.set_xlabel("position on the line between the policies' parameters")
-    axis.set_ylabel(what_is_evaluated(task, compact=True))
+    axis.set_ylabel(task_info(task).rewards.evaluation)
     axis.spines[["top", "right"]].set_visible(False)
     verdict = "the mean never falls"
     if fall.estimate > 0:
@@ -256,7 +254,7 @@ def draw_plane(
     drawn = axis.contourf(*places, heights, levels=levels, cmap="viridis")
     if not flat:
         axis.contour(*places, heights, levels=10, colors="white", linewidths=0.4, alpha=0.6)
-    figure.colorbar(drawn, ax=axis, label=f"{what_is_evaluated(task, compact=True)}, mean over seeds")
+    figure.colorbar(drawn, ax=axis, label=f"{task_info(task).rewards.evaluation}, mean over seeds")
     for corner, name, marker in zip(((0, 0), (1, 0), (0, 1)), names, "osD", strict=True):
         axis.plot(*at(*corner), marker, color="white", mec="black", ms=8, label=textwrap.fill(name, 30), ls="none")
     # not beside the markers, which lie on each other where the plane is narrow

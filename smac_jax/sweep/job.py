@@ -9,15 +9,20 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from smac_jax import plugins
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.errors import CheckpointError, DatasetError
 from smac_jax.files import write_json
 from smac_jax.runs.interrupts import Interrupts
 from smac_jax.runs.logger import device_description, git_commit, to_json
-from smac_jax.sweep.grid import Job
+from smac_jax.runs.status import read_status
+from smac_jax.sweep.grid import Job, code_of
 from smac_jax.sweep.transfer import made_by, transfer_curve
 from smac_jax.text import count
 from smac_jax.train.progress import Progress
+
+CODE = "code "
+"""What stands before a file's name in ``job.json``, where the file's SHA-256 is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,15 +51,18 @@ def run_job(
 
     Raises:
       Interrupted: asked to stop; all is saved.
-      CheckpointError: its folder holds something else, is in use, or cannot be written; or its data have changed since
-        the sweep began.
+      CheckpointError: its folder holds something else, is in use, or cannot be written; or its data, or a file of the
+        user's, have changed since the sweep began.
+      ConfigError: a file of the user's cannot be imported.
     """
     if already_done(job):
         return
+    plugins.load(job.imports)  # in a process of its own nobody has
+    _check_code(job)
     import smac_jax
-    from smac_jax.data.tasks import time_limit
     from smac_jax.runs.checkpoint import save_actor_critic
     from smac_jax.runs.folder import RunFolder
+    from smac_jax.tasks import time_limit
 
     data = smac_jax.load_dataset(job.data)
     job = _with_data(job, data.fingerprint())
@@ -99,6 +107,22 @@ def run_job(
         curve.to_json(job.curve(end))
 
 
+def _check_code(job: Job) -> None:
+    """Raises CheckpointError where the files that define the job's algorithms are not those that the sweep saw."""
+    now = code_of(job.offline, job.online, job.task)
+    for file in sorted(job.code.keys() | now.keys()):
+        if job.code.get(file) != now.get(file):
+            raise CheckpointError(
+                f"{file} has changed since this sweep began (sha256 {_short(job.code.get(file))} then, "
+                f"{_short(now.get(file))} now). Nothing was trained with it. Bring the earlier file back, or repeat "
+                "the command."
+            )
+
+
+def _short(sha256: Any) -> str:
+    return str(sha256)[:12] if sha256 else "nothing"
+
+
 def _with_data(job: Job, fingerprint: str) -> Job:
     """The job of the data that were read.
 
@@ -131,6 +155,13 @@ def already_done(job: Job) -> bool:
                 f"{job.folder} holds results of other data: {job.data} has changed since (fingerprint {trained_on} "
                 f"then, {job.fingerprint} now). Give another --results for the new data, or bring the earlier file "
                 "back."
+            )
+        files = [name.removeprefix(CODE) for name in differing if name.startswith(CODE)]
+        if files and len(files) == len(differing):
+            raise CheckpointError(
+                f"{job.folder} holds results of other code: {', '.join(files)} has changed since (sha256 "
+                f"{_short(found[CODE + files[0]])} then, {_short(now[CODE + files[0]])} now). Give another --results "
+                "for the new code, or bring the earlier file back."
             )
         if differing:
             raise CheckpointError(
@@ -169,13 +200,7 @@ def fingerprint_of(job: Job, claimed: Mapping[str, Any]) -> str | None:
 
 def run_states(job: Job) -> dict[str, str]:
     """For each run of a job what its status says: done, running, stopped, failed; or left, where there is none."""
-    states = {}
-    for run in job.runs:
-        try:
-            states[run] = json.loads((job.folder / run / "status.json").read_text(encoding="utf-8"))["state"]
-        except (OSError, ValueError, KeyError):
-            states[run] = "left"
-    return states
+    return {run: read_status(job.folder / run).state or "left" for run in job.runs}
 
 
 def description(job: Job) -> dict[str, Any]:
@@ -183,7 +208,8 @@ def description(job: Job) -> dict[str, Any]:
     online = {f"online {v.label}": to_json(v) for v in job.online}
     names = ["data", "task", "physics", "version", "offline", "seeds"]
     names += ["fingerprint"] if job.fingerprint is not None else []
-    return {**to_json({name: getattr(job, name) for name in names}), **online}
+    code = {f"{CODE}{file}": sha256 for file, sha256 in job.code.items()}
+    return {**to_json({name: getattr(job, name) for name in names}), **online, **code}
 
 
 def trained_by(jobs: Iterable[Job]) -> list[str]:

@@ -14,12 +14,21 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from smac_jax import plugins
+
 THE_DISK = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG),
 )
 """Errors that say what is wrong with where results go, without a traceback."""
 
+
+flags.DEFINE_multi_string(
+    "import",
+    [],
+    "A Python file of yours, or the name of a module, that registers algorithms, tasks, environments, readers of data "
+    "or scores (smac_jax.extend), which then are known by their names. Repeat it for more.",
+)
 
 PRESETS = Path(__file__).parents[1] / "presets"
 """Configurations that come with the package; ``--config=NAME`` finds them."""
@@ -73,6 +82,7 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0) 
     from smac_jax.runs.interrupts import Interrupted
 
     def guarded(argv: Sequence[str]) -> int | None:
+        tracebacks = flags.FLAGS.verbosity > 0
         logging.set_verbosity(logging.WARNING)  # what comes below is nothing that users could act upon
         for stream in (sys.stdout, sys.stderr):
             # where the locale has no such letter, a name in it must not end the program
@@ -91,11 +101,18 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0) 
                 raise
             print(f"error: {error}. What was saved before is whole.", file=sys.stderr)
             return 2
+        except Exception as error:
+            # an error of this package's own is shown whole
+            if tracebacks or not plugins.is_of_a_plugin(error):
+                raise
+            print(f"error: {plugins.line_of(error)} (--verbosity=1 shows the traceback)", file=sys.stderr)
+            return 2
 
     def parse(argv: Sequence[str]) -> list[str]:
         try:
             argv = underscored(flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False))
             check_names(argv, arguments)
+            plugins.load(imports_of(argv))
             sys.argv = argv = with_config_found(argv)
             if _default_config:
                 # looks for the fields that are overridden in sys.argv, and runs the file: what comes above is quick
@@ -219,6 +236,19 @@ def refuse_strays(given: Sequence[str], arguments: int | None) -> None:
     """Raises :class:`absl.flags.Error` where there are more arguments beside the flags than a program takes."""
     if arguments is not None and len(given) > arguments:
         raise flags.Error(f"not understood: {' '.join(given[arguments:])}")
+
+
+def imports_of(argv: Sequence[str]) -> list[str]:
+    """The files and modules that ``--import`` names: what they register must be known when ``--config`` is read.
+
+    Args:
+      argv: the program, then what it was given.
+    """
+    end = argv.index("--") if "--" in argv else len(argv)
+    alone = flags.FlagValues()
+    flags.DEFINE_multi_string("import", [], "", flag_values=alone)
+    alone(list(argv[:end]), known_only=True)
+    return [str(name) for name in alone["import"].value or ()]
 
 
 def with_config_found(argv: Sequence[str]) -> list[str]:

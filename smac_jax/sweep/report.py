@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from smac_jax.envs import check_name
 from smac_jax.errors import DatasetError, UnknownNameError
 from smac_jax.files import write_text
+from smac_jax.sweep import soundness
 from smac_jax.sweep.state import SweepState, read_json, read_sweep
 from smac_jax.text import name_of, seeds_text
 
 if TYPE_CHECKING:
     from smac_jax.analysis.curves import TransferCurve
+    from smac_jax.analysis.diagnosis import Summary
 
 PAGE = Path(__file__).parent / "page"
 
@@ -36,6 +38,20 @@ class Chart(NamedTuple):
     panels: list[dict[str, Any]]
 
 
+class Soundness(NamedTuple):
+    """Whether the transfers of a data set are sound.
+
+    Attributes:
+      table: cells of each pair.
+      advice: what to do, a sentence each.
+      seeds: cells of each seed, with the pair's name and the seed's number in front.
+    """
+
+    table: list[list[str]]
+    advice: list[str]
+    seeds: list[list[str]]
+
+
 class Section(NamedTuple):
     """What was found on one data set.
 
@@ -43,17 +59,21 @@ class Section(NamedTuple):
       title: its name.
       about: the data.
       table: cells of each pair.
+      intervals: what those of the table are over.
       notes: below the table.
       chart: all pairs together.
       pairs: each by itself.
+      soundness: whether the transfers are sound; None where there is nothing to judge.
     """
 
     title: str
     about: str
     table: list[list[str]]
+    intervals: str
     notes: list[str]
     chart: Chart
     pairs: list[Chart]
+    soundness: Soundness | None
 
 
 def write_report(folder: Path) -> Path:
@@ -75,7 +95,10 @@ def write_report(folder: Path) -> Path:
 
     sweep = read_sweep(folder)
     curves, damaged = read_curves(sweep)
-    sections = [section(sweep, data, found, f"{i}") for i, (data, found) in enumerate(curves.items())]
+    judged = {data: soundness.summaries(found) for data, found in soundness.read_evidence(sweep).items()}
+    sections = [
+        section(sweep, data, found, judged.get(data, {}), f"{i}") for i, (data, found) in enumerate(curves.items())
+    ]
     script = (PAGE / "report.js").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PAGE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
@@ -86,6 +109,8 @@ def write_report(folder: Path) -> Path:
         facts=facts(sweep.provenance),
         problems=[*sweep.notes, *damaged, *(line for job in sweep.jobs for line in job.troubles)],
         header=tables.HEADER,
+        soundness_header=soundness.HEADER,
+        marks=soundness.MARKS,
         sections=sections,
         config={name: json.dumps(part, indent=2, ensure_ascii=False) for name, part in settings(sweep.provenance)},
         style=markupsafe.Markup((PAGE / "report.css").read_text(encoding="utf-8")),
@@ -106,7 +131,7 @@ def read_curves(sweep: SweepState) -> tuple[dict[str, list[TransferCurve]], list
     found: dict[str, dict[tuple[str, str], list[TransferCurve]]] = {}
     damaged = []
     for job in sweep.jobs:
-        data = str(read_json(job.folder / "job.json").get("data") or job.folder.parent.parent.name)
+        data = soundness.data_of(job.folder, read_json(job.folder / "job.json"))
         for run in job.runs:
             path = job.folder / f"curve-{run.name.removeprefix('to-')}.json"
             if not run.name.startswith("to-") or not path.exists():
@@ -124,12 +149,18 @@ def read_curves(sweep: SweepState) -> tuple[dict[str, list[TransferCurve]], list
     return {data: [joined(some) for some in pairs.values() if some] for data, pairs in found.items()}, damaged
 
 
-def section(sweep: SweepState, data: str, curves: Sequence[TransferCurve], number: str) -> Section:
-    """Table and figures of a data set."""
+def section(
+    sweep: SweepState,
+    data: str,
+    curves: Sequence[TransferCurve],
+    judged: Mapping[soundness.Pair, Summary],
+    number: str,
+) -> Section:
+    """Tables and figures of a data set."""
     from smac_jax.analysis import tables
     from smac_jax.analysis.plots import colors_of, transfer_figure
     from smac_jax.analysis.svg import inline_svg, panels
-    from smac_jax.data.tasks import task_info
+    from smac_jax.tasks import task_info
 
     rows = tables.rows(curves, task_info(curves[0].task).random_return)
     references = {
@@ -151,12 +182,40 @@ def section(sweep: SweepState, data: str, curves: Sequence[TransferCurve], numbe
         title=about.partition(" (")[0] if about != data else Path(data).stem,
         about=about,
         table=[tables.cells(row) for row in rows],
+        intervals=tables.intervals_note(rows),
         notes=[note for row in rows for note in row.diverged],
         chart=chart("Every pair", curves, f"all-{number}"),
         pairs=[
             chart(f"{name_of(c.offline)} to {name_of(c.online)}", [c], f"pair-{number}-{i}", compact=True)
             for i, c in enumerate(curves)
         ],
+        soundness=of_soundness(judged, {(c.offline, c.online): c.seeds for c in curves}),
+    )
+
+
+def of_soundness(
+    judged: Mapping[soundness.Pair, Summary], seeds: Mapping[soundness.Pair, Sequence[int]]
+) -> Soundness | None:
+    """What the page says of whether transfers are sound; None where nothing is known of any.
+
+    Args:
+      judged: the summary of each pair.
+      seeds: the numbers of its seeds, as far as they are known.
+    """
+    from smac_jax.analysis.diagnosis import marked
+
+    if not any(any(summary.cells.values()) for summary in judged.values()):
+        return None
+    of_seeds = []
+    for pair, summary in judged.items():
+        numbers = seeds.get(pair) or range(len(summary.seeds))
+        for number, found in zip(numbers, summary.seeds, strict=False):
+            figures = [marked(finding.figure, [finding]) for finding in found.findings.values()]
+            of_seeds.append([" to ".join(map(name_of, pair)), str(number), found.verdict, *figures])
+    return Soundness(
+        table=[soundness.cells(pair, summary) for pair, summary in judged.items()],
+        advice=soundness.advice(judged),
+        seeds=of_seeds,
     )
 
 

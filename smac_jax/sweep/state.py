@@ -8,8 +8,6 @@ from __future__ import annotations
 import dataclasses
 import errno
 import fcntl
-import json
-import math
 import os
 import platform
 import time
@@ -19,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from smac_jax.errors import SmacError
-from smac_jax.runs.pace import COMPILATION, EVALUATION, TimeLeft
+from smac_jax.runs.pace import COMPILATION, TimeLeft
+from smac_jax.runs.status import RunStatus, finite_number, first_line, read_json, read_status, steps_text
 from smac_jax.text import count
 
 SILENT = 600.0
@@ -41,36 +40,21 @@ class RunState:
     Attributes:
       name: its folder.
       state: one of :data:`STATES`.
-      phase: what it is at.
-      doing: training, compilation or evaluation; empty where it is not at work.
-      done, total: steps of that phase; None where unknown, as all that follow.
-      rate: steps a second.
-      seconds_left: what it says itself that it still takes, where it is running.
-      told: the same when it last told something, whatever has become of it since.
-      took: seconds so far, by stage.
+      status: what it said last, whatever has become of it since.
       left: how long it still takes, from all that is known; None where it is done.
       last_return: of the newest evaluation, mean over seeds: of a run that is done from its learning curve, as in the
         sweep's table.
       age: seconds since it last told something; None also where its time stamp lies in the future.
       why: what went wrong, a line.
-      diverged: seeds that did, with where.
     """
 
     name: str
     state: str
-    phase: str = ""
-    doing: str = ""
-    done: float | None = None
-    total: float | None = None
-    rate: float | None = None
-    seconds_left: float | None = None
-    told: TimeLeft | None = None
-    took: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    status: RunStatus = dataclasses.field(default_factory=RunStatus)
     left: TimeLeft | None = None
     last_return: float | None = None
     age: float | None = None
     why: str = ""
-    diverged: tuple[str, ...] = ()
 
     @property
     def alive(self) -> bool:
@@ -78,12 +62,23 @@ class RunState:
         return self.state in ("running", "starting")
 
     @property
+    def rate(self) -> float | None:
+        """Steps a second, while it is running."""
+        return self.status.rate if self.state == "running" else None
+
+    @property
     def steps_text(self) -> str:
         """How far it is, and what it is doing where that is no training."""
-        if self.total is None or self.state == "left":
+        status = self.status
+        if self.state == "left":
             return ""
-        doing = {COMPILATION: ", compiling", EVALUATION: ", evaluating"}.get(self.doing, "")
-        return f"{self.phase} {self.done or 0:,.0f}/{self.total:,.0f}".strip() + doing
+        return steps_text(status.phase, status.done, status.total, status.doing if self.state == "running" else "")
+
+    @property
+    def diverged(self) -> tuple[str, ...]:
+        """Seeds that did, with where."""
+        phase = "online" if self.name.startswith("to-") else self.name
+        return tuple(f"seed {seed}: {phase} at step {step:,}" for seed, step in self.status.diverged.items())
 
     @property
     def return_text(self) -> str:
@@ -174,9 +169,7 @@ class SweepState:
         if self.done:
             return text
         at_work = any(run.alive for job in self.jobs for run in job.runs)
-        left = duration(self.left.seconds) if self.left.seconds else "unknown"
-        at_least = "at least " if self.left.at_least and self.left.seconds else ""
-        return f"{text} {'Time' if at_work else 'Work'} left: {at_least}{left}."
+        return f"{text} {'Time' if at_work else 'Work'} left: {self.left.words or 'unknown'}."
 
     @property
     def left(self) -> TimeLeft:
@@ -218,17 +211,17 @@ def _with_time_left(jobs: Sequence[JobState]) -> tuple[JobState, ...]:
     """The same jobs, each run with the time that it still takes."""
     # runs of jobs of the same data set and offline algorithm say more than others: runs/TASK/OFFLINE/SEEDS
     known = [
-        (job.folder.parts[-3:-1], run.name, run.took)
+        (job.folder.parts[-3:-1], run.name, run.status.took)
         for job in jobs
         for run in job.runs
-        if run.state == "done" and run.took
+        if run.state == "done" and run.status.took
     ]
 
     def left(job: JobState, run: RunState) -> TimeLeft | None:
         if run.state == "done":
             return None
         model = most_alike(job.folder.parts[-3:-1], [(kind, took) for kind, name, took in known if name == run.name])
-        found = run_left(run.took, run.told, model)
+        found = run_left(run.status.took, run.status.left, model)
         since = (run.age or 0.0) if run.alive else 0.0
         return TimeLeft(max(0.0, found.seconds - since), found.at_least)
 
@@ -285,12 +278,10 @@ def _read_files(folder: Path, title: str, entry: Mapping[str, Any], now: float) 
 
 def _read_run(job: Path, name: str, now: float, curves: Mapping[str, Mapping[str, Any]]) -> RunState:
     folder = job / name
-    path = folder / "status.json"
-    status, held = read_json(path), in_use(folder / ".lock")
-    told = _number(status.get("time"))
+    status, held = read_status(folder), in_use(folder / ".lock")
     # a clock that was set, or another host's, can be ahead of this one
-    age = None if told is None or told > now + 5 else max(0.0, now - told)
-    said = status.get("state")
+    age = None if status.time is None or status.time > now + 5 else max(0.0, now - status.time)
+    said = status.state
     if (job / f"curve-{name.removeprefix('to-')}.json").exists() and not (held and said == "running"):
         said = "done"
     owner = read_json(folder / "owner.json")
@@ -304,8 +295,8 @@ def _read_run(job: Path, name: str, now: float, curves: Mapping[str, Mapping[str
     elif said == "running":
         state = "died" if gone else "running"
     elif said in ("stopped", "failed"):
-        state = str(said)
-    elif path.exists():
+        state = said
+    elif status.found:
         state, why = "damaged", "status.json cannot be read; the same command goes on from the newest snapshot"
     elif owner:
         state = "died" if gone else "starting"
@@ -314,33 +305,10 @@ def _read_run(job: Path, name: str, now: float, curves: Mapping[str, Mapping[str
     if state == "died":
         why = "its process ended without a word; the same command goes on"
     if state == "failed":
-        why = first_line(status.get("error")) or "no reason was given"
-    phase = "online" if name.startswith("to-") else name
-    steps = status.get("diverged")
-    found = steps.items() if isinstance(steps, dict) else ()
-    took = status.get("took")
-    times = {str(k): _number(v) for k, v in took.items()} if isinstance(took, dict) else {}
-    seconds_left = _number(status.get("seconds_left"))
-    last_return = _number(status.get("last_return"))
-    if state == "done":
-        measured = _last_of_curves(name, curves)
-        last_return = last_return if measured is None else measured
-    return RunState(
-        name=name,
-        state=state,
-        phase=first_line(status.get("phase")),
-        doing=first_line(status.get("doing")) if state == "running" else "",
-        done=_number(status.get("done")),
-        total=_number(status.get("total")),
-        rate=_number(status.get("rate")) if state == "running" else None,
-        seconds_left=seconds_left if state == "running" else None,
-        told=None if seconds_left is None else TimeLeft(seconds_left, status.get("at_least", True) is not False),
-        took={stage: seconds for stage, seconds in times.items() if seconds is not None},
-        last_return=last_return,
-        age=age,
-        why=why,
-        diverged=tuple(f"seed {seed}: {phase} at step {_number(step) or 0:,.0f}" for seed, step in found),
-    )
+        why = status.error or "no reason was given"
+    measured = _last_of_curves(name, curves) if state == "done" else None
+    last_return = status.last_return if measured is None else measured
+    return RunState(name, state, status, None, last_return, age, why)
 
 
 def _last_of_curves(name: str, curves: Mapping[str, Mapping[str, Any]]) -> float | None:
@@ -350,7 +318,7 @@ def _last_of_curves(name: str, curves: Mapping[str, Mapping[str, Any]]) -> float
     else:
         found = [_list(curves.get(name.removeprefix("to-"), {}).get("online_returns"))]
     for seeds in found:
-        last = [_number(of_seed[-1]) for of_seed in seeds if isinstance(of_seed, list) and of_seed]
+        last = [finite_number(of_seed[-1]) for of_seed in seeds if isinstance(of_seed, list) and of_seed]
         finite = [value for value in last if value is not None]
         if finite:
             return sum(finite) / len(finite)
@@ -377,21 +345,6 @@ def in_use(lock: Path) -> bool | None:
     return False
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """An object in a file; empty where there is none that can be read."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def first_line(text: Any) -> str:
-    """The first line of a text that may be anything, and no longer than a line."""
-    lines = str(text or "").strip().splitlines()
-    return lines[0][:300] if lines else ""
-
-
 def _last_words(path: Path) -> str:
     """What the error at the end of a traceback says; empty where there is no such file."""
     try:
@@ -403,23 +356,5 @@ def _last_words(path: Path) -> str:
     return first_line(said[0]) if said else "error.txt does not say why"
 
 
-def _number(value: Any) -> float | None:
-    """A finite number, or None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if abs(value) < 1e300 and math.isfinite(value) else None
-
-
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def duration(seconds: float) -> str:
-    """As people say it."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours // 24} d {hours % 24} h" if hours >= 24 else f"{hours} h {minutes:02} min"

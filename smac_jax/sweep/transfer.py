@@ -13,11 +13,11 @@ from smac_jax.analysis import tables
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.fitting import console_for_tables
 from smac_jax.analysis.plots import plot_transfer
-from smac_jax.data.tasks import BINARY_TASKS, task_info
 from smac_jax.envs import check_name
 from smac_jax.errors import ConfigError
 from smac_jax.files import write_text
 from smac_jax.runs.logger import MetricLogger
+from smac_jax.tasks import task_info
 from smac_jax.text import count, mean_over
 from smac_jax.train.divergence import NOT_DIVERGED
 from smac_jax.train.offline import PretrainResult
@@ -25,17 +25,17 @@ from smac_jax.train.online import FinetuneResult
 
 
 def environment_of(data: smac_jax.Dataset, given: str | None) -> str:
-    """The environment that a data set belongs to, or the one that the user gave.
+    """The environment that a data set belongs to (``env`` in its metadata, or else its task), or the one given.
 
     Raises:
       ConfigError: nobody says which; or its rewards are not those of the binary task.
       UnknownNameError: there is no such environment.
     """
-    task = given or data.task
+    task = given or dict(data.metadata).get("env") or data.task
     if task is None:
         raise ConfigError(f"{data.name} does not say which environment it belongs to; say it with --env.")
     check_name(task)
-    if task.endswith("-binary") and data.task != task:
+    if task_info(task).rewards.only_success and data.task != task:
         raise ConfigError(
             f"{data.name} has the rewards of {data.task or 'another task'}, not of {task}: give its file a name that "
             f"begins with {task}, and they are made binary on reading."
@@ -73,9 +73,12 @@ def scale_of(configs: Iterable[Mapping[str, Any]], updates: Iterable[int], steps
     def either(values: Iterable[str]) -> str:
         return " or ".join(dict.fromkeys(values))
 
-    networks = either(_sizes(config["network"]["critic_hidden"]) for config in configs)
+    # an algorithm of somebody's own may have another way to say it
+    said = [config.get("network", {}).get("critic_hidden") for config in configs]
+    networks = either(_sizes(hidden) for hidden in said if hidden)
     offline, online = either(f"{x:,}" for x in updates), either(f"{x:,}" for x in steps)
-    return f"networks of {networks}, {offline} updates offline" + (f", {online} online" if online else "")
+    parts = [f"networks of {networks}"] if networks else []
+    return ", ".join([*parts, f"{offline} updates offline", *([f"{online} online"] if online else [])])
 
 
 def _sizes(hidden: Sequence[int]) -> str:
@@ -102,10 +105,10 @@ def caption(provenance: Mapping[str, Any]) -> str:
 
 
 def references(data: smac_jax.Dataset) -> dict[str, float]:
-    """What to compare evaluations with, by label, in their units: successes, things right, or returns."""
+    """What to compare evaluations with, by label, in their units (``RewardRule.evaluation``)."""
     scores = data.episode_scores()
-    if data.task in BINARY_TASKS:
-        return {"the data's successes": float(scores.mean())}
+    if data.reward_rule.only_success:
+        return {"the data's success rate": float(scores.mean())}
     return {"the data's mean": float(scores.mean()), "the data's best": float(scores.max())}
 
 
@@ -114,8 +117,9 @@ def log(logger: MetricLogger, name: str, result: PretrainResult | FinetuneResult
     columns = {key: value for key, value in result.metrics.items() if key not in ("phase", "step")}
     for i, (phase, step) in enumerate(zip(result.metrics["phase"], result.metrics["step"], strict=True)):
         logger.log(name, str(phase), step, {key: value[i] for key, value in columns.items()})
+    measured = {"return": result.mean_returns, **result.evaluations.metrics}
     for i, step in enumerate(result.evaluation_steps):
-        logger.log(name, "evaluation", step, {"return": result.returns[:, i].mean(axis=-1)})
+        logger.log(name, "evaluation", step, {key: value[:, i] for key, value in measured.items()})
 
 
 def transfer_curve(
@@ -127,24 +131,27 @@ def transfer_curve(
     warm_start: int,
     control: PretrainResult | None,
 ) -> TransferCurve:
-    """Mean returns of one pair."""
+    """Returns of one pair: means, and every episode."""
     extra: dict[str, Any] = {}
     if control is not None:
         extra = {
             "control_steps": control.evaluation_steps - off.updates,
-            "control_returns": control.returns.mean(axis=-1),
+            "control_returns": control.mean_returns,
+            "control_episodes": control.evaluations.episodes,
         }
     return TransferCurve(
         task=task,
         offline=offline,
         online=online,
         offline_updates=off.evaluation_steps,
-        offline_returns=off.returns.mean(axis=-1),
+        offline_returns=off.mean_returns,
         online_steps=on.evaluation_steps,
-        online_returns=on.returns.mean(axis=-1),
+        online_returns=on.mean_returns,
         warm_start=warm_start,
         seeds=tuple(off.seeds),
         diverged=tuple(_divergence(before, after) for before, after in zip(off.diverged, on.diverged, strict=True)),
+        offline_episodes=off.evaluations.episodes,
+        online_episodes=on.evaluations.episodes,
         **extra,
     )
 

@@ -5,20 +5,20 @@ On a terminal a table that is drawn again and again; in a log a line for whateve
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 from rich.live import Live
 
 from smac_jax.analysis.fitting import Column, FittedTable
-from smac_jax.runs.pace import COMPILATION, EVALUATION, TimeLeft, clock, rate_text
+from smac_jax.runs.pace import COMPILATION, TimeLeft
+from smac_jax.runs.status import RunStatus, read_status, steps_text
 from smac_jax.sweep.state import most_alike, run_left
-from smac_jax.text import count
+from smac_jax.text import count, duration, rate_text
 
 if TYPE_CHECKING:
     from smac_jax.sweep.grid import Job
@@ -45,21 +45,14 @@ class View(NamedTuple):
     Attributes:
       state: waiting, running, silent, done, failed, or what the launcher says.
       run: which of its runs it is at, such as ``to-sac (3/3)``.
-      phase, doing, done, total, rate, last_return: of that run; what it is doing where that is no training.
-      left: seconds until the job is done.
-      at_least: whether ``left`` leaves out what nothing is known of yet.
+      status: what that run said last.
+      left: until the job is done.
     """
 
     state: str
     run: str = ""
-    phase: str = ""
-    doing: str = ""
-    done: int = 0
-    total: int = 0
-    rate: float | None = None
-    last_return: float | None = None
-    left: float | None = None
-    at_least: bool = False
+    status: RunStatus = RunStatus()
+    left: TimeLeft = TimeLeft(0.0, True)
 
 
 class Watch:
@@ -76,7 +69,7 @@ class Watch:
         self._jobs = jobs
         self._console = console or Console(stderr=True)
         self._statuses = [self._read(job) for job in jobs]
-        self._at_first = [[status.get("time") for status in statuses.values()] for statuses in self._statuses]
+        self._at_first = [[status.time for status in statuses.values()] for statuses in self._statuses]
         self._news = [(-math.inf, "")] * len(jobs)
         self._said = [("done" if job.done else "waiting", "", "", False) for job in jobs]
         self._over: set[int] = set()
@@ -103,7 +96,7 @@ class Watch:
             self._live.update(self._table(views), refresh=True)
             return
         for i, view in enumerate(views):
-            what = (view.state, view.run, view.phase, view.doing == "compiling")
+            what = (view.state, view.run, view.status.phase, view.status.doing == COMPILATION)
             if what != self._said[i]:
                 self._said[i] = what
                 line = "  ".join(part for part in (f"{self._jobs[i].title}:", *_cells(view)) if part)
@@ -125,7 +118,7 @@ class Watch:
         fresh = [
             run
             for (run, status), time_at_first in zip(statuses, self._at_first[i], strict=True)
-            if status.get("time") != time_at_first
+            if status.time != time_at_first
         ]
         if not fresh:
             return View(said or "waiting")
@@ -135,28 +128,19 @@ class Watch:
         if self._news[i][1] != repr(status):
             self._news[i] = (now, repr(status))
         silent = now - self._news[i][0]
-        left = self._left(i, run)
         return View(
-            state="running" if silent < SILENT else f"silent for {clock(silent)}",
+            state="running" if silent < SILENT else f"silent for {duration(silent)}",
             run=f"{run} ({job.runs.index(run) + 1}/{len(job.runs)})",
-            phase=status.get("phase") or "",
-            doing={COMPILATION: "compiling", EVALUATION: "evaluating"}.get(status.get("doing") or "", ""),
-            done=status.get("done") or 0,
-            total=status.get("total") or 0,
-            rate=status.get("rate"),
-            last_return=status.get("last_return"),
-            left=left.seconds if left.known else None,
-            at_least=left.at_least,
+            status=status,
+            left=self._left(i, run),
         )
 
     def _left(self, i: int, run: str) -> TimeLeft:
         """How long a job still takes: of its run what that says, of the runs after it what they took elsewhere."""
         status, runs = self._statuses[i][run], self._jobs[i].runs
         left = TimeLeft()
-        if status.get("state") != "done":
-            seconds = status.get("seconds_left")
-            told = None if seconds is None else TimeLeft(seconds, status.get("at_least", True))
-            left = run_left(status.get("took") or {}, told, self._took(i, run))
+        if status.state != "done":
+            left = run_left(status.took, status.left, self._took(i, run))
         for later in runs[runs.index(run) + 1 :]:
             left += run_left({}, None, self._took(i, later))
         return left
@@ -164,22 +148,15 @@ class Watch:
     def _took(self, i: int, run: str) -> Mapping[str, float] | None:
         """Seconds of each stage of a run where another job has done the same; None where none has."""
         known = [
-            ((job.offline, job.task), statuses[run].get("took") or {})
+            ((job.offline, job.task), statuses[run].took)
             for job, statuses in zip(self._jobs, self._statuses, strict=True)
-            if statuses.get(run, {}).get("state") == "done"
+            if run in statuses and statuses[run].state == "done"
         ]
         return most_alike((self._jobs[i].offline, self._jobs[i].task), known)
 
     @staticmethod
-    def _read(job: Job) -> dict[str, dict[str, Any]]:
-        statuses = {}
-        for run in job.runs:
-            try:
-                found = json.loads((job.folder / run / "status.json").read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                found = {}
-            statuses[run] = found if isinstance(found, dict) else {}
-        return statuses
+    def _read(job: Job) -> dict[str, RunStatus]:
+        return {run: read_status(job.folder / run) for run in job.runs}
 
     def _table(self, views: Sequence[View]) -> FittedTable:
         counts: dict[str, int] = {}
@@ -193,14 +170,12 @@ class Watch:
 
 
 def _cells(view: View) -> tuple[str, ...]:
-    steps = f"{view.phase} {view.done:,}/{view.total:,}" if view.total else ""
-    steps += f", {view.doing}" if view.doing else ""
-    left = clock(view.left or 0.0)
+    status = view.status
     return (
         view.state,
         view.run,
-        steps,
-        "" if view.rate is None else f"{rate_text(view.rate)}/s",
-        "" if view.last_return is None else f"return {view.last_return:,.1f}",
-        left and f"{left}{'+' if view.at_least else ''} left",
+        steps_text(status.phase, status.done, status.total, status.doing),
+        "" if status.rate is None else f"{rate_text(status.rate)}/s",
+        "" if status.last_return is None else f"return {status.last_return:,.1f}",
+        f"{view.left.text} left" if view.left.text else "",
     )

@@ -14,7 +14,7 @@ from smac_jax.config import seed_number, whole_number
 from smac_jax.errors import ConfigError
 from smac_jax.types import Key
 
-STREAMS = ("init", "offline", "online", "environment", "evaluation", "diagnostics")
+STREAMS = ("init", "offline", "online", "environment", "evaluation", "diagnostics", "further evaluation")
 
 
 def seed_numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:

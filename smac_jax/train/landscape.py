@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from smac_jax.algorithms.base import ActorCritic
+from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.analysis.landscape_points import Spanned
 from smac_jax.config import seed_number, whole_number
 from smac_jax.envs.host_errors import as_raised_on_host
@@ -134,7 +134,7 @@ def landscape(
         keys = jnp.tile(jnp.broadcast_to(jax.random.key(seed), (seeds,)), size)
         evaluator = make_evaluator(env, episodes, episode_length, True, layout)
         with as_raised_on_host():
-            returns = np.asarray(layout.unpad(evaluator(layout.shard(flat), layout.shard(keys))))
+            returns = np.asarray(layout.unpad(evaluator(layout.shard(flat), layout.shard(keys)).returns))
         new = dict(zip(batch, returns.reshape(size, seeds, episodes), strict=False))
         found |= new
         if on_points:

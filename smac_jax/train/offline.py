@@ -10,21 +10,24 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
-from smac_jax.algorithms import make_offline
-from smac_jax.algorithms.base import ActorCritic, OfflineAlgorithm, Phase, TrainingState, warn_of_equal_returns
+from smac_jax.algorithms.actor_critic import ActorCritic
+from smac_jax.algorithms.contracts import OfflineAlgorithm, Phase, TrainingState
+from smac_jax.algorithms.make import check_actor_critic, code_behind, make_offline
+from smac_jax.algorithms.pretraining import warn_of_equal_returns
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.envs import identity_of
 from smac_jax.runs.folder import RunFolder
-from smac_jax.runs.history import History
+from smac_jax.runs.history import Evaluated, Evaluations, History
+from smac_jax.runs.modules import describe_networks
 from smac_jax.short_repr import of_evaluations
 from smac_jax.text import name_of
 from smac_jax.train.divergence import freeze_diverged
-from smac_jax.train.evaluate import check_sizes, make_evaluator
+from smac_jax.train.evaluate import check_sizes, make_evaluator, run_evaluation, value_discount
 from smac_jax.train.keys import fold_in, seed_numbers
-from smac_jax.train.plan import Evaluate, Train, mean_over_steps, run_plan
+from smac_jax.train.plan import Evaluate, Train, mean_over_steps, rounds_for, run_plan
 from smac_jax.train.progress import Progress
 from smac_jax.train.sharding import SeedLayout
 from smac_jax.types import Array, Key, Metrics
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass
-class PretrainResult:
+class PretrainResult(Evaluated):
     """What offline training leaves behind.
 
     Attributes:
@@ -42,8 +45,7 @@ class PretrainResult:
       actor_critic: what gets handed over; every leaf ``[seed, ...]``.
       metrics: means over each stretch of training, ``{name: [point, seed]}``, NaN where a phase has no such metric;
         ``metrics["step"]`` and ``metrics["phase"]`` say where each point lies.
-      evaluation_steps: updates of the main phase after which the policy was evaluated.
-      returns: ``[seed, evaluation, episode]``.
+      evaluations: of the policy, with their steps counted in updates of the main phase.
       seeds: the seeds' numbers.
       training_state: what an online algorithm may go on from beside the networks (its config's ``optimizer_start``,
         ``temperature_start``); None where the algorithm has nothing.
@@ -52,11 +54,10 @@ class PretrainResult:
       diverged: for each seed the step at which it was frozen because its numbers had gone, -1 if it was not.
     """
 
-    algorithm: OfflineAlgorithm
+    algorithm: OfflineAlgorithm[Any]
     actor_critic: ActorCritic
     metrics: dict[str, np.ndarray]
-    evaluation_steps: Int[np.ndarray, "evaluation"]
-    returns: Float[np.ndarray, "seed evaluation episode"]
+    evaluations: Evaluations
     seeds: tuple[int, ...]
     training_state: TrainingState | None
     state: Any
@@ -64,11 +65,11 @@ class PretrainResult:
     diverged: Int[np.ndarray, "seed"]
 
     def __repr__(self) -> str:
-        told = of_evaluations(self.returns, self.diverged, self.seeds)
+        told = of_evaluations(self.mean_returns, self.diverged, self.seeds)
         return f"PretrainResult({self.algorithm.name}, seeds {list(self.seeds)}, {self.updates:,} updates, {told})"
 
 
-def make_chunk(phase: Phase, layout: SeedLayout, q_limit: float, length: int) -> Any:
+def make_chunk(phase: Phase[Any], layout: SeedLayout, q_limit: float, length: int) -> Any:
     """A compiled ``(state[seed], diverged[seed], first step, keys[seed], dataset) -> (state, diverged, mean metrics)``.
 
     The state's memory is reused.
@@ -90,7 +91,7 @@ def make_chunk(phase: Phase, layout: SeedLayout, q_limit: float, length: int) ->
 
 
 def make_diagnostics(
-    algorithm: OfflineAlgorithm, layout: SeedLayout, batch_size: int = 1024
+    algorithm: OfflineAlgorithm[Any], layout: SeedLayout, batch_size: int = 1024
 ) -> Callable[[Any, Key, Dataset], Metrics]:
     """A compiled ``(state[seed], keys[seed], dataset) -> metrics[seed]``."""
 
@@ -102,7 +103,7 @@ def make_diagnostics(
 
 
 def pretrain(
-    algorithm: str,
+    algorithm: str | OfflineAlgorithm[Any],
     data: Dataset,
     seeds: int | Sequence[int] = 4,
     num_updates: int = 20_000,
@@ -111,6 +112,7 @@ def pretrain(
     env: Env | None = None,
     eval_every: int = 5_000,
     eval_episodes: int = 10,
+    final_episodes: int = 20,
     episode_length: int = 1000,
     progress: Progress | bool = True,
     resume: PretrainResult | None = None,
@@ -121,15 +123,18 @@ def pretrain(
     """Trains an actor-critic on a data set, for several seeds at once.
 
     Args:
-      algorithm: a name in :data:`smac_jax.algorithms.OFFLINE`.
+      algorithm: a name in :data:`smac_jax.algorithms.OFFLINE`, or an algorithm that is built already.
       data: the data set.
       seeds: how many, or which.
       num_updates: gradient steps of the main phase (SMAC's score model is trained before, for as long as its config
         says).
-      config: None for the defaults, a mapping of the fields that differ, or the algorithm's config.
+      config: None for the defaults, a mapping of the fields that differ, or the algorithm's config; not beside an
+        algorithm that is built, which has its own.
       env: evaluate in this environment while training; None trains without.
       eval_every: updates between evaluations and between points of the metrics.
       eval_episodes: episodes an evaluation and seed.
+      final_episodes: at least so many at the last evaluation, from which the transfer starts, and at the first of a run
+        that is resumed: whole evaluations are repeated until there are.
       episode_length: time limit of an episode.
       progress: show a progress bar; or the :class:`Progress` to show it on.
       resume: go on from this result, whose seeds and algorithm win over the arguments.
@@ -141,11 +146,13 @@ def pretrain(
     Raises:
       UnknownNameError: no algorithm of that name.
       ConfigError: a config field or an argument out of range, or an environment that does not fit the data.
+      RegistrationError: an algorithm of somebody's own that does not satisfy the contract, or that cannot be recorded.
       CheckpointError, Interrupted: see :class:`~smac_jax.runs.folder.RunFolder`.
     """
     num_updates = whole_number("pretrain: num_updates", num_updates, 1)
     eval_every = whole_number("pretrain: eval_every", eval_every, 1)
     eval_episodes = whole_number("pretrain: eval_episodes", eval_episodes, 1)
+    final_episodes = whole_number("pretrain: final_episodes", final_episodes, 1)
     episode_length = whole_number("pretrain: episode_length", episode_length, 1)
     q_limit = real_number("pretrain: q_limit", q_limit, 0.0)
     built = resume.algorithm if resume else make_offline(algorithm, config)
@@ -160,25 +167,33 @@ def pretrain(
             return layout.shard(jax.tree.map(jnp.copy, resume.state))
         return layout.map(built.init, (0, None))(layout.keys("init"), data)
 
+    acting_first = jax.eval_shape(lambda: built.actor_critic(begin()))
+    check_actor_critic(acting_first, built)
     if env is not None:
-        check_sizes(jax.eval_shape(lambda: built.actor_critic(begin())), env)
-    evaluator = make_evaluator(env, eval_episodes, episode_length, True, layout) if env is not None else None
+        check_sizes(acting_first, env)
+    evaluator = None
+    if env is not None:
+        evaluator = make_evaluator(
+            env, eval_episodes, episode_length, True, layout, discount=value_discount(built.config)
+        )
     diagnose = make_diagnostics(built, layout)
-    evaluation_keys, diagnostics_keys = layout.keys("evaluation"), layout.keys("diagnostics")
+    diagnostics_keys = layout.keys("diagnostics")
     history = History(numbers)
     done = resume.updates if resume else 0
 
-    def look(state: Any, step: int) -> bool:
+    def look(state: Any, at: Evaluate) -> bool:
+        step = at.step
         history.add("offline", step, layout.unpad(diagnose(state, fold_in(diagnostics_keys, step), data)))
         if evaluator is not None:
             acting = built.actor_critic(state)
-            history.add_returns(step, layout.unpad(evaluator(acting, fold_in(evaluation_keys, step))))
+            history.add_returns(step, *run_evaluation(evaluator, acting, step, at.rounds, layout))
             if folder:
                 folder.evaluated(step, layout.unpad(acting), numbers)
         return False
 
     keys = layout.keys("offline")
     plan: list[Train | Evaluate] = []
+    rounds = rounds_for(final_episodes, eval_episodes)
     offset = 0
     for phase in built.phases:
         main = phase.num_updates is None
@@ -188,25 +203,32 @@ def pretrain(
         if resume and not main:
             continue
         if main:
-            plan.append(Evaluate(done))
+            plan.append(Evaluate(done, rounds if resume else 1))
         make = partial(make_chunk, phase, layout, q_limit)
         title, shown = f"{name_of(built.name)}: {phase.name}", done if main else 0
         for start in range(0, total, eval_every):
             stop = min(total, start + eval_every)
             plan.append(Train(title, total, phase.name, start, stop, first, shown, make, (keys, data)))
             if main:
-                plan.append(Evaluate(shown + stop))
+                plan.append(Evaluate(shown + stop, rounds if stop == total else 1))
     if folder:
+        describe_networks(acting_first)  # what cannot be saved is said before it is trained
         folder.claim(
             {
                 "algorithm": built.name,
                 "config": built.config,
+                **({"code": code} if (code := code_behind(built)) else {}),
                 "seeds": numbers,
                 "data": data.fingerprint(),
                 "environment": None if env is None else identity_of(env),
                 "num_updates": num_updates,
                 "after": done,
-                "evaluation": {"every": eval_every, "episodes": eval_episodes, "length": episode_length},
+                "evaluation": {
+                    "every": eval_every,
+                    "episodes": eval_episodes,
+                    "final_episodes": final_episodes,
+                    "length": episode_length,
+                },
                 "q_limit": q_limit,
             }
         )
@@ -216,8 +238,7 @@ def pretrain(
         algorithm=built,
         actor_critic=jax.tree.map(jnp.copy, built.actor_critic(outcome.state)),
         metrics=history.metrics(),
-        evaluation_steps=history.evaluation_steps(),
-        returns=history.returns(),
+        evaluations=history.evaluations(),
         seeds=numbers,
         training_state=jax.tree.map(jnp.copy, jax.vmap(built.training_state)(outcome.state)),
         state=outcome.state,

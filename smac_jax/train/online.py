@@ -11,24 +11,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
-from smac_jax.algorithms import make_online
-from smac_jax.algorithms.base import ActorCritic, OnlineAlgorithm, TrainingState
+from smac_jax.algorithms.actor_critic import ActorCritic
+from smac_jax.algorithms.contracts import OnlineAlgorithm, TrainingState
+from smac_jax.algorithms.make import check_actor_critic, code_behind, make_online
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import ReplayBuffer, init, insert, sample, sample_mixed
 from smac_jax.envs import identity_of
 from smac_jax.errors import ConfigError
 from smac_jax.runs.folder import RunFolder
-from smac_jax.runs.history import History
+from smac_jax.runs.history import Evaluated, Evaluations, History
+from smac_jax.runs.modules import describe_networks
 from smac_jax.runs.snapshots import checksum
 from smac_jax.short_repr import brief, of_evaluations
 from smac_jax.text import name_of
 from smac_jax.train.divergence import freeze_diverged
-from smac_jax.train.evaluate import check_sizes, make_evaluator
-from smac_jax.train.keys import fold_in, seed_numbers
-from smac_jax.train.plan import Evaluate, Train, mean_over_steps, run_plan
+from smac_jax.train.evaluate import check_sizes, make_evaluator, run_evaluation, value_discount
+from smac_jax.train.keys import seed_numbers
+from smac_jax.train.plan import Evaluate, Train, mean_over_steps, rounds_for, run_plan
 from smac_jax.train.progress import Progress
 from smac_jax.train.sharding import SeedLayout
 from smac_jax.types import Array, Key, Metrics, Sometimes, Transition
@@ -48,37 +50,35 @@ class LoopState(struct.PyTreeNode):
 
 
 @dataclasses.dataclass
-class FinetuneResult:
+class FinetuneResult(Evaluated):
     """What online training leaves behind.
 
     Attributes:
       algorithm: the algorithm as configured.
       actor_critic: the fine-tuned policy and critics; every leaf ``[seed, ...]``.
       metrics: as in :class:`~smac_jax.train.offline.PretrainResult`; ``metrics["step"]`` counts environment steps.
-      evaluation_steps: environment steps after which the policy was evaluated; 0 is the hand-over.
-      returns: ``[seed, evaluation, episode]``.
+      evaluations: of the policy, with their steps counted in environment steps; 0 is the hand-over.
       seeds: the seeds' numbers.
       buffer: the replay buffer, ``[seed, ...]``.
       diverged: for each seed the step at which it was frozen because its numbers had gone, -1 if it was not.
     """
 
-    algorithm: OnlineAlgorithm
+    algorithm: OnlineAlgorithm[Any]
     actor_critic: ActorCritic
     metrics: dict[str, np.ndarray]
-    evaluation_steps: Int[np.ndarray, "evaluation"]
-    returns: Float[np.ndarray, "seed evaluation episode"]
+    evaluations: Evaluations
     seeds: tuple[int, ...]
     buffer: ReplayBuffer
     diverged: Int[np.ndarray, "seed"]
 
     def __repr__(self) -> str:
         steps = int(self.metrics["step"].max(initial=0))
-        told = of_evaluations(self.returns, self.diverged, self.seeds)
+        told = of_evaluations(self.mean_returns, self.diverged, self.seeds)
         return f"FinetuneResult({self.algorithm.name}, seeds {list(self.seeds)}, {steps:,} steps, {told})"
 
 
 def make_chunk(
-    algorithm: OnlineAlgorithm,
+    algorithm: OnlineAlgorithm[Any],
     env: Env,
     layout: SeedLayout,
     learn: bool,
@@ -145,7 +145,7 @@ def make_chunk(
 
 
 def finetune(
-    algorithm: str,
+    algorithm: str | OnlineAlgorithm[Any],
     actor_critic: ActorCritic,
     env: Env,
     data: Dataset | None = None,
@@ -158,6 +158,7 @@ def finetune(
     buffer_capacity: int | None = None,
     eval_every: int = 5_000,
     eval_episodes: int = 10,
+    final_episodes: int = 20,
     episode_length: int = 1000,
     progress: Progress | bool = True,
     on_evaluation: Callable[[int, np.ndarray], bool] | None = None,
@@ -173,18 +174,20 @@ def finetune(
     environment step.
 
     Args:
-      algorithm: a name in :data:`smac_jax.algorithms.ONLINE`.
+      algorithm: a name in :data:`smac_jax.algorithms.ONLINE`, or an algorithm that is built already.
       actor_critic: from ``pretrain(...).actor_critic``: leaves ``[seed, ...]``.
       env: one environment, not vectorized and without automatic reset.
       data: the data set that gives ``data_fraction`` of each batch; None learns from the replay buffer alone.
       seeds: how many, or which; as many as ``actor_critic`` holds.
       num_steps: environment steps after the warm start.
-      config: None for the defaults, a mapping of the fields that differ, or the algorithm's config.
+      config: None for the defaults, a mapping of the fields that differ, or the algorithm's config; not beside an
+        algorithm that is built, which has its own.
       warm_start: environment steps with the pre-trained policy before the first update (SMAC, section 5: 5,000).
       data_fraction: share of each batch from ``data``.
       buffer_capacity: transitions kept; None keeps all.
       eval_every: environment steps between evaluations.
       eval_episodes: episodes an evaluation and seed.
+      final_episodes: at least so many at the hand-over and at the end: whole evaluations are repeated until there are.
       episode_length: time limit of an episode, in training and evaluation.
       progress: show a progress bar; or the :class:`Progress` to show it on.
       on_evaluation: called with ``(step, returns[seed, episode])``; returning True ends the training there.
@@ -194,6 +197,7 @@ def finetune(
     Raises:
       UnknownNameError: no algorithm of that name.
       ConfigError: a field or argument out of range, or an actor-critic that does not fit the environment or the seeds.
+      RegistrationError: an algorithm of somebody's own that does not satisfy the contract, or that cannot be recorded.
       CheckpointError, Interrupted: see :class:`~smac_jax.runs.folder.RunFolder`.
     """
     from smac_jax.envs.wrappers import AutoReset  # brax takes seconds to import, and only this needs it
@@ -206,6 +210,7 @@ def finetune(
         buffer_capacity = whole_number("finetune: buffer_capacity", buffer_capacity, 1)
     eval_every = whole_number("finetune: eval_every", eval_every, 1)
     eval_episodes = whole_number("finetune: eval_episodes", eval_episodes, 1)
+    final_episodes = whole_number("finetune: final_episodes", final_episodes, 1)
     episode_length = whole_number("finetune: episode_length", episode_length, 1)
     q_limit = real_number("finetune: q_limit", q_limit, 0.0)
     _check_actor_critic(actor_critic, env, numbers)
@@ -213,7 +218,7 @@ def finetune(
     training_env = AutoReset(env, episode_length)
     total = warm_start + num_steps
     layout = SeedLayout.over(numbers, devices)
-    keys, evaluation_keys = layout.keys("online"), layout.keys("evaluation")
+    keys = layout.keys("online")
     data = None if data is None else layout.replicate(data)
 
     def begin_one(init_key: Key, environment_key: Key, ac: ActorCritic, carried: TrainingState | None) -> LoopState:
@@ -226,36 +231,43 @@ def finetune(
         begun: LoopState = start(layout.keys("init"), layout.keys("environment"), *given)
         return begun
 
-    evaluator = make_evaluator(env, eval_episodes, episode_length, True, layout)
+    evaluator = make_evaluator(env, eval_episodes, episode_length, True, layout, discount=value_discount(built.config))
     history = History(numbers)
 
-    def look(state: LoopState, step: int) -> bool:
+    def look(state: LoopState, at: Evaluate) -> bool:
         acting = built.actor_critic(state.algorithm)
-        returns = np.asarray(layout.unpad(evaluator(acting, fold_in(evaluation_keys, step))))
-        history.add_returns(step, returns)
+        returns, optimism = run_evaluation(evaluator, acting, at.step, at.rounds, layout)
+        history.add_returns(at.step, returns, optimism)
         if folder:
-            folder.evaluated(step, layout.unpad(acting), numbers)
-        return on_evaluation is not None and on_evaluation(step, returns)
+            folder.evaluated(at.step, layout.unpad(acting), numbers)
+        return on_evaluation is not None and on_evaluation(at.step, returns)
 
     makers = {
         learn: partial(make_chunk, built, training_env, layout, learn, data_fraction, q_limit)
         for learn in (False, True)
     }
     stops = sorted({warm_start, total, *range(warm_start + eval_every, total, eval_every)} - {0})
-    plan: list[Train | Evaluate] = [Evaluate(0)]
+    rounds = rounds_for(final_episodes, eval_episodes)
+    plan: list[Train | Evaluate] = [Evaluate(0, rounds)]
     title = f"{name_of(built.name)}: online"
     for start, stop in zip([0, *stops], stops, strict=False):
         learn = start >= warm_start
         phase = "online" if learn else "warm start"
         plan.append(Train(title, total, phase, start, stop, 0, 0, makers[learn], (keys, data)))
-        plan.append(Evaluate(stop))
+        plan.append(Evaluate(stop, rounds if stop == total else 1))
     # what the config asks of the offline phase and is not there is said before anything is trained
-    jax.eval_shape(jax.vmap(built.init), layout.keys("init"), layout.shard(actor_critic), layout.shard(training_state))
+    first = jax.eval_shape(
+        jax.vmap(built.init), layout.keys("init"), layout.shard(actor_critic), layout.shard(training_state)
+    )
+    acting_first = jax.eval_shape(jax.vmap(built.actor_critic), first)
+    check_actor_critic(acting_first, built)
     if folder:
+        describe_networks(acting_first)  # what cannot be saved is said before it is trained
         folder.claim(
             {
                 "algorithm": built.name,
                 "config": built.config,
+                **({"code": code} if (code := code_behind(built)) else {}),
                 "seeds": numbers,
                 "data": data.fingerprint() if data is not None else None,
                 "environment": identity_of(env, engine=True),
@@ -265,7 +277,12 @@ def finetune(
                 "warm_start": warm_start,
                 "data_fraction": data_fraction,
                 "buffer_capacity": buffer_capacity,
-                "evaluation": {"every": eval_every, "episodes": eval_episodes, "length": episode_length},
+                "evaluation": {
+                    "every": eval_every,
+                    "episodes": eval_episodes,
+                    "final_episodes": final_episodes,
+                    "length": episode_length,
+                },
                 "q_limit": q_limit,
             }
         )
@@ -275,8 +292,7 @@ def finetune(
         algorithm=built,
         actor_critic=built.actor_critic(outcome.state.algorithm),
         metrics=history.metrics(),
-        evaluation_steps=history.evaluation_steps(),
-        returns=history.returns(),
+        evaluations=history.evaluations(),
         seeds=numbers,
         buffer=outcome.state.buffer,
         diverged=outcome.diverged,

@@ -52,9 +52,20 @@ class Train(NamedTuple):
 
 
 class Evaluate(NamedTuple):
-    """A diagnosis and an evaluation at a step."""
+    """A diagnosis and an evaluation at a step.
+
+    Attributes:
+      step: in the metrics.
+      rounds: how often the episodes of an ordinary evaluation are run.
+    """
 
     step: int
+    rounds: int = 1
+
+
+def rounds_for(episodes: int, eval_episodes: int) -> int:
+    """How many ordinary evaluations have so many episodes, or more."""
+    return math.ceil(episodes / eval_episodes)
 
 
 @dataclasses.dataclass
@@ -70,7 +81,7 @@ class Outcome:
 def run_plan(
     plan: Sequence[Train | Evaluate],
     begin: Callable[[], Any],
-    look: Callable[[Any, int], bool],
+    look: Callable[[Any, Evaluate], bool],
     history: History,
     layout: SeedLayout,
     bar: Progress,
@@ -81,7 +92,7 @@ def run_plan(
     Args:
       plan: what to do, in order.
       begin: makes the state, leaves ``[seed, ...]``.
-      look: ``(state, step) -> enough``, writes into the history; ``enough`` drops the rest of the plan.
+      look: ``(state, evaluate) -> enough``, writes into the history; ``enough`` drops the rest of the plan.
       history: what is measured, empty.
       layout: of the seeds.
       bar: where progress is shown.
@@ -135,8 +146,8 @@ def run_plan(
             item = plan[position.item]
             if isinstance(item, Evaluate):
                 show(EVALUATION)
-                with pace.measure(EVALUATION, 1):
-                    enough = look(state, item.step)
+                with pace.measure(EVALUATION, item.rounds):
+                    enough = look(state, item)
             else:
                 doing = TRAINING
                 while item.start + position.done < item.stop:
@@ -211,7 +222,7 @@ class _Schedule:
                 at, done, stage, steps = item, item.start, item.phase, item.stop - item.start
             else:  # an evaluation between two titles is of the one that begins
                 at = following or self._stretches[before - 1]
-                done, stage, steps = (at.start if following else at.stop), EVALUATION, 1
+                done, stage, steps = (at.start if following else at.stop), EVALUATION, item.rounds
             same = bool(shown) and shown[-1][0].title == at.title
             of_title.append(_more(of_title[-1] if same else {}, stage, steps))
             in_all.append(_more(in_all[-1], stage, steps))

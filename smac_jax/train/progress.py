@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-from smac_jax.runs.pace import COMPILATION, EVALUATION, TRAINING, Pace, Standing, TimeLeft, clock, rate_text
+from smac_jax.runs.pace import COMPILATION, TRAINING, Pace, Standing
+from smac_jax.runs.status import doing_text
+from smac_jax.text import rate_text
 from smac_jax.train.compilation import listening
 
 LOG_EVERY = 10.0
@@ -188,20 +190,14 @@ class Progress:
 
 def note(standing: Standing) -> str:
     """What a run is doing, its rate, its last return and the time left."""
-    doing = {COMPILATION: "compiling", EVALUATION: "evaluating"}.get(standing.doing, "")
+    doing = doing_text(standing.doing)
     # a rate of one evaluation a second says nothing
     rate = f"{rate_text(standing.rate)}/s" if standing.rate is not None and not doing else ""
     value = "" if standing.last_return is None else f"return {standing.last_return:,.1f}"
-    left, whole = said(standing.phase_left), said(standing.run_left)
+    left, whole = standing.phase_left.text, standing.run_left.text
     left = f"{left} left" if left else ""
     whole = f"{whole} left of the run" if whole and standing.run_left != standing.phase_left else ""
     return "  ".join(part for part in (doing, rate, value, left, whole) if part)
-
-
-def said(left: TimeLeft) -> str:
-    """``h:mm:ss``, with a plus where that leaves out a stage whose rate is not known yet; nothing where none is."""
-    text = clock(left.seconds)
-    return f"{text}+" if text and left.at_least else text
 
 
 def _now() -> float:

@@ -1,4 +1,4 @@
-"""One actor-critic and one batch for all tests of losses."""
+"""One actor-critic of each kind of policy, and one batch, for all tests of losses."""
 
 from __future__ import annotations
 
@@ -6,19 +6,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from numpy_networks import ACTIONS, BATCH, NETWORK, OBSERVATIONS
+from numpy_networks import BATCH, BOX_NETWORK, NETWORK
+from small_algorithms import ACTIONS, OBSERVATIONS
 
-from smac_jax.algorithms.base import new_actor_critic
+from smac_jax.algorithms.actor_critic import new_actor_critic
 from smac_jax.types import Transition
+
+
+def moved(network):
+    """Target critics and standard deviations away from where they start, so that a mix-up shows."""
+    ac = new_actor_critic(network, jax.random.key(3), jnp.zeros(OBSERVATIONS), jnp.ones(OBSERVATIONS), ACTIONS)
+    return ac.replace(
+        target_critic_params=jax.tree.map(lambda x: 0.8 * x + 0.05, ac.target_critic_params),
+        actor_params=jax.tree.map(lambda x: x + 0.1, ac.actor_params),
+    )
 
 
 @pytest.fixture(scope="module")
 def actor_critic():
-    ac = new_actor_critic(NETWORK, jax.random.key(3), jnp.zeros(OBSERVATIONS), jnp.ones(OBSERVATIONS), ACTIONS)
-    # targets and the std head away from where they start, so that a mix-up shows
-    moved = jax.tree.map(lambda x: 0.8 * x + 0.05, ac.target_critic_params)
-    actor = jax.tree.map(lambda x: x + 0.1, ac.actor_params)
-    return ac.replace(target_critic_params=moved, actor_params=actor)
+    return moved(NETWORK)
+
+
+@pytest.fixture(scope="module")
+def box_actor_critic():
+    return moved(BOX_NETWORK)
 
 
 @pytest.fixture(scope="module")

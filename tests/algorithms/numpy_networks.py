@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import numpy as np
+from small_algorithms import ACTIONS
 
-from smac_jax.algorithms.base import NetworkConfig
-from smac_jax.data.dataset import Dataset
+from smac_jax.algorithms.actor_critic import NetworkConfig
 from smac_jax.types import Transition
 
-OBSERVATIONS, ACTIONS, BATCH, MEMBERS = 3, 2, 8, 3
+BATCH, MEMBERS = 8, 3
 NETWORK = NetworkConfig(actor_hidden=(8, 8), critic_hidden=(8, 8), critic_activation="tanh", num_critics=MEMBERS)
+BOX_NETWORK = dataclasses.replace(NETWORK, distribution="box_gaussian", state_dependent_std=False)
 
 
 def dense(x, layer):
@@ -37,17 +40,22 @@ def numpy_sample(params, s, noise):
     return np.tanh(u), density.sum(-1)
 
 
+def box_policy(params, s):
+    p = params["params"]
+    x = np.maximum(dense(s, p["trunk"]["Dense_0"]), 0)
+    x = np.maximum(dense(x, p["trunk"]["Dense_1"]), 0)
+    return np.tanh(dense(x, p["mean"])), np.broadcast_to(np.asarray(p["log_std"]), (len(s), ACTIONS))
+
+
+def box_log_prob(params, s, a):
+    mean, log_std = box_policy(params, s)
+    z = (a - mean) / np.exp(log_std)
+    return (-0.5 * z**2 - log_std - 0.5 * np.log(2 * np.pi)).sum(-1)
+
+
+def smallest_q(params, s, a):
+    return np.min([numpy_q(params, i, s, a) for i in range(MEMBERS)], 0)
+
+
 def as_numpy(batch):
     return Transition(*(np.asarray(x, np.float64) for x in batch))
-
-
-def dataset():
-    rng = np.random.default_rng(1)
-    rows = 64
-    return Dataset.from_arrays(
-        rng.normal(size=(rows, OBSERVATIONS)),
-        rng.uniform(-1, 1, (rows, ACTIONS)),
-        rng.normal(size=rows),
-        np.arange(rows) % 16 == 15,
-        next_observations=rng.normal(size=(rows, OBSERVATIONS)),
-    )

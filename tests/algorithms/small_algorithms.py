@@ -1,10 +1,22 @@
-"""Settings with which any offline algorithm trains in a moment."""
+"""Settings with which any algorithm trains in a moment, a small data set, and SMAC with a state."""
+
+from __future__ import annotations
 
 from typing import Any
 
+import jax
+import numpy as np
+
+from smac_jax.algorithms import smac
+from smac_jax.config import resolve
+from smac_jax.data.dataset import Dataset
+from smac_jax.scores import SCORES, Score
+
+OBSERVATIONS, ACTIONS = 3, 2
 NETWORK = {"actor_hidden": (8,), "critic_hidden": (8,)}
+SCORE_MODEL = {"num_updates": 5, "hidden": 8, "num_blocks": 1, "embedding": 4}
 _MORE = {
-    "smac": {"alpha_hidden": (8,), "score_model": {"num_updates": 5, "hidden": 8, "num_blocks": 1, "embedding": 4}},
+    "smac": {"alpha_hidden": (8,), "score_model": SCORE_MODEL},
     "iql": {"value_hidden": (8,)},
     "cql": {"num_actions": 2},
     "cal_ql": {"num_actions": 2},
@@ -12,5 +24,31 @@ _MORE = {
 
 
 def small(name: str) -> dict[str, Any]:
-    """Of one algorithm."""
+    """Of one offline algorithm."""
     return {"batch_size": 16, "network": NETWORK, **_MORE.get(name, {})}
+
+
+def dataset() -> Dataset:
+    """Noise: four episodes of 16 rows."""
+    rng = np.random.default_rng(1)
+    rows = 64
+    return Dataset.from_arrays(
+        rng.normal(size=(rows, OBSERVATIONS)),
+        rng.uniform(-1, 1, (rows, ACTIONS)),
+        rng.normal(size=rows),
+        np.arange(rows) % 16 == 15,
+        next_observations=rng.normal(size=(rows, OBSERVATIONS)),
+    )
+
+
+def smac_case(**fields: Any) -> tuple[smac.SMACConfig, Score[Any], smac.State]:
+    """SMAC's config, its score and its first state, for :func:`dataset`."""
+    config = resolve(smac.SMACConfig, {**small("smac"), **fields})
+    score = SCORES[config.score](config)
+    return config, score, smac.init(config, score, jax.random.key(7), dataset())
+
+
+def policy_of(state: smac.State, observation: jax.Array) -> Any:
+    """``pi(.|s)`` at normalized observations."""
+    ac = state.sac.actor_critic
+    return ac.actor.apply(ac.actor_params, observation)

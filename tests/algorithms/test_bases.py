@@ -7,13 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from numpy_networks import ACTIONS, OBSERVATIONS, dataset
-from small_algorithms import small
+from small_algorithms import ACTIONS, OBSERVATIONS, dataset, small
 
 import smac_jax
-from smac_jax.algorithms import make_offline, make_online, sac, smac
-from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
-from smac_jax.config import resolve
+from smac_jax.algorithms import make_offline, make_online, sac
+from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
+from smac_jax.algorithms.temperature import temperature_of
 from smac_jax.errors import ConfigError
 from smac_jax.networks import Critic, aggregate, init_ensemble, tie_heads
 from smac_jax.networks.mlp import orthogonal
@@ -96,87 +95,12 @@ def test_an_independent_pair_may_be_one_member_twice():
     assert {float(aggregate(values, "random2", jax.random.key(i))[0]) for i in range(60)} == {0.0, 1.0}
 
 
-# --- optimizers -------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("shape", [(16, 64), (64, 16), (32, 32)])
-@pytest.mark.parametrize("name", ["muon", "muon_optax"])
-def test_consistent_rms_does_not_depend_on_the_shape(name, shape):
-    params = {"kernel": jnp.zeros((2, *shape))}
-    gradient = {"kernel": jax.random.normal(jax.random.key(0), (2, *shape))}
-    optimizer = make_optimizer(name, 1e-3, consistent_rms=0.2)
-    step, _ = optimizer.update(gradient, optimizer.init(params), params)
-    assert np.sqrt(np.mean(np.square(step["kernel"]))) == pytest.approx(1e-3 * 0.2, rel=0.2)
-    alone = optax.contrib.muon(1e-3, consistent_rms=0.2)
-    one = {"w": gradient["kernel"][1]}
-    want, _ = alone.update(one, alone.init(one), one)
-    np.testing.assert_allclose(step["kernel"][1], want["w"], rtol=1e-3, atol=1e-7)
-
-
-# --- SMAC -------------------------------------------------------------------------------------------------------------
-def smac_config(**fields):
-    return resolve(smac.SMACConfig, {**small("smac"), **fields})
-
-
+# --- the transfer ----------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def data():
     return dataset()
 
 
-def test_alpha_of_zero_asks_for_a_flat_critic(data):
-    config = smac_config(alpha_parameterization="fixed", alpha_value=0.0, uniform_fraction=1.0)
-    state = smac.init(config, jax.random.key(0), data)
-    batch = data.sample(jax.random.key(1), 16)
-    key = jax.random.key(2)
-    ac = state.sac.actor_critic
-
-    def flatness(params):
-        action = smac.penalty_actions(config, state, batch, key)
-        gradient = jax.vmap(lambda p: jax.grad(lambda a: ac.critic.apply(p, batch.observation, a).sum())(action))(
-            params
-        )
-        return jnp.sum(jnp.mean(jnp.sum(gradient**2, -1), -1))
-
-    loss = lambda params: smac.score_matching_loss(config, state, params, state.scale_params, batch, key)[0]  # noqa: E731
-    np.testing.assert_allclose(loss(ac.critic_params), flatness(ac.critic_params), rtol=1e-5)
-    got, want = jax.grad(loss)(ac.critic_params), jax.grad(flatness)(ac.critic_params)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), got, want)
-
-
-def test_reductions_over_the_ensemble(data):
-    batch, key = data.sample(jax.random.key(1), 16), jax.random.key(2)
-    found = {}
-    for how in ("sum", "mean"):
-        config = smac_config(penalty_reduction=how)
-        state = smac.init(config, jax.random.key(0), data)
-        params = state.sac.actor_critic.critic_params
-        found[how], _ = smac.score_matching_loss(config, state, params, state.scale_params, batch, key)
-    np.testing.assert_allclose(found["sum"], 10 * found["mean"], rtol=1e-5)
-    # the squared errors' reduction is seen by Muon and Adam alike only beside the penalty
-    steps = []
-    for how in ("sum", "mean"):
-        config = smac_config(td_reduction=how)
-        state, _ = smac.update(config, smac.init(config, jax.random.key(0), data), batch, key)
-        steps.append(state.sac.actor_critic.critic_params)
-    assert max(jax.tree.leaves(jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), *steps))) > 1e-6
-
-
-def test_scores_are_read_from_the_running_average_of_the_weights(data):
-    config = smac_config(score_model={**small("smac")["score_model"], "average_rate": 0.1, "learning_rate": 0.1})
-    state = smac.init(config, jax.random.key(0), data)
-    want = state.score_params
-    for i in range(4):
-        batch = data.sample(jax.random.key(i), 16)
-        state, _ = smac.score_model_update(config, state, batch, jax.random.key(i))
-        want = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, want, state.score_params)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), state.score_average, want)
-    score = smac.score_of_data(config, state, batch.observation, batch.action)
-    plain = smac_config(score_model={**small("smac")["score_model"], "learning_rate": 0.1})
-    same = state.replace(score_params=state.score_average, score_average=None)
-    np.testing.assert_allclose(score, smac.score_of_data(plain, same, batch.observation, batch.action), rtol=1e-6)
-    newest = smac.score_of_data(plain, state.replace(score_average=None), batch.observation, batch.action)
-    assert np.abs(score - newest).max() > 1e-3
-
-
-# --- the hand-over ----------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def trained(data):
     algorithm = make_offline("smac", {**small("smac"), "temperature_learning_rate": 1e-3})
@@ -193,14 +117,12 @@ def test_temperature_and_optimizers_are_carried_over(trained):
     config = sac.SACConfig(temperature_start="carried", optimizer_start="carried")
     start = sac.init(config, jax.random.key(1), ac, carried)
     assert float(carried.temperature) != pytest.approx(0.1, abs=1e-5)
-    np.testing.assert_allclose(sac.temperature_of(config, start.temperature_parameter), carried.temperature, rtol=1e-6)
+    np.testing.assert_allclose(temperature_of(config, start.temperature_parameter), carried.temperature, rtol=1e-6)
     for name in ("critic_optimizer", "actor_optimizer", "temperature_optimizer"):
         jax.tree.map(np.testing.assert_array_equal, getattr(start, name), getattr(state.sac, name))
     softplus = sac.SACConfig(temperature_start="carried", temperature_parameterization="softplus")
     other = sac.init(softplus, jax.random.key(1), ac, carried)
-    np.testing.assert_allclose(
-        sac.temperature_of(softplus, other.temperature_parameter), carried.temperature, rtol=1e-5
-    )
+    np.testing.assert_allclose(temperature_of(softplus, other.temperature_parameter), carried.temperature, rtol=1e-5)
     fresh = sac.init(sac.SACConfig(), jax.random.key(1), ac, carried)
     assert int(fresh.critic_optimizer[0].count) == 0
 
@@ -286,7 +208,7 @@ def test_orthogonal_kernels_are_drawn_uniformly():
 
 @pytest.mark.parametrize("module", [ours, wsrl_base])
 def test_a_base_goes_all_the_way(module, data):
-    """Pre-training several seeds, the hand-over with what it carries, and fine-tuning."""
+    """Pre-training several seeds, the transfer with what it carries over, and fine-tuning."""
     config = module.get_config()
     tiny = {"network": {**config.smac.network.to_dict(), "actor_hidden": (16, 16), "critic_hidden": (16, 16)}}
     score = {**config.smac.score_model.to_dict(), "num_updates": 4, "hidden": 16, "num_blocks": 1}

@@ -1,4 +1,4 @@
-"""Every offline algorithm trains, and hands over to every online one."""
+"""Every offline algorithm trains, and every online one fine-tunes what it has trained."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import pytest
 
 import smac_jax
 from smac_jax.algorithms import sac
-from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
 from smac_jax.scores import action_gradient
 
 A, B, W, R, DISCOUNT, ALPHA = 0.9, 0.6, 2.0, 1.5, 0.9, 0.1

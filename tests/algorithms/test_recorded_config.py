@@ -6,17 +6,21 @@ import dataclasses
 import importlib
 import json
 from functools import partial
+from types import MethodType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import pytest
-from small_algorithms import small
+from small_algorithms import smac_case, small
 
 import smac_jax
+from smac_jax import registry
 from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online, sac, smac
+from smac_jax.algorithms.alpha import alpha_of
 from smac_jax.config import resolve
 from smac_jax.errors import ConfigError
+from smac_jax.extend import register_online
 from smac_jax.presets import base
 from smac_jax.presets.bases import ADDITIONS, DIFFERENCES
 from smac_jax.runs.folder import RunFolder
@@ -34,15 +38,20 @@ PRESETS = [
 
 
 def preset(name: str, variant: str):
-    get_config = importlib.import_module(f"smac_jax.presets.{name}").get_config
+    package = "experiments.configs" if name == "study" else "smac_jax.presets"
+    get_config = importlib.import_module(f"{package}.{name}").get_config
     return get_config(variant) if variant else get_config()
 
 
 def running(function: Any, found: list[Any] | None = None) -> list[Any]:
-    """The configurations that a function holds, wherever in its partials and closures."""
+    """The configurations that a function holds, wherever in its partials, closures and scores."""
     found = [] if found is None else found
-    if dataclasses.is_dataclass(function) and not isinstance(function, type):
+    if hasattr(function, "evaluate"):  # a score
+        running(function.config, found)
+    elif dataclasses.is_dataclass(function) and not isinstance(function, type):
         found.append(function)
+    elif isinstance(function, MethodType):
+        running(function.__self__, found)
     elif isinstance(function, partial):
         for inner in (function.func, *function.args, *function.keywords.values()):
             running(inner, found)
@@ -106,7 +115,10 @@ def test_alpha_is_recorded_as_it_runs(tmp_path, data, given, runs):
     [
         ({"score": "policy", "alpha_parameterization": "softplus"}, "alpha_parameterization = 'softplus': with score"),
         ({"score": "policy", "alpha_parameterization": "free"}, "alpha_parameterization = 'free': with score"),
-        ({"score": "policy", "network": {"policy": "box_gaussian"}}, "network.policy = 'box_gaussian': score = 'pol"),
+        (
+            {"score": "policy", "network": {"distribution": "box_gaussian"}},
+            "network.distribution = 'box_gaussian': score = 'pol",
+        ),
     ],
     ids=str,
 )
@@ -124,7 +136,10 @@ def test_a_sweep_over_scores_records_the_alpha_of_each():
 
 
 def test_a_policy_that_is_not_squashed_goes_with_the_datas_score():
-    assert make_offline("smac", {"network": {"policy": "box_gaussian"}}).config.network.policy == "box_gaussian"
+    assert (
+        make_offline("smac", {"network": {"distribution": "box_gaussian"}}).config.network.distribution
+        == "box_gaussian"
+    )
 
 
 def watched(config: Any, name: str, read: set[str]) -> Any:
@@ -207,23 +222,18 @@ def test_every_field_of_a_configuration_is_read_by_its_algorithm(name, online, d
     assert all_fields(config_class()) - read == set()
 
 
-def test_a_field_that_nothing_reads_would_be_found(data, monkeypatch):
+def test_a_field_that_nothing_reads_would_be_found(data):
     @dataclasses.dataclass(frozen=True)
     class WithMore(sac.SACConfig):
         unused: float = 1.0
 
-    monkeypatch.setitem(ONLINE, "sac", (WithMore, sac.sac))
-    assert "unused" in all_fields(WithMore()) - read_by("sac", True, {}, data)
+    with registry.temporary():
+        register_online("with_more", WithMore, sac.sac)
+        assert "unused" in all_fields(WithMore()) - read_by("with_more", True, {}, data)
 
 
 def test_smacs_alpha_is_decided_when_a_configuration_is_made():
     assert smac.SMACConfig().alpha_parameterization == "softplus"
-    assert smac.SMACConfig(score="policy").alpha_parameterization == "temperature"
-    state = smac.init(resolve(smac.SMACConfig, small("smac")), jax.random.key(0), smac_data())
-    alpha = smac.scale(smac.SMACConfig(score="policy"), state.scale_params, state, jnp.zeros((3, 2)))
-    assert jnp.allclose(alpha, 0.1)
-
-
-def smac_data() -> smac_jax.Dataset:
-    rows = jnp.zeros((4, 2))
-    return smac_jax.Dataset.from_arrays(rows, rows, rows[:, 0], rows[:, 0])
+    config, _, state = smac_case(score="policy")
+    assert config.alpha_parameterization == "temperature"
+    assert jnp.allclose(alpha_of(config, state.alpha.params, jnp.zeros((3, 2)), 0.1), 0.1)

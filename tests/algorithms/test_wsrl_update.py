@@ -15,7 +15,8 @@ import optax
 import pytest
 
 from smac_jax.algorithms import sac
-from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
+from smac_jax.algorithms.temperature import temperature_of
 from smac_jax.config import resolve
 from smac_jax.presets import wsrl_base
 from smac_jax.types import Transition
@@ -137,7 +138,7 @@ def assert_equal(state, config, params, target):
     for ours, theirs in zip(got, (params["actor"], params["critic"], target), strict=True):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6), ours, theirs)
     temperature = jax.nn.softplus(params["temperature"])
-    np.testing.assert_allclose(sac.temperature_of(config, state.temperature_parameter), temperature, rtol=1e-6)
+    np.testing.assert_allclose(temperature_of(config, state.temperature_parameter), temperature, rtol=1e-6)
 
 
 @pytest.mark.usefixtures("without_noise")
@@ -190,7 +191,7 @@ def test_each_field_is_needed(networks, rows, field):
         state = sac.init(config, jax.random.key(0), start.actor_critic, sac.training_state(first, start))
         for i in range(2):
             state, _ = sac.update(config, state, rows, jax.random.key(i))
-        ac, temperature = state.actor_critic, sac.temperature_of(config, state.temperature_parameter)
+        ac, temperature = state.actor_critic, temperature_of(config, state.temperature_parameter)
         ends.append((ac.actor_params, ac.critic_params, temperature))
     apart = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), *ends)
     assert max(jax.tree.leaves(apart)) > 1e-6

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from smac_jax.analysis.curves import TransferCurve
+from smac_jax.analysis.curves import TransferCurve, joined
 from smac_jax.errors import DatasetError
 
 
@@ -65,3 +65,69 @@ def test_other_files_are_refused_with_their_path(tmp_path, text):
         TransferCurve.from_json(path)
     with pytest.raises(DatasetError, match=r"missing\.json"):
         TransferCurve.from_json(tmp_path / "missing.json")
+
+
+def with_episodes(make_curve, **changes):
+    """Two seeds; evaluations of different numbers of episodes, 4 at the first and 2 at the others."""
+    curve = make_curve(**changes)
+    rng = np.random.default_rng(0)
+    online, control = (
+        tuple(
+            mean[:, None] + rng.normal(size=(2, 4 if i == 0 else 2)).astype(np.float32)
+            for i, mean in enumerate(returns.T)
+        )
+        for returns in (curve.online_returns, curve.control_returns)
+    )
+    return dataclasses.replace(curve, online_episodes=online, control_episodes=control)
+
+
+def test_episodes_lie_beside_the_curve_and_are_read_with_it(make_curve, tmp_path):
+    curve = with_episodes(make_curve)
+    path = tmp_path / "smac_sac.json"
+    curve.to_json(path)
+    with np.load(tmp_path / "smac_sac_episodes.npz") as file:
+        assert {name: (file[name].dtype, file[name].shape) for name in file} == {
+            "online_returns": (np.float32, (2, 10)),
+            "online_counts": (np.int32, (4,)),
+            "control_returns": (np.float32, (2, 8)),
+            "control_counts": (np.int32, (3,)),
+        }
+    read = TransferCurve.from_json(path)
+    assert [found.shape for found in read.online_episodes] == [(2, 4), (2, 2), (2, 2), (2, 2)]
+    for name in ("online_episodes", "control_episodes"):
+        for ours, theirs in zip(getattr(read, name), getattr(curve, name), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    assert read.offline_episodes == ()
+    # a curve written over it that has none leaves none behind, and one of earlier versions is read without
+    make_curve().to_json(path)
+    assert TransferCurve.from_json(path).online_episodes == ()
+    assert not (tmp_path / "smac_sac_episodes.npz").exists()
+
+
+def test_episodes_that_are_damaged_or_of_another_curve_are_refused(make_curve, tmp_path):
+    path = tmp_path / "smac_sac.json"
+    with_episodes(make_curve).to_json(path)
+    beside = tmp_path / "smac_sac_episodes.npz"
+    whole = beside.read_bytes()
+    beside.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DatasetError, match=r"smac_sac_episodes\.npz: no returns of episodes"):
+        TransferCurve.from_json(path)
+    other = with_episodes(make_curve)
+    fewer = dataclasses.replace(
+        other, online_steps=other.online_steps[:2], online_returns=other.online_returns[:, :2],
+        online_episodes=other.online_episodes[:2],
+    )  # fmt: skip
+    fewer.to_json(tmp_path / "fewer.json")
+    (tmp_path / "fewer_episodes.npz").write_bytes(whole)
+    with pytest.raises(DatasetError, match="online_episodes has 4 evaluations, online_steps 2"):
+        TransferCurve.from_json(tmp_path / "fewer.json")
+    with pytest.raises(DatasetError, match=r"of shape \(3, 2\)"):
+        dataclasses.replace(other, online_episodes=(np.zeros((3, 2)),) * 4)
+
+
+def test_joined_curves_have_the_episodes_of_all_where_all_have_them(make_curve):
+    first, second = with_episodes(make_curve), with_episodes(make_curve)
+    both = joined([first, second])
+    assert [found.shape for found in both.online_episodes] == [(4, 4), (4, 2), (4, 2), (4, 2)]
+    np.testing.assert_array_equal(both.online_episodes[0][2:], second.online_episodes[0])
+    assert joined([first, make_curve()]).online_episodes == ()

@@ -12,7 +12,8 @@ import pytest
 from matplotlib.image import imread
 
 from smac_jax.algorithms import OFFLINE, ONLINE
-from smac_jax.analysis.plots import COLORS, plot_transfer, transfer_figure
+from smac_jax.analysis.bands import COLORS
+from smac_jax.analysis.plots import plot_transfer, transfer_figure
 from smac_jax.text import NAMES
 
 

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from smac_jax.analysis import tables
+from smac_jax.analysis.statistics import bootstrap_interval
 from smac_jax.errors import DatasetError
 
 PROVENANCE = {
@@ -54,7 +55,7 @@ def test_markdown_holds_every_pair_every_quantity_and_its_provenance(make_curve)
     )
     assert "| 20.0 [0.0, 40.0] |  |  | no |" in td3_bc
     for said in (
-        "smac_jax.commands.sweep --seeds=2",
+        "smac-jax sweep --seeds=2",
         "jax 0.10.2",
         "1 x cpu",
         "2026-11-23",
@@ -63,6 +64,26 @@ def test_markdown_holds_every_pair_every_quantity_and_its_provenance(make_curve)
     ):
         assert said in text
     assert "- Commit: unknown" in text
+
+
+def test_one_seed_has_intervals_over_its_episodes_where_these_are_there(make_curve):
+    one = {"online_returns": np.array([[100.0, 60.0, 100.0, 300.0]]), "offline_returns": np.zeros((1, 3))}
+    one |= {"control": False}
+    episodes = tuple(mean + np.array([[-10.0, -5.0, 5.0, 10.0]]) for mean in one["online_returns"][0])
+    (with_them,) = tables.rows([make_curve(**one, online_episodes=episodes)], 0.0)
+    (without,) = tables.rows([make_curve(**one)], 0.0)
+    (two,) = tables.rows([make_curve(online_episodes=tuple(np.tile(x, (2, 1)) for x in episodes))], 0.0)
+    interval = bootstrap_interval(episodes[0][0])
+    assert tables.cells(with_them)[3] == f"100 [{interval.low:.0f}, {interval.high:.0f}]"
+    assert tables.cells(without)[3] == "100"
+    assert "over its evaluation episodes" in tables.markdown([with_them], PROVENANCE)
+    assert "without intervals" in tables.markdown([without], PROVENANCE)
+    # dips are of seeds, and two seeds have the interval that they had without episodes
+    assert tables.cells(with_them)[4] == "40.0"
+    assert tables.cells(two)[3] == "150 [100, 200]"
+    (line,) = csv.DictReader(io.StringIO(tables.comma_separated([with_them])))
+    assert float(line["handover_low"]) == pytest.approx(interval.low)
+    assert line["dip_low"] == ""
 
 
 def test_csv_holds_the_numbers_of_the_markdown(make_curve):

@@ -69,15 +69,15 @@ def test_a_run_that_holds_its_lock_shows_phase_steps_rate_time_left_and_last_new
     folder = tell(job, "offline", **RUNNING, rate=50.0, seconds_left=30.0)
     with filelock.FileLock(folder / ".lock"):
         run = state_of(tmp_path, now=NOW + 7)
-        assert (run.state, run.phase, run.done, run.total) == ("running", "smac: offline", 500, 2000)
-        assert (run.rate, run.seconds_left, run.last_return, run.age) == (50, 30, 12.25, 7)
+        assert (run.state, run.steps_text) == ("running", "smac: offline 500/2,000")
+        assert (run.rate, run.status.left, run.last_return, run.age) == (50, TimeLeft(30, True), 12.25, 7)
         text, code = shown(tmp_path)
         for word in ("hopper smac seed 0", "smac: offline 500/2,000", "50", "30 s", "12.2", "2 left", "1 running"):
             assert word in text
         assert code == 3
     # the same files, and nobody there
     run = state_of(tmp_path)
-    assert (run.state, run.rate, run.seconds_left) == ("died", None, None)
+    assert (run.state, run.rate) == ("died", None)
     assert "the same command goes on" in shown(tmp_path)[0]
 
 
@@ -96,8 +96,8 @@ def test_time_left_of_a_run_leaves_out_what_no_run_has_been_through_and_says_so(
         sweep = read_sweep(tmp_path, NOW + 10)
         assert sweep.jobs[0].runs[0].left == TimeLeft(80.0)
         assert sweep.left == TimeLeft(80.0, at_least=True)
-        assert sweep.totals.endswith("Time left: at least 1 min.")
-        assert "2 min" in shown_at(tmp_path, NOW)
+        assert sweep.totals.endswith("Time left: at least 1 min 20 s.")
+        assert "1 min 30 s" in shown_at(tmp_path, NOW)
     del two
 
 

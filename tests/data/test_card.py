@@ -8,7 +8,7 @@ from fake_logs import make_log
 
 from smac_jax.data.card import Spread, card_of, constant_columns, duplicate_rows, spread
 from smac_jax.data.dataset import Dataset
-from smac_jax.data.tasks import normalized_score
+from smac_jax.tasks import normalized_score
 
 
 def test_a_card_counts_what_is_there():

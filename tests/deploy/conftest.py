@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from smac_jax.algorithms.base import ActorCritic, NetworkConfig, new_actor_critic
+from smac_jax.algorithms.actor_critic import ActorCritic, NetworkConfig, new_actor_critic
 
 OBSERVATIONS, ACTIONS, SEEDS = 5, 3, 3
 

@@ -19,12 +19,12 @@ from smac_jax.errors import CheckpointError, ConfigError, UnknownNameError
 ROOT = Path(__file__).parents[2]
 KINDS = [
     # every activation, and every pair of the others
-    {"policy": policy, "state_dependent_std": dependent, "actor_activation": activation}
+    {"distribution": policy, "state_dependent_std": dependent, "actor_activation": activation}
     for (policy, dependent), activation in zip(
         itertools.product(DISTRIBUTIONS, (True, False)), ACTIVATIONS, strict=True
     )
 ]
-KINDS.append({"policy": "tanh_gaussian", "state_dependent_std": True, "actor_layer_norm": True})
+KINDS.append({"distribution": "tanh_gaussian", "state_dependent_std": True, "actor_layer_norm": True})
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 # a process that knows JAX and not this package
 FRESH = """
@@ -57,7 +57,7 @@ def run_jax(path: Path, *inputs: np.ndarray) -> np.ndarray:
 
 def sampled(flax, kind, noise):
     draw = flax.mean + np.exp(flax.log_std) * noise
-    return np.tanh(draw) if kind["policy"] == "tanh_gaussian" else np.clip(draw, -1, 1)
+    return np.tanh(draw) if kind["distribution"] == "tanh_gaussian" else np.clip(draw, -1, 1)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, kind.values())))

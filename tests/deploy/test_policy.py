@@ -18,10 +18,10 @@ from smac_jax.networks import Actor
 from smac_jax.networks.mlp import ACTIVATIONS as FLAX_ACTIVATIONS
 
 KINDS = [
-    {"policy": policy, "state_dependent_std": dependent, "actor_activation": activation}
+    {"distribution": policy, "state_dependent_std": dependent, "actor_activation": activation}
     for policy, dependent, activation in itertools.product(DISTRIBUTIONS, (True, False), ACTIVATIONS)
 ]
-KINDS.append({"policy": "tanh_gaussian", "state_dependent_std": True, "actor_layer_norm": True})
+KINDS.append({"distribution": "tanh_gaussian", "state_dependent_std": True, "actor_layer_norm": True})
 # float32, of actions in [-1, 1]: products are summed in another order
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -41,7 +41,7 @@ def test_modes_and_samples_equal_the_flax_actor(kind, make_actor_critic, flax_po
 
     noise = np.random.default_rng(7).standard_normal((3, 2 * 3, 3), np.float32).reshape(3, 2, 3, 3)
     draw = flax.mean + np.exp(flax.log_std) * noise
-    want = np.tanh(draw) if kind["policy"] == "tanh_gaussian" else np.clip(draw, -1, 1)
+    want = np.tanh(draw) if kind["distribution"] == "tanh_gaussian" else np.clip(draw, -1, 1)
     sample = policy(observations, rng=np.random.default_rng(7))
     np.testing.assert_allclose(sample, want, **TOLERANCE)
     assert np.abs(sample - got).max() > 0.1
@@ -105,7 +105,7 @@ def test_samples_are_repeatable_and_differ_between_seeds(stacked):
 
 
 def test_samples_of_a_box_are_clipped_to_it(make_actor_critic):
-    policy = NumpyPolicy.of(make_actor_critic(policy="box_gaussian"))
+    policy = NumpyPolicy.of(make_actor_critic(distribution="box_gaussian"))
     draws = policy(np.zeros((200, 5)), rng=np.random.default_rng(0))
     assert draws.min() == -1.0
     assert draws.max() == 1.0

@@ -19,7 +19,7 @@ from smac_jax.errors import CheckpointError
 
 @pytest.fixture(scope="module")
 def policy(make_actor_critic) -> NumpyPolicy:
-    made = make_actor_critic(policy="box_gaussian", state_dependent_std=False, actor_activation="silu", seeds=2)
+    made = make_actor_critic(distribution="box_gaussian", state_dependent_std=False, actor_activation="silu", seeds=2)
     return NumpyPolicy.of(made, [3, 8])
 
 

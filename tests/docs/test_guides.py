@@ -1,31 +1,37 @@
 """The guides' own code runs, block after block, as a reader would type it in."""
 
 import re
+import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from smac_jax.algorithms import OFFLINE, make_offline
+from smac_jax import load_dataset, registry
+from smac_jax.algorithms import make_offline
 from smac_jax.presets.bases import ADDITIONS, DIFFERENCES
 
 PAGES = Path(__file__).parents[2] / "docs" / "pages"
+EXAMPLES = PAGES.parent / "examples"
 
 
-def test_the_algorithm_of_the_guide_trains(capsys):
-    known, names = dict(OFFLINE), {"__name__": "guide"}
-    try:
-        for block in re.findall(r"```python\n(.*?)```", (PAGES / "add-an-algorithm.md").read_text(), re.DOTALL):
+def test_the_algorithm_of_the_guide_trains(capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    names = {"__name__": "guide"}
+    with registry.temporary():
+        first, *others = blocks("add-an-algorithm.md")
+        exec(first, names)
+        losses = names["off"].metrics["policy_loss"]
+        assert losses.shape[1:] == (2,)  # seeds
+        assert np.isfinite(losses).all()
+        assert np.ptp(losses[-1]) > 0
+        assert make_offline("selective").config.sharpness == 2.0
+        for block in others:
             exec(block, names)
-        default = make_offline("selective").config
-    finally:
-        OFFLINE.clear()
-        OFFLINE.update(known)
-    assert default.sharpness == 2.0
-    losses = names["off"].metrics["policy_loss"]
-    assert losses.shape[1:] == (2,)  # seeds
-    assert np.isfinite(losses).all()
-    assert np.ptp(losses[-1]) > 0
-    assert "[" in capsys.readouterr().out
+    del sys.modules["my_algorithm"]
+    assert names["off"].algorithm.config.sharpness == 3.0
+    assert "ResidualActor" in capsys.readouterr().out
 
 
 def test_the_page_of_the_bases_has_every_difference():
@@ -34,3 +40,50 @@ def test_the_page_of_the_bases_has_every_difference():
         assert f"| `{name}` |" in page
         assert all(f"| `{field}` |" in page for field in fields)
     assert all(f"+{name}" in page for name in ADDITIONS)
+
+
+def blocks(page):
+    return re.findall(r"```python\n(.*?)```", (PAGES / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_environment_of_the_guide_steps():
+    names = {"__name__": "guide"}
+    exec(next(block for block in blocks("environments.md") if "class Reach" in block), names)
+    env = names["env"]
+    state = jax.jit(env.reset)(jax.random.key(0))
+    moved = jax.jit(env.step)(state, jnp.asarray([1.0, -5.0]))
+    assert state.obs.shape == (env.observation_size,)
+    np.testing.assert_allclose(moved.obs, state.obs + jnp.asarray([0.1, -0.1]), atol=1e-6)
+    np.testing.assert_allclose(moved.reward, -np.hypot(*np.asarray(moved.obs)), rtol=1e-6)
+    assert moved.done == 0.0
+
+
+def test_the_data_of_the_guide_are_written_and_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng, ends = np.random.default_rng(0), np.tile([0.0, 0.0, 0.0, 0.0, 1.0], 6)
+    observations = rng.normal(size=(31, 11))
+    np.savez(
+        "log.npz",
+        observations=observations[:-1],
+        next_observations=observations[1:],
+        actions=rng.uniform(-1.0, 1.0, (30, 3)),
+        rewards=rng.normal(size=30),
+        terminals=np.zeros(30),
+        timeouts=ends,
+    )
+    names = {"__name__": "guide"}
+    exec(next(block for block in blocks("data.md") if "from_arrays" in block), names)
+    written, read = names["data"], load_dataset("mine.hdf5")
+    assert f"{written.size} transitions" in capsys.readouterr().out
+    np.testing.assert_array_equal(read.observations, written.observations)
+    np.testing.assert_array_equal(read.timeouts, written.timeouts)
+
+
+def test_the_maze_of_the_guide_has_the_options_given():
+    names = {"__name__": "guide"}
+    exec(next(block for block in blocks("mazes-and-ogbench.md") if "maze_map" in block), names)
+    env = names["env"]
+    assert env.episode_length == 300
+    assert env.task.ends_at_goal
+    state = env.reset(jax.random.key(0))
+    assert float(state.obs[0]) < 0 < float(state.obs[2])  # starts at "r", and its goal is at "g"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smac_jax.envs import LOCOMOTION, TASKS, _task, make_env
+from smac_jax.envs import LOCOMOTION, TASKS, make_env
 from smac_jax.envs.base import model_path
 from smac_jax.envs.physics import margins
 from smac_jax.envs.physics.compiled import compile_model, scene_rows
@@ -109,7 +109,7 @@ def test_every_contact_of_a_task_has_the_larger_margin(name):
     """In random states, against the margins as the model's file has them."""
     if name not in LOCOMOTION:
         pytest.importorskip("gymnasium_robotics")
-    task = _task(name).model("v4" if name in LOCOMOTION else "d4rl")
+    task = TASKS[name].make().model("v4" if name in LOCOMOTION else "d4rl")
     authored, model = compile_model(task, "sum"), compile_model(task)
     declared = {frozenset(pair) for pair in zip(authored.pair_geom1, authored.pair_geom2, strict=True)}
     data, rng = mujoco.MjData(model), np.random.default_rng(0)
@@ -138,7 +138,7 @@ def test_mujoco_3_4_steps_are_reproduced(name):
     if name not in LOCOMOTION:
         pytest.importorskip("gymnasium_robotics")
     model = compile_model(
-        _task({"kitchen": "kitchen-partial"}.get(name, name)).model("v4" if name in LOCOMOTION else "d4rl")
+        TASKS[{"kitchen": "kitchen-partial"}.get(name, name)].make().model("v4" if name in LOCOMOTION else "d4rl")
     )
     data = mujoco.MjData(model)
     with np.load(Path(__file__).with_name("stepped_by_mujoco_3_4_0.npz")) as file:
@@ -159,7 +159,7 @@ def test_the_hands_steps_of_mujoco_2_1_are_reproduced(name, share):
     margins and collisions as MuJoCo 3.17 has them by itself the shares are .06, .14, .02 and .00.
     """
     pytest.importorskip("gymnasium_robotics")
-    task = _task(name).model("d4rl")
+    task = TASKS[name].make().model("d4rl")
     model = compile_model(task)
     data, places = mujoco.MjData(model), scene_rows(model, task)
     with np.load(Path(__file__).with_name("stepped_by_mujoco_2_1_0.npz")) as file:
@@ -182,7 +182,7 @@ def test_the_hands_steps_of_mujoco_2_1_are_reproduced(name, share):
 def test_summed_margins_leave_the_model_as_mujoco_compiles_it(name):
     if name not in LOCOMOTION:
         pytest.importorskip("gymnasium_robotics")
-    task = _task(name).model("v4" if name in LOCOMOTION else "v1")
+    task = TASKS[name].make().model("v4" if name in LOCOMOTION else "v1")
     spec = mujoco.MjSpec.from_file(str(model_path(task.xml, task.package)))
     plain, ours = spec.compile(), compile_model(task, "sum")
     np.testing.assert_array_equal(ours.geom_margin, plain.geom_margin)

@@ -22,9 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from smac_jax.data.tasks import TASKS
 from smac_jax.deploy.policy_source import act_with, read_policy_source
 from smac_jax.envs import ADROIT, make_env
+from smac_jax.tasks import TASKS
 
 EPISODES = 40
 

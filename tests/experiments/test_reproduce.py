@@ -17,7 +17,7 @@ from experiments import reproduce as program
 from experiments.paper import figures, tables, tasks
 from experiments.paper.grid import Task
 from smac_jax.analysis.curves import TransferCurve
-from smac_jax.data.tasks import normalized_score
+from smac_jax.tasks import normalized_score
 from smac_jax.text import count
 
 ROOT = Path(__file__).parents[2]

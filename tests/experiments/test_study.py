@@ -54,10 +54,11 @@ def test_a_variant_is_run_once_and_never_taken_for_another(tmp_path):
     assert len(json.loads((curve.parent / "provenance.json").read_text())["trained_before"]) == 1
     written = curve.stat().st_mtime_ns
 
-    # a field that this version has and the one of the curves had not, at its default
+    # fields that this version has and the one of the curves had not, at their defaults; and one that is gone
     provenance = curve.parent / "provenance.json"
     record = json.loads(provenance.read_text())
     del record["offline"]["utd"], record["offline"]["network"]["critic_layer_norm"], record["online sac"]["utd"]
+    record["offline"]["policy_rows"] = "all"
     provenance.write_text(json.dumps(record))
     later = study(*TINY, f"--results={tmp_path}")
     assert later.returncode == 0, later.stderr[-2000:]

@@ -13,7 +13,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from smac_jax.algorithms.base import ActorCritic, NetworkConfig, new_actor_critic
+from smac_jax.algorithms.actor_critic import ActorCritic, NetworkConfig, new_actor_critic
 from smac_jax.errors import CheckpointError
 from smac_jax.networks.critic import ensemble_values
 from smac_jax.runs.checkpoint import load_actor_critic, save_actor_critic

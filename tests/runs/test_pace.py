@@ -65,6 +65,19 @@ def test_what_is_not_known_of_the_time_left_is_said():
 
 
 @pytest.mark.parametrize(
+    ("left", "text", "words"),
+    [
+        (TimeLeft(30.0), "30 s", "30 s"),
+        (TimeLeft(30.0, at_least=True), "30 s+", "at least 30 s"),
+        (TimeLeft(0.0), "", ""),
+        (TimeLeft(float("inf")), "", ""),
+    ],
+)
+def test_the_time_left_for_people(left, text, words):
+    assert (left.text, left.words) == (text, words)
+
+
+@pytest.mark.parametrize(
     ("stretches", "length"),
     [
         ([5000, 5000], 500),

@@ -1,5 +1,7 @@
 """The penalty's gradient, checked against the plain double gradient, finite differences and a closed form."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smac_jax.networks import Critic, init_ensemble
-from smac_jax.scores.penalty import action_gradient, member_penalty, score_matching_penalty
+from smac_jax.scores.penalty import MatchingPoints, action_gradient, member_penalty, score_matching_penalty
 
 
 def problem(members: int, batch: int, observations: int, actions: int, activation: str = "tanh", seed: int = 0):
@@ -19,21 +21,27 @@ def problem(members: int, batch: int, observations: int, actions: int, activatio
     action = jax.random.uniform(keys[2], (batch, actions), minval=-1, maxval=1)
     target = jax.random.normal(keys[3], (batch, actions))
     weight = jax.random.uniform(keys[4], (batch, actions))
-    return critic, params, observation, action, target, weight
+    return critic, params, MatchingPoints(observation, action, target, weight)
 
 
-def double_backward(critic, params, observation, action, target, weight):
-    """The penalty written by hand, one sample and one member at a time."""
+def double_backward(q, params, points):
+    """The penalty written by hand, one sample and one member at a time: reverse mode over reverse mode."""
 
     def one(member, s, a, t, w):
-        return jnp.sum((w * jax.grad(lambda x: critic.apply(member, s, x))(a) - t) ** 2)
+        return jnp.sum((w * jax.grad(lambda x: q(member, s, x))(a) - t) ** 2)
 
     samples = jax.vmap(one, in_axes=(None, 0, 0, 0, 0))
-    return (
-        jax.vmap(samples, in_axes=(0, None, None, None, None))(params, observation, action, target, weight)
-        .mean(1)
-        .sum()
-    )
+    return jax.vmap(samples, in_axes=(0, None, None, None, None))(params, *points).mean(1).sum()
+
+
+def reverse_over_reverse(q, params, points):
+    """The same for whole batches, as one would write it."""
+
+    def of_member(params):
+        gradient = action_gradient(q, params, points.observation, points.action)
+        return jnp.mean(jnp.sum((points.weight * gradient - points.target) ** 2, axis=-1))
+
+    return jax.vmap(of_member)(params).sum()
 
 
 @settings(max_examples=6, deadline=None)
@@ -43,34 +51,27 @@ def double_backward(critic, params, observation, action, target, weight):
     observations=st.integers(1, 6),
     actions=st.integers(1, 4),
     activation=st.sampled_from(["tanh", "silu", "gelu", "relu"]),
-    form=st.sampled_from(["forward_over_reverse", "reverse_over_reverse"]),
     seed=st.integers(0, 1000),
 )
-def test_penalty_and_its_gradient_equal_the_double_backward(
-    members, batch, observations, actions, activation, form, seed
-):
-    critic, params, *rest = problem(members, batch, observations, actions, activation, seed)
-    observation, action, target, weight = rest
+def test_penalty_and_its_gradient_equal_the_double_backward(members, batch, observations, actions, activation, seed):
+    critic, params, points = problem(members, batch, observations, actions, activation, seed)
 
-    def ours(params, target):
-        return score_matching_penalty(critic.apply, params, observation, action, target, weight, form)[0]
+    def both(penalty):
+        of_target = lambda params, target: penalty(critic.apply, params, points._replace(target=target))  # noqa: E731
+        return jax.jit(jax.value_and_grad(of_target, argnums=(0, 1)))(params, points.target)
 
-    def plain(params, target):
-        return double_backward(critic, params, observation, action, target, weight)
-
-    value, gradients = jax.jit(jax.value_and_grad(ours, argnums=(0, 1)))(params, target)
-    expected, expected_gradients = jax.jit(jax.value_and_grad(plain, argnums=(0, 1)))(params, target)
+    (value, gradients), (expected, expected_gradients) = both(score_matching_penalty), both(double_backward)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     for got, want in zip(jax.tree.leaves(gradients), jax.tree.leaves(expected_gradients), strict=True):
         np.testing.assert_allclose(got, want, atol=1e-5 * max(1.0, float(jnp.abs(want).max())))
 
 
 def test_penalty_gradient_against_finite_differences():
-    critic, params, observation, action, target, weight = problem(1, 4, 3, 2)
+    critic, params, points = problem(1, 4, 3, 2)
     member = jax.tree.map(lambda x: x[0].astype(jnp.float32), params)
 
     def penalty(p):
-        return member_penalty(critic.apply, p, observation, action, target, weight)[0]
+        return member_penalty(critic.apply, p, points)
 
     direction = jax.tree.map(lambda x: jax.random.normal(jax.random.key(7), x.shape), member)
     along = sum(
@@ -101,22 +102,19 @@ def test_penalty_of_a_quadratic_q_has_its_closed_form():
     target = jnp.array([[0.1, 0.2], [0.3, -0.4]])
     residual = gradient - target
 
-    def loss(p):
-        return score_matching_penalty(q, p, observation, action, target)
-
-    (value, returned), got = jax.value_and_grad(loss, has_aux=True)(params)
+    points = MatchingPoints(observation, action, target, jnp.ones_like(action))
+    value, got = jax.value_and_grad(lambda p: score_matching_penalty(q, p, points))(params)
     np.testing.assert_allclose(value, jnp.mean(jnp.sum(residual**2, -1)), rtol=1e-6)
-    np.testing.assert_allclose(returned[0], gradient, rtol=1e-6)
     # d/dM of |sym(M) a + c|^2 = r a' + a r'  (symmetrized)
     expected = jnp.mean(jnp.einsum("bi,bj->bij", residual, action) + jnp.einsum("bi,bj->bij", action, residual), axis=0)
     np.testing.assert_allclose(got["matrix"][0], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_each_member_is_penalised_alone():
-    critic, params, observation, action, target, _ = problem(4, 6, 3, 2)
+    critic, params, points = problem(4, 6, 3, 2)
 
     def penalty(p):
-        return score_matching_penalty(critic.apply, p, observation, action, target)[0]
+        return score_matching_penalty(critic.apply, p, points)
 
     together = jax.grad(penalty)(params)
     for i in range(4):
@@ -127,24 +125,21 @@ def test_each_member_is_penalised_alone():
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[1:], b[1:]), changed, together)
 
 
-def test_no_gradient_reaches_the_action_or_the_observation():
-    critic, params, observation, action, target, weight = problem(2, 5, 3, 2)
-    for form in ("forward_over_reverse", "reverse_over_reverse"):
-
-        def penalty(s, a, form=form):
-            return score_matching_penalty(critic.apply, params, s, a, target, weight, form)[0]
-
-        assert not np.any(jax.grad(penalty, argnums=1)(observation, action))
+def test_no_gradient_reaches_the_actions_the_observations_or_the_weights():
+    critic, params, points = problem(2, 5, 3, 2)
+    gradient = jax.grad(lambda points: score_matching_penalty(critic.apply, params, points))(points)
+    assert np.any(gradient.target)
+    assert not any(np.any(x) for x in gradient._replace(target=jnp.zeros(())))
 
 
 def test_penalty_is_the_same_plain_jitted_and_under_a_seed_axis():
-    critic, params, observation, action, target, weight = problem(2, 5, 3, 2)
+    critic, params, points = problem(2, 5, 3, 2)
 
-    def gradient(p, s, a):
-        return jax.grad(lambda p: score_matching_penalty(critic.apply, p, s, a, target, weight)[0])(p)
+    def gradient(params, points):
+        return jax.grad(partial(score_matching_penalty, critic.apply))(params, points)
 
-    plain = gradient(params, observation, action)
-    seeds = jax.tree.map(lambda x: jnp.stack([x, 2 * x, x]), (params, observation, action))
+    plain = gradient(params, points)
+    seeds = jax.tree.map(lambda x: jnp.stack([x, 2 * x, x]), (params, points))
     batched = jax.jit(jax.vmap(gradient))(*seeds)
     for i in (0, 2):
         jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a, b[i], rtol=2e-5, atol=1e-6), plain, batched)
@@ -153,18 +148,13 @@ def test_penalty_is_the_same_plain_jitted_and_under_a_seed_axis():
 @pytest.mark.parametrize(("members", "batch"), [(2, 64), (10, 64), (2, 256)])
 def test_forward_over_reverse_needs_fewer_operations_than_reverse_over_reverse(members, batch):
     """In all: the matrix products, which take the time, are the same."""
-    critic, params, observation, action, target, weight = problem(members, batch, 11, 3)
+    critic, params, points = problem(members, batch, 11, 3)
 
-    def cost(form):
-        def gradient(p):
-            return jax.grad(
-                lambda p: score_matching_penalty(critic.apply, p, observation, action, target, weight, form)[0]
-            )(p)
-
-        lowered = jax.jit(gradient).lower(params)
+    def cost(penalty):
+        lowered = jax.jit(jax.grad(partial(penalty, critic.apply))).lower(params, points)
         return lowered.compile().cost_analysis()["flops"], lowered.as_text().count("dot_general")
 
-    (ours, our_products), (plain, plain_products) = cost("forward_over_reverse"), cost("reverse_over_reverse")
+    (ours, our_products), (plain, plain_products) = cost(score_matching_penalty), cost(reverse_over_reverse)
     assert ours < plain
     assert our_products == plain_products
     # a product of the hidden layers costs 2 * batch * 16 * 16 operations: less than one of them is saved or lost
@@ -172,7 +162,7 @@ def test_forward_over_reverse_needs_fewer_operations_than_reverse_over_reverse(m
 
 
 def test_action_gradient_is_the_derivative_in_the_action():
-    critic, params, observation, action, _, _ = problem(1, 4, 3, 2)
+    critic, params, (observation, action, _, _) = problem(1, 4, 3, 2)
     member = jax.tree.map(lambda x: x[0], params)
     got = action_gradient(critic.apply, member, observation, action)
     step = 1e-2
@@ -184,10 +174,8 @@ def test_action_gradient_is_the_derivative_in_the_action():
         np.testing.assert_allclose(got[:, j], numeric, atol=2e-4)
 
 
-@pytest.mark.parametrize("weight", [None, "ones"])
-def test_weight_defaults_to_one(weight):
-    critic, params, observation, action, target, _ = problem(2, 3, 2, 2)
-    given = None if weight is None else jnp.ones_like(action)
-    value, _ = score_matching_penalty(critic.apply, params, observation, action, target, given)
-    expected = double_backward(critic, params, observation, action, target, jnp.ones_like(action))
-    np.testing.assert_allclose(value, expected, rtol=1e-5)
+def test_arrays_that_do_not_belong_together_are_refused_when_it_is_traced():
+    critic, params, points = problem(2, 5, 3, 2)
+    for wrong in (points._replace(weight=jnp.ones((5, 1))), points._replace(target=points.target[0])):
+        with pytest.raises(AssertionError):
+            jax.eval_shape(partial(score_matching_penalty, critic.apply), params, wrong)

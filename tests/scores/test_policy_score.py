@@ -8,9 +8,16 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from smac_jax.networks import TanhGaussian
-from smac_jax.scores.policy import damped_policy_score, policy_score
+from smac_jax.scores import PolicyScore, PolicyScoreConfig, damped_policy_score
+from smac_jax.types import Transition
 
 unit = st.floats(-0.999, 0.999)
+
+
+def policy_score(policy, action):
+    """``grad_a log pi``: the damped score over its weight."""
+    damped, weight = damped_policy_score(policy, action)
+    return damped / weight
 
 
 def log_density(a, mu, sigma):
@@ -41,11 +48,11 @@ def test_score_against_finite_differences_in_double_precision():
         np.testing.assert_allclose(got, numeric, rtol=1e-4, atol=1e-4)
 
 
-def test_damped_score_is_the_score_times_its_factor_and_stays_bounded_at_the_edge():
+def test_the_damped_score_stays_bounded_at_the_edge():
     policy = TanhGaussian(jnp.zeros(3), jnp.log(jnp.full(3, 0.5)))
     action = jnp.array([0.0, 0.9, 1.0])
-    damped, factor = damped_policy_score(policy, action)
-    np.testing.assert_allclose(damped[:2], (policy_score(policy, action) * factor)[:2], rtol=1e-5)
+    damped, weight = damped_policy_score(policy, action)
+    np.testing.assert_allclose(weight[:2], 1.0 - action[:2] ** 2, rtol=1e-5)
     assert abs(float(damped[2])) < 30 < abs(float(policy_score(policy, action)[2]))
 
 
@@ -66,3 +73,21 @@ def test_log_prob_integrates_to_one_and_matches_samples():
     np.testing.assert_allclose(jnp.trapezoid(density, grid), 1.0, atol=1e-3)
     action, log_prob = policy.sample_and_log_prob(jax.random.key(1))
     np.testing.assert_allclose(policy.log_prob(action), log_prob, rtol=1e-4)
+
+
+def test_a_narrow_policys_sigma_counts_as_a_tenth():
+    built = PolicyScore(PolicyScoreConfig())
+    action = jnp.array([[0.2, -0.3]])
+    narrow, tenth = (TanhGaussian(jnp.zeros((1, 2)), jnp.log(jnp.full((1, 2), std))) for std in (0.01, 0.1))
+    found = [built.evaluate((), policy, jnp.zeros((1, 3)), action) for policy in (narrow, tenth)]
+    jax.tree.map(np.testing.assert_array_equal, *found)
+    assert np.all(found[0].score != damped_policy_score(narrow, action).score)
+
+
+def test_actions_are_the_policys_or_the_datas():
+    policy = TanhGaussian(jnp.full((4, 2), 2.0), jnp.full((4, 2), -5.0))
+    rows = jnp.zeros(4)
+    batch = Transition(jnp.zeros((4, 3)), jnp.full((4, 2), -0.5), rows, jnp.zeros((4, 3)), rows, rows, rows)
+    for where, want in {"policy": np.tanh(2.0), "dataset": -0.5}.items():
+        built = PolicyScore(PolicyScoreConfig(policy_score_actions=where))
+        np.testing.assert_allclose(built.actions(policy, batch, jax.random.key(0)), want, atol=0.01)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
 from smac_jax.analysis.landscape_points import Spanned, positions
 from smac_jax.files import write_json
 from smac_jax.runs.checkpoint import save_actor_critic

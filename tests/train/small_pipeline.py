@@ -21,7 +21,7 @@ import survivor
 import smac_jax
 from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
 from smac_jax.envs import AutoReset
-from smac_jax.scores import policy_score
+from smac_jax.scores import damped_policy_score
 
 sys.path.append(str(Path(__file__).parents[1] / "algorithms"))
 from small_algorithms import small
@@ -61,8 +61,8 @@ def every() -> list[Any]:
     """A few updates of every algorithm, each a chunk of its own, and of what is done where numbers can be zero."""
     data, env = survivor.small_data(), smac_jax.make_env("hopper", physics="mujoco")
     more: dict[str, list[dict[str, Any]]] = {
-        "smac": [{"kappa": 0.0}, {"score": "policy", "policy_score_min_std": 0.0}, {"kappa_adaptation": "residual"}],
-        "cql": [{"target_action_gap": 1.0, "return_span": 5.0}],
+        "smac": [{"kappa": 0.0}, {"score": "policy"}, {"kappa_adaptation": "residual"}],
+        "cql": [{"max_target_backup": True, "return_span": 5.0}],
     }
     ended = []
     for i, name in enumerate(OFFLINE):
@@ -123,7 +123,7 @@ def types() -> Iterator[str]:
             if (old.shape, old.dtype) != (new.shape, new.dtype):
                 yield f"{name}{jax.tree_util.keystr(path)}: a step makes {new.dtype} of {old.dtype}"
     policy = off.actor_critic(off.init(key, data)).policy(np.zeros(11))
-    yield from wide((policy, policy_score(policy, jnp.zeros(3, jnp.float32))), "policy")
+    yield from wide((policy, damped_policy_score(policy, jnp.zeros(3, jnp.float32))), "policy")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from brax.envs.base import Env, State
 
-from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
 from smac_jax.analysis.landscape_points import line_weights, plane_weights
 from smac_jax.errors import ConfigError
 from smac_jax.train.evaluate import evaluate

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import smac_jax
-from smac_jax.algorithms.base import NetworkConfig, new_actor_critic
+from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
+from smac_jax.analysis.diagnosis import gather
 from smac_jax.envs.agreement import one_step_agreement, states_shown
 from smac_jax.errors import ConfigError
 from smac_jax.train.keys import seed_numbers, stream_keys
@@ -50,7 +51,8 @@ def off(data):
 
 
 def finetune(actor_critic, env, data, seeds, **kw):
-    settings = {"num_steps": 30, "warm_start": 40, "eval_every": 20, "eval_episodes": 2, "episode_length": 60} | kw
+    settings = {"num_steps": 30, "warm_start": 40, "eval_every": 20, "eval_episodes": 2, "episode_length": 60}
+    settings |= {"final_episodes": 3} | kw
     return smac_jax.finetune(
         "sac", actor_critic, env, data, seeds, config={"batch_size": 16}, progress=False, **settings
     )
@@ -99,6 +101,26 @@ def test_metrics_say_whether_the_identity_holds(off):
         assert off.metrics[name].shape == (3, 2)
 
 
+def test_results_are_what_a_diagnosis_takes(off, on, data, env):
+    found = gather(off.metrics, off.evaluations.metrics, on.evaluations.metrics)
+    assert len(found) == 2
+    for i, seed in enumerate(found):
+        cosines = off.metrics["cosine_policy"][-1, i], off.metrics["cosine_uniform"][-1, i]
+        assert seed.cosine == pytest.approx(np.mean(cosines), rel=1e-5)
+        assert np.isnan(seed.optimism)  # pre-training was not evaluated
+        assert seed.final_optimism == on.evaluations.metrics["relative_optimism"][i, -1]
+        assert np.isfinite(seed.final_optimism)
+    (seed,) = gather(*evaluated(data, env))
+    assert np.isfinite([seed.optimism, seed.preferred]).all()
+    assert np.isnan(seed.cosine)
+
+
+def evaluated(data, env):
+    """What a run of an algorithm without a score has measured."""
+    off = pretrain("td3_bc", data, [0], 4, env=env, eval_every=2, eval_episodes=1, episode_length=10, final_episodes=3)
+    return off.metrics, off.evaluations.metrics
+
+
 def test_td3_bc_pretrains_and_hands_over(data, env):
     off = pretrain("td3_bc", data, 2)
     on = finetune(off.actor_critic, env, data, 2, num_steps=5, warm_start=5)
@@ -108,6 +130,26 @@ def test_td3_bc_pretrains_and_hands_over(data, env):
 def test_finetune_evaluates_at_the_handover_after_the_warm_start_and_to_the_end(on):
     assert list(on.evaluation_steps) == [0, 40, 60, 70]
     assert on.returns.shape == (2, 4, 2)
+    # whole evaluations are repeated at the transfer and at the end, until there are three episodes or more
+    assert [episodes.shape for episodes in on.evaluations.episodes] == [(2, 4), (2, 2), (2, 2), (2, 4)]
+    for episodes in (on.evaluations.episodes[0], on.evaluations.episodes[-1]):
+        assert np.ptp(episodes, axis=1).min() > 0  # each starts from a state of its own
+        assert len(np.unique(episodes)) == 8
+    np.testing.assert_allclose(on.mean_returns[:, 0], on.evaluations.episodes[0].mean(axis=1))
+
+
+def test_pretraining_ends_with_more_episodes_and_a_resumed_one_begins_with_them(data, env):
+    small = {"env": env, "eval_every": 2, "eval_episodes": 1, "final_episodes": 3, "episode_length": 10}
+    first = pretrain("td3_bc", data, [0], 4, **small)
+    assert [episodes.shape[1] for episodes in first.evaluations.episodes] == [1, 1, 3]
+    second = pretrain("td3_bc", data, [0], 2, resume=first, **small)
+    assert [episodes.shape[1] for episodes in second.evaluations.episodes] == [3, 3]
+    whole = first.evaluations.followed_by(second.evaluations)
+    assert whole.steps.tolist() == [0, 2, 4, 6]
+    assert whole.returns.shape == (1, 4, 1)
+    assert whole.metrics["optimism"].shape == (1, 4)
+    # the policy and the episodes of the evaluation that both have are the same
+    np.testing.assert_allclose(second.evaluations.episodes[0], first.evaluations.episodes[-1], rtol=1e-5)
 
 
 def test_nothing_is_learned_in_the_warm_start(off, env, data):

@@ -43,7 +43,7 @@ def test_log_gets_at_most_a_line_every_ten_seconds(clock):
         run(bar, clock, chunks=5, seconds=2.0)
     lines = out.getvalue().splitlines()
     assert len(lines) == 4
-    assert lines[0] == "smac: offline [x]: 1,000/3,000  100/s  return 1,234.5  0:00:20 left"
+    assert lines[0] == "smac: offline [x]: 1,000/3,000  100/s  return 1,234.5  20 s left"
     assert lines[2] == "smac: offline [x]: 3,000/3,000  100/s  return 1,234.5"
     assert lines[3] == "smac: offline [x]: 500/500  50/s  return 1,234.5"
 
@@ -180,7 +180,7 @@ def test_compilation_is_said_in_a_log_and_counts_in_no_rate(clock):
         bar.advance(500)
     first, second = out.getvalue().splitlines()
     assert first == "smac: offline: compiling"
-    assert second == "smac: offline: 500/6,000  40/s  0:02:18 left"
+    assert second == "smac: offline: 500/6,000  40/s  2 min 18 s left"
 
 
 def test_compilation_is_said_on_a_terminal():
@@ -212,10 +212,10 @@ def test_the_last_line_of_a_phase_in_a_log_is_its_end(clock):
 
 def test_time_left_is_of_the_phase_and_of_the_run_and_says_what_it_leaves_out():
     standing = Standing("sac: online", 500, 6000, rate=700.0, phase_left=TimeLeft(11.0, True))
-    assert note(standing) == "700/s  0:00:11+ left"
+    assert note(standing) == "700/s  11 s+ left"
     standing = standing._replace(phase_left=TimeLeft(11.0), run_left=TimeLeft(200.0, True))
-    assert note(standing) == "700/s  0:00:11 left  0:03:20+ left of the run"
-    assert note(standing._replace(run_left=standing.phase_left)) == "700/s  0:00:11 left"
+    assert note(standing) == "700/s  11 s left  3 min 20 s+ left of the run"
+    assert note(standing._replace(run_left=standing.phase_left)) == "700/s  11 s left"
 
 
 def test_unlike_steps_give_no_rate_and_no_time_left(clock):

@@ -15,6 +15,7 @@ from smac_jax.data.readers.d4rl_files import data_folder
 from smac_jax.data.readers.demonstrations import binary_episodes, read_episodes
 from smac_jax.errors import DatasetError
 from smac_jax.files import in_home, local_path
+from smac_jax.tasks import dense_of, parse_name
 
 NAMES = ("pen-binary-v0", "door-binary-v0", "relocate-binary-v0")
 
@@ -40,7 +41,7 @@ def awac_files(name: str) -> tuple[Path, Path] | None:
     """
     if name not in NAMES:
         return None
-    hand = name.split("-")[0]
+    hand = dense_of(parse_name(name).task)
     for folder in folders():
         demonstrations, clones = folder / f"{hand}2_sparse.npy", folder / f"{hand}_bc_sparse4.npy"
         missing = [path.name for path in (demonstrations, clones) if not path.is_file()]
@@ -60,7 +61,7 @@ def read_awac(name: str, files: tuple[Path, Path]) -> Dataset:
     Raises:
       DatasetError: one cannot be read, or the two do not fit together.
     """
-    task = name.removesuffix("-v0")
+    task = parse_name(name).task
     arrays, notes = binary_episodes(task, read_episodes(*files), name)
     metadata = {"source": "AWAC, " + " and ".join(path.name for path in files), **notes}
     return Dataset.from_arrays(**arrays, name=name, task=task, metadata=metadata)

@@ -1,8 +1,7 @@
 """Demonstrations of the Adroit hand with binary rewards, made from the dense ones.
 
 Source: SMAC (arXiv 2602.17632), section 5: 0 on success and -1 otherwise; each demonstration is cut after its last
-success, which ends it. What success is comes from :mod:`smac_jax.envs.tasks.adroit`'s tasks; here it is read from an
-observation alone, because that is all a file holds.
+success, which ends it. A file holds observations alone, so success is read from these (``TaskInfo.success``).
 """
 
 from __future__ import annotations
@@ -13,10 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from smac_jax.data.dataset import episode_ends
-from smac_jax.data.tasks import BINARY_TASKS
 from smac_jax.errors import DatasetError, UnknownNameError
-
-_WIDTHS = {"pen": 45, "door": 39, "hammer": 46, "relocate": 39}
+from smac_jax.tasks import TASKS, binary_tasks
 
 
 def succeeds(
@@ -25,7 +22,7 @@ def succeeds(
     """Whether the task is done in the state that each row shows.
 
     Args:
-      task: one of :data:`smac_jax.data.tasks.BINARY_TASKS`.
+      task: one of :func:`smac_jax.tasks.binary_tasks`.
       observations: of the environment of that name.
       where: what errors name them by.
 
@@ -33,21 +30,15 @@ def succeeds(
       UnknownNameError: another task.
       DatasetError: observations of another size.
     """
-    if task not in BINARY_TASKS:
-        raise UnknownNameError("binary task", task, BINARY_TASKS)
-    name = task.removesuffix("-binary")
-    if observations.ndim != 2 or observations.shape[1] != _WIDTHS[name]:
+    info = TASKS.get(task)
+    if info is None or info.success is None:
+        raise UnknownNameError("binary task", task, binary_tasks())
+    size, holds = info.success
+    if observations.ndim != 2 or observations.shape[1] != size:
         raise DatasetError(
-            f"{where}: observations of {name} have {_WIDTHS[name]} numbers a row; got shape {observations.shape}."
+            f"{where}: observations of {info.dense} have {size} numbers a row; got shape {observations.shape}."
         )
-    if name == "door":
-        return observations[:, 28] >= 1.35
-    if name == "relocate":
-        return np.linalg.norm(observations[:, 36:39], axis=1) < 0.1
-    if name == "hammer":  # how far the nail is in, of the 9.1 cm between its head and the board
-        return np.abs(0.091 - observations[:, 26]) < 0.01
-    near = np.linalg.norm(observations[:, 39:42], axis=1) < 0.075
-    return near & (np.sum(observations[:, 33:36] * observations[:, 36:39], axis=1) > 0.95)
+    return holds(observations)
 
 
 def to_binary(task: str, arrays: Mapping[str, np.ndarray], where: str = "data") -> dict[str, np.ndarray]:
@@ -57,7 +48,7 @@ def to_binary(task: str, arrays: Mapping[str, np.ndarray], where: str = "data") 
     trajectory's last step leads, and it does not count as one. Trajectories without a success stay as they are.
 
     Args:
-      task: one of :data:`smac_jax.data.tasks.BINARY_TASKS`.
+      task: one of :func:`smac_jax.tasks.binary_tasks`.
       arrays: ``observations``, ``actions``, ``rewards``, ``terminals``, ``timeouts`` and perhaps ``next_observations``.
       where: what errors name them by.
 

@@ -22,9 +22,10 @@ import numpy as np
 from smac_jax.config import whole_number
 from smac_jax.data.dataset import Dataset, check_arrays, is_binary, mark_breaks, settle_actions
 from smac_jax.data.readers.binary import cut_after_last_success, to_binary
-from smac_jax.data.tasks import BINARY_TASKS, TASKS, parse_name
+from smac_jax.data.readers.mazes import antmaze_columns, note_rewards_of_maze2d
 from smac_jax.errors import DatasetError, UnknownNameError
 from smac_jax.files import local_path, readable
+from smac_jax.tasks import TASKS, parse_name, reward_rule
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")
 OPTIONAL = ("timeouts", "next_observations")
@@ -60,6 +61,13 @@ def read_d4rl(
         raise UnknownNameError("task", task, tuple(TASKS))
     arrays, metadata = _load(path)
     task = task or _task_by(metadata.get("task", path.stem))
+    family = TASKS[task].family if task else None
+    if family in ("antmaze", "maze2d") and "next_observations" not in arrays:
+        if family == "antmaze":
+            goals = read_columns(path, ["infos/goal"]).get("infos/goal")
+            arrays = antmaze_columns(arrays, goals, metadata, str(path))
+        else:
+            note_rewards_of_maze2d(arrays, str(task), metadata)
     if "timeouts" not in arrays:
         limit = TASKS[task].episode_length if max_episode_steps is None and task else max_episode_steps
         if limit is None and "next_observations" not in arrays:
@@ -74,7 +82,7 @@ def read_d4rl(
         ends = marked.get("timeouts", arrays["terminals"]) + arrays["terminals"] > 0.5
         cut = infer_timeouts(ends, limit) if limit is not None else np.zeros_like(ends)
         arrays["timeouts"] = (cut | ends) & (arrays["terminals"] < 0.5)
-    if task in BINARY_TASKS:
+    if task is not None and reward_rule(task).only_success:
         arrays = mark_breaks(check_arrays(arrays, str(path)), metadata)
         if is_binary(arrays["rewards"]):
             arrays = cut_after_last_success(arrays)

@@ -1,6 +1,7 @@
 """D4RL's files by the names of its data sets: on this machine already, or fetched.
 
-Source: the table of URLs in D4RL's code (``d4rl/infos.py``); sizes and checksums as TensorFlow Datasets lists them.
+Source: the table of URLs in D4RL's code (``d4rl/infos.py``); sizes and checksums as TensorFlow Datasets lists them (the
+size of antmaze-medium-play-v2, whose checksum nobody wrote down, is the one that D4RL's server is said to give).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from smac_jax.data.readers.download import check_file, download
 from smac_jax.errors import DatasetError
 from smac_jax.files import cache_folder, in_home, local_path
+from smac_jax.tasks import binary_tasks, dense_of
 
 HOST = "http://rail.eecs.berkeley.edu/datasets/offline_rl/"
 """Where D4RL's files lie."""
@@ -52,8 +54,7 @@ def d4rl_files() -> dict[str, RemoteFile]:
         )
         for row in rows
     }
-    hands = ("pen", "door", "hammer", "relocate")
-    return found | {f"{hand}-binary-v0": found[f"{hand}-human-v1"] for hand in hands}
+    return found | {f"{task}-v0": found[f"{dense_of(task)}-human-v1"] for task in binary_tasks()}
 
 
 def data_folder() -> Path:

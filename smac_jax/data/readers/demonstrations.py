@@ -19,9 +19,9 @@ import numpy as np
 from smac_jax.data.dataset import Dataset, is_binary
 from smac_jax.data.readers.binary import cut_after_last_success, to_binary
 from smac_jax.data.readers.safe_pickle import load_pickle, settled
-from smac_jax.data.tasks import BINARY_TASKS, TASKS
 from smac_jax.errors import DatasetError, UnknownNameError
 from smac_jax.files import local_path, readable
+from smac_jax.tasks import TASKS, binary_of, reward_rule
 
 SUFFIXES = (".npy", ".pickle", ".pkl")
 
@@ -54,9 +54,9 @@ def read_demonstrations(path: str | os.PathLike, *, task: str | None = None) -> 
         word = re.match("[a-z]*(2d)?", path.stem.lower())
         task = word[0] if word and word[0] in TASKS else None
     metadata = {"source": f"demonstrations, {readable(path.name)}"}
-    if f"{task}-binary" in BINARY_TASKS and is_binary(arrays["rewards"]):
-        task = f"{task}-binary"
-    if task in BINARY_TASKS:
+    if is_binary(arrays["rewards"]):
+        task = binary_of(task) or task
+    if task is not None and reward_rule(task).only_success:
         arrays, notes = binary_episodes(task, arrays, str(path))
         metadata |= notes
     return Dataset.from_arrays(**arrays, name=readable(path.stem), task=task, metadata=metadata)

@@ -8,6 +8,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from smac_jax import plugins
 from smac_jax.errors import ConfigError, SmacError
 from smac_jax.runs.interrupts import Interrupted, Interrupts
 
@@ -35,7 +36,10 @@ def failure_of(job: Job, error: BaseException) -> Failure:
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError:
         return Failure(job.title, first_line(error))
-    return Failure(job.title, str(error) if isinstance(error, SmacError) else f"{first_line(error)} (see {path})")
+    if isinstance(error, SmacError):
+        return Failure(job.title, str(error))
+    said = plugins.line_of(error) if plugins.is_of_a_plugin(error) else first_line(error)
+    return Failure(job.title, f"{said} (see {path})")
 
 
 def run_job(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from smac_jax.runs.interrupts import Interrupts
 from smac_jax.sweep.launchers.base import Failure, run_jobs
-from smac_jax.sweep.state import NoSweepError, duration, read_sweep
+from smac_jax.sweep.state import NoSweepError, read_sweep
 
 if TYPE_CHECKING:
     from smac_jax.sweep.grid import Job
@@ -35,7 +35,6 @@ def launch(jobs: Sequence[Job], options: CheckpointOptions, results: Path) -> li
 def _time_left(results: Path) -> str:
     """Of the whole sweep, in parentheses; empty where its files do not say."""
     with contextlib.suppress(NoSweepError, OSError, ValueError):
-        left = read_sweep(results).left
-        at_least = "at least " if left.at_least else ""
-        return f"({at_least}{duration(left.seconds)} left in all)" if left.seconds else ""
+        left = read_sweep(results).left.words
+        return f"({left} left in all)" if left else ""
     return ""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from smac_jax.algorithms.base import ActorCritic
+from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.envs import AutoReset, make_env
 from smac_jax.errors import ConfigError, UnknownNameError
 

@@ -1,0 +1,190 @@
+"""Algorithms by name, or as somebody built them; and what is checked of those that are not this package's own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from smac_jax import plugins
+from smac_jax.algorithms.actor_critic import ActorCritic
+from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm
+from smac_jax.config import resolve
+from smac_jax.errors import ConfigError, RegistrationError
+from smac_jax.registry import OFFLINE, ONLINE, SCORES, Registry
+
+OFFLINE_FUNCTIONS = ("init", "actor_critic", "prepare", "diagnostics", "training_state")
+ONLINE_FUNCTIONS = ("init", "update", "act", "actor_critic")
+
+
+def make_offline(algorithm: str | OfflineAlgorithm, config: Any = None) -> OfflineAlgorithm:
+    """An offline algorithm from its name and config, or one that is built already.
+
+    Args:
+      algorithm: a name in :data:`smac_jax.registry.OFFLINE`, or the algorithm itself.
+      config: None, a mapping of the fields that differ, or the config's own class; not beside an algorithm itself,
+        which has its config.
+
+    Raises:
+      UnknownNameError: no offline algorithm of that name.
+      ConfigError: an unknown field or a value out of range; or a config beside an algorithm itself.
+      RegistrationError: somebody's own algorithm does not satisfy the contract, or its config cannot be recorded.
+    """
+    if isinstance(algorithm, str):
+        config_class, build = OFFLINE[algorithm]
+        built = build(resolve(config_class, config))
+        if OFFLINE.is_built_in(algorithm):
+            return built
+        _check_name(OFFLINE, algorithm, built)
+    else:
+        built = algorithm
+        _check_alone(built, config)
+    where = _described(OFFLINE, built)
+    _check_has(built, ("name", "config", "phases"), OFFLINE_FUNCTIONS, where)
+    if not isinstance(built.phases, Sequence) or not built.phases:
+        raise RegistrationError(f"{where} has no phases: it needs at least one, whose num_updates is None.")
+    for phase in built.phases:
+        _check_has(phase, ("name", "batch_size", "num_updates"), ("update",), f"{where}, a phase of it,")
+    if [phase.num_updates is None for phase in built.phases] != [False] * (len(built.phases) - 1) + [True]:
+        raise RegistrationError(
+            f"{where}: num_updates must be None in the last of its phases, whose length the caller of pretrain "
+            "decides, and a number in those before it."
+        )
+    check_recordable(built.config, where)
+    return built
+
+
+def make_online(algorithm: str | OnlineAlgorithm, config: Any = None) -> OnlineAlgorithm:
+    """The same of an online algorithm. Raises as :func:`make_offline` does."""
+    if isinstance(algorithm, str):
+        config_class, build = ONLINE[algorithm]
+        built = build(resolve(config_class, config))
+        if ONLINE.is_built_in(algorithm):
+            return built
+        _check_name(ONLINE, algorithm, built)
+    else:
+        built = algorithm
+        _check_alone(built, config)
+    where = _described(ONLINE, built)
+    _check_has(built, ("name", "config", "batch_size"), ONLINE_FUNCTIONS, where)
+    check_recordable(built.config, where)
+    return built
+
+
+def code_behind(built: OfflineAlgorithm | OnlineAlgorithm) -> dict[str, str]:
+    """The files of users that an algorithm's results depend on, with their SHA-256; empty for this package's own."""
+    is_offline = hasattr(built, "phases")
+    registry: Registry[Any] = OFFLINE if is_offline else ONLINE
+    functions = [getattr(built, name) for name in (OFFLINE_FUNCTIONS if is_offline else ONLINE_FUNCTIONS)]
+    functions += [phase.update for phase in getattr(built, "phases", ())]
+    score = getattr(built.config, "score", None)
+    code = plugins.code_of([type(built.config), *functions]) | registry.code(built.name)
+    return code | (SCORES.code(score) if isinstance(score, str) else {})
+
+
+def check_actor_critic(found: Any, built: OfflineAlgorithm | OnlineAlgorithm) -> None:
+    """Refuses an algorithm whose state holds no actor-critic.
+
+    Args:
+      found: what its ``actor_critic`` gives, or the shapes of that.
+      built: the algorithm.
+
+    Raises:
+      RegistrationError: it is something else.
+    """
+    if not isinstance(found, ActorCritic):
+        raise RegistrationError(
+            f"The algorithm {built.name!r}: its function actor_critic gives a {type(found).__name__}, and must give a "
+            "smac_jax.ActorCritic: the networks that are evaluated, saved and handed over."
+        )
+
+
+def check_recordable(config: Any, where: str) -> None:
+    """Refuses a configuration that cannot be written down with a run.
+
+    Args:
+      config: an instance of a frozen dataclass, whose values are numbers, text, None, and sequences, mappings and
+        dataclasses of these.
+      where: whose it is, for the error.
+
+    Raises:
+      RegistrationError: it is something else; the message names the field.
+    """
+    if config is None:
+        raise RegistrationError(
+            f"{where} has no config, so what ran could not be recorded. Give it a frozen dataclass of its "
+            "hyper-parameters; one without fields where it has none."
+        )
+    if isinstance(config, type) or not dataclasses.is_dataclass(config):
+        raise RegistrationError(
+            f"{where}: its config is a {type(config).__name__}, which cannot be recorded field by field. Make it a "
+            "class with the decorator @dataclasses.dataclass(frozen=True)."
+        )
+    if not is_frozen(type(config)):
+        raise RegistrationError(
+            f"{where}: its config {type(config).__name__} can be changed after it was recorded. Make it a frozen "
+            "dataclass: @dataclasses.dataclass(frozen=True)."
+        )
+    for name, value in _leaves(config, type(config).__name__):
+        if value is not None and not isinstance(value, (bool, int, float, str)):
+            raise RegistrationError(
+                f"{where}: {name} holds {_a(value)}, which cannot be recorded. A configuration holds numbers, text, "
+                "and sequences of these: give a name here, and look up in the algorithm what it stands for."
+            )
+
+
+def is_frozen(config_class: type) -> bool:
+    """Whether a class is a frozen dataclass."""
+    return bool(getattr(getattr(config_class, "__dataclass_params__", None), "frozen", False))
+
+
+def _leaves(value: Any, name: str) -> list[tuple[str, Any]]:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        inner = [(f"{name}.{field.name}", getattr(value, field.name)) for field in dataclasses.fields(value)]
+    elif isinstance(value, Mapping):
+        inner = [(f"{name}[{key!r}]", item) for key, item in value.items()]
+    elif isinstance(value, (list, tuple)):
+        inner = [(f"{name}[{i}]", item) for i, item in enumerate(value)]
+    else:
+        return [(name, value)]
+    return [leaf for key, item in inner for leaf in _leaves(item, key)]
+
+
+def _a(value: Any) -> str:
+    return "a function" if callable(value) else f"a value of the type {type(value).__name__}"
+
+
+def _described(registry: Registry[Any], built: Any) -> str:
+    name = getattr(built, "name", None)
+    return f"The {registry.kind} {name!r}" if isinstance(name, str) else f"This {registry.kind} ({_short(built)})"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else type(value).__name__
+
+
+def _check_name(registry: Registry[Any], name: str, built: Any) -> None:
+    found = getattr(built, "name", None)
+    if found != name:
+        raise RegistrationError(
+            f"The {registry.kind} that is registered as {name!r} builds one with name = {found!r}: both must be the "
+            "same, as results are recorded under it."
+        )
+
+
+def _check_alone(built: Any, config: Any) -> None:
+    if config is not None:
+        raise ConfigError(
+            f"config goes with the name of an algorithm; {_short(built)} is an algorithm that has its config already. "
+            "Build it from the config that it is to have."
+        )
+
+
+def _check_has(thing: Any, fields: Sequence[str], functions: Sequence[str], where: str) -> None:
+    for name in (*fields, *functions):
+        if not hasattr(thing, name):
+            what = "function" if name in functions else "field"
+            raise RegistrationError(f"{where} has no {what} {name!r}. It needs: {', '.join((*fields, *functions))}.")
+        if name in functions and not callable(getattr(thing, name)):
+            raise RegistrationError(f"{where}: {name} must be a function, and is {_short(getattr(thing, name))}.")

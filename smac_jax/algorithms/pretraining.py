@@ -1,0 +1,67 @@
+"""What every offline algorithm decides before it trains: the networks, and the units of observations and rewards."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from smac_jax.algorithms.actor_critic import ActorCritic, NetworkConfig, new_actor_critic
+from smac_jax.algorithms.contracts import Config
+from smac_jax.config import number, switch
+from smac_jax.data.dataset import Dataset
+from smac_jax.spread import ROUNDING, spread
+from smac_jax.types import Array, Key
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainingConfig:
+    """The networks, and how they see observations and rewards: an online algorithm takes all of it as it is."""
+
+    network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
+    normalize_observations: bool = switch(True, doc="see (observation - mean) / std of the data set")
+    reward_scale: float = number(1.0, 1e-6, 1e6, doc="learn from reward_scale * reward + reward_bias; never evaluated")
+    reward_bias: float = number(0.0, -1e6, 1e6)
+    return_span: float = number(
+        0.0,
+        0.0,
+        1e6,
+        doc="above 0: reward_scale is multiplied by what makes the returns of the data span so much (IQL's code: "
+        "1000); where all returns are the same, reward_scale stays as it is",
+    )
+
+
+def actor_critic_for(config: PretrainingConfig, key: Key, dataset: Dataset) -> ActorCritic:
+    """Fresh networks that see a data set in the units that the config asks for."""
+    mean, std = dataset.observation_statistics()
+    if not config.normalize_observations:
+        mean, std = jnp.zeros_like(mean), jnp.ones_like(std)
+    scale = reward_scale_for(config, dataset)
+    return new_actor_critic(config.network, key, mean, std, dataset.actions.shape[-1], scale, config.reward_bias)
+
+
+def reward_scale_for(config: PretrainingConfig, dataset: Dataset) -> Float[Array, ""]:
+    """The factor of the rewards: ``reward_scale``, times ``return_span / (highest - lowest return)`` if it is set."""
+    scale = jnp.asarray(config.reward_scale, jnp.float32)
+    if config.return_span == 0.0:
+        return scale
+    low, high = dataset.trajectory_returns.min(), dataset.trajectory_returns.max()
+    differ = high - low > ROUNDING * jnp.maximum(jnp.abs(low), jnp.abs(high))
+    return jnp.where(differ, scale * config.return_span / jnp.where(differ, high - low, 1.0), scale)
+
+
+def warn_of_equal_returns(config: Config, dataset: Dataset) -> None:
+    """Warns where a config scales rewards by the spread of returns that are all the same."""
+    if not isinstance(config, PretrainingConfig) or config.return_span == 0.0:
+        return
+    returns = np.asarray(dataset.trajectory_returns)
+    if spread(returns) == 0.0:
+        warnings.warn(
+            f"{type(config).__name__}.return_span = {config.return_span:g}: every episode of {dataset.name} returns "
+            f"{returns[0]:g}, so no scale makes the returns span that much. Rewards are multiplied by reward_scale = "
+            f"{config.reward_scale:g} alone.",
+            stacklevel=3,
+        )

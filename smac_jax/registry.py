@@ -1,0 +1,330 @@
+"""Everything that has a name: algorithms, tasks, environments, sources of data, scores.
+
+Here stands what this package has under each name, and where. It is imported when it is asked for, so that importing
+this module takes no time. Others add to it through :mod:`smac_jax.extend`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from smac_jax import plugins
+from smac_jax.errors import RegistrationError, UnknownNameError
+from smac_jax.mazes import MAZE_OPTIONS
+
+V = TypeVar("V")
+
+IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII), "letters, digits and underscores, and no digit first"
+WORDS = re.compile(r"[A-Za-z0-9_](?:[\w.+-]*[A-Za-z0-9_+])?", re.ASCII), "letters, digits and any of _ - . + between"
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry(Generic[V]):
+    """What somebody registered.
+
+    Attributes:
+      value: under the name.
+      place: file and line that registered it.
+      code: the files that define it, with their SHA-256 (:func:`smac_jax.plugins.code_of`).
+      module: that registered it.
+      spec: of that module as it was then: another one where the module was imported anew.
+    """
+
+    value: V
+    place: str
+    code: Mapping[str, str]
+    module: str
+    spec: Any
+
+
+class Registry(Mapping[str, V]):
+    """Names of one kind of thing, in the order in which they were added: this package's first.
+
+    Reads as a dictionary does; only :meth:`register` adds to it.
+
+    Args:
+      kind: what the things are, for errors.
+      built_in: this package's, each a function that gives it.
+      form: which names there may be: a regular expression, and the same in words.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        built_in: Mapping[str, Callable[[], V]],
+        form: tuple[re.Pattern[str], str] = IDENTIFIER,
+    ):
+        self.kind = kind
+        self._built_in, self._form = dict(built_in), form
+        self._added: dict[str, Entry[V]] = {}
+        _all.append(self)
+
+    def __getitem__(self, name: str) -> V:
+        if name in self._built_in:
+            return self._built_in[name]()
+        plugins.load_installed()
+        if name not in self._added:
+            raise UnknownNameError(self.kind, name, tuple(self))
+        return self._added[name].value
+
+    def __contains__(self, name: object) -> bool:
+        if name not in self._built_in and name not in self._added:
+            plugins.load_installed()
+        return name in self._built_in or name in self._added
+
+    def __iter__(self) -> Iterator[str]:
+        plugins.load_installed()
+        return iter((*self._built_in, *self._added))
+
+    def __len__(self) -> int:
+        return len(tuple(iter(self)))
+
+    def is_built_in(self, name: str) -> bool:
+        """Whether a name is this package's own."""
+        return name in self._built_in
+
+    def added(self) -> tuple[str, ...]:
+        """The names that are not this package's own."""
+        return tuple(name for name in self if not self.is_built_in(name))
+
+    def code(self, name: str) -> dict[str, str]:
+        """The files that define what was registered under a name, with their SHA-256; empty for this package's own."""
+        if self.is_built_in(name) or name not in self:
+            return {}
+        return dict(self._added[name].code)
+
+    def check_free(self, name: str, also: Callable[[str], str | None] = lambda name: None) -> None:
+        """Refuses a name that cannot be registered.
+
+        Args:
+          name: that somebody wants.
+          also: says who else has a name, where names of other kinds would clash, in a clause; None where nobody has.
+
+        Raises:
+          RegistrationError: another has the name (the message says who), or it has letters that names do not have.
+        """
+        pattern, words = self._form
+        if not isinstance(name, str) or not pattern.fullmatch(name):
+            raise RegistrationError(f"{name!r} is no name for {_article(self.kind)} {self.kind}: it takes {words}.")
+        owner = self.owner(name) or also(name)
+        if owner is not None:
+            raise RegistrationError(f"{name!r} cannot be the name of a new {self.kind}: {owner}. Choose another one.")
+
+    def register(self, name: str, value: V, defined_by: Sequence[Any]) -> None:
+        """Adds a thing.
+
+        Args:
+          name: its name.
+          value: the thing.
+          defined_by: functions, classes and modules whose files its results depend on.
+
+        Raises:
+          RegistrationError: as for :meth:`check_free`.
+        """
+        self.check_free(name)
+        frame = _caller()
+        module = frame.f_globals.get("__name__", "")
+        place = f"{plugins.shown_path(frame.f_code.co_filename)}, line {frame.f_lineno}"
+        code = plugins.code_of([*defined_by, *filter(None, [sys.modules.get(module)])])
+        self._added[name] = Entry(value, place, code, module, frame.f_globals.get("__spec__"))
+
+    def owner(self, name: str) -> str | None:
+        """Who has a name, in a clause; None where it is free.
+
+        What a module has registered that is imported anew (after an error, or by ``importlib.reload``) is free.
+        """
+        if name in self._built_in:
+            return f"smac_jax has {_article(self.kind)} {self.kind} of this name"
+        entry = self._added.get(name)
+        if entry is None:
+            return None
+        now = sys.modules.get(entry.module)
+        if entry.spec is not None and getattr(now, "__spec__", None) is not entry.spec:
+            return None
+        return f"{entry.place}, has registered {_article(self.kind)} {self.kind} of this name"
+
+
+_all: list[Registry[Any]] = []
+
+
+@contextlib.contextmanager
+def temporary() -> Iterator[None]:
+    """Forgets at its end whatever was registered within it."""
+    before = [dict(registry._added) for registry in _all]
+    try:
+        yield
+    finally:
+        for registry, added in zip(_all, before, strict=False):
+            registry._added = added
+
+
+def _article(kind: str) -> str:
+    return "an" if kind[0] in "aeiou" else "a"
+
+
+def _caller() -> FrameType:
+    """The innermost frame that is not of this package."""
+    frame = sys._getframe(1)
+    while frame.f_globals.get("__name__", "").partition(".")[0] == "smac_jax" and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
+
+
+def _attribute(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(f"smac_jax.{module}"), name)
+
+
+class Algorithm(NamedTuple):
+    """An algorithm.
+
+    Attributes:
+      config: the class of its configuration.
+      build: makes the algorithm of a configuration: an ``OfflineAlgorithm`` or ``OnlineAlgorithm`` of
+        :mod:`smac_jax.algorithms.contracts`.
+    """
+
+    config: type
+    build: Callable[[Any], Any]
+
+
+class TaskEntry(NamedTuple):
+    """A task that MuJoCo's engines simulate.
+
+    Attributes:
+      make: gives a :class:`smac_jax.envs.base.Task`; where there are ``options``, from the version and those given.
+      versions: those that :func:`smac_jax.envs.make_env` takes, and what each of them is to the task.
+      mjx: whether MJX simulates it, which then is its engine where JAX does not run on a CPU.
+      options: keywords of ``make_env`` that are the task's, not the engine's.
+    """
+
+    make: Callable[..., Any]
+    versions: Mapping[str, str]
+    mjx: bool
+    options: tuple[str, ...] = ()
+
+
+class EnvironmentEntry(NamedTuple):
+    """An environment that brings its own simulation.
+
+    Attributes:
+      make: gives a ``brax.envs.base.Env`` from the options; of a family from the name behind the colon and the options.
+      is_family: whether it is named ``NAME:ANYTHING``, and not ``NAME``.
+    """
+
+    make: Callable[..., Any]
+    is_family: bool
+
+
+def _algorithm(module: str, config: str, build: str) -> Callable[[], Algorithm]:
+    return lambda: Algorithm(_attribute(f"algorithms.{module}", config), _attribute(f"algorithms.{module}", build))
+
+
+OFFLINE: Registry[Algorithm] = Registry(
+    "offline algorithm",
+    {
+        "smac": _algorithm("smac", "SMACConfig", "smac"),
+        "td3_bc": _algorithm("td3_bc", "TD3BCConfig", "td3_bc"),
+        "iql": _algorithm("iql", "IQLConfig", "iql"),
+        "cql": _algorithm("cql", "CQLConfig", "cql"),
+        "cal_ql": _algorithm("cal_ql", "CalQLConfig", "cal_ql"),
+        "awac": _algorithm("awac", "AWACConfig", "awac"),
+        "bc": _algorithm("bc", "BCConfig", "bc"),
+    },
+)
+ONLINE: Registry[Algorithm] = Registry(
+    "online algorithm",
+    {
+        "sac": _algorithm("sac", "SACConfig", "sac"),
+        "td3": _algorithm("td3", "TD3Config", "td3"),
+        "td3_bc": _algorithm("td3_bc", "OnlineTD3BCConfig", "online_td3_bc"),
+        "awr": _algorithm("awr", "AWRConfig", "awr"),
+    },
+)
+SCORES: Registry[Callable[[Any], Any]] = Registry(
+    "score",
+    {
+        "dataset": lambda: _attribute("scores.dataset", "DatasetScore"),
+        "policy": lambda: _attribute("scores.policy", "PolicyScore"),
+    },
+)
+"""By the name that the config of SMAC has in ``score``; each is built from that config."""
+
+LOCOMOTION = ("hopper", "walker2d", "halfcheetah", "ant")
+ADROIT = ("pen", "door", "hammer", "relocate")
+KITCHEN = ("kitchen-complete", "kitchen-partial", "kitchen-mixed")
+ANTMAZE = ("antmaze-umaze", "antmaze-medium", "antmaze-large")
+MAZE2D = tuple(f"maze2d-{kind}{dense}" for kind in ("open", "umaze", "medium", "large") for dense in ("", "-dense"))
+
+
+def _task(name: str) -> Callable[[], Any]:
+    return lambda: importlib.import_module(f"smac_jax.envs.tasks.{name}")
+
+
+def _locomotion(name: str) -> Callable[[], TaskEntry]:
+    versions = {"v4": "v4", "v5": "v5", "d4rl": "d4rl"}
+    return lambda: TaskEntry(_task(name), versions, mjx=True)
+
+
+def _manipulation(make: Callable[[], Any]) -> Callable[[], TaskEntry]:
+    versions = {"v1": "v1", "v4": "d4rl", "d4rl": "d4rl"}
+    return lambda: TaskEntry(make, versions, mjx=False)
+
+
+def _binary(name: str) -> Callable[[], TaskEntry]:
+    return _manipulation(lambda: _attribute("envs.tasks.adroit", "Binary")(_task(name)()))
+
+
+def _kitchen(name: str) -> Callable[[], TaskEntry]:
+    return _manipulation(lambda: _attribute("envs.tasks.kitchen", "Kitchen")(name.removeprefix("kitchen-")))
+
+
+def _maze(module: str, robot: str, name: str, versions: Sequence[str]) -> Callable[[], TaskEntry]:
+    words = name.split("-")[1:]
+
+    def make(version: str, **options: Any) -> Any:
+        dense = {"dense": True} if "dense" in words else {}
+        return _attribute(f"envs.tasks.{module}", robot)(words[0], version, **dense, **options)
+
+    known = {"v4": "d4rl", "d4rl": "d4rl"} | {version: version for version in versions}
+    return lambda: TaskEntry(make, known, mjx=False, options=MAZE_OPTIONS)
+
+
+TASKS: Registry[TaskEntry] = Registry(
+    "task",
+    {
+        **{name: _locomotion(name) for name in LOCOMOTION},
+        **{name: _manipulation(_task(name)) for name in ADROIT},
+        **{f"{name}-binary": _binary(name) for name in ADROIT},
+        **{name: _kitchen(name) for name in KITCHEN},
+        **{name: _maze("antmaze", "AntMaze", name, ("robotics-v4", "robotics-v5")) for name in ANTMAZE},
+        **{name: _maze("pointmaze", "PointMaze", name, ("robotics-v3",)) for name in MAZE2D},
+    },
+    WORDS,
+)
+
+
+def _family(maker: str) -> Callable[[], EnvironmentEntry]:
+    return lambda: EnvironmentEntry(_attribute("envs", maker), is_family=True)
+
+
+ENVIRONMENTS: Registry[EnvironmentEntry] = Registry(
+    "environment",
+    {name: _family(f"make_{name}") for name in ("brax", "gymnasium", "minari", "ogbench", "playground")},
+    WORDS,
+)
+READERS: Registry[Callable[[str], Any]] = Registry(
+    "source of data",
+    {
+        "minari": lambda: _attribute("data.sources", "read_minari"),
+        "ogbench": lambda: _attribute("data.sources", "read_ogbench"),
+        "part": lambda: _attribute("data.sources", "read_part"),
+    },
+    WORDS,
+)

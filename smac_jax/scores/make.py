@@ -1,0 +1,29 @@
+"""Scores by name; and what is checked of those that are not this package's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from smac_jax.errors import RegistrationError
+from smac_jax.registry import SCORES
+from smac_jax.scores.base import Score
+
+NEEDED = ("init", "training", "actions", "evaluate")
+"""Of a :class:`~smac_jax.scores.base.Score`."""
+
+
+def make_score(name: str, config: Any) -> Score[Any]:
+    """A score from its name and the config of the algorithm that uses it.
+
+    Raises:
+      UnknownNameError: no score of that name.
+      RegistrationError: somebody's own score does not satisfy the contract.
+    """
+    score = SCORES[name](config)
+    for needed in () if SCORES.is_built_in(name) else NEEDED:
+        if not hasattr(score, needed):
+            raise RegistrationError(
+                f"The score {name!r} is of the class {type(score).__name__}, which has no {needed!r}. It needs: "
+                f"{', '.join(NEEDED)} (smac_jax.extend.Score says what they are given)."
+            )
+    return score

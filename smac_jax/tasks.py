@@ -1,0 +1,354 @@
+"""Everything that is known of a task by its name: reference returns, episodes, rewards, and what evaluations measure.
+
+No other module tests a task's name: it asks :func:`task_info`, or for a data set's task :func:`reward_rule`.
+
+Source: Fu et al. 2020 (arXiv 2004.07219), section 6, and the table of reference scores in D4RL's code (``infos.py``).
+Adroit's binary tasks score 1 for an episode that succeeds, so that the normalized score is the success rate in
+percent; the kitchen's the share of its four subtasks that were completed (SMAC, section 5).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from smac_jax.errors import ConfigError, UnknownNameError
+from smac_jax.registry import WORDS, Registry
+from smac_jax.spread import spread
+
+Family = Literal["locomotion", "adroit", "kitchen", "antmaze", "maze2d"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RewardRule:
+    """What the rewards of a task mean, and therefore what is measured of its trajectories.
+
+    Attributes:
+      evaluation: what the number of an evaluation is, in words for axes and tables.
+      only_success: rewards are 0 on success and -1 otherwise, an evaluation counts successes, and an episode of the
+        data ends with its last success.
+      solved_at: nothing is bootstrapped from a step with at least this reward, whatever the log says of episodes'
+        ends; None: the log alone says where episodes end.
+      return_is_highest: a trajectory's return is its highest reward, for each step pays for all that is completed by
+        then; False: the sum of its rewards.
+      sparse: whether every reward says no more than success or failure; None: the rewards of the data decide.
+      log_goes_on: a log may go on after a terminal, so that what was logged in one piece is several trajectories; its
+        score is the best of them.
+    """
+
+    evaluation: str
+    only_success: bool = False
+    solved_at: float | None = None
+    return_is_highest: bool = False
+    sparse: bool | None = None
+    log_goes_on: bool = False
+
+
+DENSE = RewardRule("return")
+"""Rewards are summed."""
+
+BINARY = RewardRule("success rate", only_success=True, solved_at=0.0, sparse=True)
+"""0 on success and -1 otherwise: Adroit's binary tasks (SMAC, section 5).
+
+Their environment ends at the first success, where a demonstration goes on to its last. Source of ``solved_at``:
+Cal-QL's code (``dones = rewards == 0``), which WSRL uses, too.
+"""
+
+SUBTASKS = RewardRule("completed subtasks", solved_at=4.0, return_is_highest=True, sparse=False)
+"""Each step pays 1 for each of four subtasks that is completed: the kitchen's. Source of ``solved_at``: WSRL's code."""
+
+GOAL = RewardRule("success rate", return_is_highest=True, sparse=True, log_goes_on=True)
+"""1 at the goal and 0 elsewhere: AntMaze's. D4RL's files go on after the goal, and each row there is a terminal."""
+
+SUCCESS = RewardRule("success rate")
+"""Rewards are summed, and an evaluation counts successes: OGBench's tasks."""
+
+
+class SuccessTest(NamedTuple):
+    """How an observation shows that a task is solved.
+
+    Attributes:
+      observation_size: numbers of an observation.
+      holds: ``observations [row, observation] -> [row]``.
+    """
+
+    observation_size: int
+    holds: Callable[[Float[np.ndarray, "row observation"]], Bool[np.ndarray, " row"]]
+
+
+def _pen_is_solved(observations: Float[np.ndarray, "row observation"]) -> Bool[np.ndarray, " row"]:
+    near = np.linalg.norm(observations[:, 39:42], axis=1) < 0.075
+    return near & (np.sum(observations[:, 33:36] * observations[:, 36:39], axis=1) > 0.95)
+
+
+def _door_is_solved(observations: Float[np.ndarray, "row observation"]) -> Bool[np.ndarray, " row"]:
+    return observations[:, 28] >= 1.35
+
+
+def _hammer_is_solved(observations: Float[np.ndarray, "row observation"]) -> Bool[np.ndarray, " row"]:
+    # how far the nail is in, of the 9.1 cm between its head and the board
+    return np.abs(0.091 - observations[:, 26]) < 0.01
+
+
+def _relocate_is_solved(observations: Float[np.ndarray, "row observation"]) -> Bool[np.ndarray, " row"]:
+    return np.linalg.norm(observations[:, 36:39], axis=1) < 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskInfo:
+    """What is known of a task beside its physics.
+
+    Attributes:
+      name: as in ``make_env``.
+      random_return: the return, or what evaluations measure in its place, at a normalized score of 0.
+      expert_return: the same at a normalized score of 100.
+      episode_length: the time limit, in environment steps.
+      family: tasks of one robot or suite, which share simulator and settings (``smac_jax.presets`` has a module for
+        each of the paper's three); None for others.
+      rewards: what they mean.
+      clips_actions: the simulator itself clips every action to ``[-1, 1]`` and reads nothing else of it, so that logged
+        actions outside may be clipped without changing what happened.
+      dense: of a task with binary rewards the task with dense ones: same robot, observations and actions.
+      success: how an observation shows success, of a task with binary rewards.
+      noisy_observations: two observations of one state differ, so that no logged step can be repeated.
+      version_by_size: pairs of an observation's size and the environment's version (as in ``make_env``) that has it,
+        where the size tells the version.
+      unlogged: what of a step depends on something that is in no log; empty where nothing does.
+    """
+
+    name: str
+    random_return: float
+    expert_return: float
+    episode_length: int
+    family: Family | None = None
+    rewards: RewardRule = DENSE
+    clips_actions: bool = False
+    dense: str | None = None
+    success: SuccessTest | None = None
+    noisy_observations: bool = False
+    version_by_size: tuple[tuple[int, str], ...] = ()
+    unlogged: str = ""
+
+    def __post_init__(self) -> None:
+        if spread(np.array([self.random_return, self.expert_return])) == 0.0:
+            raise ConfigError(
+                f"TaskInfo {self.name!r}: random_return and expert_return are both {self.expert_return:g}; normalized "
+                "scores are between them, so they must differ."
+            )
+        if self.rewards.only_success != (self.dense is not None) or self.rewards.only_success != bool(self.success):
+            raise ConfigError(
+                f"TaskInfo {self.name!r}: a task with binary rewards names the task with dense ones (dense) and how an "
+                "observation shows success (success); others name neither."
+            )
+
+
+def _robot(name: str, random_return: float, expert_return: float, **facts: Any) -> TaskInfo:
+    return TaskInfo(name, random_return, expert_return, 1000, "locomotion", **facts)
+
+
+def _hand(
+    name: str, random_return: float, expert_return: float, episode_length: int, success: SuccessTest
+) -> tuple[TaskInfo, TaskInfo]:
+    """A task of the Adroit hand with dense and with binary rewards."""
+    dense = TaskInfo(name, random_return, expert_return, episode_length, "adroit", clips_actions=True)
+    binary = dataclasses.replace(
+        dense,
+        name=f"{name}-binary",
+        random_return=0.0,
+        expert_return=1.0,
+        rewards=BINARY,
+        dense=name,
+        success=success,
+    )
+    return dense, binary
+
+
+def _antmaze(kind: str, episode_length: int) -> TaskInfo:
+    return TaskInfo(
+        f"antmaze-{kind}",
+        0.0,
+        1.0,
+        episode_length,
+        "antmaze",
+        GOAL,
+        clips_actions=True,
+        version_by_size=((29, "d4rl"), (31, "robotics-v4"), (109, "robotics-v5")),
+        unlogged="rewards and ends depend on the goal, which is in no row",
+    )
+
+
+def _maze2d(kind: str, random_return: float, expert_return: float, episode_length: int) -> TaskInfo:
+    sizes = ((4, "d4rl"), (8, "robotics-v3"))
+    return TaskInfo(
+        f"maze2d-{kind}",
+        random_return,
+        expert_return,
+        episode_length,
+        "maze2d",
+        clips_actions=True,
+        version_by_size=sizes,
+    )
+
+
+def _kitchen(name: str) -> TaskInfo:
+    return TaskInfo(name, 0.0, 4.0, 280, "kitchen", SUBTASKS, clips_actions=True, noisy_observations=True)
+
+
+_BUILT_IN = (
+    _robot("hopper", -20.272305, 3234.3),
+    _robot("walker2d", 1.629008, 4592.3),
+    _robot("halfcheetah", -280.178953, 12135.0),
+    _robot(
+        "ant",
+        -325.6,
+        3879.7,
+        version_by_size=((105, "v5"), (111, "d4rl")),
+        unlogged="the ant's reward depends on where its torso's frame lagged, which is not in a row",
+    ),
+    *_hand("pen", 96.262799, 3076.8331017826877, 100, SuccessTest(45, _pen_is_solved)),
+    *_hand("hammer", -274.856578, 12794.134825156867, 200, SuccessTest(46, _hammer_is_solved)),
+    *_hand("door", -56.512833, 2880.5693087298737, 200, SuccessTest(39, _door_is_solved)),
+    *_hand("relocate", -6.425911, 4233.877797728884, 200, SuccessTest(39, _relocate_is_solved)),
+    *map(_kitchen, ("kitchen", "kitchen-complete", "kitchen-partial", "kitchen-mixed")),
+    _antmaze("umaze", 700),
+    _antmaze("medium", 1000),
+    _antmaze("large", 1000),
+    # of the files' last versions: -v0 of open, -v1 of the others
+    _maze2d("open", 0.01, 20.66, 150),
+    _maze2d("umaze", 23.85, 161.86, 300),
+    _maze2d("medium", 13.13, 277.39, 600),
+    _maze2d("large", 6.7, 273.99, 800),
+    _maze2d("open-dense", 11.17817, 27.166538620695782, 150),
+    _maze2d("umaze-dense", 68.537689, 193.66285642381482, 300),
+    _maze2d("medium-dense", 44.264742, 297.4552547777125, 600),
+    _maze2d("large-dense", 30.569041, 303.4857382709002, 800),
+)
+
+
+def _given(info: TaskInfo) -> Callable[[], TaskInfo]:
+    return lambda: info
+
+
+TASKS: Registry[TaskInfo] = Registry(
+    "task with reference returns", {info.name: _given(info) for info in _BUILT_IN}, WORDS
+)
+
+
+def tasks_of(family: Family) -> tuple[str, ...]:
+    """Names of a family's tasks with rewards of their own (a hand's binary task follows from its dense one)."""
+    return tuple(task.name for task in TASKS.values() if task.family == family and task.dense is None)
+
+
+def binary_tasks() -> tuple[str, ...]:
+    """Names of the tasks with binary rewards."""
+    return tuple(task.name for task in TASKS.values() if task.rewards.only_success)
+
+
+def binary_of(task: str | None) -> str | None:
+    """The task with binary rewards of a dense task's robot, if there is one."""
+    return next((known.name for known in TASKS.values() if task is not None and known.dense == task), None)
+
+
+def dense_of(task: str | None) -> str | None:
+    """The task of the same robot with dense rewards: of a task with binary ones another, else the task itself."""
+    known = TASKS.get(task) if task is not None else None
+    return known.dense if known is not None and known.dense is not None else task
+
+
+def reward_rule(task: str | None) -> RewardRule:
+    """What the rewards of a data set's task mean; of an unknown task they are summed."""
+    return TASKS[task].rewards if task is not None and task in TASKS else DENSE
+
+
+def task_info(environment: str) -> TaskInfo:
+    """What is known of an environment by its name in ``make_env``.
+
+    An environment of another family is taken for the task that its name names, if any (``"gymnasium:Hopper-v4"`` for
+    ``hopper``). Of others nothing is known: then a return of 0 counts as a random policy's, and 1,000 steps are an
+    episode. OGBench's tasks share names with D4RL's, and are others: an evaluation counts their successes.
+    """
+    if environment.startswith("ogbench:"):
+        return TaskInfo(environment, 0.0, 1.0, 1000, rewards=SUCCESS)
+    try:
+        return TASKS[parse_name(environment.rpartition(":")[2]).task]
+    except UnknownNameError:
+        return TaskInfo(environment, 0.0, 1.0, 1000)
+
+
+def time_limit(environment: str, env: Any) -> int:
+    """Steps of an episode: what the environment itself says, else what is known of its name."""
+    return int(getattr(env, "episode_length", task_info(environment).episode_length))
+
+
+class DatasetName(NamedTuple):
+    """A data set's name taken apart: ``task`` is a key of :data:`TASKS`, ``kind`` says who acted, or is None."""
+
+    task: str
+    kind: str | None
+
+
+# What D4RL's kitchen files are called.
+_FILES = {
+    "mini-kitchen-microwave-kettle-light-slider": "kitchen-complete",
+    "kitchen-microwave-kettle-light-slider": "kitchen-partial",
+    "kitchen-microwave-kettle-bottomburner-light": "kitchen-mixed",
+}
+
+
+# D4RL's files of AntMaze: the map, whether it is the mirrored one for evaluations, several starts, several goals
+_ANTMAZE_FILE = re.compile(
+    r"ant-maze-(u-maze|umaze|big-maze|medium|hardest-maze|large)(-eval)?-noisy-multistart-(true|false)-multigoal-(true|false)"
+)
+_ANTMAZE_MAPS = {"u-maze": "umaze", "big-maze": "medium", "hardest-maze": "large"}
+
+
+def _of_maze(words: str) -> str:
+    """A maze's name in D4RL's words; other names as they are."""
+    if file := _ANTMAZE_FILE.match(words):
+        kind, of_evaluation, starts, goals = file.groups()
+        data = "-diverse" if goals == "true" else "-play" if starts == "true" else ""
+        return f"antmaze{of_evaluation or ''}-{_ANTMAZE_MAPS.get(kind, kind)}{data}"
+    words = re.sub(r"^(pointmaze|antmaze)-(.*[a-z])dense$", r"\1-\2-dense", words)
+    return re.sub(r"^(?:pointmaze|maze2d)-(open|umaze|medium|large)(-.*)?-dense$", r"maze2d-\1-dense\2", words).replace(
+        "pointmaze-", "maze2d-"
+    )
+
+
+def parse_name(name: str) -> DatasetName:
+    """Takes apart the name of a data set, of its file (without the suffix), or of a Gymnasium environment.
+
+    ``"hopper-medium-replay"``, ``"hopper_medium_replay-v2"``, Minari's ``"mujoco/hopper/medium-replay-v0"`` ->
+    ``("hopper", "medium-replay")``; ``"Hopper-v4"`` -> ``("hopper", None)``; ``"PointMaze_UMaze-v3"`` ->
+    ``("maze2d-umaze", None)``.
+
+    Raises:
+      UnknownNameError: it does not begin with a task's name.
+    """
+    # the first part of a Minari name is its namespace
+    words = re.sub(r"-v\d+$", "", name.partition("/")[2] or name)
+    words = words.lower().replace("_", "-").replace("/", "-")
+    words = _of_maze(_FILES.get(words, words))
+    fitting = [task for task in TASKS if f"{words}-".startswith(f"{task}-")]
+    if not fitting:
+        raise UnknownNameError("task", name, tuple(TASKS))
+    task = max(fitting, key=len)
+    return DatasetName(task, words[len(task) + 1 :] or None)
+
+
+def normalized_score(task: str, returns: Any) -> np.ndarray:
+    """D4RL's score in percent: 0 at a random policy's return, 100 at an expert's.
+
+    Args:
+      task: a task, or a data set's name that :func:`parse_name` understands.
+      returns: a return, or an array of them.
+
+    Raises:
+      UnknownNameError: no reference returns for this task.
+    """
+    info = TASKS[parse_name(task).task]
+    return 100.0 * (np.asarray(returns, np.float64) - info.random_return) / (info.expert_return - info.random_return)
