@@ -289,6 +289,9 @@ class Dataset(struct.PyTreeNode):
         if not (rule.only_success or rule.return_is_highest):
             return self.episode_returns()
         last = self._last_rows()
+        if rule.log_goes_on:  # where a terminal is followed by what it led to, the log went on
+            follows, _ = followed(np.asarray(self.observations), np.asarray(self.next_observations))
+            last &= ~((np.asarray(self.terminals) > 0.5) & follows)
         last[-1] = True
         most: np.ndarray = most_in_trajectory(np.asarray(self.rewards, float), last)[last]
         return most + 1.0 if rule.only_success else most
@@ -306,6 +309,9 @@ class Dataset(struct.PyTreeNode):
         )
         if self.reward_rule.only_success:
             text += f", {np.mean(np.asarray(self.terminals)[self._last_rows()]):.0%} end in success"
+        elif self.reward_rule.log_goes_on:
+            scores = self.episode_scores()
+            text += f"; {np.mean(scores > 0):.0%} of {len(scores):,} logged in one piece succeed"
         elif self.task is not None:
             text += f" (normalized score {normalized_score(self.task, returns.mean()):.1f})"
         notes = dict(self.metadata)
@@ -315,7 +321,7 @@ class Dataset(struct.PyTreeNode):
             text += f"; episodes split where the next row does not follow and no end is marked: {breaks}"
         if dropped := notes.get("dropped_rows"):
             text += f"; last rows of cut episodes without a next observation, dropped (their rewards count): {dropped}"
-        for key in ("not_in_order", "no_terminals"):
+        for key in ("not_in_order", "no_terminals", "left_out", "rewards_of"):
             text += f"; {notes[key]}" if key in notes else ""
         return text
 
