@@ -15,10 +15,12 @@ TINY = [
     "--checkpoints=10,20",
     "--online=sac",
     "--config.pretrain.eval_episodes=1",
+    "--config.pretrain.final_episodes=1",
     "--config.finetune.num_steps=10",
     "--config.finetune.warm_start=10",
     "--config.finetune.eval_every=10",
     "--config.finetune.eval_episodes=1",
+    "--config.finetune.final_episodes=1",
 ]
 
 
