@@ -17,7 +17,7 @@ from smac_jax.analysis.fitting import Cell, Column, FittedTable
 from smac_jax.analysis.metrics import control_dip, dip, is_smooth, regret
 from smac_jax.analysis.statistics import bootstrap_interval
 from smac_jax.errors import DatasetError
-from smac_jax.text import name_of, seeds_text
+from smac_jax.text import name_of, seeds_text, start_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,11 +26,13 @@ class Row:
 
     Quantities hold one number a seed; dips are shares, ``control_dip`` None where there was no control. ``diverged``
     holds a line for each seed that diverged and was frozen. ``handover_episodes`` and ``final_episodes`` are the
-    episodes that ``handover`` and ``final`` are the means of, None where they were not recorded.
+    episodes that ``handover`` and ``final`` are the means of, None where they were not recorded. ``checkpoint`` is as
+    in :class:`~smac_jax.analysis.curves.TransferCurve`.
     """
 
     offline: str
     online: str
+    checkpoint: int | None
     handover: Float[np.ndarray, " seed"]
     dip: Float[np.ndarray, " seed"]
     control_dip: Float[np.ndarray, " seed"] | None
@@ -106,13 +108,14 @@ def rows(curves: Sequence[TransferCurve], random_return: float, best: float | No
             Row(
                 offline=curve.offline,
                 online=curve.online,
+                checkpoint=curve.checkpoint,
                 handover=returns[:, 0],
                 dip=dip(steps, returns, random_return, curve.warm_start),
                 control_dip=control,
                 final=returns[:, -1],
                 regret=regret(steps, returns, best),
                 diverged=tuple(
-                    f"{curve.offline} to {curve.online}, seed {seed}: diverged {note}, frozen as it was there"
+                    f"{curve.pair}, seed {seed}: diverged {note}, frozen as it was there"
                     for seed, note in zip(curve.seeds or range(len(returns)), curve.diverged, strict=False)
                     if note
                 ),
@@ -141,7 +144,7 @@ def _cells(row: Row, decimals: bool) -> list[str]:
         for share in (row.dip, row.control_dip, row.excess_dip)
     )
     return [
-        name_of(row.offline),
+        start_of(row.offline, row.checkpoint),
         name_of(row.online),
         str(len(row.handover)) + (f" ({len(row.diverged)} diverged)" if row.diverged else ""),
         interval_text(row.handover_sample, decimals),
@@ -218,19 +221,23 @@ def provenance_text(provenance: Mapping[str, Any]) -> str:
 
 
 def comma_separated(made: Sequence[Row]) -> str:
-    """One line a pair: mean and both ends of the interval of each quantity, empty where undefined; dips are shares."""
+    """One line a pair: mean and both ends of the interval of each quantity, empty where undefined; dips are shares.
+
+    ``updates`` is the checkpoint, empty where the transfer began at the end of offline training.
+    """
     quantities = ("handover", "dip", "control_dip", "excess_dip", "final", "regret")
     columns = [f"{name}{end}" for name in quantities for end in ("", "_low", "_high")]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["offline", "online", "seeds", "diverged", "undefined_dips", "smooth", *columns])
+    writer.writerow(["offline", "updates", "online", "seeds", "diverged", "undefined_dips", "smooth", *columns])
     for row in made:
         values = [row.handover_sample, row.dip, row.control_dip, row.excess_dip, row.final_sample, row.regret]
         numbers = [x for v in values for x in bootstrap_interval([] if v is None else v)]
         undefined = int(np.isnan(row.dip).sum())
         texts = ("" if math.isnan(x) else f"{x:.6g}" for x in numbers)
         counts = len(row.handover), len(row.diverged), undefined
-        writer.writerow([row.offline, row.online, *counts, row.smooth, *texts])
+        checkpoint = "" if row.checkpoint is None else row.checkpoint
+        writer.writerow([row.offline, checkpoint, row.online, *counts, row.smooth, *texts])
     return out.getvalue()
 
 

@@ -31,7 +31,7 @@ def test_the_algorithm_of_the_guide_trains(capsys, monkeypatch):
         assert make_offline("selective").config.sharpness == 2.0
         for block in others:
             exec(block, names)
-    del sys.modules["my_algorithm"]
+    sys.modules.pop("my_algorithm", None)
     assert names["off"].algorithm.config.sharpness == 3.0
     assert "ResidualActor" in capsys.readouterr().out
 
