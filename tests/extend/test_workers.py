@@ -60,9 +60,15 @@ def request_(tmp_path_factory):
         *("--offline=own", "--online=own", "--nocontrol", "--seeds=2", "--seeds_per_job=1"),
         *("--config.own.strength=3", "--config.own.batch_size=8", "--config.online_own.batch_size=8"),
         *(f"--config.own.network.{part}_hidden=(8,8)" for part in ("actor", "critic")),
-        *("--config.pretrain.num_updates=20", "--config.pretrain.eval_every=10", "--config.pretrain.eval_episodes=1"),
+        *(
+            "--config.pretrain.num_updates=20",
+            "--config.pretrain.eval_every=10",
+            "--config.pretrain.eval_episodes=1",
+            "--config.pretrain.final_episodes=1",
+        ),
         *("--config.finetune.num_steps=10", "--config.finetune.warm_start=10", "--config.finetune.eval_every=10"),
         "--config.finetune.eval_episodes=1",
+        "--config.finetune.final_episodes=1",
     ]
 
 

@@ -56,6 +56,7 @@ def test_the_papers_numbers(name):
         "data_fraction": 0.5,
         "eval_every": 5_000,
         "eval_episodes": 20,
+        "final_episodes": 20,
     }
     assert all(config[section].batch_size == 1024 for section in ("sac", "td3", "online_td3_bc", "awr"))
     assert config.sac.target_entropy_scale == -10
