@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from smac_jax.config import real_number, seed_number
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
@@ -453,14 +453,14 @@ def add_to_note(notes: dict[str, str], key: str, found: int) -> None:
         notes[key] = str(total)
 
 
-def trajectory_returns(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
+def trajectory_returns(rewards: Shaped[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
     """The undiscounted return of each row's whole trajectory; ``last`` marks the trajectories' last rows."""
     trajectory = np.cumsum(last) - last
     returns: np.ndarray = np.bincount(trajectory, weights=rewards)[trajectory]
     return returns
 
 
-def most_in_trajectory(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
+def most_in_trajectory(rewards: Shaped[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
     """The highest reward of each row's whole trajectory."""
     trajectory = np.cumsum(last) - last
     most = np.full(trajectory[-1] + 1, -np.inf)
