@@ -21,8 +21,8 @@ from smac_jax.data.readers.d4rl import read_d4rl
 from smac_jax.data.readers.minari import write_minari
 from smac_jax.errors import DatasetError
 from smac_jax.minari_sets import NamedEnvironment, environment_of
-from smac_jax.sweep.transfer import check_fits
-from smac_jax.sweep.transfer import environment_of as environment_of_data
+from smac_jax.sweep.datasets import check_fits
+from smac_jax.sweep.datasets import environment_of as environment_of_data
 
 minari = pytest.importorskip("minari")
 
