@@ -68,7 +68,8 @@ def flat(observation):
 
 def starts(env, number):
     """Starts that the task draws, without the physics."""
-    draw = jax.jit(jax.vmap(lambda key: env.task.reset(key, env._engine.init_qpos, env._engine.init_qvel)))
+    rest = jnp.asarray(env._engine.init_qpos), jnp.asarray(env._engine.init_qvel)
+    draw = jax.jit(jax.vmap(lambda key: env.task.reset(key, *rest)))
     return draw(jax.random.split(jax.random.key(0), number))
 
 

@@ -253,7 +253,7 @@ class MujocoEngine:
         return np.clip(qpos[:, : self.action_size] + noise + feasible * self.dt, low, high)
 
     def _advance(
-        self, message: UInt32[np.ndarray, "*batch message"], frame_skip: int
+        self, message: UInt32[np.ndarray, "*batch message"] | UInt32[Array, "*batch message"], frame_skip: int
     ) -> tuple[UInt32[np.ndarray, "*batch words"], Float[np.ndarray, "*batch values"]]:
         """Steps a batch on the host. NumPy only: a JAX operation could wait for the program that waits for us."""
         message = np.asarray(message)

@@ -9,6 +9,7 @@ import warnings
 
 import gymnasium
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from fake_logs import make_log
@@ -309,9 +310,9 @@ def test_another_environment_runs_on_the_host(make):
     make("test/counter-v0", high=6.0)
     env = smac_jax.make_env("minari:test/counter-v0")
     assert (env.backend, env.episode_length, env.observation_size) == ("gymnasium", 3, 2)
-    state = env.step(env.reset(jax.random.key(0)), np.array([0.0, 0.0], np.float32))
+    state = env.step(env.reset(jax.random.key(0)), jnp.array([0.0, 0.0]))
     assert state.reward == 1.0
-    state = env.step(state, np.array([0.5, 0.0], np.float32))  # -2 to 6: an action of 4, which terminates
+    state = env.step(state, jnp.array([0.5, 0.0]))  # -2 to 6: an action of 4, which terminates
     assert state.done == 1
 
 
