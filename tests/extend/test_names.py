@@ -60,8 +60,7 @@ def test_every_built_in_name_leads_to_its_thing():
     for name, (config, build) in ONLINE.items():
         assert build(config()).name == name
     for name, entry in registry.TASKS.items():
-        version = next(iter(entry.versions.values()))
-        task = entry.make(version) if entry.options else entry.make()  # of a maze there are several
+        task = entry.make("d4rl") if entry.options else entry.make()
         assert all(callable(getattr(task, function)) for function in extend.TASK_FUNCTIONS), name
     assert all(entry.is_family for entry in registry.ENVIRONMENTS.values())
     assert all(callable(read) for read in registry.READERS.values())
@@ -134,6 +133,8 @@ def line_of_lambda(kind: str) -> int:
         ("an offline algorithm", "smac", "smac_jax has an offline algorithm of this name"),
         ("an offline algorithm", "sac", "smac_jax has an online algorithm of this name"),
         ("an offline algorithm", "pretrain", "every configuration has a section of this name"),
+        ("an offline algorithm", "online_td3_bc", "sections of online algorithms are called so"),
+        ("an online algorithm", "online_mine", "sections of online algorithms are called so"),
         ("an online algorithm", "td3", "smac_jax has an online algorithm of this name"),
         ("a task", "hopper", "smac_jax has a task of this name"),
         ("a task", "kitchen", "smac_jax has a task with reference returns of this name"),
