@@ -8,7 +8,7 @@ from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
 from smac_jax.errors import ConfigError
 from smac_jax.presets import base
 
-NAMES = ("base", "quickstart", "study", "ours", "wsrl_base", "locomotion", "adroit", "kitchen")
+NAMES = ("base", "quickstart", "transfer_study", "ours", "wsrl_base", "locomotion", "adroit", "kitchen")
 FAMILIES = NAMES[5:]
 
 # SMAC, tables 6-8, written down a second time from method.md, section 4
@@ -25,7 +25,7 @@ IQL = {
 
 
 def get_config(name: str, *variant: str):
-    package = "experiments.configs" if name == "study" else "smac_jax.presets"
+    package = "experiments.configs" if name == "transfer_study" else "smac_jax.presets"
     return importlib.import_module(f"{package}.{name}").get_config(*variant)
 
 
