@@ -1,4 +1,4 @@
-"""The study of the transfer as a configuration: its variants are those of the published curves, its commands are valid."""
+"""The study of the transfer as a configuration: its variants are those of the published curves; its commands work."""
 
 from __future__ import annotations
 
@@ -76,13 +76,8 @@ def test_todays_variants_are_those_of_the_published_curves(record):
 
 
 def jsonable(job: Job) -> dict[str, Any]:
-    online = {f"online {end.label}": end.config for end in job.online}
-    return {
-        "offline": job.offline.config,
-        "pretrain": job.offline.schedule,
-        "finetune": job.online[0].schedule,
-        **online,
-    }
+    schedules = {"pretrain": job.offline.schedule, "finetune": job.online[0].schedule}
+    return {"offline": job.offline.config, **schedules, **{f"online {end.label}": end.config for end in job.online}}
 
 
 def test_the_commands_of_the_results_train_what_they_say():
