@@ -26,7 +26,7 @@ class Row:
 
     Quantities hold one number a seed; dips are shares, ``control_dip`` None where there was no control. ``diverged``
     holds a line for each seed that diverged and was frozen. ``handover_episodes`` and ``final_episodes`` are the
-    episodes that ``handover`` and ``final`` are the means of, empty where they were not recorded. ``checkpoint`` is as
+    episodes that ``handover`` and ``final`` are the means of, None where they were not recorded. ``checkpoint`` is as
     in :class:`~smac_jax.analysis.curves.TransferCurve`.
     """
 
@@ -39,17 +39,21 @@ class Row:
     final: Float[np.ndarray, " seed"]
     regret: Float[np.ndarray, " seed"]
     diverged: tuple[str, ...] = ()
-    handover_episodes: Float[np.ndarray, "seed episode"] = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
-    final_episodes: Float[np.ndarray, "seed episode"] = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
+    handover_episodes: Float[np.ndarray, "seed episode"] | None = None
+    final_episodes: Float[np.ndarray, "seed episode"] | None = None
 
-    def sample(self, name: str) -> Float[np.ndarray, " sample"]:
-        """What the interval of a quantity is over: seeds; of one seed, which has none, its episodes where they are.
+    @property
+    def handover_sample(self) -> Float[np.ndarray, " sample"]:
+        """What the interval of ``handover`` is over: seeds; of one seed, which has none, its episodes where they are.
 
         With several seeds the spread of their means holds that of their episodes already.
         """
-        values: np.ndarray = getattr(self, name)
-        episodes: np.ndarray = getattr(self, f"{name}_episodes", np.zeros((0, 0)))
-        return episodes[0] if len(values) == 1 and episodes.size else values
+        return _sample(self.handover, self.handover_episodes)
+
+    @property
+    def final_sample(self) -> Float[np.ndarray, " sample"]:
+        """The same of ``final``."""
+        return _sample(self.final, self.final_episodes)
 
     @property
     def excess_dip(self) -> Float[np.ndarray, " seed"] | None:
@@ -62,6 +66,12 @@ class Row:
         if np.isfinite(self.dip).sum() < 2:
             return "unknown"
         return "yes" if is_smooth(self.dip) else "no"
+
+
+def _sample(
+    means: Float[np.ndarray, " seed"], episodes: Float[np.ndarray, "seed episode"] | None
+) -> Float[np.ndarray, " sample"]:
+    return episodes[0] if len(means) == 1 and episodes is not None else means
 
 
 def best_return(curves: Sequence[TransferCurve]) -> float:
@@ -109,8 +119,8 @@ def rows(curves: Sequence[TransferCurve], random_return: float, best: float | No
                     for seed, note in zip(curve.seeds or range(len(returns)), curve.diverged, strict=False)
                     if note
                 ),
-                handover_episodes=curve.online_episodes[0] if curve.online_episodes else np.zeros((0, 0)),
-                final_episodes=curve.online_episodes[-1] if curve.online_episodes else np.zeros((0, 0)),
+                handover_episodes=curve.online_episodes[0] if curve.online_episodes else None,
+                final_episodes=curve.online_episodes[-1] if curve.online_episodes else None,
             )
         )
     return made
@@ -137,10 +147,10 @@ def _cells(row: Row, decimals: bool) -> list[str]:
         start_of(row.offline, row.checkpoint),
         name_of(row.online),
         str(len(row.handover)) + (f" ({len(row.diverged)} diverged)" if row.diverged else ""),
-        interval_text(row.sample("handover"), decimals),
+        interval_text(row.handover_sample, decimals),
         *dips,
         row.smooth,
-        interval_text(row.sample("final"), decimals),
+        interval_text(row.final_sample, decimals),
         interval_text(row.regret, decimals),
     ]
 
@@ -178,7 +188,7 @@ def intervals_note(made: Sequence[Row]) -> str:
     """What the intervals of a table are over, for people."""
     if any(len(row.handover) > 1 for row in made):
         return "Mean and 95 % bootstrap interval over seeds."
-    if any(row.handover_episodes.size for row in made):
+    if any(row.handover_episodes is not None for row in made):
         return (
             "One seed: the intervals at the hand-over and at the end are over its evaluation episodes. They say how "
             "well this seed was measured, and nothing of other seeds."
@@ -221,8 +231,8 @@ def comma_separated(made: Sequence[Row]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["offline", "updates", "online", "seeds", "diverged", "undefined_dips", "smooth", *columns])
     for row in made:
-        values: list[Any] = [[] if getattr(row, name) is None else row.sample(name) for name in quantities]
-        numbers = [x for v in values for x in bootstrap_interval(v)]
+        values = [row.handover_sample, row.dip, row.control_dip, row.excess_dip, row.final_sample, row.regret]
+        numbers = [x for v in values for x in bootstrap_interval([] if v is None else v)]
         undefined = int(np.isnan(row.dip).sum())
         texts = ("" if math.isnan(x) else f"{x:.6g}" for x in numbers)
         counts = len(row.handover), len(row.diverged), undefined

@@ -32,6 +32,8 @@ def load_dataset(name_or_path: str | os.PathLike) -> Dataset:
           AWAC's pair of files (``pen2_sparse.npy``, ``pen_bc_sparse4.npy``) where these are at hand
           (:func:`smac_jax.data.readers.awac.folders` says where), or else made of D4RL's human demonstrations;
         * ``minari:ID``, such as ``minari:D4RL/pen/human-v2`` (:func:`smac_jax.data.readers.minari.read_minari`);
+        * ``ogbench:NAME``, such as ``ogbench:antmaze-large-navigate-singletask-v0``
+          (:func:`smac_jax.data.readers.ogbench.read_ogbench`);
         * ``part:FRACTION:NAME``, such as ``part:0.1:hopper-medium-replay``: whole episodes of one of the others
           (:meth:`Dataset.part`);
         * the path of a D4RL file. Its task is what its ``metadata/task`` says, or else what its name says

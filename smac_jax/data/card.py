@@ -96,7 +96,7 @@ def spread(values: np.ndarray) -> Spread:
     return Spread(float(np.min(values)), float(mean), float(np.max(values)), float(deviation))
 
 
-def duplicate_rows(*columns: Float[np.ndarray, "row number"]) -> int:
+def duplicate_rows(*columns: Float[np.ndarray, "row _"]) -> int:
     """How many rows are exact copies of an earlier row in all columns."""
     # adding 0 turns -0.0 into 0.0, which are the same number and other bytes
     rows = np.ascontiguousarray(np.concatenate(columns, axis=1) + 0.0)

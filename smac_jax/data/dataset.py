@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from smac_jax.config import real_number, seed_number
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
@@ -289,6 +289,9 @@ class Dataset(struct.PyTreeNode):
         if not (rule.only_success or rule.return_is_highest):
             return self.episode_returns()
         last = self._last_rows()
+        if rule.log_goes_on:  # where a terminal is followed by what it led to, the log went on
+            follows, _ = followed(np.asarray(self.observations), np.asarray(self.next_observations))
+            last &= ~((np.asarray(self.terminals) > 0.5) & follows)
         last[-1] = True
         most: np.ndarray = most_in_trajectory(np.asarray(self.rewards, float), last)[last]
         return most + 1.0 if rule.only_success else most
@@ -306,6 +309,9 @@ class Dataset(struct.PyTreeNode):
         )
         if self.reward_rule.only_success:
             text += f", {np.mean(np.asarray(self.terminals)[self._last_rows()]):.0%} end in success"
+        elif self.reward_rule.log_goes_on:
+            scores = self.episode_scores()
+            text += f"; {np.mean(scores > 0):.0%} of {len(scores):,} logged in one piece succeed"
         elif self.task is not None:
             text += f" (normalized score {normalized_score(self.task, returns.mean()):.1f})"
         notes = dict(self.metadata)
@@ -315,7 +321,7 @@ class Dataset(struct.PyTreeNode):
             text += f"; episodes split where the next row does not follow and no end is marked: {breaks}"
         if dropped := notes.get("dropped_rows"):
             text += f"; last rows of cut episodes without a next observation, dropped (their rewards count): {dropped}"
-        for key in ("not_in_order", "no_terminals"):
+        for key in ("not_in_order", "no_terminals", "left_out", "rewards_of"):
             text += f"; {notes[key]}" if key in notes else ""
         return text
 
@@ -447,14 +453,14 @@ def add_to_note(notes: dict[str, str], key: str, found: int) -> None:
         notes[key] = str(total)
 
 
-def trajectory_returns(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
+def trajectory_returns(rewards: Shaped[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
     """The undiscounted return of each row's whole trajectory; ``last`` marks the trajectories' last rows."""
     trajectory = np.cumsum(last) - last
     returns: np.ndarray = np.bincount(trajectory, weights=rewards)[trajectory]
     return returns
 
 
-def most_in_trajectory(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
+def most_in_trajectory(rewards: Shaped[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
     """The highest reward of each row's whole trajectory."""
     trajectory = np.cumsum(last) - last
     most = np.full(trajectory[-1] + 1, -np.inf)

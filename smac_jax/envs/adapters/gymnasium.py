@@ -34,7 +34,7 @@ from smac_jax.config import whole_number
 from smac_jax.envs.adapters.gymnasium_checks import CheckedEnv, check_spaces
 from smac_jax.envs.host_errors import as_raised_on_host, raise_on_host
 from smac_jax.errors import ConfigError, SmacError, UnknownNameError
-from smac_jax.types import Array, Key
+from smac_jax.types import AnyArray, Array, Key
 
 _DIGEST = 2  # 32-bit words
 
@@ -83,8 +83,7 @@ class GymnasiumEnv(Env):
         if instances is not None:
             instances = whole_number(f"gymnasium:{name}: instances", instances, 1)
         self._name = name
-        make = partial(_make, name, kw)
-        first = make()
+        first = self._prepared(_make(name, kw))
         self._actions = check_spaces(name, first)
         self._observation_size = spaces.flatdim(first.observation_space)
         self._low, self._high = (np.asarray(x, np.float64).ravel() for x in (self._actions.low, self._actions.high))
@@ -94,7 +93,11 @@ class GymnasiumEnv(Env):
         # what is wrong with it is said before anything is trained
         checked.reset(0)
         checked.step(self._scaled(np.zeros(len(self._low), np.float32)))
-        self._worlds = _Worlds(lambda: CheckedEnv(name, make()), checked, instances)
+        self._worlds = _Worlds(lambda: CheckedEnv(name, self._prepared(_make(name, kw))), checked, instances)
+
+    def _prepared(self, env: gymnasium.Env) -> gymnasium.Env:
+        """The environment as it is stepped; for adapters of one library's."""
+        return env
 
     def reset(self, rng: Key) -> State:
         """A new episode, whose seed is drawn from the key."""
@@ -120,7 +123,7 @@ class GymnasiumEnv(Env):
             info={"truncated": jnp.zeros((), jnp.float32)},
         )
 
-    def step(self, state: State, action: Float[Array, " action"]) -> State:
+    def step(self, state: State, action: Float[AnyArray, " action"]) -> State:
         """One step. After the end of an episode nothing happens any more, and the reward is 0."""
         before = state.pipeline_state
         action = jnp.clip(action.astype(jnp.float32), -1.0, 1.0)
