@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import run_command
 
 from smac_jax.data.readers.d4rl import write_d4rl
 
@@ -66,9 +68,7 @@ def request_(tmp_path_factory):
     ]
 
 
-def sweep(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "smac_jax", "sweep", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+sweep = partial(run_command, "sweep")
 
 
 @pytest.mark.parametrize(
