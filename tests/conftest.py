@@ -7,12 +7,13 @@ from typing import Any
 
 import jax
 import jaxtyping
-import numpy as np
 import pytest
 from absl import flags
 
 # shapes and types of everything that is called are checked, in this process alone
 jaxtyping.install_import_hook("smac_jax", "typechecking.check")
+
+from small_data import noise_of_hopper  # noqa: E402
 
 import smac_jax  # noqa: E402
 from smac_jax.data.readers.d4rl import write_d4rl  # noqa: E402
@@ -46,16 +47,7 @@ def arrays_unchecked():
 @pytest.fixture(scope="session")
 def data() -> smac_jax.Dataset:
     """Noise in Hopper's shapes."""
-    rng = np.random.default_rng(0)
-    rows = 500
-    return smac_jax.Dataset.from_arrays(
-        rng.normal(size=(rows, 11)),
-        rng.uniform(-1, 1, (rows, 3)),
-        rng.normal(size=rows),
-        np.arange(rows) % 50 == 49,
-        next_observations=rng.normal(size=(rows, 11)),
-        task="hopper",
-    )
+    return noise_of_hopper()
 
 
 @pytest.fixture(scope="session")

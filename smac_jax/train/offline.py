@@ -24,13 +24,13 @@ from smac_jax.runs.history import Evaluated, Evaluations, History
 from smac_jax.runs.modules import describe_networks
 from smac_jax.short_repr import of_evaluations
 from smac_jax.text import name_of
-from smac_jax.train.divergence import freeze_diverged
+from smac_jax.train.chunk import compile_chunk
 from smac_jax.train.evaluate import check_sizes, make_evaluator, run_evaluation, value_discount
 from smac_jax.train.keys import fold_in, seed_numbers
-from smac_jax.train.plan import Evaluate, Train, mean_over_steps, rounds_for, run_plan
+from smac_jax.train.plan import Evaluate, Train, rounds_for, run_plan
 from smac_jax.train.progress import Progress
 from smac_jax.train.sharding import SeedLayout
-from smac_jax.types import Array, Key, Metrics
+from smac_jax.types import Key, Metrics
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
@@ -70,24 +70,13 @@ class PretrainResult(Evaluated):
 
 
 def make_chunk(phase: Phase[Any], layout: SeedLayout, q_limit: float, length: int) -> Any:
-    """A compiled ``(state[seed], diverged[seed], first step, keys[seed], dataset) -> (state, diverged, mean metrics)``.
+    """A chunk of updates (:func:`smac_jax.train.chunk.compile_chunk`) that takes the data set last."""
 
-    The state's memory is reused.
-    """
+    def one_update(state: Any, key: Key, dataset: Dataset) -> tuple[Any, Metrics]:
+        batch_key, update_key = jax.random.split(key)
+        return phase.update(state, dataset.sample(batch_key, phase.batch_size), update_key)
 
-    def one_seed(
-        state: Any, diverged: Array, start: Array, seed_key: Key, dataset: Dataset
-    ) -> tuple[Any, Array, Metrics]:
-        def body(state: Any, step: Array) -> tuple[Any, Metrics]:
-            batch_key, update_key = jax.random.split(jax.random.fold_in(seed_key, step))
-            return phase.update(state, dataset.sample(batch_key, phase.batch_size), update_key)
-
-        after, metrics = jax.lax.scan(body, state, start + jnp.arange(length, dtype=jnp.int32))
-        means = mean_over_steps(metrics)
-        kept, diverged = freeze_diverged(state, after, means, diverged, start, q_limit)
-        return kept, diverged, means
-
-    return layout.map(one_seed, (0, 0, None, 0, None), donate=(0,))
+    return compile_chunk(one_update, layout, q_limit, length)
 
 
 def make_diagnostics(

@@ -27,13 +27,13 @@ from smac_jax.runs.modules import describe_networks
 from smac_jax.runs.snapshots import checksum
 from smac_jax.short_repr import brief, of_evaluations
 from smac_jax.text import name_of
-from smac_jax.train.divergence import freeze_diverged
+from smac_jax.train.chunk import compile_chunk
 from smac_jax.train.evaluate import check_sizes, make_evaluator, run_evaluation, value_discount
 from smac_jax.train.keys import seed_numbers
-from smac_jax.train.plan import Evaluate, Train, mean_over_steps, rounds_for, run_plan
+from smac_jax.train.plan import Evaluate, Train, rounds_for, run_plan
 from smac_jax.train.progress import Progress
 from smac_jax.train.sharding import SeedLayout
-from smac_jax.types import Array, Key, Metrics, Sometimes, Transition
+from smac_jax.types import Key, Metrics, Sometimes, Transition
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
@@ -86,9 +86,9 @@ def make_chunk(
     q_limit: float,
     length: int,
 ) -> Any:
-    """A compiled ``(state[seed], diverged[seed], first step, keys[seed], dataset) -> (state, diverged, mean metrics)``.
+    """A chunk of environment steps (:func:`smac_jax.train.chunk.compile_chunk`) that takes the data set last.
 
-    The state's memory is reused. ``dataset`` None learns from the replay buffer alone.
+    Where that is None, it learns from the replay buffer alone.
 
     Args:
       algorithm: how to act and to learn.
@@ -105,10 +105,8 @@ def make_chunk(
             return sample(buffer, key, algorithm.batch_size)
         return sample_mixed(key, dataset, buffer, algorithm.batch_size, data_fraction)
 
-    def one_step(
-        seed_key: Key, dataset: Dataset | None, state: LoopState, step: jax.Array
-    ) -> tuple[LoopState, Metrics]:
-        act_key, batch_key, update_key = jax.random.split(jax.random.fold_in(seed_key, step), 3)
+    def one_step(state: LoopState, key: Key, dataset: Dataset | None) -> tuple[LoopState, Metrics]:
+        act_key, batch_key, update_key = jax.random.split(key, 3)
         observation = state.environment.obs
         action = algorithm.act(state.algorithm, observation, act_key)
         world = env.step(state.environment, action)
@@ -128,20 +126,20 @@ def make_chunk(
             metrics |= learning
         return LoopState(learner, world, buffer), metrics
 
-    def one_seed(
-        state: LoopState, diverged: Array, start: Array, seed_key: Key, dataset: Dataset | None
-    ) -> tuple[LoopState, Array, Metrics]:
-        before = state.algorithm
-        state, metrics = jax.lax.scan(
-            partial(one_step, seed_key, dataset), state, start + jnp.arange(length, dtype=jnp.int32)
-        )
+    def last_episode(state: LoopState) -> dict[str, Sometimes]:
         earned = state.environment.info["last_episode_return"]
-        means = mean_over_steps(metrics) | {"training_return": Sometimes(earned, jnp.full_like(earned, length))}
-        # of a frozen seed only the learner stands still: its policy goes on acting, which changes nothing that is kept
-        kept, diverged = freeze_diverged(before, state.algorithm, means, diverged, start, q_limit)
-        return state.replace(algorithm=kept), diverged, means
+        return {"training_return": Sometimes(earned, jnp.full_like(earned, length))}
 
-    return layout.map(one_seed, (0, 0, None, 0, None), donate=(0,))
+    return compile_chunk(
+        one_step,
+        layout,
+        q_limit,
+        length,
+        # of a frozen seed only the learner stands still: its policy goes on acting, which changes nothing that is kept
+        learner_of=lambda state: state.algorithm,
+        with_learner=lambda state, learner: state.replace(algorithm=learner),
+        measured_at_end=last_episode,
+    )
 
 
 def finetune(

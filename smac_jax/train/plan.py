@@ -20,7 +20,7 @@ from smac_jax.train.compilation import listening
 from smac_jax.train.divergence import NOT_DIVERGED
 from smac_jax.train.progress import Progress
 from smac_jax.train.sharding import SeedLayout
-from smac_jax.types import Array, Metrics, Sometimes
+from smac_jax.types import Sometimes
 
 CHUNK = 500
 """Steps a compiled call, at most: what lies between two movements of the progress bar, and two chances to save."""
@@ -258,18 +258,6 @@ class _Schedule:
 
 def _more(counts: Mapping[str, int], stage: str, steps: int) -> dict[str, int]:
     return {**counts, stage: counts.get(stage, 0) + steps}
-
-
-def mean_over_steps(metrics: Metrics) -> dict[str, Sometimes]:
-    """Each metric's mean over the steps of a chunk that have it, from leaves ``[step]``."""
-
-    def one(metric: Array | Sometimes) -> Sometimes:
-        if not isinstance(metric, Sometimes):
-            return Sometimes(metric.mean(), jnp.full((), len(metric), jnp.float32))
-        steps = metric.steps.sum()
-        return Sometimes((metric.value * metric.steps).sum() / jnp.maximum(steps, 1.0), steps)
-
-    return {name: one(metric) for name, metric in metrics.items()}
 
 
 def measured(metrics: Mapping[str, Sometimes], diverged: np.ndarray) -> dict[str, np.ndarray]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import types
+from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from programs import run_command
 
 import smac_jax
 from smac_jax.commands.check_dataset import _columns, compare, file_lines
@@ -19,9 +19,7 @@ from smac_jax.data.readers.d4rl import write_d4rl
 ROOT = Path(__file__).parents[2]
 
 
-def check(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "smac_jax", "check-dataset", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+check = partial(run_command, "check-dataset")
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import run_command
 
 from smac_jax.data import load_dataset
 from smac_jax.data.readers.d4rl import write_d4rl
@@ -16,9 +16,7 @@ from smac_jax.data.readers.d4rl import write_d4rl
 ROOT = Path(__file__).parents[2]
 
 
-def combine(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "smac_jax", "combine-datasets", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+combine = partial(run_command, "combine-datasets")
 
 
 @pytest.fixture

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import run_command
 
 from smac_jax.analysis import tables
 from smac_jax.analysis.curves import TransferCurve
@@ -61,8 +60,7 @@ def test_a_published_table_is_made_again_by_one_command(tmp_path):
     names = {"kappa 0": "smac-kappa-0", "kappa 0.5": "smac-kappa-0.5", "kappa 5": "smac", "kappa 50": "smac-kappa-50"}
     names |= {"residual held at 0.3": "smac-residual-held", "gradient ratio held at 1": "smac-gradient-ratio-held"}
     files = [f"{name}={study / 'curves' / folder / 'sac-12000.json'}" for name, folder in names.items()]
-    command = [sys.executable, "-m", "smac_jax", "compare", *files, f"--results={tmp_path / 'again'}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = run_command("compare", *files, f"--results={tmp_path / 'again'}")
     assert done.returncode == 0, done.stderr[-2000:]
 
     def rows(path: Path) -> list[dict[str, str]]:
@@ -110,8 +108,7 @@ def test_a_name_is_taken_off_unless_it_is_part_of_the_files(tmp_path, monkeypatc
     ],
 )
 def test_a_mistake_is_one_line(arguments, words, tmp_path):
-    command = [sys.executable, "-m", "smac_jax", "compare", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = run_command("compare", *arguments)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from programs import run_command
 
 import smac_jax
 from smac_jax.commands.make_dataset import parse_shares, replay_arrays, round_mantissa
@@ -22,8 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def make(out: Path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "smac_jax", "make-dataset", "--task=hopper", f"--out={out}", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    return run_command("make-dataset", "--task=hopper", f"--out={out}", *arguments)
 
 
 SMALL = [

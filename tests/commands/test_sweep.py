@@ -8,12 +8,14 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from programs import run_command
 
 import smac_jax
 from smac_jax.data.readers.d4rl import write_d4rl
@@ -35,9 +37,7 @@ TINY = [
 ]
 
 
-def sweep(*arguments: str, check: bool = False) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "smac_jax", "sweep", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=check, timeout=600)
+sweep = partial(run_command, "sweep")
 
 
 def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(hopper_file, tmp_path):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
 import jax.export
 import numpy as np
 import pytest
+from programs import run_command
 
 import smac_jax
 from smac_jax.deploy.policy import ACTIVATIONS, DISTRIBUTIONS, NumpyPolicy
@@ -195,9 +197,7 @@ def test_without_onnx_it_says_what_to_install(stacked, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def program(*arguments: str | Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "smac_jax", "export", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+program = partial(run_command, "export")
 
 
 def test_the_program_writes_one_seed_and_says_its_shapes(stacked, flax_policies, observations, tmp_path):

@@ -15,7 +15,6 @@ from smac_jax.sweep.program import config_file, presets
 
 PROJECT = Path(__file__).parents[2]
 GUIDES = [PROJECT / "README.md", PROJECT / "experiments" / "README.md", *PROJECT.glob("docs/pages/**/*.md")]
-HISTORY = "study_handover"  # what was run before it became `smac-jax sweep --checkpoints`
 COMMAND = re.compile(r"(?:smac-jax ([a-z][a-z-]+)|python -m (experiments|benchmarks)\.(\w+))((?:\\\n|[^\n`])*)")
 
 
@@ -39,7 +38,7 @@ def commands(path: Path) -> list[tuple[str, Path, list[str]]]:
     for command, folder, module, rest in COMMAND.findall(path.read_text(encoding="utf-8")):
         assert not command or command in COMMANDS, (path, command)
         program = PROJECT / "smac_jax" / "commands" / f"{command.replace('-', '_')}.py"
-        if module and module not in (HISTORY, "NAME"):
+        if module and module != "NAME":
             program = PROJECT / folder / f"{module}.py"
             assert program.is_file(), (path, module)
         elif module:

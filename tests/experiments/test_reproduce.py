@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 import types
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import run_module
 
 import smac_jax
 from experiments import reproduce as program
@@ -23,9 +23,7 @@ from smac_jax.text import count
 ROOT = Path(__file__).parents[2]
 
 
-def reproduce(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "experiments.reproduce", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+reproduce = partial(run_module, "experiments.reproduce")
 
 
 def test_flags_know_every_scale_and_figure():

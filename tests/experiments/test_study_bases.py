@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+from programs import run_module
 
 from experiments.study_bases import all_variants
 from smac_jax.presets.bases import DIFFERENCES
@@ -14,9 +14,7 @@ from smac_jax.presets.bases import DIFFERENCES
 ROOT = Path(__file__).parents[2]
 
 
-def study(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "experiments.study_bases", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+study = partial(run_module, "experiments.study_bases")
 
 
 def test_every_difference_is_added_once_and_removed_once():

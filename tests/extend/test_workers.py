@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import run_command
+from smac_jax.sweep.transfer import scale_of
 
 from smac_jax import plugins
 from smac_jax.data.readers.d4rl import write_d4rl
@@ -16,7 +19,6 @@ from smac_jax.sweep.cost import _networks, _program
 from smac_jax.sweep.grid import Job, Variant
 from smac_jax.sweep.job import CheckpointOptions
 from smac_jax.sweep.launchers import base
-from smac_jax.sweep.transfer import scale_of
 
 ROOT = Path(__file__).parents[2]
 OWN = """
@@ -78,9 +80,7 @@ def request_(tmp_path_factory):
     ]
 
 
-def sweep(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "smac_jax", "sweep", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+sweep = partial(run_command, "sweep")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from smac_jax.errors import ConfigError
 from smac_jax.presets import base
 
 FAMILIES = ("locomotion", "adroit", "kitchen")
-NAMES = ("base", "quickstart", "study", "ours", "wsrl_base", "antmaze", *FAMILIES)
+NAMES = ("base", "quickstart", "transfer_study", "ours", "wsrl_base", "antmaze", *FAMILIES)
 
 # SMAC, tables 6-8, written down a second time from method.md, section 4
 PAPER = {
@@ -25,7 +25,7 @@ IQL = {
 
 
 def get_config(name: str, *variant: str):
-    package = "experiments.configs" if name == "study" else "smac_jax.presets"
+    package = "experiments.configs" if name == "transfer_study" else "smac_jax.presets"
     return importlib.import_module(f"{package}.{name}").get_config(*variant)
 
 

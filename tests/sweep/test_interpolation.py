@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from programs import run_command
 
 from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
 from smac_jax.analysis.landscape_points import Spanned, positions
@@ -23,9 +23,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = ["--points=3", "--grid=2", "--episodes=1"]
 
 
-def landscape(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "smac_jax", "landscape", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+landscape = partial(run_command, "landscape")
 
 
 @pytest.fixture

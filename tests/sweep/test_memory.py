@@ -5,21 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import jax
-import numpy as np
 import pytest
 from test_grid import jobs
 
-import smac_jax
 from smac_jax.errors import ConfigError
 from smac_jax.sweep import memory
-
-
-@pytest.fixture(scope="module")
-def data():
-    rng = np.random.default_rng(0)
-    return smac_jax.Dataset.from_arrays(
-        rng.normal(size=(300, 11)), rng.uniform(-1, 1, (300, 3)), rng.normal(size=300), np.arange(300) % 50 == 49
-    )
 
 
 @pytest.fixture(scope="module")

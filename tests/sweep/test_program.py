@@ -116,7 +116,7 @@ def test_results_go_into_a_folder_of_this_machine(tmp_path, monkeypatch):
 MISTAKES = {
     **{(program, "--sedes=3"): "'sedes'" for program in ("sweep", "reproduce", "landscape", "make_dataset", "status")},
     **{(program, "--helpp"): "'helpp'" for program in ("sweep", "check_dataset", "combine_datasets", "export")},
-    **{(program, "-nope"): "'nope'" for program in ("sweep", "report", "study_handover")},
+    **{(program, "-nope"): "'nope'" for program in ("sweep", "report", "compare")},
     ("sweep", "stray"): "not understood: stray",
     ("sweep", "--dry_run stray --seeds 3"): "not understood: stray",
     ("sweep", "--seeds 3 -- stray"): "not understood: stray",

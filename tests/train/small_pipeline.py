@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import survivor
+from small_data import noise_of_hopper
 
 import smac_jax
 from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
@@ -33,7 +34,7 @@ LENGTH = 6
 
 def train() -> dict[str, Any]:
     """SMAC on Hopper's C engine and its hand-over to SAC; a policy of Pendulum's from a Gymnasium environment."""
-    data, env = survivor.small_data(), smac_jax.make_env("hopper", physics="mujoco")
+    data, env = noise_of_hopper(), smac_jax.make_env("hopper", physics="mujoco")
     size = {"eval_every": 4, "eval_episodes": 1, "episode_length": LENGTH, "progress": False}
     off = smac_jax.pretrain("smac", data, 1, 4, small("smac"), env=env, **size)
     online = {"warm_start": 4, "config": {"batch_size": 16}, **size}
@@ -59,7 +60,7 @@ def train() -> dict[str, Any]:
 
 def every() -> list[Any]:
     """A few updates of every algorithm, each a chunk of its own, and of what is done where numbers can be zero."""
-    data, env = survivor.small_data(), smac_jax.make_env("hopper", physics="mujoco")
+    data, env = noise_of_hopper(), smac_jax.make_env("hopper", physics="mujoco")
     more: dict[str, list[dict[str, Any]]] = {
         "smac": [{"kappa": 0.0}, {"score": "policy"}, {"kappa_adaptation": "residual"}],
         "cql": [{"max_target_backup": True, "return_span": 5.0}],
@@ -90,7 +91,7 @@ def wide(tree: Any, name: str) -> Iterator[str]:
 
 def types() -> Iterator[str]:
     """Traces every algorithm and steps every environment; whatever is not 32 bits wide is named."""
-    key, data = jax.random.key(0), survivor.small_data()
+    key, data = jax.random.key(0), noise_of_hopper()
     batch = data.sample(key, 16)
     yield from wide((data, batch), "data")
     off = make_offline("smac", small("smac"))

@@ -17,6 +17,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
+sys.path.append(str(Path(__file__).parents[1]))  # where it runs as a program
+from small_data import noise_of_hopper
+
 import smac_jax
 from smac_jax.runs.folder import RunFolder
 from smac_jax.runs.interrupts import Interrupted, Interrupts
@@ -27,26 +30,19 @@ OPERATIONS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.
 SEEDS = (0, 3)
 
 
-def small_data() -> smac_jax.Dataset:
-    """Noise in Hopper's shapes."""
-    rng = np.random.default_rng(0)
-    rows = 500
-    return smac_jax.Dataset.from_arrays(
-        rng.normal(size=(rows, 11)),
-        rng.uniform(-1, 1, (rows, 3)),
-        rng.normal(size=rows),
-        np.arange(rows) % 50 == 49,
-        next_observations=rng.normal(size=(rows, 11)),
-        task="hopper",
-    )
-
-
 def pretrain(run: RunFolder | None = None, env=None, num_updates=40, **changes):
     """Four chunks of ten updates."""
     config = {"network": {"actor_hidden": (16,), "critic_hidden": (16,)}}
     settings = {"seeds": SEEDS, "eval_every": 20, "eval_episodes": 1, "episode_length": 20} | changes
     return smac_jax.pretrain(
-        "td3_bc", small_data(), num_updates=num_updates, config=config, env=env, folder=run, progress=False, **settings
+        "td3_bc",
+        noise_of_hopper(),
+        num_updates=num_updates,
+        config=config,
+        env=env,
+        folder=run,
+        progress=False,
+        **settings,
     )
 
 
@@ -57,7 +53,7 @@ def finetune(off, run: RunFolder | None = None, env=None, **changes):
         "sac",
         off.actor_critic,
         env,
-        small_data(),
+        noise_of_hopper(),
         num_steps=30,
         warm_start=30,
         config={"batch_size": 16},

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from fake_logs import make_log
 from fake_mazes import ANTMAZE_FILE, antmaze_log, write
+from smac_jax.sweep.transfer import check_fits
+from smac_jax.sweep.transfer import environment_of as environment_of_data
 
 import smac_jax
 from smac_jax.data import load_dataset

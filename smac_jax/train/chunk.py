@@ -1,0 +1,69 @@
+"""One compiled call of training: a scan over steps, every seed in it at once, and what is done with a seed that breaks.
+
+Offline and online training differ in what a step is. What surrounds it is the same, and is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from smac_jax.train.divergence import freeze_diverged
+from smac_jax.train.sharding import SeedLayout
+from smac_jax.types import Array, Key, Metrics, Sometimes
+
+OneStep = Callable[[Any, Key, Any], tuple[Any, Metrics]]
+"""``(state, key, data) -> (state, metrics)`` of one seed; the key is of this step."""
+
+
+def compile_chunk(
+    one_step: OneStep,
+    layout: SeedLayout,
+    q_limit: float,
+    length: int,
+    *,
+    learner_of: Callable[[Any], Any] = lambda state: state,
+    with_learner: Callable[[Any, Any], Any] = lambda state, learner: learner,
+    measured_at_end: Callable[[Any], dict[str, Sometimes]] = lambda state: {},
+) -> Any:
+    """A compiled ``(state[seed], diverged[seed], first step, keys[seed], data) -> (state, diverged, mean metrics)``.
+
+    The state's memory is reused.
+
+    Args:
+      one_step: what is done ``length`` times.
+      layout: of the seeds.
+      q_limit: see :func:`smac_jax.train.divergence.has_diverged`.
+      length: steps.
+      learner_of: the part of a state that learns, which is frozen where a seed diverges.
+      with_learner: the state with another such part.
+      measured_at_end: metrics of the state after the last step, beside the means over all steps.
+    """
+
+    def one_seed(state: Any, diverged: Array, start: Array, seed_key: Key, data: Any) -> tuple[Any, Array, Metrics]:
+        before = learner_of(state)
+
+        def body(state: Any, step: Array) -> tuple[Any, Metrics]:
+            return one_step(state, jax.random.fold_in(seed_key, step), data)
+
+        state, metrics = jax.lax.scan(body, state, start + jnp.arange(length, dtype=jnp.int32))
+        means = mean_over_steps(metrics) | measured_at_end(state)
+        kept, diverged = freeze_diverged(before, learner_of(state), means, diverged, start, q_limit)
+        return with_learner(state, kept), diverged, means
+
+    return layout.map(one_seed, (0, 0, None, 0, None), donate=(0,))
+
+
+def mean_over_steps(metrics: Metrics) -> dict[str, Sometimes]:
+    """Each metric's mean over the steps of a chunk that have it, from leaves ``[step]``."""
+
+    def one(metric: Array | Sometimes) -> Sometimes:
+        if not isinstance(metric, Sometimes):
+            return Sometimes(metric.mean(), jnp.full((), len(metric), jnp.float32))
+        steps = metric.steps.sum()
+        return Sometimes((metric.value * metric.steps).sum() / jnp.maximum(steps, 1.0), steps)
+
+    return {name: one(metric) for name, metric in metrics.items()}
