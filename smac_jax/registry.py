@@ -17,6 +17,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from smac_jax import plugins
 from smac_jax.errors import RegistrationError, UnknownNameError
+from smac_jax.mazes import MAZE_OPTIONS
 
 V = TypeVar("V")
 
@@ -197,14 +198,16 @@ class TaskEntry(NamedTuple):
     """A task that MuJoCo's engines simulate.
 
     Attributes:
-      make: gives a :class:`smac_jax.envs.base.Task`.
+      make: gives a :class:`smac_jax.envs.base.Task`; where there are ``options``, from the version and those given.
       versions: those that :func:`smac_jax.envs.make_env` takes, and what each of them is to the task.
       mjx: whether MJX simulates it, which then is its engine where JAX does not run on a CPU.
+      options: keywords of ``make_env`` that are the task's, not the engine's.
     """
 
-    make: Callable[[], Any]
+    make: Callable[..., Any]
     versions: Mapping[str, str]
     mjx: bool
+    options: tuple[str, ...] = ()
 
 
 class EnvironmentEntry(NamedTuple):
@@ -256,6 +259,8 @@ SCORES: Registry[Callable[[Any], Any]] = Registry(
 LOCOMOTION = ("hopper", "walker2d", "halfcheetah", "ant")
 ADROIT = ("pen", "door", "hammer", "relocate")
 KITCHEN = ("kitchen-complete", "kitchen-partial", "kitchen-mixed")
+ANTMAZE = ("antmaze-umaze", "antmaze-medium", "antmaze-large")
+MAZE2D = tuple(f"maze2d-{kind}{dense}" for kind in ("open", "umaze", "medium", "large") for dense in ("", "-dense"))
 
 
 def _task(name: str) -> Callable[[], Any]:
@@ -280,6 +285,17 @@ def _kitchen(name: str) -> Callable[[], TaskEntry]:
     return _manipulation(lambda: _attribute("envs.tasks.kitchen", "Kitchen")(name.removeprefix("kitchen-")))
 
 
+def _maze(module: str, robot: str, name: str, versions: Sequence[str]) -> Callable[[], TaskEntry]:
+    words = name.split("-")[1:]
+
+    def make(version: str, **options: Any) -> Any:
+        dense = {"dense": True} if "dense" in words else {}
+        return _attribute(f"envs.tasks.{module}", robot)(words[0], version, **dense, **options)
+
+    known = {"v4": "d4rl", "d4rl": "d4rl"} | {version: version for version in versions}
+    return lambda: TaskEntry(make, known, mjx=False, options=MAZE_OPTIONS)
+
+
 TASKS: Registry[TaskEntry] = Registry(
     "task",
     {
@@ -287,6 +303,8 @@ TASKS: Registry[TaskEntry] = Registry(
         **{name: _manipulation(_task(name)) for name in ADROIT},
         **{f"{name}-binary": _binary(name) for name in ADROIT},
         **{name: _kitchen(name) for name in KITCHEN},
+        **{name: _maze("antmaze", "AntMaze", name, ("robotics-v4", "robotics-v5")) for name in ANTMAZE},
+        **{name: _maze("pointmaze", "PointMaze", name, ("robotics-v3",)) for name in MAZE2D},
     },
     WORDS,
 )
@@ -298,13 +316,14 @@ def _family(maker: str) -> Callable[[], EnvironmentEntry]:
 
 ENVIRONMENTS: Registry[EnvironmentEntry] = Registry(
     "environment",
-    {"brax": _family("make_brax"), "gymnasium": _family("make_gymnasium"), "playground": _family("make_playground")},
+    {name: _family(f"make_{name}") for name in ("brax", "gymnasium", "minari", "ogbench", "playground")},
     WORDS,
 )
 READERS: Registry[Callable[[str], Any]] = Registry(
     "source of data",
     {
         "minari": lambda: _attribute("data.sources", "read_minari"),
+        "ogbench": lambda: _attribute("data.sources", "read_ogbench"),
         "part": lambda: _attribute("data.sources", "read_part"),
     },
     WORDS,

@@ -21,7 +21,7 @@ from smac_jax.errors import ConfigError, UnknownNameError
 from smac_jax.registry import WORDS, Registry
 from smac_jax.spread import spread
 
-Family = Literal["locomotion", "adroit", "kitchen", "antmaze"]
+Family = Literal["locomotion", "adroit", "kitchen", "antmaze", "maze2d"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +37,8 @@ class RewardRule:
       return_is_highest: a trajectory's return is its highest reward, for each step pays for all that is completed by
         then; False: the sum of its rewards.
       sparse: whether every reward says no more than success or failure; None: the rewards of the data decide.
+      log_goes_on: a log may go on after a terminal, so that what was logged in one piece is several trajectories; its
+        score is the best of them.
     """
 
     evaluation: str
@@ -44,6 +46,7 @@ class RewardRule:
     solved_at: float | None = None
     return_is_highest: bool = False
     sparse: bool | None = None
+    log_goes_on: bool = False
 
 
 DENSE = RewardRule("return")
@@ -58,6 +61,12 @@ Cal-QL's code (``dones = rewards == 0``), which WSRL uses, too.
 
 SUBTASKS = RewardRule("completed subtasks", solved_at=4.0, return_is_highest=True, sparse=False)
 """Each step pays 1 for each of four subtasks that is completed: the kitchen's. Source of ``solved_at``: WSRL's code."""
+
+GOAL = RewardRule("success rate", return_is_highest=True, sparse=True, log_goes_on=True)
+"""1 at the goal and 0 elsewhere: AntMaze's. D4RL's files go on after the goal, and each row there is a terminal."""
+
+SUCCESS = RewardRule("success rate")
+"""Rewards are summed, and an evaluation counts successes: OGBench's tasks."""
 
 
 class SuccessTest(NamedTuple):
@@ -159,6 +168,33 @@ def _hand(
     return dense, binary
 
 
+def _antmaze(kind: str, episode_length: int) -> TaskInfo:
+    return TaskInfo(
+        f"antmaze-{kind}",
+        0.0,
+        1.0,
+        episode_length,
+        "antmaze",
+        GOAL,
+        clips_actions=True,
+        version_by_size=((29, "d4rl"), (31, "robotics-v4"), (109, "robotics-v5")),
+        unlogged="rewards and ends depend on the goal, which is in no row",
+    )
+
+
+def _maze2d(kind: str, random_return: float, expert_return: float, episode_length: int) -> TaskInfo:
+    sizes = ((4, "d4rl"), (8, "robotics-v3"))
+    return TaskInfo(
+        f"maze2d-{kind}",
+        random_return,
+        expert_return,
+        episode_length,
+        "maze2d",
+        clips_actions=True,
+        version_by_size=sizes,
+    )
+
+
 def _kitchen(name: str) -> TaskInfo:
     return TaskInfo(name, 0.0, 4.0, 280, "kitchen", SUBTASKS, clips_actions=True, noisy_observations=True)
 
@@ -179,7 +215,18 @@ _BUILT_IN = (
     *_hand("door", -56.512833, 2880.5693087298737, 200, SuccessTest(39, _door_is_solved)),
     *_hand("relocate", -6.425911, 4233.877797728884, 200, SuccessTest(39, _relocate_is_solved)),
     *map(_kitchen, ("kitchen", "kitchen-complete", "kitchen-partial", "kitchen-mixed")),
-    TaskInfo("antmaze", 0.0, 1.0, 1000, "antmaze"),
+    _antmaze("umaze", 700),
+    _antmaze("medium", 1000),
+    _antmaze("large", 1000),
+    # of the files' last versions: -v0 of open, -v1 of the others
+    _maze2d("open", 0.01, 20.66, 150),
+    _maze2d("umaze", 23.85, 161.86, 300),
+    _maze2d("medium", 13.13, 277.39, 600),
+    _maze2d("large", 6.7, 273.99, 800),
+    _maze2d("open-dense", 11.17817, 27.166538620695782, 150),
+    _maze2d("umaze-dense", 68.537689, 193.66285642381482, 300),
+    _maze2d("medium-dense", 44.264742, 297.4552547777125, 600),
+    _maze2d("large-dense", 30.569041, 303.4857382709002, 800),
 )
 
 
@@ -223,8 +270,10 @@ def task_info(environment: str) -> TaskInfo:
 
     An environment of another family is taken for the task that its name names, if any (``"gymnasium:Hopper-v4"`` for
     ``hopper``). Of others nothing is known: then a return of 0 counts as a random policy's, and 1,000 steps are an
-    episode.
+    episode. OGBench's tasks share names with D4RL's, and are others: an evaluation counts their successes.
     """
+    if environment.startswith("ogbench:"):
+        return TaskInfo(environment, 0.0, 1.0, 1000, rewards=SUCCESS)
     try:
         return TASKS[parse_name(environment.rpartition(":")[2]).task]
     except UnknownNameError:
@@ -251,17 +300,39 @@ _FILES = {
 }
 
 
+# D4RL's files of AntMaze: the map, whether it is the mirrored one for evaluations, several starts, several goals
+_ANTMAZE_FILE = re.compile(
+    r"ant-maze-(u-maze|umaze|big-maze|medium|hardest-maze|large)(-eval)?-noisy-multistart-(true|false)-multigoal-(true|false)"
+)
+_ANTMAZE_MAPS = {"u-maze": "umaze", "big-maze": "medium", "hardest-maze": "large"}
+
+
+def _of_maze(words: str) -> str:
+    """A maze's name in D4RL's words; other names as they are."""
+    if file := _ANTMAZE_FILE.match(words):
+        kind, of_evaluation, starts, goals = file.groups()
+        data = "-diverse" if goals == "true" else "-play" if starts == "true" else ""
+        return f"antmaze{of_evaluation or ''}-{_ANTMAZE_MAPS.get(kind, kind)}{data}"
+    words = re.sub(r"^(pointmaze|antmaze)-(.*[a-z])dense$", r"\1-\2-dense", words)
+    return re.sub(r"^(?:pointmaze|maze2d)-(open|umaze|medium|large)(-.*)?-dense$", r"maze2d-\1-dense\2", words).replace(
+        "pointmaze-", "maze2d-"
+    )
+
+
 def parse_name(name: str) -> DatasetName:
     """Takes apart the name of a data set, of its file (without the suffix), or of a Gymnasium environment.
 
-    ``"hopper-medium-replay"``, ``"hopper_medium_replay-v2"`` -> ``("hopper", "medium-replay")``; ``"Hopper-v4"`` ->
-    ``("hopper", None)``.
+    ``"hopper-medium-replay"``, ``"hopper_medium_replay-v2"``, Minari's ``"mujoco/hopper/medium-replay-v0"`` ->
+    ``("hopper", "medium-replay")``; ``"Hopper-v4"`` -> ``("hopper", None)``; ``"PointMaze_UMaze-v3"`` ->
+    ``("maze2d-umaze", None)``.
 
     Raises:
       UnknownNameError: it does not begin with a task's name.
     """
-    words = re.sub(r"-v\d+$", "", name.lower().replace("_", "-"))
-    words = _FILES.get(words, words)
+    # the first part of a Minari name is its namespace
+    words = re.sub(r"-v\d+$", "", name.partition("/")[2] or name)
+    words = words.lower().replace("_", "-").replace("/", "-")
+    words = _of_maze(_FILES.get(words, words))
     fitting = [task for task in TASKS if f"{words}-".startswith(f"{task}-")]
     if not fitting:
         raise UnknownNameError("task", name, tuple(TASKS))

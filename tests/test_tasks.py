@@ -36,7 +36,15 @@ from smac_jax.tasks import (
         ("walker2d_full_replay-v2", ("walker2d", "full-replay")),
         ("HalfCheetah-v5", ("halfcheetah", None)),
         ("door-human", ("door", "human")),
-        ("antmaze-umaze-diverse-v0", ("antmaze", "umaze-diverse")),
+        ("antmaze-umaze-diverse-v0", ("antmaze-umaze", "diverse")),
+        ("Ant_maze_u-maze_noisy_multistart_False_multigoal_False_sparse_fixed", ("antmaze-umaze", None)),
+        ("Ant_maze_hardest-maze_noisy_multistart_True_multigoal_True_sparse", ("antmaze-large", "diverse")),
+        ("AntMaze_Medium_Diverse_GR-v4", ("antmaze-medium", "diverse-gr")),
+        ("D4RL/antmaze/medium-play-v1", ("antmaze-medium", "play")),
+        ("D4RL/pointmaze/umaze-dense-v2", ("maze2d-umaze-dense", None)),
+        ("PointMaze_Medium_Diverse_GDense-v3", ("maze2d-medium-dense", "diverse-g")),
+        ("maze2d-umaze-sparse-v1", ("maze2d-umaze", "sparse")),
+        ("mujoco/hopper/expert-v0", ("hopper", "expert")),
         ("ant-expert-v2", ("ant", "expert")),
         ("door-binary-v0", ("door-binary", None)),
         ("pen_binary_human-v0", ("pen-binary", "human")),
@@ -50,7 +58,22 @@ def test_names_are_taken_apart(name, want):
     assert parse_name(name) == want
 
 
-@pytest.mark.parametrize("name", ["", "hoper-medium", "hopper2-medium", "my-hopper", "brax:ant", "medium-hopper"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "hoper-medium",
+        "hopper2-medium",
+        "my-hopper",
+        "brax:ant",
+        "medium-hopper",
+        "antmaze-giant-v0",
+        # D4RL's mirrored mazes
+        "antmaze-eval-umaze-v0",
+        "Ant_maze_umaze_eval_noisy_multistart_True_multigoal_False_sparse",
+        "maze2d-eval-large-v1",
+    ],
+)
 def test_unknown_names_list_the_known(name):
     with pytest.raises(UnknownNameError, match=r"Unknown task .*antmaze.*hopper"):
         parse_name(name)
@@ -94,6 +117,8 @@ def test_every_environment_has_its_facts():
     assert tasks_of("locomotion") == envs.LOCOMOTION
     assert set(tasks_of("adroit")) == set(envs.ADROIT)
     assert set(tasks_of("kitchen")) == {"kitchen", *envs.KITCHEN}
+    assert set(tasks_of("antmaze")) == set(envs.ANTMAZE)
+    assert set(tasks_of("maze2d")) == set(envs.MAZE2D)
     assert set(envs.TASKS) <= set(TASKS)
 
 
@@ -110,6 +135,10 @@ def test_what_evaluations_measure_follows_from_the_rewards():
     said = {name: task_info(name).rewards.evaluation for name in ("gymnasium:Hopper-v4", "door-binary", "frog")}
     assert said == {"gymnasium:Hopper-v4": "return", "door-binary": "success rate", "frog": "return"}
     assert task_info("kitchen-mixed").rewards.evaluation == "completed subtasks"
+    assert task_info("antmaze-large-play-v2").rewards.evaluation == "success rate"
+    assert task_info("maze2d-large").rewards.evaluation == "return"
+    of_ogbench = task_info("ogbench:antmaze-large-navigate-singletask-v0")  # not D4RL's
+    assert (of_ogbench.rewards.evaluation, of_ogbench.family) == ("success rate", None)
     assert reward_rule(None) == reward_rule("hopper") != BINARY
 
 

@@ -258,7 +258,8 @@ def gather(
     def growth(seed: int) -> float:
         if not {"td_loss", "q"} <= columns.keys():
             return math.nan
-        return growth_of(np.sqrt(columns["td_loss"][:, seed]) / np.abs(columns["q"][:, seed]))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return growth_of(np.sqrt(columns["td_loss"][:, seed]) / np.abs(columns["q"][:, seed]))
 
     return [
         Evidence(
@@ -366,4 +367,4 @@ def worst(verdicts: Sequence[str]) -> str:
 
 def percent(share: float, sign: bool = True) -> str:
     """``+12 %``, or without its sign."""
-    return f"{100 * share + 0.0:{'+' if sign else ''}.0f} %"
+    return f"{round(100 * share):{'+' if sign else ''}d} %"

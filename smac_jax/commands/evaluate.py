@@ -16,7 +16,7 @@ from typing import Any
 
 from absl import flags
 
-from smac_jax.envs import ENGINES
+from smac_jax.envs import ENGINES, VERSIONS
 from smac_jax.errors import CheckpointError, ConfigError, UnknownNameError
 from smac_jax.files import local_path, write_json
 from smac_jax.sweep.program import set_up
@@ -26,7 +26,7 @@ ARGUMENTS = 1
 FLAGS = flags.FLAGS
 flags.DEFINE_string("env", None, "The environment; default: the one that the run was trained for.")
 flags.DEFINE_enum("physics", "auto", ENGINES, "Engine; auto is mujoco on the CPU and mjx elsewhere.")
-flags.DEFINE_enum("version", None, ["v4", "v5"], "Version of the task; default: the run's.")
+flags.DEFINE_enum("version", None, VERSIONS, "Version of the task, as in make_env; default: the run's.")
 flags.DEFINE_integer("episodes", 20, "Episodes of each seed.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Of the starting states, and of the actions where they are sampled.", lower_bound=0)
 flags.DEFINE_bool("sample", False, "Sample actions from the policy; default: its mode.")

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from smac_jax.data.sources import short_name
-from smac_jax.envs import ENGINES
+from smac_jax.envs import ENGINES, VERSIONS
 from smac_jax.errors import ConfigError
 from smac_jax.files import write_json
 from smac_jax.sweep.launchers import LAUNCHERS, Failure, hosts
@@ -46,7 +46,7 @@ flags.DEFINE_list(
 )
 flags.DEFINE_string("env", None, "The environment; default: the one that each data set names.")
 flags.DEFINE_enum("physics", "auto", ENGINES, "Engine; auto is mujoco on the CPU and mjx elsewhere.")
-flags.DEFINE_enum("version", "v4", ["v4", "v5"], "Version of the task; v4 is D4RL's.")
+flags.DEFINE_enum("version", "v4", VERSIONS, "Version of the task, as in make_env; v4 is D4RL's.")
 flags.DEFINE_list("offline", ["smac", "td3_bc"], "Offline algorithms.")
 flags.DEFINE_list("online", ["sac"], "Online algorithms.")
 flags.DEFINE_multi_string(

@@ -33,6 +33,8 @@ def load_dataset(name_or_path: str | os.PathLike) -> Dataset:
           the like are AWAC's pairs of files (``pen2_sparse.npy``, ``pen_bc_sparse4.npy``) if these are on this machine
           (:func:`smac_jax.data.readers.awac.folders` lists the places), or else made from D4RL's human demonstrations;
         * ``minari:ID``, such as ``minari:D4RL/pen/human-v2`` (:func:`smac_jax.data.readers.minari.read_minari`);
+        * ``ogbench:NAME``, such as ``ogbench:antmaze-large-navigate-singletask-v0``
+          (:func:`smac_jax.data.readers.ogbench.read_ogbench`);
         * ``part:FRACTION:NAME``, such as ``part:0.1:hopper-medium-replay``: whole episodes of one of the others
           (:meth:`Dataset.part`);
         * the path of a D4RL file. Its task follows from its ``metadata/task``, or else from its name

@@ -99,7 +99,7 @@ def statistics(values: np.ndarray) -> Statistics:
     return Statistics(float(np.min(values)), float(mean), float(np.max(values)), float(deviation))
 
 
-def count_duplicate_rows(*columns: Float[np.ndarray, "row number"]) -> int:
+def count_duplicate_rows(*columns: Float[np.ndarray, "row _"]) -> int:
     """Returns how many rows are exact copies of an earlier row in all columns."""
     # adding 0 turns -0.0 into 0.0, which is the same number with other bytes
     rows = np.ascontiguousarray(np.concatenate(columns, axis=1) + 0.0)

@@ -21,7 +21,7 @@ from jaxtyping import Bool
 
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.readers.binary import cut_after_last_success, succeeds
-from smac_jax.data.trajectories import add_to_count, returns_by_row
+from smac_jax.data.trajectories import add_to_count, returns_by_row, sum_in_trajectory
 from smac_jax.data.validation import is_binary
 from smac_jax.errors import DatasetError, UnknownNameError
 from smac_jax.tasks import TASKS, binary_of, dense_of, reward_rule
@@ -150,7 +150,8 @@ def _prepare_part(data: Dataset, task: str | None, failures: bool) -> tuple[dict
     if len(rows["rewards"]):
         returns = returns_by_row({"rewards": rows["rewards"]}, _ends(rows), task, data.name)
         # no row is missing at the end of an episode that ends with its success
-        succeeded = rule.only_success & (returns_by_row({"rewards": rows["terminals"]}, _ends(rows), None, "") > 0)
+        successes_in_episode = sum_in_trajectory(np.asarray(rows["terminals"], np.float32), _ends(rows))
+        succeeded = rule.only_success & (successes_in_episode > 0)
         rows["trajectory_returns"] = np.where(rewards_change | succeeded, returns, rows["trajectory_returns"])
     successes = None
     if rule.only_success:

@@ -16,6 +16,7 @@ from smac_jax.config import real_number, seed_number
 from smac_jax.data.trajectories import (
     Rows,
     add_to_count,
+    compare_next_observations,
     episode_ends,
     highest_in_trajectory,
     mark_breaks,
@@ -318,6 +319,9 @@ class Dataset(struct.PyTreeNode):
         if not (rule.only_success or rule.return_is_highest):
             return self.episode_returns()
         last = self._last_rows()
+        if rule.log_goes_on:  # the log went on after a terminal if the next row holds the observation that it led to
+            follows, _ = compare_next_observations(np.asarray(self.observations), np.asarray(self.next_observations))
+            last &= ~((np.asarray(self.terminals) > 0.5) & follows)
         last[-1] = True
         highest: np.ndarray = highest_in_trajectory(np.asarray(self.rewards, float), last)[last]
         return highest + 1.0 if rule.only_success else highest
@@ -335,6 +339,9 @@ class Dataset(struct.PyTreeNode):
         )
         if self.reward_rule.only_success:
             text += f", {np.mean(np.asarray(self.terminals)[self._last_rows()]):.0%} end in success"
+        elif self.reward_rule.log_goes_on:
+            scores = self.episode_scores()
+            text += f"; {np.mean(scores > 0):.0%} of {len(scores):,} uninterrupted logs succeed"
         elif self.task is not None:
             text += f" (normalized score {normalized_score(self.task, returns.mean()):.1f})"
         notes = dict(self.metadata)
@@ -344,6 +351,6 @@ class Dataset(struct.PyTreeNode):
             text += f"; episodes split at breaks of the log that are not marked as ends: {breaks}"
         if dropped := notes.get("dropped_rows"):
             text += f"; dropped rows, which have no next observation (their rewards count in the returns): {dropped}"
-        for key in ("not_in_order", "no_terminals"):
+        for key in ("not_in_order", "no_terminals", "left_out", "rewards_of"):
             text += f"; {notes[key]}" if key in notes else ""
         return text

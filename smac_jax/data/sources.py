@@ -38,8 +38,8 @@ def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
         _compare_with_published(path, published_name(path.name))
         return data
     raise DatasetError(
-        f"{text!r} is neither an embedded data set, nor one of D4RL's, nor minari:ID, nor part:FRACTION:NAME, nor a "
-        f"file. "
+        f"{text!r} is neither an embedded data set, nor one of D4RL's, nor minari:ID, ogbench:NAME or "
+        f"part:FRACTION:NAME, nor a file. "
         f"Embedded: {', '.join(embedded) or 'none'}. {_similar(text, list(d4rl_files()))}{_registered()}"
         "Give one of these or the path of a D4RL .hdf5 file, or of demonstrations (.npy, .pickle); "
         "`smac-jax make-dataset` makes one."
@@ -146,6 +146,13 @@ def read_minari(name: str) -> Dataset:
     from smac_jax.data.readers import minari
 
     return minari.read_minari(name)
+
+
+def read_ogbench(name: str) -> Dataset:
+    """What ``ogbench:NAME`` means."""
+    from smac_jax.data.readers import ogbench
+
+    return ogbench.read_ogbench(name)
 
 
 def read_part(rest: str) -> Dataset:

@@ -17,7 +17,7 @@ from smac_jax.config import plain
 from smac_jax.envs.adapters.quiet import quiet_imports
 from smac_jax.errors import ConfigError, RegistrationError, UnknownNameError
 from smac_jax.files import cache_folder
-from smac_jax.registry import ADROIT, ENVIRONMENTS, KITCHEN, LOCOMOTION, TASKS
+from smac_jax.registry import ADROIT, ANTMAZE, ENVIRONMENTS, KITCHEN, LOCOMOTION, MAZE2D, TASKS
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADROIT",
+    "ANTMAZE",
     "ENGINES",
     "ENVIRONMENTS",
     "KITCHEN",
     "LOCOMOTION",
+    "MAZE2D",
     "TASKS",
     "VERSIONS",
     "AutoReset",
@@ -39,7 +41,7 @@ __all__ = [
 ]
 
 ENGINES = ("auto", "mujoco", "mjx", "warp")
-VERSIONS = ("v1", "v4", "v5", "d4rl")
+VERSIONS = ("v1", "v4", "v5", "d4rl", "robotics-v3", "robotics-v4", "robotics-v5")
 NEEDED = ("reset", "step", "observation_size", "action_size")
 """What training asks of an environment."""
 
@@ -51,7 +53,9 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
       name: a task in :data:`TASKS`; or an environment in :data:`ENVIRONMENTS`, of a family with its name in front
         (other tasks than ours, whatever their names): ``"brax:NAME"``; ``"playground:NAME"``, MuJoCo Playground's (see
         :mod:`smac_jax.envs.adapters.playground`); ``"gymnasium:ID"``, on the host (see
-        :mod:`smac_jax.envs.adapters.gymnasium`). :mod:`smac_jax.extend` adds to both.
+        :mod:`smac_jax.envs.adapters.gymnasium`); ``"ogbench:NAME"``, the environment of one of OGBench's data sets (see
+        :mod:`smac_jax.envs.adapters.ogbench`); ``"minari:ID"``, the one that a Minari data set names, which is one of
+        ours where ours is the same. :mod:`smac_jax.extend` adds to both.
       physics: ``"mujoco"``, the C engine, equal to Gymnasium; ``"mjx"``, for GPU and TPU; ``"warp"``, for NVIDIA GPUs
         (extra ``warp``); ``"auto"``, the C engine where JAX runs on a CPU and MJX elsewhere. Others choose theirs by
         options of their own.
@@ -60,6 +64,9 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
       version: ``"v4"``, the dynamics, rewards and terminations of Gymnasium's -v4 and of D4RL's -v2 data; ``"v5"``,
         Gymnasium's -v5; ``"d4rl"``, v4 with the observations of D4RL's files, which differ for the ant (111 numbers).
         Hands and kitchen: ``"d4rl"`` (also as ``"v4"``), or ``"v1"``, gymnasium-robotics's; see their modules.
+        Mazes: ``"d4rl"`` (also as ``"v4"``), whose observations do not show the goal, or gymnasium-robotics's, which
+        do: ``"robotics-v4"`` and ``"robotics-v5"`` of the ant (``AntMaze_*-v4``, ``-v5``), ``"robotics-v3"`` of the
+        ball (``PointMaze_*-v3``); see :mod:`smac_jax.envs.tasks.maze`, also for their options.
       **kw: for the engine (``threads``, ``native``; ``iterations``, ``ls_iterations``, ``cone``; ``contacts``,
         ``constraints``; for all of them ``margins``: ``"max"``, the contacts that the data were logged with, or
         ``"sum"``, those of Gymnasium on today's MuJoCo, see :mod:`smac_jax.envs.physics.margins`), or for the other
@@ -89,7 +96,8 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
     if version not in entry.versions:
         raise UnknownNameError(f"version of {name}", version, tuple(entry.versions))
     version_of_task = cast("Version", entry.versions[version])
-    task = entry.make()
+    of_task = {option: plain(kw.pop(option)) for option in entry.options if option in kw}
+    task = entry.make(version_of_task, **of_task) if entry.options else entry.make()
     if physics in ("auto", "mujoco"):
         cache_folder()  # where MuJoCo's compiled step is kept; what it warns of is not to be silenced below
     with quiet_imports():
@@ -97,15 +105,20 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
 
         engine = _make_engine(task, physics, version_of_task, kw, entry.mjx)
     # threads and native give the same numbers
-    options = {key: value for key, value in kw.items() if key not in ("threads", "native")}
+    options = of_task | {key: value for key, value in kw.items() if key not in ("threads", "native")}
     made = TaskEnv(task, engine, version_of_task)
     return _named(made, TASKS.code(name), name=name, version=version_of_task, options=options)
 
 
 def _named(env: Env, code: dict[str, str], **asked: Any) -> Env:
     plain = (bool, int, float, str, type(None))
-    options = {k: v if isinstance(v, plain) else type(v).__name__ for k, v in asked.pop("options").items()}
+    options = {
+        k: v if isinstance(v, plain) else str(v) if isinstance(v, list | tuple) else type(v).__name__
+        for k, v in asked.pop("options").items()
+    }
     identity = asked | ({"options": options} if options else {}) | ({"code": code} if code else {})
+    if inner := getattr(env, "smac_jax_identity", None):  # of a Minari data set's environment: what it is
+        identity["is"] = inner
     with contextlib.suppress(AttributeError):  # of a class with slots; then the class has to do
         object.__setattr__(env, "smac_jax_identity", identity)  # which a frozen dataclass allows
     return env
@@ -201,6 +214,27 @@ def make_gymnasium(name: str, **kw: Any) -> Env:
     from smac_jax.envs.adapters.gymnasium import GymnasiumEnv
 
     return GymnasiumEnv(name, **kw)
+
+
+def make_minari(dataset_id: str, **kw: Any) -> Env:
+    """The environment that the metadata of a Minari data set name, with its options and time limit."""
+    from smac_jax.minari_sets import environment_of, load_minari
+
+    found = environment_of(load_minari(dataset_id).spec)
+    if found.version is None:
+        limit = {} if found.episode_length is None else {"episode_length": found.episode_length}
+        return make_env(found.name, **limit | found.options | kw)
+    env: Any = make_env(found.name, version=found.version, **found.options | kw)
+    if found.episode_length is not None:
+        env.episode_length = found.episode_length
+    return env
+
+
+def make_ogbench(name: str, **kw: Any) -> Env:
+    """The environment of one of OGBench's data sets."""
+    from smac_jax.envs.adapters.ogbench import OGBenchEnv
+
+    return OGBenchEnv(name, **kw)
 
 
 def make_playground(name: str, **kw: Any) -> Env:

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from smac_jax.errors import ConfigError
 from smac_jax.types import Array, Key, Metrics
 
-Version = Literal["v1", "v4", "v5", "d4rl"]
+Version = Literal["v1", "v4", "v5", "d4rl", "robotics-v3", "robotics-v4", "robotics-v5"]
 
 
 class Velocities(NamedTuple):
@@ -58,6 +58,8 @@ class Model(NamedTuple):
       control: how actions become motor commands: "direct", as they are; "centred", clipped to [-1, 1] and stretched
         over each motor's range; or :class:`Velocities`.
       init_qpos: joint positions to start from, where they are not the model's own.
+      build: adds to the model's specification (a ``mujoco.MjSpec``) before it is compiled: the walls of a maze.
+      speed_limit: joint velocities are clipped to it before each environment step.
       native_ccd: whether contacts of convex geoms (a cylinder and a box, say) come from MuJoCo's own collision
         detection of today: its default since 3.2, and since 3.8 with several points a contact. False: from the library
         that came before (libccd), in one point.
@@ -75,6 +77,8 @@ class Model(NamedTuple):
     control: Literal["direct", "centred"] | Velocities = "direct"
     init_qpos: tuple[float, ...] | None = None
     native_ccd: bool = True
+    build: Callable[[Any], None] | None = None
+    speed_limit: float | None = None
 
 
 class Start(NamedTuple):
@@ -150,6 +154,8 @@ class Task(Protocol):
     A task that remembers something beside the physics (which of its parts are done, a random seed) defines two more:
     ``command(physics, action, version)``, what is sent to the engine for an action; and ``remember(physics, version)``,
     the memory after the step that led to ``physics``, which still holds the one before it.
+
+    One whose time limit depends on its version or options defines ``episode_length(version)``, in steps.
 
     One whose observations hold the state of the physics defines ``state(observations)``: joint positions and velocities
     of each row, and whether it shows them whole.

@@ -30,6 +30,8 @@ class TaskEnv(Env):
         self.task, self._engine, self._version = task, engine, version
         self._command = getattr(task, "command", lambda physics, action, version: action)
         self._remember = getattr(task, "remember", lambda physics, version: physics.memory)
+        if hasattr(task, "episode_length"):
+            self.episode_length = int(task.episode_length(version))
         self._observation_size = jax.eval_shape(self.reset, jax.random.key(0)).obs.shape[-1]
 
     def reset(self, rng: Key) -> State:
@@ -43,6 +45,7 @@ class TaskEnv(Env):
         qvel: Float[Any, "*batch qvel"],
         scene: Float[Any, "*batch scene"] | None = None,
         key: Key | None = None,
+        memory: Mapping[str, Any] | None = None,
     ) -> State:
         """Starts from a given physics state, exactly where it comes as float64 NumPy arrays to an engine that has them.
 
@@ -52,9 +55,12 @@ class TaskEnv(Env):
           qpos, qvel: joint positions and velocities.
           scene: values of the task's ``Model.scene`` (where the door stands); the model's own by default.
           key: of the task's own randomness after the start (the kitchen's noise); the same for every state of a batch.
+          memory: what the task is to remember in place of what a start drawn with ``key`` would have it remember (a
+            maze's ``goal``); the same for every state of a batch.
 
         Raises:
-          ConfigError: a shape that is not the model's, or a number that is not finite.
+          ConfigError: a shape that is not the model's, a number that is not finite, or something to remember that the
+            task does not know.
         """
         qpos, qvel = np.asarray(qpos), np.asarray(qvel)
         batch = qpos.shape[:-1]
@@ -66,8 +72,16 @@ class TaskEnv(Env):
                 raise ConfigError(f"{name} must be finite and end in shape {like.shape}; got {value!r}.")
             if np.shape(value)[:-1] != batch:
                 raise ConfigError(f"qpos and {name} must have the same leading axes; got {batch} and {value.shape}.")
-        memory = self._start(jax.random.key(0) if key is None else key).memory
-        first = partial(self._first, memory=memory)
+        started = dict(self._start(jax.random.key(0) if key is None else key).memory)
+        for name, value in (memory or {}).items():
+            shape = started[name].shape if name in started else None
+            if np.shape(value) != shape:
+                raise ConfigError(
+                    f"memory[{name!r}] has shape {np.shape(value)}; the task remembers "
+                    f"{', '.join(f'{k} {v.shape}' for k, v in started.items()) or 'nothing'}."
+                )
+            started[name] = jnp.asarray(value, started[name].dtype)
+        first = partial(self._first, memory=started)
         for _ in batch:
             first = jax.vmap(first)
         return first(self._engine.start_exact(qpos, qvel, np.asarray(scene)))

@@ -25,13 +25,13 @@ from smac_jax.train.online import FinetuneResult
 
 
 def environment_of(data: smac_jax.Dataset, given: str | None) -> str:
-    """The environment that a data set belongs to, or the one that the user gave.
+    """The environment that a data set belongs to (``env`` in its metadata, or else its task), or the one given.
 
     Raises:
       ConfigError: nobody says which; or its rewards are not those of the binary task.
       UnknownNameError: there is no such environment.
     """
-    task = given or data.task
+    task = given or dict(data.metadata).get("env") or data.task
     if task is None:
         raise ConfigError(f"{data.name} does not say which environment it belongs to; say it with --env.")
     check_name(task)

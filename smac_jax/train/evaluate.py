@@ -6,7 +6,7 @@ The optimism of the critics is how far their values lie above what the evaluated
 
 over some moments ``t`` of the evaluation episodes, so it costs no episode and next to no arithmetic. Source: REDQ (Chen
 et al. 2021, arXiv 2101.05982), section 3, "normalized bias". At the same moments the critics are asked what they think
-of random actions: an online algorithm follows them wherever they prefer those to the policy's own.
+of a random action: an online algorithm follows them wherever they prefer that to the policy's own.
 """
 
 from __future__ import annotations
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 PROBES = 8
 """Moments of an episode, evenly spaced over its time limit, at which the critics are compared with what follows."""
-RANDOM_ACTIONS = 4
-"""At each probe, uniform over the action box, for the critics to compare with the policy's own."""
 
 
 class Probes(NamedTuple):
@@ -52,7 +50,7 @@ class Probes(NamedTuple):
       earned: the discounted rewards from ``t`` to the end of the episode.
       weight: 1, less ``gamma^n`` where the time limit ended the episode; 0, as the others, at a moment that the episode
         did not reach.
-      preferred: share of random actions that the critics value above the policy's own.
+      preferred: 1 where the critics value an action that is uniform over the action box above the policy's own.
       reached: 1 at a moment that the episode reached.
     """
 
@@ -123,12 +121,9 @@ def make_evaluator(
     def value_of_policy(actor_critic: ActorCritic, observation: Array) -> Array:
         return value(actor_critic, observation, actor_critic.policy(observation).mode())
 
-    def preferred(actor_critic: ActorCritic, observation: Array, values: Array, key: Key) -> Array:
-        """Of one seed's probes, ``[probe, episode]``."""
-        shape = (RANDOM_ACTIONS, *values.shape, actor_critic.actor.action_size)
-        random = jax.random.uniform(key, shape, jnp.float32, -1.0, 1.0)
-        seen = jnp.broadcast_to(observation, (RANDOM_ACTIONS, *observation.shape))
-        return (value(actor_critic, seen, random) > values).astype(jnp.float32).mean(axis=0)
+    def value_of_random(actor_critic: ActorCritic, observation: Array, key: Key) -> Array:
+        shape = (*observation.shape[:-1], actor_critic.actor.action_size)
+        return value(actor_critic, observation, jax.random.uniform(key, shape, jnp.float32, -1.0, 1.0))
 
     def evaluate_all(actor_critic: ActorCritic, keys: Key) -> Evaluation:
         start = reset(jax.vmap(lambda key: jax.random.split(key, episodes))(keys))
@@ -186,12 +181,12 @@ def make_evaluator(
         values = jax.vmap(value_of_policy, in_axes=(0, 1), out_axes=1)(actor_critic, seen)
         at_end = jax.vmap(value_of_policy)(actor_critic, last.last_observation)
         action_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, episode_length)  # after those of the steps
-        better = jax.vmap(preferred, in_axes=(0, 1, 1, 0), out_axes=1)(actor_critic, seen, values, action_keys)
+        random = jax.vmap(value_of_random, in_axes=(0, 1, 0), out_axes=1)(actor_critic, seen, action_keys)
         found = Probes(
             value=values - beyond * at_end,
             earned=jnp.stack(follows[:0:-1]),
             weight=1.0 - beyond,
-            preferred=better,
+            preferred=jnp.where(random > values, 1.0, 0.0),
             reached=jnp.ones_like(beyond),
         )
         found = jax.tree.map(lambda x: jnp.moveaxis(jnp.where(alive, x, 0.0), 0, -1), found)

@@ -104,7 +104,7 @@ def test_a_written_combination_is_read_as_the_binary_task(tmp_path, name, failur
 
 
 def test_reading_a_file_as_binary_and_converting_its_dense_rows_are_the_same(tmp_path):
-    """This holds with and without logged next observations."""
+    """The file is read with and without logged next observations."""
     log = door([0, 1.4, 1.4, 0.2], [0, 0.1, 0.3], [0, 0.5, 1.0, 1.4, 1.5])
     columns = {key: np.asarray(getattr(log, key)) for key in COLUMNS}
     for keep in (True, False):

@@ -10,7 +10,7 @@ import pytest
 
 from smac_jax.data import load_dataset
 from smac_jax.data import sources as sources_module
-from smac_jax.data.d4rl_statistics import Counts, count, differences, published_statistics, published_name
+from smac_jax.data.d4rl_statistics import Counts, count, differences, published_name, published_statistics
 from smac_jax.data.readers.d4rl_files import d4rl_files
 
 
@@ -124,7 +124,7 @@ def write(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("logged", [{}, {"next_observations": np.zeros((1_000_000, 1))}])
 def test_a_file_with_the_published_statistics_is_read_without_a_warning(write, logged):
-    """This holds whether or not rows without a next observation are dropped."""
+    """The file is read with and without next observations, so that rows are kept or dropped."""
     terminals, timeouts = ends_of(np.full(1000, 1000), np.zeros(1000, bool))
     path = write("halfcheetah-random-v2", terminals, timeouts, **logged)
     with warnings.catch_warnings():

@@ -32,9 +32,7 @@ def test_embedded_data_sets_load_by_name(embedded):
 
 @pytest.mark.parametrize("absent", ["hopper-huge", "hopper-huge.hdf5", "nowhere/hopper-tiny"])
 def test_an_unknown_name_lists_the_embedded_data_sets(embedded, absent):
-    with pytest.raises(
-        DatasetError, match=rf"'{absent}' .*Embedded: ant-tiny, hopper-tiny\. .*experiments\.make_dataset"
-    ):
+    with pytest.raises(DatasetError, match=rf"'{absent}' .*Embedded: ant-tiny, hopper-tiny\. .*smac-jax make-dataset"):
         load_dataset(absent)
 
 

@@ -77,7 +77,7 @@ def test_undiscounted_failures_do_not_go_on_forever():
     ],
 )
 def test_failures_go_on_forever_only_with_sparse_rewards(task, rewards, failing):
-    """This is the rule of Cal-QL's code for AntMaze and binary Adroit, and WSRL's code has none for the kitchen."""
+    """Cal-QL's code has this rule for AntMaze and binary Adroit, and WSRL's code has no such rule for the kitchen."""
     rng = np.random.default_rng(0)
     data = Dataset.from_arrays(
         rng.normal(size=(4, 2)), rng.uniform(-1, 1, (4, 1)), rewards, np.zeros(4), [0, 1, 0, 1], task=task,

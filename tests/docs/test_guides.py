@@ -77,3 +77,13 @@ def test_the_data_of_the_guide_are_written_and_read(tmp_path, monkeypatch, capsy
     assert f"{written.size} transitions" in capsys.readouterr().out
     np.testing.assert_array_equal(read.observations, written.observations)
     np.testing.assert_array_equal(read.timeouts, written.timeouts)
+
+
+def test_the_maze_of_the_guide_has_the_options_given():
+    names = {"__name__": "guide"}
+    exec(next(block for block in blocks("mazes-and-ogbench.md") if "maze_map" in block), names)
+    env = names["env"]
+    assert env.episode_length == 300
+    assert env.task.ends_at_goal
+    state = env.reset(jax.random.key(0))
+    assert float(state.obs[0]) < 0 < float(state.obs[2])  # starts at "r", and its goal is at "g"

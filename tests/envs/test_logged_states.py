@@ -126,7 +126,7 @@ def test_so_many_rows_and_no_more(rolled):
 def test_what_cannot_be_compared_says_why(rolled):
     rows = rolled("hopper")
     assert "noisy" in compare_with_simulator("mine", "kitchen-partial", rows).note
-    assert "no simulator of antmaze" in compare_with_simulator("mine", "antmaze", rows).note
+    assert "no simulator of frog" in compare_with_simulator("mine", "frog", rows).note
     assert "not known; see --env" in compare_with_simulator("mine", None, rows).note
     with pytest.raises(DatasetError, match="11 observations and 3 actions, the environment 17 and 6"):
         compare_with_simulator("mine", "walker2d", {k: v for k, v in rows.items() if "infos" not in k})
@@ -137,6 +137,12 @@ def test_the_version_follows_from_name_and_size():
     assert fitting_version("minari:mujoco/hopper/expert-v0", "hopper", 11) == "v5"
     assert fitting_version("hopper-medium-v2", "hopper", 11) == "v4"
     assert fitting_version("pen-human-v1", "pen", 45) == "d4rl"
+    assert [fitting_version("mine", "antmaze-umaze", size) for size in (29, 31, 109)] == [
+        "d4rl",
+        "robotics-v4",
+        "robotics-v5",
+    ]
+    assert [fitting_version("mine", "maze2d-large", size) for size in (4, 8)] == ["d4rl", "robotics-v3"]
 
 
 def test_rounded_numbers_are_compared_less_strictly():

@@ -175,13 +175,14 @@ def test_all_of_them_in_one_file_make_a_sweep_that_is_stopped_and_goes_on(tmp_pa
     command = [
         *(sys.executable, "-m", "smac_jax", "sweep", f"--import={lab}", f"--results={folder}"),
         f"--task={','.join(f'csv:{path}' for path in tables)}",
-        *("--offline=selective", "--online=sac", "--seeds=1", "--nocontrol", "--save_every=0.5"),
-        "--config.selective.sharpness=5",
-        *("--config.pretrain.num_updates=8000", "--config.pretrain.eval_every=4000"),
+        *("--offline=selective,smac", "--online=sac", "--seeds=1", "--nocontrol", "--save_every=0.5"),
+        *("--config.selective.sharpness=5", "--config.smac.score=gaussian", "--config.smac.alpha_hidden=(4,)"),
+        *("--config.pretrain.num_updates=2000", "--config.pretrain.eval_every=1000"),
         *("--config.finetune.num_steps=10", "--config.finetune.warm_start=10", "--config.finetune.eval_every=10"),
         *(f"--config.{phase}.eval_episodes=1" for phase in ("pretrain", "finetune")),
-        *(f"--config.selective.network.{part}_hidden=(8,8)" for part in ("actor", "critic")),
-        *(f"--config.{name}.batch_size=8" for name in ("selective", "sac")),
+        *(f"--config.{n}.network.{part}_hidden=(8,8)" for n in ("selective", "smac") for part in ("actor", "critic")),
+        *(f"--config.{name}.batch_size=8" for name in ("selective", "smac", "sac")),
+        "--config.smac.network.num_critics=2",
     ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     process = subprocess.Popen(command, cwd=ROOT, **pipes)
@@ -200,9 +201,11 @@ def test_all_of_them_in_one_file_make_a_sweep_that_is_stopped_and_goes_on(tmp_pa
     assert imported["file"] == str(lab)
     assert provenance["config"]["selective"]["sharpness"] == 5.0
     jobs = [json.loads(path.read_text()) for path in sorted(folder.glob("runs/*/*/*/job.json"))]
-    assert [job["task"] for job in jobs] == ["halfcheetah-backward", "point-mass"]
+    assert {(job["task"], job["offline"]["algorithm"]) for job in jobs} == {
+        (task, algorithm) for task in ("halfcheetah-backward", "point-mass") for algorithm in ("selective", "smac")
+    }
     assert all(job["code my_lab.py"] == imported["sha256"] for job in jobs)
-    assert len(list(folder.glob("*/curves/selective_sac.json"))) == 2
+    assert len(list(folder.glob("*/curves/*_sac.json"))) == 4
     for run in ("offline", "to-sac"):
         for identity in folder.glob(f"runs/*/*/*/{run}/identity.json"):
             assert json.loads(identity.read_text())["environment"]["code"] == {"my_lab.py": imported["sha256"]}

@@ -84,6 +84,7 @@ def test_every_function_is_a_decorator_too():
         extend.register_offline("a", Config)(build),
         extend.register_online("b", OnlineConfig)(build_online),
         extend.register_dataset("c")(lambda name: None),
+        extend.register_score("f")(lambda config: None),
     ]
     assert given[:2] == [build, build_online]
 
@@ -99,6 +100,7 @@ def test_every_function_is_a_decorator_too():
     assert isinstance(E, type)
     assert {"a"} == set(OFFLINE.added())
     assert {"b"} == set(ONLINE.added())
+    assert registry.SCORES.added() == ("f",)
     assert (registry.READERS.added(), registry.TASKS.added(), registry.ENVIRONMENTS.added()) == (("c",), ("d",), ("e",))
 
 
@@ -108,6 +110,7 @@ REGISTER = {
     "a task": lambda name: extend.register_task(name, hopper, **RETURNS),
     "an environment": lambda name: extend.register_environment(name, lambda: None, **RETURNS),
     "a source of data": lambda name: extend.register_dataset(name, lambda name: None),
+    "a score": lambda name: extend.register_score(name, lambda config: None),
 }
 
 
@@ -135,7 +138,7 @@ def line_of_lambda(kind: str) -> int:
         ("a task", "antmaze", "smac_jax has a task with reference returns of this name"),
         ("a task", "brax", "smac_jax has an environment of this name"),
         ("a task", "hopper-medium", "the data set hopper-medium-replay begins with it"),
-        ("a task", "kitchen-lab", "names begin with 'kitchen'"),
+        ("a score", "policy", "smac_jax has a score of this name"),
         ("an environment", "pen-binary", "smac_jax has a task of this name"),
         ("a source of data", "minari", "smac_jax has a source of data of this name"),
         ("a source of data", "hopper-medium-replay", "smac_jax has a data set of this name"),
@@ -296,10 +299,24 @@ def test_a_reader_is_known_with_and_without_a_colon(data):
     assert smac_jax.load_dataset("lab") is data
     assert smac_jax.load_dataset("part:0.5:lab:x").size < data.size
     assert asked == ["a/b:c", "", "x"]
-    with pytest.raises(RegistrationError, match=r"'lab' gave a dict for 'lab:wrong', and must give a smac_jax.Dataset"):
+    with pytest.raises(
+        RegistrationError, match=r"'lab' returned a dict for 'lab:wrong', but it must return a smac_jax.Dataset"
+    ):
         smac_jax.load_dataset("lab:wrong")
     with pytest.raises(smac_jax.data.sources.DatasetError, match="Registered: lab:NAME"):
         smac_jax.load_dataset("nowhere")
+
+
+@pytest.mark.parametrize("missing", ["init", "training", "actions", "evaluate"])
+def test_a_score_without_one_of_its_functions_is_refused(missing):
+    functions = dict.fromkeys({"init", "training", "actions", "evaluate"} - {missing}, print)
+    extend.register_score("lab", lambda config: types.SimpleNamespace(**functions))
+    with pytest.raises(
+        RegistrationError, match=f"'lab' is of the class SimpleNamespace, which has no '{missing}'. It ne"
+    ):
+        make_offline("smac", {"score": "lab"})
+    with pytest.raises(ConfigError, match=r"SMACConfig\.score = 'lap': must be one of 'dataset', 'policy', 'lab'"):
+        make_offline("smac", {"score": "lap"})
 
 
 class Broken:

@@ -331,7 +331,7 @@ def test_a_class_that_has_changed_is_warned_of(run, tmp_path):
     copy = Path(shutil.copytree(run / "actor_critic", tmp_path / "copy"))
     described["critic"]["code"] = {"test_own_networks.py": "another"}
     (copy / "networks.json").write_text(json.dumps(described))
-    with pytest.warns(UserWarning, match=r"test_own_networks\.py, which defines the network, has changed"):
+    with pytest.warns(UserWarning, match=r"test_own_networks\.py, which defines the critic, has changed"):
         load_actor_critic(copy)
 
 

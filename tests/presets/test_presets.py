@@ -8,8 +8,8 @@ from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
 from smac_jax.errors import ConfigError
 from smac_jax.presets import base
 
-NAMES = ("base", "quickstart", "study", "ours", "wsrl_base", "locomotion", "adroit", "kitchen")
-FAMILIES = NAMES[5:]
+FAMILIES = ("locomotion", "adroit", "kitchen")
+NAMES = ("base", "quickstart", "study", "ours", "wsrl_base", "antmaze", *FAMILIES)
 
 # SMAC, tables 6-8, written down a second time from method.md, section 4
 PAPER = {
@@ -78,3 +78,12 @@ def test_to_the_letter(name):
 def test_everybody_learns_from_the_same_reward(name, scale, bias):
     config = get_config(name)
     assert {(config[a].reward_scale, config[a].reward_bias) for a in OFFLINE} == {(scale, bias)}
+
+
+def test_antmaze_is_learned_as_it_was_published():
+    config = get_config("antmaze")
+    assert (config.iql.expectile, config.iql.beta, config.iql.reward_scale, config.iql.reward_bias) == (0.9, 10, 1, -1)
+    found = config.cal_ql
+    assert (found.reward_scale, found.reward_bias, found.min_q_weight) == (10, -5, 5)
+    assert found.network.critic_hidden == (256, 256, 256, 256)
+    assert (config.smac.reward_scale, config.smac.reward_bias) == (1, -1)

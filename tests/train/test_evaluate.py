@@ -16,6 +16,7 @@ import pytest
 from brax.envs.base import Env, State
 
 from smac_jax.algorithms import ActorCritic, make_offline, make_online
+from smac_jax.analysis.diagnosis import NOT_SOUND, SOUND, diagnose, gather
 from smac_jax.train.evaluate import Probes, make_evaluator, measured_values, run_evaluation, value_discount
 from smac_jax.train.sharding import SeedLayout
 
@@ -165,7 +166,7 @@ def _keys():
 def test_random_actions_are_preferred_as_often_as_they_are_better():
     # critics of no opinion prefer none
     assert measure(agent(factor=0.0))[1]["random_preferred"].tolist() == [0.0, 0.0]
-    _, found = measure(agent(), rounds=20)
+    _, found = measure(agent(), rounds=80)
     greedy = DISCOUNT * P * A * B / (R + DISCOUNT * P * B**2)
     # Q is quadratic in a around -greedy s, so an action is better than -K s where it lies closer to that
     share = []
@@ -173,8 +174,20 @@ def test_random_actions_are_preferred_as_often_as_they_are_better():
         for s in np.linspace(0.5, 1.0, 51) * (A - B * K) ** t:
             share.append(abs(K - greedy) * s)  # half of the interval's length, of a box of length 2
     np.testing.assert_allclose(found["random_preferred"], np.mean(share), atol=0.01)
-    _, upside_down = measure(agent(factor=-1.0), rounds=20)
+    _, upside_down = measure(agent(factor=-1.0), rounds=80)
     np.testing.assert_allclose(upside_down["random_preferred"], 1.0 - np.mean(share), atol=0.01)
+
+
+def test_a_diagnosis_of_right_critics_finds_nothing_and_of_inflated_ones_their_optimism():
+    def judged(agent):
+        _, found = measure(agent)
+        metrics = {name: values[:, None] for name, values in found.items()}
+        return [diagnose(seed).findings["optimism"] for seed in gather({"phase": np.zeros(0, str)}, metrics)]
+
+    assert [(finding.verdict, finding.figure) for finding in judged(agent())] == [(SOUND, "+0 %")] * 2
+    # rewards are losses here, so critics that see none of them promise more than the policy gets
+    assert [finding.verdict for finding in judged(agent(factor=0.0))] == [NOT_SOUND] * 2
+    assert [finding.verdict for finding in judged(agent(factor=2.0))] == [SOUND] * 2
 
 
 def test_repeated_evaluations_start_anew_and_count_together():

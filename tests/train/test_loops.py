@@ -12,6 +12,7 @@ import pytest
 
 import smac_jax
 from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
+from smac_jax.analysis.diagnosis import gather
 from smac_jax.envs.agreement import one_step_agreement, states_shown
 from smac_jax.errors import ConfigError
 from smac_jax.train.keys import seed_numbers, stream_keys
@@ -98,6 +99,26 @@ def test_metrics_say_whether_the_identity_holds(off):
     ):
         assert np.isfinite(off.metrics[name][1:]).all(), name
         assert off.metrics[name].shape == (3, 2)
+
+
+def test_results_are_what_a_diagnosis_takes(off, on, data, env):
+    found = gather(off.metrics, off.evaluations.metrics, on.evaluations.metrics)
+    assert len(found) == 2
+    for i, seed in enumerate(found):
+        cosines = off.metrics["cosine_policy"][-1, i], off.metrics["cosine_uniform"][-1, i]
+        assert seed.cosine == pytest.approx(np.mean(cosines), rel=1e-5)
+        assert np.isnan(seed.optimism)  # pre-training was not evaluated
+        assert seed.final_optimism == on.evaluations.metrics["relative_optimism"][i, -1]
+        assert np.isfinite(seed.final_optimism)
+    (seed,) = gather(*evaluated(data, env))
+    assert np.isfinite([seed.optimism, seed.preferred]).all()
+    assert np.isnan(seed.cosine)
+
+
+def evaluated(data, env):
+    """What a run of an algorithm without a score has measured."""
+    off = pretrain("td3_bc", data, [0], 4, env=env, eval_every=2, eval_episodes=1, episode_length=10, final_episodes=3)
+    return off.metrics, off.evaluations.metrics
 
 
 def test_td3_bc_pretrains_and_hands_over(data, env):

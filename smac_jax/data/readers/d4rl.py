@@ -23,6 +23,7 @@ import numpy as np
 from smac_jax.config import whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.readers.binary import cut_after_last_success, to_binary
+from smac_jax.data.readers.mazes import antmaze_columns, note_rewards_of_maze2d
 from smac_jax.data.trajectories import mark_breaks
 from smac_jax.data.validation import check_action_range, check_arrays, is_binary
 from smac_jax.errors import DatasetError, UnknownNameError
@@ -68,6 +69,13 @@ def read_d4rl(
         raise UnknownNameError("task", task, tuple(TASKS))
     arrays, metadata = _load(path)
     task = task or _task_by(metadata.get("task", path.stem))
+    family = TASKS[task].family if task else None
+    if family in ("antmaze", "maze2d") and "next_observations" not in arrays:
+        if family == "antmaze":
+            goals = read_columns(path, ["infos/goal"]).get("infos/goal")
+            arrays = antmaze_columns(arrays, goals, metadata, str(path))
+        else:
+            note_rewards_of_maze2d(arrays, str(task), metadata)
     if "timeouts" not in arrays:
         limit = TASKS[task].episode_length if max_episode_steps is None and task else max_episode_steps
         if limit is None and "next_observations" not in arrays:

@@ -83,8 +83,7 @@ class GymnasiumEnv(Env):
         if instances is not None:
             instances = whole_number(f"gymnasium:{name}: instances", instances, 1)
         self._name = name
-        make = partial(_make, name, kw)
-        first = make()
+        first = self._prepared(_make(name, kw))
         self._actions = check_spaces(name, first)
         self._observation_size = spaces.flatdim(first.observation_space)
         self._low, self._high = (np.asarray(x, np.float64).ravel() for x in (self._actions.low, self._actions.high))
@@ -94,7 +93,11 @@ class GymnasiumEnv(Env):
         # what is wrong with it is said before anything is trained
         checked.reset(0)
         checked.step(self._scaled(np.zeros(len(self._low), np.float32)))
-        self._worlds = _Worlds(lambda: CheckedEnv(name, make()), checked, instances)
+        self._worlds = _Worlds(lambda: CheckedEnv(name, self._prepared(_make(name, kw))), checked, instances)
+
+    def _prepared(self, env: gymnasium.Env) -> gymnasium.Env:
+        """The environment as it is stepped; for adapters of one library's."""
+        return env
 
     def reset(self, rng: Key) -> State:
         """A new episode, whose seed is drawn from the key."""

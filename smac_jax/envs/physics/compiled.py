@@ -43,6 +43,8 @@ def compile_model(model: Model, margins: str = "max") -> mujoco.MjModel:
         if kind != "sensor":
             sensor, thing = _SENSORS[kind]
             spec.add_sensor(name=_PREFIX + name, type=sensor, objtype=thing, objname=of)
+    if model.build is not None:
+        model.build(spec)
     mj = compile_with_margins(spec, margins)
     if not model.native_ccd:
         for flag in ("mjDSBL_NATIVECCD", "mjDSBL_MULTICCD"):  # what an older MuJoCo does not have, it does not do

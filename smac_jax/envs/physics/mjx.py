@@ -106,11 +106,13 @@ class MjxEngine:
 
     def step(self, physics: Physics, command: Float[Array, " command"]) -> Physics:
         """Physics one environment step later."""
-        axes = jnp.array(self._model.free_axes)
+        axes = jnp.array(self._model.free_axes, int)
         # Each step starts from the origin of the plane: far from it, float32 would lose the displacement.
         local = physics.qpos.at[axes].set(0.0)
+        limit = self._model.speed_limit
+        qvel = physics.qvel if limit is None else jnp.clip(physics.qvel, -limit, limit)
         # MJX computes in JAX's default precision, 64 bits where they are enabled; what it is given and gives is float32
-        given = {"qpos": local, "qvel": physics.qvel, "qacc_warmstart": physics.raw.warmstart, "ctrl": command}
+        given = {"qpos": local, "qvel": qvel, "qacc_warmstart": physics.raw.warmstart, "ctrl": command}
         precise = {name: x.astype(jnp.result_type(float)) for name, x in given.items()}
         data = mjx.make_data(self._mjx, impl="jax").replace(**precise)
         data = jax.lax.fori_loop(0, self._model.frame_skip, lambda _, data: mjx.step(self._mjx, data), data)

@@ -156,7 +156,7 @@ class MujocoEngine:
 
     def step(self, physics: Physics, command: Float[Array, " command"]) -> Physics:
         """Physics one environment step later."""
-        raw, named = self._call(physics.raw, command, self._native, self._model.frame_skip)
+        raw, named = self._call(self._slowed(physics.raw), command, self._native, self._model.frame_skip)
         extras = {name: named[name] for name in physics.extras}
         if "cfrc_ext" in extras:
             extras["cfrc_ext"] = extras["cfrc_ext"].reshape(self._mj.nbody, 6)
@@ -171,6 +171,20 @@ class MujocoEngine:
             extras=extras,
             raw=raw,
         )
+
+    def _slowed(self, raw: UInt32[Array, " words"]) -> UInt32[Array, " words"]:
+        """The state with joint velocities of at most ``Model.speed_limit``, bit for bit as NumPy clips float64."""
+        if self._model.speed_limit is None:
+            return raw
+        low_limit, high_limit = np.array([self._model.speed_limit], np.float64).view(np.uint32)
+        velocities = slice(2 * self._mj.nq, 2 * (self._mj.nq + self._mj.nv))
+        low, high = raw[velocities].reshape(-1, 2).T
+        # numbers of one sign are in the order of their bits
+        size = high & jnp.uint32(0x7FFFFFFF)
+        above = (size > high_limit) | ((size == high_limit) & (low > low_limit))
+        high = jnp.where(above, (high & jnp.uint32(0x80000000)) | high_limit, high)
+        low = jnp.where(above, low_limit, low)
+        return raw.at[velocities].set(jnp.stack([low, high], -1).ravel())
 
     def _call(
         self, raw: UInt32[Array, " words"], command: Float[Array, " command"], key: int | None, frame_skip: int

@@ -136,7 +136,9 @@ class WarpEngine:
         # Each step starts from the origin of the plane: far from it, float32 would lose the displacement.
         local = physics.qpos.at[axes].set(0.0)
         control = self._control(command.astype(jnp.float32), physics.qpos)
-        got = self._steps(local, physics.qvel, before.warmstart, control, before.scene)
+        limit = self._model.speed_limit
+        qvel = physics.qvel if limit is None else jnp.clip(physics.qvel, -limit, limit)
+        got = self._steps(local, qvel, before.warmstart, control, before.scene)
         change = got.qpos - local
         extras, body_offset = self._read(got), before.body_offset
         if self._body is not None:

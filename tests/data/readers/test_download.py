@@ -231,14 +231,15 @@ def test_every_name_has_its_own_file_and_a_task():
     everything = files.d4rl_files()
     known = {name: file for name, file in everything.items() if "-binary-" not in name}
     assert {everything[f"{hand}-binary-v0"] for hand in HANDS} == {known[f"{hand}-human-v1"] for hand in HANDS}
-    assert len(everything) == 99
-    assert len({file.name for file in known.values()}) == len(known) == 95
+    assert len(everything) == 119
+    assert len({file.name for file in known.values()}) == len(known) == 115
     for name, file in known.items():
-        assert (parse_name(name).kind is None) == name.startswith(
-            "kitchen"
-        )  # each of its data sets has a task of its own
+        # each data set of these families has a task of its own
+        assert (parse_name(name).kind is None) == (
+            name.startswith(("kitchen", "maze2d")) or name[:-1] == "antmaze-umaze-v"
+        )
         assert re.fullmatch(r"[\w/.-]+\.hdf5", file.path)
-        assert (file.size is None) == (file.sha256 is None)
+        assert (file.size is None) == (file.sha256 is None) or name == "antmaze-medium-play-v2"
         assert file.sha256 is None or re.fullmatch("[0-9a-f]{64}", file.sha256)
     assert known["kitchen-partial-v0"].path == "kitchen/kitchen_microwave_kettle_light_slider-v0.hdf5"
     assert known["hopper-medium-replay-v0"].path == "gym_mujoco/hopper_mixed.hdf5"

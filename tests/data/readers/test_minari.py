@@ -1,13 +1,27 @@
-"""Minari's data sets, made here through its own collector."""
+"""Minari's data sets, made here through its own collector, and written by ours."""
 
+import contextlib
+import importlib.util
+import io
 import sys
+import types
+import warnings
 
 import gymnasium
+import jax
 import numpy as np
 import pytest
+from fake_logs import make_log
+from fake_mazes import ANTMAZE_FILE, antmaze_log, write
 
+import smac_jax
 from smac_jax.data import load_dataset
+from smac_jax.data.readers.d4rl import read_d4rl
+from smac_jax.data.readers.minari import write_minari
 from smac_jax.errors import DatasetError
+from smac_jax.minari_sets import NamedEnvironment, environment_of
+from smac_jax.sweep.transfer import check_fits
+from smac_jax.sweep.transfer import environment_of as environment_of_data
 
 minari = pytest.importorskip("minari")
 
@@ -21,12 +35,17 @@ class Counter(gymnasium.Env):
     def __init__(self, dictionary=False, high=4.0):
         self.action_space = gymnasium.spaces.Box(np.array([-2.0, 0.0]), np.array([high, 1.0]), dtype=np.float64)
         vector = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float64)
-        self.observation_space = gymnasium.spaces.Dict(a=vector) if dictionary else vector
+        inner = {"z": vector, "inner": gymnasium.spaces.Dict(place=vector)}
+        picture = gymnasium.spaces.Dict(picture=gymnasium.spaces.Box(0, 255, (2, 2), np.uint8))
+        kinds = {True: gymnasium.spaces.Dict(inner), False: vector, "picture": picture}
+        self.observation_space = kinds[dictionary]
         self.dictionary, self.episode = dictionary, -1
 
     def seen(self):
         vector = np.array([self.episode, self.count], np.float64)
-        return {"a": vector} if self.dictionary else vector
+        if self.dictionary == "picture":
+            return {"picture": np.zeros((2, 2), np.uint8)}
+        return {"z": vector, "inner": {"place": vector + 10}} if self.dictionary else vector
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -84,7 +103,20 @@ def test_actions_are_rescaled_from_their_bounds(make):
     np.testing.assert_allclose(actions[:, 1], -0.5)
 
 
-@pytest.mark.parametrize(("kw", "match"), [({"dictionary": True}, "is Dict"), ({"high": np.inf}, "no finite bounds")])
+def test_dictionaries_are_flattened_as_gymnasium_does(make):
+    make("test/counter-v0", dictionary=True)
+    data = load_dataset("minari:test/counter-v0")
+    np.testing.assert_array_equal(data.observations[4], [11, 11, 1, 1])
+    np.testing.assert_array_equal(data.next_observations[4], [11, 12, 1, 2])
+    env = Counter(True)
+    env.reset(seed=0)
+    np.testing.assert_array_equal(gymnasium.spaces.flatten(env.observation_space, env.seen()), [10, 10, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("kw", "match"),
+    [({"dictionary": "picture"}, "is Dict, expected a Box .* or a dictionary"), ({"high": np.inf}, "no finite bounds")],
+)
 def test_other_spaces_are_refused(make, kw, match):
     make("test/counter-v0", **kw)
     with pytest.raises(DatasetError, match=rf"minari:test/counter-v0: .*{match}.*from_arrays"):
@@ -161,3 +193,212 @@ def test_without_the_package_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "minari", None)
     with pytest.raises(DatasetError, match=r"pip install 'smac_jax\[data\]'"):
         load_dataset("minari:D4RL/pen/human-v2")
+
+
+# The environments that data sets name
+
+
+def spec_of(env_id, kwargs=None, limit=None, dataset_id="test/x-v0", entry="gymnasium.envs.mujoco:Env", **more):
+    """A data set's spec that names an environment."""
+    env = gymnasium.envs.registration.EnvSpec(env_id, entry, kwargs=kwargs or {}, max_episode_steps=limit, **more)
+    return types.SimpleNamespace(env_spec=env, dataset_id=dataset_id, namespace=dataset_id.rpartition("/")[0] or None)
+
+
+MAP = [[1, 1, 1, 1, 1], [1, "r", 0, "g", 1], [1, 1, 1, 1, 1]]
+ROBOTICS = "gymnasium_robotics.envs.maze.ant_maze_v3:AntMazeEnv"
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (spec_of("Hopper-v5", limit=1000), ("hopper", "v5", {}, 1000)),
+        (spec_of("HalfCheetah-v4"), ("halfcheetah", "v4", {}, None)),
+        (spec_of("Hopper-v5", {"healthy_reward": 0.0}), ("gymnasium:Hopper-v5", None, {"healthy_reward": 0.0}, None)),
+        (spec_of("Hopper-v3"), ("gymnasium:Hopper-v3", None, {}, None)),
+        (spec_of("AdroitHandPen-v1", {"reward_type": "dense"}, 200), ("pen", "v1", {}, 200)),
+        (
+            spec_of("AdroitHandPenSparse-v1", {"reward_type": "sparse"}, entry="gymnasium_robotics.envs:X"),
+            ("gymnasium:gymnasium_robotics:AdroitHandPenSparse-v1", None, {"reward_type": "sparse"}, None),
+        ),
+        (
+            spec_of("FrankaKitchen-v1", {"tasks_to_complete": ["kettle"]}, 450, "D4RL/kitchen/mixed-v2"),
+            ("kitchen-mixed", "d4rl", {}, 450),
+        ),
+        (
+            spec_of("AntMaze_Medium_Diverse_GR-v4", {"maze_map": MAP, "reward_type": "sparse"}, 1000),
+            ("antmaze-medium", "robotics-v4", {"maze_map": MAP, "reward_type": "sparse"}, 1000),
+        ),
+        (
+            spec_of("PointMaze_UMazeDense-v3", {"maze_map": MAP, "reset_target": True}),
+            ("maze2d-umaze-dense", "robotics-v3", {"maze_map": MAP, "reset_target": True}, None),
+        ),
+        # versions, options and maps that our mazes do not have
+        (
+            spec_of("AntMaze_UMaze-v3", entry=ROBOTICS),
+            ("gymnasium:gymnasium_robotics:AntMaze_UMaze-v3", None, {}, None),
+        ),
+        (
+            spec_of("AntMaze_UMaze-v5", {"xml_file": "mine.xml"}, entry=ROBOTICS),
+            ("gymnasium:gymnasium_robotics:AntMaze_UMaze-v5", None, {"xml_file": "mine.xml"}, None),
+        ),
+        (
+            spec_of("AntMaze_Large_Diverse_G-v4", entry=ROBOTICS),
+            ("gymnasium:gymnasium_robotics:AntMaze_Large_Diverse_G-v4", None, {}, None),
+        ),
+        (spec_of("Mine-v0", entry="my_package.envs:Mine"), ("gymnasium:my_package:Mine-v0", None, {}, None)),
+    ],
+)
+def test_an_environment_of_the_metadata_is_ours_where_ours_is_the_same(spec, expected):
+    assert environment_of(spec) == NamedEnvironment(*expected)
+
+
+def test_metadata_without_an_environment_or_with_wrappers_are_one_line():
+    nothing = types.SimpleNamespace(env_spec=None, dataset_id="test/x-v0", namespace="test")
+    wrapper = gymnasium.envs.registration.WrapperSpec("ClipAction", "gymnasium.wrappers:ClipAction", {})
+    for spec, match in (
+        (nothing, "minari:test/x-v0: names no environment in its metadata"),
+        (spec_of("Hopper-v5", additional_wrappers=(wrapper,)), "Hopper-v5 has wrappers \\(ClipAction\\)"),
+    ):
+        with pytest.raises(DatasetError, match=match) as error:
+            environment_of(spec)
+        assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def robotics(monkeypatch, tmp_path):
+    """gymnasium-robotics, and an empty folder of Minari's."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    if importlib.util.find_spec("imageio") is None:
+        sys.modules["imageio"] = types.ModuleType("imageio")  # Gymnasium imports it to render, which no test does
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        module = pytest.importorskip("gymnasium_robotics")
+    gymnasium.register_envs(module)
+
+
+def test_a_maze_of_minaris_is_stepped_as_it_was_logged(robotics):
+    """Logged in gymnasium-robotics's environment, with a map of its own; stepped in ours that the metadata name."""
+    cells = [[1, 1, 1, 1, 1], [1, "c", 0, "c", 1], [1, 1, 1, 0, 1], [1, "g", 0, 0, 1], [1, 1, 1, 1, 1]]
+    made = gymnasium.make("PointMaze_UMaze-v3", maze_map=cells, max_episode_steps=30, disable_env_checker=True)
+    logger, rng = minari.DataCollector(made, record_infos=False), np.random.default_rng(0)
+    for seed in range(2):
+        logger.reset(seed=seed)
+        for _ in range(30):
+            logger.step(rng.uniform(-1, 1, 2).astype(np.float32))
+    logger.create_dataset("D4RL/pointmaze/umaze-mine-v2")
+    data = load_dataset("minari:D4RL/pointmaze/umaze-mine-v2")
+    assert (data.task, data.size) == ("maze2d-umaze", 60)
+    np.testing.assert_array_equal(np.flatnonzero(data.timeouts), [29, 59])
+    name = environment_of_data(data, None)
+    assert name == "minari:D4RL/pointmaze/umaze-mine-v2"
+    env = smac_jax.make_env(name, margins="sum")
+    check_fits(data, name, env)
+    assert env.episode_length == 30
+    identity = smac_jax.envs.identity_of(env)
+    assert (identity["is"]["name"], identity["is"]["version"]) == ("maze2d-umaze", "robotics-v3")
+    seen = np.asarray(data.observations)
+    qpos, qvel, _ = env.task.state(seen)
+    for row in (0, 17, 45):
+        state = env.reset_to(qpos[row], qvel[row], memory={"goal": seen[row, 2:4]})
+        state = env.step(state, data.actions[row])
+        np.testing.assert_allclose(state.obs, data.next_observations[row], rtol=1e-5, atol=1e-5)
+        assert state.reward == data.rewards[row]
+
+
+def test_another_environment_runs_on_the_host(make):
+    """From its metadata, with the options that it was logged with."""
+    make("test/counter-v0", high=6.0)
+    env = smac_jax.make_env("minari:test/counter-v0")
+    assert (env.backend, env.episode_length, env.observation_size) == ("gymnasium", 3, 2)
+    state = env.step(env.reset(jax.random.key(0)), np.array([0.0, 0.0], np.float32))
+    assert state.reward == 1.0
+    state = env.step(state, np.array([0.5, 0.0], np.float32))  # -2 to 6: an action of 4, which terminates
+    assert state.done == 1
+
+
+def test_an_environment_that_is_not_on_this_machine_says_how_to_get_it(make, monkeypatch):
+    monkeypatch.setattr(
+        "minari.storage.hosting.download_dataset", lambda *_, **__: (_ for _ in ()).throw(OSError("no"))
+    )
+    with pytest.raises(DatasetError, match="minari download mujoco/hopper/expert-v9"):
+        smac_jax.make_env("minari:mujoco/hopper/expert-v9")
+
+
+# Written
+
+
+@pytest.fixture
+def here(monkeypatch, tmp_path):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    return tmp_path
+
+
+def assert_same_rows(data, again):
+    for key in ("observations", "actions", "rewards", "next_observations", "terminals", "timeouts"):
+        np.testing.assert_array_equal(getattr(again, key), getattr(data, key), err_msg=key)
+
+
+def test_what_is_written_minari_loads_and_we_read_again(here):
+    log = make_log([4, 3, 5], ["terminal", "timeout", "cut"], next_observations=True)
+    data = smac_jax.Dataset.from_arrays(**log, name="mine", task="hopper", metadata={"recipe": "by hand"})
+    write_minari(data, "mine/hopper/made-v3", author="me", algorithm="none")
+    theirs = minari.load_dataset("mine/hopper/made-v3")
+    assert (theirs.total_episodes, theirs.total_steps, theirs.spec.env_spec) == (3, 12, None)
+    first, second, third = theirs.iterate_episodes()
+    np.testing.assert_array_equal(first.observations, [[0, 0], [0, 1], [0, 2], [0, 3], [0, 4]])
+    np.testing.assert_array_equal(first.actions, log["actions"][:4])
+    assert first.terminations.tolist() == [False, False, False, True]
+    assert second.truncations.tolist() == [False, False, True]
+    assert third.truncations[-1]  # the log was cut
+    metadata = theirs.storage.metadata
+    assert "recipe: by hand" in metadata["description"]
+    again = load_dataset("minari:mine/hopper/made-v3")
+    assert_same_rows(data, again)
+    np.testing.assert_array_equal(again.trajectory_returns, data.trajectory_returns)
+    assert again.task == "hopper"  # by its name
+    assert "env" not in dict(again.metadata)
+
+
+def test_the_embedded_data_go_there_and_back(here, robotics, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(here / "minari"))
+    data = load_dataset("part:0.02:halfcheetah-medium-replay")
+    write_minari(data, "mine/halfcheetah/replay-v0", env="HalfCheetah-v4")
+    again = load_dataset("minari:mine/halfcheetah/replay-v0")
+    assert_same_rows(data, again)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = minari.load_dataset("mine/halfcheetah/replay-v0").recover_environment()
+    assert theirs.spec.id == "HalfCheetah-v4"
+    env = smac_jax.make_env(environment_of_data(again, None))
+    assert (env.backend, smac_jax.envs.identity_of(env)["is"]["version"]) == ("mujoco", "v4")
+
+
+def test_a_log_that_goes_on_after_its_goal_stays_in_one_piece(here):
+    data = read_d4rl(write(here / ANTMAZE_FILE, antmaze_log([40, 60, 50, 45])))
+    write_minari(data, "mine/antmaze/medium-v0")
+    assert minari.load_dataset("mine/antmaze/medium-v0").total_episodes == 4
+    again = load_dataset("minari:mine/antmaze/medium-v0")
+    assert again.task == "antmaze-medium"
+    assert_same_rows(data, again)
+    np.testing.assert_array_equal(again.episode_scores(), data.episode_scores())
+
+
+def test_what_cannot_be_written_is_one_line_and_leaves_nothing(here, robotics, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(here / "minari"))
+    log = make_log([4, 3], ["terminal", "timeout"], next_observations=True)
+    data = smac_jax.Dataset.from_arrays(**log, name="mine")
+    shuffled = make_log([30, 30], ["timeout", "timeout"], next_observations=True)
+    order = np.random.default_rng(0).permutation(60)
+    shuffled = smac_jax.Dataset.from_arrays(**{key: value[order] for key, value in shuffled.items()}, name="shuffled")
+    write_minari(data, "mine/there-v0")
+    for held, name, env, match in (
+        (data, "mine/there-v0", None, "exists already, in .*Choose another"),
+        (data, "no version", None, r"A name is \[NAMESPACE/\]NAME-vNUMBER"),
+        (data, "../mine-v0", None, r"A name is \[NAMESPACE/\]NAME-vNUMBER"),
+        (data, "mine/a-v0", "Frog-v0", "cannot be written .*Frog"),
+        (data, "mine/a-v0", "Hopper-v4", "Hopper-v4 has 11 observations and 3 actions, the data set 2 and 3"),
+        (shuffled, "mine/a-v0", None, "shuffled has no episodes to be written .*not the next rows'"),
+    ):
+        with pytest.raises(DatasetError, match=match) as error:
+            write_minari(held, name, env=env)
+        assert "\n" not in str(error.value)
+    assert [*minari.list_local_datasets()] == ["mine/there-v0"]

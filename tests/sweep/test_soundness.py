@@ -1,0 +1,137 @@
+"""What the logs of a sweep say of its transfers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from smac_jax.analysis.curves import TransferCurve
+from smac_jax.commands import report
+from smac_jax.sweep import soundness
+from smac_jax.sweep.state import read_sweep
+
+
+def line(phase: str, step: int, **metrics: list[float | None]) -> str:
+    return json.dumps({"run": "x", "phase": phase, "step": step, **metrics}) + "\n"
+
+
+def write_job(folder: Path, label: str, kappa: float, returns: list[float], adaptation: str = "fixed") -> Path:
+    """SMAC to SAC with two seeds, pre-trained to 20 updates and logged a little beyond."""
+    job = folder / "runs" / "hopper" / label / "seeds-0-1"
+    config = {"kappa": kappa, "kappa_adaptation": adaptation, "batch_size": 64}
+    offline = {"label": label, "algorithm": "smac", "config": config, "schedule": {"num_updates": 20}}
+    for run, text in {
+        "offline": [
+            line("score model", 99, score_model_loss=[1.0, 1.0]),
+            line("offline", 0, cosine_policy=[0.0, 0.0], cosine_uniform=[0.0, 0.0]),
+            line("evaluation", 0, **{"return": [0.0, 0.0], "relative_optimism": [None, 1.0]}),
+            line("offline", 20, cosine_policy=[0.6, 0.5], cosine_uniform=[0.8, 0.7], gradient_ratio=[1.0, 2.0]),
+            line(
+                "evaluation",
+                20,
+                **{"return": returns, "relative_optimism": [-0.5, -0.6], "random_preferred": [0.0, 0.02]},
+            ),
+            line("offline", 30, cosine_policy=[0.0, 0.0]),
+            line("evaluation", 30, **{"return": [0.0, 0.0], "relative_optimism": [9.0, 9.0]}),
+            '{"run": "x", "phase": "eval',
+        ],
+        "to-sac": [
+            line("evaluation", 0, relative_optimism=[9.0, 9.0]),
+            line("evaluation", 5, relative_optimism=[0.1, 2]),
+        ],
+    }.items():
+        (job / run).mkdir(parents=True)
+        (job / run / "metrics.jsonl").write_text("".join(text))
+    (job / "job.json").write_text(json.dumps({"data": "hopper", "task": "hopper", "seeds": [0, 1], "offline": offline}))
+    TransferCurve(
+        task="hopper",
+        offline=label,
+        online="sac",
+        offline_updates=[0, 20],
+        offline_returns=[[0.0, returns[0]], [0.0, returns[1]]],
+        online_steps=[0, 5],
+        online_returns=[[returns[0], 1.0], [returns[1], 1.0]],
+        seeds=(0, 1),
+    ).to_json(job / "curve-sac.json")
+    return job
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    write_job(tmp_path, "smac", 5.0, [1000.0, 500.0])
+    return tmp_path
+
+
+def evidence(folder: Path) -> dict:
+    return soundness.read_evidence(read_sweep(folder))["hopper"]
+
+
+def test_evidence_is_what_was_logged_at_the_transfer_and_at_the_end(sweep):
+    first, second = evidence(sweep)["smac", "sac"]
+    assert (first.cosine, second.cosine) == pytest.approx((0.7, 0.6))
+    assert (first.pull, second.pull) == (1.0, 2.0)
+    assert (first.optimism, second.optimism) == (-0.5, -0.6)  # after 20 updates, and not after 30
+    assert (first.final_optimism, second.final_optimism) == (0.1, 2.0)
+    assert (first.preferred, second.preferred) == (0.0, 0.02)
+    assert np.isnan(first.share)
+
+
+def test_the_control_without_penalty_of_the_same_sweep_says_what_temporal_differences_earn(sweep):
+    write_job(sweep, "smac-kappa=0.001", 0.001, [300.0, 500.0], "decay")
+    first, second = evidence(sweep)["smac", "sac"]
+    random = -20.272305  # hopper's, as D4RL has it
+    assert first.share == pytest.approx((400 - random) / (1000 - random))
+    assert second.share == pytest.approx((400 - random) / (500 - random))
+    judged = soundness.summaries(evidence(sweep))
+    assert judged["smac", "sac"].verdict == "not sound"
+    assert soundness.cells(("smac", "sac"), judged["smac", "sac"])[:3] == ["SMAC", "SAC", "not sound"]
+    advice = soundness.advice(judged)
+    assert any(sentence.startswith("SMAC to SAC: Temporal differences alone") for sentence in advice)
+
+
+def test_a_control_that_differs_in_more_than_its_penalty_is_none(sweep):
+    job = write_job(sweep, "smac-kappa=0", 0.0, [300.0, 500.0])
+    claimed = json.loads((job / "job.json").read_text())
+    claimed["offline"]["config"]["batch_size"] = 128
+    (job / "job.json").write_text(json.dumps(claimed))
+    assert all(np.isnan(seed.share) for seed in evidence(sweep)["smac", "sac"])
+
+
+def test_runs_whose_logs_are_gone_or_damaged_are_unknown(sweep):
+    offline = sweep / "runs" / "hopper" / "smac" / "seeds-0-1" / "offline" / "metrics.jsonl"
+    for damaged in ("not JSON\n[]\n3\n", '{"phase": "offline"}\n', line("offline", 0, cosine_policy=[0.5] * 7)):
+        offline.write_text(damaged)
+        (sweep / "runs" / "hopper" / "smac" / "seeds-0-1" / "to-sac" / "metrics.jsonl").unlink(missing_ok=True)
+        found = evidence(sweep)["smac", "sac"]
+        assert len(found) == 2
+        assert soundness.summaries(evidence(sweep))["smac", "sac"].verdict == "unknown"
+    offline.unlink()
+    assert len(evidence(sweep)["smac", "sac"]) == 2
+
+
+def test_the_report_shows_it_on_the_page_and_in_the_terminal(sweep, capsys):
+    write_job(sweep, "smac-kappa=0.001", 0.001, [300.0, 500.0], "decay")
+    assert report.main(["smac-jax report", str(sweep)]) == 0
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 100
+    assert "Is the transfer sound? hopper" in said
+    assert "not sound" in said
+    assert "kappa 0: 61 % (!)" in said
+    assert "* SMAC to SAC: Temporal differences alone do not earn" in said
+    assert said.splitlines()[-1] == str(sweep / "report.html")
+    page = (sweep / "report.html").read_text()
+    assert "<h3>Is the transfer sound?</h3>" in page
+    assert '<td class="bad">kappa 0: 61 % (!)</td>' in page
+    assert '<td class="bad">not sound</td>' in page
+    # seed by seed: with the second seed's own numbers
+    (row,) = [row for row in page.split("<tr>") if "<td>smac to sac" in row.lower() and "<td>1</td>" in row]
+    assert "+200 % (!)" in row
+    # and nothing of it where nothing was logged
+    for path in sweep.glob("runs/*/*/*/*/metrics.jsonl"):
+        path.unlink()
+    assert report.main(["smac-jax report", str(sweep)]) == 0
+    assert capsys.readouterr().out.strip() == str(sweep / "report.html")
+    assert "Is the transfer sound?" not in (sweep / "report.html").read_text()
