@@ -38,7 +38,7 @@ from smac_jax.files import write_json
 from smac_jax.sweep.launchers import LAUNCHERS
 from smac_jax.sweep.program import results_folder, run, set_up
 from smac_jax.tasks import parse_name, task_info
-from smac_jax.text import count
+from smac_jax.text import count, duration
 
 if TYPE_CHECKING:
     from experiments.paper.grid import Task
@@ -72,9 +72,11 @@ def main(argv: Sequence[str]) -> int:
     from experiments.paper.grid import curves_of, grid_of
     from experiments.paper.tables import over_all_tasks
     from experiments.paper.tasks import SCALES as SIZES
+    from smac_jax.sweep.datasets import references
     from smac_jax.sweep.job import CheckpointOptions, already_done, trained_by
+    from smac_jax.sweep.provenance import caption, describe
     from smac_jax.sweep.report import write_report
-    from smac_jax.sweep.transfer import caption, describe, references, report
+    from smac_jax.sweep.results import write_results
 
     tables, figures = wanted(FLAGS.table, TABLES, "table"), wanted(FLAGS.figure, FIGURES, "figure")
     if not tables and not figures:
@@ -124,7 +126,7 @@ def main(argv: Sequence[str]) -> int:
         grid = grids[task.source]
         about = provenance | {"data": provenance["data"][task.source], "trained_by": trained_by(grid.jobs)}
         if "tasks" in tables and (done := list(curves_of(grid.table).values())):
-            report(folder / task.folder, done, task.data, about)
+            write_results(folder / task.folder, done, about, task.data.name, references(task.data))
         for name, cells in grid.figures.items():
             if not all(job.done for job in cells.values()):
                 print(f"not drawn: the figure {name} of {task.source}, of whose cells some failed", file=sys.stderr)
@@ -142,7 +144,8 @@ def main(argv: Sequence[str]) -> int:
         cells_of = {source: grid.table for source, grid in grids.items()}
         over_all_tasks(folder, tables, tasks, cells_of, provenance, every_task=bool(FLAGS.task))
     page = write_report(folder)
-    print(f"{time.monotonic() - started:.0f} s. Tables and figures are in {folder}; to look at: {page}")
+    took = duration(time.monotonic() - started)
+    print(f"Done in {took}. Tables and figures are in {folder}; to look at: {page}")
     return 1 if failures or undrawn else 0
 
 
@@ -196,7 +199,7 @@ def at_hand(asked: Sequence[str], paper_alone: bool) -> list[Task]:
 def _task(source: str, data: Dataset, name: str = "") -> Task:
     from experiments.paper.grid import Task
     from experiments.paper.tasks import FAMILIES, SUITE, SuiteTask
-    from smac_jax.sweep.transfer import environment_of
+    from smac_jax.sweep.datasets import environment_of
 
     data = data if name in ("", short_name(source)) else dataclasses.replace(data, name=name)
     env = environment_of(data, None)

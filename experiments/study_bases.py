@@ -18,16 +18,17 @@ from pathlib import Path
 from absl import flags
 
 import smac_jax
-from smac_jax.analysis.curves import TransferCurve
 from smac_jax.envs import ENGINES
 from smac_jax.errors import ConfigError
 from smac_jax.presets.bases import ADDITIONS, DIFFERENCES, get_base
 from smac_jax.runs.logger import write_provenance
+from smac_jax.sweep.datasets import check_fits, environment_of, references
 from smac_jax.sweep.grid import Job, make_jobs
 from smac_jax.sweep.job import CheckpointOptions, already_done, trained_by
 from smac_jax.sweep.launchers import local
 from smac_jax.sweep.program import results_folder, run, set_up
-from smac_jax.sweep.transfer import check_fits, describe, environment_of, report, scale_of
+from smac_jax.sweep.provenance import describe, scale_of_jobs
+from smac_jax.sweep.results import curve_file, joined_curves, write_results
 
 BASES = ("ours", "wsrl_base")
 FLAGS = flags.FLAGS
@@ -117,28 +118,21 @@ def main(argv: Sequence[str]) -> int:
 def write_table(folder: Path, jobs: dict[str, Job], data: smac_jax.Dataset, seeds: Sequence[int]) -> None:
     """The table and the figure of the variants that are done."""
     done = {variant: job for variant, job in jobs.items() if job.done}
-    curves = [
-        dataclasses.replace(TransferCurve.from_json(job.curve(end)), offline=variant)
-        for variant, job in done.items()
-        for end in job.online
-    ]
+    # every variant is SMAC to its own job, and has its name in the table
+    curves = [dataclasses.replace(c, offline=variant) for variant, job in done.items() for c in joined_curves([job])]
     if not curves:
         return
     for curve in curves:
-        curve.to_json(folder / "curves" / f"{curve.offline}_{curve.online}.json")
+        curve.to_json(folder / "curves" / curve_file(curve))
     provenance = write_provenance(
         folder,
         data=describe(data),
-        scale=scale_of(
-            [job.offline.config for job in done.values()],
-            [job.offline.schedule["num_updates"] for job in done.values()],
-            [end.schedule["num_steps"] for job in done.values() for end in job.online],
-        ),
+        scale=scale_of_jobs(list(done.values())),
         seeds=list(seeds),
         trained_by=trained_by(done.values()),
         config={variant: job.offline.config for variant, job in done.items()},
     )
-    report(folder, curves, data, provenance, title=f"{data.name}: SMAC on two bases")
+    write_results(folder, curves, provenance, f"{data.name}: SMAC on two bases", references(data))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ COMMANDS = {
     "sweep": "Pre-train, transfer and fine-tune: every algorithm, data set and seed of a grid.",
     "status": "Show how far a sweep is.",
     "report": "Write a sweep's page for a browser.",
+    "compare": "Make a table and a figure of the learning curves of any sweeps.",
     "evaluate": "Measure the returns of a trained policy.",
     "export": "Write a trained policy as NumPy, ONNX or StableHLO.",
     "landscape": "Draw the return between trained policies, along a line or over a plane.",

@@ -7,6 +7,7 @@ entry point group ``smac_jax.plugins``, which is imported when a name is looked 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -40,18 +41,22 @@ class Imported:
 
     Attributes:
       name: what imports it again, from any folder: the file's whole path, or the module's name.
+      module: its name among Python's modules.
       file: where it lies.
       sha256: of the file as it was imported; None where there is no such file (a package without ``__init__.py``).
       entry_point: the installed package that names it; None where the command line does.
     """
 
     name: str
+    module: str
     file: str
     sha256: str | None
     entry_point: str | None = None
 
 
 _imported: dict[str, Imported] = {}
+_checksums: dict[str, tuple[Any, str]] = {}
+"""For each file the module that was made of it (its ``__spec__``), and the SHA-256 that it had then."""
 _installed_are_loaded = False
 
 
@@ -70,7 +75,7 @@ def load(names: Iterable[str]) -> None:
             if str(path) not in _imported:
                 sha256 = _checksum_of_file(path, name)
                 _import_file(path, name)
-                _imported[str(path)] = Imported(str(path), str(path), sha256)
+                _imported[str(path)] = Imported(str(path), path.stem, str(path), sha256)
         elif name not in _imported:
             _imported[name] = _described(name, _import_module(name))
 
@@ -89,6 +94,20 @@ def load_installed() -> None:
             warnings.warn(f"The plugin {point.value} of {package} is left out: {line_of(error)}", stacklevel=2)
             continue
         _imported[point.module] = _described(point.module, sys.modules[point.module], package)
+
+
+@contextlib.contextmanager
+def temporary() -> Iterator[None]:
+    """Forgets at its end what was imported within it."""
+    before, checksums = dict(_imported), dict(_checksums)
+    try:
+        yield
+    finally:
+        for name in set(_imported) - set(before):
+            sys.modules.pop(_imported[name].module, None)
+        for known, earlier in ((_imported, before), (_checksums, checksums)):
+            known.clear()
+            known.update(earlier)  # type: ignore[arg-type]
 
 
 def names() -> tuple[str, ...]:
@@ -156,7 +175,7 @@ def _import_module(module: str, given: str = "") -> ModuleType:
 def _described(name: str, module: ModuleType, entry_point: str | None = None) -> Imported:
     file = _file_of(module)
     sha256 = None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
-    return Imported(name, str(file or ""), sha256, entry_point)
+    return Imported(name, module.__name__, str(file or ""), sha256, entry_point)
 
 
 def _file_of(module: ModuleType | None) -> Path | None:
@@ -182,8 +201,6 @@ def _checksum_of_file(path: Path, name: str) -> str:
 
 
 # ------------------------------------------------------------------------------------------ the code behind a thing
-
-_checksums: dict[str, tuple[Any, str]] = {}
 
 
 def code_of(things: Iterable[Any]) -> dict[str, str]:

@@ -156,10 +156,11 @@ _all: list[Registry[Any]] = []
 
 @contextlib.contextmanager
 def temporary() -> Iterator[None]:
-    """Forgets at its end whatever was registered within it."""
+    """Forgets at its end whatever was registered within it, and the files that :mod:`smac_jax.plugins` imported."""
     before = [dict(registry._added) for registry in _all]
     try:
-        yield
+        with plugins.temporary():
+            yield
     finally:
         for registry, added in zip(_all, before, strict=False):
             registry._added = added

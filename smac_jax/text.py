@@ -27,14 +27,22 @@ def name_of(label: str) -> str:
     It stands at the beginning, as in ``td3_bc, smac's critics``. Of several, as ``cal_ql/cql``, each has its name. What
     is no algorithm of :data:`NAMES` stays as it is.
     """
-    algorithm = re.match(r"[\w/]*", label)[0]  # type: ignore[index]
-    rest = label[len(algorithm) :]
-    name = "/".join(NAMES.get(part, part) for part in algorithm.split("/"))
-    if not rest.startswith(" ") or "=" not in rest:
-        return name + rest
-    rest = rest[1:]
-    changes = (change.partition("=") for change in re.split(r" (?=[\w.]+=)", rest))
-    return ", ".join([name, *(f"{field.rpartition('.')[2].replace('_', ' ')} = {x}" for field, _, x in changes)])
+    variant, *changes = re.split(r" (?=[\w.]+=)", label)
+    algorithm = re.match(r"[\w/]*", variant)[0]  # type: ignore[index]
+    name = "/".join(NAMES.get(part, part) for part in algorithm.split("/")) + variant[len(algorithm) :]
+    fields = (change.partition("=") for change in changes)
+    return ", ".join([name, *(f"{field.rpartition('.')[2].replace('_', ' ')} = {x}" for field, _, x in fields)])
+
+
+def start_of(label: str, checkpoint: int | None) -> str:
+    """What a transfer starts from, for people: ``SMAC at 3,000 updates``, ``SMAC, kappa = 5, at 3,000 updates``.
+
+    Args:
+      label: of the offline algorithm or variant (:func:`name_of`).
+      checkpoint: offline updates after which it was handed over; None: after all of them.
+    """
+    name = name_of(label)
+    return name if checkpoint is None else f"{name}{',' if ',' in name else ''} at {checkpoint:,} updates"
 
 
 def count(number: int | Sized, noun: str, plural: str = "") -> str:
@@ -51,7 +59,7 @@ def count(number: int | Sized, noun: str, plural: str = "") -> str:
 
 def duration(seconds: float) -> str:
     """A time as people say it: ``42 s``, ``2 min 05 s``, ``12 min``, ``1 h 05 min``, ``2 d 3 h``."""
-    if (whole := round(seconds)) < 60:
+    if (whole := max(round(seconds), int(seconds > 0))) < 60:
         return f"{whole} s"
     if whole < 600:
         return f"{whole // 60} min {whole % 60:02} s"

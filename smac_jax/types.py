@@ -10,9 +10,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
+import numpy as np
 from jaxtyping import Float
 
 Array: TypeAlias = jax.Array
+AnyArray: TypeAlias = jax.Array | np.ndarray
+"""What is taken where NumPy's arrays are welcome, too."""
 Key: TypeAlias = jax.Array
 Params: TypeAlias = dict
 

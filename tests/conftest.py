@@ -15,6 +15,7 @@ from absl import flags
 jaxtyping.install_import_hook("smac_jax", "typechecking.check")
 
 import smac_jax  # noqa: E402
+from smac_jax.data.readers.d4rl import write_d4rl  # noqa: E402
 
 # a program that several tests, both workers or an earlier run compile is compiled once; tests of caching take their own
 jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "smac_jax" / "tests"))
@@ -55,3 +56,11 @@ def data() -> smac_jax.Dataset:
         next_observations=rng.normal(size=(rows, 11)),
         task="hopper",
     )
+
+
+@pytest.fixture(scope="session")
+def hopper_file(data, tmp_path_factory) -> Path:
+    """The same noise as a file in D4RL's layout."""
+    path = tmp_path_factory.mktemp("data") / "hopper-tiny.hdf5"
+    write_d4rl(path, data)
+    return path

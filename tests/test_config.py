@@ -118,12 +118,16 @@ def test_numpy_switches_and_names_are_taken():
 
 @pytest.mark.parametrize(
     "field",
-    [(section, f.name) for section in (*OFFLINE, *ONLINE) for f in dataclasses.fields((OFFLINE | ONLINE)[section][0])],
+    [
+        (section, f.name)
+        for section in (*OFFLINE, *ONLINE)
+        for f in dataclasses.fields({**OFFLINE, **ONLINE}[section][0])
+    ],
     ids="-".join,
 )
 def test_every_field_of_every_algorithm_takes_numpys_kind_of_its_default(field):
     section, name = field
-    config_class, _ = (OFFLINE | ONLINE)[section]
+    config_class, _ = {**OFFLINE, **ONLINE}[section]
     default = getattr(config_class(), name)
     if isinstance(default, bool):
         given = np.bool_(default)

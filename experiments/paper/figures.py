@@ -25,9 +25,9 @@ from smac_jax.files import write_text
 from smac_jax.runs.folder import policy_at
 from smac_jax.spread import spread
 from smac_jax.sweep import interpolation
+from smac_jax.sweep.datasets import references
 from smac_jax.sweep.grid import Job
 from smac_jax.sweep.interpolation import Resolution
-from smac_jax.sweep.transfer import references
 from smac_jax.tasks import task_info
 from smac_jax.text import count, mean_over, name_of
 

@@ -29,7 +29,7 @@ from smac_jax.analysis.statistics import (
 from smac_jax.files import write_text
 from smac_jax.sweep.grid import Job
 from smac_jax.sweep.job import trained_by
-from smac_jax.sweep.transfer import caption
+from smac_jax.sweep.provenance import caption
 from smac_jax.tasks import normalized_score, task_info
 from smac_jax.text import count, name_of
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
-from experiments.configs import study
+from experiments.configs import transfer_study
 from smac_jax.sweep.interpolation import Resolution
 
 ONLINE = ("awr", "sac", "td3", "td3_bc")
@@ -64,7 +64,7 @@ def paper_scale(family: str) -> ConfigDict:
 
 def small_scale(family: str) -> ConfigDict:
     """The study's networks and steps, for two CPU cores: some minutes a cell; rewards as the family's."""
-    config = study.get_config()
+    config = transfer_study.get_config()
     config.pretrain.update({"num_updates": 12_000, "eval_every": 3_000, "eval_episodes": 5})
     return _rewards(config, family)
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from smac_jax.config import choice, number, resolve, sizes, switch, whole_number
 from smac_jax.networks import Actor, Critic, Policy, init_ensemble
 from smac_jax.short_repr import of_value
-from smac_jax.types import Array, Key, Params, Transition
+from smac_jax.types import AnyArray, Array, Key, Params, Transition
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ class ActorCritic(struct.PyTreeNode):
         actor, critic = (getattr(network, "hidden", type(network).__name__) for network in (self.actor, self.critic))
         return f"ActorCritic({arrays}, actor {actor}, critic {critic})"
 
-    def normalize(self, observation: Float[Array, "*batch observation"]) -> Float[Array, "*batch observation"]:
+    def normalize(self, observation: Float[AnyArray, "*batch observation"]) -> Float[Array, "*batch observation"]:
         """An observation as the networks see it."""
         return (jnp.asarray(observation, jnp.float32) - self.observation_mean) / self.observation_std
 
@@ -84,7 +84,7 @@ class ActorCritic(struct.PyTreeNode):
             reward=self.reward_scale * batch.reward + self.reward_bias,
         )
 
-    def policy(self, observation: Float[Array, "*batch observation"]) -> Policy:
+    def policy(self, observation: Float[AnyArray, "*batch observation"]) -> Policy:
         """``pi(.|s)`` at observations in the environment's own units."""
         return self.actor.apply(self.actor_params, self.normalize(observation))  # type: ignore[return-value]
 

@@ -41,6 +41,8 @@ class TransferCurve:
       offline_episodes, online_episodes, control_episodes: the returns of every episode, one array an evaluation, whose
         means the fields before hold; empty where they were not recorded. Evaluations may have different numbers of
         episodes.
+      checkpoint: offline updates after which the transfer began, where offline training went on beyond it; None where
+        the transfer began at its end.
     """
 
     task: str
@@ -57,6 +59,7 @@ class TransferCurve:
     )
     seeds: tuple[int, ...] = ()
     diverged: tuple[str, ...] = ()
+    checkpoint: int | None = None
     offline_episodes: tuple[Float[np.ndarray, "seed episode"], ...] = ()
     online_episodes: tuple[Float[np.ndarray, "seed episode"], ...] = ()
     control_episodes: tuple[Float[np.ndarray, "seed episode"], ...] = ()
@@ -79,6 +82,7 @@ class TransferCurve:
         if self.online_returns.size == 0 or self.online_steps[0] != 0:
             raise self._error("online_steps must start at 0, the hand-over, and online_returns hold a seed or more.")
         object.__setattr__(self, "warm_start", plain(self.warm_start))
+        object.__setattr__(self, "checkpoint", plain(self.checkpoint))
         if not 0 <= self.warm_start <= self.online_steps[-1]:
             raise self._error(f"warm_start = {self.warm_start} is not within online_steps.")
         for name in ("seeds", "diverged"):
@@ -100,11 +104,22 @@ class TransferCurve:
                     raise self._error(f"{part}_episodes has an evaluation of shape {some.shape}; expected [seed, n].")
 
     def __repr__(self) -> str:
-        found = f"{self.task}: {self.offline} to {self.online}, {len(self.online_returns)} seeds"
+        found = f"{self.task}: {self.pair}, {len(self.online_returns)} seeds"
         return f"TransferCurve({found}, {len(self.online_steps)} evaluations to step {self.online_steps[-1]:g})"
 
     def _error(self, what: str) -> DatasetError:
-        return DatasetError(f"Curve of {self.offline} to {self.online} on {self.task}: {what}")
+        return DatasetError(f"Curve of {self.pair} on {self.task}: {what}")
+
+    @property
+    def pair(self) -> str:
+        """What was transferred to what: ``smac to sac``, ``smac at 3,000 updates to sac``."""
+        at = "" if self.checkpoint is None else f" at {self.checkpoint:,} updates"
+        return f"{self.offline}{at} to {self.online}"
+
+    @property
+    def key(self) -> tuple[str, str, int | None]:
+        """What curves of other seeds must agree in to be joined with this one."""
+        return self.offline, self.online, self.checkpoint
 
     @property
     def has_control(self) -> bool:
@@ -189,7 +204,8 @@ def joined(curves: Sequence[TransferCurve]) -> TransferCurve:
       DatasetError: they are not of one pair, or were not evaluated at the same steps.
     """
     first = curves[0]
-    steps = ("task", "offline", "online", "warm_start", "offline_updates", "online_steps", "control_steps")
+    of_pair = ("task", "offline", "online", "checkpoint", "warm_start")
+    steps = (*of_pair, "offline_updates", "online_steps", "control_steps")
     for other in curves[1:]:
         for name in steps:
             if not np.array_equal(getattr(first, name), getattr(other, name)):

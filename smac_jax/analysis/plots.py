@@ -19,7 +19,7 @@ from smac_jax.analysis.bands import COLORS, DOTTED, draw_band, intervals_of
 from smac_jax.analysis.captions import save
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.tasks import task_info
-from smac_jax.text import name_of
+from smac_jax.text import name_of, start_of
 
 BEYOND = 0.4
 """Of the height of the curves, how far from them a reference may be to be drawn as a line."""
@@ -52,7 +52,9 @@ def plot_transfer(
     reference: Mapping[str, float] | tuple[str, float] | None = None,
     caption: str = "",
 ) -> list[Path]:
-    """Draws every curve: pre-training left of the hand-over, fine-tuning right of it, one row an online algorithm.
+    """Draws every curve: pre-training left of the hand-over, fine-tuning right of it.
+
+    There is one row for each online algorithm, and for each checkpoint that was handed over to it.
 
     Thick lines are means over seeds, bands their 95 % bootstrap intervals, thin lines single seeds. Dotted is the mean
     of the control that went on training offline.
@@ -94,20 +96,26 @@ def transfer_figure(
     Returns:
       The figure, and the means that are on it.
     """
-    online = list(dict.fromkeys(curve.online for curve in curves))
+    shown = list(dict.fromkeys((curve.online, curve.checkpoint) for curve in curves))
+    several = len({checkpoint for _, checkpoint in shown}) > 1
     colors = colors or colors_of(curves)
     drawn = []
     # Figure rather than pyplot: needs no display, and leaves the caller's backend and open figures alone
     # and no gap between the halves: the hand-over is where they meet
     layout = ConstrainedLayoutEngine(wspace=0.0, w_pad=0.0, hspace=0.02)
-    size = (4.8, 2.5) if compact else (9.0, 1.1 + 3.0 * len(online))
+    size = (4.8, 2.5) if compact else (9.0, 1.1 + 3.0 * len(shown))
     figure = Figure(figsize=size, layout=layout)
     axes = figure.subplots(
-        len(online), 2, sharex="col", sharey=True, squeeze=False, width_ratios=(1.0, 1.5), gridspec_kw={"wspace": 0.0}
+        *(len(shown), 2),
+        sharex=False if several else "col",  # offline training ends where the hand-over is, at another update each
+        sharey=True,
+        squeeze=False,
+        width_ratios=(1.0, 1.5),
+        gridspec_kw={"wspace": 0.0},
     )
-    for (left, right), online_name in zip(axes, online, strict=True):
-        for curve in (curve for curve in curves if curve.online == online_name):
-            label, color = name_of(curve.offline), colors[curve.offline]
+    for (left, right), (online, checkpoint) in zip(axes, shown, strict=True):
+        for curve in (curve for curve in curves if (curve.online, curve.checkpoint) == (online, checkpoint)):
+            label, color = start_of(curve.offline, checkpoint), colors[curve.offline]
             drawn += [
                 _draw(left, label, color, curve.offline_updates, curve.offline_returns),
                 _draw(right, label, color, curve.online_steps, curve.online_returns),
@@ -121,16 +129,18 @@ def transfer_figure(
         left.set_ylabel(task_info(curves[0].task).rewards.evaluation)
         left.set_title("offline" if compact else "offline pre-training", fontsize=10)
         how = "" if compact else " fine-tuning with"
-        right.set_title(f"online{how} {name_of(online_name)}", fontsize=10)
+        since = "" if checkpoint is None else f" from {checkpoint:,} updates"
+        right.set_title(f"online{how} {name_of(online)}{since}", fontsize=10)
         _frame(left, right)
         _mark_warm_start(right, max(curve.warm_start for curve in curves), width=0.55 * size[0])
     references = dict([reference]) if isinstance(reference, tuple) else dict(reference or {})
-    _draw_references(axes, references, height=max(1.0, size[1] / len(online) - 0.8))
+    _draw_references(axes, references, height=max(1.0, size[1] / len(shown) - 0.8))
     control = any(curve.has_control for curve in curves)
     axes[-1, 1].set_xlabel("environment steps" + (" (control: gradient updates)" if control and not compact else ""))
     axes[-1, 0].set_xlabel("gradient updates")
-    _ticks(axes[-1, 0], 2 if compact else 4)
-    _ticks(axes[-1, 1], 4 if compact else 7)
+    for left, right in axes if several else axes[-1:]:
+        _ticks(left, 2 if compact else 4)
+        _ticks(right, 4 if compact else 7)
     if not compact:
         handles = [Line2D([], [], color=colors[name], lw=2.2, label=name_of(name)) for name in colors_of(curves)]
         if control:

@@ -17,7 +17,7 @@ from smac_jax.analysis.fitting import Cell, Column, FittedTable
 from smac_jax.analysis.metrics import control_dip, dip, is_smooth, regret
 from smac_jax.analysis.statistics import bootstrap_interval
 from smac_jax.errors import DatasetError
-from smac_jax.text import name_of, seeds_text
+from smac_jax.text import name_of, seeds_text, start_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,28 +26,34 @@ class Row:
 
     Quantities hold one number a seed; dips are shares, ``control_dip`` None where there was no control. ``diverged``
     holds a line for each seed that diverged and was frozen. ``handover_episodes`` and ``final_episodes`` are the
-    episodes that ``handover`` and ``final`` are the means of, empty where they were not recorded.
+    episodes that ``handover`` and ``final`` are the means of, None where they were not recorded. ``checkpoint`` is as
+    in :class:`~smac_jax.analysis.curves.TransferCurve`.
     """
 
     offline: str
     online: str
+    checkpoint: int | None
     handover: Float[np.ndarray, " seed"]
     dip: Float[np.ndarray, " seed"]
     control_dip: Float[np.ndarray, " seed"] | None
     final: Float[np.ndarray, " seed"]
     regret: Float[np.ndarray, " seed"]
     diverged: tuple[str, ...] = ()
-    handover_episodes: Float[np.ndarray, "seed episode"] = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
-    final_episodes: Float[np.ndarray, "seed episode"] = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
+    handover_episodes: Float[np.ndarray, "seed episode"] | None = None
+    final_episodes: Float[np.ndarray, "seed episode"] | None = None
 
-    def sample(self, name: str) -> Float[np.ndarray, " sample"]:
-        """What the interval of a quantity is over: seeds; of one seed, which has none, its episodes where they are.
+    @property
+    def handover_sample(self) -> Float[np.ndarray, " sample"]:
+        """What the interval of ``handover`` is over: seeds; of one seed, which has none, its episodes where they are.
 
         With several seeds the spread of their means holds that of their episodes already.
         """
-        values: np.ndarray = getattr(self, name)
-        episodes: np.ndarray = getattr(self, f"{name}_episodes", np.zeros((0, 0)))
-        return episodes[0] if values is not None and len(values) == 1 and episodes.size else values
+        return _sample(self.handover, self.handover_episodes)
+
+    @property
+    def final_sample(self) -> Float[np.ndarray, " sample"]:
+        """The same of ``final``."""
+        return _sample(self.final, self.final_episodes)
 
     @property
     def excess_dip(self) -> Float[np.ndarray, " seed"] | None:
@@ -60,6 +66,12 @@ class Row:
         if np.isfinite(self.dip).sum() < 2:
             return "unknown"
         return "yes" if is_smooth(self.dip) else "no"
+
+
+def _sample(
+    means: Float[np.ndarray, " seed"], episodes: Float[np.ndarray, "seed episode"] | None
+) -> Float[np.ndarray, " sample"]:
+    return episodes[0] if len(means) == 1 and episodes is not None else means
 
 
 def best_return(curves: Sequence[TransferCurve]) -> float:
@@ -96,18 +108,19 @@ def rows(curves: Sequence[TransferCurve], random_return: float, best: float | No
             Row(
                 offline=curve.offline,
                 online=curve.online,
+                checkpoint=curve.checkpoint,
                 handover=returns[:, 0],
                 dip=dip(steps, returns, random_return, curve.warm_start),
                 control_dip=control,
                 final=returns[:, -1],
                 regret=regret(steps, returns, best),
                 diverged=tuple(
-                    f"{curve.offline} to {curve.online}, seed {seed}: diverged {note}, frozen as it was there"
+                    f"{curve.pair}, seed {seed}: diverged {note}, frozen as it was there"
                     for seed, note in zip(curve.seeds or range(len(returns)), curve.diverged, strict=False)
                     if note
                 ),
-                handover_episodes=curve.online_episodes[0] if curve.online_episodes else np.zeros((0, 0)),
-                final_episodes=curve.online_episodes[-1] if curve.online_episodes else np.zeros((0, 0)),
+                handover_episodes=curve.online_episodes[0] if curve.online_episodes else None,
+                final_episodes=curve.online_episodes[-1] if curve.online_episodes else None,
             )
         )
     return made
@@ -131,13 +144,13 @@ def _cells(row: Row, decimals: bool) -> list[str]:
         for share in (row.dip, row.control_dip, row.excess_dip)
     )
     return [
-        name_of(row.offline),
+        start_of(row.offline, row.checkpoint),
         name_of(row.online),
         str(len(row.handover)) + (f" ({len(row.diverged)} diverged)" if row.diverged else ""),
-        interval_text(row.sample("handover"), decimals),
+        interval_text(row.handover_sample, decimals),
         *dips,
         row.smooth,
-        interval_text(row.sample("final"), decimals),
+        interval_text(row.final_sample, decimals),
         interval_text(row.regret, decimals),
     ]
 
@@ -175,7 +188,7 @@ def intervals_note(made: Sequence[Row]) -> str:
     """What the intervals of a table are over, for people."""
     if any(len(row.handover) > 1 for row in made):
         return "Mean and 95 % bootstrap interval over seeds."
-    if any(row.handover_episodes.size for row in made):
+    if any(row.handover_episodes is not None for row in made):
         return (
             "One seed: the intervals at the hand-over and at the end are over its evaluation episodes. They say how "
             "well this seed was measured, and nothing of other seeds."
@@ -208,19 +221,23 @@ def provenance_text(provenance: Mapping[str, Any]) -> str:
 
 
 def comma_separated(made: Sequence[Row]) -> str:
-    """One line a pair: mean and both ends of the interval of each quantity, empty where undefined; dips are shares."""
+    """One line a pair: mean and both ends of the interval of each quantity, empty where undefined; dips are shares.
+
+    ``updates`` is the checkpoint, empty where the transfer began at the end of offline training.
+    """
     quantities = ("handover", "dip", "control_dip", "excess_dip", "final", "regret")
     columns = [f"{name}{end}" for name in quantities for end in ("", "_low", "_high")]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["offline", "online", "seeds", "diverged", "undefined_dips", "smooth", *columns])
+    writer.writerow(["offline", "updates", "online", "seeds", "diverged", "undefined_dips", "smooth", *columns])
     for row in made:
-        values = [row.sample(name) for name in quantities]
+        values = [row.handover_sample, row.dip, row.control_dip, row.excess_dip, row.final_sample, row.regret]
         numbers = [x for v in values for x in bootstrap_interval([] if v is None else v)]
         undefined = int(np.isnan(row.dip).sum())
         texts = ("" if math.isnan(x) else f"{x:.6g}" for x in numbers)
         counts = len(row.handover), len(row.diverged), undefined
-        writer.writerow([row.offline, row.online, *counts, row.smooth, *texts])
+        checkpoint = "" if row.checkpoint is None else row.checkpoint
+        writer.writerow([row.offline, checkpoint, row.online, *counts, row.smooth, *texts])
     return out.getvalue()
 
 

@@ -150,7 +150,7 @@ def _prepare_part(data: Dataset, task: str | None, failures: bool) -> tuple[dict
     if len(rows["rewards"]):
         returns = returns_by_row({"rewards": rows["rewards"]}, _ends(rows), task, data.name)
         # no row is missing at the end of an episode that ends with its success
-        successes_in_episode = sum_in_trajectory(np.asarray(rows["terminals"], np.float32), _ends(rows))
+        successes_in_episode = sum_in_trajectory(rows["terminals"], _ends(rows))
         succeeded = rule.only_success & (successes_in_episode > 0)
         rows["trajectory_returns"] = np.where(rewards_change | succeeded, returns, rows["trajectory_returns"])
     successes = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from smac_jax.errors import DatasetError
 from smac_jax.spread import spread
@@ -151,14 +151,14 @@ def returns_by_row(
     return given
 
 
-def sum_in_trajectory(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
+def sum_in_trajectory(rewards: Shaped[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
     """Returns the sum of the rewards of each row's trajectory."""
     trajectory = np.cumsum(last) - last
     returns: np.ndarray = np.bincount(trajectory, weights=rewards)[trajectory]
     return returns
 
 
-def highest_in_trajectory(rewards: Float[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
+def highest_in_trajectory(rewards: Shaped[np.ndarray, " row"], last: Rows) -> Float[np.ndarray, " row"]:
     """Returns the highest reward of each row's trajectory."""
     trajectory = np.cumsum(last) - last
     highest = np.full(trajectory[-1] + 1, -np.inf)

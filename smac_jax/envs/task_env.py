@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from smac_jax.envs.base import Engine, Physics, Start, Task, Version
 from smac_jax.errors import ConfigError
-from smac_jax.types import Array, Key
+from smac_jax.types import AnyArray, Array, Key
 
 
 class TaskEnv(Env):
@@ -102,7 +102,7 @@ class TaskEnv(Env):
         states = dict(zip(("qpos", "qvel", "scene"), self._engine.exact_state(np.asarray(snapshots)), strict=True))
         return states if len(self._engine.init_scene) else {key: states[key] for key in ("qpos", "qvel")}
 
-    def step(self, state: State, action: Float[Array, " action"]) -> State:
+    def step(self, state: State, action: Float[AnyArray, " action"]) -> State:
         """One environment step: ``frame_skip`` steps of physics under one action."""
         before, action = state.pipeline_state, jnp.asarray(action, jnp.float32)
         physics = self._engine.step(before, self._command(before, action, self._version))

@@ -8,7 +8,7 @@ from brax.envs.base import Env, State, Wrapper
 from jaxtyping import Float
 
 from smac_jax.config import whole_number
-from smac_jax.types import Array, Key
+from smac_jax.types import AnyArray, Array, Key
 
 
 class AutoReset(Wrapper):
@@ -62,7 +62,7 @@ class AutoReset(Wrapper):
         }
         return state.replace(info=state.info | ours)
 
-    def step(self, state: State, action: Float[Array, " action"]) -> State:
+    def step(self, state: State, action: Float[AnyArray, " action"]) -> State:
         """One step, and a reset where it ends an episode."""
         info = state.info
         after = self.env.step(state.replace(done=jnp.zeros_like(state.done)), action)

@@ -19,7 +19,7 @@ from smac_jax.envs import AutoReset
 from smac_jax.registry import OFFLINE
 from smac_jax.runs.logger import device_description
 from smac_jax.runs.pace import COMPILATION, TRAINING, Pace
-from smac_jax.sweep.grid import Job, Variant
+from smac_jax.sweep.grid import Job, Run, Variant
 from smac_jax.sweep.job import run_states
 from smac_jax.tasks import time_limit
 from smac_jax.text import count, duration
@@ -44,9 +44,9 @@ def show(jobs: Sequence[Job], datasets: Mapping[str, Dataset]) -> None:
     """
     left = [job for job in jobs if not job.done]
     rows = [
-        [job.title if i == 0 else "", run, state, f"{run_steps(job, run):,}"]
+        [job.title if i == 0 else "", str(run.name), state, f"{run.steps:,}"]
         for job in jobs
-        for i, (run, state) in enumerate(run_states(job).items())
+        for i, (run, state) in enumerate(zip(job.plan, run_states(job).values(), strict=True))
     ]
     words = Column("job", justify="left", wraps=True), Column("run", justify="left"), Column("state", justify="left")
     title = f"{count(jobs, 'job')}, {len(jobs) - len(left)} of them done"
@@ -60,7 +60,7 @@ def show(jobs: Sequence[Job], datasets: Mapping[str, Dataset]) -> None:
         bar.phase("measuring rates, job by job", len(left), steady=False)  # jobs share programs
         for job in left:
             states = run_states(job)
-            seconds = sum(run_seconds(job, run, rates) for run in job.runs if states[run] != "done")
+            seconds = sum(run_seconds(job, run, rates) for run in job.plan if states[str(run.name)] != "done")
             total += seconds
             rows.append([job.title, duration(seconds)])
             bar.advance(1)
@@ -72,43 +72,26 @@ def show(jobs: Sequence[Job], datasets: Mapping[str, Dataset]) -> None:
     )
 
 
-def run_variant(job: Job, run: str) -> Variant:
-    """The online variant of a run that hands over."""
-    return job.online[job.runs.index(run) - 1 - job.control]
-
-
-def run_steps(job: Job, run: str) -> int:
-    """Updates, or environment steps."""
-    if run == "offline":
-        return job.offline.schedule["num_updates"]
-    if run == "control":
-        return max(v.schedule["num_steps"] for v in job.online)
-    schedule = run_variant(job, run).schedule
-    return schedule["num_steps"] + schedule["warm_start"]
-
-
-def run_seconds(job: Job, run: str, rates: Rates) -> float:
+def run_seconds(job: Job, run: Run, rates: Rates) -> float:
     """What a run takes from beginning to end."""
-    steps, episode = run_steps(job, run), rates.episode_length(job)
-    if run in ("offline", "control"):
+    episode = rates.episode_length(job)
+    if run.online is None:
         phases = rates.phases(job)
         built = make_offline(job.offline.algorithm, job.offline.config)
         before = sum(r * (p.num_updates or 0) for r, p in zip(phases, built.phases, strict=True))
         schedule = job.offline.schedule
-        if run == "control":
+        if run.name.kind == "control":
             schedule = max(job.online, key=lambda v: v.schedule["num_steps"]).schedule
-        # the last has more episodes, and where the control goes on from the transfer, the first as well
+        # the last has more episodes, and where a run goes on from another, the first as well
         repeated = rounds_for(job.offline.schedule["final_episodes"], job.offline.schedule["eval_episodes"]) - 1
-        evaluations = 1 + math.ceil(steps / schedule["eval_every"]) + repeated * (1 if run == "offline" else 2)
-        return (
-            (before if run == "offline" else 0.0) + steps * phases[-1] + evaluations * episode * rates.evaluation(job)
-        )
-    variant = run_variant(job, run)
-    schedule = variant.schedule
+        evaluations = 1 + math.ceil(run.steps / schedule["eval_every"]) + repeated * (1 if run.after == 0 else 2)
+        once = before if run.after == 0 else 0.0
+        return once + run.steps * phases[-1] + evaluations * episode * rates.evaluation(job)
+    schedule = run.online.schedule
     repeated = rounds_for(schedule["final_episodes"], schedule["eval_episodes"]) - 1
     evaluations = 2 + math.ceil(schedule["num_steps"] / schedule["eval_every"]) + 2 * repeated
-    learning = schedule["num_steps"] * rates.online(job, variant, True)
-    waiting = schedule["warm_start"] * rates.online(job, variant, False)
+    learning = schedule["num_steps"] * rates.online(job, run.online, True)
+    waiting = schedule["warm_start"] * rates.online(job, run.online, False)
     return waiting + learning + evaluations * episode * rates.evaluation(job)
 
 

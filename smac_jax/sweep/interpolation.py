@@ -19,8 +19,9 @@ from smac_jax.analysis.landscape_points import Spanned, largest_fall, line_weigh
 from smac_jax.analysis.statistics import Interval
 from smac_jax.errors import CheckpointError, ConfigError
 from smac_jax.files import write_text
-from smac_jax.sweep import transfer
+from smac_jax.sweep import provenance as origin
 from smac_jax.sweep.job import trained_by_of
+from smac_jax.sweep.run_names import RunName
 from smac_jax.tasks import task_info
 from smac_jax.text import count, name_of
 
@@ -185,18 +186,23 @@ def caption(provenance: dict[str, Any], job: dict[str, Any]) -> str:
     """What a figure must name, as far as a run's job knows it."""
     ends = [end for name, end in job.items() if name.startswith("online ")]
     start = job["offline"]
-    scale = transfer.scale_of(
-        [start["config"]], [start["schedule"]["num_updates"]], [end["schedule"]["num_steps"] for end in ends]
+    updates = start["schedule"].get("num_updates")
+    scale = origin.scale_of(
+        [start["config"]],
+        [updates] if updates is not None else job["checkpoints"],
+        [end["schedule"]["num_steps"] for end in ends],
     )
-    return transfer.caption(provenance | {"scale": scale, "trained_by": trained_by_of([job])})
+    return origin.caption(provenance | {"scale": scale, "trained_by": trained_by_of([job])})
 
 
 def called(place: Path) -> str:
     """What a figure calls the policy of a sweep's run."""
     name = place.parent.name if place.name == "actor_critic" else place.name
-    if name.startswith("to-"):
-        return f"after {name_of(name.removeprefix('to-'))}"
-    return {"offline": "pre-trained", "control": "trained on offline"}.get(name, name)
+    run = RunName.parse(name)
+    if run is None:
+        return name
+    what = {"offline": "pre-trained", "control": "trained on offline"}.get(run.kind, f"after {name_of(run.online)}")
+    return what if run.checkpoint is None else f"{what} ({run.checkpoint:,} updates)"
 
 
 def write_csv(path: Path, weights: np.ndarray, values: np.ndarray) -> None:

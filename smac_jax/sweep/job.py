@@ -17,8 +17,11 @@ from smac_jax.runs.interrupts import Interrupts
 from smac_jax.runs.logger import device_description, git_commit, to_json
 from smac_jax.runs.status import read_status
 from smac_jax.sweep.grid import Job, code_of
-from smac_jax.sweep.transfer import made_by, transfer_curve
+from smac_jax.sweep.provenance import made_by
+from smac_jax.sweep.results import transfer_curve
+from smac_jax.sweep.run_names import RunName
 from smac_jax.text import count
+from smac_jax.train.offline import PretrainResult
 from smac_jax.train.progress import Progress
 
 CODE = "code "
@@ -73,38 +76,46 @@ def run_job(
         "seeds": job.seeds,
         "episode_length": time_limit(job.task, env),
     }
-
-    def run(name: str) -> RunFolder:
+    start, ends = job.offline, [end.schedule for end in job.online]
+    going_on = {name: value for name, value in start.schedule.items() if name != "num_updates"}
+    off: PretrainResult | None = None
+    control: PretrainResult | None = None
+    for run in job.plan:
+        kind, checkpoint = run.name.kind, run.name.checkpoint
+        if kind != "offline" and not job.needs(run):
+            continue
         if isinstance(progress, Progress):
-            progress.run(name)
-        return RunFolder(job.folder / name, f"{job.title} {name}", interrupts=interrupts, **dataclasses.asdict(options))
+            progress.run(str(run.name))
+        place, title = job.folder / str(run.name), f"{job.title} {run.name}"
+        with RunFolder(place, title, interrupts=interrupts, **dataclasses.asdict(options)) as folder:
+            how = {**shared, "folder": folder}
+            if kind == "offline":
+                _claim(job)
+                how |= {"config": start.config, "resume": off, "num_updates": run.steps, **going_on}
+                off = continued(off, smac_jax.pretrain(start.algorithm, data, **how))
+                control = None
+                save_actor_critic(place / "actor_critic", off.actor_critic, job.seeds)
+                continue
+            assert off is not None, "a plan begins with offline training"
+            if run.online is None:
+                longest = max(ends, key=lambda schedule: schedule["num_steps"])
+                how |= {"config": start.config, "resume": off, "num_updates": run.steps, **going_on}
+                control = smac_jax.pretrain(start.algorithm, data, **how | {"eval_every": longest["eval_every"]})
+                continue
+            end = run.online
+            how |= {"config": end.config, "data": data, "training_state": off.training_state, **end.schedule}
+            on = smac_jax.finetune(end.algorithm, off.actor_critic, **how)
+            save_actor_critic(place / "actor_critic", on.actor_critic, job.seeds)
+        warm_start = end.schedule["warm_start"]
+        curve = transfer_curve(job.task, start.label, off, end.label, on, warm_start, control, checkpoint)
+        curve.to_json(job.curve(end, checkpoint))
 
-    start, settings = job.offline, job.offline.schedule
-    with run("offline") as folder:
-        _claim(job)
-        off = smac_jax.pretrain(start.algorithm, data, config=start.config, folder=folder, **settings, **shared)
-        save_actor_critic(folder.folder / "actor_critic", off.actor_critic, job.seeds)
-    control = None
-    if job.control:
-        longest = max(job.online, key=lambda v: v.schedule["num_steps"]).schedule
-        settings = settings | {"num_updates": longest["num_steps"], "eval_every": longest["eval_every"]}
-        with run("control") as folder:
-            control = smac_jax.pretrain(start.algorithm, data, resume=off, folder=folder, **settings, **shared)
-    for name, end in zip(job.runs[1 + job.control :], job.online, strict=True):
-        with run(name) as folder:
-            on = smac_jax.finetune(
-                end.algorithm,
-                off.actor_critic,
-                data=data,
-                config=end.config,
-                folder=folder,
-                training_state=off.training_state,
-                **end.schedule,
-                **shared,
-            )
-            save_actor_critic(folder.folder / "actor_critic", on.actor_critic, job.seeds)
-        curve = transfer_curve(job.task, start.label, off, end.label, on, end.schedule["warm_start"], control)
-        curve.to_json(job.curve(end))
+
+def continued(earlier: PretrainResult | None, later: PretrainResult) -> PretrainResult:
+    """A result that was resumed from another, with the evaluations of both; that of the moment between them once."""
+    if earlier is None:
+        return later
+    return dataclasses.replace(later, evaluations=earlier.evaluations.followed_by(later.evaluations))
 
 
 def _check_code(job: Job) -> None:
@@ -168,8 +179,13 @@ def already_done(job: Job) -> bool:
                 f"{job.folder} holds results of another configuration ({', '.join(sorted(differing))}). Give another "
                 f"--results."
             )
-    for end in job.online:
-        path = job.curve(end)
+        there = tuple(found.get("checkpoints", ()))
+        if job.checkpoints[: len(there)] != there[: len(job.checkpoints)]:
+            raise CheckpointError(
+                f"{job.folder} transfers from checkpoints {', '.join(map(str, there))}. Later ones may be added, but "
+                "none between them, and none be left out before others. Give another --results."
+            )
+    for path in job.curves:
         try:
             if path.exists():
                 TransferCurve.from_json(path)
@@ -189,10 +205,10 @@ def fingerprint_of(job: Job, claimed: Mapping[str, Any]) -> str | None:
     if "fingerprint" in claimed:
         return claimed["fingerprint"]
     # Cal-QL's pre-training writes down the data with the returns that it adds
-    own = [] if job.offline.algorithm == "cal_ql" else ["offline"]
-    for run in [*(run for run in job.runs if run.startswith("to-")), *own]:
+    own = [] if job.offline.algorithm == "cal_ql" else [RunName("offline")]
+    for run in [*(run.name for run in job.plan if run.online is not None), *own]:
         try:
-            return json.loads((job.folder / run / "identity.json").read_text(encoding="utf-8"))["data"]
+            return json.loads((job.folder / str(run) / "identity.json").read_text(encoding="utf-8"))["data"]
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
@@ -204,7 +220,7 @@ def run_states(job: Job) -> dict[str, str]:
 
 
 def description(job: Job) -> dict[str, Any]:
-    """What a job's results depend on; the control and online variants may be added to it later."""
+    """What a job's results depend on; the control, online variants and later checkpoints may be added to it."""
     online = {f"online {v.label}": to_json(v) for v in job.online}
     names = ["data", "task", "physics", "version", "offline", "seeds"]
     names += ["fingerprint"] if job.fingerprint is not None else []
@@ -232,7 +248,9 @@ def _claim(job: Job) -> None:
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
     earlier = [by for by in claimed.get("trained_by", []) if by != us]
-    write_json(job.folder / "job.json", claimed | description(job) | {"trained_by": [*earlier, us]})
+    checkpoints = {"checkpoints": max(job.checkpoints, tuple(claimed.get("checkpoints", ())), key=len)}
+    now = description(job) | (checkpoints if job.checkpoints else {}) | {"trained_by": [*earlier, us]}
+    write_json(job.folder / "job.json", claimed | now)
 
 
 def _claimed(job: Job) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from smac_jax.errors import DatasetError, UnknownNameError
 from smac_jax.files import write_text
 from smac_jax.sweep import soundness
 from smac_jax.sweep.state import SweepState, read_json, read_sweep
-from smac_jax.text import name_of, seeds_text
+from smac_jax.text import name_of, seeds_text, start_of
 
 if TYPE_CHECKING:
     from smac_jax.analysis.curves import TransferCurve
@@ -128,7 +128,7 @@ def read_curves(sweep: SweepState) -> tuple[dict[str, list[TransferCurve]], list
     """The curves that are there, of each data set, seeds of a pair joined; and what could not be read."""
     from smac_jax.analysis.curves import TransferCurve, joined
 
-    found: dict[str, dict[tuple[str, str], list[TransferCurve]]] = {}
+    found: dict[str, dict[tuple[str, str, int | None], list[TransferCurve]]] = {}
     damaged = []
     for job in sweep.jobs:
         data = soundness.data_of(job.folder, read_json(job.folder / "job.json"))
@@ -139,7 +139,7 @@ def read_curves(sweep: SweepState) -> tuple[dict[str, list[TransferCurve]], list
             try:
                 curve = TransferCurve.from_json(path)
                 check_name(curve.task)
-                of_pair = found.setdefault(data, {}).setdefault((curve.offline, curve.online), [])
+                of_pair = found.setdefault(data, {}).setdefault(curve.key, [])
                 joined([*of_pair, curve])
                 of_pair.append(curve)
             except DatasetError as error:
@@ -186,7 +186,7 @@ def section(
         notes=[note for row in rows for note in row.diverged],
         chart=chart("Every pair", curves, f"all-{number}"),
         pairs=[
-            chart(f"{name_of(c.offline)} to {name_of(c.online)}", [c], f"pair-{number}-{i}", compact=True)
+            chart(f"{start_of(c.offline, c.checkpoint)} to {name_of(c.online)}", [c], f"{number}-{i}", compact=True)
             for i, c in enumerate(curves)
         ],
         soundness=of_soundness(judged, {(c.offline, c.online): c.seeds for c in curves}),

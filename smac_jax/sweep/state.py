@@ -19,6 +19,7 @@ from typing import Any
 from smac_jax.errors import SmacError
 from smac_jax.runs.pace import COMPILATION, TimeLeft
 from smac_jax.runs.status import RunStatus, finite_number, first_line, read_json, read_status, steps_text
+from smac_jax.sweep.run_names import RunName
 from smac_jax.text import count
 
 SILENT = 600.0
@@ -77,7 +78,8 @@ class RunState:
     @property
     def diverged(self) -> tuple[str, ...]:
         """Seeds that did, with where."""
-        phase = "online" if self.name.startswith("to-") else self.name
+        part = RunName.parse(self.name)
+        phase = part.kind if part else self.name
         return tuple(f"seed {seed}: {phase} at step {step:,}" for seed, step in self.status.diverged.items())
 
     @property
@@ -267,9 +269,10 @@ def _read_job(sweep: Path, entry: Mapping[str, Any], now: float) -> JobState:
 def _read_files(folder: Path, title: str, entry: Mapping[str, Any], now: float) -> JobState:
     runs = [str(name) for name in _list(entry.get("runs"))]
     if not runs:
-        there = [path.name for path in sorted(folder.glob("*")) if path.is_dir()]
-        runs = ["offline", *(name for name in there if name == "control" or name.startswith("to-"))]
-    curves = {path.stem.removeprefix("curve-"): read_json(path) for path in sorted(folder.glob("curve-*.json"))}
+        there = {name for path in folder.glob("*") if path.is_dir() and (name := RunName.parse(path.name))}
+        begins = {RunName("offline", "", name.checkpoint) for name in there} or {RunName("offline")}
+        runs = [str(name) for name in sorted(there | begins, key=lambda name: name.order)]
+    curves = {path.name: read_json(path) for path in sorted(folder.glob("curve-*.json"))}
     states = tuple(_read_run(folder, name, now, curves) for name in runs)
     # a run that failed says why itself; one that is at work, or done, came after
     over = all(run.state == "done" for run in states) or any(run.alive or run.state == "failed" for run in states)
@@ -282,7 +285,8 @@ def _read_run(job: Path, name: str, now: float, curves: Mapping[str, Mapping[str
     # a clock that was set, or another host's, can be ahead of this one
     age = None if status.time is None or status.time > now + 5 else max(0.0, now - status.time)
     said = status.state
-    if (job / f"curve-{name.removeprefix('to-')}.json").exists() and not (held and said == "running"):
+    part = RunName.parse(name)
+    if part and part.kind == "online" and (job / part.curve).exists() and not (held and said == "running"):
         said = "done"
     owner = read_json(folder / "owner.json")
     elsewhere = owner.get("host") not in (None, platform.node())
@@ -306,18 +310,18 @@ def _read_run(job: Path, name: str, now: float, curves: Mapping[str, Mapping[str
         why = "its process ended without a word; the same command goes on"
     if state == "failed":
         why = status.error or "no reason was given"
-    measured = _last_of_curves(name, curves) if state == "done" else None
+    measured = _last_of_curves(part, curves) if part and state == "done" else None
     last_return = status.last_return if measured is None else measured
     return RunState(name, state, status, None, last_return, age, why)
 
 
-def _last_of_curves(name: str, curves: Mapping[str, Mapping[str, Any]]) -> float | None:
+def _last_of_curves(run: RunName, curves: Mapping[str, Mapping[str, Any]]) -> float | None:
     """The last return of a run in the learning curves of its job, as tables have it: the mean of finite ones."""
-    if name in ("offline", "control"):
-        found = [_list(curve.get(f"{name}_returns")) for curve in curves.values()]
-    else:
-        found = [_list(curves.get(name.removeprefix("to-"), {}).get("online_returns"))]
-    for seeds in found:
+    for file, curve in curves.items():
+        of = RunName.of_curve(file)
+        if of is None or of.checkpoint != run.checkpoint or (run.kind == "online" and of != run):
+            continue
+        seeds = _list(curve.get(f"{run.kind}_returns"))
         last = [finite_number(of_seed[-1]) for of_seed in seeds if isinstance(of_seed, list) and of_seed]
         finite = [value for value in last if value is not None]
         if finite:

@@ -122,7 +122,7 @@ def make_evaluator(
         return value(actor_critic, observation, actor_critic.policy(observation).mode())
 
     def value_of_random(actor_critic: ActorCritic, observation: Array, key: Key) -> Array:
-        shape = (*observation.shape[:-1], actor_critic.actor.action_size)
+        shape = actor_critic.policy(observation).mode().shape
         return value(actor_critic, observation, jax.random.uniform(key, shape, jnp.float32, -1.0, 1.0))
 
     def evaluate_all(actor_critic: ActorCritic, keys: Key) -> Evaluation:

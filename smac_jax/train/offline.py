@@ -137,7 +137,8 @@ def pretrain(
         that is resumed: whole evaluations are repeated until there are.
       episode_length: time limit of an episode.
       progress: show a progress bar; or the :class:`Progress` to show it on.
-      resume: go on from this result, whose seeds and algorithm win over the arguments.
+      resume: go on from this result, whose seeds and algorithm are used in place of the arguments; a seed that was
+        frozen there stays so.
       q_limit: a seed whose critics' mean value is beyond this, or any of whose numbers is NaN or infinite, counts as
         diverged: it is frozen as it was up to 500 updates before, and the others go on.
       devices: that the seeds are laid over; default: all of this process.
@@ -233,7 +234,8 @@ def pretrain(
             }
         )
     with Progress.of(progress) as bar:
-        outcome = run_plan(plan, begin, look, history, layout, bar, folder)
+        frozen = resume.diverged if resume else None
+        outcome = run_plan(plan, begin, look, history, layout, bar, folder, frozen)
     return PretrainResult(
         algorithm=built,
         actor_critic=jax.tree.map(jnp.copy, built.actor_critic(outcome.state)),

@@ -86,6 +86,7 @@ def run_plan(
     layout: SeedLayout,
     bar: Progress,
     folder: RunFolder | None,
+    frozen: np.ndarray | None = None,
 ) -> Outcome:
     """Works through a plan, from where an earlier process left it if there is a folder that says so.
 
@@ -97,6 +98,7 @@ def run_plan(
       layout: of the seeds.
       bar: where progress is shown.
       folder: of the run; None neither saves nor resumes.
+      frozen: ``diverged`` of the result that this run goes on from; None where it goes on from none.
 
     Raises:
       Interrupted: the process was asked to stop; all that was done is saved.
@@ -110,7 +112,8 @@ def run_plan(
         folder.begin(history)
     pace = Pace(folder.took if folder else None)
     schedule, length_of = _Schedule(plan, history), chunk_lengths(plan)
-    diverged = layout.shard(jnp.full(len(layout.seeds), NOT_DIVERGED, jnp.int32)) if found is None else found.diverged
+    frozen = np.full(len(layout.seeds), NOT_DIVERGED) if frozen is None else frozen
+    diverged = layout.shard(jnp.asarray(frozen, jnp.int32)) if found is None else found.diverged
     doing = TRAINING
 
     def named() -> dict[int, int]:

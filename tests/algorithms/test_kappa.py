@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_algorithms import dataset
+from small_algorithms import dataset, smac_case
 
-import smac_jax
-from smac_jax.algorithms import make_offline
-from smac_jax.algorithms.kappa import KAPPA_RANGE
+from smac_jax.algorithms import make_offline, smac
+from smac_jax.algorithms.kappa import KAPPA_RANGE, KappaConfig, init_kappa, kappa_of, update_kappa
 from smac_jax.errors import ConfigError
 
 SMALL = {
@@ -18,11 +20,6 @@ SMALL = {
     "batch_size": 32,
     "score_model": {"num_updates": 200, "hidden": 16, "num_blocks": 1, "embedding": 8, "condition_hidden": (8,)},
 }
-
-
-def train(num_updates=600, **fields):
-    config = {**SMALL, "kappa_learning_rate": 1e-2, **fields}
-    return smac_jax.pretrain("smac", dataset(), [0], num_updates, config, progress=False, eval_every=100)
 
 
 def every_step(num_updates: int, **fields) -> dict[str, np.ndarray]:
@@ -55,25 +52,47 @@ def test_a_fixed_kappa_is_what_was_given_and_holds_no_ratio():
     assert all(abs(np.log(held / target)) > np.log(1.3) for target in (0.5, 2.0)), held
 
 
-def test_kappa_rises_while_the_residual_is_too_large_and_falls_while_it_is_small():
-    for target, direction in ((0.01, 1), (5.0, -1)):
-        kappa = train(300, kappa_adaptation="residual", kappa_target=target).metrics["kappa"].ravel()
-        kappa = kappa[np.isfinite(kappa)]
-        assert direction * (kappa[-1] - kappa[0]) > 0
+def adapted(num_updates, residual=1.0, ratio=1.0, **fields):
+    """Kappa before the first and after each of so many updates on the same measurements."""
+    config = KappaConfig(**{"kappa_learning_rate": 1e-2, **fields})
+
+    def one(state, _):
+        state = update_kappa(config, state, jnp.float32(residual), jnp.float32(ratio))
+        return state, kappa_of(config, state)
+
+    start = init_kappa(config)
+    return np.append(kappa_of(config, start), jax.lax.scan(one, start, length=num_updates)[1])
+
+
+def test_kappa_rises_while_the_residual_is_above_its_target_and_falls_while_it_is_below():
+    for residual, direction in ((0.5, 1), (0.1, -1)):
+        kappa = adapted(20, residual, kappa_adaptation="residual", kappa_target=0.3)
+        assert (np.sign(np.diff(kappa)) == direction).all()
+    np.testing.assert_allclose(adapted(20, 0.3, kappa_adaptation="residual", kappa_target=0.3), 5.0, rtol=1e-3)
+
+
+def test_kappa_falls_while_the_gradient_of_the_penalty_is_too_large_and_rises_while_it_is_small():
+    for ratio, direction in ((2.0, -1), (0.5, 1)):
+        kappa = adapted(20, ratio=ratio, kappa_adaptation="gradient_ratio", kappa_target=1.0)
+        assert (np.sign(np.diff(kappa)) == direction).all()
 
 
 def test_kappa_stays_in_its_range():
-    run = train(400, kappa_adaptation="residual", kappa_target=100.0, kappa_learning_rate=1.0)
-    assert run.metrics["kappa"][-1] >= KAPPA_RANGE[0] * 0.999
+    fast = {"kappa_adaptation": "residual", "kappa_target": 1.0, "kappa_learning_rate": 1.0}
+    np.testing.assert_allclose(adapted(40, 1e-3, **fast)[-1], KAPPA_RANGE[0], rtol=1e-5)
+    np.testing.assert_allclose(adapted(40, 1e3, **fast)[-1], KAPPA_RANGE[1], rtol=1e-5)
     with pytest.raises(ConfigError, match=r"SMACConfig.kappa = 0.0: to adapt, it must start in \[0.001, 1000.0\]"):
-        train(kappa_adaptation="residual", kappa=0.0)
+        make_offline("smac", {"kappa_adaptation": "residual", "kappa": 0.0})
 
 
 def test_kappa_halves_every_half_life_down_to_its_range():
-    run = train(300, kappa_adaptation="decay", kappa=8.0, kappa_half_life=50.0)
-    kappa = run.metrics["kappa"].ravel()
-    # a point is the mean over the chunk that ends there
-    want = [8.0 * np.mean(2.0 ** (-np.arange(first, first + 100) / 50)) for first in (0, 100, 200)]
-    np.testing.assert_allclose(kappa[np.isfinite(kappa)], want, rtol=1e-3)
-    run = train(100, kappa_adaptation="decay", kappa=8.0, kappa_half_life=1.0)
-    assert np.nanmean(run.metrics["kappa"]) > 0.16 + 0.8 * KAPPA_RANGE[0]  # 16 / 100, and then the floor
+    kappa = adapted(1000, kappa_adaptation="decay", kappa=8.0, kappa_half_life=50.0)
+    np.testing.assert_allclose(kappa, np.maximum(8.0 * 2.0 ** (-np.arange(1001) / 50), KAPPA_RANGE[0]), rtol=1e-3)
+
+
+def test_an_update_of_smac_uses_the_kappa_before_it_and_leaves_the_next(batch):
+    config, score, state = smac_case(kappa=8.0, kappa_adaptation="decay", kappa_half_life=10.0)
+    update = jax.jit(partial(smac.update, config, score))
+    for i in range(2):
+        state, metrics = update(state, batch, jax.random.key(i))
+        np.testing.assert_allclose(metrics["kappa"], 8.0 * 2.0 ** (-i / 10), rtol=1e-5)

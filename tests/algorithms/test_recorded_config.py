@@ -236,4 +236,4 @@ def test_smacs_alpha_is_decided_when_a_configuration_is_made():
     assert smac.SMACConfig().alpha_parameterization == "softplus"
     config, _, state = smac_case(score="policy")
     assert config.alpha_parameterization == "temperature"
-    assert jnp.allclose(alpha_of(config, state.alpha.params, jnp.zeros((3, 2)), 0.1), 0.1)
+    assert jnp.allclose(alpha_of(config, state.alpha.params, jnp.zeros((3, 2)), jnp.float32(0.1)), 0.1)

@@ -71,7 +71,7 @@ def test_a_penalty_on_some_rows_is_on_average_that_on_all(batch):
 
     def gradient(config, batch):
         loss = loss_of(config, score, state, batch)
-        return jax.grad(lambda p: loss(p, state.alpha.params)[0])(state.sac.actor_critic.critic_params)
+        return jax.jit(jax.grad(lambda p: loss(p, state.alpha.params)[0]))(state.sac.actor_critic.critic_params)
 
     parts = [gradient(few, jax.tree.map(lambda x, i=i: jnp.roll(x, -i * rows, axis=0), batch)) for i in range(4)]
     mean = jax.tree.map(lambda *x: sum(x) / 4, *parts)
@@ -81,11 +81,11 @@ def test_a_penalty_on_some_rows_is_on_average_that_on_all(batch):
 def test_without_penalty_it_is_sac(batch):
     config, score, state = case(kappa=0.0)
     key = jax.random.key(9)
-    got, _ = smac.update(config, score, state, batch, key)
+    got, _ = jax.jit(partial(smac.update, config, score))(state, batch, key)
     target_key, _, policy_key = jax.random.split(key, 3)
     batch = state.sac.actor_critic.normalize_batch(batch)
-    want, _ = sac.critic_step(config, state.sac, batch, target_key)
-    want, _ = sac.policy_step(config, want, batch, policy_key)
+    want, _ = jax.jit(partial(sac.critic_step, config))(state.sac, batch, target_key)
+    want, _ = jax.jit(partial(sac.policy_step, config))(want, batch, policy_key)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), got.sac, want)
 
 
@@ -134,7 +134,7 @@ def test_relative_residual_of_a_flat_q_is_one(batch):
     np.testing.assert_allclose(metrics["relative_residual"], 1.0, rtol=1e-4)
     # what is left of a flat Q is alpha times the score, squared
     action, at = matched(score, state, batch)
-    alpha = np.asarray(alpha_of(config, state.alpha.params, batch.observation, 0.1))
+    alpha = np.asarray(alpha_of(config, state.alpha.params, batch.observation, jnp.float32(0.1)))
     target = alpha[:, None] * np.asarray(at.score)
     np.testing.assert_allclose(metrics["score_matching_loss"], np.mean(np.sum(target**2, axis=-1)), rtol=1e-4)
     # and of another Q it is the distance to that
@@ -172,7 +172,7 @@ def test_reductions_over_the_ensemble(batch):
     steps = []
     for how in ("sum", "mean"):
         config, score, state = case(td_reduction=how)
-        state, _ = smac.update(config, score, state, batch, jax.random.key(2))
+        state, _ = jax.jit(partial(smac.update, config, score))(state, batch, jax.random.key(2))
         steps.append(state.sac.actor_critic.critic_params)
     assert max(jax.tree.leaves(jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), *steps))) > 1e-6
 

@@ -23,7 +23,15 @@ from smac_jax.analysis.diagnosis import (
 )
 
 GOOD = Evidence(
-    cosine=0.7, residual=0.4, pull=0.5, optimism=-0.1, final_optimism=0.0, preferred=0.01, share=0.9, growth=-0.1
+    cosine=0.7,
+    residual=0.4,
+    pull=0.5,
+    optimism=-0.1,
+    level=0.9,
+    final_optimism=0.0,
+    preferred=0.01,
+    share=0.9,
+    growth=-0.1,
 )
 
 
@@ -50,7 +58,9 @@ def test_a_run_with_nothing_against_it_is_sound_and_has_nothing_to_do():
     [
         ({"cosine": 0.4}, "cosine / residual", "raise smac.kappa"),
         ({"residual": 0.9}, "cosine / residual", "alpha has not fallen to zero"),
-        ({"optimism": 0.4}, "optimism", "critic_layer_norm"),
+        ({"optimism": 0.4, "level": 1.4}, "optimism", "critic_layer_norm"),
+        # returns of -100, of which the critics know 20
+        ({"optimism": 0.8, "level": 0.2}, "optimism", "pre-train longer"),
         ({"preferred": 0.3}, "random preferred", "td3_bc, awr"),
         ({"share": 0.57}, "caught up", 'kappa_adaptation="decay"'),
         ({"growth": 0.8}, "caught up", "divergence"),
@@ -72,18 +82,18 @@ def test_the_identity_is_not_asked_for_where_the_penalty_was_released():
 
 
 def test_without_a_control_the_level_of_the_values_decides_and_a_low_one_leaves_it_open():
-    at_level, low = (diagnose(changed(share=math.nan, optimism=x)) for x in (-0.2, -0.7))
+    at_level, low = (diagnose(changed(share=math.nan, level=x)) for x in (0.8, 0.3))
     assert at_level.verdict == SOUND
     assert at_level.findings["caught up"].figure == "level: 80 %"
     assert low.verdict == low.findings["caught up"].verdict == UNKNOWN
     assert low.findings["caught up"].figure == "level: 30 %"
     assert "--vary=smac.kappa=0.001,5.0" in low.findings["caught up"].advice
     # an algorithm that has no penalty has no control without it
-    no_penalty = diagnose(changed(share=math.nan, optimism=-0.7, pull=math.nan, cosine=math.nan, residual=math.nan))
+    no_penalty = diagnose(changed(share=math.nan, level=0.3, pull=math.nan, cosine=math.nan, residual=math.nan))
     assert no_penalty.verdict == UNKNOWN
     assert "kappa" not in no_penalty.findings["caught up"].advice
     # with a control, low values alone are nothing against it
-    assert diagnose(changed(optimism=-0.7)).verdict == SOUND
+    assert diagnose(changed(optimism=-0.7, level=0.3)).verdict == SOUND
 
 
 def test_of_a_run_that_logged_nothing_nothing_is_known():
@@ -105,7 +115,7 @@ def test_one_seed_that_is_not_sound_makes_the_pair_so_and_the_figures_are_means(
     assert [seed.verdict for seed in summary.seeds] == [SOUND, NOT_SOUND, NOT_SOUND]
     assert summarize([GOOD, GOOD]).verdict == "sound"
     assert summarize([GOOD, changed(preferred=math.nan)]).verdict == "unknown (1 of 2)"
-    assert summarize([changed(share=math.nan, optimism=-0.7)]).cells["caught up"] == "level: 30 % (?)"
+    assert summarize([changed(share=math.nan, level=0.3)]).cells["caught up"] == "level: 30 % (?)"
 
 
 def test_means_are_over_the_seeds_that_have_a_number():
@@ -142,11 +152,13 @@ def test_evidence_is_the_last_of_pretraining_and_of_every_seed_its_own():
     }
     at_transfer = {
         "relative_optimism": np.array([[1.0, -0.4], [1.0, -0.2]]),
+        "value": np.array([[0.0, 60.0], [0.0, -80.0]]),
+        "discounted_return": np.array([[1.0, 100.0], [1.0, -100.0]]),
         "random_preferred": np.array([[0.5, 0.1], [0.5, 0.0]]),
     }
     first, second = gather(offline, at_transfer, {"relative_optimism": np.array([[0.1], [2.0]])}, np.array([0.5, 1.0]))
-    assert dataclasses.astuple(first) == pytest.approx((0.5, 0.3, 0.5, -0.4, 0.1, 0.1, 0.5, 0.0))
-    assert dataclasses.astuple(second) == pytest.approx((0.8, 0.2, 0.25, -0.2, 2.0, 0.0, 1.0, 1.0))
+    assert dataclasses.astuple(first) == pytest.approx((0.5, 0.3, 0.5, -0.4, 0.6, 0.1, 0.1, 0.5, 0.0))
+    assert dataclasses.astuple(second) == pytest.approx((0.8, 0.2, 0.25, -0.2, 0.8, 2.0, 0.0, 1.0, 1.0))
     # an algorithm without a score, before it was fine-tuned
     (alone,) = gather({"phase": offline["phase"]}, {"relative_optimism": np.array([[0.0, 0.1]])})
     assert alone.optimism == 0.1

@@ -38,26 +38,11 @@ def sweep(*arguments: str, check: bool = False) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=check, timeout=600)
 
 
-@pytest.fixture(scope="module")
-def data_file(tmp_path_factory):
-    rng = np.random.default_rng(0)
-    rows = 200
-    path = tmp_path_factory.mktemp("data") / "hopper-tiny.hdf5"
-    arrays = {
-        "observations": rng.normal(size=(rows, 11)),
-        "actions": rng.uniform(-1, 1, (rows, 3)),
-        "rewards": rng.normal(size=rows),
-        "terminals": np.arange(rows) % 20 == 19,
-    }
-    write_d4rl(path, arrays)
-    return path
-
-
-def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(data_file, tmp_path):
+def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(hopper_file, tmp_path):
     from smac_jax.runs.checkpoint import load_actor_critic
 
     folder = tmp_path / "run"
-    request = [f"--task={data_file}", "--seeds=2", f"--results={folder}", *TINY]
+    request = [f"--task={hopper_file}", "--seeds=2", f"--results={folder}", *TINY]
     done = sweep(*request)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "SMAC" in done.stdout
@@ -98,9 +83,9 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(data_file, tm
     assert (folder / "table.csv").read_text() == table
 
 
-def test_two_files_of_one_name_and_one_that_is_overwritten_keep_their_own_results(data_file, tmp_path):
-    files = [tmp_path / "first" / data_file.name, tmp_path / "second" / data_file.name]
-    data = smac_jax.load_dataset(data_file)
+def test_two_files_of_one_name_and_one_that_is_overwritten_keep_their_own_results(hopper_file, tmp_path):
+    files = [tmp_path / "first" / hopper_file.name, tmp_path / "second" / hopper_file.name]
+    data = smac_jax.load_dataset(hopper_file)
     for i, path in enumerate(files):
         path.parent.mkdir()
         write_d4rl(path, data.replace(rewards=data.rewards + 10.0 * i))
@@ -151,9 +136,9 @@ def test_a_mistake_is_one_line_and_no_traceback(arguments, words, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_sweep_on_two_hosts_that_is_stopped_goes_on(data_file, tmp_path):
+def test_a_sweep_on_two_hosts_that_is_stopped_goes_on(hopper_file, tmp_path):
     """Two processes meet through jax.distributed. Told to stop, they save; the second try ends as one process does."""
-    small = [f"--task={data_file}", "--offline=td3_bc", "--seeds=3", "--seeds_per_job=2", "--nocontrol", *TINY]
+    small = [f"--task={hopper_file}", "--offline=td3_bc", "--seeds=3", "--seeds_per_job=2", "--nocontrol", *TINY]
     small += ["--config.pretrain.num_updates=8000", "--config.pretrain.eval_every=4000"]
     alone = sweep(*small, f"--results={tmp_path / 'alone'}")
     assert alone.returncode == 0, alone.stderr[-2000:]
@@ -189,9 +174,9 @@ def test_a_sweep_on_two_hosts_that_is_stopped_goes_on(data_file, tmp_path):
     assert [(tmp_path / "two" / n).read_text() for n in names] == [(tmp_path / "alone" / n).read_text() for n in names]
 
 
-def test_a_dry_run_shows_the_cells_and_their_cost_and_writes_nothing(data_file, tmp_path):
+def test_a_dry_run_shows_the_cells_and_their_cost_and_writes_nothing(hopper_file, tmp_path):
     folder = tmp_path / "run"
-    request = [f"--task={data_file}", "--offline=td3_bc", "--vary=td3_bc.alpha=1,2.5", "--dry_run", *TINY]
+    request = [f"--task={hopper_file}", "--offline=td3_bc", "--vary=td3_bc.alpha=1,2.5", "--dry_run", *TINY]
     done = sweep(*request, f"--results={folder}")
     assert done.returncode == 0, done.stderr[-2000:]
     shown, _, priced = done.stdout.partition("At rates measured now on ")

@@ -132,5 +132,5 @@ def test_other_files_are_refused(kind, saved, tmp_path):
     path.write_bytes(held.getvalue())
     if kind == "other":
         change(saved, path, about={"format": "someone else's"})
-    with pytest.raises(CheckpointError, match=r"other\.npz is damaged, or no policy file .* smac-jax export"):
+    with pytest.raises(CheckpointError, match=r"other\.npz is damaged, or no policy file .*`smac-jax export"):
         read_policy(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from smac_jax import plugins, registry
 from smac_jax.cli import COMMANDS
 from smac_jax.presets import base
 from smac_jax.sweep.program import config_file, presets
@@ -51,7 +52,7 @@ def commands(path: Path) -> list[tuple[str, Path, list[str]]]:
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_flags_of_commands_exist(page):
     for name, program, given in commands(page):
-        known = flags_of(program) | {"help", "helpfull", "flagfile", "config", "config.FIELD"}
+        known = flags_of(program) | {"help", "helpfull", "flagfile", "import", "config", "config.FIELD"}
         if name in ("sweep", "reproduce"):
             known |= LAUNCHERS
         if program.parent.name == "benchmarks":
@@ -64,7 +65,12 @@ def test_flags_of_commands_exist(page):
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_fields_and_presets_exist(page):
-    text, config = page.read_text(encoding="utf-8"), base.get_config()
+    text = page.read_text(encoding="utf-8")
+    with registry.temporary():
+        plugins.load(
+            str(PROJECT / name) for name in re.findall(r"--import=(\S+\.py)", text) if (PROJECT / name).is_file()
+        )
+        config = base.get_config()
     fields = re.findall(r"--(?:config\.|vary=)([a-z]\w*(?:\.\w+)+)=", text)
     for field in fields:
         value = config
@@ -83,7 +89,7 @@ def test_the_guides_have_commands():
 
 def test_flags_in_the_text_exist():
     programs = [*(PROJECT / "smac_jax" / "commands").glob("*.py"), *(PROJECT / "experiments").glob("*.py")]
-    known = LAUNCHERS.union({"help", "helpfull", "flagfile", "config"}, *map(flags_of, programs))
+    known = LAUNCHERS.union({"help", "helpfull", "flagfile", "import", "verbosity", "config"}, *map(flags_of, programs))
     for page in GUIDES:
         for flag in re.findall(r"`--([\w-]+)", page.read_text(encoding="utf-8")):
             name = flag.replace("-", "_")

@@ -3,6 +3,7 @@
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ import numpy as np
 from smac_jax import load_dataset, registry
 from smac_jax.algorithms import make_offline
 from smac_jax.presets.bases import ADDITIONS, DIFFERENCES
+from smac_jax.runs.history import Evaluations
 
 PAGES = Path(__file__).parents[2] / "docs" / "pages"
 EXAMPLES = PAGES.parent / "examples"
@@ -29,7 +31,7 @@ def test_the_algorithm_of_the_guide_trains(capsys, monkeypatch):
         assert make_offline("selective").config.sharpness == 2.0
         for block in others:
             exec(block, names)
-    del sys.modules["my_algorithm"]
+    sys.modules.pop("my_algorithm", None)
     assert names["off"].algorithm.config.sharpness == 3.0
     assert "ResidualActor" in capsys.readouterr().out
 
@@ -44,6 +46,17 @@ def test_the_page_of_the_bases_has_every_difference():
 
 def blocks(page):
     return re.findall(r"```python\n(.*?)```", (PAGES / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_diagnosis_of_the_guide_is_printed(capsys):
+    offline = {"phase": np.array(["offline"]), "cosine_policy": np.array([[0.7, 0.2]])}
+    offline |= {"cosine_uniform": offline["cosine_policy"]}
+    measured = Evaluations(np.array([4]), (np.zeros((2, 3)),), {"relative_optimism": np.array([[0.1], [0.9]])}, 2)
+    off = SimpleNamespace(seeds=(0, 3), metrics=offline, evaluations=measured)
+    exec(blocks("is-my-transfer-sound.md")[0], {"off": off, "on": off})
+    said = capsys.readouterr().out
+    assert "3 not sound" in said
+    assert "cosine / residual: 0.20  The critics do not have the data's score" in said
 
 
 def test_the_environment_of_the_guide_steps():

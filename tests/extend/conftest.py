@@ -16,8 +16,6 @@ EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch):
     """Undoes registrations and imports of users' files."""
-    monkeypatch.setattr(plugins, "_imported", {})
-    monkeypatch.setattr(plugins, "_checksums", {})
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a file that is changed within a second must be read again
     before = dict(sys.modules)

@@ -35,7 +35,7 @@ def test_a_file_is_imported_once_and_recorded_with_its_checksum(write, tmp_path,
     write("raise ValueError")
     plugins.load([str(path), "./my_lab.py"])
     assert registry.READERS.added() == ("lab",)
-    expected = {"name": str(path), "file": str(path), "sha256": sha256, "entry_point": None}
+    expected = {"name": str(path), "module": "my_lab", "file": str(path), "sha256": sha256, "entry_point": None}
     assert plugins.record() == [expected]
     assert plugins.names() == (str(path),)
     assert write_provenance(tmp_path / "run")["imports"] == [expected]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -80,14 +81,11 @@ def test_what_runs_is_recorded_by_name_config_and_checksum_of_its_file(own, data
 SMALL_CONFIG = {"network": extend.NetworkConfig(actor_hidden=(4,), critic_hidden=(4,)), "batch_size": 8}
 
 
-def test_a_run_does_not_go_on_with_a_file_that_has_changed(own, write, data, tmp_path, monkeypatch):
+def test_a_run_does_not_go_on_with_a_file_that_has_changed(own, write, data, tmp_path):
     with RunFolder(tmp_path / "run") as folder:
         pretrain(own.own(own.Config(**SMALL_CONFIG)), data, folder=folder)
-    del sys.modules["my_lab"]
-    monkeypatch.setattr(plugins, "_imported", {})
-    monkeypatch.setattr(plugins, "_checksums", {})
-    plugins.load([str(write(OWN + "\n# another thought\n"))])
-    changed = sys.modules["my_lab"]
+    write(OWN + "\n# another thought\n")
+    changed = importlib.reload(own)
     with (
         RunFolder(tmp_path / "run") as folder,
         pytest.raises(CheckpointError, match=r"holds another run: code\.my_lab\.py = "),

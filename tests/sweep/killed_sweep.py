@@ -2,9 +2,10 @@
 
     python killed_sweep.py MOMENT SECONDS SWEEP_FLAGS ...
 
-MOMENT is "none", "report", "saving", "evaluation", or part of a phase's title, or of a run's ("control"). The process
-is sent SIGKILL so many seconds after that moment has come, by a thread: wherever the others are at that time. Prints
-each moment as it comes.
+MOMENT is "none" or one of the moments that are printed as they come: "RUN compilation", "RUN PHASE" (of a run's folder
+and the title of its phase), "warm start", "evaluation", "saving", "report". The process is sent SIGKILL so many seconds
+after that moment has come, by a thread: wherever the other threads are at that time. Compiled programs are kept in the
+folder that CACHE names.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -22,7 +22,7 @@ import jax
 from smac_jax import cli
 from smac_jax.commands import sweep
 from smac_jax.runs.folder import RunFolder
-from smac_jax.runs.pace import EVALUATION
+from smac_jax.runs.pace import COMPILATION, EVALUATION, Standing
 
 
 def kill_after(seconds: float) -> None:
@@ -47,10 +47,10 @@ class Watch:
         self._wanted, self._seconds = wanted, seconds
         self._armed = True
 
-    def at(self, *moments: str) -> None:
+    def at(self, moment: str) -> None:
         """Says that something begins."""
-        print("moment:", *moments, flush=True)
-        if self._armed and any(self._wanted in moment for moment in moments):
+        print(f"moment: {moment}", flush=True)
+        if self._armed and self._wanted == moment:
             self._armed = False
             kill_after(self._seconds)
 
@@ -59,7 +59,7 @@ class Watch:
         function = getattr(owner, name)
 
         def watched(*arguments: Any, **more: Any) -> Any:
-            self.at(*describe(*arguments, **more))
+            self.at(describe(*arguments, **more))
             return function(*arguments, **more)
 
         setattr(owner, name, watched)
@@ -68,20 +68,28 @@ class Watch:
 def main() -> None:
     """See the module."""
     wanted, seconds, *flags = sys.argv[1:]
-    cache = Path(__file__).parent / ".." / ".." / ".cache" if "CACHE" not in os.environ else Path(os.environ["CACHE"])
-    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_compilation_cache_dir", os.environ["CACHE"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
     watch = Watch(wanted, float(seconds))
 
-    def of_standing(folder: RunFolder, standing: Any) -> tuple[str, ...]:
+    def of_standing(folder: RunFolder, standing: Standing) -> str:
         if standing.doing == EVALUATION:
-            return (EVALUATION,)
-        return standing.phase, folder.folder.name
+            return EVALUATION
+        if standing.doing == COMPILATION:
+            return f"{folder.folder.name} compilation"
+        if folder.folder.name.startswith("to-") and standing.done == 0:
+            return "warm start"
+        return f"{folder.folder.name} {standing.phase.partition(': ')[2]}"
+
+    def after_chunk(folder: RunFolder, snapshot: Any, standing: Standing) -> str:
+        del snapshot
+        return of_standing(folder, standing)
 
     watch.before(RunFolder, "show", of_standing)
-    watch.before(RunFolder, "finish", lambda *_, **__: ("saving",))
-    watch.before(sweep, "report_all", lambda *_: ("report",))
+    watch.before(RunFolder, "after_chunk", after_chunk)
+    watch.before(RunFolder, "finish", lambda *_, **__: "saving")
+    watch.before(sweep, "report_all", lambda *_: "report")
     cli.main(["smac-jax", "sweep", *flags])
 
 

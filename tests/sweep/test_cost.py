@@ -22,7 +22,7 @@ def test_jobs_share_the_rates_of_programs_that_they_share(hopper, tmp_path, monk
     rates, timed = Rates({"hopper": hopper}), []
     measure = rates._timed
     monkeypatch.setattr(rates, "_timed", lambda *given: timed.append(given) or measure(*given))
-    seconds = {label: {run: run_seconds(job, run, rates) for run in job.runs} for label, job in jobs.items()}
+    seconds = {x: {str(run.name): run_seconds(job, run, rates) for run in job.plan} for x, job in jobs.items()}
     assert all(value > 0 for runs in seconds.values() for value in runs.values())
     # another kappa, or a part of the data, is the same program with another number in it; kappa 0 has no penalty
     assert seconds["smac kappa=0.5"] == seconds["smac kappa=50"] == seconds["5% of the data"]

@@ -18,13 +18,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from smac_jax.data.readers.d4rl import write_d4rl
 from smac_jax.errors import ConfigError
 from smac_jax.runs.interrupts import Interrupted, Interrupts
-from smac_jax.sweep.grid import Job, Variant
 from smac_jax.sweep.job import CheckpointOptions
 from smac_jax.sweep.launchers import base, slurm
 
@@ -50,19 +47,9 @@ def jobs_of(folder: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def request_(tmp_path_factory):
+def request_(hopper_file):
     """A request of two jobs of several seconds each, one thread each."""
-    rng = np.random.default_rng(0)
-    rows = 200
-    path = tmp_path_factory.mktemp("data") / "hopper-tiny.hdf5"
-    arrays = {
-        "observations": rng.normal(size=(rows, 11)),
-        "actions": rng.uniform(-1, 1, (rows, 3)),
-        "rewards": rng.normal(size=rows),
-        "terminals": np.arange(rows) % 20 == 19,
-    }
-    write_d4rl(path, arrays)
-    return [f"--task={path}", "--offline=td3_bc", "--nocontrol", "--seeds_per_job=1", "--save_every=1", *SMALL]
+    return [f"--task={hopper_file}", "--offline=td3_bc", "--nocontrol", "--seeds_per_job=1", "--save_every=1", *SMALL]
 
 
 class Sweep:
@@ -160,14 +147,15 @@ def test_preempted_jobs_save_requeue_and_end_with_the_bits_of_an_undisturbed_swe
     assert not (folder / "table.md").exists()
     assert not (folder / "slurm" / "%j").exists()
     job = in_the_middle(folder, 0)
-    job = json.loads((job / "slurm.json").read_text())
-    preempt(job["number"])
+    submitted = json.loads((job / "slurm.json").read_text())
+    preempt(submitted["number"])
 
     # the same command finds the jobs, watches them to the end, and makes the tables
     said = Sweep(request_, folder, *flags).end()
     assert re.search("0 jobs submitted, (1 was|2 were) under way", said)
-    assert f"Requeued job {job['number']}" in Path(job["log"]).read_text()
-    assert "stopped at TD3+BC: offline" in Path(job["log"]).read_text()
+    said = Path(submitted["log"]).read_text()
+    assert f"Requeued job {submitted['number']}" in said
+    assert "stopped at TD3+BC: offline" in said
     assert (folder / "table.md").exists()
     assert bits(folder, undisturbed) == undisturbed
 
@@ -207,12 +195,6 @@ def test_ray_survives_a_killed_worker_a_failing_job_and_a_signal(request_, undis
     assert bits(folder, undisturbed) == undisturbed
 
 
-def job_in(folder: Path) -> Job:
-    variant = Variant("td3_bc", "td3_bc", {}, {"num_updates": 1})
-    online = Variant("sac", "sac", {}, {"num_steps": 1, "eval_every": 1, "warm_start": 0})
-    return Job(folder, "data", "hopper", "mujoco", "v4", variant, (online,), (0,), False)
-
-
 class Bar:
     def __enter__(self):
         return self
@@ -221,11 +203,11 @@ class Bar:
         pass
 
 
-def test_a_failure_is_a_line_and_a_file_that_the_next_attempt_removes(tmp_path, monkeypatch):
+def test_a_failure_is_a_line_and_a_file_that_the_next_attempt_removes(make_job, tmp_path, monkeypatch):
     def fails(*what):
         raise ValueError("first line\nsecond line")
 
-    job = job_in(tmp_path / "job")
+    job = make_job(tmp_path / "job")
     monkeypatch.setattr(base, "run_job", fails)
     failure = base.run_jobs(job, CheckpointOptions(), Bar(), Interrupts())
     error = job.folder / "error.txt"
@@ -237,13 +219,13 @@ def test_a_failure_is_a_line_and_a_file_that_the_next_attempt_removes(tmp_path, 
     assert not error.exists()
 
 
-def test_an_interruption_is_no_failure(tmp_path, monkeypatch):
+def test_an_interruption_is_no_failure(make_job, tmp_path, monkeypatch):
     def stops(*what):
         raise Interrupted("stopped", signal.SIGTERM)
 
     monkeypatch.setattr(base, "run_job", stops)
     with pytest.raises(Interrupted):
-        base.run_jobs(job_in(tmp_path / "job"), CheckpointOptions(), Bar(), Interrupts())
+        base.run_jobs(make_job(tmp_path / "job"), CheckpointOptions(), Bar(), Interrupts())
     assert not (tmp_path / "job" / "error.txt").exists()
 
 
@@ -327,23 +309,23 @@ def test_a_process_of_submitit_lives_until_it_ends():
     process.wait()
 
 
-def test_what_a_job_leaves_tells_why_it_failed(tmp_path):
-    job, job = job_in(tmp_path / "job"), slurm_job("7_0", tmp_path)
-    assert slurm.result(job, job) is None
+def test_what_a_job_leaves_tells_why_it_failed(make_job, tmp_path):
+    job, submitted = make_job(tmp_path / "job"), slurm_job("7_0", tmp_path)
+    assert slurm.result(job, submitted) is None
     failure = base.Failure("a job", "it broke")
     for left, expected in (
         (("success", None), None),
         (("success", failure), failure),
-        (("error", "Traceback\nOSError: gone"), (job.title, f"job 7_0: OSError: gone (see {job.log})")),
+        (("error", "Traceback\nOSError: gone"), (job.title, f"Slurm job 7_0: OSError: gone (see {submitted.log})")),
     ):
-        Path(job.result).write_bytes(pickle.dumps(left))
-        assert slurm.result(job, job) == expected
-    Path(job.result).write_bytes(b"half a pick")
-    assert slurm.result(job, job) is not None
+        Path(submitted.result).write_bytes(pickle.dumps(left))
+        assert slurm.result(job, submitted) == expected
+    Path(submitted.result).write_bytes(b"half a pick")
+    assert slurm.result(job, submitted) is not None
 
 
-def test_a_job_is_pickled_with_its_work(tmp_path):
-    work = slurm.Work(job_in(tmp_path), CheckpointOptions(save_every=1.0), 2)
+def test_a_job_is_pickled_with_its_work(make_job, tmp_path):
+    work = slurm.Work(make_job(tmp_path), CheckpointOptions(save_every=1.0), 2)
     assert pickle.loads(pickle.dumps(work)) == work
 
 

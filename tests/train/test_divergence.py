@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,6 +87,11 @@ def test_offline_the_others_go_on_as_if_nothing_had_been(small_chunks):
     if chunk:  # frozen as it was before the chunk that broke it
         short = survivor.pretrain(seeds=3, eval_every=10, num_updates=10 * chunk)
         assert equal(seed(short.actor_critic, gone), seed(held.actor_critic, gone))
+    # what goes on from it leaves the seed as it is, though by a higher limit it would not have been frozen
+    more = survivor.pretrain(seeds=3, eval_every=10, num_updates=10, resume=held)
+    assert list(more.diverged) == list(held.diverged)
+    for i in range(3):
+        assert equal(seed(held.state, i), seed(more.state, i)) == (i == gone)
 
 
 def test_online_a_broken_seed_is_frozen_and_the_tables_say_so(small_chunks):
@@ -101,9 +108,10 @@ def test_online_a_broken_seed_is_frozen_and_the_tables_say_so(small_chunks):
     assert equal(seed(off.actor_critic.actor_params, 1), seed(on.actor_critic.actor_params, 1))
     assert np.isfinite(on.returns).all()
 
-    from smac_jax.sweep.transfer import transfer_curve
+    from smac_jax.sweep.results import transfer_curve
 
     curve = transfer_curve("hopper", "td3_bc", off, "sac", on, warm_start=30, control=None)
     rows = tables.rows([curve], random_return=0.0)
     assert "td3_bc to sac, seed 3: diverged online at step 0, frozen as it was there" in tables.markdown(rows, {})
-    assert tables.comma_separated(rows).splitlines()[1].split(",")[3] == "1"
+    (row,) = csv.DictReader(tables.comma_separated(rows).splitlines())
+    assert row["diverged"] == "1"

@@ -34,7 +34,7 @@ from smac_jax.config import whole_number
 from smac_jax.envs.adapters.gymnasium_checks import CheckedEnv, check_spaces
 from smac_jax.envs.host_errors import as_raised_on_host, raise_on_host
 from smac_jax.errors import ConfigError, SmacError, UnknownNameError
-from smac_jax.types import Array, Key
+from smac_jax.types import AnyArray, Array, Key
 
 _DIGEST = 2  # 32-bit words
 
@@ -123,7 +123,7 @@ class GymnasiumEnv(Env):
             info={"truncated": jnp.zeros((), jnp.float32)},
         )
 
-    def step(self, state: State, action: Float[Array, " action"]) -> State:
+    def step(self, state: State, action: Float[AnyArray, " action"]) -> State:
         """One step. After the end of an episode nothing happens any more, and the reward is 0."""
         before = state.pipeline_state
         action = jnp.clip(action.astype(jnp.float32), -1.0, 1.0)

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from smac_jax.envs.adapters.gymnasium import GymnasiumEnv
 from smac_jax.errors import ConfigError, UnknownNameError
 from smac_jax.ogbench_sets import import_ogbench, parse_ogbench
-from smac_jax.types import Array, Key
+from smac_jax.types import AnyArray, Array, Key
 
 
 class OGBenchEnv(GymnasiumEnv):
@@ -47,7 +47,7 @@ class OGBenchEnv(GymnasiumEnv):
         state = super().reset_where(rng, wanted)
         return state.replace(metrics={"score": jnp.zeros((), jnp.float32)})
 
-    def step(self, state: State, action: Float[Array, " action"]) -> State:
+    def step(self, state: State, action: Float[AnyArray, " action"]) -> State:
         """One step; nothing but success terminates an episode."""
         over = state.pipeline_state.over
         after = super().step(state, action)

@@ -19,7 +19,7 @@ from brax.envs.base import Env, State
 from jaxtyping import Float
 
 from smac_jax.errors import ConfigError, UnknownNameError
-from smac_jax.types import Array, Key
+from smac_jax.types import AnyArray, Key
 
 
 class PlaygroundEnv(Env):
@@ -60,7 +60,7 @@ class PlaygroundEnv(Env):
         """A random first state."""
         return self._state(self._env.reset(rng))
 
-    def step(self, state: State, action: Float[Array, " action"]) -> State:
+    def step(self, state: State, action: Float[AnyArray, " action"]) -> State:
         """One control step."""
         before = state.pipeline_state.replace(done=state.done)
         after = self._state(self._env.step(before, action))

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from smac_jax.algorithms import make_offline, make_online
 from smac_jax.data.dataset import Dataset
 from smac_jax.matrix_products import product_flops, product_rate
-from smac_jax.sweep.cost import run_steps, run_variant
 from smac_jax.sweep.grid import Job
 
 ROWS, WIDTH = 512, 512
@@ -41,17 +40,15 @@ def _flops_of_job(job: Job, data: Dataset) -> float:
 
     each = [of_update(phase.update, state, phase.batch_size) for phase in offline.phases]
     total = 0.0
-    for run in job.runs:
-        steps = run_steps(job, run)
-        if run in ("offline", "control"):
-            total += steps * each[-1]
-            if run == "offline":
+    for run in job.plan:
+        if run.online is None:
+            total += run.steps * each[-1]
+            if run.after == 0:
                 before = zip(offline.phases[:-1], each[:-1], strict=True)
                 total += sum((phase.num_updates or 0) * flops for phase, flops in before)
             continue
-        variant = run_variant(job, run)
-        online = make_online(variant.algorithm, variant.config)
+        online = make_online(run.online.algorithm, run.online.config)
         start = online.init(key, offline.actor_critic(state), offline.training_state(state))
-        learning = steps - variant.schedule["warm_start"]
+        learning = run.steps - run.online.schedule["warm_start"]
         total += learning * of_update(online.update, start, online.batch_size)
     return total * len(job.seeds)

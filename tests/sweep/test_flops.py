@@ -11,7 +11,7 @@ import smac_jax
 from smac_jax.algorithms import make_offline, make_online
 from smac_jax.matrix_products import product_flops
 from smac_jax.presets import base, quickstart
-from smac_jax.sweep.arithmetic import flops_of_jobs
+from smac_jax.sweep.flops import flops_of_jobs
 from smac_jax.sweep.grid import make_jobs
 
 
