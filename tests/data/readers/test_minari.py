@@ -20,8 +20,8 @@ from smac_jax.data.readers.d4rl import read_d4rl
 from smac_jax.data.readers.minari import write_minari
 from smac_jax.errors import DatasetError
 from smac_jax.minari_sets import NamedEnvironment, environment_of
-from smac_jax.sweep.transfer import check_fits
-from smac_jax.sweep.transfer import environment_of as environment_of_data
+from smac_jax.sweep.datasets import check_fits
+from smac_jax.sweep.datasets import environment_of as environment_of_data
 
 minari = pytest.importorskip("minari")
 
@@ -392,8 +392,8 @@ def test_what_cannot_be_written_is_one_line_and_leaves_nothing(here, robotics, m
     write_minari(data, "mine/there-v0")
     for held, name, env, match in (
         (data, "mine/there-v0", None, "exists already, in .*Choose another"),
-        (data, "no version", None, r"A name is \[NAMESPACE/\]NAME-vNUMBER"),
-        (data, "../mine-v0", None, r"A name is \[NAMESPACE/\]NAME-vNUMBER"),
+        (data, "no version", None, r"A name has the form \[NAMESPACE/\]NAME-vNUMBER"),
+        (data, "../mine-v0", None, r"A name has the form \[NAMESPACE/\]NAME-vNUMBER"),
         (data, "mine/a-v0", "Frog-v0", "cannot be written .*Frog"),
         (data, "mine/a-v0", "Hopper-v4", "Hopper-v4 has 11 observations and 3 actions, the data set 2 and 3"),
         (shuffled, "mine/a-v0", None, "shuffled has no episodes to be written .*not the next rows'"),

@@ -81,7 +81,7 @@ def test_rows_and_rewards_are_the_packages(folder, make_log, package):
 
 
 def test_the_environment_of_the_data_is_the_packages(folder, make_log):
-    from smac_jax.sweep.transfer import check_fits, environment_of
+    from smac_jax.sweep.datasets import check_fits, environment_of
 
     write(folder, make_log())
     data = smac_jax.load_dataset(f"ogbench:{NAME}")
