@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from smac_jax.data import Dataset
     from smac_jax.data.card import Card, Statistics
     from smac_jax.envs.agreement import Agreement
-    from smac_jax.envs.logged_states import Checked
+    from smac_jax.envs.logged_states import Comparison
 
 WIDTH = 100
 MOST_COLUMNS = 6  # constant columns that are listed one by one
@@ -100,7 +100,7 @@ def logged_file(name: str) -> Path | None:
     return files[0] if len(files) == 1 and files[0].suffix not in SUFFIXES else None
 
 
-def compare(name: str, data: Dataset, file: Path | None, margins: str) -> Checked:
+def compare(name: str, data: Dataset, file: Path | None, margins: str) -> Comparison:
     """Compares a data set with the simulator, from its file as it was logged where there is one."""
     import numpy as np
 
@@ -173,7 +173,7 @@ def file_lines(name: str, file: Path | None) -> Iterator[tuple[str, str]]:
         yield "published", f"{_known(printed.counts)} were printed of {claimed}; differences are warned of on reading"
 
 
-def agreement(checked: Checked | None) -> Iterator[tuple[str, str]]:
+def agreement(checked: Comparison | None) -> Iterator[tuple[str, str]]:
     """What the simulator says."""
     if checked is None:
         return
