@@ -189,7 +189,11 @@ def test_an_installed_package_is_imported_when_a_name_is_not_this_packages_own(t
         "print(registry.READERS['lab']('x'), *registry.READERS)\n"
         "(found,) = plugins.record(); print(found['name'], found['entry_point'], plugins.names())"
     )
-    assert run(code, environment).stdout.splitlines() == ["False", "x minari ogbench part lab", "lab_plugin lab-plugin ()"]
+    assert run(code, environment).stdout.splitlines() == [
+        "False",
+        "x minari ogbench part lab",
+        "lab_plugin lab-plugin ()",
+    ]
 
 
 def test_an_installed_package_that_fails_is_left_out_with_a_warning(tmp_path):

@@ -301,7 +301,7 @@ def test_a_reader_is_known_with_and_without_a_colon(data):
     assert smac_jax.load_dataset("lab") is data
     assert smac_jax.load_dataset("part:0.5:lab:x").size < data.size
     assert asked == ["a/b:c", "", "x"]
-    with pytest.raises(RegistrationError, match=r"'lab' gave a dict for 'lab:wrong', and must give a smac_jax.Dataset"):
+    with pytest.raises(RegistrationError, match=r"'lab' returned a dict for 'lab:wrong', but it must return a smac"):
         smac_jax.load_dataset("lab:wrong")
     with pytest.raises(smac_jax.data.sources.DatasetError, match="Registered: lab:NAME"):
         smac_jax.load_dataset("nowhere")

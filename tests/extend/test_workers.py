@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from programs import run_command
-from smac_jax.sweep.transfer import scale_of
 
 from smac_jax import plugins
 from smac_jax.data.readers.d4rl import write_d4rl
@@ -19,6 +18,7 @@ from smac_jax.sweep.cost import _networks, _program
 from smac_jax.sweep.grid import Job, Variant
 from smac_jax.sweep.job import CheckpointOptions
 from smac_jax.sweep.launchers import base
+from smac_jax.sweep.provenance import scale_of
 
 ROOT = Path(__file__).parents[2]
 OWN = """

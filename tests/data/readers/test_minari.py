@@ -14,8 +14,6 @@ import numpy as np
 import pytest
 from fake_logs import make_log
 from fake_mazes import ANTMAZE_FILE, antmaze_log, write
-from smac_jax.sweep.transfer import check_fits
-from smac_jax.sweep.transfer import environment_of as environment_of_data
 
 import smac_jax
 from smac_jax.data import load_dataset
@@ -394,11 +392,11 @@ def test_what_cannot_be_written_is_one_line_and_leaves_nothing(here, robotics, m
     shuffled = smac_jax.Dataset.from_arrays(**{key: value[order] for key, value in shuffled.items()}, name="shuffled")
     write_minari(data, "mine/there-v0")
     for held, name, env, match in (
-        (data, "mine/there-v0", None, "is there already, in .*Choose another"),
-        (data, "no version", None, r"A name is \[NAMESPACE/\]NAME-vNUMBER"),
-        (data, "../mine-v0", None, r"A name is \[NAMESPACE/\]NAME-vNUMBER"),
+        (data, "mine/there-v0", None, "exists already, in .*Choose another"),
+        (data, "no version", None, r"A name has the form \[NAMESPACE/\]NAME-vNUMBER"),
+        (data, "../mine-v0", None, r"A name has the form \[NAMESPACE/\]NAME-vNUMBER"),
         (data, "mine/a-v0", "Frog-v0", "cannot be written .*Frog"),
-        (data, "mine/a-v0", "Hopper-v4", "Hopper-v4 has 11 observations and 3 actions, the data set 2 and 3"),
+        (data, "mine/a-v0", "Hopper-v4", "Hopper-v4 has 11 observations and 3 actions, but the data set has 2 and 3"),
         (shuffled, "mine/a-v0", None, "shuffled has no episodes to be written .*not the next rows'"),
     ):
         with pytest.raises(DatasetError, match=match) as error:

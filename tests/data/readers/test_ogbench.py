@@ -114,7 +114,7 @@ def test_an_episode_follows_from_its_key_and_success_is_the_score(package):
     assert all(s.metrics["score"] == 0 for s in first)
 
     state = env.reset(key)
-    inner = next(iter(env._worlds._live.values()))[0]._env
+    inner = next(iter(env._instances._live.values()))[0]._env
     inner.unwrapped.set_xy(inner.unwrapped.cur_goal_xy)
     solved = step(state, jnp.zeros(8))
     assert (float(solved.reward), float(solved.done), float(solved.metrics["score"])) == (0, 1, 1)
