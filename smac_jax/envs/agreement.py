@@ -71,6 +71,17 @@ def states_from_observations(env: TaskEnv, observations: Float[np.ndarray, "row 
     return None if state is None else States(*state(np.asarray(observations, np.float64)))
 
 
+def check_sizes(env: TaskEnv, arrays: Mapping[str, Any]) -> None:
+    """Raises DatasetError if rows have other numbers of observations or actions than the environment."""
+    sizes = np.shape(arrays["observations"])[-1], np.shape(arrays["actions"])[-1]
+    expected = env.observation_size, env.action_size
+    if sizes != expected:
+        raise DatasetError(
+            f"The rows have {sizes[0]} observations and {sizes[1]} actions, but the environment has {expected[0]} and "
+            f"{expected[1]}. They must be of the same task and version."
+        )
+
+
 def one_step_agreement(
     env: TaskEnv,
     states: States,
@@ -92,12 +103,7 @@ def one_step_agreement(
     """
     columns = {key: np.asarray(value) for key, value in arrays.items() if value is not None}
     observations, actions = columns["observations"], columns["actions"]
-    sizes, expected = (observations.shape[-1], actions.shape[-1]), (env.observation_size, env.action_size)
-    if sizes != expected:
-        raise DatasetError(
-            f"The rows have {sizes[0]} observations and {sizes[1]} actions, but the environment has {expected[0]} and "
-            f"{expected[1]}. They must be of the same task and version."
-        )
+    check_sizes(env, columns)
     known = states.known.copy()
     if "next_observations" in columns:
         after = columns["next_observations"]

@@ -20,7 +20,14 @@ from jaxtyping import Bool, Float
 
 from smac_jax.envs import TASKS as SIMULATED
 from smac_jax.envs import make_env
-from smac_jax.envs.agreement import TOLERANCE, Agreement, States, one_step_agreement, states_from_observations
+from smac_jax.envs.agreement import (
+    TOLERANCE,
+    Agreement,
+    States,
+    check_sizes,
+    one_step_agreement,
+    states_from_observations,
+)
 from smac_jax.errors import ConfigError
 from smac_jax.tasks import TASKS, binary_of, dense_of
 
@@ -104,6 +111,7 @@ def compare_with_simulator(
         env: Any = make_env(binary or robot, physics, version, margins=margins)
     except ConfigError as error:  # the package with the models of the hand is not installed
         return Comparison(None, str(error))
+    check_sizes(env, columns)
     states, note = find_states(env, robot, columns)
     if states is None:
         return Comparison(None, note)

@@ -52,7 +52,7 @@ class TaskEnv(Env):
         self,
         qpos: Float[Any, "*batch qpos"],
         qvel: Float[Any, "*batch qvel"],
-        scene: Float[Any, "*batch scene"] | None = None,
+        scene: Any = None,
         key: Key | None = None,
         memory: Mapping[str, Any] | None = None,
     ) -> State:
