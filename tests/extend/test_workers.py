@@ -121,7 +121,8 @@ def test_a_worker_that_finds_another_file_than_the_sweep_saw_trains_nothing(requ
     code = (
         "import dataclasses, sys\nfrom pathlib import Path\nfrom smac_jax import plugins\n"
         "from smac_jax.sweep.grid import Job, Variant\nfrom smac_jax.sweep.job import CheckpointOptions, run_job\n"
-        "variants = [Variant('own', 'own', {}, {'num_updates': 9}), Variant('own', 'own', {}, {'num_steps': 9})]\n"
+        "variants = [Variant('own', 'own', {}, {'num_updates': 9}),\n"
+        "            Variant('own', 'own', {}, {'num_steps': 9, 'warm_start': 1})]\n"
         "job = Job(Path(sys.argv[2]), 'lab:x', 'hopper', 'auto', 'v4', variants[0], (variants[1],), (0,), False,\n"
         "          imports=(sys.argv[1],), code={'my_lab.py': 'what it was'})\n"
         "run_job(job, CheckpointOptions(), False)"
