@@ -54,6 +54,7 @@ def main(argv: Sequence[str]) -> int:
         warm_start=warm,
         eval_every=steps,
         eval_episodes=1,
+        final_episodes=1,
     )
     ended = time.perf_counter()
     report.table(

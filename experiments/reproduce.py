@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from smac_jax.data import embedded_datasets
-from smac_jax.data.sources import is_at_hand, short_name
+from smac_jax.data.sources import is_available_offline, short_name
 from smac_jax.envs import ENGINES
 from smac_jax.errors import ConfigError, DatasetError, SmacError, UnknownNameError
 from smac_jax.files import write_json
@@ -182,7 +182,7 @@ def at_hand(asked: Sequence[str], paper_alone: bool) -> list[Task]:
     found = []
     for task in SUITE:
         plain = re.sub(r"-v\d+$", "", task.data)
-        places = [task.data] if FLAGS.download or is_at_hand(task.data) else []
+        places = [task.data] if FLAGS.download or is_available_offline(task.data) else []
         places += [f"data/{name}.hdf5" for name in (task.data, plain) if Path(f"data/{name}.hdf5").exists()]
         places += [plain] if plain in embedded_datasets() else []
         if places:

@@ -203,27 +203,42 @@ def _checksum_of_file(path: Path, name: str) -> str:
 # ------------------------------------------------------------------------------------------ the code behind a thing
 
 
-def code_of(things: Iterable[Any]) -> dict[str, str]:
-    """The files that define functions and classes, with their SHA-256; those of :data:`LIBRARIES` are left out.
+def code_of(things: Iterable[Any], modules: Iterable[str] = ()) -> dict[str, str]:
+    """The files of users that define functions and classes, with their SHA-256.
+
+    A file of an installed package is one of them where the package was imported for what it registers.
 
     A file is named by the part of its path that Python imports it by (``my_lab.py``, ``my_package/networks.py``), so
-    that the same file has the same name wherever it lies. What is defined in no file, as in an interactive session, is
-    left out.
+    that the same file has the same name wherever it lies. What is defined in a notebook or in an interactive session is
+    named ``__main__.NAME``, with the SHA-256 of its own text.
 
     Args:
       things: functions, partial functions, compiled functions, methods, classes; modules, and instances of classes.
+      modules: names of modules whose packages count as those of users, too.
     """
+    users = {name.partition(".")[0] for name in (*modules, *(found.module for found in _imported.values()))}
     found = {}
     seen: set[int] = set()
     for defined in [one for thing in things for one in _definitions(thing, seen)]:
         name = defined.__name__ if isinstance(defined, ModuleType) else getattr(defined, "__module__", None)
         module = sys.modules.get(name or "")
         file = _file_of(module)
-        if module is None or file is None or not _is_users(module.__name__, file):
+        if name == "__main__" and file is None and (text := _source(defined)) is not None:
+            found[f"__main__.{defined.__qualname__}"] = hashlib.sha256(text.encode()).hexdigest()
+        top = (name or "").partition(".")[0]
+        if module is None or file is None or top in LIBRARIES or (_is_installed(file) and top not in users):
             continue
         parts = 1 if module.__name__ == "__main__" else module.__name__.count(".") + 1
         found["/".join(file.parts[-parts - (file.name == "__init__.py") :])] = _checksum(module, file)
     return dict(sorted(found.items()))
+
+
+def _source(defined: Any) -> str | None:
+    """The text of a function or class that was typed in; None where Python has not kept it."""
+    try:
+        return inspect.getsource(defined)
+    except (OSError, TypeError):
+        return None
 
 
 def _checksum(module: ModuleType, file: Path) -> str:
@@ -274,11 +289,6 @@ def _has_contents(cell: Any) -> bool:
     return True
 
 
-def _is_users(module: str, file: Path) -> bool:
-    top = module.partition(".")[0]
-    return top not in LIBRARIES and top not in sys.stdlib_module_names and not file.is_relative_to(OURS)
-
-
 # ------------------------------------------------------------------------------------------ where an error is from
 
 
@@ -316,10 +326,13 @@ def _is_users_file(name: str) -> bool:
     if name.startswith("<"):
         return False
     path = Path(name).resolve()
-    if str(path) in {imported.file for imported in _imported.values()}:
-        return True
+    return str(path) in {imported.file for imported in _imported.values()} or not _is_installed(path)
+
+
+def _is_installed(path: Path) -> bool:
+    """Whether a file is of this package, of Python, or of an installed package."""
     folders = [OURS, *(Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))]
-    return not any(path.is_relative_to(folder.resolve()) for folder in folders)
+    return any(path.is_relative_to(folder.resolve()) for folder in folders)
 
 
 def shown_path(path: str | Path) -> str:

@@ -132,7 +132,7 @@ class Registry(Mapping[str, V]):
         frame = _caller()
         module = frame.f_globals.get("__name__", "")
         place = f"{plugins.shown_path(frame.f_code.co_filename)}, line {frame.f_lineno}"
-        code = plugins.code_of([*defined_by, *filter(None, [sys.modules.get(module)])])
+        code = plugins.code_of([*defined_by, *filter(None, [sys.modules.get(module)])], [module])
         self._added[name] = Entry(value, place, code, module, frame.f_globals.get("__spec__"))
 
     def owner(self, name: str) -> str | None:
@@ -171,9 +171,10 @@ def _article(kind: str) -> str:
 
 
 def _caller() -> FrameType:
-    """The innermost frame that is not of this package."""
+    """The innermost frame that is neither of this package nor of what may be put around its functions."""
+    ours = ("smac_jax", "jaxtyping", "beartype")
     frame = sys._getframe(1)
-    while frame.f_globals.get("__name__", "").partition(".")[0] == "smac_jax" and frame.f_back is not None:
+    while frame.f_globals.get("__name__", "").partition(".")[0] in ours and frame.f_back is not None:
         frame = frame.f_back
     return frame
 

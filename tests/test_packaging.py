@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[1]
 TASK = "hopper-medium-replay"
 SIZES = ["--seeds=2", "--offline=td3_bc", "--online=sac", "--results=swept", "--config=quickstart"]
 for section, sizes in {
-    "pretrain": {"num_updates": 20, "eval_every": 10, "eval_episodes": 1},
-    "finetune": {"num_steps": 20, "warm_start": 10, "eval_every": 10, "eval_episodes": 1},
+    "pretrain": {"num_updates": 20, "eval_every": 10, "eval_episodes": 1, "final_episodes": 1},
+    "finetune": {"num_steps": 20, "warm_start": 10, "eval_every": 10, "eval_episodes": 1, "final_episodes": 1},
     "td3_bc": {"network.actor_hidden": "(8,)", "network.critic_hidden": "(8,)"},
 }.items():
     SIZES += [f"--config.{section}.{name}={value}" for name, value in sizes.items()]

@@ -13,7 +13,7 @@ from smac_jax.algorithms.iql import IQLConfig
 from smac_jax.algorithms.pretraining import PretrainingConfig, reward_scale_for, warn_of_equal_returns
 from smac_jax.analysis.metrics import dip, normalized_regret, normalized_regret_intervals
 from smac_jax.analysis.statistics import bootstrap_interval, interquartile_mean, interquartile_mean_over_tasks
-from smac_jax.data.dataset import min_max
+from smac_jax.data.trajectories import min_max_normalized
 from smac_jax.spread import spread
 from smac_jax.tasks import TaskInfo
 
@@ -80,9 +80,9 @@ def test_cal_qls_bound_is_in_the_units_of_its_critics():
 
 
 def test_min_max_takes_rounding_for_none():
-    np.testing.assert_array_equal(min_max(np.array([3.3, 1.1 + 2.2])), 1.0)
-    np.testing.assert_allclose(min_max(np.array([1000.0, 1000.5, 1001.0])), [0.0, 0.5, 1.0])
-    np.testing.assert_allclose(min_max(np.array([-1e-9, 0.0, 1e-9])), [0.0, 0.5, 1.0])
+    np.testing.assert_array_equal(min_max_normalized(np.array([3.3, 1.1 + 2.2])), 1.0)
+    np.testing.assert_allclose(min_max_normalized(np.array([1000.0, 1000.5, 1001.0])), [0.0, 0.5, 1.0])
+    np.testing.assert_allclose(min_max_normalized(np.array([-1e-9, 0.0, 1e-9])), [0.0, 0.5, 1.0])
     assert spread(np.array([5.0])) == 0.0
 
 

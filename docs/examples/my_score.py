@@ -23,7 +23,7 @@ from smac_jax.networks import MLP, Policy
 STD = 0.3
 
 
-class State(struct.PyTreeNode):
+class Regression(struct.PyTreeNode):
     """What the score learns."""
 
     params: Any
@@ -38,13 +38,13 @@ class GaussianScore:
     config: Any
     optimizer = optax.adam(1e-3)
 
-    def init(self, key: Key, observation_size: int, action_size: int) -> State:
+    def init(self, key: Key, observation_size: int, action_size: int) -> Regression:
         """A fresh network."""
         params = MLP((64,), output=action_size).init(key, jnp.zeros(observation_size))
-        return State(params, self.optimizer.init(params))
+        return Regression(params, self.optimizer.init(params))
 
     @property
-    def training(self) -> ScoreTraining[State]:
+    def training(self) -> ScoreTraining[Regression]:
         """2,000 updates on batches of 256, before the critics."""
         return ScoreTraining(self.update, batch_size=256, num_updates=2_000)
 
@@ -52,7 +52,7 @@ class GaussianScore:
         """``mu(s)``."""
         return jnp.tanh(MLP((64,), output=action_size).apply(params, observation))
 
-    def update(self, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
+    def update(self, state: Regression, batch: Transition, key: Key) -> tuple[Regression, Metrics]:
         """One step of the regression."""
 
         def loss(params: Any) -> Array:
@@ -60,13 +60,13 @@ class GaussianScore:
 
         value, gradient = jax.value_and_grad(loss)(state.params)
         updates, optimizer = self.optimizer.update(gradient, state.optimizer)
-        return State(optax.apply_updates(state.params, updates), optimizer), {"regression_loss": value}
+        return Regression(optax.apply_updates(state.params, updates), optimizer), {"regression_loss": value}
 
     def actions(self, policy: Policy, batch: Transition, key: Key) -> Array:
         """Where the gradient is matched: at actions that the policy draws."""
         return policy.sample(key)
 
-    def evaluate(self, state: State, policy: Policy, observation: Array, action: Array) -> WeightedScore:
+    def evaluate(self, state: Regression, policy: Policy, observation: Array, action: Array) -> WeightedScore:
         """``grad_a log p(a|s)``, unweighted."""
         mean = self.predict(state.params, observation, action.shape[-1])
         return WeightedScore((mean - action) / STD**2, jnp.ones_like(action))

@@ -72,8 +72,9 @@ def small_scale(family: str) -> ConfigDict:
 def tiny_scale(family: str) -> ConfigDict:
     """Seconds a cell: to see that everything runs, and nothing else."""
     config = small_scale(family)
-    config.pretrain.update({"num_updates": 20, "eval_every": 10, "eval_episodes": 1})
-    config.finetune.update({"num_steps": 20, "warm_start": 10, "eval_every": 10, "eval_episodes": 1})
+    evaluations = {"eval_every": 10, "eval_episodes": 1, "final_episodes": 1}
+    config.pretrain.update({"num_updates": 20, **evaluations})
+    config.finetune.update({"num_steps": 20, "warm_start": 10, **evaluations})
     config.smac.score_model.num_updates = 10
     config.smac.network.num_critics = 2
     for name in ("smac", "iql", "td3_bc", "cql", "cal_ql"):

@@ -78,7 +78,8 @@ def code_behind(built: OfflineAlgorithm | OnlineAlgorithm) -> dict[str, str]:
     functions = [getattr(built, name) for name in (OFFLINE_FUNCTIONS if is_offline else ONLINE_FUNCTIONS)]
     functions += [phase.update for phase in getattr(built, "phases", ())]
     score = getattr(built.config, "score", None)
-    code = plugins.code_of([type(built.config), *functions]) | registry.code(built.name)
+    config = type(built.config)
+    code = plugins.code_of([config, *functions], [config.__module__]) | registry.code(built.name)
     return code | (SCORES.code(score) if isinstance(score, str) else {})
 
 

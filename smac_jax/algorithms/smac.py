@@ -129,6 +129,7 @@ class State(struct.PyTreeNode):
 
 def init(config: SMACConfig, score: Score[Any], key: Key, dataset: Dataset) -> State:
     """Fresh networks that see the observations of the data set, normalized."""
+    # of the four, SAC's own draws nothing; with three, the others would be other keys and give other networks
     network_key, alpha_key, score_key, _ = jax.random.split(key, 4)
     ac = actor_critic_for(config, network_key, dataset)
     observation_size = ac.observation_mean.shape[-1]

@@ -258,4 +258,8 @@ COLUMNS = (
 def terminal(made: Sequence[Row], title: str, elsewhere: str = "") -> FittedTable:
     """The table for a terminal, as wide as that lets it be; ``elsewhere`` is the file with all of it."""
     rows = [[Cell(*pair) for pair in zip(cells(row), _cells(row, decimals=False), strict=True)] for row in made]
-    return FittedTable(COLUMNS, rows, title, elsewhere)
+    # of several seeds they are over seeds, as everywhere
+    over_episodes = all(len(row.handover) == 1 for row in made) and any(
+        row.handover_episodes is not None for row in made
+    )
+    return FittedTable(COLUMNS, rows, f"{title}, intervals over its episodes" if over_episodes else title, elsewhere)

@@ -32,9 +32,9 @@ from smac_jax.sweep.program import set_up
 
 if TYPE_CHECKING:
     from smac_jax.data import Dataset
-    from smac_jax.data.card import Card, Spread
+    from smac_jax.data.card import Card, Statistics
     from smac_jax.envs.agreement import Agreement
-    from smac_jax.envs.logged_states import Checked
+    from smac_jax.envs.logged_states import Comparison
 
 WIDTH = 100
 MOST_COLUMNS = 6  # constant columns that are listed one by one
@@ -58,12 +58,12 @@ def main(argv: Sequence[str]) -> int:
         raise app.UsageError("Give one data set: smac-jax check-dataset NAME-or-FILE")
     set_up()
     from smac_jax.data import load_dataset
-    from smac_jax.data.card import card_of
+    from smac_jax.data.card import make_card
     from smac_jax.files import local_path, write_json
 
     name, json_file = argv[1], local_path(FLAGS.json) if FLAGS.json else None
     data = load_dataset(name)
-    card = card_of(data)
+    card = make_card(data)
     file = logged_file(name)
     checked = compare(name, data, file, FLAGS.margins) if FLAGS.max_rows else None
     Console(width=WIDTH, highlight=False).print(
@@ -100,12 +100,13 @@ def logged_file(name: str) -> Path | None:
     return files[0] if len(files) == 1 and files[0].suffix not in SUFFIXES else None
 
 
-def compare(name: str, data: Dataset, file: Path | None, margins: str) -> Checked:
+def compare(name: str, data: Dataset, file: Path | None, margins: str) -> Comparison:
     """Compares a data set with the simulator, from its file as it was logged where there is one."""
     import numpy as np
 
-    from smac_jax.data.dataset import check_arrays, mark_breaks
     from smac_jax.data.readers.d4rl import OPTIONAL, REQUIRED, read_columns
+    from smac_jax.data.trajectories import mark_breaks
+    from smac_jax.data.validation import check_arrays
     from smac_jax.envs.logged_states import INFOS, compare_with_simulator
     from smac_jax.tasks import parse_name
 
@@ -152,11 +153,11 @@ def file_lines(name: str, file: Path | None) -> Iterator[tuple[str, str]]:
     """What the file holds before anything is left out, and what others printed of it."""
     import numpy as np
 
-    from smac_jax.data.d4rl_statistics import count, differences, printed_statistics, published_name
+    from smac_jax.data.d4rl_statistics import count, differences, published_name, published_statistics
     from smac_jax.data.readers.d4rl import read_columns
 
     claimed = published_name(name)
-    printed = printed_statistics()[claimed] if claimed else None
+    printed = published_statistics()[claimed] if claimed else None
     if file is not None:
         logged = read_columns(file, ("rewards", "terminals", "timeouts"))
         ended = logged.get("terminals", np.zeros(len(logged["rewards"])))
@@ -172,7 +173,7 @@ def file_lines(name: str, file: Path | None) -> Iterator[tuple[str, str]]:
         yield "published", f"{_known(printed.counts)} were printed of {claimed}; differences are warned of on reading"
 
 
-def agreement(checked: Checked | None) -> Iterator[tuple[str, str]]:
+def agreement(checked: Comparison | None) -> Iterator[tuple[str, str]]:
     """What the simulator says."""
     if checked is None:
         return
@@ -193,7 +194,7 @@ def table(lines: Sequence[tuple[str, str]]) -> Table:
     return laid_out
 
 
-def _spread(of: Spread, digits: int) -> str:
+def _spread(of: Statistics, digits: int) -> str:
     return (
         f"{of.lowest:,.{digits}f} to {of.highest:,.{digits}f}, mean {of.mean:,.{max(digits, 1)}f}, "
         f"deviation {of.deviation:,.{max(digits, 1)}f}"

@@ -50,8 +50,9 @@ def source_of(run: Path) -> Path | FlaxPolicy:
       CheckpointError: it is not.
     """
     from smac_jax.deploy.load import own_actor
+    from smac_jax.files import local_path
 
-    if not own_actor(run) or (FLAGS.to or Path(FLAGS.out).suffix.removeprefix(".")) != "stablehlo":
+    if not own_actor(run) or (FLAGS.to or local_path(FLAGS.out).suffix.removeprefix(".")) != "stablehlo":
         return run
     from smac_jax.deploy.flax_policy import FlaxPolicy
     from smac_jax.runs.checkpoint import load_actor_critic, seeds_of

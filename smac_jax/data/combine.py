@@ -1,13 +1,13 @@
-"""One data set made of several of the same task: demonstrations and rollouts, a robot's replay and its expert.
+"""Joins several data sets of one task, such as demonstrations and rollouts, or a replay buffer and expert data.
 
-The hand's binary tasks are trained on demonstrations and rollouts of policies cloned from them (AWAC, Nair et al. 2020;
-SMAC, section 5). Whoever has not AWAC's own files can put the like together of D4RL's or Minari's ``human`` and
-``cloned``: dense rewards become binary, and every trajectory is cut after its last success
+Adroit's binary tasks are trained on demonstrations together with rollouts of policies that were cloned from them (AWAC,
+Nair et al. 2020; SMAC, section 5). Without AWAC's own files, similar data can be made from the ``human`` and ``cloned``
+data sets of D4RL or Minari: dense rewards become binary, and every trajectory is cut after its last success
 (:mod:`smac_jax.data.readers.binary`).
 
-Trajectories without a success stay, as in every D4RL file that is read as a binary task; ``failures=False`` leaves them
-out, as Cal-QL's and WSRL's code do of AWAC's files. Of AWAC's own files, whose reader follows these
-(:func:`smac_jax.data.readers.demonstrations.binary_episodes`), they are left out in both cases.
+Trajectories without a success are kept, as in every D4RL file that is read as a binary task. With ``failures=False``
+they are left out, as the code of Cal-QL and WSRL does with AWAC's files. The reader of AWAC's own files
+(:func:`smac_jax.data.readers.demonstrations.binary_episodes`) leaves them out in both cases.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from smac_jax.data.dataset import Dataset, add_to_note, is_binary, returns_of
+from smac_jax.data.dataset import Dataset
 from smac_jax.data.readers.binary import cut_after_last_success, succeeds
+from smac_jax.data.trajectories import add_to_count, returns_by_row, sum_in_trajectory
+from smac_jax.data.validation import is_binary
 from smac_jax.errors import DatasetError, UnknownNameError
 from smac_jax.tasks import TASKS, binary_of, dense_of, reward_rule
 
@@ -31,14 +33,14 @@ _COUNTED_NOTES = ("dropped_rows", "unmarked_breaks")
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """What one part brought.
+    """What one data set contributes to the combined one.
 
     Attributes:
-      name: of its data set.
-      rows, episodes: that went into the whole.
-      successes: how many of these episodes succeed; None for other tasks than the hand's.
-      left_out: episodes without a success that did not.
-      mean_return: of the episodes, in the whole's rewards.
+      name: the name of the data set.
+      rows, episodes: how many of its rows and episodes are in the combined data set.
+      successes: how many of these episodes succeed; None for tasks other than Adroit's.
+      left_out: how many episodes were left out because they do not succeed.
+      mean_return: the mean return of the episodes, in the rewards of the combined data set.
     """
 
     name: str
@@ -63,26 +65,29 @@ def concatenate(
     failures: bool = True,
     checksums: Sequence[str] | None = None,
 ) -> tuple[Dataset, list[Part]]:
-    """Several data sets, one after the other, as one.
+    """Joins several data sets, one after the other, into one.
 
-    Conditions and returns are those of the whole; rows that the parts have dropped count in the returns of their
-    episodes. Its metadata say what the parts were (``part_1``, ...).
+    Conditions and returns are computed for the combined data set. The rewards of rows that were dropped from a part
+    count in the returns of their episodes. The metadata describe the parts (``part_1``, ...).
 
     Args:
-      datasets: at least one, of the task, or for a binary task of the dense one; or of no known task, with as many
-        numbers a row.
-      name: of the whole.
-      task: a key of ``TASKS``; None: the first one's.
-      failures: keep trajectories without a success; only for binary tasks.
-      checksums: what to note of each part's files; default: the parts' fingerprints.
+      datasets: at least one. Each must be of the given task, or, if that task is binary, of the task with dense
+        rewards, or of no known task; all must have observations and actions of the same sizes.
+      name: the name of the combined data set.
+      task: a key of ``TASKS``; None takes the task of the first data set.
+      failures: whether to keep the trajectories without a success. It applies to binary tasks only.
+      checksums: a text about the files of each part for the metadata; by default the parts' fingerprints.
+
+    Returns:
+      The combined data set, and what each part contributes.
 
     Raises:
-      DatasetError: no data sets; parts of other tasks or with other sizes (with both names), or dense rewards wanted of
-        a binary part; no success at all, where failures are left out.
-      UnknownNameError: a task that is not in ``TASKS``.
+      DatasetError: there are no data sets; two parts are of different tasks or sizes (the message names both); a part
+        has binary rewards where dense ones are needed; or failures are left out and no episode succeeds.
+      UnknownNameError: ``task`` is not in ``TASKS``.
     """
     if not datasets:
-        raise DatasetError(f"{name}: there are no parts to put together.")
+        raise DatasetError(f"{name}: there are no data sets to combine.")
     task = task or datasets[0].task
     if task is not None and task not in TASKS:
         raise UnknownNameError("task", task, tuple(TASKS))
@@ -90,7 +95,7 @@ def concatenate(
         _check_part(datasets[0], data, task)
     columns, parts = [], []
     for data in datasets:
-        rows, part = _settled(data, task, failures)
+        rows, part = _prepare_part(data, task, failures)
         columns.append(rows)
         parts.append(part)
     whole: dict[str, Any] = {key: np.concatenate([rows[key] for rows in columns]) for key in _COLUMNS}
@@ -105,7 +110,7 @@ def concatenate(
     }
     for data in datasets:
         for key in _COUNTED_NOTES:
-            add_to_note(notes, key, int(dict(data.metadata).get(key, 0)))
+            add_to_count(notes, key, int(dict(data.metadata).get(key, 0)))
     if "dropped_rows" in notes:
         whole["trajectory_returns"] = np.concatenate([rows["trajectory_returns"] for rows in columns])
     return Dataset.from_arrays(**whole, name=name, task=task, metadata=notes), parts
@@ -114,52 +119,55 @@ def concatenate(
 def _check_part(first: Dataset, data: Dataset, task: str | None) -> None:
     fits = data.task in (task, None, dense_of(task))
     if not fits and dense_of(data.task) == task:
-        raise DatasetError(f"{data.name} has the rewards of {data.task}; the dense ones of {task} are not in it.")
+        raise DatasetError(
+            f"{data.name} has the binary rewards of {data.task}; it does not contain the dense rewards of {task}."
+        )
     if not fits and first.task is not None and data is not first:
         raise DatasetError(
-            f"{first.name} is of {first.task} and {data.name} of {data.task}; all parts must be of {task}."
+            f"{first.name} is of {first.task} and {data.name} is of {data.task}; all parts must be of {task}."
         )
     if not fits:
-        raise DatasetError(f"{data.name} is of {data.task}, and all parts must be of {task}.")
+        raise DatasetError(f"{data.name} is of {data.task}, but all parts must be of {task}.")
     for key in ("observations", "actions"):
-        ours, theirs = getattr(first, key).shape[1], getattr(data, key).shape[1]
-        if ours != theirs:
+        expected, actual = getattr(first, key).shape[1], getattr(data, key).shape[1]
+        if actual != expected:
             raise DatasetError(
-                f"{first.name} has {ours} {key} a row and {data.name} has {theirs}, so they cannot be one data set."
+                f"{first.name} has {expected} {key} per row and {data.name} has {actual}, so they cannot be combined."
             )
 
 
-def _settled(data: Dataset, task: str | None, failures: bool) -> tuple[dict[str, np.ndarray], Part]:
-    """A part's columns as they go into the whole."""
+def _prepare_part(data: Dataset, task: str | None, failures: bool) -> tuple[dict[str, np.ndarray], Part]:
+    """Returns the columns of a part as the combined data set holds them, and what the part contributes."""
     rows: dict[str, Any] = {key: np.asarray(getattr(data, key)) for key in (*_COLUMNS, "trajectory_returns")}
-    episodes = _episodes(rows)
+    episodes = _count_episodes(rows)
     rule, binary = reward_rule(task), binary_of(task)
-    of_other_rewards = data.reward_rule.return_is_highest != rule.return_is_highest
+    rewards_change = data.reward_rule.return_is_highest != rule.return_is_highest
     if task is not None and rule.only_success:
         if not is_binary(rows["rewards"]):
-            of_other_rewards = True
+            rewards_change = True
             rows["rewards"] = _successes(task, rows, data.name).astype(np.float32) - 1.0
         rows = cut_after_last_success(rows, failures=failures)
     if len(rows["rewards"]):
-        returns = returns_of({"rewards": rows["rewards"]}, _ends(rows), task, data.name)
-        # an episode that ends in its success has lost no row at its end
-        succeeded = rule.only_success & (returns_of({"rewards": rows["terminals"]}, _ends(rows), None, "") > 0)
-        rows["trajectory_returns"] = np.where(of_other_rewards | succeeded, returns, rows["trajectory_returns"])
+        returns = returns_by_row({"rewards": rows["rewards"]}, _ends(rows), task, data.name)
+        # no row is missing at the end of an episode that ends with its success
+        successes_in_episode = sum_in_trajectory(rows["terminals"], _ends(rows))
+        succeeded = rule.only_success & (successes_in_episode > 0)
+        rows["trajectory_returns"] = np.where(rewards_change | succeeded, returns, rows["trajectory_returns"])
     successes = None
     if rule.only_success:
         successes = int(np.sum(rows["terminals"]))
     elif binary is not None:
-        successes = _episodes_with(_successes(binary, rows, data.name), rows)
-    kept = _episodes(rows)
+        successes = _count_episodes_with(_successes(binary, rows, data.name), rows)
+    kept = _count_episodes(rows)
     total = float(np.sum(rows["rewards"], dtype=np.float64))
     return rows, Part(data.name, len(rows["rewards"]), kept, successes, episodes - kept, total / max(kept, 1))
 
 
 def _successes(task: str, rows: dict[str, np.ndarray], where: str) -> Bool[np.ndarray, " row"]:
-    """Rows that lead to a success, as far as it was logged where they lead.
+    """Returns the rows whose next observation shows a success.
 
-    Where a terminal's next observation was not logged, a data set repeats its own observation, which says nothing of
-    where it led.
+    If the next observation of a terminal was not logged, a data set repeats the row's own observation there. Such a row
+    does not count, because the state that it led to is unknown.
     """
     repeated = (rows["next_observations"] == rows["observations"]).all(axis=1) & (rows["terminals"] > 0.5)
     return succeeds(task, rows["next_observations"], where) & ~repeated
@@ -169,11 +177,11 @@ def _ends(rows: dict[str, np.ndarray]) -> Bool[np.ndarray, " row"]:
     return (rows["terminals"] > 0.5) | (rows["timeouts"] > 0.5)
 
 
-def _episodes(rows: dict[str, np.ndarray]) -> int:
+def _count_episodes(rows: dict[str, np.ndarray]) -> int:
     return int(_ends(rows).sum())
 
 
-def _episodes_with(success: Bool[np.ndarray, " row"], rows: dict[str, np.ndarray]) -> int:
+def _count_episodes_with(success: Bool[np.ndarray, " row"], rows: dict[str, np.ndarray]) -> int:
     last = _ends(rows)
     return len(np.unique((np.cumsum(last) - last)[success]))
 

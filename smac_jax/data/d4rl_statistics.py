@@ -1,18 +1,20 @@
-"""What others printed of the published data sets (rows, episodes, returns), to tell another file from the one meant.
+"""Published statistics of the public data sets (rows, episodes, returns), against which a file is compared.
 
-The numbers are in ``d4rl_statistics.tsv``, with the source of each line. What they count differs between sources, and
-here all of them are brought to one meaning:
+A file that carries the name of a public data set and has other statistics is a different file, or an incomplete one.
+The numbers are in ``d4rl_statistics.tsv``, with the source of each line. The sources count in different ways. Here all
+numbers are converted to one definition:
 
-* ``rows``: of the *file*. D4RL's ``qlearning_dataset``, of which most numbers were printed, leaves out every time-out
-  and the last row, so the file has ``its rows + time-outs left out + 1``. Where one of its rows ends elsewhere than the
-  next begins, a time-out was left out between them, which is how these were counted.
-* ``episodes``: a last one that the end of the log cut counts, too. It is the terminals and time-outs among all rows but
-  the last, plus 1, whether that last row ends an episode or not. For D4RL's -v0, whose files need not mark time-outs,
-  no number of episodes is given, because D4RL's code and ours need not find the same ones.
-* ``return_*``: of *whole* episodes alone, those that a terminal or a time-out ends; the deviation is the population's.
+* ``rows`` are those of the *file*. Most published numbers are of D4RL's ``qlearning_dataset``, which leaves out every
+  time-out and the last row, so the file has ``its rows + omitted time-outs + 1``. The omitted time-outs were counted as
+  the places where the next observation of a row is not the observation of the next row.
+* ``episodes`` include a last episode that the end of the log cut. Their number is the number of terminals and time-outs
+  among all rows except the last one, plus 1, whether or not the last row ends an episode. For D4RL's -v0 data no number
+  of episodes is given: these files need not mark time-outs, so that D4RL's code and ours may count differently.
+* ``return_*`` are statistics of *whole* episodes, which end with a terminal or a time-out. The deviation is that of the
+  population.
 
-For example, of hopper-medium-replay-v2 401,598 rows of ``qlearning_dataset`` were printed, with 1,639 terminals and
-401 time-outs left out: 402,000 rows of the file, and 2,041 episodes.
+For example, for hopper-medium-replay-v2 a source gives 401,598 rows of ``qlearning_dataset`` with 1,639 terminals, and
+401 time-outs were omitted. So the file has 402,000 rows and 2,041 episodes.
 """
 
 from __future__ import annotations
@@ -28,17 +30,17 @@ import numpy as np
 from smac_jax.data.readers.d4rl_files import d4rl_files
 
 TOLERANCE = 1e-3
-"""Of returns, in units of their own size; others summed them in float32."""
+"""The tolerance of returns, relative to their own size. Other programs summed the rewards in float32."""
 
 
 class Counts(NamedTuple):
-    """Rows, episodes and returns of a data set; None where nobody printed the number.
+    """Rows, episodes and returns of a data set. A number that is not known is None.
 
     Attributes:
-      rows: of the file, none left out.
-      episodes: those that a terminal or a time-out ends, and a last one that the end of the log cuts.
-      return_mean, return_std, return_max, return_min: undiscounted, of the former alone.
-      tail: rows of the latter; nobody printed it.
+      rows: all rows of the file.
+      episodes: the episodes that end with a terminal or a time-out, and a last one that the end of the log cuts.
+      return_mean, return_std, return_max, return_min: undiscounted returns of the episodes that the log holds whole.
+      tail: the number of rows of a last episode that the end of the log cuts. No source gives it.
     """
 
     rows: int | None
@@ -50,27 +52,27 @@ class Counts(NamedTuple):
     tail: int = 0
 
 
-_PRINTED = Counts._fields[:-1]
+_PUBLISHED_FIELDS = Counts._fields[:-1]
 
 
-class Printed(NamedTuple):
-    """What was printed of a published data set, and where."""
+class Published(NamedTuple):
+    """The published statistics of a data set, and their source."""
 
     counts: Counts
     source: str
 
 
 @cache
-def printed_statistics() -> dict[str, Printed]:
-    """The printed numbers by the name of the data set, as ``load_dataset`` takes it."""
+def published_statistics() -> dict[str, Published]:
+    """Returns the published statistics by the name of the data set in ``load_dataset``."""
     text = Path(__file__).with_name("d4rl_statistics.tsv").read_text(encoding="utf-8")
 
     def number(field: str, kind: type) -> float | int | None:
         return None if field == "-" else kind(field)
 
     return {
-        row["name"]: Printed(
-            Counts(*(number(row[key], int if key in ("rows", "episodes") else float) for key in _PRINTED)),  # type: ignore[arg-type]
+        row["name"]: Published(
+            Counts(*(number(row[key], int if key in ("rows", "episodes") else float) for key in _PUBLISHED_FIELDS)),  # type: ignore[arg-type]
             row["source"],
         )
         for row in csv.DictReader(text.splitlines(), delimiter="\t")
@@ -78,12 +80,12 @@ def printed_statistics() -> dict[str, Printed]:
 
 
 def published_name(name: str) -> str | None:
-    """The published data set that a name, or a file by its own name, claims to be; None if we know no numbers of it.
+    """Returns the published data set that a name or a file name refers to; None if no statistics of it are known.
 
-    Of files only D4RL's own names count, and only with a version (``hopper_medium_replay-v2.hdf5``), as anybody may
-    call a file ``hopper_medium.hdf5``.
+    A file name counts only if it is D4RL's own and has a version (``hopper_medium_replay-v2.hdf5``), because a name
+    such as ``hopper_medium.hdf5`` is too common.
     """
-    known = printed_statistics()
+    known = published_statistics()
     if name in known:
         return name
     path = Path(name)
@@ -96,11 +98,12 @@ def published_name(name: str) -> str | None:
 
 
 def count(rewards: np.ndarray, terminals: np.ndarray, timeouts: np.ndarray | None) -> Counts:
-    """The same numbers of rows at hand; returns are None without a whole episode.
+    """Computes the statistics of logged rows. The returns are None if no episode is whole.
 
     Args:
-      rewards, terminals, timeouts: of all rows of the file; flags as they were logged, so that an episode that the end
-        of the log cut carries none. Without ``timeouts`` (D4RL's -v0) only rows are counted.
+      rewards: ``[row]``, of all rows of the file.
+      terminals: ``[row]``, as they were logged, so that an episode that the end of the log cuts has no flag.
+      timeouts: ``[row]``, in the same way. If it is None (D4RL's -v0), only the rows are counted.
     """
     rewards = np.asarray(rewards, np.float64).reshape(-1)
     if timeouts is None:
@@ -115,32 +118,36 @@ def count(rewards: np.ndarray, terminals: np.ndarray, timeouts: np.ndarray | Non
     return Counts(len(rewards), len(ends) + (tail > 0), *statistics, tail)
 
 
-def differences(name: str, found: Counts) -> list[str]:
-    """Where counted numbers are not the printed ones of a data set of that name: ``"2,040 episodes, not 2,041"``.
+def differences(name: str, counts: Counts) -> list[str]:
+    """Lists the statistics that differ from the published ones, such as ``"2,040 episodes, not 2,041"``.
 
-    Returns are compared only where rows and episodes are the same: of other rows they are others.
+    Returns are compared only if the numbers of rows and episodes agree, because other rows have other returns.
+
+    Args:
+      name: a key of :func:`published_statistics`.
+      counts: the statistics of the data set.
     """
-    lines: list[str] = []
+    of_sizes: list[str] = []
     of_returns: list[str] = []
-    expected = printed_statistics()[name].counts
-    for key, here, there in zip(_PRINTED, found, expected, strict=False):
-        if here is None or there is None:
+    expected = published_statistics()[name].counts
+    for key, ours, published in zip(_PUBLISHED_FIELDS, counts, expected, strict=False):
+        if ours is None or published is None:
             continue
         if key in ("rows", "episodes"):
-            if here != there:
-                lines.append(f"{here:,} {key}, not {there:,}")
-        elif abs(here - there) > TOLERANCE * (10.0 + abs(there)):
-            of_returns.append(f"{key.replace('_', ' ')} {here:.2f}, not {there:.2f}")
-    return lines or of_returns
+            if ours != published:
+                of_sizes.append(f"{ours:,} {key}, not {published:,}")
+        elif abs(ours - published) > TOLERANCE * (10.0 + abs(published)):
+            of_returns.append(f"{key.replace('_', ' ')} {ours:.2f}, not {published:.2f}")
+    return of_sizes or of_returns
 
 
-def warn_of_differences(name: str, found: Counts) -> None:
-    """One warning with both numbers, where a data set under a published name is not what was printed of that."""
-    if name not in printed_statistics():
+def warn_of_differences(name: str, counts: Counts) -> None:
+    """Warns if a data set with the name of a published one has other statistics. The warning gives both numbers."""
+    if name not in published_statistics():
         return
-    if lines := differences(name, found):
+    if lines := differences(name, counts):
         warnings.warn(
-            f"{name}: this data set has {'; '.join(lines)}, as printed of the published data set "
-            f"({printed_statistics()[name].source}). It is another one, or not whole.",
+            f"{name}: this data set has {'; '.join(lines)}, which the published data set has "
+            f"({published_statistics()[name].source}). It is a different data set, or it is incomplete.",
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""A ring of transitions that lives inside the compiled loop."""
+"""A replay buffer as a pytree, for the compiled training loop."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from smac_jax.types import Array, Key, Transition
 
 
 class ReplayBuffer(struct.PyTreeNode):
-    """Transitions, the oldest overwritten first.
+    """A ring buffer of transitions, in which new transitions overwrite the oldest ones.
 
     Attributes:
-      storage: the transitions, ``[capacity, ...]``; rows from ``size`` on are empty.
-      position: ``[]``, where the next one goes.
-      size: ``[]``, how many there are.
+      storage: the transitions, ``[capacity, ...]``. Rows from ``size`` on are empty.
+      position: ``[]``, the row that the next transition is written to.
+      size: ``[]``, how many transitions the buffer holds.
     """
 
     storage: Transition
@@ -30,15 +30,20 @@ class ReplayBuffer(struct.PyTreeNode):
 
 
 def init(capacity: int, observation_size: int, action_size: int) -> ReplayBuffer:
-    """An empty buffer.
+    """Returns an empty buffer.
+
+    Args:
+      capacity: how many transitions the buffer can hold.
+      observation_size: how many numbers an observation has.
+      action_size: how many numbers an action has.
 
     Raises:
-      ConfigError: a size that is not a positive whole number known before compilation.
+      ConfigError: an argument is not a positive whole number, or is not known before compilation.
     """
     capacity = whole_number("Replay buffer: capacity", capacity, 1)
     observation_size = whole_number("Replay buffer: observation_size", observation_size, 1)
     action_size = whole_number("Replay buffer: action_size", action_size, 1)
-    # each column its own zeros: a buffer donated to a compiled loop must not hold the same array twice
+    # Each column needs its own zeros: a buffer that is donated to a compiled loop must not hold the same array twice.
     storage = Transition(
         observation=jnp.zeros((capacity, observation_size), jnp.float32),
         action=jnp.zeros((capacity, action_size), jnp.float32),
@@ -52,9 +57,11 @@ def init(capacity: int, observation_size: int, action_size: int) -> ReplayBuffer
 
 
 def insert(buffer: ReplayBuffer, transition: Transition) -> ReplayBuffer:
-    """The buffer with one more transition.
+    """Returns the buffer with one more transition. In a scan the buffer is updated in place.
 
-    ``transition.next_observation`` is the true one, before any reset. In a scan the buffer is updated in place.
+    Args:
+      buffer: the buffer before.
+      transition: one transition. Its ``next_observation`` must be the one before any reset.
     """
     capacity = buffer.storage.reward.shape[0]
 
@@ -69,7 +76,7 @@ def insert(buffer: ReplayBuffer, transition: Transition) -> ReplayBuffer:
 
 
 def sample(buffer: ReplayBuffer, key: Key, batch_size: int) -> Transition:
-    """Rows drawn uniformly from what is filled, with replacement. Of an empty buffer: zeros."""
+    """Returns ``batch_size`` transitions, drawn uniformly with replacement; zeros if the buffer is empty."""
     rows = jax.random.randint(key, (batch_size,), 0, jnp.maximum(buffer.size, 1), jnp.int32)
     return jax.tree.map(lambda column: column[rows], buffer.storage)
 
@@ -77,12 +84,20 @@ def sample(buffer: ReplayBuffer, key: Key, batch_size: int) -> Transition:
 def sample_mixed(
     key: Key, dataset: Dataset, buffer: ReplayBuffer, batch_size: int, data_fraction: float = 0.5
 ) -> Transition:
-    """A batch with exactly ``round(batch_size * data_fraction)`` rows from the data set, the rest from the buffer.
+    """Returns a batch of rows from the data set and from the buffer.
 
-    The rows come shuffled, so that a batch cut in parts (several critic updates a step) has both in each.
+    Exactly ``round(batch_size * data_fraction)`` rows come from the data set. The rows are shuffled, so that each part
+    of a batch that is split for several critic updates has rows of both.
+
+    Args:
+      key: the random key.
+      dataset: the offline data.
+      buffer: the online data.
+      batch_size: the number of rows.
+      data_fraction: the share of the rows that come from the data set.
 
     Raises:
-      ConfigError: a fraction outside ``[0, 1]``.
+      ConfigError: ``data_fraction`` is outside ``[0, 1]``.
     """
     data_fraction = real_number("data_fraction", data_fraction, 0.0, 1.0)
     from_data = round(batch_size * data_fraction)

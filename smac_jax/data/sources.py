@@ -1,4 +1,4 @@
-"""What a data set's name means: the one place that takes names apart."""
+"""The names of data sets: this module alone interprets them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
-    """As :func:`smac_jax.data.load_dataset` says; ``embedded`` are the package's own, by name."""
+    """Implements :func:`smac_jax.data.load_dataset`. ``embedded`` holds the package's own files by name."""
     from smac_jax.data.d4rl_statistics import published_name
     from smac_jax.data.readers.d4rl import read_d4rl
     from smac_jax.data.readers.d4rl_files import d4rl_files
@@ -35,7 +35,7 @@ def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
         if path.suffix in SUFFIXES:
             return read_demonstrations(path)
         data = read_d4rl(path)
-        _compare_with_printed(path, published_name(path.name))
+        _compare_with_published(path, published_name(path.name))
         return data
     raise DatasetError(
         f"{text!r} is neither an embedded data set, nor one of D4RL's, nor minari:ID, ogbench:NAME or "
@@ -46,11 +46,11 @@ def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
     )
 
 
-def is_at_hand(name: str) -> bool:
-    """Whether a data set with one of D4RL's names is on this machine, so that nothing has to be fetched.
+def is_available_offline(name: str) -> bool:
+    """Returns whether a data set with one of D4RL's names is on this machine, so that no download is needed.
 
     Raises:
-      DatasetError: half of it is.
+      DatasetError: only one file of a pair is on this machine.
     """
     from smac_jax.data.readers.awac import awac_files
     from smac_jax.data.readers.d4rl_files import is_on_disk
@@ -59,10 +59,12 @@ def is_at_hand(name: str) -> bool:
 
 
 def files_of(name: str | os.PathLike) -> tuple[Path, ...]:
-    """The files on this machine that a data set is read from; none for what Minari or a registered reader reads.
+    """Returns the files that a data set is read from. A file of D4RL's is downloaded if it is not on this machine.
+
+    The result is empty for data sets that Minari or a registered reader reads.
 
     Raises:
-      DatasetError: of D4RL's names, a file that cannot be fetched.
+      DatasetError: a file of D4RL's cannot be downloaded.
     """
     from smac_jax.data import embedded_datasets
     from smac_jax.data.readers.awac import awac_files
@@ -81,7 +83,7 @@ def files_of(name: str | os.PathLike) -> tuple[Path, ...]:
 
 
 def is_file_name(name: str | os.PathLike) -> bool:
-    """Whether a name is that of a file of the user's: none that this package, D4RL or a reader gives a meaning to."""
+    """Returns whether a name refers to a user's file: it is neither an embedded name, nor D4RL's, nor a reader's."""
     from smac_jax.data import embedded_datasets
     from smac_jax.data.readers.d4rl_files import d4rl_files
 
@@ -89,13 +91,13 @@ def is_file_name(name: str | os.PathLike) -> bool:
 
 
 def has_reader(name: str | os.PathLike) -> bool:
-    """Whether a name is a reader's: ``READER:REST``; or ``READER`` alone, where it is none of this package's."""
+    """Returns whether a name refers to a reader: ``READER:REST``, or ``READER`` alone for a registered reader."""
     reader, colon, _ = str(name).partition(":")
     return bool(reader) and reader in READERS and (bool(colon) or not READERS.is_built_in(reader))
 
 
 def short_name(name: str | os.PathLike) -> str:
-    """What a data set is called where there is little room: a file without its folder and suffix, a name as it is."""
+    """Returns a short form of a name, for folders and figures: a file loses its folder and its suffix."""
     prefix, colon, rest = str(name).partition(":")
     if colon and prefix == "part":
         fraction, _, whole = rest.partition(":")
@@ -107,29 +109,31 @@ def _d4rl(name: str) -> Dataset:
     from smac_jax.data.readers.awac import NAMES as PUBLISHED_AS_PAIRS
     from smac_jax.data.readers.awac import awac_files, read_awac
     from smac_jax.data.readers.d4rl import read_d4rl
-    from smac_jax.data.readers.d4rl_files import HOST, d4rl_file, d4rl_files, is_d4rls
+    from smac_jax.data.readers.d4rl_files import HOST, d4rl_file, d4rl_files, is_original
     from smac_jax.tasks import parse_name
 
     if files := awac_files(name):
         return read_awac(name, files)
-    # file names such as walker_mixed.hdf5 do not say the task
+    # the task must come from the name, because files such as walker_mixed.hdf5 do not contain it
     path = d4rl_file(name)
     data = read_d4rl(path, task=parse_name(name).task)
-    _compare_with_printed(path, name)
-    theirs = is_d4rls(path, name)
-    source = ("source", f"D4RL, {HOST}{d4rl_files()[name].path}" if theirs else f"{path}, which is not D4RL's file")
-    notes = [*data.metadata, source]
+    _compare_with_published(path, name)
+    original = is_original(path, name)
+    source = f"D4RL, {HOST}{d4rl_files()[name].path}" if original else f"{path}, which is not D4RL's file"
+    notes = [*data.metadata, ("source", source)]
     if name in PUBLISHED_AS_PAIRS:
-        notes.append(("alone", "the human demonstrations alone, without the clones' rollouts of AWAC's pair of files"))
+        notes.append(
+            ("alone", "the human demonstrations alone, without the rollouts of cloned policies in AWAC's pair of files")
+        )
     return dataclasses.replace(data, name=name, metadata=tuple(sorted(notes)))
 
 
-def _compare_with_printed(path: Path, name: str | None) -> None:
-    """Warns where a file under a published name is not what others printed of it."""
-    from smac_jax.data.d4rl_statistics import count, printed_statistics, warn_of_differences
+def _compare_with_published(path: Path, name: str | None) -> None:
+    """Warns if a file with the name of a published data set has other statistics."""
+    from smac_jax.data.d4rl_statistics import count, published_statistics, warn_of_differences
     from smac_jax.data.readers.d4rl import read_columns
 
-    if name in printed_statistics():
+    if name in published_statistics():
         import numpy as np
 
         logged = read_columns(path, ("rewards", "terminals", "timeouts"))
@@ -138,7 +142,7 @@ def _compare_with_printed(path: Path, name: str | None) -> None:
 
 
 def read_minari(name: str) -> Dataset:
-    """What ``minari:NAME`` means."""
+    """Reads the data set ``minari:NAME``."""
     from smac_jax.data.readers import minari
 
     return minari.read_minari(name)
@@ -152,7 +156,7 @@ def read_ogbench(name: str) -> Dataset:
 
 
 def read_part(rest: str) -> Dataset:
-    """What ``part:FRACTION:NAME`` means."""
+    """Reads the data set ``part:FRACTION:NAME``."""
     from smac_jax.data import load_dataset
 
     fraction, _, name = rest.partition(":")
@@ -165,13 +169,17 @@ def read_part(rest: str) -> Dataset:
 
 
 def _checked(data: Dataset, name: str) -> Dataset:
-    """Raises RegistrationError where somebody's reader gives no data set."""
+    """Returns what a reader returned.
+
+    Raises:
+      RegistrationError: it is not a data set.
+    """
     from smac_jax.data.dataset import Dataset
 
     if not isinstance(data, Dataset):
         raise RegistrationError(
-            f"The source of data {name.partition(':')[0]!r} gave a {type(data).__name__} for {name!r}, and must give a "
-            "smac_jax.Dataset: smac_jax.Dataset.from_arrays makes one of arrays, and checks them."
+            f"The data source {name.partition(':')[0]!r} returned a {type(data).__name__} for {name!r}, but it must "
+            "return a smac_jax.Dataset: smac_jax.Dataset.from_arrays makes one from arrays, and checks them."
         )
     return data
 
@@ -184,5 +192,5 @@ def _registered() -> str:
 def _similar(name: str, known: list[str]) -> str:
     import difflib
 
-    near = difflib.get_close_matches(name, known, n=3)
-    return f"D4RL's with names like this: {', '.join(near)}. " if near else ""
+    similar = difflib.get_close_matches(name, known, n=3)
+    return f"D4RL's data sets with similar names: {', '.join(similar)}. " if similar else ""

@@ -1,7 +1,7 @@
-"""Whether logged rows come from this simulator: a step from each logged state, beside what the log has next.
+"""Compares logged rows with the simulator: one step from each logged state against the next observation in the log.
 
-A difference in the physics that no return shows is plain here: with contact margins that are summed, where they were
-not when the data were logged, a quarter of hopper's rows come out otherwise, by up to 0.5 in one step.
+The comparison shows differences in the physics that returns do not show. For example, if contact margins are summed,
+and they were not when the data were logged, a quarter of hopper's rows differ, by up to 0.5 after one step.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from smac_jax.envs.task_env import TaskEnv
 
 TOLERANCE = 1e-4
-_BATCH = 4096  # rows a call
+_BATCH = 4096  # rows per call
 
 
 class States(NamedTuple):
-    """Physics states of logged rows.
+    """The physics states of logged rows.
 
     Attributes:
       qpos, qvel: joint positions and velocities.
-      known: rows in which these are the whole state.
-      scene: values of the task's ``Model.scene``; None for the model's own.
+      known: the rows whose joint positions and velocities are the whole state.
+      scene: the values of the task's ``Model.scene``; None for those of the model.
     """
 
     qpos: Float[np.ndarray, "row qpos"]
@@ -41,13 +41,13 @@ class Agreement(NamedTuple):
     """How many of the logged rows the simulator reproduces in one step.
 
     Attributes:
-      rows: how many were compared: those whose state and whose next observation are known.
-      skipped: how many were not.
-      share: of ``rows``, those in which no number of the next observation is off by more than the tolerance.
-      reward_share: of ``rows``, those whose reward is the logged one, within ten times the tolerance.
-      worst_row: its index in the log.
-      worst_number: the index of the number in it that is off most.
-      worst_error: by how much.
+      rows: how many rows were compared. Their state and their next observation are known.
+      skipped: how many rows were not compared.
+      share: the share of ``rows`` in which no number of the next observation differs by more than the tolerance.
+      reward_share: the share of ``rows`` whose reward equals the logged one within ten times the tolerance.
+      worst_row: the index in the log of the row with the largest error.
+      worst_number: the index of that error in the observation.
+      worst_error: its magnitude.
     """
 
     rows: int
@@ -65,10 +65,21 @@ class Agreement(NamedTuple):
         return text + (f"; {self.skipped:,} rows not compared" if self.skipped else "")
 
 
-def states_shown(env: TaskEnv, observations: Float[np.ndarray, "row observation"]) -> States | None:
-    """The states that observations show; None for a task whose observations do not hold the whole state."""
+def states_from_observations(env: TaskEnv, observations: Float[np.ndarray, "row observation"]) -> States | None:
+    """Returns the states that observations contain; None if the task's observations do not contain the whole state."""
     state = getattr(env.task, "state", None)
     return None if state is None else States(*state(np.asarray(observations, np.float64)))
+
+
+def check_sizes(env: TaskEnv, arrays: Mapping[str, Any]) -> None:
+    """Raises DatasetError if rows have other numbers of observations or actions than the environment."""
+    sizes = np.shape(arrays["observations"])[-1], np.shape(arrays["actions"])[-1]
+    expected = env.observation_size, env.action_size
+    if sizes != expected:
+        raise DatasetError(
+            f"The rows have {sizes[0]} observations and {sizes[1]} actions, but the environment has {expected[0]} and "
+            f"{expected[1]}. They must be of the same task and version."
+        )
 
 
 def one_step_agreement(
@@ -78,26 +89,21 @@ def one_step_agreement(
     *,
     tolerance: float = TOLERANCE,
 ) -> Agreement:
-    """Steps once from every logged state and compares.
+    """Steps once from every logged state, and compares the result with the log.
 
     Args:
-      env: of this package's tasks, not wrapped.
-      states: of the rows.
-      arrays: ``observations``, ``actions``, ``rewards``, ``next_observations``; without the last, the next row's
-        observation where ``terminals`` and ``timeouts`` do not end an episode.
-      tolerance: for each number, plus a tenth of it for each unit of the number's size.
+      env: one of this package's tasks, without a wrapper.
+      states: the states of the rows.
+      arrays: ``observations``, ``actions``, ``rewards`` and ``next_observations``. Without ``next_observations``, the
+        next row's observation is used, except at rows where ``terminals`` or ``timeouts`` end an episode.
+      tolerance: the tolerance of each number, to which a tenth of it is added for each unit of the number's magnitude.
 
     Raises:
-      DatasetError: rows of sizes that are not the environment's, or none to compare.
+      DatasetError: the rows have other sizes than the environment, or no row can be compared.
     """
     columns = {key: np.asarray(value) for key, value in arrays.items() if value is not None}
     observations, actions = columns["observations"], columns["actions"]
-    found, expected = (observations.shape[-1], actions.shape[-1]), (env.observation_size, env.action_size)
-    if found != expected:
-        raise DatasetError(
-            f"The rows have {found[0]} observations and {found[1]} actions, the environment {expected[0]} and "
-            f"{expected[1]}: are they of the same task and version?"
-        )
+    check_sizes(env, columns)
     known = states.known.copy()
     if "next_observations" in columns:
         after = columns["next_observations"]
@@ -108,24 +114,24 @@ def one_step_agreement(
         known[-1] = False
     rows = np.flatnonzero(known)
     if not len(rows):
-        raise DatasetError("No row shows its whole state and what follows, so none can be compared.")
+        raise DatasetError("The log has no row with a whole state and a next observation, so no row can be compared.")
 
     step = jax.jit(jax.vmap(env.step))
-    seen, paid = [], []
+    simulated, rewards = [], []
     for first in range(0, len(rows), _BATCH):
         chunk = rows[first : first + _BATCH]
         scene = None if states.scene is None else states.scene[chunk]
         state = step(env.reset_to(states.qpos[chunk], states.qvel[chunk], scene), actions[chunk].astype(np.float32))
-        seen.append(np.asarray(state.obs))
-        paid.append(np.asarray(state.reward))
-    error = np.abs(np.concatenate(seen) - after[rows])
-    wrong = np.abs(np.concatenate(paid) - np.reshape(columns["rewards"], -1)[rows])
+        simulated.append(np.asarray(state.obs))
+        rewards.append(np.asarray(state.reward))
+    error = np.abs(np.concatenate(simulated) - after[rows])
+    reward_error = np.abs(np.concatenate(rewards) - np.reshape(columns["rewards"], -1)[rows])
     worst, number = np.unravel_index(int(np.argmax(error)), error.shape)
     return Agreement(
         rows=len(rows),
         skipped=len(known) - len(rows),
         share=float(np.mean((error <= tolerance * (1 + 0.1 * np.abs(after[rows]))).all(1))),
-        reward_share=float(np.mean(wrong <= 10 * tolerance)),
+        reward_share=float(np.mean(reward_error <= 10 * tolerance)),
         worst_row=int(rows[worst]),
         worst_number=int(number),
         worst_error=float(error[worst, number]),

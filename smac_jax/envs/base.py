@@ -1,7 +1,8 @@
-"""The nouns of an environment: what a model is, what physics an engine hands over, what a task is made of.
+"""The contracts between tasks and engines.
 
-A *task* is a module of pure functions (``tasks/hopper.py``), written once. An *engine* (``physics/mujoco.py``,
-``physics/mjx.py``) moves the bodies. :class:`smac_jax.envs.task_env.TaskEnv` joins one of each into a Brax environment.
+A *task* is a module of pure functions (``tasks/hopper.py``), which is written once for all engines. An *engine*
+(``physics/mujoco.py``, ``physics/mjx.py``) simulates the bodies. :class:`smac_jax.envs.task_env.TaskEnv` makes a Brax
+environment of one task and one engine.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ Version = Literal["v1", "v4", "v5", "d4rl", "robotics-v3", "robotics-v4", "robot
 
 
 class Velocities(NamedTuple):
-    """Actions are velocities of the first joints, held by position motors for one environment step.
+    """A controller for actions that are velocities of the first joints, each held for one environment step.
 
-    ``control = clip(position + noise + dt * clip(gain * action, velocities), positions)``, with the joints' own
-    positions in the engine's full precision. The engine is sent ``[action, noise]``.
+    ``control = clip(position + noise + dt * clip(gain * action, velocities), positions)``, where ``position`` are the
+    positions of the joints in the engine's full precision. The command to the engine is ``[action, noise]``.
 
     Attributes:
-      gain: speed at an action of 1.
-      velocities, positions: bounds of each motor, ``[motor, 2]``.
+      gain: the velocity at an action of 1.
+      velocities, positions: the bounds of each motor, ``[motor, 2]``.
     """
 
     gain: float
@@ -38,31 +39,33 @@ class Velocities(NamedTuple):
 
 
 class Model(NamedTuple):
-    """What an engine has to know of a task.
+    """What an engine must know about a task.
 
     Attributes:
-      xml: path of the file in the package's folder of MuJoCo models.
-      frame_skip: physics steps in one environment step.
-      free_axes: indices of ``qpos`` along which the world looks the same everywhere (a robot on an endless plane).
-        A float32 engine steps from 0 there, so that a robot 100 m away is simulated as well as one at the start.
-      tracked_body: the body whose displacement the task rewards, where that is not a joint coordinate. It hangs on a
-        free joint, the first of the model.
+      xml: the path of the file in the package's folder of MuJoCo models.
+      frame_skip: the number of physics steps in one environment step.
+      free_axes: the indices of ``qpos`` along which the world is the same everywhere (a robot on an infinite plane). A
+        float32 engine starts each step at 0 there, so that a robot 100 m away is simulated as precisely as one at the
+        start.
+      tracked_body: the body whose displacement the task rewards, if that is not a joint coordinate. Its joint is a free
+        joint, the first one of the model.
       contact_forces: whether the task reads ``cfrc_ext``, the contact force on each body.
-      package: whose models: "gymnasium" or "gymnasium_robotics".
-      sensors: what the task reads of the world, by the name it has in ``Physics.extras``: ``("site", NAME)`` or
-        ``("body", NAME)`` for a position, ``("orientation", NAME)`` for a body's quaternion, ``("sensor", NAME)`` for a
-        sensor that the model has already. As in Gymnasium they lag ``qpos`` by one physics step.
-      scene: numbers of the model that differ from episode to episode, such as where the door stands: pairs of
+      package: the package with the model, "gymnasium" or "gymnasium_robotics".
+      sensors: what the task reads beside the joints, by its name in ``Physics.extras``: ``("site", NAME)`` or
+        ``("body", NAME)`` for a position, ``("orientation", NAME)`` for the quaternion of a body, ``("sensor", NAME)``
+        for a sensor of the model. As in Gymnasium they lag ``qpos`` by one physics step.
+      scene: the numbers of the model that differ from episode to episode, such as the position of the door, as pairs of
         ``"body_pos"``, ``"body_quat"`` or ``"site_pos"`` and a name.
-      adjust: changes the compiled model before its first use, as Gymnasium's task does.
-      control: how actions become motor commands: "direct", as they are; "centred", clipped to [-1, 1] and stretched
-        over each motor's range; or :class:`Velocities`.
-      init_qpos: joint positions to start from, where they are not the model's own.
-      build: adds to the model's specification (a ``mujoco.MjSpec``) before it is compiled: the walls of a maze.
-      speed_limit: joint velocities are clipped to it before each environment step.
-      native_ccd: whether contacts of convex geoms (a cylinder and a box, say) come from MuJoCo's own collision
-        detection of today: its default since 3.2, and since 3.8 with several points a contact. False: from the library
-        that came before (libccd), in one point.
+      adjust: a function that changes the compiled model before its first use, as Gymnasium's task does.
+      control: how actions become motor commands. With "direct" they are used unchanged; with "centered" they are
+        clipped to [-1, 1] and scaled to the range of each motor; :class:`Velocities` is a controller.
+      init_qpos: the first joint positions, if they are not those of the model.
+      build: a function that adds to the specification of the model (a ``mujoco.MjSpec``) before it is compiled, such as
+        the walls of a maze.
+      speed_limit: joint velocities are clipped to this magnitude before each environment step.
+      native_ccd: whether contacts of convex geoms, such as a cylinder and a box, come from MuJoCo's own collision
+        detection, which is the default since 3.2 and gives several points per contact since 3.8. If it is False, they
+        come from the earlier library (libccd), with one point.
     """
 
     xml: str
@@ -74,7 +77,7 @@ class Model(NamedTuple):
     sensors: Mapping[str, tuple[str, str]] = MappingProxyType({})
     scene: tuple[tuple[str, str], ...] = ()
     adjust: Callable[[Any], None] | None = None
-    control: Literal["direct", "centred"] | Velocities = "direct"
+    control: Literal["direct", "centered"] | Velocities = "direct"
     init_qpos: tuple[float, ...] | None = None
     native_ccd: bool = True
     build: Callable[[Any], None] | None = None
@@ -82,12 +85,12 @@ class Model(NamedTuple):
 
 
 class Start(NamedTuple):
-    """Where an episode begins.
+    """The start of an episode.
 
     Attributes:
       qpos, qvel: joint positions and velocities.
-      scene: values of ``Model.scene``, one after the other; empty where there is none.
-      memory: what the task itself has to remember in an episode (``Physics.memory``).
+      scene: the values of ``Model.scene``, one after the other; None if there is no scene.
+      memory: the first state of the task itself (``Physics.memory``).
     """
 
     qpos: Float[Array, " qpos"]
@@ -97,16 +100,17 @@ class Start(NamedTuple):
 
 
 class Physics(NamedTuple):
-    """One robot's physics, as every engine reports it to every task.
+    """The physics of one robot, as every engine reports it to every task.
 
     Attributes:
       qpos: joint positions.
       qvel: joint velocities.
-      qpos_change: ``qpos`` minus its value one environment step earlier, subtracted in the engine's own precision: in
-        float32, ``(x_after - x_before) / dt`` would be off by 1e-3 at ``x`` = 100 m.
-      diverged: the simulation blew up in this step; everything else then is as it was before the step, and finite.
-      extras: what the model asked for: ``body_change`` (3 numbers) for a tracked body, ``cfrc_ext`` (bodies x 6), and
-        its sensors by name.
+      qpos_change: ``qpos`` minus its value one environment step earlier, subtracted in the engine's own precision. In
+        float32, the error of ``(x_after - x_before) / dt`` would be 1e-3 at ``x`` = 100 m.
+      diverged: whether the simulation diverged in this step. All other fields then have the finite values from before
+        the step.
+      extras: what the model requests: ``body_change`` (3 numbers) for a tracked body, ``cfrc_ext`` (bodies x 6), and
+        the sensors by name.
       raw: the engine's own state, which only the engine reads.
       memory: the task's own state, which no engine reads.
     """
@@ -121,7 +125,15 @@ class Physics(NamedTuple):
 
 
 class Engine(Protocol):
-    """Moves the bodies of one model. ``start`` and ``step`` are pure, jit, vmap and scan."""
+    """Simulates one model. ``start`` and ``step`` are pure functions, for use under jit, vmap and scan.
+
+    Attributes:
+      name: the name of the engine.
+      dt: the seconds of one environment step.
+      action_size: the number of motors.
+      init_qpos, init_qvel: the first joint positions and velocities.
+      init_scene: the values of ``Model.scene`` in the model.
+    """
 
     name: str
     dt: float
@@ -134,7 +146,10 @@ class Engine(Protocol):
     def start(
         self, qpos: Float[Array, " qpos"], qvel: Float[Array, " qvel"], scene: Float[Array, " scene"] | None = None
     ) -> Physics:
-        """Physics at rest in a given state. Computes nothing, so that a reset is free, unless the model has sensors."""
+        """Returns the physics in a given state.
+
+        Nothing is computed unless the model has sensors, so that a reset is free.
+        """
 
     def start_exact(
         self,
@@ -142,50 +157,50 @@ class Engine(Protocol):
         qvel: Float[np.ndarray, "*batch qvel"],
         scene: Float[np.ndarray, "*batch scene"] | None = None,
     ) -> Physics:
-        """The same from NumPy arrays in the engine's full precision, outside jit, with any leading axes."""
+        """Returns the same from NumPy arrays in the engine's full precision, outside jit, with any leading axes."""
 
     def step(self, physics: Physics, command: Float[Array, " command"]) -> Physics:
-        """Physics one environment step later."""
+        """Returns the physics one environment step later."""
 
 
 class Task(Protocol):
     """What a module in ``tasks/`` defines, in this order.
 
-    A task that remembers something beside the physics (which of its parts are done, a random seed) defines two more:
-    ``command(physics, action, version)``, what is sent to the engine for an action; and ``remember(physics, version)``,
-    the memory after the step that led to ``physics``, which still holds the one before it.
+    Some tasks define further functions:
 
-    One whose time limit depends on its version or options defines ``episode_length(version)``, in steps.
+    * A task with a state beside the physics (which subtasks are completed, a random seed) defines
+      ``command(physics, action, version)``, the command to the engine for an action, and ``remember(physics,
+      version)``, the memory after the step that led to ``physics``. ``physics.memory`` then is the one before the step.
+    * A task whose time limit depends on its version or options defines ``episode_length(version)``, in steps.
+    * A task whose observations contain the state of the physics defines ``state(observations)``, which returns the
+      joint positions and velocities of each row, and which rows contain all of them.
 
-    One whose observations hold the state of the physics defines ``state(observations)``: joint positions and velocities
-    of each row, and whether it shows them whole.
-
-    ``metrics["score"]``, where a task has it, is what evaluations sum over an episode in place of the reward.
+    If a task has ``metrics["score"]``, evaluations sum it over an episode in place of the reward.
     """
 
     def model(self, version: Version) -> Model:
-        """Which MuJoCo model, and what the task reads from it."""
+        """Returns the MuJoCo model, and what the task reads from it."""
 
     def reset(self, key: Key, init_qpos: Float[Array, " qpos"], init_qvel: Float[Array, " qvel"]) -> tuple[Any, ...]:
-        """A random first state: a :class:`Start`, or its first two parts."""
+        """Returns a random first state: a :class:`Start`, or its first two fields."""
 
     def observation(self, physics: Physics, version: Version) -> Float[Array, " observation"]:
-        """What the agent sees."""
+        """Returns the observation."""
 
     def reward(
         self, physics: Physics, action: Float[Array, " action"], dt: float, version: Version
     ) -> tuple[Float[Array, ""], Metrics]:
-        """What the step that led to ``physics`` earned, and its parts."""
+        """Returns the reward of the step that led to ``physics``, and its components as metrics."""
 
     def termination(self, physics: Physics, version: Version) -> Bool[Array, ""]:
-        """Whether the task is over (never because of a time limit)."""
+        """Returns whether the task has terminated. A time limit is not a termination."""
 
 
 def model_path(xml: str, package: str = "gymnasium") -> Path:
-    """Finds a model file among a package's assets without importing it.
+    """Returns the path of a model file in a package, without importing the package.
 
     Raises:
-      ConfigError: the package is not installed, or does not have the file.
+      ConfigError: the package is not installed, or it does not have the file.
     """
     folder, distribution, release = _PACKAGES[package]
     spec = importlib.util.find_spec(package)

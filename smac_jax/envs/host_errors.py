@@ -1,6 +1,6 @@
-"""Errors of code that a compiled program calls on the host, as they were raised there.
+"""Passes on errors that a callback of a compiled program raises on the host.
 
-JAX gives whoever waits for the program a ``JaxRuntimeError`` with a page of text, whose last line is the message.
+JAX itself raises a ``JaxRuntimeError`` with a page of text, in which the message of the callback is the last line.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _pending: list[SmacError] = []
 _lock = threading.Lock()
 
 
-def _is_not_raised_on_purpose(record: logging.LogRecord) -> bool:
+def _is_not_from_this_package(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], SmacError))
 
 
-# which logs every error of a callback with its traceback, whoever deals with it
-logging.getLogger("jax._src.callback").addFilter(_is_not_raised_on_purpose)
+# this logger prints the traceback of every error in a callback, even if the error is handled
+logging.getLogger("jax._src.callback").addFilter(_is_not_from_this_package)
 
 
 def raise_on_host(error: SmacError) -> NoReturn:
-    """Raises an error in a callback, for :func:`as_raised_on_host` to find."""
+    """Raises an error in a callback. :func:`as_raised_on_host` raises it again in the caller of the program."""
     with _lock:
         _pending[:] = [error]
     raise error
@@ -36,14 +36,14 @@ def raise_on_host(error: SmacError) -> NoReturn:
 
 @contextlib.contextmanager
 def as_raised_on_host() -> Iterator[None]:
-    """Around what waits for a program: its callbacks' errors come out as they were raised."""
+    """A context manager around code that waits for a program: an error of a callback is raised as itself."""
     with _lock:
         _pending.clear()
     try:
         yield
     except jax.errors.JaxRuntimeError:
         with _lock:
-            found, _pending[:] = [*_pending], []
-        if not found:
+            errors, _pending[:] = [*_pending], []
+        if not errors:
             raise
-        raise found[0] from found[0].__cause__
+        raise errors[0] from errors[0].__cause__

@@ -1,4 +1,4 @@
-"""What training puts around an environment."""
+"""The wrapper that training uses around an environment."""
 
 from __future__ import annotations
 
@@ -12,28 +12,33 @@ from smac_jax.types import AnyArray, Array, Key
 
 
 class AutoReset(Wrapper):
-    """Adds a time limit, and starts a new episode where one ends.
+    """Adds a time limit to an environment, and starts a new episode when one ends.
 
-    Wraps one environment; callers `jax.vmap` over environments and seeds. After ``step``:
+    It wraps one environment. Callers use `jax.vmap` for several environments and seeds. After ``step``:
 
-    * ``obs``: what to act on next; the first observation of a new episode where one has just ended;
-    * ``done``: 1 where an episode ended, for either reason;
-    * ``info["terminal"]``: 1 where the task ended (do not bootstrap);
-    * ``info["truncation"]``: 1 where only time ran out (bootstrap from ``next_observation``), by our limit or by the
-      environment's own, where it keeps one (``info["truncated"]``);
-    * ``info["next_observation"]``: what the step led to, before any reset. This goes into the replay buffer;
-    * ``info["steps"]``, ``info["episode_return"]``: of the episode under way, 0 at its start;
-    * ``info["last_episode_return"]``, ``info["last_episode_length"]``: of the last episode that ended, 0 before;
-    * ``info["episodes"]``: how many have ended.
+    * ``obs`` is the observation for the next action. If an episode has just ended, it is the first observation of the
+      next episode.
+    * ``done`` is 1 where an episode ended, by termination or truncation.
+    * ``info["terminal"]`` is 1 where the task terminated (do not bootstrap).
+    * ``info["truncation"]`` is 1 where only the time limit ended the episode (bootstrap from ``next_observation``). The
+      time limit is that of this wrapper, or the environment's own (``info["truncated"]``).
+    * ``info["next_observation"]`` is the observation after the step, before any reset. It goes to the replay buffer.
+    * ``info["steps"]`` and ``info["episode_return"]`` are those of the current episode, 0 at its start.
+    * ``info["last_episode_return"]`` and ``info["last_episode_length"]`` are those of the last episode that ended, 0
+      before.
+    * ``info["episodes"]`` is the number of episodes that have ended.
 
-    Unlike Brax's wrapper, which goes back to one cached first state for ever, each episode starts from new noise, drawn
-    from ``info["key"]``. Under `jax.vmap` a reset is computed in every step and mostly thrown away. For locomotion that
-    is a handful of additions; for a hand one more computation of its sensors; for a Brax environment it may cost as
-    much as a step. An environment that has a ``reset_where(key, wanted)`` is asked to do it only where it is wanted.
+    Brax's own wrapper always returns to one cached first state. Here each episode starts with new noise, drawn from
+    ``info["key"]``. Under `jax.vmap` a reset is computed in every step, and mostly discarded. For locomotion it costs a
+    few additions, for a hand one computation of its sensors, and for a Brax environment up to as much as a step. If an
+    environment has ``reset_where(key, wanted)``, that is called, and resets only where ``wanted`` is above 0.
 
     Args:
       env: an environment that is not vectorized.
-      episode_length: steps after which an episode is cut.
+      episode_length: the number of steps after which an episode is cut.
+
+    Raises:
+      ConfigError: ``episode_length`` is not a whole number of at least 1.
     """
 
     def __init__(self, env: Env, episode_length: int = 1000):
@@ -42,14 +47,19 @@ class AutoReset(Wrapper):
         self._reset_where = getattr(env, "reset_where", lambda key, wanted: env.reset(key))
 
     def reset(self, rng: Key) -> State:
-        """The start of a first episode."""
+        """Returns the start of a first episode."""
         key, key_reset = jax.random.split(rng)
         return self.begin(self.env.reset(key_reset), key)
 
     def begin(self, state: State, rng: Key) -> State:
-        """The start of a first episode in a state of the wrapped environment, e.g. from its ``reset_to``."""
+        """Returns the start of a first episode in a given state of the wrapped environment.
+
+        Args:
+          state: such as one that ``reset_to`` of the environment returns.
+          rng: the key of the following episodes.
+        """
         zero, count, earned = jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32), jnp.zeros_like(state.reward)
-        ours = {
+        bookkeeping = {
             "key": rng,
             "terminal": zero,
             "truncation": zero,
@@ -60,10 +70,10 @@ class AutoReset(Wrapper):
             "last_episode_length": count,
             "episodes": count,
         }
-        return state.replace(info=state.info | ours)
+        return state.replace(info=state.info | bookkeeping)
 
     def step(self, state: State, action: Float[AnyArray, " action"]) -> State:
-        """One step, and a reset where it ends an episode."""
+        """Computes one step, and a reset if the step ends an episode."""
         info = state.info
         after = self.env.step(state.replace(done=jnp.zeros_like(state.done)), action)
         key, key_reset = jax.random.split(info["key"])
@@ -79,7 +89,7 @@ class AutoReset(Wrapper):
         def renew(new: Array, old: Array) -> Array:
             return jnp.where(done > 0, new, old)
 
-        ours = {
+        bookkeeping = {
             "key": key,
             "terminal": terminal,
             "truncation": truncation,
@@ -90,12 +100,12 @@ class AutoReset(Wrapper):
             "last_episode_length": renew(steps, info["last_episode_length"]),
             "episodes": info["episodes"] + done.astype(jnp.int32),
         }
-        # What the environment keeps in `info` for itself starts anew too; what another wrapper put there does not.
-        theirs = {k: v for k, v in after.info.items() if k not in ours}
-        theirs |= {k: jax.tree.map(renew, v, theirs[k]) for k, v in fresh.info.items() if k in theirs}
+        # The environment's own entries of `info` are reset, too. Those of other wrappers are not.
+        other_info = {k: v for k, v in after.info.items() if k not in bookkeeping}
+        other_info |= {k: jax.tree.map(renew, v, other_info[k]) for k, v in fresh.info.items() if k in other_info}
         return after.replace(
             pipeline_state=jax.tree.map(renew, fresh.pipeline_state, after.pipeline_state),
             obs=jax.tree.map(renew, fresh.obs, after.obs),
             done=done.astype(after.done.dtype),
-            info=theirs | ours,
+            info=other_info | bookkeeping,
         )

@@ -91,7 +91,12 @@ def describe(module: nn.Module) -> dict[str, Any]:
             if value is not field.default:  # which the class brings by itself
                 raise
     file = getattr(sys.modules[cls.__module__], "__file__", None)
-    return {"class": f"{cls.__module__}:{cls.__qualname__}", "file": file, "code": code_of([cls]), "fields": fields}
+    return {
+        "class": f"{cls.__module__}:{cls.__qualname__}",
+        "file": file,
+        "code": code_of([cls], [cls.__module__]),
+        "fields": fields,
+    }
 
 
 def rebuild(described: Mapping[str, Any]) -> nn.Module:
@@ -117,7 +122,7 @@ def rebuild(described: Mapping[str, Any]) -> nn.Module:
 def changed_code(described: Mapping[str, Any]) -> list[str]:
     """The files of a module's class that are not what they were when it was described."""
     module, _, name = described["class"].partition(":")
-    now = code_of([_found(module, name)])
+    now = code_of([_found(module, name)], [module])
     return [file for file, sha256 in described.get("code", {}).items() if now.get(file) != sha256]
 
 

@@ -41,7 +41,13 @@ def check_fits(data: smac_jax.Dataset, task: str, env: Any) -> None:
 
 
 def references(data: smac_jax.Dataset) -> dict[str, float]:
-    """What to compare evaluations with, by label, in their units (``RewardRule.evaluation``)."""
+    """What to compare evaluations with, by label, in their units (``RewardRule.evaluation``).
+
+    Empty where the data are in others: OGBench's are paid in each step, and its evaluations count successes.
+    """
+    env = dict(data.metadata).get("env")
+    if env is not None and task_info(env).rewards.evaluation != data.reward_rule.evaluation:
+        return {}
     scores = data.episode_scores()
     if data.reward_rule.only_success:
         return {"the data's success rate": float(scores.mean())}

@@ -189,7 +189,7 @@ def section(
             chart(f"{start_of(c.offline, c.checkpoint)} to {name_of(c.online)}", [c], f"{number}-{i}", compact=True)
             for i, c in enumerate(curves)
         ],
-        soundness=of_soundness(judged, {(c.offline, c.online): c.seeds for c in curves}),
+        soundness=of_soundness(judged, {c.key: c.seeds for c in curves}),
     )
 
 
@@ -211,7 +211,7 @@ def of_soundness(
         numbers = seeds.get(pair) or range(len(summary.seeds))
         for number, found in zip(numbers, summary.seeds, strict=False):
             figures = [marked(finding.figure, [finding]) for finding in found.findings.values()]
-            of_seeds.append([" to ".join(map(name_of, pair)), str(number), found.verdict, *figures])
+            of_seeds.append([" to ".join(soundness.names(pair)), str(number), found.verdict, *figures])
     return Soundness(
         table=[soundness.cells(pair, summary) for pair, summary in judged.items()],
         advice=soundness.advice(judged),

@@ -5,6 +5,7 @@ Nothing here imports JAX, waits for a run, or changes a file.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,15 +17,16 @@ from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.diagnosis import CHECKS, Evidence, Summary, gather, share_of, summarize
 from smac_jax.analysis.fitting import Column, FittedTable
 from smac_jax.errors import DatasetError, UnknownNameError
+from smac_jax.sweep.run_names import RunName
 from smac_jax.sweep.state import SweepState, read_json
 from smac_jax.tasks import task_info
-from smac_jax.text import name_of
+from smac_jax.text import name_of, start_of
 
 NO_PENALTY = 1e-3
 """The largest kappa of a control without penalty: where kappa adapts, it cannot start from less."""
 
-Pair = tuple[str, str]
-"""Labels of the offline and of the online algorithm."""
+Pair = tuple[str, str, int | None]
+"""Labels of the offline and of the online algorithm, and the checkpoint (:attr:`TransferCurve.key`)."""
 
 
 class Log(NamedTuple):
@@ -39,19 +41,20 @@ class Log(NamedTuple):
     evaluations: dict[str, np.ndarray]
 
 
-def read_log(path: Path, seeds: int, until: float = np.inf) -> Log:
-    """Reads a run's ``metrics.jsonl``. What is not there is NaN; a line that cannot be read is left out.
+def read_log(paths: Sequence[Path], seeds: int, until: float = np.inf) -> Log:
+    """Reads ``metrics.jsonl`` of a run. What is not there is NaN; a line that cannot be read is left out.
 
     Args:
-      path: of the file; of none, everything is empty.
+      paths: of the file, or of those of several runs of which each went on from the one before. One that is missing
+        is empty.
       seeds: how many the run has.
       until: leaves out what comes after this step of the main phase.
     """
+    lines: list[str] = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            lines += path.read_text(encoding="utf-8").splitlines()
     points: list[dict[str, Any]] = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
     for line in lines:
         try:
             point = json.loads(line)
@@ -99,42 +102,45 @@ def read_evidence(sweep: SweepState) -> dict[str, dict[Pair, list[Evidence]]]:
     found: dict[str, dict[Pair, list[Evidence]]] = {}
     for job, claimed in jobs:
         of_kind = [(folder, seeds) for kind, folder, seeds in controls if kind == _kind(job.folder, claimed)]
-        for run in job.runs:
-            path = job.folder / f"curve-{run.name.removeprefix('to-')}.json"
-            if not run.name.startswith("to-") or not path.exists():
+        for run in (RunName.parse(run.name) for run in job.runs):
+            if run is None or run.kind != "online" or not (job.folder / run.curve).exists():
                 continue
             try:
-                curve = TransferCurve.from_json(path)
-                evidence = _evidence(curve, job.folder, run.name, of_kind)
+                curve = TransferCurve.from_json(job.folder / run.curve)
+                evidence = _evidence(curve, job.folder, run, of_kind)
             except (DatasetError, UnknownNameError):  # which the page names
                 continue
-            found.setdefault(data_of(job.folder, claimed), {}).setdefault((curve.offline, curve.online), []).extend(
-                evidence
-            )
+            found.setdefault(data_of(job.folder, claimed), {}).setdefault(curve.key, []).extend(evidence)
     return found
 
 
-def _evidence(curve: TransferCurve, folder: Path, run: str, controls: Sequence[tuple[Path, int]]) -> list[Evidence]:
+def _evidence(curve: TransferCurve, folder: Path, run: RunName, controls: Sequence[tuple[Path, int]]) -> list[Evidence]:
     """Of every seed of one pair of one job.
 
     Args:
       curve: of the pair.
       folder: of the job.
-      run: name of the online run's folder.
+      run: of fine-tuning.
       controls: jobs without penalty that are like this one otherwise, with how many seeds they have.
     """
     seeds = len(curve.online_returns)
     transferred = float(curve.offline_updates[-1]) if curve.offline_updates.size else np.inf
-    offline = read_log(folder / "offline" / "metrics.jsonl", seeds, transferred)
-    online = read_log(folder / run / "metrics.jsonl", seeds)
+    offline = read_log(offline_logs(folder), seeds, transferred)
+    online = read_log([folder / str(run) / "metrics.jsonl"], seeds)
     share = None
-    logs = [read_log(place / "offline" / "metrics.jsonl", count, transferred) for place, count in controls]
+    logs = [read_log(offline_logs(place), count, transferred) for place, count in controls]
     of_controls = [log.evaluations["return"][:, -1] for log in logs if "return" in log.evaluations]
     if of_controls and curve.offline_returns.size:
         random_return = task_info(curve.task).random_return
         share = share_of(curve.offline_returns[:, -1], np.concatenate(of_controls), random_return)
     found = gather(offline.metrics, offline.evaluations, online.evaluations, share)
     return found or [Evidence()] * seeds  # of a run whose log is gone
+
+
+def offline_logs(job: Path) -> list[Path]:
+    """Of a job's offline training: of several runs, in order, where it transfers from checkpoints."""
+    runs = [run for path in job.glob("offline*") if (run := RunName.parse(path.name)) and run.kind == "offline"]
+    return [job / str(run) / "metrics.jsonl" for run in sorted(runs, key=lambda run: run.order)]
 
 
 def has_no_penalty(claimed: Mapping[str, Any]) -> bool:
@@ -187,13 +193,19 @@ def terminal(judged: Mapping[Pair, Summary], title: str, elsewhere: str = "") ->
 
 def cells(pair: Pair, summary: Summary) -> list[str]:
     """A row under :data:`HEADER`."""
-    return [*map(name_of, pair), summary.verdict, *summary.cells.values()]
+    return [*names(pair), summary.verdict, *summary.cells.values()]
+
+
+def names(pair: Pair) -> tuple[str, str]:
+    """What a transfer starts from, and the online algorithm, for people."""
+    offline, online, checkpoint = pair
+    return start_of(offline, checkpoint), name_of(online)
 
 
 def advice(judged: Mapping[Pair, Summary]) -> list[str]:
     """What to do, a sentence a line, each with the pairs that it is for."""
     pairs: dict[str, list[str]] = {}
-    for (offline, online), summary in judged.items():
+    for pair, summary in judged.items():
         for sentence in summary.advice:
-            pairs.setdefault(sentence, []).append(f"{name_of(offline)} to {name_of(online)}")
+            pairs.setdefault(sentence, []).append(" to ".join(names(pair)))
     return [f"{'; '.join(some)}: {sentence}" for sentence, some in pairs.items()]

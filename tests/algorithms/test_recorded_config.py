@@ -29,7 +29,10 @@ from smac_jax.sweep.grid import variants
 from smac_jax.types import Transition
 
 PRESETS = [
-    *((name, "") for name in ("base", "quickstart", "study", "locomotion", "adroit", "kitchen", "ours", "wsrl_base")),
+    *(
+        (name, "")
+        for name in ("base", "quickstart", "transfer_study", "locomotion", "adroit", "kitchen", "ours", "wsrl_base")
+    ),
     *((name, "literal") for name in ("locomotion", "adroit", "kitchen")),
     *((name, "paper") for name in ("ours", "wsrl_base")),
     *(("ours", f"+{what}") for what in (*DIFFERENCES, *ADDITIONS)),
@@ -38,7 +41,7 @@ PRESETS = [
 
 
 def preset(name: str, variant: str):
-    package = "experiments.configs" if name == "study" else "smac_jax.presets"
+    package = "experiments.configs" if name == "transfer_study" else "smac_jax.presets"
     get_config = importlib.import_module(f"{package}.{name}").get_config
     return get_config(variant) if variant else get_config()
 
@@ -78,7 +81,7 @@ def test_the_recorded_configuration_is_the_running_one(name, variant):
             runs = [c for f in functions(built) for c in running(f)]
             assert runs
             assert all(c == built.config for c in runs), algorithm
-            (block,) = variants(config, {}, algorithm, section, phase)
+            (block,) = variants(config, {}, algorithm, algorithm, section, phase)
             for written in (recorded[section], block.config, to_json(built.config)):
                 assert to_json(written) == to_json(built.config), algorithm
             # and building from the record gives the same again
@@ -129,7 +132,7 @@ def test_what_does_not_go_with_the_policys_score_is_refused(given, words):
 
 
 def test_a_sweep_over_scores_records_the_alpha_of_each():
-    made = variants(preset("base", ""), {"smac.score": ["dataset", "policy"]}, "smac", "smac", "pretrain")
+    made = variants(preset("base", ""), {"smac.score": ["dataset", "policy"]}, "smac", "smac", "smac", "pretrain")
     assert [v.config["alpha_parameterization"] for v in made] == ["softplus", "temperature"]
     runs = [make_offline("smac", v.config).config.alpha_parameterization for v in made]
     assert runs == ["softplus", "temperature"]

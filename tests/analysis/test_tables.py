@@ -78,6 +78,10 @@ def test_one_seed_has_intervals_over_its_episodes_where_these_are_there(make_cur
     assert tables.cells(without)[3] == "100"
     assert "over its evaluation episodes" in tables.markdown([with_them], PROVENANCE)
     assert "without intervals" in tables.markdown([without], PROVENANCE)
+    for row, over_episodes in ((with_them, True), (without, False), (two, False)):
+        out = io.StringIO()
+        Console(file=out, width=200).print(tables.terminal([row], "hopper, 1 seed"))
+        assert ("hopper, 1 seed, intervals over its episodes" in out.getvalue()) is over_episodes
     # dips are of seeds, and two seeds have the interval that they had without episodes
     assert tables.cells(with_them)[4] == "40.0"
     assert tables.cells(two)[3] == "150 [100, 200]"

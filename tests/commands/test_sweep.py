@@ -27,10 +27,12 @@ TINY = [
     "--config.pretrain.num_updates=20",
     "--config.pretrain.eval_every=10",
     "--config.pretrain.eval_episodes=1",
+    "--config.pretrain.final_episodes=1",
     "--config.finetune.num_steps=20",
     "--config.finetune.warm_start=10",
     "--config.finetune.eval_every=10",
     "--config.finetune.eval_episodes=1",
+    "--config.finetune.final_episodes=1",
     "--config.smac.score_model.num_updates=10",
     *(f"--config.{name}.network.{part}_hidden=(8,8)" for name in ("smac", "td3_bc") for part in ("actor", "critic")),
 ]

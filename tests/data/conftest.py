@@ -1,4 +1,4 @@
-"""A small log for every test of this folder."""
+"""A small log for the tests of this folder."""
 
 import pytest
 from fake_logs import make_log
@@ -6,5 +6,5 @@ from fake_logs import make_log
 
 @pytest.fixture
 def log():
-    """Three episodes: one ends, one runs out of time, one is cut; with next observations."""
+    """Three episodes: one terminates, one reaches the time limit, one is cut. The log has next observations."""
     return make_log([4, 3, 5], ["terminal", "timeout", "cut"], next_observations=True)

@@ -1,13 +1,13 @@
-"""Small logs whose observations say where they come from."""
+"""Small logs whose observations are the number of the episode and the step."""
 
 import numpy as np
 
 
 def make_log(lengths, ends, next_observations=False, seed=0):
-    """A log whose observation is ``[episode, step]``.
+    """Returns a log whose observation is ``[episode, step]``.
 
-    ``ends`` says of each episode ``"terminal"``, ``"timeout"`` or ``"cut"``. A cut episode carries no flag, as at the
-    end of a log. The true next observation of ``[e, t]`` is ``[e, t + 1]``.
+    ``ends`` holds ``"terminal"``, ``"timeout"`` or ``"cut"`` for each episode. An episode that was cut has no flag,
+    as at the end of a log. The true next observation of ``[e, t]`` is ``[e, t + 1]``.
     """
     rng = np.random.default_rng(seed)
     episode = np.repeat(np.arange(len(lengths)), lengths)

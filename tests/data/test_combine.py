@@ -1,4 +1,4 @@
-"""Several data sets put together as one."""
+"""Several data sets combined into one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RNG = np.random.default_rng(0)
 
 
 def door(*episodes, name="mine", task="door", **kw):
-    """Demonstrations of the door, each a list of its hinge's angles; the last is where its last step leads."""
+    """Demonstrations of the door, given as lists of hinge angles. The last angle is the one after the last step."""
     angles = [np.array(angles, np.float32) for angles in episodes]
     before, after = (np.concatenate([a[cut] for a in angles]) for cut in (slice(None, -1), slice(1, None)))
     rows = RNG.normal(size=(2, len(before), 39)).astype(np.float32)
@@ -37,7 +37,7 @@ def door(*episodes, name="mine", task="door", **kw):
     )
 
 
-def same(one, other):
+def assert_equal_columns(one, other):
     for key in (*COLUMNS, "conditions", "trajectory_returns"):
         np.testing.assert_array_equal(getattr(one, key), getattr(other, key), err_msg=key)
 
@@ -72,7 +72,7 @@ def test_failures_can_be_left_out():
         concatenate([lost, lost], "whole", "door-binary", failures=False)
 
 
-def test_binary_parts_are_believed_and_only_cut():
+def test_parts_with_binary_rewards_are_cut_without_looking_at_their_observations():
     binary = door([0, 0, 0, 0], task="door-binary", rewards=[-1, 0, -1])
     dense = door([0, 1.4])
     whole, parts = concatenate([binary, dense], "door-binary")
@@ -80,8 +80,8 @@ def test_binary_parts_are_believed_and_only_cut():
     assert [part.successes for part in parts] == [1, 1]
 
 
-def test_a_terminal_that_led_nobody_knows_where_is_no_success():
-    """Its own observation stands for the next, and may show a success."""
+def test_a_terminal_without_a_next_observation_is_no_success():
+    """The row's own observation is repeated as its next observation, and may show a success."""
     rows = np.zeros((2, 39), np.float32)
     rows[:, 28] = 1.4
     data = Dataset.from_arrays(rows, rows[:, :28] * 0, [1.0, 2.0], [0, 1], name="mine", task="door")
@@ -91,20 +91,20 @@ def test_a_terminal_that_led_nobody_knows_where_is_no_success():
 
 @pytest.mark.parametrize("name", ["door-binary", "anything"])
 @pytest.mark.parametrize("failures", [True, False])
-def test_what_was_written_is_read_as_the_binary_task_again(tmp_path, name, failures):
+def test_a_written_combination_is_read_as_the_binary_task(tmp_path, name, failures):
     parts = [door([0, 1.4, 1.4, 0.2], [0, 0.1]), door([0, 0.5, 1.4], [0, 0.2, 0.1])]
     whole, _ = concatenate(parts, name, "door-binary", failures=failures)
     write_d4rl(tmp_path / f"{name}.hdf5", whole)
     again = load_dataset(tmp_path / f"{name}.hdf5")
     assert (again.name, again.task) == (name, "door-binary")
-    same(again, whole)
+    assert_equal_columns(again, whole)
     assert dict(whole.metadata).items() <= dict(again.metadata).items()
     once_more, _ = concatenate([again], name)
-    same(once_more, whole)
+    assert_equal_columns(once_more, whole)
 
 
 def test_reading_a_file_as_binary_and_converting_its_dense_rows_are_the_same(tmp_path):
-    """Whether next observations were logged or not."""
+    """The file is read with and without logged next observations."""
     log = door([0, 1.4, 1.4, 0.2], [0, 0.1, 0.3], [0, 0.5, 1.0, 1.4, 1.5])
     columns = {key: np.asarray(getattr(log, key)) for key in COLUMNS}
     for keep in (True, False):
@@ -114,12 +114,12 @@ def test_reading_a_file_as_binary_and_converting_its_dense_rows_are_the_same(tmp
         whole, _ = concatenate([dense], "whole", "door-binary")
         for key in ("observations", "actions", "rewards", "terminals", "timeouts"):
             np.testing.assert_array_equal(getattr(whole, key), getattr(binary, key), err_msg=key)
-        if keep:  # else a success, where nothing is bootstrapped, has the next observation in one of them alone
-            same(whole, binary)
+        if keep:  # otherwise only one of them has a next observation at a success, where nothing is bootstrapped
+            assert_equal_columns(whole, binary)
 
 
 def test_files_of_awac_and_d4rl_together(tmp_path):
-    """AWAC's come without failures, as Cal-QL reads them; D4RL's keep theirs."""
+    """Failures are left out of AWAC's files, as in Cal-QL's code, and are kept in D4RL's."""
     held = np.empty(2, object)
     for i, rewards in enumerate(([-1, 0, -1], [-1, -1, -1])):
         rows = RNG.normal(size=(4, 39)).astype(np.float32)
@@ -135,7 +135,7 @@ def test_files_of_awac_and_d4rl_together(tmp_path):
     assert "without_success: 1 of 2 episodes without success left out" in dict(whole.metadata)["part_1"]
 
 
-def test_a_robots_data_sets_are_put_together_as_they_are(data):
+def test_data_sets_with_dense_rewards_are_joined_unchanged(data):
     other = data.replace(name="other")
     whole, parts = concatenate([data, other], "both")
     assert (whole.task, whole.size) == ("hopper", 1000)
@@ -161,28 +161,38 @@ def sized(name, observations, actions, task=None):
 @pytest.mark.parametrize(
     ("parts", "task", "match"),
     [
-        ([], None, "whole: there are no parts"),
-        ([("a", 27, 8), ("b", 111, 8)], "ant", "^a has 27 observations a row and b has 111, so they cannot be one"),
-        ([("a", 39, 28), ("b", 39, 30)], None, "^a has 28 actions a row and b has 30"),
-        ([("a", 39, 28, "door"), ("b", 39, 30, "relocate")], None, "^a is of door and b of relocate; all parts must"),
-        ([("a", 39, 28, "door")], "pen-binary", "^a is of door, and all parts must be of pen-binary"),
+        ([], None, "whole: there are no data sets to combine"),
+        (
+            [("a", 27, 8), ("b", 111, 8)],
+            "ant",
+            "^a has 27 observations per row and b has 111, so they cannot be combined",
+        ),
+        ([("a", 39, 28), ("b", 39, 30)], None, "^a has 28 actions per row and b has 30"),
+        (
+            [("a", 39, 28, "door"), ("b", 39, 30, "relocate")],
+            None,
+            "^a is of door and b is of relocate; all parts must",
+        ),
+        ([("a", 39, 28, "door")], "pen-binary", "^a is of door, but all parts must be of pen-binary"),
         ([("a", 39, 28)], "pen-binary", "^a: observations of pen have 45 numbers"),
     ],
 )
-def test_what_does_not_fit_names_both_parts(parts, task, match):
+def test_errors_about_parts_that_do_not_fit_name_both_parts(parts, task, match):
     with pytest.raises(DatasetError, match=match):
         concatenate([sized(*part) for part in parts], "whole", task)
 
 
-def test_other_errors_are_named_too():
+def test_errors_about_binary_parts_and_unknown_tasks_name_them():
     binary = door([0, 0, 0], task="door-binary", rewards=[-1, 0], name="b")
-    with pytest.raises(DatasetError, match="b has the rewards of door-binary; the dense ones of door are not in it"):
+    with pytest.raises(
+        DatasetError, match="b has the binary rewards of door-binary; it does not contain the dense rewards of door"
+    ):
         concatenate([door([0, 0.1]), binary], "whole", "door")
     with pytest.raises(UnknownNameError, match="pan-binary"):
         concatenate([binary], "whole", "pan-binary")
 
 
-# With data that others logged, where they are beside the checkout.
+# With public data, if they are beside the checkout.
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
 HANDS = {
@@ -194,7 +204,7 @@ HANDS = {
 
 @pytest.mark.parametrize("hand", HANDS)
 def test_demonstrations_and_rollouts_of_the_hand(hand, tmp_path):
-    """Rollouts of half-good policies succeed in 37 to 70 of 100 episodes, people who moved the ball always."""
+    """Rollouts of mediocre policies succeed in 37 to 70 of 100 episodes, human demonstrations of relocate always."""
     files = HANDS[hand]
     if not all((REAL / file).is_file() for file, _, _ in files):
         pytest.skip(f"no files in {REAL}")
@@ -206,13 +216,13 @@ def test_demonstrations_and_rollouts_of_the_hand(hand, tmp_path):
     write_d4rl(path, whole)
     again = load_dataset(path)
     assert again.task == f"{hand}-binary"
-    same(again, whole)
+    assert_equal_columns(again, whole)
     ends = np.asarray(again.terminals + again.timeouts) > 0.5
     assert np.asarray(again.rewards)[np.asarray(again.terminals) > 0.5].max() == 0.0
     assert ends.sum() == sum(part.episodes for part in parts)
 
 
-def test_rows_that_parts_have_dropped_count_in_the_wholes_returns():
+def test_dropped_rows_of_the_parts_count_in_the_combined_returns():
     rows = {"observations": np.arange(14.0).reshape(7, 2), "actions": np.zeros((7, 1)), "rewards": np.arange(7.0)}
     cut = Dataset.from_arrays(**rows, terminals=np.zeros(7), timeouts=np.arange(7) == 2, name="cut")
     kept = Dataset.from_arrays(
@@ -221,12 +231,12 @@ def test_rows_that_parts_have_dropped_count_in_the_wholes_returns():
     whole, _ = concatenate([cut, kept], "whole")
     np.testing.assert_array_equal(whole.episode_returns(), [0 + 1 + 2, 3 + 4 + 5 + 6, 21])
     assert whole.size == 2 + 3 + 7
-    assert "dropped (their rewards count): 2" in whole.summary()
+    assert "dropped rows, which have no next observation (their rewards count in the returns): 2" in whole.summary()
     again, _ = concatenate([whole], "again")
-    same(again, whole)
+    assert_equal_columns(again, whole)
 
 
-def test_a_failure_of_the_hand_that_lost_its_last_row_keeps_its_return(tmp_path):
+def test_a_failed_episode_whose_last_row_was_dropped_keeps_its_return(tmp_path):
     people = door([0, 1.4, 0.2], [0, 0.1, 0.2, 0.3], task="door-binary", rewards=np.array([0.0, -1, -1, -1, -1]))
     columns = {key: np.asarray(getattr(people, key)) for key in COLUMNS if key != "next_observations"}
     data = Dataset.from_arrays(**columns, task="door-binary", name="people")
@@ -234,4 +244,4 @@ def test_a_failure_of_the_hand_that_lost_its_last_row_keeps_its_return(tmp_path)
     whole, _ = concatenate([data], "door-binary", "door-binary")
     np.testing.assert_array_equal(whole.episode_returns(), [0, -3])
     write_d4rl(tmp_path / "door-binary.hdf5", whole)
-    same(load_dataset(tmp_path / "door-binary.hdf5"), whole)
+    assert_equal_columns(load_dataset(tmp_path / "door-binary.hdf5"), whole)

@@ -1,4 +1,4 @@
-"""Printed statistics of published data sets, against arrays that are counted in another way."""
+"""The published statistics of public data sets, against arrays that are counted in another way."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from smac_jax.data import load_dataset
 from smac_jax.data import sources as sources_module
-from smac_jax.data.d4rl_statistics import Counts, count, differences, printed_statistics, published_name
+from smac_jax.data.d4rl_statistics import Counts, count, differences, published_name, published_statistics
 from smac_jax.data.readers.d4rl_files import d4rl_files
 
 
@@ -25,14 +25,14 @@ def ends_of(lengths, terminal):
 
 
 def qlearning_dataset(terminals, timeouts):
-    """What was printed of D4RL's function: its rows, breaks between them, and terminals among them."""
+    """The published numbers of D4RL's function: its rows, the breaks between them, and the terminals among them."""
     kept = np.flatnonzero(~timeouts[:-1])  # it skips time-outs, and never looks at the last row
     breaks = int(np.sum(np.diff(kept) > 1))
     return len(kept), breaks, int(terminals[kept].sum())
 
 
 def hopper_medium_replay():
-    """As many rows, terminals and time-outs as the published file has."""
+    """Flags with as many rows, terminals and time-outs as the published file."""
     rng = np.random.default_rng(0)
     terminal = np.ones(2041, bool)
     terminal[rng.choice(2040, 401, replace=False)] = False  # the last row is a terminal or a time-out: a terminal here
@@ -41,29 +41,29 @@ def hopper_medium_replay():
     return ends_of(lengths, terminal)
 
 
-def test_hopper_medium_replay_is_counted_as_it_was_printed():
+def test_the_counts_of_hopper_medium_replay_are_the_published_ones():
     terminals, timeouts = hopper_medium_replay()
     assert qlearning_dataset(terminals, timeouts) == (401_598, 401, 1639)
-    found = count(np.ones(402_000), terminals, timeouts)
-    assert (found.rows, found.episodes) == (402_000, 2041)
-    printed = printed_statistics()["hopper-medium-replay-v2"].counts
-    assert (printed.rows, printed.episodes) == (found.rows, found.episodes)
-    assert printed.return_mean == pytest.approx(467.302, abs=1e-3)
+    counts = count(np.ones(402_000), terminals, timeouts)
+    assert (counts.rows, counts.episodes) == (402_000, 2041)
+    published = published_statistics()["hopper-medium-replay-v2"].counts
+    assert (published.rows, published.episodes) == (counts.rows, counts.episodes)
+    assert published.return_mean == pytest.approx(467.302, abs=1e-3)
 
 
-def test_an_episode_that_the_log_cut_is_one_but_has_no_return():
+def test_an_episode_cut_by_the_end_of_the_log_counts_but_has_no_return():
     terminals, timeouts = ends_of([3, 2, 4], [True, False, True])
     terminals[-1] = False
-    found = count([1, 1, 1, 2, 2, 9, 9, 9, 9], terminals, timeouts)
-    assert found == Counts(9, 3, 3.5, 0.5, 4.0, 3.0, tail=4)
+    counts = count([1, 1, 1, 2, 2, 9, 9, 9, 9], terminals, timeouts)
+    assert counts == Counts(9, 3, 3.5, 0.5, 4.0, 3.0, tail=4)
     assert count([1, 1], np.zeros(2), np.zeros(2)) == Counts(2, 1, None, None, None, None, tail=2)
     assert count([1, 1], np.zeros(2), None) == Counts(2, None, None, None, None, None)
-    # both at once is one end
+    # a row with both flags is one end
     assert count([1, 1], np.array([0, 1]), np.array([0, 1])).episodes == 1
 
 
-def test_the_table_is_whole():
-    table = printed_statistics()
+def test_the_table_of_statistics_is_consistent():
+    table = published_statistics()
     assert {name for name in table if not name.startswith("minari:")} <= set(d4rl_files())
     for name, (counts, source) in table.items():
         assert counts.rows is not None
@@ -72,7 +72,7 @@ def test_the_table_is_whole():
             assert name.endswith("-v0")
         if counts.return_mean is not None:
             assert counts.return_min < counts.return_mean < counts.return_max
-    # a medium-expert file is both others, without the tail that the end of medium's log cut
+    # a medium-expert file joins the two others, without the last episode of medium, which the end of its log cut
     for robot, tail in (("hopper", 94), ("walker2d", 5), ("halfcheetah", 0)):
         medium, expert, both = (table[f"{robot}-{kind}-v2"].counts for kind in ("medium", "expert", "medium-expert"))
         assert both.rows == medium.rows + expert.rows - tail
@@ -80,20 +80,20 @@ def test_the_table_is_whole():
 
 
 def test_differences_name_both_numbers():
-    printed = printed_statistics()["walker2d-medium-replay-v2"].counts
-    assert differences("walker2d-medium-replay-v2", printed) == []
-    nearly = printed._replace(return_mean=printed.return_mean * 1.0001)
+    published = published_statistics()["walker2d-medium-replay-v2"].counts
+    assert differences("walker2d-medium-replay-v2", published) == []
+    nearly = published._replace(return_mean=published.return_mean * 1.0001)
     assert differences("walker2d-medium-replay-v2", nearly) == []
-    other = printed._replace(rows=301_000, episodes=1092, return_mean=700.0)
+    other = published._replace(rows=301_000, episodes=1092, return_mean=700.0)
     assert differences("walker2d-medium-replay-v2", other) == [
         "301,000 rows, not 302,000",
         "1,092 episodes, not 1,093",
     ]
-    only_returns = printed._replace(return_mean=700.0)
+    only_returns = published._replace(return_mean=700.0)
     assert differences("walker2d-medium-replay-v2", only_returns) == ["return mean 700.00, not 682.70"]
 
 
-def test_which_files_claim_to_be_published():
+def test_names_and_file_names_of_published_data_sets_are_recognized():
     assert published_name("hopper-medium-replay-v2") == "hopper-medium-replay-v2"
     assert published_name("minari:D4RL/pen/human-v2") == "minari:D4RL/pen/human-v2"
     assert published_name("/data/hopper_medium_replay-v2.hdf5") == "hopper-medium-replay-v2"
@@ -104,7 +104,7 @@ def test_which_files_claim_to_be_published():
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
-    """Writes a file of a D4RL name where it is looked for."""
+    """Writes a file with D4RL's name to the folder of the data."""
     monkeypatch.setenv("SMAC_JAX_DATA", str(tmp_path))
 
     def write(name, terminals, timeouts, **more):
@@ -123,8 +123,8 @@ def write(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("logged", [{}, {"next_observations": np.zeros((1_000_000, 1))}])
-def test_a_file_as_it_was_printed_is_read_without_a_word(write, logged):
-    """Whether rows without a next observation were left out or not."""
+def test_a_file_with_the_published_statistics_is_read_without_a_warning(write, logged):
+    """The file is read with and without next observations, so that rows are kept or dropped."""
     terminals, timeouts = ends_of(np.full(1000, 1000), np.zeros(1000, bool))
     path = write("halfcheetah-random-v2", terminals, timeouts, **logged)
     with warnings.catch_warnings():
@@ -132,7 +132,7 @@ def test_a_file_as_it_was_printed_is_read_without_a_word(write, logged):
         load_dataset(path)
 
 
-def test_a_file_that_is_cut_short_is_warned_of(write):
+def test_a_truncated_file_is_read_with_a_warning(write):
     terminals, timeouts = ends_of(np.full(10, 1000), np.zeros(10, bool))
     path = write("halfcheetah-random-v2", terminals, timeouts)
     wanted = r"halfcheetah-random-v2: this data set has 10,000 rows, not 1,000,000; 10 episodes, not 1,000"
@@ -144,7 +144,7 @@ def test_a_file_that_is_cut_short_is_warned_of(write):
         load_dataset(path.rename(path.with_name("halfcheetah-mine.hdf5")))
 
 
-def test_files_behind_names(tmp_path, write):
+def test_names_lead_to_files(tmp_path, write):
     path = write("halfcheetah-random-v2", *ends_of([5], [False]))
     assert sources_module.files_of("halfcheetah-random-v2") == (path,)
     assert sources_module.files_of(f"part:0.5:{path}") == (path,)

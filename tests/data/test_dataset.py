@@ -1,4 +1,4 @@
-"""The data set: episode boundaries, returns, sampling, and what it refuses."""
+"""The data set: episode boundaries, returns, sampling, and the arrays that it refuses."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ episodes = st.lists(st.tuples(st.integers(1, 6), st.sampled_from(["terminal", "t
 
 @st.composite
 def logs(draw, next_observations):
-    """Lengths and ends of episodes, the last perhaps cut, and their log."""
+    """Lengths and ends of episodes, and their log. The last episode may be cut."""
     drawn = draw(episodes)
     lengths, ends = [length for length, _ in drawn], [end for _, end in drawn]
     if draw(st.booleans()):
@@ -31,7 +31,7 @@ def logs(draw, next_observations):
 @given(logs(next_observations=False))
 def test_next_observations_never_come_from_another_episode(drawn):
     lengths, ends, log = drawn
-    wanted = []  # (episode, step, next step, terminal, time-out) of each row that can be used, by a plain loop
+    wanted = []  # (episode, step, next step, terminal, time-out) of each usable row, from a plain loop
     for episode, (length, end) in enumerate(zip(lengths, ends, strict=True)):
         for step in range(length):
             if end == "terminal":
@@ -89,8 +89,8 @@ def test_conditions_are_returns_scaled_to_the_unit_interval(log):
     np.testing.assert_array_equal(Dataset.from_arrays(**log | {"rewards": np.zeros(12)}).conditions, np.ones(12))
 
 
-def test_conditions_are_scaled_over_the_trajectories_that_are_left():
-    log = make_log([2, 3, 1], ["terminal", "terminal", "cut"])  # returns 2, 6 and 9, of which no row is left
+def test_conditions_are_scaled_over_the_trajectories_that_are_kept():
+    log = make_log([2, 3, 1], ["terminal", "terminal", "cut"])  # returns 2, 6 and 9; the last one loses its only row
     log["rewards"] = np.array([1.0, 1.0, 2.0, 2.0, 2.0, 9.0])
     np.testing.assert_array_equal(Dataset.from_arrays(**log).conditions, [0, 0, 1, 1, 1])
     log["rewards"] = np.array([3.0, 3.0, 2.0, 2.0, 2.0, 9.0])
@@ -104,8 +104,8 @@ def test_returns_count_the_rows_that_are_dropped():
 
 
 @pytest.mark.parametrize("rounding", [0.0, 1e-7])
-def test_a_row_that_the_next_one_does_not_follow_ends_its_episode(rounding):
-    """Three episodes of which only the second is marked: split as a time-out, counted, and said."""
+def test_a_break_between_two_rows_ends_an_episode(rounding):
+    """Only the second of three episodes is marked. The others end with a time-out, and the summary says so."""
     log = make_log([4, 3, 5], ["cut", "terminal", "cut"], next_observations=True)
     log["next_observations"] = log["next_observations"] * np.float32(1 + rounding)
     data = Dataset.from_arrays(**log)
@@ -119,11 +119,11 @@ def test_a_row_that_the_next_one_does_not_follow_ends_its_episode(rounding):
     to_go = [part[::-1].cumsum()[::-1] for part in parts]
     np.testing.assert_allclose(data.with_returns_to_go(1.0).returns_to_go, np.concatenate(to_go), rtol=1e-5, atol=1e-6)
     assert dict(data.metadata) == {"unmarked_breaks": "1"}
-    assert "no end is marked: 1" in data.summary()
+    assert "breaks of the log that are not marked as ends: 1" in data.summary()
 
 
-def test_a_break_is_found_in_columns_of_every_size_and_rounding_is_none():
-    """The tolerance follows each column: a small one's break counts, a large one's rounding does not."""
+def test_breaks_are_found_in_columns_of_every_size_and_rounding_is_no_break():
+    """The tolerance depends on the column: a break in a small column counts, rounding in a large one does not."""
     rng = np.random.default_rng(0)
     path = np.cumsum(rng.normal(size=(41, 3)), axis=0) * [1e-6, 1.0, 1.0] + [0.0, 0.0, 1e5]
     rows = {"actions": np.zeros((40, 1)), "rewards": np.ones(40), "terminals": np.zeros(40)}
@@ -136,10 +136,10 @@ def test_a_break_is_found_in_columns_of_every_size_and_rounding_is_none():
     np.testing.assert_array_equal(data.episode_returns(), [20, 20])
 
 
-def test_rows_that_are_in_no_order_are_not_split_and_it_is_said():
+def test_rows_in_random_order_are_not_split_and_the_summary_says_so():
     rng = np.random.default_rng(0)
     log = make_log([20, 20], ["terminal", "terminal"], next_observations=True)
-    for change in (rng.permutation(40), None):  # shuffled; or with noise of their own
+    for change in (rng.permutation(40), None):  # shuffled rows, or noisy observations
         rows = log if change is None else {key: value[change] for key, value in log.items()}
         rows = rows | {"next_observations": rows["next_observations"] + (change is None) * rng.normal(size=(40, 2))}
         data = Dataset.from_arrays(**rows)
@@ -149,7 +149,7 @@ def test_rows_that_are_in_no_order_are_not_split_and_it_is_said():
 
 
 def test_a_cut_row_that_holds_the_next_episodes_first_observation_is_dropped():
-    """As next observations are where they are the observations, one row later: D4RL's own layout."""
+    """Such rows exist if the next observations were made by shifting the observations by one row, as in D4RL."""
     log = make_log([4, 3, 5], ["timeout", "terminal", "timeout"], next_observations=True)
     log["next_observations"][3] = log["observations"][4]
     data = Dataset.from_arrays(**log)
@@ -159,21 +159,23 @@ def test_a_cut_row_that_holds_the_next_episodes_first_observation_is_dropped():
     np.testing.assert_array_equal(np.flatnonzero(data.timeouts), [2, 10])
     np.testing.assert_allclose(data.episode_returns()[0], log["rewards"][:4].sum(), rtol=1e-6)
     assert dict(data.metadata) == {"dropped_rows": "1"}
-    # where nothing moves, the next episode's observation is this one's, too
+    # if nothing moves, the first observation of the next episode equals this one
     still = {key: np.zeros_like(log[key]) for key in ("observations", "next_observations")}
     assert Dataset.from_arrays(**log | still).size == 12
 
 
-def test_rows_that_are_dropped_are_counted_and_their_rewards_too():
+def test_dropped_rows_are_counted_and_their_rewards_count_in_the_returns():
     log = make_log([3, 2, 4], ["timeout", "terminal", "cut"])
     data = Dataset.from_arrays(**log)
     assert data.size == 7
-    assert data.summary().endswith("dropped (their rewards count): 2")
+    assert data.summary().endswith(
+        "dropped rows, which have no next observation (their rewards count in the returns): 2"
+    )
     returns = [part.sum(dtype=np.float64) for part in np.split(log["rewards"], [3, 5])]
     np.testing.assert_allclose(data.episode_returns(), returns, rtol=1e-6)
 
 
-def test_returns_that_are_given_are_of_whole_episodes(log):
+def test_given_returns_must_be_equal_within_an_episode(log):
     returns = np.repeat([1.0, 2.0, 3.0], [4, 3, 5])
     np.testing.assert_array_equal(Dataset.from_arrays(**log, trajectory_returns=returns).episode_returns(), [1, 2, 3])
     returns[1] = 7.0
@@ -230,7 +232,7 @@ def with_value(row, value):
         (replaced("rewards", lambda a: a[0]), r"log: rewards has shape \[\]"),
         (
             replaced("next_observations", lambda a: a[:, :1]),
-            "log: next_observations has shape .12, 1., observations .12, 2.",
+            "log: next_observations has shape .12, 1., observations has shape .12, 2.",
         ),
         (replaced("rewards", lambda a: a.astype(object)), "log: rewards holds object, expected numbers"),
         (replaced("rewards", lambda a: a.astype(str)), "log: rewards holds <U.*, expected numbers"),
@@ -238,7 +240,7 @@ def with_value(row, value):
         (lambda log: {key: value[:0] for key, value in log.items()}, "log: the data set is empty .rewards has 0 rows."),
     ],
 )
-def test_refuses_and_names(log, damage, words):
+def test_unusable_arrays_are_refused_by_name(log, damage, words):
     with pytest.raises(DatasetError, match=words):
         Dataset.from_arrays(**damage(log), name="log")
 
@@ -248,7 +250,7 @@ def test_an_unknown_task_is_refused(log):
         Dataset.from_arrays(**log, task="hoper")
 
 
-def test_rounding_is_clipped_silently_and_more_only_where_the_simulator_clips(log):
+def test_rounding_is_clipped_silently_and_larger_actions_only_if_the_simulator_clips(log):
     for excess in (1e-6, 5e-6):
         rounding = Dataset.from_arrays(**log | {"actions": with_value(0, 1 + excess)(log["actions"])})
         assert float(rounding.actions.max()) == 1.0
@@ -303,7 +305,7 @@ def test_all_transitions_are_the_columns(log):
     assert batch.condition.shape == (data.size,) == (12,)
 
 
-def test_statistics_are_numpys_with_a_floor(log):
+def test_observation_statistics_equal_numpys_with_a_lower_bound(log):
     log["observations"][:, 0] = 7.0
     log["observations"][:, 1] = np.random.default_rng(0).normal(3, 2, 12)
     mean, std = Dataset.from_arrays(**log).observation_statistics()
@@ -311,7 +313,7 @@ def test_statistics_are_numpys_with_a_floor(log):
     np.testing.assert_allclose(std, [1e-3, log["observations"][:, 1].std()], rtol=1e-5)
 
 
-def test_summary_tells_rows_episodes_returns_and_score(log):
+def test_the_summary_has_rows_episodes_returns_and_score(log):
     log["rewards"] = np.array([1000.0] * 4 + [0.0] * 3 + [200.0] * 5)
     text = Dataset.from_arrays(**log, name="tiny", task="hopper").summary()
     assert text == (
@@ -322,21 +324,21 @@ def test_summary_tells_rows_episodes_returns_and_score(log):
 
 
 @pytest.mark.parametrize("key", ["observations", "actions", "rewards", "terminals"])
-def test_an_array_that_is_not_given_is_named(log, key):
+def test_a_required_array_that_is_none_is_refused(log, key):
     with pytest.raises(DatasetError, match=f"{key} is None"):
         Dataset.from_arrays(**log | {key: None})
 
 
-def test_a_part_is_of_whole_episodes():
+def test_a_part_holds_whole_episodes():
     data = smac_jax.load_dataset("hopper-medium-replay")
     part = data.part(0.1)
     assert 0.1 * data.size <= part.size < 0.1 * data.size + 1000
-    # every episode of the part is there as a whole: it has the length and the return of one of all
+    # every episode of the part is whole: it has the return of an episode of all data
     rewards, last = np.asarray(part.rewards), np.asarray(part.terminals + part.timeouts) > 0.5
     ends = np.flatnonzero(last)
     starts = np.concatenate([[0], ends[:-1] + 1])
-    of_all = {float(x) for x in data.episode_returns()}
-    assert {float(x) for x in part.episode_returns()} <= of_all
+    all_returns = {float(x) for x in data.episode_returns()}
+    assert {float(x) for x in part.episode_returns()} <= all_returns
     sums = [rewards[a : b + 1].sum() for a, b in zip(starts, ends, strict=True) if part.terminals[b]]
     np.testing.assert_allclose(sums, part.episode_returns()[np.asarray(part.terminals)[ends] > 0.5], rtol=1e-4)
     assert (part.conditions.min(), part.conditions.max()) == (0.0, 1.0)
@@ -344,11 +346,11 @@ def test_a_part_is_of_whole_episodes():
     assert data.part(1.0).size == data.size
 
 
-def test_parts_by_name():
+def test_a_part_is_loaded_by_name():
     part = smac_jax.load_dataset("part:0.01:hopper-medium-replay")
     assert part.name == "hopper-medium-replay, 0.01 of it"
     assert short_name("part:0.01:data/hopper-tiny.hdf5") == "hopper-tiny-part-0.01"
-    with pytest.raises(ConfigError, match="a part of 2 is not above 0"):
+    with pytest.raises(ConfigError, match="the fraction of a part must be above 0 and at most 1; got 2"):
         smac_jax.load_dataset("part:2:hopper-medium-replay")
     with pytest.raises(DatasetError, match="expected part:FRACTION:NAME"):
         smac_jax.load_dataset("part:half:hopper-medium-replay")

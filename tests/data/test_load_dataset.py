@@ -15,7 +15,7 @@ from smac_jax.errors import DatasetError
 
 @pytest.fixture
 def embedded(tmp_path, log, monkeypatch):
-    """Two small sets instead of those that come with the package."""
+    """Two small data sets in place of those that come with the package."""
     folder = tmp_path / "package" / "embedded"
     folder.mkdir(parents=True)
     for name in ("hopper-tiny", "ant-tiny"):
@@ -36,7 +36,7 @@ def test_an_unknown_name_lists_the_embedded_data_sets(embedded, absent):
         load_dataset(absent)
 
 
-def test_where_nothing_is_embedded_the_error_says_so(embedded):
+def test_the_error_says_if_nothing_is_embedded(embedded):
     for path in embedded.iterdir():
         path.unlink()
     with pytest.raises(DatasetError, match="Embedded: none"):
@@ -52,7 +52,7 @@ def test_a_file_loads_by_its_path(tmp_path, log, monkeypatch):
         assert (data.name, data.task, data.size) == ("walker2d-mine", "walker2d", 12)
 
 
-def test_a_name_wins_over_a_file_of_that_name_in_the_working_folder(embedded, tmp_path, monkeypatch):
+def test_an_embedded_name_takes_precedence_over_a_file_in_the_working_folder(embedded, tmp_path, monkeypatch):
     (tmp_path / "hopper-tiny").write_text("not HDF5")
     monkeypatch.chdir(tmp_path)
     assert load_dataset("hopper-tiny").size == 12
@@ -65,7 +65,7 @@ def test_a_folder_is_refused(tmp_path):
         load_dataset(tmp_path)
 
 
-def test_what_comes_with_the_package_can_be_read():
+def test_the_embedded_data_sets_can_be_read():
     for name in embedded_datasets():
         data = load_dataset(name)
         assert data.task is not None
@@ -77,6 +77,6 @@ def test_importing_the_package_does_not_import_jax():
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
 
 
-def test_short_names_keep_what_tells_data_sets_apart():
+def test_short_names_of_different_data_sets_differ():
     names = ("hopper-medium-replay-v2", "a/hopper_medium-v2.hdf5", "minari:D4RL/pen/human-v2")
     assert [short_name(name) for name in names] == [names[0], "hopper_medium-v2", names[2]]

@@ -1,4 +1,4 @@
-"""The replay buffer: a ring, sampled evenly, mixed with data in exact parts."""
+"""The replay buffer: a ring buffer, sampled uniformly, mixed with a data set in exact parts."""
 
 import jax
 import jax.numpy as jnp
@@ -16,20 +16,20 @@ from smac_jax.types import Transition
 
 
 def numbered(i):
-    """A transition that says everywhere that it is the i-th."""
+    """The i-th transition, with its number in every field."""
     i = jnp.asarray(i, jnp.float32)
     return Transition(jnp.full(2, i), jnp.full(3, i), i, jnp.full(2, i + 0.5), i % 2, jnp.zeros(()), jnp.zeros(()))
 
 
 def filled(capacity, count):
-    """A buffer after ``count`` insertions, made in one compiled scan."""
+    """A buffer after ``count`` insertions in one compiled scan."""
     step = lambda buffer, i: (insert(buffer, numbered(i)), None)  # noqa: E731
     return jax.jit(lambda: jax.lax.scan(step, init(capacity, 2, 3), jnp.arange(count))[0])()
 
 
 @settings(max_examples=12, deadline=None)
 @given(st.integers(1, 7), st.integers(0, 20))
-def test_the_ring_keeps_the_latest(capacity, count):
+def test_the_buffer_keeps_the_latest_transitions(capacity, count):
     buffer = filled(capacity, count)
     ring = np.full(capacity, np.nan)
     for i in range(count):
@@ -57,7 +57,7 @@ def test_inserting_is_the_same_plain_scanned_and_vmapped():
 
 
 @pytest.mark.parametrize(("capacity", "count"), [(40, 25), (40, 40), (40, 70)])
-def test_samples_are_whole_rows_uniform_over_what_is_filled(capacity, count):
+def test_samples_are_whole_rows_drawn_uniformly_from_the_filled_part(capacity, count):
     batch = sample(filled(capacity, count), jax.random.key(0), 20_000)
     np.testing.assert_array_equal(batch.observation[:, 0], batch.reward)
     np.testing.assert_array_equal(batch.next_observation[:, 1], batch.reward + 0.5)
@@ -94,7 +94,7 @@ def test_a_fresh_buffer_can_be_donated():
 
 @pytest.fixture(scope="module")
 def data():
-    """Rows recognizable by their reward, -1; the buffer's are 0 or more."""
+    """Rows whose reward is -1. Rewards in the buffer are 0 or more."""
     log = make_log([30, 30], ["terminal", "terminal"])
     return Dataset.from_arrays(**log | {"rewards": np.full(60, -1.0)})
 
@@ -110,10 +110,10 @@ def test_mixed_batches_have_exact_parts(data, batch_size, fraction, from_data):
         batch = draw(jax.random.key(seed))
         assert int((batch.reward == -1).sum()) == from_data
         assert batch.observation.shape == (batch_size, 2)
-        mine = np.asarray(batch.reward) >= 0
-        np.testing.assert_array_equal(batch.next_observation[mine, 0], batch.reward[mine] + 0.5)
-        assert set(np.asarray(batch.condition)[mine]) <= {0.0}
-        assert set(np.asarray(batch.condition)[~mine]) <= {1.0}
+        from_buffer = np.asarray(batch.reward) >= 0
+        np.testing.assert_array_equal(batch.next_observation[from_buffer, 0], batch.reward[from_buffer] + 0.5)
+        assert set(np.asarray(batch.condition)[from_buffer]) <= {0.0}
+        assert set(np.asarray(batch.condition)[~from_buffer]) <= {1.0}
 
 
 def test_each_part_of_a_mixed_batch_has_both(data):

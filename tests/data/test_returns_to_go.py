@@ -1,4 +1,4 @@
-"""Monte-Carlo returns of trajectories that ended, that were cut, and that never earned anything."""
+"""Monte-Carlo returns of trajectories that terminated, that were cut, and that earned nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smac_jax.data.dataset import Dataset, returns_to_go
+from smac_jax.data.dataset import Dataset
+from smac_jax.data.trajectories import returns_to_go
 
 
 def by_loop(rewards, terminal, last, discount, beyond):
@@ -23,7 +24,7 @@ def by_loop(rewards, terminal, last, discount, beyond):
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(1, 40), st.floats(0.0, 0.999), st.integers(0, 10_000), st.booleans())
-def test_is_the_definition(rows, discount, seed, sparse):
+def test_returns_to_go_equal_the_definition(rows, discount, seed, sparse):
     rng = np.random.default_rng(seed)
     rewards, last = rng.normal(size=rows), rng.random(rows) < 0.3
     if sparse:
@@ -50,13 +51,13 @@ def test_a_sparse_failure_fails_forever_and_a_success_does_not():
     np.testing.assert_allclose(got[3:], -10.0)  # -1 / (1 - 0.9), at every row
 
 
-def test_a_cut_trajectory_that_earned_something_counts_nothing_beyond():
+def test_a_cut_trajectory_that_earned_something_counts_zero_after_the_cut():
     rewards = np.array([1.0, 2.0, 1.0])
     got = returns_to_go(rewards, np.zeros(3, bool), np.array([False, False, True]), 0.5)
     np.testing.assert_allclose(got, [1 + 1 + 0.25, 2.5, 1.0])
 
 
-def test_undiscounted_returns_have_no_forever():
+def test_undiscounted_failures_do_not_go_on_forever():
     rewards = np.array([-1.0, -1.0])
     got = returns_to_go(rewards, np.zeros(2, bool), np.array([False, True]), 1.0)
     np.testing.assert_allclose(got, [-2.0, -1.0])
@@ -66,13 +67,17 @@ def test_undiscounted_returns_have_no_forever():
     ("task", "rewards", "failing"),
     [
         ("pen-binary", [-1.0, 0.0, -1.0, -1.0], True),
-        ("kitchen-partial", [0.0, 1.0, 0.0, 0.0], False),  # a count of things done, whatever values it takes here
+        (
+            "kitchen-partial",
+            [0.0, 1.0, 0.0, 0.0],
+            False,
+        ),  # a count of completed subtasks, although it takes two values here
         (None, [0.0, 1.0, 0.0, 0.0], True),
         (None, [0.5, 1.0, 0.0, 0.0], False),
     ],
 )
-def test_only_sparse_rewards_have_failures_that_go_on(task, rewards, failing):
-    """Cal-QL's code: AntMaze and the binary hand; WSRL's: not the kitchen."""
+def test_failures_go_on_forever_only_with_sparse_rewards(task, rewards, failing):
+    """Cal-QL's code has this rule for AntMaze and binary Adroit, and WSRL's code has no such rule for the kitchen."""
     rng = np.random.default_rng(0)
     data = Dataset.from_arrays(
         rng.normal(size=(4, 2)), rng.uniform(-1, 1, (4, 1)), rewards, np.zeros(4), [0, 1, 0, 1], task=task,
@@ -85,7 +90,7 @@ def test_only_sparse_rewards_have_failures_that_go_on(task, rewards, failing):
 
 @pytest.mark.parametrize("last_reward", [1.0, 0.0])
 def test_the_reward_of_a_dropped_row_counts(last_reward):
-    """A success in the last row of a trajectory that was cut; without a next observation the row itself is dropped."""
+    """The last row of a trajectory that was cut is dropped without a next observation, but its success counts."""
     rewards = np.array([0.0, 0.0, last_reward, 0.0, 1.0, 0.0])
     timeouts = np.array([0, 0, 1, 0, 0, 1])
     data = Dataset.from_arrays(np.arange(12.0).reshape(6, 2), np.zeros((6, 1)), rewards, np.zeros(6), timeouts)
@@ -93,13 +98,13 @@ def test_the_reward_of_a_dropped_row_counts(last_reward):
     got = data.with_returns_to_go(0.9, reward_scale=10.0, reward_bias=-5.0).returns_to_go
     units = 10.0 * rewards - 5.0
     first = [units[0] + 0.9 * units[1] + 0.81 * units[2], units[1] + 0.9 * units[2]]
-    if not last_reward:  # a failure, which goes on
+    if not last_reward:  # a failure, which goes on forever
         first = [-50.0, -50.0]
     second = [units[3] + 0.9 * units[4] + 0.81 * units[5], units[4] + 0.9 * units[5]]
     np.testing.assert_allclose(got, [*first, *second], rtol=1e-5)
 
 
-def test_a_kitchen_that_is_done_bootstraps_nothing():
+def test_nothing_is_bootstrapped_when_all_kitchen_subtasks_are_complete():
     rng = np.random.default_rng(0)
     data = Dataset.from_arrays(
         rng.normal(size=(3, 2)), rng.uniform(-1, 1, (3, 1)), [3.0, 4.0, 0.0], np.zeros(3), [0, 1, 1],
@@ -109,10 +114,10 @@ def test_a_kitchen_that_is_done_bootstraps_nothing():
 
 
 @pytest.mark.parametrize("timeouts", [None, [0, 0, 0, 1, 0, 0, 0, 0]])
-def test_a_data_set_gets_them_in_trainings_units(timeouts):
+def test_a_data_set_has_returns_to_go_in_the_units_of_training(timeouts):
     rng = np.random.default_rng(0)
     rewards = rng.uniform(1, 2, 8)
-    rewards[5] = 0.1  # the lowest is in a trajectory that earned more
+    rewards[5] = 0.1  # the lowest reward is in a trajectory that earned more
     terminals = np.array([0, 0, 0, 0, 0, 0, 0, 1])
     data = Dataset.from_arrays(
         rng.normal(size=(8, 2)),

@@ -12,7 +12,7 @@ import pytest
 from smac_jax.envs import KITCHEN, AutoReset, make_env
 from smac_jax.envs.physics.mujoco import MujocoEngine
 from smac_jax.envs.task_env import TaskEnv
-from smac_jax.envs.tasks.kitchen import INIT_QPOS, WANTED, Kitchen
+from smac_jax.envs.tasks.kitchen import INIT_QPOS, SUBTASKS, Kitchen
 from smac_jax.errors import ConfigError
 from smac_jax.kitchen import GOALS
 
@@ -56,7 +56,7 @@ def solved_state(*things):
 
 
 def test_whole_episodes_agree(engine, make_robotics):
-    theirs, env = make_robotics(WANTED["partial"]), without_noise(engine, "partial", "v1")
+    theirs, env = make_robotics(SUBTASKS["partial"]), without_noise(engine, "partial", "v1")
     step = jax.jit(env.step)
     for seed in range(2):
         observation, _ = theirs.reset(seed=seed)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from smac_jax.envs import LOCOMOTION, make_env
-from smac_jax.envs.agreement import States, one_step_agreement, states_shown
+from smac_jax.envs.agreement import States, one_step_agreement, states_from_observations
 from smac_jax.errors import DatasetError
 
 KEYS = ("observations", "actions", "rewards", "next_observations")
@@ -29,7 +29,7 @@ def logged(shared_data):
 
 
 def agreement(env, rows):
-    return one_step_agreement(env, states_shown(env, rows["observations"]), rows)
+    return one_step_agreement(env, states_from_observations(env, rows["observations"]), rows)
 
 
 @pytest.mark.parametrize("name", LOCOMOTION)
@@ -85,6 +85,6 @@ def test_rows_that_do_not_fit_are_refused(logged):
     with pytest.raises(DatasetError, match="17 observations and 6 actions, the environment 11 and 3"):
         agreement(env, rows)
     env = make_env("halfcheetah", "mujoco")
-    states = states_shown(env, rows["observations"])
+    states = states_from_observations(env, rows["observations"])
     with pytest.raises(DatasetError, match="No row"):
         one_step_agreement(env, States(states.qpos, states.qvel, np.zeros(20, bool)), rows)

@@ -128,7 +128,7 @@ def test_what_cannot_be_compared_says_why(rolled):
     assert "noisy" in compare_with_simulator("mine", "kitchen-partial", rows).note
     assert "no simulator of frog" in compare_with_simulator("mine", "frog", rows).note
     assert "not known; see --env" in compare_with_simulator("mine", None, rows).note
-    with pytest.raises(DatasetError, match="11 observations and 3 actions, the environment 17 and 6"):
+    with pytest.raises(DatasetError, match="11 observations and 3 actions, but the environment has 17 and 6"):
         compare_with_simulator("mine", "walker2d", {k: v for k, v in rows.items() if "infos" not in k})
 
 

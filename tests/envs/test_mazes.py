@@ -68,7 +68,8 @@ def flat(observation):
 
 def starts(env, number):
     """Starts that the task draws, without the physics."""
-    draw = jax.jit(jax.vmap(lambda key: env.task.reset(key, env._engine.init_qpos, env._engine.init_qvel)))
+    rest = jnp.asarray(env._engine.init_qpos), jnp.asarray(env._engine.init_qvel)
+    draw = jax.jit(jax.vmap(lambda key: env.task.reset(key, *rest)))
     return draw(jax.random.split(jax.random.key(0), number))
 
 
@@ -226,7 +227,7 @@ def test_velocities_are_limited_to_the_bit(make_robotics):
     places = np.tile(np.array([1.0, -1.0]), (len(speeds), 1))
     envs = [make_env("maze2d-umaze", "mujoco", "robotics-v3", native=native) for native in (None, False)]
     engine = envs[0]._engine
-    raw = jax.jit(jax.vmap(engine._slowed))(envs[0].reset_to(places, speeds).pipeline_state.raw)
+    raw = jax.jit(jax.vmap(engine._limit_speed))(envs[0].reset_to(places, speeds).pipeline_state.raw)
     carried = np.asarray(raw).view(np.float64)
     np.testing.assert_array_equal(carried[:, 2:4].view(np.int64), np.clip(speeds, -5, 5).view(np.int64))
     np.testing.assert_array_equal(carried[:, :2], places)

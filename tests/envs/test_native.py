@@ -156,16 +156,14 @@ def test_without_a_home_directory_caches_are_temporary_and_it_is_said_once(tmp_p
     program = (
         NO_HOME
         + """
-import runpy, sys
-import smac_jax
+import smac_jax.cli
 from smac_jax.files import cache_folder
 for _ in range(2):
     env = smac_jax.make_env("hopper", physics="mujoco")
 smac_jax.load_dataset("hopper-medium-replay")
 print(cache_folder(), os.stat(cache_folder()).st_mode & 0o777)
-sys.argv = ["status", "nowhere"]
 try:
-    runpy.run_module("smac_jax.commands.status", run_name="__main__")
+    smac_jax.cli.main(["smac-jax", "status", "nowhere"])
 except SystemExit as ended:
     print(ended.code)
 """

@@ -152,6 +152,19 @@ def test_files_that_define_a_thing_are_those_of_functions_inside_functions(write
     assert files(recursive) == ["test_imports.py"]
 
 
+def test_what_is_typed_in_is_known_by_its_own_text():
+    """As in a notebook, which keeps the text of its cells where Python looks for the lines of files."""
+    code = (
+        "import hashlib, linecache\nfrom smac_jax import plugins\n"
+        "text = 'def f(x):\\n    return x\\n'\n"
+        "linecache.cache['<cell>'] = (len(text), None, text.splitlines(True), '<cell>')\n"
+        "exec(compile(text, '<cell>', 'exec'))\n"
+        "print(plugins.code_of([f]) == {'__main__.f': hashlib.sha256(text.encode()).hexdigest()})\n"
+        "exec('def g(x): return x'); print(plugins.code_of([g]))"
+    )
+    assert run(code, dict(os.environ)).stdout.splitlines() == ["True", "{}"]
+
+
 def installed(folder: Path, text: str, module: str = "lab_plugin") -> dict[str, str]:
     """A package that is installed in a folder, and the environment that finds it."""
     (folder / f"{module}.py").write_text(text)
@@ -176,13 +189,17 @@ def test_an_installed_package_is_imported_when_a_name_is_not_this_packages_own(t
         "print(registry.READERS['lab']('x'), *registry.READERS)\n"
         "(found,) = plugins.record(); print(found['name'], found['entry_point'], plugins.names())"
     )
-    assert run(code, environment).stdout.splitlines() == ["False", "x minari part lab", "lab_plugin lab-plugin ()"]
+    assert run(code, environment).stdout.splitlines() == [
+        "False",
+        "x minari ogbench part lab",
+        "lab_plugin lab-plugin ()",
+    ]
 
 
 def test_an_installed_package_that_fails_is_left_out_with_a_warning(tmp_path):
     environment = installed(tmp_path, "\nraise ValueError('broken')\n")
     done = run("from smac_jax import registry; print(*registry.READERS)", environment)
-    assert done.stdout == "minari part\n"
+    assert done.stdout == "minari ogbench part\n"
     assert "The plugin lab_plugin of lab-plugin is left out: " in done.stderr
     assert "lab_plugin.py, line 2: ValueError: broken" in done.stderr
 

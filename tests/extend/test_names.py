@@ -60,7 +60,7 @@ def test_every_built_in_name_leads_to_its_thing():
     for name, (config, build) in ONLINE.items():
         assert build(config()).name == name
     for name, entry in registry.TASKS.items():
-        task = entry.make()
+        task = entry.make("d4rl") if entry.options else entry.make()
         assert all(callable(getattr(task, function)) for function in extend.TASK_FUNCTIONS), name
     assert all(entry.is_family for entry in registry.ENVIRONMENTS.values())
     assert all(callable(read) for read in registry.READERS.values())
@@ -133,9 +133,11 @@ def line_of_lambda(kind: str) -> int:
         ("an offline algorithm", "smac", "smac_jax has an offline algorithm of this name"),
         ("an offline algorithm", "sac", "smac_jax has an online algorithm of this name"),
         ("an offline algorithm", "pretrain", "every configuration has a section of this name"),
+        ("an offline algorithm", "online_td3_bc", "sections of online algorithms are called so"),
+        ("an online algorithm", "online_mine", "sections of online algorithms are called so"),
         ("an online algorithm", "td3", "smac_jax has an online algorithm of this name"),
         ("a task", "hopper", "smac_jax has a task of this name"),
-        ("a task", "antmaze", "smac_jax has a task with reference returns of this name"),
+        ("a task", "kitchen", "smac_jax has a task with reference returns of this name"),
         ("a task", "brax", "smac_jax has an environment of this name"),
         ("a task", "hopper-medium", "the data set hopper-medium-replay begins with it"),
         ("a score", "policy", "smac_jax has a score of this name"),
@@ -299,7 +301,7 @@ def test_a_reader_is_known_with_and_without_a_colon(data):
     assert smac_jax.load_dataset("lab") is data
     assert smac_jax.load_dataset("part:0.5:lab:x").size < data.size
     assert asked == ["a/b:c", "", "x"]
-    with pytest.raises(RegistrationError, match=r"'lab' gave a dict for 'lab:wrong', and must give a smac_jax.Dataset"):
+    with pytest.raises(RegistrationError, match=r"'lab' returned a dict for 'lab:wrong', but it must return a smac"):
         smac_jax.load_dataset("lab:wrong")
     with pytest.raises(smac_jax.data.sources.DatasetError, match="Registered: lab:NAME"):
         smac_jax.load_dataset("nowhere")

@@ -122,7 +122,7 @@ def run(off, tmp_path_factory):
     return folder
 
 
-OBSERVATIONS = np.random.default_rng(0).normal(size=(5, 11)).astype(np.float32)
+OBSERVATIONS = jnp.asarray(np.random.default_rng(0).normal(size=(5, 11)), jnp.float32)
 
 
 def of_seed(actor_critic, i: int):

@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 from programs import run_command
 
+from smac_jax import plugins
 from smac_jax.data.readers.d4rl import write_d4rl
+from smac_jax.sweep.cost import _networks, _program
+from smac_jax.sweep.grid import Job, Variant
+from smac_jax.sweep.job import CheckpointOptions
+from smac_jax.sweep.launchers import base
+from smac_jax.sweep.provenance import scale_of
 
 ROOT = Path(__file__).parents[2]
 OWN = """
@@ -62,9 +68,15 @@ def request_(tmp_path_factory):
         *("--offline=own", "--online=own", "--nocontrol", "--seeds=2", "--seeds_per_job=1"),
         *("--config.own.strength=3", "--config.own.batch_size=8", "--config.online_own.batch_size=8"),
         *(f"--config.own.network.{part}_hidden=(8,8)" for part in ("actor", "critic")),
-        *("--config.pretrain.num_updates=20", "--config.pretrain.eval_every=10", "--config.pretrain.eval_episodes=1"),
+        *(
+            "--config.pretrain.num_updates=20",
+            "--config.pretrain.eval_every=10",
+            "--config.pretrain.eval_episodes=1",
+            "--config.pretrain.final_episodes=1",
+        ),
         *("--config.finetune.num_steps=10", "--config.finetune.warm_start=10", "--config.finetune.eval_every=10"),
         "--config.finetune.eval_episodes=1",
+        "--config.finetune.final_episodes=1",
     ]
 
 
@@ -109,7 +121,7 @@ def test_a_worker_that_finds_another_file_than_the_sweep_saw_trains_nothing(requ
     code = (
         "import dataclasses, sys\nfrom pathlib import Path\nfrom smac_jax import plugins\n"
         "from smac_jax.sweep.grid import Job, Variant\nfrom smac_jax.sweep.job import CheckpointOptions, run_job\n"
-        "variants = [Variant('own', 'own', {}, {}), Variant('own', 'own', {}, {})]\n"
+        "variants = [Variant('own', 'own', {}, {'num_updates': 9}), Variant('own', 'own', {}, {'num_steps': 9})]\n"
         "job = Job(Path(sys.argv[2]), 'lab:x', 'hopper', 'auto', 'v4', variants[0], (variants[1],), (0,), False,\n"
         "          imports=(sys.argv[1],), code={'my_lab.py': 'what it was'})\n"
         "run_job(job, CheckpointOptions(), False)"
@@ -118,3 +130,21 @@ def test_a_worker_that_finds_another_file_than_the_sweep_saw_trains_nothing(requ
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120).stderr.splitlines()[-1]
     assert "my_lab.py has changed since this sweep began (sha256 what it was then, " in said
     assert not (tmp_path / "job").exists()
+
+
+def test_a_job_that_fails_in_a_users_file_is_a_line_that_names_it(tmp_path, monkeypatch):
+    """And its whole traceback is in ``error.txt``."""
+    (tmp_path / "my_lab.py").write_text("def broken(*_):\n    return [][3]\n")
+    plugins.load([str(tmp_path / "my_lab.py")])
+    monkeypatch.setattr(base, "run_job", sys.modules["my_lab"].broken)
+    job = Job(tmp_path / "job", "x", "hopper", "auto", "v4", Variant("a", "a", {}, {}), (), (0,), False)
+    failure = base.run_jobs(job, CheckpointOptions(), None, None)
+    error = tmp_path / "job" / "error.txt"
+    assert failure.error == f"{tmp_path}/my_lab.py, line 2: IndexError: list index out of range (see {error})"
+    assert "Traceback" in error.read_text()
+
+
+def test_a_configuration_that_says_nothing_of_networks_is_described_without_them(tmp_path):
+    assert scale_of([{"strength": 1.0}], [1000], [50]) == "1,000 updates offline, 50 online"
+    job = Job(tmp_path, "x", "hopper", "auto", "v4", Variant("a", "a", {"strength": 1.0}, {}), (), (0,), False)
+    assert _networks(job) == _program(job, job.offline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def evidence(folder: Path) -> dict:
 
 
 def test_evidence_is_what_was_logged_at_the_transfer_and_at_the_end(sweep):
-    first, second = evidence(sweep)["smac", "sac"]
+    first, second = evidence(sweep)["smac", "sac", None]
     assert (first.cosine, second.cosine) == pytest.approx((0.7, 0.6))
     assert (first.pull, second.pull) == (1.0, 2.0)
     assert (first.optimism, second.optimism) == (-0.5, -0.6)  # after 20 updates, and not after 30
@@ -79,15 +80,35 @@ def test_evidence_is_what_was_logged_at_the_transfer_and_at_the_end(sweep):
     assert np.isnan(first.share)
 
 
+def test_a_transfer_from_a_checkpoint_is_judged_by_what_was_logged_until_then(sweep):
+    job = sweep / "runs" / "hopper" / "smac" / "seeds-0-1"
+    # the run goes on in another one, which ends at 40 updates, and each is transferred
+    (job / "offline").rename(job / "offline-at-20")
+    (job / "to-sac").rename(job / "to-sac-at-20")
+    curve = TransferCurve.from_json(job / "curve-sac.json")
+    dataclasses.replace(curve, checkpoint=20).to_json(job / "curve-sac-at-20.json")
+    dataclasses.replace(curve, offline_updates=[0, 40]).to_json(job / "curve-sac.json")
+    for run in ("offline", "to-sac"):
+        (job / run).mkdir()
+    (job / "offline" / "metrics.jsonl").write_text(line("evaluation", 40, relative_optimism=[-0.1, -0.2]))
+    found = evidence(sweep)
+    assert [seed.optimism for seed in found["smac", "sac", 20]] == [-0.5, -0.6]
+    assert [seed.optimism for seed in found["smac", "sac", None]] == [-0.1, -0.2]
+    assert [seed.final_optimism for seed in found["smac", "sac", 20]] == [0.1, 2.0]
+    assert np.isnan(found["smac", "sac", None][0].final_optimism)
+    judged = soundness.summaries(found)
+    assert [soundness.cells(pair, judged[pair])[0] for pair in judged] == ["SMAC at 20 updates", "SMAC"]
+
+
 def test_the_control_without_penalty_of_the_same_sweep_says_what_temporal_differences_earn(sweep):
     write_job(sweep, "smac-kappa=0.001", 0.001, [300.0, 500.0], "decay")
-    first, second = evidence(sweep)["smac", "sac"]
+    first, second = evidence(sweep)["smac", "sac", None]
     random = -20.272305  # hopper's, as D4RL has it
     assert first.share == pytest.approx((400 - random) / (1000 - random))
     assert second.share == pytest.approx((400 - random) / (500 - random))
     judged = soundness.summaries(evidence(sweep))
-    assert judged["smac", "sac"].verdict == "not sound"
-    assert soundness.cells(("smac", "sac"), judged["smac", "sac"])[:3] == ["SMAC", "SAC", "not sound"]
+    assert judged["smac", "sac", None].verdict == "not sound"
+    assert soundness.cells(("smac", "sac", None), judged["smac", "sac", None])[:3] == ["SMAC", "SAC", "not sound"]
     advice = soundness.advice(judged)
     assert any(sentence.startswith("SMAC to SAC: Temporal differences alone") for sentence in advice)
 
@@ -97,7 +118,7 @@ def test_a_control_that_differs_in_more_than_its_penalty_is_none(sweep):
     claimed = json.loads((job / "job.json").read_text())
     claimed["offline"]["config"]["batch_size"] = 128
     (job / "job.json").write_text(json.dumps(claimed))
-    assert all(np.isnan(seed.share) for seed in evidence(sweep)["smac", "sac"])
+    assert all(np.isnan(seed.share) for seed in evidence(sweep)["smac", "sac", None])
 
 
 def test_runs_whose_logs_are_gone_or_damaged_are_unknown(sweep):
@@ -105,11 +126,11 @@ def test_runs_whose_logs_are_gone_or_damaged_are_unknown(sweep):
     for damaged in ("not JSON\n[]\n3\n", '{"phase": "offline"}\n', line("offline", 0, cosine_policy=[0.5] * 7)):
         offline.write_text(damaged)
         (sweep / "runs" / "hopper" / "smac" / "seeds-0-1" / "to-sac" / "metrics.jsonl").unlink(missing_ok=True)
-        found = evidence(sweep)["smac", "sac"]
+        found = evidence(sweep)["smac", "sac", None]
         assert len(found) == 2
-        assert soundness.summaries(evidence(sweep))["smac", "sac"].verdict == "unknown"
+        assert soundness.summaries(evidence(sweep))["smac", "sac", None].verdict == "unknown"
     offline.unlink()
-    assert len(evidence(sweep)["smac", "sac"]) == 2
+    assert len(evidence(sweep)["smac", "sac", None]) == 2
 
 
 def test_the_report_shows_it_on_the_page_and_in_the_terminal(sweep, capsys):

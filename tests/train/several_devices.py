@@ -28,7 +28,7 @@ def furthest(a: object, b: object) -> float:
 
 def main() -> None:
     """See the module."""
-    survivor.runner.CHUNK = 10
+    survivor.plan.CHUNK = 10
     env = smac_jax.make_env("hopper", physics="mujoco")
     results = {}
     for n in (1, 2, 8):

@@ -13,7 +13,7 @@ import pytest
 import smac_jax
 from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
 from smac_jax.analysis.diagnosis import gather
-from smac_jax.envs.agreement import one_step_agreement, states_shown
+from smac_jax.envs.agreement import one_step_agreement, states_from_observations
 from smac_jax.errors import ConfigError
 from smac_jax.train.keys import seed_numbers, stream_keys
 
@@ -185,7 +185,7 @@ def test_the_buffer_holds_what_happened(on, env):
         "rewards": stored.reward,
         "next_observations": stored.next_observation,
     }
-    states = states_shown(env, stored.observation)
+    states = states_from_observations(env, stored.observation)
     agreed = one_step_agreement(env, states, arrays)
     assert agreed.rows > 60
     assert min(agreed.share, agreed.reward_share) > 0.95, agreed
@@ -354,7 +354,7 @@ def test_the_whole_path_on_mjx(data):
     # the first transitions of the buffer are the physics' own: the C engine makes the same of them
     first = jax.tree.map(lambda x: np.asarray(x)[:, 0], on.buffer.storage)
     exact = smac_jax.make_env("hopper", physics="mujoco")
-    states = states_shown(exact, first.observation)
+    states = states_from_observations(exact, first.observation)
     after = jax.vmap(exact.step)(exact.reset_to(states.qpos, states.qvel), first.action)
     np.testing.assert_allclose(first.next_observation, after.obs, atol=1e-3)
     np.testing.assert_allclose(first.reward, after.reward, atol=1e-3)

@@ -1,1 +1,1 @@
-"""Readers, a file for each kind of source: all give the arrays of a :class:`smac_jax.data.Dataset`."""
+"""Readers of data sets, one module for each kind of source. Each returns a :class:`smac_jax.data.Dataset`."""

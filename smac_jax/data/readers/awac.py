@@ -1,8 +1,8 @@
-"""The hand's binary tasks as they are published: AWAC's release, a pair of files a task.
+"""AWAC's release of data for Adroit's binary tasks, which has a pair of files for each task.
 
-Source: AWAC (Nair et al. 2020), read as Cal-QL and WSRL do: human demonstrations (``pen2_sparse.npy``) and rollouts of
-policies cloned from them (``pen_bc_sparse4.npy``), one after the other. The release is a folder
-``offpolicy_hand_data`` on a file-sharing site, so it is not fetched here.
+Source: AWAC (Nair et al. 2020). The files are read as Cal-QL and WSRL read them: human demonstrations
+(``pen2_sparse.npy``), then rollouts of policies that were cloned from them (``pen_bc_sparse4.npy``). The release is a
+folder ``offpolicy_hand_data`` on a file-sharing site, so it cannot be downloaded from here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NAMES = ("pen-binary-v0", "door-binary-v0", "relocate-binary-v0")
 
 
 def folders() -> tuple[Path, ...]:
-    """Where the release may lie: with this package's data, where WSRL (``$DATA_DIR_PREFIX``) or RLPD keeps it."""
+    """Returns the folders that may hold the release: this package's, WSRL's (``$DATA_DIR_PREFIX``) and RLPD's."""
     given = os.environ.get("DATA_DIR_PREFIX")
     wsrl = local_path(given) if given else in_home("adroit_data")
     places = (
@@ -34,10 +34,10 @@ def folders() -> tuple[Path, ...]:
 
 
 def awac_files(name: str) -> tuple[Path, Path] | None:
-    """The pair of a task, in the first folder that holds any of it; None where none does.
+    """Returns the pair of files of a task, from the first folder that holds one of them; None if no folder does.
 
     Raises:
-      DatasetError: one of the two is missing there.
+      DatasetError: that folder holds only one of the two files.
     """
     if name not in NAMES:
         return None
@@ -47,8 +47,8 @@ def awac_files(name: str) -> tuple[Path, Path] | None:
         missing = [path.name for path in (demonstrations, clones) if not path.is_file()]
         if len(missing) == 1:
             raise DatasetError(
-                f"{name}: {folder} holds half of AWAC's release; {missing[0]} is missing. Put it there, or give the "
-                "other file by its path to use it alone."
+                f"{name}: {folder} holds only one of the two files of AWAC's release; {missing[0]} is missing. Put it "
+                "there, or give the path of the other file to use it alone."
             )
         if not missing:
             return demonstrations, clones
@@ -56,10 +56,14 @@ def awac_files(name: str) -> tuple[Path, Path] | None:
 
 
 def read_awac(name: str, files: tuple[Path, Path]) -> Dataset:
-    """Both files of a task as one data set.
+    """Reads both files of a task as one data set.
+
+    Args:
+      name: one of :data:`NAMES`.
+      files: the pair that :func:`awac_files` returns.
 
     Raises:
-      DatasetError: one cannot be read, or the two do not fit together.
+      DatasetError: a file cannot be read, or the two do not fit together.
     """
     task = parse_name(name).task
     arrays, notes = binary_episodes(task, read_episodes(*files), name)

@@ -1,10 +1,11 @@
-"""D4RL's HDF5 layout, read and written.
+"""Reads and writes D4RL's HDF5 layout.
 
-Source: Fu et al. 2020 (arXiv 2004.07219): ``observations``, ``actions``, ``rewards``, ``terminals``, ``timeouts``,
-``next_observations`` as rows, ``metadata/*`` as scalars. Replay files hold float64; on the device all is float32.
-``infos/*`` and arrays below ``metadata`` (policy weights, initial states) are no part of a data set, as no algorithm
-needs them; :func:`read_columns` reads the former for checks. One is this package's: ``infos/trajectory_returns``, in a
-file made of a data set that had dropped rows, whose rewards still count in the returns of their episodes.
+Source: Fu et al. 2020 (arXiv 2004.07219). A file holds ``observations``, ``actions``, ``rewards``, ``terminals``,
+``timeouts`` and ``next_observations`` as rows, and ``metadata/*`` as scalars. Replay files hold float64 numbers; on the
+device all numbers are float32. ``infos/*`` and the arrays below ``metadata`` (policy weights, initial states) are not
+read into a data set, because no algorithm needs them; :func:`read_columns` reads ``infos/*`` for checks. One column
+is this package's own: ``infos/trajectory_returns`` is written for a data set with dropped rows, whose rewards still
+count in the returns of their episodes.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ import h5py
 import numpy as np
 
 from smac_jax.config import whole_number
-from smac_jax.data.dataset import Dataset, check_arrays, is_binary, mark_breaks, settle_actions
+from smac_jax.data.dataset import Dataset
 from smac_jax.data.readers.binary import cut_after_last_success, to_binary
 from smac_jax.data.readers.mazes import antmaze_columns, note_rewards_of_maze2d
+from smac_jax.data.trajectories import mark_breaks
+from smac_jax.data.validation import check_action_range, check_arrays, is_binary
 from smac_jax.errors import DatasetError, UnknownNameError
 from smac_jax.files import local_path, readable
 from smac_jax.tasks import TASKS, parse_name, reward_rule
@@ -30,7 +33,7 @@ from smac_jax.tasks import TASKS, parse_name, reward_rule
 REQUIRED = ("observations", "actions", "rewards", "terminals")
 OPTIONAL = ("timeouts", "next_observations")
 RETURNS = "trajectory_returns"
-"""The returns of episodes of which rows were dropped, below ``infos``."""
+"""The column below ``infos`` that holds the returns of episodes with dropped rows."""
 
 
 def read_d4rl(
@@ -42,19 +45,24 @@ def read_d4rl(
 ) -> Dataset:
     """Reads a D4RL file.
 
+    ``terminals`` and ``timeouts`` may be missing if the file has ``next_observations``, which show where episodes
+    begin.
+
     Args:
       path: the file.
-      task: what it was logged in; default: what ``metadata/task`` says, or else what the file's name says. A binary
-        task of the hand (``"door-binary"``) makes its rewards of a file with dense ones (:func:`to_binary`).
-      max_episode_steps: for files without ``timeouts`` (v0): an episode was cut after so many steps without a terminal;
-        default: the task's time limit, as D4RL does. Where the file has ``next_observations``, these show cuts, too.
+      task: the task in which it was logged. By default it follows from ``metadata/task``, or else from the name of the
+        file. For a binary task of Adroit (``"door-binary"``), dense rewards in the file are converted to binary ones
+        (:func:`~smac_jax.data.readers.binary.to_binary`).
+      max_episode_steps: the time limit, for files without ``timeouts`` (v0): an episode that has lasted so many steps
+        without a terminal was cut there. By default it is the task's time limit, as in D4RL. If the file has
+        ``next_observations``, the breaks that they show end episodes, too.
       clip_actions: as in :meth:`Dataset.from_arrays`.
 
     Raises:
-      DatasetError: no such file, not HDF5, cut short, a key missing, or contents that ``Dataset.from_arrays`` refuses.
-        ``terminals`` and ``timeouts`` may be missing where ``next_observations`` show where episodes begin.
-      UnknownNameError: a ``task`` that is not in ``TASKS``.
-      ConfigError: ``max_episode_steps`` below one.
+      DatasetError: the file does not exist, is not HDF5, is truncated, lacks an array, or holds arrays that
+        :meth:`Dataset.from_arrays` refuses.
+      UnknownNameError: ``task`` is not in ``TASKS``.
+      ConfigError: ``max_episode_steps`` is below one.
     """
     path = local_path(path)
     if task is not None and task not in TASKS:
@@ -72,10 +80,10 @@ def read_d4rl(
         limit = TASKS[task].episode_length if max_episode_steps is None and task else max_episode_steps
         if limit is None and "next_observations" not in arrays:
             raise DatasetError(
-                f"{path}: no 'timeouts' in the file, no 'next_observations' that would show where episodes begin, and "
-                "no task in its name, so nobody knows where episodes were cut. Begin the file's name with its task "
-                "(hopper-...), whose time limit then counts; or read it with smac_jax.data.readers.d4rl.read_d4rl and "
-                "max_episode_steps=..., and write what comes of it with write_d4rl."
+                f"{path}: the file has no 'timeouts', no 'next_observations' that would show where episodes begin, and "
+                "no task in its name, so it is unknown where episodes were cut. Begin the name of the file with its "
+                "task (hopper-...), whose time limit then applies; or read it with "
+                "smac_jax.data.readers.d4rl.read_d4rl and max_episode_steps=..., and write the result with write_d4rl."
             )
         arrays = check_arrays(arrays, str(path))
         marked = mark_breaks(arrays, metadata)
@@ -89,24 +97,25 @@ def read_d4rl(
         else:
             arrays.pop(RETURNS, None)
             arrays = to_binary(task, arrays, str(path))
-    # named by its path while it is checked, so that errors name the file
+    # its name is the path while it is checked, so that error messages name the file
     dataset = Dataset.from_arrays(**arrays, name=str(path), task=task, metadata=metadata, clip_actions=clip_actions)
     return dataclasses.replace(dataset, name=readable(path.stem))
 
 
 def read_columns(path: str | os.PathLike, keys: Iterable[str]) -> dict[str, np.ndarray]:
-    """Columns of a D4RL file as they were logged, all rows of them: those of ``keys`` that the file has.
+    """Reads columns of a D4RL file as they were logged, with all rows. Keys that the file does not have are skipped.
 
     Args:
       path: the file.
-      keys: such as ``"rewards"`` or ``"infos/qpos"``.
+      keys: names of columns, such as ``"rewards"`` or ``"infos/qpos"``.
 
     Raises:
-      DatasetError: no such file, not HDF5, damaged, or a column that is no array of numbers in this file.
+      DatasetError: the file does not exist, is not HDF5 or is damaged, or a column is not an array of numbers that is
+        stored in this file.
     """
     path = local_path(path)
     if not path.is_file():
-        raise DatasetError(f"{path}: no such file.")
+        raise DatasetError(f"{path}: the file does not exist.")
     with _reading(path) as file:
         return {key: _read_array(file, key, path) for key in keys if _holds(file, key, path)}
 
@@ -114,43 +123,43 @@ def read_columns(path: str | os.PathLike, keys: Iterable[str]) -> dict[str, np.n
 def _holds(file: h5py.File, key: str, path: Path) -> bool:
     group, _, _ = key.rpartition("/")
     if group and isinstance(file.get(group, getlink=True), h5py.ExternalLink):
-        raise DatasetError(f"{path}: {group!r} is a link to another file. It was not followed.")
+        raise DatasetError(f"{path}: {group!r} is a link to another file. The link was not followed.")
     return key in file
 
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[h5py.File]:
-    """The open file; what goes wrong with it becomes a DatasetError."""
+    """Opens the file. Any error that reading it raises becomes a DatasetError."""
     try:
         with h5py.File(path, "r") as file:
             yield file
     except DatasetError:
         raise
     except PermissionError as error:
-        raise DatasetError(f"{path}: may not be read ({error}).") from error
-    except Exception as error:  # any: what h5py raises for a damaged file depends on where the damage is
+        raise DatasetError(f"{path}: the permission to read it is missing ({error}).") from error
+    except Exception as error:  # any exception: what h5py raises for a damaged file depends on where the damage is
         if h5py.is_hdf5(path):
-            raise DatasetError(f"{path}: is cut short or damaged; fetch or make it again ({error}).") from error
-        raise DatasetError(f"{path}: is not an HDF5 file ({path.stat().st_size:,} bytes; {error}).") from error
+            raise DatasetError(f"{path} is truncated or damaged; download or make it again ({error}).") from error
+        raise DatasetError(f"{path} is not an HDF5 file ({path.stat().st_size:,} bytes; {error}).") from error
 
 
 def _load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     if not path.exists():
-        raise DatasetError(f"{path}: no such file.")
+        raise DatasetError(f"{path}: the file does not exist.")
     if path.is_dir():
-        raise DatasetError(f"{path}: is a folder, expected an .hdf5 file.")
+        raise DatasetError(f"{path} is a folder, expected an .hdf5 file.")
     with _reading(path) as file:
         missing = [key for key in REQUIRED if key not in file]
         if missing and (missing != ["terminals"] or "next_observations" not in file):
             raise DatasetError(
-                f"{path}: no {', '.join(map(repr, missing))}. D4RL files have {', '.join(REQUIRED)}; this one has "
+                f"{path} has no {', '.join(map(repr, missing))}. D4RL files have {', '.join(REQUIRED)}; this one has "
                 f"{', '.join(map(str, file)) or 'nothing'}."
             )
         arrays = {key: _read_array(file, key, path) for key in (*REQUIRED, *OPTIONAL) if key in file}
         metadata = _read_metadata(file, path)
         if missing:
             arrays["terminals"] = np.zeros(arrays["rewards"].shape, bool)
-            metadata["no_terminals"] = "no terminals in the file, so that every end counts as a time-out"
+            metadata["no_terminals"] = "the file has no terminals, so every end of an episode counts as a time-out"
         if "dropped_rows" in metadata and _holds(file, f"infos/{RETURNS}", path):
             arrays[RETURNS] = _read_array(file, f"infos/{RETURNS}", path)
         return arrays, metadata
@@ -158,12 +167,12 @@ def _load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 def _read_array(file: h5py.File, key: str, path: Path) -> np.ndarray:
     if isinstance(file.get(key, getlink=True), h5py.ExternalLink):
-        raise DatasetError(f"{path}: {key!r} is a link to another file. It was not followed.")
+        raise DatasetError(f"{path}: {key!r} is a link to another file. The link was not followed.")
     node = file[key]
     if not isinstance(node, h5py.Dataset):
         raise DatasetError(f"{path}: {key!r} is a group, expected an array.")
     if node.is_virtual or node.external:
-        raise DatasetError(f"{path}: {key!r} is stored in other files. It was not read; copy it into this one.")
+        raise DatasetError(f"{path}: {key!r} is stored in other files. It was not read; copy it into this file.")
     if node.dtype.kind not in "fiub" or node.shape is None:  # objects are refused before anything decodes them
         raise DatasetError(
             f"{path}: {key} holds {node.dtype} of shape {node.shape}, expected numbers. It was not read."
@@ -182,7 +191,9 @@ def _read_metadata(file: h5py.File, path: Path) -> dict[str, str]:
 def _as_text(node: h5py.Dataset, where: str) -> str:
     is_text = h5py.check_string_dtype(node.dtype) is not None
     if not is_text and node.dtype.kind not in "fiub":
-        raise DatasetError(f"{where} holds {node.dtype}, neither text nor a number. Write it as text, or remove it.")
+        raise DatasetError(
+            f"{where} holds {node.dtype}, which is neither text nor a number. Write it as text, or remove it."
+        )
     value = node[()]
     try:
         return value.decode("utf-8") if isinstance(value, bytes) else str(value)
@@ -198,14 +209,18 @@ def _task_by(name: str) -> str | None:
 
 
 def infer_timeouts(terminals: np.ndarray, max_episode_steps: int) -> np.ndarray:
-    """Marks the rows at which an episode has lasted ``max_episode_steps`` without a terminal.
+    """Returns the rows at which an episode has lasted ``max_episode_steps`` without a terminal.
+
+    Args:
+      terminals: ``[row]``, boolean.
+      max_episode_steps: the time limit in steps.
 
     Raises:
-      ConfigError: ``max_episode_steps`` below one.
+      ConfigError: ``max_episode_steps`` is below one.
     """
     max_episode_steps = whole_number("max_episode_steps", max_episode_steps, 1)
     rows = np.arange(len(terminals))
-    # the first row after the latest terminal before each row
+    # for each row, the first row of its episode if only terminals end episodes
     first = np.maximum.accumulate(np.where(np.append(True, terminals[:-1]), rows, 0)) if len(rows) else rows
     return ((rows - first) % max_episode_steps == max_episode_steps - 1) & ~terminals
 
@@ -219,29 +234,32 @@ def write_d4rl(
     next_observations: bool = True,
     compression: int = 9,
 ) -> None:
-    """Writes a D4RL file: the same arrays give the same bytes, and a file is there whole or not at all.
+    """Writes a D4RL file.
+
+    The same arrays give the same bytes. If writing fails, no incomplete file is left behind.
 
     Args:
-      path: the file; its folder must be there.
-      data: ``observations``, ``actions``, ``rewards``, ``terminals``, and optionally ``timeouts`` and
-        ``next_observations``; or a data set, whose task and metadata are written too, but not the rows that it dropped
-        on reading: of these, what they add to the returns of their episodes (``infos/trajectory_returns``).
-      metadata: numbers or texts for ``metadata/*``; they win over the data set's.
-      infos: further numbers of each row for ``infos/*``, such as ``qpos``, in their own precision.
-      next_observations: False leaves them out for a file half the size; reading it then drops the last row of each
-        episode that ran out of time, and counts its reward in the episode's return. Breaks that only the next
-        observations show are marked as time-outs.
-      compression: gzip's level, 0 to 9.
+      path: the file. Its folder must exist.
+      data: a mapping with ``observations``, ``actions``, ``rewards``, ``terminals``, and optionally ``timeouts`` and
+        ``next_observations``; or a data set. Of a data set the task and the metadata are written, too. The rows that it
+        dropped on reading are not written, but the returns of their episodes are (``infos/trajectory_returns``).
+      metadata: numbers or texts for ``metadata/*``. They take precedence over those of the data set.
+      infos: further numbers of each row for ``infos/*``, such as ``qpos``, written in their own precision.
+      next_observations: whether to write the next observations. Without them the file is half as large; reading it then
+        drops the last row of each episode that was cut, and counts its reward in the return of the episode. Breaks that
+        only the next observations show are marked as time-outs.
+      compression: the level of gzip, 0 to 9.
 
     Raises:
-      DatasetError: arrays that :func:`read_d4rl` would refuse, or one that D4RL's layout does not have.
-      ConfigError: a level outside 0 to 9.
+      DatasetError: :func:`read_d4rl` would refuse the arrays, D4RL's layout does not have one of them, or the folder
+        does not exist.
+      ConfigError: ``compression`` is outside 0 to 9.
     """
     path = local_path(path)
     compression = whole_number("compression", compression, 0, 9)
     if not path.parent.is_dir():
-        raise DatasetError(f"{path}: there is no folder {path.parent} to write to. Make it first.")
-    arrays, notes = _parts_of(data)
+        raise DatasetError(f"{path}: the folder {path.parent} does not exist. Make it first.")
+    arrays, notes = _arrays_and_metadata(data)
     returns = {key: arrays.pop(key) for key in (RETURNS,) if isinstance(data, Dataset) and key in arrays}
     checked = _check_layout(arrays, path) | returns
     if not next_observations:
@@ -252,13 +270,13 @@ def write_d4rl(
     try:
         _write(temporary, checked | extra, notes | dict(metadata or {}), compression)
         os.replace(temporary, path)
-    except (TypeError, ValueError) as error:  # what h5py raises for metadata that HDF5 cannot hold
+    except (TypeError, ValueError) as error:  # h5py raises these for metadata that HDF5 cannot hold
         raise DatasetError(f"{path}: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _parts_of(data: Dataset | Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _arrays_and_metadata(data: Dataset | Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     if not isinstance(data, Dataset):
         return dict(data), {}
     arrays = {key: np.asarray(getattr(data, key)) for key in (*REQUIRED, *OPTIONAL)}
@@ -274,8 +292,8 @@ def _check_layout(arrays: Mapping[str, Any], path: Path) -> dict[str, np.ndarray
             f"got {', '.join(arrays)}."
         )
     checked = check_arrays(arrays, str(path))
-    checked["actions"], _ = settle_actions(checked["actions"], str(path))
-    # always there, for a reader must otherwise guess where episodes were cut
+    checked["actions"], _ = check_action_range(checked["actions"], str(path))
+    # always written, because a reader would otherwise have to guess where episodes were cut
     checked.setdefault("timeouts", np.zeros_like(checked["terminals"]))
     return checked
 
@@ -297,7 +315,7 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, 
         for key in sorted(arrays):
             values = arrays[key].astype(bool) if key in ("terminals", "timeouts") else arrays[key]
             where = f"infos/{key}" if key == RETURNS else key
-            # no times in the file, so that its bytes follow from its contents
+            # without time stamps, so that the bytes depend on the contents only
             file.create_dataset(
                 where, data=values, compression="gzip", compression_opts=compression, shuffle=True, track_times=False
             )
@@ -306,7 +324,10 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, 
 
 
 def _fixed_text(value: Any) -> Any:
-    """Text as an array of fixed length: variable length goes to a heap, on whose damage HDF5 can loop for ever."""
+    """Encodes text as an array of fixed length.
+
+    HDF5 stores text of variable length in a heap, and reading a file with a damaged heap can loop forever.
+    """
     if not isinstance(value, str):
         return value
     encoded = value.encode("utf-8")

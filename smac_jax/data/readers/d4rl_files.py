@@ -1,4 +1,4 @@
-"""D4RL's files by the names of its data sets: on this machine already, or fetched.
+"""D4RL's files by the names of its data sets. Files that are not on this machine are downloaded.
 
 Source: the table of URLs in D4RL's code (``d4rl/infos.py``); sizes and checksums as TensorFlow Datasets lists them (the
 size of antmaze-medium-play-v2, whose checksum nobody wrote down, is the one that D4RL's server is said to give).
@@ -19,12 +19,18 @@ from smac_jax.files import cache_folder, in_home, local_path
 from smac_jax.tasks import binary_tasks, dense_of
 
 HOST = "http://rail.eecs.berkeley.edu/datasets/offline_rl/"
-"""Where D4RL's files lie."""
+"""The folder of D4RL's files on its server."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RemoteFile:
-    """A file on D4RL's server: its path there, its size in bytes, its SHA-256; None where nobody wrote it down."""
+    """A file on D4RL's server.
+
+    Attributes:
+      path: its path below :data:`HOST`.
+      size: its size in bytes; None if it is not known.
+      sha256: its SHA-256 in hexadecimal digits; None if it is not known.
+    """
 
     path: str
     size: int | None
@@ -32,21 +38,22 @@ class RemoteFile:
 
     @property
     def name(self) -> str:
-        """As D4RL itself calls it on disk."""
+        """The name that D4RL itself gives the file on disk."""
         return self.path.rpartition("/")[2]
 
 
 @cache
 def d4rl_files() -> dict[str, RemoteFile]:
-    """D4RL's data sets by name, such as ``hopper-medium-replay-v2``.
+    """Returns the files of D4RL's data sets by name, such as ``hopper-medium-replay-v2``.
 
-    ``door-binary-v0`` and its like, which D4RL has not, are its human demonstrations of the hand, whose rewards
-    :func:`smac_jax.data.readers.binary.to_binary` makes binary; the published sets of these names, which hold rollouts
-    of clones, too, come first where they are at hand (:mod:`smac_jax.data.readers.awac`).
+    D4RL has no ``door-binary-v0`` and the like. These names stand for its human demonstrations of the hand, whose
+    rewards :func:`smac_jax.data.readers.binary.to_binary` makes binary. The published data sets of these names, which
+    also hold rollouts of cloned policies, take precedence if they are on this machine
+    (:mod:`smac_jax.data.readers.awac`).
     """
     text = Path(__file__).with_name("d4rl_files.tsv").read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines(), delimiter="\t")
-    found = {
+    files = {
         row["name"]: RemoteFile(
             row["path"],
             None if row["bytes"] == "-" else int(row["bytes"]),
@@ -54,14 +61,14 @@ def d4rl_files() -> dict[str, RemoteFile]:
         )
         for row in rows
     }
-    return found | {f"{task}-v0": found[f"{dense_of(task)}-human-v1"] for task in binary_tasks()}
+    return files | {f"{task}-v0": files[f"{dense_of(task)}-human-v1"] for task in binary_tasks()}
 
 
 def data_folder() -> Path:
-    """Where fetched data lie: ``$SMAC_JAX_DATA``, or ``~/.cache/smac_jax/data``.
+    """Returns the folder for downloaded data: ``$SMAC_JAX_DATA``, or ``~/.cache/smac_jax/data``.
 
-    Data that are in a home directory already are read there, whether anything can be written to it or not; where new
-    ones go then, :func:`smac_jax.files.cache_folder` says.
+    The latter is used if it exists, even if it cannot be written. If it does not exist, the folder is in
+    :func:`smac_jax.files.cache_folder`.
     """
     if given := os.environ.get("SMAC_JAX_DATA"):
         return local_path(given)
@@ -70,18 +77,18 @@ def data_folder() -> Path:
 
 
 def is_on_disk(name: str) -> bool:
-    """Whether the file of a D4RL data set is on this machine."""
-    return any(path.is_file() for path in _places(d4rl_files()[name]))
+    """Returns whether the file of a D4RL data set is on this machine."""
+    return any(path.is_file() for path in _candidates(d4rl_files()[name]))
 
 
-def _places(file: RemoteFile) -> list[Path]:
+def _candidates(file: RemoteFile) -> list[Path]:
     given = os.environ.get("D4RL_DATASET_DIR")
-    theirs = local_path(given) if given else in_home(".d4rl", "datasets")
-    return [folder / file.name for folder in (data_folder(), theirs) if folder is not None]
+    folder_of_d4rl = local_path(given) if given else in_home(".d4rl", "datasets")
+    return [folder / file.name for folder in (data_folder(), folder_of_d4rl) if folder is not None]
 
 
-def is_d4rls(path: Path, name: str) -> bool:
-    """Whether a file has the size and the checksum of a D4RL data set's, as far as they are known."""
+def is_original(path: Path, name: str) -> bool:
+    """Returns whether a file has the size and the checksum of D4RL's file, as far as they are known."""
     try:
         check_file(path, d4rl_files()[name].size, d4rl_files()[name].sha256)
     except DatasetError:
@@ -90,28 +97,29 @@ def is_d4rls(path: Path, name: str) -> bool:
 
 
 def d4rl_file(name: str) -> Path:
-    """The file of a D4RL data set; fetched where it is neither in :func:`data_folder` nor where D4RL keeps its own.
+    """Returns the file of a D4RL data set.
 
-    D4RL keeps them in ``$D4RL_DATASET_DIR``, or ``~/.d4rl/datasets``.
+    The file is looked for in :func:`data_folder` and in D4RL's own folder (``$D4RL_DATASET_DIR``, or
+    ``~/.d4rl/datasets``). If it is in neither, it is downloaded to the former.
 
-    A file on the disk of another size or checksum is somebody's own, perhaps repacked: it is used, with a warning, and
-    :func:`is_d4rls` tells.
+    A file on disk with another size or checksum is not D4RL's; it may have been repacked. It is used, with a warning;
+    :func:`is_original` tells whether a file is D4RL's.
 
     Args:
       name: a key of :func:`d4rl_files`.
 
     Raises:
-      DatasetError: it cannot be fetched.
+      DatasetError: the file cannot be downloaded.
     """
     file = d4rl_files()[name]
-    for path in _places(file):
+    for path in _candidates(file):
         if path.is_file():
             try:
                 check_file(path, file.size, file.sha256)
             except DatasetError as error:
                 warnings.warn(
-                    f"{error} So this is not D4RL's {name}; it is read all the same, and what comes of it says so. "
-                    "Remove it, and D4RL's is fetched.",
+                    f"{error} So this is not D4RL's {name}. It is used all the same, and the metadata of the data set "
+                    "say so. If you remove it, D4RL's file is downloaded.",
                     stacklevel=2,
                 )
             return path

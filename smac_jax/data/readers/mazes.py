@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from smac_jax.data.dataset import check_arrays
+from smac_jax.data.validation import check_arrays
 from smac_jax.errors import DatasetError
 from smac_jax.mazes import BALL_GOALS, D4RL_RADIUS
 

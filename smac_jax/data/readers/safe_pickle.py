@@ -1,8 +1,8 @@
-"""Pickles of numbers, read without running anything that they ask for.
+"""Reads pickles of numbers without executing any code that they name.
 
-A pickle names functions and calls them. Here each name that one of arrays may hold leads to a stand-in of ours that
-only keeps data, and every other name is refused; not even NumPy's own reconstruction is called, since it trusts what it
-is given (a forged dtype makes it read bytes as pointers).
+A pickle names functions and calls them. Here every name that a pickle of arrays needs is mapped to a stand-in class of
+this module, which only stores data, and every other name is refused. Even NumPy's own reconstruction functions are not
+called, because they trust their arguments (a forged dtype makes them read bytes as pointers).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from smac_jax.errors import DatasetError
 
 
 class _Dtype:
-    """What ``numpy.dtype`` is called with."""
+    """The stand-in for ``numpy.dtype``."""
 
     __slots__ = ("spec",)
 
     def __init__(self, spec: Any, *_: Any):
         spec = spec.decode("latin1") if isinstance(spec, bytes) else spec
         if not (isinstance(spec, str) and re.fullmatch(r"[<>=|]?([fiu][1248]|b1|O8?|[US]\d{1,6})", spec)):
-            said = repr(spec[:40]) if isinstance(spec, str) else type(spec).__name__
-            raise pickle.UnpicklingError(f"it holds an array of {said}, which is neither numbers nor text")
+            kind = repr(spec[:40]) if isinstance(spec, str) else type(spec).__name__
+            raise pickle.UnpicklingError(f"it holds an array of {kind}, which is neither numbers nor text")
         self.spec = np.dtype(spec.rstrip("8") if "O" in spec else spec)
 
     def __setstate__(self, state: Any) -> None:
@@ -38,7 +38,7 @@ class _Dtype:
 
 
 class _Array:
-    """An array under construction: ``value`` is there once its state is."""
+    """The stand-in for an array. ``value`` is None until the state of the array has been read."""
 
     __slots__ = ("value",)
 
@@ -51,7 +51,7 @@ class _Array:
 
 
 class _FromBuffer:
-    """``numpy._core.numeric._frombuffer``: what protocol 5 calls."""
+    """The stand-in for ``numpy._core.numeric._frombuffer``, which protocol 5 calls."""
 
     __slots__ = ()
 
@@ -63,7 +63,7 @@ class _FromBuffer:
 
 
 class _Scalar:
-    """``numpy.core.multiarray.scalar``."""
+    """The stand-in for ``numpy.core.multiarray.scalar``."""
 
     __slots__ = ()
 
@@ -75,13 +75,13 @@ class _Scalar:
 
 
 class _Encode:
-    """``_codecs.encode``: bytes, as protocols below 3 write them."""
+    """The stand-in for ``_codecs.encode``, with which protocols below 3 write bytes."""
 
     __slots__ = ()
 
     def __new__(cls, text: Any, encoding: Any = "latin1") -> Any:
         if not isinstance(text, str) or not isinstance(encoding, str) or encoding not in ("latin1", "latin-1"):
-            raise pickle.UnpicklingError("it encodes text in another way than NumPy does")
+            raise pickle.UnpicklingError("it encodes text in a way that NumPy does not use")
         return text.encode("latin1")
 
     def __setstate__(self, state: Any) -> None:
@@ -94,14 +94,14 @@ def _array(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
         raise pickle.UnpicklingError("it forges an array")
     if dtype.spec.hasobject:
         if not isinstance(data, list) or len(data) != math.prod(shape):
-            raise pickle.UnpicklingError("an array of objects does not have as many as its shape says")
+            raise pickle.UnpicklingError("the shape of an array of objects does not match their number")
         array = np.empty(len(data), object)
         for row, item in enumerate(data):
             array[row] = item
         return array.reshape(shape, order=order)
     data = data.encode("latin1") if isinstance(data, str) else data  # Python 2 wrote bytes as text
     if not isinstance(data, bytes | bytearray) or len(data) != math.prod(shape) * dtype.spec.itemsize:
-        raise pickle.UnpicklingError("an array does not have as many bytes as its shape says")
+        raise pickle.UnpicklingError("the shape of an array does not match its number of bytes")
     return np.frombuffer(bytes(data), dtype.spec).reshape(shape, order=order)
 
 
@@ -116,47 +116,48 @@ ALLOWED: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): _Encode,
     ("collections", "OrderedDict"): collections.OrderedDict,
     **{(f"numpy.{core}.{module}", name): it for (module, name), it in _NUMPY.items() for core in ("core", "_core")},
-    # sets as lists: hashing a nest of tuples, each of which holds the next twice, would never end
+    # sets become lists: hashing nested tuples, each of which refers to the next one twice, would take exponential time
     **{
         (module, name): it
         for name, it in {"list": list, "dict": dict, "tuple": tuple, "set": list, "frozenset": tuple}.items()
         for module in ("builtins", "__builtin__")
     },
 }
-"""What a pickle may name, as ``(module, name)``, and what it gets."""
+"""The names that a pickle may contain, as ``(module, name)``, and their stand-ins."""
 
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ALLOWED:
-            asked = "".join(c if c.isprintable() else "?" for c in f"{module}.{name}"[:80])
-            raise pickle.UnpicklingError(f"it asks for {asked}, which is neither numbers nor a container")
+            printable = "".join(c if c.isprintable() else "?" for c in f"{module}.{name}"[:80])
+            raise pickle.UnpicklingError(f"it refers to {printable}, which is neither numbers nor a container")
         return ALLOWED[module, name]
 
     def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError("it asks for objects from outside the file")
+        raise pickle.UnpicklingError("it refers to objects outside the file")
 
 
 def load_pickle(content: bytes, where: str) -> Any:
-    """What a pickle holds, if that is numbers, text, arrays of them and containers. Arrays come as ``_Array`` inside.
+    """Reads a pickle of numbers, text, arrays of these, and containers. :func:`unwrap` returns an array inside it.
 
     Args:
-      content: the pickle.
-      where: the file, for errors.
+      content: the bytes of the pickle.
+      where: the name of the file in error messages.
 
     Raises:
-      DatasetError: it is damaged, or asks for anything else; nothing that it asks for was run.
+      DatasetError: the pickle is damaged, or refers to anything else. No code in it was executed.
     """
     try:
         return _Unpickler(io.BytesIO(content), encoding="latin1").load()
     except pickle.UnpicklingError as error:
-        raise DatasetError(f"{where}: was not read: {error}. Nothing in it was run.") from error
-    except Exception as error:  # any: what a damaged or forged pickle leads to depends on where it is wrong
+        raise DatasetError(f"{where} was not read: {error}. No code in it was executed.") from error
+    except Exception as error:  # any exception: it depends on where the pickle is damaged or forged
         raise DatasetError(
-            f"{where}: is no pickle of numbers, or is damaged ({type(error).__name__}: {error}). Nothing in it was run."
+            f"{where} is not a pickle of numbers, or it is damaged ({type(error).__name__}: {error}). "
+            "No code in it was executed."
         ) from error
 
 
-def settled(value: Any) -> Any:
-    """The array that a stand-in holds; anything else as it is."""
+def unwrap(value: Any) -> Any:
+    """Returns the array that a stand-in holds, and any other value as it is."""
     return value.value if isinstance(value, _Array) else value

@@ -1,1 +1,1 @@
-"""Environments of other libraries on the interface of Brax."""
+"""Environments of other libraries with the interface of Brax."""

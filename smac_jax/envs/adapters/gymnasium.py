@@ -1,13 +1,13 @@
-"""Any Gymnasium environment with vectors to observe and to act by, on the interface of the others.
+"""Gymnasium environments whose observations and actions are vectors, with the interface of Brax.
 
-Gymnasium's environments change in place; ours are pure functions of a state. Here the state is what has happened: the
-seed of the episode and its actions so far. An environment that has come that far is kept alive on the host and goes on
-with the next action; where there is none (after a resumption, or when a state is stepped from twice), one is made from
-the seed and the actions again. So a program may step, go back, be stopped and go on, and gets the same episodes,
-provided that an environment does the same when it is given the same seed and actions, as Gymnasium asks of it.
+Gymnasium's environments change in place, but a Brax environment is a pure function of a state. Here the state consists
+of the seed of the episode and its actions so far. On the host, the instance that has executed these actions is kept and
+executes the next one. If there is no such instance (after a resumption, or if a state is stepped twice), an instance is
+reset with the seed and executes the actions again. So a program can step, go back, stop and resume, and it gets the
+same episodes, provided that the environment is deterministic for a given seed and actions, as Gymnasium requires.
 
-The compiled program calls back to Python in every step, and a batch is stepped one after the other, on one core: for
-evaluation, and for fine-tuning a few seeds. Where one of our own tasks is the same (they equal Gymnasium's), take it.
+The compiled program calls Python in every step, and a batch is stepped sequentially, on one core. That is fast enough
+for evaluation, and for fine-tuning a few seeds. If this package has an equal task of its own, use that.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _DIGEST = 2  # 32-bit words
 
 
 class Episode(struct.PyTreeNode):
-    """What has happened in an episode, which is all that its state depends on.
+    """The history of an episode, which determines its state.
 
     Attributes:
-      seed: that the environment was reset with.
-      actions: taken so far, then zeros.
-      count: how many.
-      digest: of the seed and the actions so far: by it the environment that has come that far is found.
-      over: it ended, for either reason; further steps do nothing.
+      seed: the seed of the environment's reset.
+      actions: the actions so far, then zeros.
+      count: the number of actions so far.
+      digest: a digest of the seed and the actions so far. It identifies the instance that has executed them.
+      over: whether the episode has terminated or was truncated. Further steps then do nothing.
     """
 
     seed: UInt32[Array, ""]
@@ -58,23 +58,23 @@ class Episode(struct.PyTreeNode):
 
 
 class GymnasiumEnv(Env):
-    """One of Gymnasium's environments; `jax.vmap` its methods for many.
+    """One of Gymnasium's environments. For several environments, use `jax.vmap` on its methods.
 
     Actions in [-1, 1] are scaled to the bounds of the environment's action space, and clipped to them. Observations
-    are flattened as ``gymnasium.spaces.flatten`` does. ``state.info["truncated"]`` is 1 where the environment's own
-    time limit has cut the episode.
+    are flattened as in ``gymnasium.spaces.flatten``. ``state.info["truncated"]`` is 1 where the environment's own time
+    limit has ended the episode.
 
     Args:
-      name: Gymnasium's id, such as ``"Hopper-v4"``, or ``"module:ID"`` to import what registers it.
-      episode_length: the longest episode; default: the environment's own limit, or 1,000 where it has none.
-      instances: environments kept alive; default: two for each of the largest batch. Where there are too few, they are
-        made again from their seeds and actions, which gives the same numbers, later.
-      **kw: for ``gymnasium.make``.
+      name: Gymnasium's id, such as ``"Hopper-v4"``, or ``"module:ID"``, which imports the module that registers it.
+      episode_length: the time limit in steps. By default it is the environment's own limit, or 1,000 if it has none.
+      instances: how many instances are kept; by default two for each environment of the largest batch. With fewer
+        instances, episodes are executed again from their seeds and actions, which is slower and gives the same numbers.
+      **kw: arguments of ``gymnasium.make``.
 
     Raises:
-      UnknownNameError: Gymnasium knows none of that name.
-      ConfigError: it cannot be made; its observations or actions are not vectors with bounds; or its first reset or
-        step is not what Gymnasium asks for. Later ones raise it, too, where they happen.
+      UnknownNameError: Gymnasium has no environment of that name.
+      ConfigError: the environment cannot be made, its observations or actions are not vectors with bounds, or its first
+        reset or step violates Gymnasium's contract. Later resets and steps raise it in the same way.
     """
 
     def __init__(self, name: str, episode_length: int | None = None, instances: int | None = None, **kw: Any):
@@ -83,28 +83,28 @@ class GymnasiumEnv(Env):
         if instances is not None:
             instances = whole_number(f"gymnasium:{name}: instances", instances, 1)
         self._name = name
-        first = self._prepared(_make(name, kw))
+        first = self._prepare(_make(name, kw))
         self._actions = check_spaces(name, first)
         self._observation_size = spaces.flatdim(first.observation_space)
         self._low, self._high = (np.asarray(x, np.float64).ravel() for x in (self._actions.low, self._actions.high))
         limit = first.spec.max_episode_steps if first.spec else None
         self.episode_length = int(episode_length or limit or 1000)
         checked = CheckedEnv(name, first)
-        # what is wrong with it is said before anything is trained
+        # errors in the environment show before any training
         checked.reset(0)
         checked.step(self._scaled(np.zeros(len(self._low), np.float32)))
-        self._worlds = _Worlds(lambda: CheckedEnv(name, self._prepared(_make(name, kw))), checked, instances)
+        self._instances = _Instances(lambda: CheckedEnv(name, self._prepare(_make(name, kw))), checked, instances)
 
-    def _prepared(self, env: gymnasium.Env) -> gymnasium.Env:
-        """The environment as it is stepped; for adapters of one library's."""
+    def _prepare(self, env: gymnasium.Env) -> gymnasium.Env:
+        """Returns the environment to be stepped. Subclasses may wrap it."""
         return env
 
     def reset(self, rng: Key) -> State:
-        """A new episode, whose seed is drawn from the key."""
+        """Starts a new episode, whose seed is drawn from the key."""
         return self.reset_where(rng, jnp.ones((), jnp.float32))
 
     def reset_where(self, rng: Key, wanted: Float[Array, ""]) -> State:
-        """A new episode where ``wanted`` is above 0; elsewhere zeros, and no environment is touched."""
+        """Starts a new episode where ``wanted`` is above 0. Elsewhere the result is zeros, and no instance is used."""
         seed = jax.random.bits(rng, (), jnp.uint32)
         message = jnp.stack([seed, (wanted > 0).astype(jnp.uint32)])
         answer = self._call(self._begin, message)
@@ -124,11 +124,11 @@ class GymnasiumEnv(Env):
         )
 
     def step(self, state: State, action: Float[AnyArray, " action"]) -> State:
-        """One step. After the end of an episode nothing happens any more, and the reward is 0."""
+        """Computes one step. After the end of an episode, steps change nothing and the reward is 0."""
         before = state.pipeline_state
         action = jnp.clip(action.astype(jnp.float32), -1.0, 1.0)
         head = jnp.stack([before.seed, before.count, before.over.astype(jnp.uint32), *before.digest])
-        # where the live environment is lost, the host needs all the actions
+        # the host needs all actions, in case that no instance has executed them
         answer = self._call(self._advance, jnp.concatenate([head, _words(action), _words(before.actions.ravel())]))
         (reward, terminated, truncated), observation = jnp.split(_floats(answer[_DIGEST:]), [3])
         count = before.count + 1
@@ -150,21 +150,21 @@ class GymnasiumEnv(Env):
 
     @property
     def observation_size(self) -> int:
-        """Length of ``state.obs``."""
+        """The length of ``state.obs``."""
         return self._observation_size
 
     @property
     def action_size(self) -> int:
-        """Length of an action, each number in [-1, 1]."""
+        """The length of an action. Each number is in [-1, 1]."""
         return len(self._low)
 
     @property
     def backend(self) -> str:
-        """Who steps it: "gymnasium"."""
+        """The name of the library that computes the steps: "gymnasium"."""
         return "gymnasium"
 
     def _call(self, host: Callable[[np.ndarray], np.ndarray], message: UInt32[Array, " words"]) -> Array:
-        # an answer: the digest, the reward, whether it terminated, whether it was truncated, the observation
+        # an answer holds the digest, the reward, whether the episode terminated or was truncated, and the observation
         answer = jax.ShapeDtypeStruct((_DIGEST + 3 + self.observation_size,), jnp.uint32)
         call = partial(jax.pure_callback, partial(_rows, host), answer, vmap_method="broadcast_all")
         if isinstance(message, jax.core.Tracer):
@@ -176,7 +176,7 @@ class GymnasiumEnv(Env):
         answers = np.zeros((len(messages), _DIGEST + 3 + self.observation_size), np.uint32)
         for answer, (seed, wanted) in zip(answers, messages, strict=True):
             if wanted:
-                digest, observation = self._worlds.begin(int(seed), len(messages))
+                digest, observation = self._instances.begin(int(seed), len(messages))
                 self._write(answer, digest, 0.0, False, False, observation)
         return answers
 
@@ -188,7 +188,7 @@ class GymnasiumEnv(Env):
                 continue
             numbers = np.ascontiguousarray(message[3 + _DIGEST :]).view(np.float32).reshape(-1, self.action_size)
             action, past = numbers[0], numbers[1 : 1 + count]
-            digest, outcome = self._worlds.advance(digest, int(seed), past, action, self._scaled, len(messages))
+            digest, outcome = self._instances.advance(digest, int(seed), past, action, self._scaled, len(messages))
             observation, reward, terminated, truncated = outcome
             self._write(answer, digest, reward, terminated, truncated and not terminated, observation)
         return answers
@@ -207,24 +207,24 @@ class GymnasiumEnv(Env):
         answer[_DIGEST:] = numbers.view(np.uint32)
 
     def _scaled(self, action: Float[np.ndarray, " action"]) -> np.ndarray:
-        # exact where the bounds are -1 and 1
+        # unchanged if the bounds are -1 and 1
         value = self._low + (action.astype(np.float64) + 1.0) * (0.5 * (self._high - self._low))
         value = np.where((self._low == -1.0) & (self._high == 1.0), action, np.clip(value, self._low, self._high))
         return value.astype(self._actions.dtype).reshape(self._actions.shape)
 
 
-class _Worlds:
-    """Live environments, each found by the digest of what has happened in it."""
+class _Instances:
+    """Instances of an environment. Each is found by the digest of the history that it has executed."""
 
-    def __init__(self, make: Callable[[], CheckedEnv], first: CheckedEnv, instances: int | None):
-        self._make, self._instances, self._largest, self._made = make, instances, 1, 1
+    def __init__(self, make: Callable[[], CheckedEnv], first: CheckedEnv, limit: int | None):
+        self._make, self._limit, self._largest_batch, self._count = make, limit, 1, 1
         self._idle: deque[CheckedEnv] = deque([first])
-        # several may have come to the same point; the longest unused stand first
+        # several instances may have the same history; those that were not used for the longest time come first
         self._live: OrderedDict[bytes, list[CheckedEnv]] = OrderedDict()
         self._lock = threading.Lock()  # several devices may call at the same time
 
     def begin(self, seed: int, batch: int) -> tuple[bytes, Float[np.ndarray, " observation"]]:
-        """A new episode: its digest and the first observation."""
+        """Starts a new episode, and returns its digest and the first observation."""
         with self._lock:
             env = self._take(batch)
             with self._idle_after_an_error(env):
@@ -242,12 +242,12 @@ class _Worlds:
         scaled: Callable[[np.ndarray], np.ndarray],
         batch: int,
     ) -> tuple[bytes, tuple[Float[np.ndarray, " observation"], float, bool, bool]]:
-        """One more step of the episode with this digest: the next digest, and what the step returned."""
+        """Computes one more step of the episode with this digest, and returns the next digest and the results."""
         with self._lock:
-            found = self._live.get(digest)
-            if found:
-                env = found.pop()
-                if not found:
+            candidates = self._live.get(digest)
+            if candidates:
+                env = candidates.pop()
+                if not candidates:
                     del self._live[digest]
             else:
                 env = self._take(batch)
@@ -269,7 +269,7 @@ class _Worlds:
         try:
             yield
         except Exception:
-            self._idle.append(env)  # to be reset by whoever takes it
+            self._idle.append(env)  # it is reset before its next use
             raise
 
     def _keep(self, digest: bytes, env: CheckedEnv) -> None:
@@ -277,11 +277,11 @@ class _Worlds:
         self._live.move_to_end(digest)
 
     def _take(self, batch: int) -> CheckedEnv:
-        self._largest = max(self._largest, batch)
+        self._largest_batch = max(self._largest_batch, batch)
         if self._idle:
             return self._idle.pop()
-        if self._made < (self._instances or 2 * self._largest):
-            self._made += 1
+        if self._count < (self._limit or 2 * self._largest_batch):
+            self._count += 1
             return self._make()
         oldest = next(iter(self._live))
         env = self._live[oldest].pop()
@@ -293,17 +293,20 @@ class _Worlds:
 def _make(name: str, kw: dict[str, Any]) -> gymnasium.Env:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that there is a newer version: who names v4 means it
-            # its checker compares every observation with the space in Python, at every step
+            warnings.simplefilter("ignore")  # Gymnasium warns if there is a newer version than the named one
+            # Gymnasium's checker would compare every observation with its space, in Python
             return gymnasium.make(name, disable_env_checker=True, **kw)
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.NamespaceNotFound) as error:
         raise UnknownNameError("environment of Gymnasium", name, tuple(gymnasium.registry)) from error
-    except Exception as error:  # whatever the environment's own code raises
+    except Exception as error:  # any exception: the environment is code of another project
         raise ConfigError(f"gymnasium:{name} cannot be made: {type(error).__name__}: {error}") from error
 
 
 def _rows(host: Callable[[np.ndarray], np.ndarray], message: np.ndarray) -> np.ndarray:
-    """Calls with a list of messages, however many axes they came with. NumPy only: JAX could wait for us."""
+    """Calls ``host`` with the messages as rows, whatever their leading axes.
+
+    It uses only NumPy: an operation of JAX could wait for the program that is waiting for this callback.
+    """
     message = np.asarray(message)
     try:
         return host(message.reshape(-1, message.shape[-1])).reshape(*message.shape[:-1], -1)

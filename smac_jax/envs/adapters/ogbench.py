@@ -58,7 +58,7 @@ class OGBenchEnv(GymnasiumEnv):
         """Who steps it: "ogbench"."""
         return "ogbench"
 
-    def _prepared(self, env: gymnasium.Env) -> gymnasium.Env:
+    def _prepare(self, env: gymnasium.Env) -> gymnasium.Env:
         return OwnRandomness(env)
 
 

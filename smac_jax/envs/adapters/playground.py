@@ -1,10 +1,10 @@
-"""MuJoCo Playground's environments, on Brax's interface. Needs the package ``playground`` (extra ``playground``).
+"""MuJoCo Playground's environments with Brax's interface. They need the package ``playground`` (extra ``playground``).
 
-Source: Zakka et al. 2025, https://playground.mujoco.org. An environment's own options are given as keywords
-(``make_env("playground:CartpoleBalance", episode_length=500)``). Two are ours to say: ``impl``, how MJX is computed, is
-"jax" unless JAX runs on an NVIDIA GPU, where Playground's own default stands; and where observations have parts, only
-``"state"``, what the robot itself can sense, is observed. Playground's action repeat is left to Playground's own
-training; here an action is one control step.
+Source: Zakka et al. 2025, https://playground.mujoco.org. The options of an environment are passed as keywords
+(``make_env("playground:CartpoleBalance", episode_length=500)``). Two things differ from Playground's defaults. The
+option ``impl``, the implementation of MJX, is "jax" unless JAX runs on an NVIDIA GPU. If observations have several
+parts, only ``"state"`` is observed, which the robot itself can sense. Playground's action repeat is not applied: an
+action is one control step.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from smac_jax.types import AnyArray, Key
 
 
 class PlaygroundEnv(Env):
-    """One environment of MuJoCo Playground; `jax.vmap` its methods for many.
+    """One environment of MuJoCo Playground. For several robots, use `jax.vmap` on its methods.
 
     ``state.pipeline_state`` is Playground's own state.
 
     Args:
-      name: in ``mujoco_playground.registry.ALL_ENVS``.
-      **overrides: fields of the environment's configuration, nested ones with dots in their names.
+      name: a name in ``mujoco_playground.registry.ALL_ENVS``.
+      **overrides: fields of the environment's configuration. The names of nested fields have dots.
 
     Raises:
-      ConfigError: Playground is not installed; its environment has no such field; the robot's model, which Playground
-        fetches when it is first wanted, cannot be had.
-      UnknownNameError: no environment of that name.
+      ConfigError: Playground is not installed, its environment has no such field, or the model of the robot, which
+        Playground downloads on first use, is not available.
+      UnknownNameError: there is no environment of that name.
     """
 
     def __init__(self, name: str, **overrides: Any):
@@ -49,7 +49,7 @@ class PlaygroundEnv(Env):
             overrides = {"impl": "jax"} | overrides
         try:
             self._env = registry.load(name, config_overrides=overrides)
-        except Exception as error:  # no such field; no network to fetch the robot's model from
+        except Exception as error:  # any exception: an unknown field, or no network for the download of the model
             raise ConfigError(f"playground:{name} cannot be made with {overrides}: {error}") from error
         self.episode_length = int(overrides.get("episode_length", config.episode_length))
         start = jax.eval_shape(self._env.reset, jax.random.key(0))
@@ -57,45 +57,45 @@ class PlaygroundEnv(Env):
         self._observation_size = self._observed(start.obs).shape[-1]
 
     def reset(self, rng: Key) -> State:
-        """A random first state."""
+        """Returns a random first state."""
         return self._state(self._env.reset(rng))
 
     def step(self, state: State, action: Float[AnyArray, " action"]) -> State:
-        """One control step."""
+        """Computes one control step."""
         before = state.pipeline_state.replace(done=state.done)
         after = self._state(self._env.step(before, action))
-        # wrappers keep things of their own in both
+        # wrappers may have added entries to both
         return after.replace(metrics=state.metrics | after.metrics, info=state.info)
 
     @property
     def dt(self) -> float:
-        """Seconds of one step."""
+        """The seconds of one step."""
         return float(self._env.dt)
 
     @property
     def observation_size(self) -> int:
-        """Length of ``state.obs``."""
+        """The length of ``state.obs``."""
         return self._observation_size
 
     @property
     def action_size(self) -> int:
-        """Length of an action, each number in [-1, 1]."""
+        """The length of an action. Each number is in [-1, 1]."""
         return int(self._env.action_size)
 
     @property
     def backend(self) -> str:
-        """Who steps it: "mjx"."""
+        """The name of the engine: "mjx"."""
         return "mjx"
 
     def _observed(self, observation: Any) -> Any:
         return observation["state"] if self._parts else observation
 
-    def _state(self, theirs: Any) -> State:
+    def _state(self, inner: Any) -> State:
         return State(
-            pipeline_state=theirs,
-            obs=self._observed(theirs.obs),
-            reward=jnp.asarray(theirs.reward, jnp.float32),
-            done=jnp.asarray(theirs.done, jnp.float32),
-            metrics=dict(theirs.metrics),
+            pipeline_state=inner,
+            obs=self._observed(inner.obs),
+            reward=jnp.asarray(inner.reward, jnp.float32),
+            done=jnp.asarray(inner.done, jnp.float32),
+            metrics=dict(inner.metrics),
             info={},
         )

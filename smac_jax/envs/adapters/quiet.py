@@ -1,4 +1,4 @@
-"""Silence while importing libraries that greet their users."""
+"""Silences the output of libraries while they are imported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet_imports() -> Iterator[None]:
-    """Drops what Brax, MJX and their dependencies print and warn about on import; errors still come through."""
+    """A context manager that drops output and warnings of Brax, MJX and their dependencies. Errors are still raised."""
     with (
         warnings.catch_warnings(),
         contextlib.redirect_stdout(io.StringIO()),

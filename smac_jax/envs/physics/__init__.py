@@ -1,1 +1,1 @@
-"""Engines: what moves the bodies. One file each, all with the contract of :class:`smac_jax.envs.base.Engine`."""
+"""Physics engines, one module for each. All satisfy the contract of :class:`smac_jax.envs.base.Engine`."""

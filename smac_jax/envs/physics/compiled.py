@@ -1,4 +1,4 @@
-"""A task's model as MuJoCo has compiled it, and where in it lies what the task reads and sets."""
+"""Compiles the model of a task with MuJoCo, and finds in it what the task reads and sets."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _CONES = {"pyramidal": mujoco.mjtCone.mjCONE_PYRAMIDAL, "elliptic": mujoco.mjtCo
 
 
 def cone_of(name: str) -> mujoco.mjtCone:
-    """A kind of friction cone by name.
+    """Returns a kind of friction cone by its name.
 
     Raises:
-      ConfigError: another name.
+      ConfigError: the name is not known.
     """
     if name not in _CONES:
         raise ConfigError(f"cone must be one of {', '.join(_CONES)}; got {name!r}.")
@@ -31,23 +31,23 @@ def cone_of(name: str) -> mujoco.mjtCone:
 
 
 def compile_model(model: Model, margins: str = "max") -> mujoco.MjModel:
-    """The model with its sensors, adjusted as the task asks, in the world that its data were logged in.
+    """Compiles a model with its sensors and adjustments, and with the contacts of the logged data.
 
     Args:
       model: what the task needs.
       margins: how the margins of two geoms combine; see :mod:`smac_jax.envs.physics.margins`.
     """
-    # Through a spec, because from there MuJoCo's complaints about a model are Python warnings, not a log file.
+    # With a spec, MuJoCo's complaints about a model are Python warnings. Otherwise they go to a log file.
     spec = mujoco.MjSpec.from_file(str(model_path(model.xml, model.package)))
     for name, (kind, of) in model.sensors.items():
         if kind != "sensor":
-            sensor, thing = _SENSORS[kind]
-            spec.add_sensor(name=_PREFIX + name, type=sensor, objtype=thing, objname=of)
+            sensor, object_type = _SENSORS[kind]
+            spec.add_sensor(name=_PREFIX + name, type=sensor, objtype=object_type, objname=of)
     if model.build is not None:
         model.build(spec)
     mj = compile_with_margins(spec, margins)
     if not model.native_ccd:
-        for flag in ("mjDSBL_NATIVECCD", "mjDSBL_MULTICCD"):  # what an older MuJoCo does not have, it does not do
+        for flag in ("mjDSBL_NATIVECCD", "mjDSBL_MULTICCD"):  # a release without a flag lacks the feature, too
             mj.opt.disableflags |= getattr(mujoco.mjtDisableBit, flag, 0)
     if model.adjust is not None:
         model.adjust(mj)
@@ -55,7 +55,7 @@ def compile_model(model: Model, margins: str = "max") -> mujoco.MjModel:
 
 
 def sensor_places(mj: mujoco.MjModel, model: Model) -> dict[str, Int[np.ndarray, " numbers"]]:
-    """For each sensor of the task the indices of its numbers in ``sensordata``."""
+    """Returns the indices in ``sensordata`` of each sensor of the task."""
     places = {}
     for name, (kind, of) in model.sensors.items():
         sensor = mj.sensor(of if kind == "sensor" else _PREFIX + name)
@@ -64,30 +64,31 @@ def sensor_places(mj: mujoco.MjModel, model: Model) -> dict[str, Int[np.ndarray,
 
 
 def scene_rows(mj: mujoco.MjModel, model: Model) -> list[tuple[str, int]]:
-    """For each entry of ``Model.scene`` its field, and the row there."""
+    """Returns the field and the row of each entry of ``Model.scene``."""
     return [(f, int((mj.site(of) if f.startswith("site") else mj.body(of)).id)) for f, of in model.scene]
 
 
 def init_scene(mj: mujoco.MjModel, model: Model) -> Float[np.ndarray, " scene"]:
-    """The model's own values of ``Model.scene``."""
+    """Returns the values of ``Model.scene`` in the model."""
     return np.concatenate([getattr(mj, field)[row] for field, row in scene_rows(mj, model)] or [[]])
 
 
 def init_qpos(mj: mujoco.MjModel, model: Model) -> Float[np.ndarray, " qpos"]:
-    """Joint positions to start from, in float32."""
+    """Returns the first joint positions, in float32."""
     return np.asarray(mj.qpos0 if model.init_qpos is None else model.init_qpos, np.float32)
 
 
 def control_numbers(mj: mujoco.MjModel, model: Model) -> tuple[int, float, Float[np.ndarray, "motor 4"]]:
-    """How commands become motor commands: the kind, its gain, and for each motor what it needs.
+    """Returns how commands become motor commands: the kind of control, its gain, and four numbers for each motor.
 
-    Kind 0: as they are. 1: ``a + clip(command, -1, 1) * b``. 2: :class:`Velocities` of bounds ``a, b`` for positions
-    between ``c`` and ``d``. The four columns are a, b, c and d.
+    The four numbers are called a, b, c and d. Kind 0 uses commands unchanged. Kind 1 computes
+    ``a + clip(command, -1, 1) * b``. Kind 2 is :class:`Velocities` with the bounds ``a, b`` of the velocities and
+    ``c, d`` of the positions.
     """
     control = model.control
     if isinstance(control, Velocities):
         return 2, control.gain, np.concatenate([control.velocities, control.positions], -1, dtype=np.float64)
     low, high = mj.actuator_ctrlrange.T
-    # as Gymnasium's Adroit computes them, so that they are its numbers to the last bit
-    centre, half = np.mean(mj.actuator_ctrlrange, axis=1), 0.5 * (high - low)
-    return int(control == "centred"), 1.0, np.stack([centre, half, 0 * half, 0 * half], -1)
+    # computed as in Gymnasium's Adroit, so that they are equal to the last bit
+    center, half = np.mean(mj.actuator_ctrlrange, axis=1), 0.5 * (high - low)
+    return int(control == "centered"), 1.0, np.stack([center, half, 0 * half, 0 * half], -1)

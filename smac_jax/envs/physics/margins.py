@@ -1,19 +1,19 @@
-"""Contact margins as the models' authors meant them, whatever MuJoCo is installed.
+"""Gives contacts the margins that the authors of the models intended, with any release of MuJoCo.
 
-A geom's ``margin`` says from how far away it is in contact. For a contact of two geoms MuJoCo took the *larger* of
-their margins until release 3.4; since 3.5 it takes the *sum*, and since 3.9 ``gap`` widens the margin where it
-narrowed it (MuJoCo's changelog). D4RL's data were logged, and Gymnasium's models written, under the larger one. With
-the sum hopper, ant, the Adroit hand and the kitchen, whose geoms have margins, feel what they touch from twice as far:
-stepping from the logged rows of others, 75 % of hopper's rows whose state is known are reproduced and 46 % of ant's,
-where all should be, and all are with the larger one (``tests/envs/test_logged_rows.py``).
+The ``margin`` of a geom is the distance at which its contacts begin. Until release 3.4, MuJoCo gave a contact of two
+geoms the *larger* of their margins. Since 3.5 it takes the *sum*, and since 3.9 ``gap`` widens the margin, which it
+narrowed before (MuJoCo's changelog). D4RL's data were logged, and Gymnasium's models were written, with the larger one.
+With the sum, contacts of hopper, ant, the Adroit hand and the kitchen, whose geoms have margins, begin at twice the
+distance. Then one step from the states of public data reproduces 75 % of hopper's rows and 46 % of ant's. With the
+larger margin it reproduces all of them (``tests/envs/test_logged_rows.py``).
 
-Here a compiled model is changed so that each contact again has the larger margin. Every geom gets half of the largest
-margin that any of its contacts should have, which is exact where both geoms of a contact have the same margin
-(locomotion, pen, door, relocate), and where one without a margin touches only geoms that have one (the hammer's board).
-What remains are contacts whose halves do not add up, such as two links of the kitchen's robot, which have no margin
-and touch things that do: these become explicit contact pairs, whose margin MuJoCo takes as it is.
+This module changes a compiled model so that each contact has the larger margin again. Every geom gets half of the
+largest margin that any of its contacts should have. That is exact if both geoms of a contact have the same margin
+(locomotion, pen, door, relocate), and if a geom without a margin touches only geoms with one (the hammer's board). For
+other contacts the halves do not add up. For example, the links of the kitchen's robot have no margin, and touch each
+other as well as objects with one. Such contacts become explicit contact pairs, whose margin MuJoCo uses unchanged.
 
-How the installed MuJoCo combines margins is measured (:func:`installed_rule`), not looked up by version.
+The rule of the installed MuJoCo is measured (:func:`installed_rule`), and does not depend on a list of versions.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ _PLANES = (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD)
 
 
 class Rule(NamedTuple):
-    """How a MuJoCo combines what two geoms have.
+    """How a release of MuJoCo combines the margins and gaps of two geoms.
 
     Attributes:
       combine: "max" or "sum".
-      gap_widens: a contact is detected from ``margin + gap`` and acts from ``margin``; else from ``margin``, and acts
-        from ``margin - gap``.
+      gap_widens: if True, a contact is detected at a distance of ``margin + gap`` and acts at ``margin``. If False, it
+        is detected at ``margin`` and acts at ``margin - gap``.
     """
 
     combine: str
@@ -57,10 +57,10 @@ class Rule(NamedTuple):
 
 @functools.cache
 def installed_rule() -> Rule:
-    """How the installed MuJoCo combines the margins and gaps of two geoms, measured on two spheres.
+    """Returns how the installed MuJoCo combines the margins and gaps of two geoms, measured with two spheres.
 
     Raises:
-      ConfigError: in a way that is not known here.
+      ConfigError: it combines them in an unknown way.
     """
     model = mujoco.MjModel.from_xml_string(_PROBE)
     data = mujoco.MjData(model)
@@ -72,21 +72,21 @@ def installed_rule() -> Rule:
             return rule
     raise ConfigError(
         f"MuJoCo {mujoco.__version__} combines contact margins in a way that smac_jax does not know (0.1 and 0.3, with "
-        f"gaps of 0.02 and 0.05, act from {acts_from:g}; known: {', '.join(map(str, known))}), so the robots would not "
-        "be those of the data. Install mujoco==3.17.0."
+        f"gaps of 0.02 and 0.05, act at {acts_from:g}; known: {', '.join(map(str, known))}), so the robots would "
+        "differ from those of the data. Install mujoco==3.17.0."
     )
 
 
 def compile_with_margins(spec: mujoco.MjSpec, margins: str = "max") -> mujoco.MjModel:
-    """A compiled model in which the margins of two geoms combine by the rule asked for.
+    """Compiles a model in which the margins of two geoms combine by the given rule.
 
     Args:
-      spec: what to compile; it may gain contact pairs and names of geoms.
-      margins: "max", as in MuJoCo until 3.4, in which the data were logged; or "sum", as MuJoCo 3.17 does by itself, to
-        be equal to Gymnasium as it is installed today.
+      spec: the specification of the model. Contact pairs and names of geoms may be added to it.
+      margins: "max" is the rule of MuJoCo until 3.4, with which the data were logged. "sum" is the rule of MuJoCo 3.17,
+        for equality with Gymnasium on the installed MuJoCo.
 
     Raises:
-      ConfigError: another rule; or "sum" under a MuJoCo that takes the larger one.
+      ConfigError: the rule is not known, or it is "sum" and the installed MuJoCo takes the larger margin.
     """
     if margins not in RULES:
         raise ConfigError(f"margins must be one of {', '.join(RULES)}; got {margins!r}.")
@@ -96,34 +96,34 @@ def compile_with_margins(spec: mujoco.MjSpec, margins: str = "max") -> mujoco.Mj
     model = spec.compile()
     if margins == rule.combine:
         return model
-    wanted = _wanted_by_contact(model, rule)
-    shares = _shares(model, wanted)
-    apart = [pair for pair, contact in wanted.items() if not np.allclose(shares[list(pair)].sum(0), contact, 0, 1e-12)]
+    targets = _contact_targets(model, rule)
+    halves = _halves(model, targets)
+    inexact = [pair for pair, target in targets.items() if not np.allclose(halves[list(pair)].sum(0), target, 0, 1e-12)]
     declared = [pair for pair in spec.pairs if pair.gap and rule.gap_widens]
     for pair in declared:
         pair.margin -= pair.gap
-    if apart or declared:
-        _add_pairs(spec, model, {pair: wanted[pair] for pair in apart})
+    if inexact or declared:
+        _add_pairs(spec, model, {pair: targets[pair] for pair in inexact})
         model = spec.compile()
-    model.geom_margin[:], model.geom_gap[:] = shares.T
+    model.geom_margin[:], model.geom_gap[:] = halves.T
     reach = model.geom_margin + model.geom_gap if rule.gap_widens else model.geom_margin
-    model.body_margin[:] = 0.0  # what the middle phase of collision detection goes by
+    model.body_margin[:] = 0.0  # the middle phase of collision detection uses these
     np.maximum.at(model.body_margin, model.geom_bodyid, reach)
     return model
 
 
-def _wanted_by_contact(model: mujoco.MjModel, rule: Rule) -> dict[tuple[int, int], Float[np.ndarray, " 2"]]:
-    """For each two geoms that can touch, the margin and gap that their contact should have."""
-    wanted = {}
+def _contact_targets(model: mujoco.MjModel, rule: Rule) -> dict[tuple[int, int], Float[np.ndarray, " 2"]]:
+    """Returns the margin and gap that the contact of each two geoms should have."""
+    targets = {}
     for i, j in itertools.combinations(range(model.ngeom), 2):
         if _can_touch(model, i, j):
             margin, gap = max(model.geom_margin[[i, j]]), max(model.geom_gap[[i, j]])
-            wanted[i, j] = np.array([margin - gap if rule.gap_widens else margin, gap])
-    return wanted
+            targets[i, j] = np.array([margin - gap if rule.gap_widens else margin, gap])
+    return targets
 
 
 def _can_touch(model: mujoco.MjModel, i: int, j: int) -> bool:
-    """Whether MuJoCo itself would look for a contact of two geoms (documentation, "Collision detection: Selection")."""
+    """Returns whether MuJoCo tests two geoms for a contact (documentation, "Collision detection: Selection")."""
     types, bits = (model.geom_contype[[i, j]], model.geom_conaffinity[[i, j]])
     if not (types[0] & bits[1] or types[1] & bits[0]):
         return False
@@ -140,20 +140,20 @@ def _can_touch(model: mujoco.MjModel, i: int, j: int) -> bool:
     return not related or bool(model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_FILTERPARENT)
 
 
-def _shares(
-    model: mujoco.MjModel, wanted: dict[tuple[int, int], Float[np.ndarray, " 2"]]
+def _halves(
+    model: mujoco.MjModel, targets: dict[tuple[int, int], Float[np.ndarray, " 2"]]
 ) -> Float[np.ndarray, "geom 2"]:
-    """Margin and gap of each geom: half of the largest that its contacts should have; as it was where it has none."""
-    most = np.full((model.ngeom, 2), -np.inf)
-    for pair, contact in wanted.items():
-        most[list(pair)] = np.maximum(most[list(pair)], contact)
-    return np.where(np.isfinite(most), 0.5 * most, np.stack([model.geom_margin, model.geom_gap], -1))
+    """Returns for each geom half of the largest margin and gap of its contacts. Geoms without contacts keep theirs."""
+    largest = np.full((model.ngeom, 2), -np.inf)
+    for pair, target in targets.items():
+        largest[list(pair)] = np.maximum(largest[list(pair)], target)
+    return np.where(np.isfinite(largest), 0.5 * largest, np.stack([model.geom_margin, model.geom_gap], -1))
 
 
 def _add_pairs(
     spec: mujoco.MjSpec, model: mujoco.MjModel, contacts: dict[tuple[int, int], Float[np.ndarray, " 2"]]
 ) -> None:
-    """Makes contacts explicit pairs of given margins and gaps, in all else the contacts that MuJoCo would make."""
+    """Adds explicit contact pairs with given margins and gaps. All other parameters are those that MuJoCo would use."""
     declared = {frozenset((pair.geomname1, pair.geomname2)) for pair in spec.pairs}
     geoms = {geom.id: geom for geom in spec.geoms}
     for (i, j), (margin, gap) in contacts.items():
@@ -161,7 +161,7 @@ def _add_pairs(
             geoms[geom].name = geoms[geom].name or f"smac_jax geom {geom}"
         names = geoms[i].name, geoms[j].name
         if frozenset(names) in declared:
-            continue  # MuJoCo goes by the author's pair already
+            continue  # MuJoCo uses the pair that the author of the model declared
         pair = spec.add_pair(geomname1=names[0], geomname2=names[1], margin=margin, gap=gap)
         pair.condim, pair.friction[:], pair.solref[:], pair.solimp[:] = _contact_parameters(model, i, j)
 
@@ -169,14 +169,14 @@ def _add_pairs(
 def _contact_parameters(
     model: mujoco.MjModel, i: int, j: int
 ) -> tuple[int, Float[np.ndarray, " 5"], Float[np.ndarray, " 2"], Float[np.ndarray, " 5"]]:
-    """Dimension, friction, reference and impedance of a contact, as MuJoCo's ``mj_contactParam`` combines them."""
+    """Returns dimension, friction, reference and impedance of a contact, combined as in ``mj_contactParam``."""
     priority = model.geom_priority[[i, j]]
     if priority[0] != priority[1]:
-        i = j = (i, j)[int(np.argmax(priority))]  # of the one alone
+        i = j = (i, j)[int(np.argmax(priority))]  # only the geom with the higher priority counts
     weights = model.geom_solmix[[i, j]]
     mix = weights[0] / weights.sum() if weights.sum() >= mujoco.mjMINVAL else 0.5
     reference = model.geom_solref[[i, j]]
-    by_time = (reference[:, 0] > 0).all()  # else stiffness and damping, as negative numbers
+    by_time = (reference[:, 0] > 0).all()  # negative numbers are stiffness and damping
     sliding, spinning, rolling = model.geom_friction[[i, j]].max(0)
     return (
         int(model.geom_condim[[i, j]].max()),

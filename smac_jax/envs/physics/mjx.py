@@ -1,13 +1,14 @@
-"""MuJoCo's physics as a JAX program (MJX), in float32: for GPU and TPU.
+"""MuJoCo's physics as a JAX program (MJX), in float32, for GPU and TPU.
 
-Against the C engine, same state and actions, positions differ by 4e-7 (hopper), 3e-6 (walker2d), 4e-6 (halfcheetah)
-after 10 environment steps; the half cheetah is chaotic, so its trajectories part after a few hundred. Returns of
-trained policies are the same.
+From the same state and with the same actions, positions differ from those of the C engine by 4e-7 (hopper), 3e-6
+(walker2d) and 4e-6 (halfcheetah) after 10 environment steps. The half cheetah is chaotic, so its trajectories diverge
+after a few hundred steps. Returns of trained policies are equal.
 
-**Ant.** With the pyramidal friction cones of the model, MJX's frame for a contact between plane and capsule differs
-from C's (issue 2774 of google-deepmind/mujoco), and so do the tangential forces: 0.16 in positions after 10 steps.
-With ``cone="elliptic"``, whose friction does not depend on the frame, MJX agrees with *C under elliptic cones* (3e-5),
-which is again another ant than Gymnasium's. Both are stand-ins for it; only the C engine is the ant of the data.
+**Ant.** The model has pyramidal friction cones. For a contact between a plane and a capsule, MJX's frame then differs
+from that of the C engine (issue 2774 of google-deepmind/mujoco), and so do the tangential forces: positions differ by
+0.16 after 10 steps. With ``cone="elliptic"`` friction does not depend on the frame, and MJX agrees with *the C engine
+with elliptic cones* (3e-5), but that is not Gymnasium's ant either. Both approximate it; only the C engine reproduces
+the ant of the data.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from smac_jax.types import Array
 
 
 class MjxState(NamedTuple):
-    """What one step hands to the next beyond positions and velocities; the rest of `mjx.Data` follows from it.
+    """The state beyond positions and velocities. The rest of `mjx.Data` follows from these.
 
     Attributes:
-      warmstart: the solver's last accelerations.
-      body_offset: position of the tracked body, as the last physics step computed it, minus its free joint's; the one
-        lags the other after a Runge-Kutta step. Kept as a difference because that does not lose digits far away.
+      warmstart: the last accelerations of the solver.
+      body_offset: the position of the tracked body in the last physics step, minus the position of its free joint,
+        which it lags after a Runge-Kutta step. The difference is stored because it stays precise far from the origin.
     """
 
     warmstart: Float[Array, " qvel"]
@@ -42,13 +43,14 @@ class MjxState(NamedTuple):
 
 
 class MjxEngine:
-    """MJX, implementation "jax".
+    """MJX with its implementation "jax".
 
     Args:
       model: what to simulate and what to report.
-      iterations: of the constraint solver. The models ask for up to 100; 4 keep the returns of trained policies (9312
-        of 9312, 3624 of 3625) and are 2 to 4 times faster on a CPU. Never 1: it left 388 of 5885.
-      ls_iterations: of the solver's line search.
+      iterations: the number of iterations of the constraint solver. The models request up to 100. With 4, which are 2
+        to 4 times faster on a CPU, trained policies keep their returns (9312 of 9312, 3624 of 3625). With 1 they do not
+        (388 of 5885).
+      ls_iterations: the number of iterations of the solver's line search.
       cone: "pyramidal" as in the models, or "elliptic".
       margins: how contact margins combine; see :mod:`smac_jax.envs.physics.margins`.
     """
@@ -81,8 +83,8 @@ class MjxEngine:
     def start(
         self, qpos: Float[Array, " qpos"], qvel: Float[Array, " qvel"], scene: Float[Array, " scene"] | None = None
     ) -> Physics:
-        """Physics at rest in a state."""
-        del scene  # `_put_model` refuses models that have one
+        """Returns the physics in a given state."""
+        del scene  # `_put_model` refuses models with a scene
         raw = MjxState(jnp.zeros_like(qvel), jnp.zeros(3, jnp.float32))
         extras = {}
         if self._body is not None:
@@ -97,7 +99,7 @@ class MjxEngine:
         qvel: Float[np.ndarray, "*batch qvel"],
         scene: Float[np.ndarray, "*batch scene"] | None = None,
     ) -> Physics:
-        """Physics at rest in a state, with any leading axes; this engine has float32 only."""
+        """Returns the physics in a given state, with any leading axes. This engine computes in float32."""
         del scene
         start = self.start
         for _ in qpos.shape[:-1]:
@@ -105,15 +107,15 @@ class MjxEngine:
         return start(jnp.asarray(qpos, jnp.float32), jnp.asarray(qvel, jnp.float32))
 
     def step(self, physics: Physics, command: Float[Array, " command"]) -> Physics:
-        """Physics one environment step later."""
+        """Returns the physics one environment step later."""
         axes = jnp.array(self._model.free_axes, int)
-        # Each step starts from the origin of the plane: far from it, float32 would lose the displacement.
+        # Each step starts at the origin of the plane, because far from it the displacement would be lost in float32.
         local = physics.qpos.at[axes].set(0.0)
         limit = self._model.speed_limit
         qvel = physics.qvel if limit is None else jnp.clip(physics.qvel, -limit, limit)
-        # MJX computes in JAX's default precision, 64 bits where they are enabled; what it is given and gives is float32
-        given = {"qpos": local, "qvel": qvel, "qacc_warmstart": physics.raw.warmstart, "ctrl": command}
-        precise = {name: x.astype(jnp.result_type(float)) for name, x in given.items()}
+        # MJX computes in JAX's default precision, which is 64 bits if they are enabled. Inputs and outputs are float32.
+        inputs = {"qpos": local, "qvel": qvel, "qacc_warmstart": physics.raw.warmstart, "ctrl": command}
+        precise = {name: x.astype(jnp.result_type(float)) for name, x in inputs.items()}
         data = mjx.make_data(self._mjx, impl="jax").replace(**precise)
         data = jax.lax.fori_loop(0, self._model.frame_skip, lambda _, data: mjx.step(self._mjx, data), data)
 
@@ -125,7 +127,7 @@ class MjxEngine:
             body_offset = data.xpos[self._body] - data.qpos[:3]
         if self._model.contact_forces:
             data = mjx.rne_postconstraint(self._mjx, data)
-            extras["cfrc_ext"] = data._impl.cfrc_ext  # where MJX itself says to read it
+            extras["cfrc_ext"] = data._impl.cfrc_ext  # MJX documents this place
         after = Physics(
             qpos=data.qpos.at[axes].set(physics.qpos[axes] + change[axes]),
             qvel=data.qvel,
@@ -137,11 +139,11 @@ class MjxEngine:
         )
         after = jax.tree.map(lambda new, old: new.astype(old.dtype), after, physics)
         finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(after)]).all()
-        lost = self._lost(physics)
-        return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, lost)
+        unmoved = self._diverged(physics)
+        return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, unmoved)
 
-    def _lost(self, before: Physics) -> Physics:
-        """What a step that diverged reports: nothing moved."""
+    def _diverged(self, before: Physics) -> Physics:
+        """Returns the physics after a step that diverged, in which nothing moved."""
         return before._replace(
             qpos_change=jnp.zeros_like(before.qpos_change),
             diverged=jnp.ones((), bool),
@@ -150,22 +152,25 @@ class MjxEngine:
 
 
 def _put_model(mj: mujoco.MjModel, model: Model) -> mjx.Model:
-    """A model on the device.
+    """Puts a model on the device.
 
     Raises:
-      ConfigError: MJX does not have what the model needs. Of the hands and the kitchen it has none: pen, door and
-        hammer collide cylinders with boxes, the kitchen cylinders with meshes, which `mjx.put_model` refuses; relocate
-        loads, but MJX ignores the 20 iterations against slip that hold the ball in the hand.
+      ConfigError: MJX lacks something that the model needs. It cannot simulate the hands and the kitchen: pen, door and
+        hammer have contacts between cylinders and boxes, and the kitchen between cylinders and meshes, which
+        `mjx.put_model` refuses. It accepts relocate, but ignores the 20 noslip iterations that hold the ball in the
+        hand.
     """
     try:
         put = mjx.put_model(mj, impl="jax")
     except NotImplementedError as error:
-        raise ConfigError(f"MJX cannot simulate {model.xml}: {error} Take physics='mujoco'.") from error
+        raise ConfigError(f"MJX cannot simulate {model.xml}: {error} Use physics='mujoco'.") from error
     if mj.opt.noslip_iterations:
         raise ConfigError(
-            f"MJX cannot simulate {model.xml}: it has no noslip solver (the model asks for {mj.opt.noslip_iterations} "
-            "iterations, without which what is held slips). Take physics='mujoco'."
+            f"MJX cannot simulate {model.xml}: it has no noslip solver (the model needs {mj.opt.noslip_iterations} "
+            "iterations to hold objects). Use physics='mujoco'."
         )
     if model.sensors or model.scene or model.control != "direct":
-        raise ConfigError(f"The mjx engine has no sensors, scenes or controllers, which {model.xml} needs.")
+        raise ConfigError(
+            f"The mjx engine has no sensors, scenes or controllers, which {model.xml} needs. Use physics='mujoco'."
+        )
     return put

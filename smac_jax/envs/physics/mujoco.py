@@ -1,27 +1,22 @@
-"""The C engine inside a compiled program: one call a step, however many seeds and environments there are.
+"""MuJoCo's C engine inside a compiled program, with one call per step for all seeds and environments.
 
-It equals Gymnasium step for step, so it has to keep what Gymnasium's simulator keeps and ``mujoco.rollout`` drops:
+The engine equals Gymnasium step for step. For that it keeps three things that ``mujoco.rollout`` drops:
 
-* the solver's warm start. Without it the contact forces differ in their last digits, and in a chaotic task such as the
-  half cheetah those digits are the whole trajectory after a few hundred steps;
-* the position of a tracked body (ant), which after a Runge-Kutta step is that of the last *stage*, not of the state;
-* the contact forces on bodies, computed by ``mj_rnePostConstraint`` after the step.
+* The warm start of the solver. Without it the contact forces differ in their last digits, and in a chaotic task such as
+  the half cheetah these digits change the whole trajectory after a few hundred steps.
+* The position of a tracked body (ant). After a Runge-Kutta step it is that of the last *stage*, not of the state.
+* The contact forces on bodies, which ``mj_rnePostConstraint`` computes after the step.
 
-Therefore ``mj_step`` is called by a pool of threads, each with its own ``MjData``: from C++ where a compiler is at hand
-(``native.py``), else from a Python callback, as written here (``mj_step`` releases Python's lock). The float64 state
-travels through JAX's 32-bit world as pairs of uint32, bit for bit.
+Therefore a pool of threads calls ``mj_step``, each with its own ``MjData``. The call comes from C++ if there is a
+compiler (``native.py``), otherwise from a Python callback (``threaded_step.py``; ``mj_step`` releases Python's lock).
+The float64 state is stored exactly in JAX's 32-bit arrays, as pairs of uint32.
 
-Over several devices use `jax.shard_map`, where each device calls back for its own share. A plain sharded `jax.jit`
-gives the same numbers, but XLA first gathers the batch on one device.
+On several devices use `jax.shard_map`, with which each device calls back for its own share of the batch. A plain
+sharded `jax.jit` gives the same numbers, but XLA first gathers the batch on one device.
 """
 
 from __future__ import annotations
 
-import copy
-import os
-import threading
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import jax
@@ -41,13 +36,11 @@ from smac_jax.envs.physics.compiled import (
     scene_rows,
     sensor_places,
 )
+from smac_jax.envs.physics.threaded_step import SCENE_FIELDS, ThreadedStep, available_cores
 from smac_jax.errors import ConfigError
 from smac_jax.types import Array
 
-_STATE = int(mujoco.mjtState.mjSTATE_QPOS | mujoco.mjtState.mjSTATE_QVEL | mujoco.mjtState.mjSTATE_WARMSTART)
-_STATE_AND_CONTROL = _STATE | int(mujoco.mjtState.mjSTATE_CTRL)
-_SCENE = ("body_pos", "body_quat", "site_pos")  # native.cc knows them by their place here
-_DIVERGED = 1e10  # MuJoCo's own limit (mjMAXVAL), beyond which it calls a state bad
+_DIVERGED = 1e10  # MuJoCo's own limit (mjMAXVAL) of a valid state
 
 
 class MujocoEngine:
@@ -55,31 +48,31 @@ class MujocoEngine:
 
     Args:
       model: what to simulate and what to report.
-      threads: how many threads step a batch; by default as many as there are cores for this process.
-      native: call C++ from the compiled program instead of Python; by default where it can be compiled. The numbers are
-        the same.
+      threads: how many threads step a batch; by default as many as this process may use cores.
+      native: whether the compiled program calls C++ in place of Python. By default it does if the code can be compiled.
+        The numbers are the same.
       margins: how contact margins combine; see :mod:`smac_jax.envs.physics.margins`.
 
     Raises:
-      ConfigError: ``threads`` below 1, ``native=True`` where there is no compiler, or unknown ``margins``.
+      ConfigError: ``threads`` is below 1, ``native`` is True and there is no compiler, or ``margins`` is not known.
     """
 
     name = "mujoco"
 
     def __init__(self, model: Model, threads: int | None = None, native: bool | None = None, margins: str = "max"):
         self._mj = compile_model(model, margins)
-        # A diverged simulation would silently start again from the model's first state; `_advance` marks it instead.
+        # MuJoCo would silently reset a diverged simulation to the model's first state. `_advance` marks it instead.
         self._mj.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self._model = model
         self._body = self._mj.body(model.tracked_body).id if model.tracked_body else None
-        self._threads = _available_cores() if threads is None else whole_number("threads", threads, 1, 1024)
+        self._threads = available_cores() if threads is None else whole_number("threads", threads, 1, 1024)
         native = None if native is None else true_or_false("native", native)
-        self._idle: deque[tuple[mujoco.MjModel, mujoco.MjData]] = deque()
         self._sensors = sensor_places(self._mj, model)
         self._reads = np.concatenate([*self._sensors.values(), np.zeros(0, int)]).astype(np.int32)
         places = [place for field, row in scene_rows(self._mj, model) for place in self._addresses(field, row)]
         self._scene = np.array(places, np.int32).reshape(-1, 2)
         self._bounds = control_numbers(self._mj, model)
+        self._step_batch = ThreadedStep(self._mj, self._threads, self._body, self._scene, self._reads)
 
         self.dt = float(self._mj.opt.timestep) * model.frame_skip
         self.action_size = int(self._mj.nu)
@@ -87,18 +80,18 @@ class MujocoEngine:
         self.init_qvel = np.zeros(self._mj.nv, np.float32)
         self.init_scene = init_scene(self._mj, model)
         self._native = self._register(native, model.frame_skip)
-        # No step at all, only what follows from a state: what the sensors read at the start of an episode.
-        self._native_look = self._register(native, 0) if len(self._reads) else None
+        # without a step: only the sensors at the start of an episode are computed
+        self._native_sensors = self._register(native, 0) if len(self._reads) else None
 
     @property
     def native(self) -> bool:
-        """Whether steps on a CPU are taken without Python."""
+        """Whether a CPU computes steps without calling Python."""
         return self._native is not None
 
     def _addresses(self, field: str, row: int) -> list[tuple[int, int]]:
-        """For each number the field's index in ``_SCENE`` and its place there."""
+        """Returns for each number of the scene the index in ``SCENE_FIELDS`` of its field, and its place there."""
         width = getattr(self._mj, field).shape[1]
-        return [(_SCENE.index(field), row * width + i) for i in range(width)]
+        return [(SCENE_FIELDS.index(field), row * width + i) for i in range(width)]
 
     def _register(self, wanted: bool | None, frame_skip: int) -> int | None:
         if wanted is False:
@@ -114,8 +107,8 @@ class MujocoEngine:
     def start(
         self, qpos: Float[Array, " qpos"], qvel: Float[Array, " qvel"], scene: Float[Array, " scene"] | None = None
     ) -> Physics:
-        """Physics at rest in a float32 state."""
-        # Solver warm start: Gymnasium's reset leaves zeros.
+        """Returns the physics in a float32 state."""
+        # the warm start of the solver is zero, as after Gymnasium's reset
         state = jnp.concatenate([qpos, qvel, jnp.zeros(self._mj.nv, jnp.float32)])
         if self._body is not None:
             state = jnp.concatenate([state, qpos[:3]])  # a free joint's coordinates are its body's position
@@ -132,7 +125,7 @@ class MujocoEngine:
         qvel: Float[np.ndarray, "*batch qvel"],
         scene: Float[np.ndarray, "*batch scene"] | None = None,
     ) -> Physics:
-        """Physics at rest in a float64 state."""
+        """Returns the physics in a float64 state."""
         qpos, qvel = np.asarray(qpos, np.float64), np.asarray(qvel, np.float64)
         parts = [qpos, qvel, np.zeros_like(qvel)]
         if self._body is not None:
@@ -149,14 +142,14 @@ class MujocoEngine:
     def exact_state(
         self, raw: UInt32[np.ndarray, "*batch words"]
     ) -> tuple[Float[np.ndarray, "*batch qpos"], Float[np.ndarray, "*batch qvel"], Float[np.ndarray, "*batch scene"]]:
-        """The float64 state that ``Physics.raw`` holds: what :meth:`start_exact` takes, outside jit."""
+        """Returns the float64 state in ``Physics.raw``, in the form of :meth:`start_exact`, outside jit."""
         state = np.ascontiguousarray(raw).view(np.float64)
         nq, nv, scene = self._mj.nq, self._mj.nv, len(self.init_scene)
         return state[..., :nq], state[..., nq : nq + nv], state[..., state.shape[-1] - scene :]
 
     def step(self, physics: Physics, command: Float[Array, " command"]) -> Physics:
-        """Physics one environment step later."""
-        raw, named = self._call(self._slowed(physics.raw), command, self._native, self._model.frame_skip)
+        """Returns the physics one environment step later."""
+        raw, named = self._call(self._limit_speed(physics.raw), command, self._native, self._model.frame_skip)
         extras = {name: named[name] for name in physics.extras}
         if "cfrc_ext" in extras:
             extras["cfrc_ext"] = extras["cfrc_ext"].reshape(self._mj.nbody, 6)
@@ -172,14 +165,14 @@ class MujocoEngine:
             raw=raw,
         )
 
-    def _slowed(self, raw: UInt32[Array, " words"]) -> UInt32[Array, " words"]:
-        """The state with joint velocities of at most ``Model.speed_limit``, bit for bit as NumPy clips float64."""
+    def _limit_speed(self, raw: UInt32[Array, " words"]) -> UInt32[Array, " words"]:
+        """Clips the joint velocities to ``Model.speed_limit``, bit for bit as NumPy clips float64 numbers."""
         if self._model.speed_limit is None:
             return raw
         low_limit, high_limit = np.array([self._model.speed_limit], np.float64).view(np.uint32)
         velocities = slice(2 * self._mj.nq, 2 * (self._mj.nq + self._mj.nv))
         low, high = raw[velocities].reshape(-1, 2).T
-        # numbers of one sign are in the order of their bits
+        # magnitudes of floating-point numbers are ordered like their bits
         size = high & jnp.uint32(0x7FFFFFFF)
         above = (size > high_limit) | ((size == high_limit) & (low > low_limit))
         high = jnp.where(above, (high & jnp.uint32(0x80000000)) | high_limit, high)
@@ -189,7 +182,7 @@ class MujocoEngine:
     def _call(
         self, raw: UInt32[Array, " words"], command: Float[Array, " command"], key: int | None, frame_skip: int
     ) -> tuple[UInt32[Array, " words"], dict[str, Array]]:
-        """The state ``frame_skip`` steps of physics later, and by name what is reported of it."""
+        """Returns the state after ``frame_skip`` physics steps, and the reported numbers by name."""
         nq, nv, nbody = self._mj.nq, self._mj.nv, self._mj.nbody
         sizes = {"qpos": nq, "qvel": nv, "qpos_change": nq, "diverged": 1}
         if self._body is not None:
@@ -197,7 +190,8 @@ class MujocoEngine:
         if self._model.contact_forces:
             sizes["cfrc_ext"] = nbody * 6
         sizes |= {name: len(places) for name, places in self._sensors.items()}
-        # One argument, not two: each costs a callback some 30 microseconds, half the time of a half cheetah's step.
+        # Everything is one argument, because each argument of a callback costs 30 microseconds (half of a half
+        # cheetah's step).
         message = jnp.concatenate([raw, jax.lax.bitcast_convert_type(command.astype(jnp.float32), jnp.uint32)])
         words, numbers = raw.shape[-1], sum(sizes.values())
 
@@ -229,7 +223,7 @@ class MujocoEngine:
         if self._model.contact_forces:
             extras["cfrc_ext"] = jnp.zeros((self._mj.nbody, 6), jnp.float32)
         if self._sensors:
-            _, named = self._call(raw, jnp.zeros(self._command_size, jnp.float32), self._native_look, 0)
+            _, named = self._call(raw, jnp.zeros(self._command_size, jnp.float32), self._native_sensors, 0)
             extras |= {name: named[name] for name in self._sensors}
         return Physics(qpos, qvel, qpos_change, jnp.zeros((), bool), extras, raw)
 
@@ -240,7 +234,7 @@ class MujocoEngine:
     def _control(
         self, command: Float[np.ndarray, "n command"], qpos: Float[np.ndarray, "n qpos"]
     ) -> Float[np.ndarray, "n motor"]:
-        """Motor commands in float64; the kinds: :func:`control_numbers`."""
+        """Returns motor commands in float64. :func:`control_numbers` defines the kinds of control."""
         kind, gain, numbers = self._bounds
         if kind == 0:
             return command
@@ -253,9 +247,12 @@ class MujocoEngine:
         return np.clip(qpos[:, : self.action_size] + noise + feasible * self.dt, low, high)
 
     def _advance(
-        self, message: UInt32[np.ndarray, "*batch message"], frame_skip: int
+        self, message: UInt32[np.ndarray, "*batch message"] | UInt32[Array, "*batch message"], frame_skip: int
     ) -> tuple[UInt32[np.ndarray, "*batch words"], Float[np.ndarray, "*batch values"]]:
-        """Steps a batch on the host. NumPy only: a JAX operation could wait for the program that waits for us."""
+        """Steps a batch on the host.
+
+        It uses only NumPy: an operation of JAX could wait for the program that is waiting for this callback.
+        """
         message = np.asarray(message)
         batch, words = message.shape[:-1], message.shape[-1] - self._command_size
         message = message.reshape(-1, message.shape[-1])
@@ -281,102 +278,12 @@ class MujocoEngine:
         flat = np.concatenate(values, -1, dtype=np.float32, casting="unsafe")
         return after.view(np.uint32).reshape(*batch, -1), flat.reshape(*batch, -1)
 
-    def _step_batch(
-        self,
-        given: Float[np.ndarray, "n given"],
-        after: Float[np.ndarray, "n state"],
-        read: Float[np.ndarray, "n read"],
-        frame_skip: int,
-    ) -> None:
-        """Shares the rows out over the threads, the calling thread included."""
-        n = len(given)
-        threads = min(self._threads, n)
-        if threads <= 1:
-            return self._work(deque([(0, n)]), given, after, read, frame_skip)
-        # Small portions, taken as they are finished: contacts make some rows several times dearer than others.
-        portion = max(1, n // (4 * threads))
-        todo = deque((i, min(i + portion, n)) for i in range(0, n, portion))
-        helpers = [_pool().submit(self._work, todo, given, after, read, frame_skip) for _ in range(threads - 1)]
-        self._work(todo, given, after, read, frame_skip)
-        for helper in helpers:
-            helper.result()
-        return None
-
-    def _work(
-        self,
-        todo: deque[tuple[int, int]],
-        given: Float[np.ndarray, "n given"],
-        after: Float[np.ndarray, "n state"],
-        read: Float[np.ndarray, "n read"],
-        frame_skip: int,
-    ) -> None:
-        body, size = self._body, self._mj.nq + 2 * self._mj.nv
-        forces = read.shape[1] - len(self._reads)
-        scene = [(_SCENE[field], place) for field, place in self._scene]
-        model, data = self._take()
-        while True:
-            try:
-                first, end = todo.popleft()
-            except IndexError:
-                break
-            for i in range(first, end):
-                try:
-                    for (field, place), value in zip(scene, after[i, after.shape[1] - len(scene) :], strict=True):
-                        getattr(model, field).flat[place] = value
-                    mujoco.mj_setState(model, data, given[i], _STATE_AND_CONTROL)
-                    if frame_skip:
-                        mujoco.mj_step(model, data, nstep=frame_skip)
-                    else:
-                        mujoco.mj_forward(model, data)
-                    if forces:
-                        mujoco.mj_rnePostConstraint(model, data)
-                        read[i, :forces] = data.cfrc_ext.ravel()
-                    read[i, forces:] = data.sensordata[self._reads]
-                    mujoco.mj_getState(model, data, after[i, :size], _STATE)
-                    if body is not None:
-                        after[i, size : size + 3] = data.xpos[body]
-                except mujoco.FatalError:  # e.g. out of memory for contacts: this robot is lost, the others go on
-                    after[i] = np.nan
-                    model, data = self._new()
-        self._idle.append((model, data))
-
-    def _take(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._new()
-
-    def _new(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
-        # A thread that moves the scene needs a model of its own.
-        model = copy.copy(self._mj) if len(self._scene) else self._mj
-        data = mujoco.MjData(model)
-        # MuJoCo writes a warning to MUJOCO_LOG.TXT the first time only: let it believe that the first time is past.
-        data.warning.number[:] = 1
-        return model, data
-
 
 def _widen(x: Float[Array, " n"]) -> UInt32[Array, " words"]:
-    """The bits of float32 numbers as float64, low word first, in 32-bit integer arithmetic (subnormals become 0)."""
+    """Returns float32 numbers as the bits of float64 numbers, with the low word first. Subnormal numbers become 0."""
     bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
     sign, exponent, mantissa = bits & jnp.uint32(0x80000000), (bits >> 23) & 0xFF, bits & 0x7FFFFF
     exponent64 = jnp.where(exponent == 0xFF, 0x7FF, exponent + 896)  # 896 = 1023 - 127; all ones: infinite or NaN
     high = jnp.where(exponent == 0, sign, sign | (exponent64 << 20) | (mantissa >> 3))
     low = jnp.where(exponent == 0, 0, mantissa << 29)
     return jnp.stack([low, high], -1).astype(jnp.uint32).ravel()
-
-
-def _available_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-_shared_pool: ThreadPoolExecutor | None = None
-_shared_pool_lock = threading.Lock()
-
-
-def _pool() -> ThreadPoolExecutor:
-    """The helpers of all engines of this process: threads that step one model's robots or another's."""
-    global _shared_pool
-    with _shared_pool_lock:
-        if _shared_pool is None:
-            _shared_pool = ThreadPoolExecutor(max(1, _available_cores() - 1), thread_name_prefix="smac_jax-mujoco")
-        return _shared_pool

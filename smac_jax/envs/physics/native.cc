@@ -1,7 +1,7 @@
-// One environment step of a batch of robots, called by the compiled program without a word of Python.
+// One environment step of a batch of robots, which the compiled program calls without Python.
 //
-// The same steps in the same order as MujocoEngine._advance in mujoco.py, bit for bit (tests/envs/test_native.py):
-// what each part is for is said there.
+// The code computes the same steps in the same order as MujocoEngine._advance in mujoco.py and threaded_step.py, bit
+// for bit (tests/envs/test_native.py). The comments there explain each part.
 
 #include <setjmp.h>
 
@@ -23,7 +23,7 @@
 
 namespace ffi = xla::ffi;
 
-// Sends this thread's messages to a handler of its own; how MuJoCo's Python package turns errors into exceptions.
+// Sets a message handler for this thread. MuJoCo's Python package turns errors into exceptions in the same way.
 extern "C" mjfLogHandler _mjPRIVATE_setTlsLogHandler(mjfLogHandler handler) __attribute__((weak));
 
 namespace {
@@ -37,9 +37,9 @@ void OnMessage(const mjLogMessage* message) {
   if (message->level == mjLOG_ERROR) longjmp(fatal, 1);
 }
 
-enum Control { kDirect, kCentred, kVelocities };
+enum Control { kDirect, kCentered, kVelocities };
 
-// What a thread needs to step a robot; a model of its own where the scene differs from robot to robot.
+// What a thread needs to step a robot. It has a model of its own if the scene differs between robots.
 struct Scratch {
   mjModel* model;
   mjData* data;
@@ -50,7 +50,7 @@ struct Engine {
   mjModel* model;
   int frame_skip, body, threads;
   bool forces;
-  std::vector<int> scene, reads;  // scene: pairs of a field and a place in it
+  std::vector<int> scene, reads;  // scene holds pairs of a field and a place in it
   int control;
   double gain;
   std::vector<double> numbers;  // four for each motor
@@ -83,7 +83,7 @@ struct Engine {
     idle.push_back(scratch);
   }
 
-  // What _control in mujoco.py does.
+  // Computes _control in mujoco.py.
   void Command(const float* command, const double* qpos, double* ctrl) const {
     const int nu = model->nu;
     for (int i = 0; i < nu; ++i) {
@@ -94,7 +94,7 @@ struct Engine {
         continue;
       }
       action = std::clamp(action, -1.0, 1.0);
-      if (control == kCentred) {
+      if (control == kCentered) {
         ctrl[i] = n[0] + action * n[1];
       } else {
         const double dt = model->opt.timestep * frame_skip;
@@ -124,7 +124,7 @@ Engine* Find(int64_t key) {
   return found == Engines().end() ? nullptr : found->second.get();
 }
 
-// mj_step, and whether it came back; no C++ object lives across the jump.
+// Calls mj_step and returns whether it succeeded. No C++ object exists across the jump.
 bool Step(const Engine& engine, const mjModel* model, mjData* data, const double* given) {
   if (setjmp(fatal)) return false;
   mj_setState(model, data, given, kState | mjSTATE_CTRL);
@@ -147,7 +147,7 @@ void Row(Engine& engine, mjModel* model, mjData*& data, const uint32_t* message,
   engine.Command(command.data(), before, given + size);
   engine.SetScene(model, before + moving);
   bool bad = !Step(engine, model, data, given);
-  if (bad) {  // e.g. out of memory for contacts: this robot is lost, the others go on
+  if (bad) {  // e.g. no memory for contacts: only this robot is lost
     mj_deleteData(data);
     data = mj_makeData(model);
   } else {
@@ -168,7 +168,7 @@ void Row(Engine& engine, mjModel* model, mjData*& data, const uint32_t* message,
   for (int place : engine.reads) *values++ = bad ? 0.0f : static_cast<float>(data->sensordata[place]);
 }
 
-// Rows to be stepped, taken one by one by whichever thread is free; contacts make some several times dearer.
+// The rows to be stepped. Threads take them one by one, because contacts make some several times slower than others.
 struct Job {
   Engine* engine;
   const uint32_t* message;
@@ -182,7 +182,7 @@ struct Job {
 
   void Work() {
     int64_t i = next.fetch_add(1);
-    if (i >= rows) return;  // a helper that came too late: the buffers may be gone
+    if (i >= rows) return;  // this thread started too late, and the buffers may not exist any more
     mjfLogHandler earlier = _mjPRIVATE_setTlsLogHandler ? _mjPRIVATE_setTlsLogHandler(OnMessage) : nullptr;
     Scratch own = engine->Take();
     std::vector<double> scratch;
@@ -201,11 +201,11 @@ struct Job {
 ffi::Error StepBatch(ffi::ThreadPool pool, ffi::Buffer<ffi::U32> message, ffi::ResultBuffer<ffi::U32> raw,
                      ffi::ResultBuffer<ffi::F32> values, int64_t key) {
   Engine* engine = Find(key);
-  if (engine == nullptr) return ffi::Error::Internal("smac_jax: a MuJoCo model that this process has not made");
+  if (engine == nullptr) return ffi::Error::Internal("smac_jax: this process has not registered the MuJoCo model");
   const int64_t message_size = 2 * engine->row_size() + engine->command_size();
   const auto dimensions = message.dimensions();
   if (dimensions.size() == 0 || dimensions.back() != message_size)
-    return ffi::Error::InvalidArgument("smac_jax: a message of another model's size");
+    return ffi::Error::InvalidArgument("smac_jax: the size of the message does not match the model");
   auto job = std::make_shared<Job>();
   job->engine = engine;
   job->message = message.typed_data();
@@ -213,7 +213,8 @@ ffi::Error StepBatch(ffi::ThreadPool pool, ffi::Buffer<ffi::U32> message, ffi::R
   job->values = values->typed_data();
   job->message_size = message_size;
   job->rows = message.element_count() / message_size;
-  // The caller works too, and waits only for rows that somebody has taken: a busy pool cannot hold it up.
+  // The calling thread works, too, and waits only for rows that other threads have taken. So a busy pool cannot block
+  // it.
   const int64_t helpers = std::min<int64_t>({engine->threads, job->rows, pool.num_threads()}) - 1;
   for (int64_t i = 0; i < helpers; ++i) pool.Schedule([job] { job->Work(); });
   job->Work();
@@ -232,7 +233,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(smac_jax_mujoco_step, StepBatch,
                                   .Ret<ffi::Buffer<ffi::F32>>()
                                   .Attr<int64_t>("key"));
 
-// Copies a model and says what to report of it, under a key that is the same in every process.
+// Registers a copy of a model and what to report, under a key that is the same in every process.
 extern "C" void smac_jax_register(int64_t key, const void* model, int frame_skip, int body, int forces, int threads,
                                   int scene_size, const int* scene, int reads_size, const int* reads, int control,
                                   double gain, const double* numbers) {

@@ -1,9 +1,9 @@
-"""The C engine's step as a function that the compiled program calls itself, where there is a C++ compiler.
+"""The step of the C engine as a C++ function that the compiled program calls directly.
 
-A Python callback costs some 80 microseconds a step (``benchmarks/NOTES.md``), and older versions of JAX (0.10) do not
-cache programs that hold one; this costs neither. ``native.cc`` is compiled on first use, in seconds, and kept under
-``~/.cache/smac_jax/native`` (``$XDG_CACHE_HOME``; without a home directory in a temporary folder). Without a compiler,
-or where anything goes wrong, there is the callback: the same numbers, later.
+A Python callback costs about 80 microseconds per step (``benchmarks/NOTES.md``), and older versions of JAX (0.10) do
+not cache programs with callbacks. This module avoids both. ``native.cc`` is compiled on first use, which takes seconds,
+and stored in ``~/.cache/smac_jax/native`` (``$XDG_CACHE_HOME``; a temporary folder if there is no home directory). If
+there is no C++ compiler, or the compilation fails, the callback is used. It is slower and gives the same numbers.
 """
 
 from __future__ import annotations
@@ -34,35 +34,35 @@ FLAGS = ("-O2", "-std=c++17", "-ffp-contract=off", "-shared", "-fPIC")
 
 
 class NativeError(Exception):
-    """Why there is no native step."""
+    """The reason why there is no native step."""
 
 
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL | NativeError:
-    """The compiled library, its step known to JAX; or why there is none."""
+    """Returns the compiled library, whose step is registered with JAX, or the reason why there is none."""
     try:
-        found = ctypes.CDLL(str(_build()))
+        loaded = ctypes.CDLL(str(_build()))
         number, pointer = ctypes.c_int, ctypes.c_void_p
         lists: list[Any] = [number, pointer, number, pointer]
         control: list[Any] = [number, ctypes.c_double, pointer]
-        found.smac_jax_register.argtypes = [ctypes.c_int64, pointer, *[number] * 4, *lists, *control]
-        found.smac_jax_register.restype = None
-        jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(found.smac_jax_mujoco_step), platform="cpu")
+        loaded.smac_jax_register.argtypes = [ctypes.c_int64, pointer, *[number] * 4, *lists, *control]
+        loaded.smac_jax_register.restype = None
+        jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(loaded.smac_jax_mujoco_step), platform="cpu")
     except NativeError as error:
         return error
-    except Exception as error:  # any: a compiler that $CXX names can be anything, and fail in any way
+    except Exception as error:  # any exception: the program that $CXX names can fail in any way
         return NativeError(f"{type(error).__name__}: {error}")
-    return found
+    return loaded
 
 
 def _build() -> Path:
     compiler = shlex.split(os.environ.get("CXX", "")) or [next(filter(shutil.which, ("c++", "g++", "clang++")), "")]
     if not shutil.which(compiler[0]):
-        raise NativeError("no C++ compiler (c++, g++, clang++, or $CXX)")
+        raise NativeError("there is no C++ compiler (c++, g++, clang++, or $CXX)")
     package = Path(mujoco.__file__).parent
     libraries = [*package.glob("libmujoco.so*"), *package.glob("libmujoco*.dylib")]
     if not libraries:
-        raise NativeError(f"no MuJoCo library in {package}")
+        raise NativeError(f"there is no MuJoCo library in {package}")
     parts = (SOURCE.read_bytes(), str(package), *(importlib.metadata.version(p) for p in ("mujoco", "jaxlib")), *FLAGS)
     digest = hashlib.sha256(repr((parts, compiler)).encode()).hexdigest()[:16]
     given = os.environ.get("XDG_CACHE_HOME")
@@ -74,26 +74,26 @@ def _build() -> Path:
     linked = [str(libraries[0]), f"-Wl,-rpath,{package}"]
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        made = Path(scratch) / "native.so"
-        command = [*compiler, *FLAGS, *includes, str(SOURCE), *linked, "-o", str(made)]
+        output = Path(scratch) / "native.so"
+        command = [*compiler, *FLAGS, *includes, str(SOURCE), *linked, "-o", str(output)]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=300)
-        if done.returncode or not made.exists():
-            said = done.stderr.decode("utf-8", errors="replace")
-            raise NativeError(f"{' '.join(command)}\nended with {done.returncode}\n{said[-2000:]}")
-        ctypes.CDLL(str(made))  # raises where it is no library, before it is kept
-        os.replace(made, built)  # other processes see all of it or nothing
+        if done.returncode or not output.exists():
+            messages = done.stderr.decode("utf-8", errors="replace")
+            raise NativeError(f"{' '.join(command)}\nended with {done.returncode}\n{messages[-2000:]}")
+        ctypes.CDLL(str(output))  # raises an error if the file is not a library, before it is stored
+        os.replace(output, built)  # other processes never see an incomplete file
     return built
 
 
 class Extra(NamedTuple):
-    """What not every model asks for; see :class:`smac_jax.envs.base.Model`.
+    """Properties that only some models have; see :class:`smac_jax.envs.base.Model`.
 
     Attributes:
-      scene: for each number of the scene which field of the model it is in, and where.
-      reads: places in ``sensordata`` to report.
-      control: 0 direct, 1 centred, 2 velocities.
-      gain: speed at an action of 1.
-      numbers: for each motor four numbers: ``[centre, half range, 0, 0]``, or bounds of velocity and position.
+      scene: for each number of the scene, the index of its field and its place there.
+      reads: the indices in ``sensordata`` to report.
+      control: 0 is direct, 1 is centered, 2 is velocities.
+      gain: the velocity at an action of 1.
+      numbers: four numbers for each motor: ``[center, half range, 0, 0]``, or the bounds of velocity and position.
     """
 
     scene: Int32[np.ndarray, "scene 2"] = np.zeros((0, 2), np.int32)
@@ -106,14 +106,25 @@ class Extra(NamedTuple):
 def register(
     model: mujoco.MjModel, frame_skip: int, body: int | None, forces: bool, threads: int, extra: Extra | None = None
 ) -> int:
-    """Makes a model known to the library: its key, which is the same in every process.
+    """Registers a model with the library.
+
+    Args:
+      model: the compiled model.
+      frame_skip: the number of physics steps in one environment step.
+      body: the index of the tracked body, or None.
+      forces: whether to report the contact forces.
+      threads: how many threads share a batch.
+      extra: further properties of the model.
+
+    Returns:
+      The key of the model, which is the same in every process.
 
     Raises:
       NativeError: there is no library.
     """
-    found = library()
-    if isinstance(found, NativeError):
-        raise found
+    loaded = library()
+    if isinstance(loaded, NativeError):
+        raise loaded
     content = np.empty(mujoco.mj_sizeModel(model), np.uint8)
     mujoco.mj_saveModel(model, None, content)
     options = (frame_skip, -1 if body is None else body, int(forces), threads)
@@ -125,14 +136,14 @@ def register(
     key = int.from_bytes(digest[:8], "little", signed=True)
     lists = (len(scene), scene.ctypes.data, len(reads), reads.ctypes.data)
     control = (extra.control, extra.gain, numbers.ctypes.data)
-    found.smac_jax_register(key, model._address, *options, *lists, *control)
+    loaded.smac_jax_register(key, model._address, *options, *lists, *control)
     return key
 
 
 def step(
     message: UInt32[Array, " message"], key: int, words: int, values: int
 ) -> tuple[UInt32[Array, " words"], Float[Array, " values"]]:
-    """What :meth:`MujocoEngine._advance` does, inside the compiled program; `vmap` makes it one call for a batch."""
+    """Computes :meth:`MujocoEngine._advance` inside the compiled program. Under `vmap` it is one call for the batch."""
     shapes = (jax.ShapeDtypeStruct((words,), np.uint32), jax.ShapeDtypeStruct((values,), np.float32))
     raw, numbers = jax.ffi.ffi_call(TARGET, shapes, vmap_method="broadcast_all")(message, key=np.int64(key))
     return raw, numbers

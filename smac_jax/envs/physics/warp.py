@@ -1,14 +1,15 @@
-"""MuJoCo's physics as CUDA kernels (MuJoCo Warp, through MJX's implementation "warp"), in float32: for NVIDIA GPUs.
+"""MuJoCo's physics as CUDA kernels (MuJoCo Warp, which is MJX's implementation "warp"), in float32, for NVIDIA GPUs.
 
-It knows what MJX's own implementation does not: cylinders against boxes and meshes, and iterations against slip. So
-the hands and the kitchen run on it, too. On a CPU it works (``pip install -e '.[warp]'`` brings its compiler), slowly:
-to check, not to use. Against the C engine, same state and actions: within 1e-5 in the positions of hopper, 2e-4 of the
-pen and 1e-4 of the kitchen after 5 environment steps (``tests/envs/test_warp.py``). The ant is as with MJX's own
-implementation (:mod:`smac_jax.envs.physics.mjx`): off by 0.1 after 10 steps under the model's pyramidal friction cones,
-by 2e-6 where both have elliptic ones. Not yet measured on a GPU.
+It has contacts between cylinders and boxes or meshes, and noslip iterations, which MJX's own implementation lacks. So
+the hands and the kitchen run on it, too. It also runs on a CPU (``pip install -e '.[warp]'`` installs its compiler),
+but so slowly that this is useful for checks only. From the same state and with the same actions, positions differ from
+those of the C engine by at most 1e-5 (hopper), 2e-4 (pen) and 1e-4 (kitchen) after 5 environment steps
+(``tests/envs/test_warp.py``). The ant behaves as with MJX's own implementation (:mod:`smac_jax.envs.physics.mjx`):
+after 10 steps it differs by 0.1 with the pyramidal friction cones of the model, and by 2e-6 if both engines use
+elliptic cones. It has not been measured on a GPU yet.
 
-MuJoCo Warp keeps the contacts of all environments in one buffer, whose size must be known when the program is
-compiled: here ``contacts`` for each environment, however many there are. What does not fit is dropped by MuJoCo Warp.
+MuJoCo Warp stores the contacts of all environments in one buffer, whose size must be known at compilation. Here it is
+``contacts`` times the number of environments. MuJoCo Warp drops contacts that do not fit.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ from smac_jax.types import Array
 
 
 class WarpState(NamedTuple):
-    """What one step hands to the next beyond positions and velocities.
+    """The state beyond positions and velocities.
 
     Attributes:
-      warmstart: the solver's last accelerations.
+      warmstart: the last accelerations of the solver.
       body_offset: as in :class:`smac_jax.envs.physics.mjx.MjxState`.
-      scene: values of ``Model.scene``.
+      scene: the values of ``Model.scene``.
     """
 
     warmstart: Float[Array, " qvel"]
@@ -52,7 +53,7 @@ class WarpState(NamedTuple):
 
 
 class Simulated(NamedTuple):
-    """What comes out of MuJoCo Warp."""
+    """The results of MuJoCo Warp."""
 
     qpos: Float[Array, " qpos"]
     qvel: Float[Array, " qvel"]
@@ -66,14 +67,15 @@ class WarpEngine:
 
     Args:
       model: what to simulate and what to report.
-      contacts: room for contacts, for each environment. Random actions make up to 26 (door), elsewhere 14.
-      constraints: room for rows of constraints, for each environment. Random actions make up to 132 (door).
+      contacts: the largest number of contacts per environment. Random actions cause up to 26 in the door task, and up
+        to 14 in the others.
+      constraints: the largest number of constraint rows per environment. Random actions cause up to 132 (door).
       cone: "pyramidal" as in the models, or "elliptic".
       margins: how contact margins combine; see :mod:`smac_jax.envs.physics.margins`.
 
     Raises:
-      ConfigError: ``contacts`` or ``constraints`` below 1, another cone or ``margins``, no warp-lang, or a model that
-        reads contact forces.
+      ConfigError: ``contacts`` or ``constraints`` is below 1, ``cone`` or ``margins`` is not known, warp-lang is not
+        installed, or the model reads contact forces.
     """
 
     name = "warp"
@@ -88,7 +90,7 @@ class WarpEngine:
     ):
         contacts, constraints = whole_number("contacts", contacts, 1), whole_number("constraints", constraints, 1)
         if model.contact_forces:
-            raise ConfigError("The warp engine does not report contact forces (ant, v5). Take physics='mujoco'.")
+            raise ConfigError("The warp engine does not report contact forces (ant, v5). Use physics='mujoco'.")
         self._mj = compile_model(model, margins)
         self._mj.opt.cone = cone_of(cone)
         self._warp = _put_model(self._mj)
@@ -98,7 +100,7 @@ class WarpEngine:
         self._scene = scene_rows(self._mj, model)
         self._control_numbers = control_numbers(self._mj, model)
         self._steps = _batched(self._simulator(model.frame_skip))
-        self._look = _batched(self._simulator(0))
+        self._forward = _batched(self._simulator(0))
 
         self.dt = float(self._mj.opt.timestep) * model.frame_skip
         self.action_size = int(self._mj.nu)
@@ -109,12 +111,13 @@ class WarpEngine:
     def start(
         self, qpos: Float[Array, " qpos"], qvel: Float[Array, " qvel"], scene: Float[Array, " scene"] | None = None
     ) -> Physics:
-        """Physics at rest in a state."""
+        """Returns the physics in a given state."""
         scene = jnp.asarray(self.init_scene, jnp.float32) if scene is None else scene
         raw = WarpState(jnp.zeros_like(qvel), jnp.zeros(3, jnp.float32), scene)
         extras = {} if self._body is None else {"body_change": jnp.zeros(3, jnp.float32)}
         if self._sensors:
-            extras |= self._read(self._look(qpos, qvel, raw.warmstart, jnp.zeros(self.action_size, jnp.float32), scene))
+            no_control = jnp.zeros(self.action_size, jnp.float32)
+            extras |= self._read(self._forward(qpos, qvel, raw.warmstart, no_control, scene))
         return Physics(qpos, qvel, jnp.zeros_like(qpos), jnp.zeros((), bool), extras, raw)
 
     def start_exact(
@@ -123,7 +126,7 @@ class WarpEngine:
         qvel: Float[np.ndarray, "*batch qvel"],
         scene: Float[np.ndarray, "*batch scene"] | None = None,
     ) -> Physics:
-        """Physics at rest in a state, with any leading axes; this engine has float32 only."""
+        """Returns the physics in a given state, with any leading axes. This engine computes in float32."""
         scene = np.broadcast_to(self.init_scene if scene is None else scene, (*qpos.shape[:-1], len(self.init_scene)))
         start = self.start
         for _ in qpos.shape[:-1]:
@@ -131,33 +134,33 @@ class WarpEngine:
         return start(*(jnp.asarray(x, jnp.float32) for x in (qpos, qvel, scene)))
 
     def step(self, physics: Physics, command: Float[Array, " command"]) -> Physics:
-        """Physics one environment step later."""
+        """Returns the physics one environment step later."""
         axes, before = jnp.array(self._model.free_axes, int), physics.raw
-        # Each step starts from the origin of the plane: far from it, float32 would lose the displacement.
+        # Each step starts at the origin of the plane, because far from it the displacement would be lost in float32.
         local = physics.qpos.at[axes].set(0.0)
         control = self._control(command.astype(jnp.float32), physics.qpos)
         limit = self._model.speed_limit
         qvel = physics.qvel if limit is None else jnp.clip(physics.qvel, -limit, limit)
-        got = self._steps(local, qvel, before.warmstart, control, before.scene)
-        change = got.qpos - local
-        extras, body_offset = self._read(got), before.body_offset
+        result = self._steps(local, qvel, before.warmstart, control, before.scene)
+        change = result.qpos - local
+        extras, body_offset = self._read(result), before.body_offset
         if self._body is not None:
-            extras["body_change"] = got.body - (local[:3] + body_offset)
-            body_offset = got.body - got.qpos[:3]
-        qpos = got.qpos.at[axes].set(physics.qpos[axes] + change[axes])
-        raw = WarpState(got.warmstart, body_offset, before.scene)
-        after = physics._replace(qpos=qpos, qvel=got.qvel, qpos_change=change, extras=extras, raw=raw)
+            extras["body_change"] = result.body - (local[:3] + body_offset)
+            body_offset = result.body - result.qpos[:3]
+        qpos = result.qpos.at[axes].set(physics.qpos[axes] + change[axes])
+        raw = WarpState(result.warmstart, body_offset, before.scene)
+        after = physics._replace(qpos=qpos, qvel=result.qvel, qpos_change=change, extras=extras, raw=raw)
         finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(after)]).all()
-        lost = {name: physics.extras[name] if name in self._sensors else jnp.zeros(3, jnp.float32) for name in extras}
-        unmoved = physics._replace(qpos_change=jnp.zeros_like(change), diverged=jnp.ones((), bool), extras=lost)
+        kept = {name: physics.extras[name] if name in self._sensors else jnp.zeros(3, jnp.float32) for name in extras}
+        unmoved = physics._replace(qpos_change=jnp.zeros_like(change), diverged=jnp.ones((), bool), extras=kept)
         after = after._replace(diverged=jnp.zeros((), bool))
         return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, unmoved)
 
-    def _read(self, got: Simulated) -> dict[str, Array]:
-        return {name: got.sensordata[places] for name, places in self._sensors.items()}
+    def _read(self, result: Simulated) -> dict[str, Array]:
+        return {name: result.sensordata[places] for name, places in self._sensors.items()}
 
     def _control(self, command: Float[Array, " command"], qpos: Float[Array, " qpos"]) -> Float[Array, " motor"]:
-        """Motor commands; the kinds: :func:`control_numbers`."""
+        """Returns motor commands. :func:`control_numbers` defines the kinds of control."""
         kind, gain, numbers = self._control_numbers
         if kind == 0:
             return command
@@ -169,17 +172,17 @@ class WarpEngine:
         return jnp.clip(qpos[: self.action_size] + command[self.action_size :] + feasible * self.dt, low, high)
 
     def _simulator(self, frame_skip: int) -> Callable[..., Simulated]:
-        """``simulate(environments, qpos, qvel, warmstart, control, scene)`` of one of so many environments."""
+        """Returns ``simulate(environments, qpos, qvel, warmstart, control, scene)`` for one environment of a batch."""
 
         def simulate(
             environments: int, qpos: Array, qvel: Array, warmstart: Array, control: Array, scene: Array
         ) -> Any:
-            model, given = self._warp, 0
+            model, place = self._warp, 0
             for field, row in self._scene:
                 values = getattr(model, field)
                 width = values.shape[-1]
-                model = model.replace(**{field: values.at[row].set(scene[given : given + width])})
-                given += width
+                model = model.replace(**{field: values.at[row].set(scene[place : place + width])})
+                place += width
             room = {"naconmax": environments * self._contacts, "njmax": self._constraints}
             data = mjx.make_data(self._mj, impl="warp", **room).replace(
                 qpos=qpos, qvel=qvel, qacc_warmstart=warmstart, ctrl=control
@@ -195,10 +198,10 @@ class WarpEngine:
 
 
 def _batched(simulate: Callable[..., Simulated]) -> Callable[..., Simulated]:
-    """``simulate`` under any number of `vmap`s as one over one axis, told how long that is."""
+    """Turns ``simulate`` under any number of `vmap`s into a single `vmap`, and passes it the size of the batch."""
 
     def over(number: int) -> Callable[..., Simulated]:
-        """For arguments with a leading axis of ``number``."""
+        """Returns the function for arguments with a leading axis of size ``number``."""
 
         @jax.custom_batching.custom_vmap
         def all_of_them(*arguments: Array) -> Simulated:
@@ -206,11 +209,11 @@ def _batched(simulate: Callable[..., Simulated]) -> Callable[..., Simulated]:
 
         @all_of_them.def_vmap
         def _flatten(axis_size: int, in_batched: list[bool], *arguments: Array) -> tuple[Simulated, Any]:
-            spread = [
+            broadcast = [
                 x if batched else jnp.broadcast_to(x, (axis_size, *x.shape))
                 for x, batched in zip(arguments, in_batched, strict=True)
             ]
-            flat = over(axis_size * number)(*(x.reshape(axis_size * number, *x.shape[2:]) for x in spread))
+            flat = over(axis_size * number)(*(x.reshape(axis_size * number, *x.shape[2:]) for x in broadcast))
             out = jax.tree.map(lambda x: x.reshape(axis_size, number, *x.shape[1:]), flat)
             return out, jax.tree.map(lambda _: True, out)
 
@@ -223,14 +226,14 @@ def _batched(simulate: Callable[..., Simulated]) -> Callable[..., Simulated]:
 
 
 def _put_model(mj: Any) -> mjx.Model:
-    """A model for MuJoCo Warp.
+    """Returns the model for MuJoCo Warp.
 
     Raises:
-      ConfigError: it is not installed, or does not have what the model needs.
+      ConfigError: MuJoCo Warp is not installed, or it lacks something that the model needs.
     """
     try:
         return mjx.put_model(mj, impl="warp")
     except NotImplementedError as error:
-        raise ConfigError(f"MuJoCo Warp cannot simulate this model: {error} Take physics='mujoco'.") from error
+        raise ConfigError(f"MuJoCo Warp cannot simulate this model: {error} Use physics='mujoco'.") from error
     except RuntimeError as error:
         raise ConfigError(f"physics='warp' needs warp-lang: pip install -e '.[warp]' ({error})") from error

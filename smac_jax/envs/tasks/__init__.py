@@ -1,4 +1,5 @@
-"""Tasks: model, reset, observation, reward, termination. One file each, in that order, equal to Gymnasium's.
+"""Tasks, one module for each: model, reset, observation, reward and termination, in this order.
 
-The files differ where the tasks differ and nowhere else; see :class:`smac_jax.envs.base.Task`.
+The modules have the same structure, so that they differ only where the tasks differ; see
+:class:`smac_jax.envs.base.Task`.
 """

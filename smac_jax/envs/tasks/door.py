@@ -1,4 +1,4 @@
-"""Door: unlatch a door with the Adroit hand and pull it open. No episode ends before its time limit.
+"""Door: the Adroit hand must unlatch a door and pull it open. Episodes end only at the time limit.
 
 Source and versions: :mod:`smac_jax.envs.tasks.adroit`; ``door_v0`` of D4RL, ``AdroitHandDoor-v1``.
 """
@@ -18,19 +18,19 @@ OPEN = 1.35  # rad
 
 
 def model(version: Version) -> Model:
-    """The hand on an arm of four joints before a door; the versions share it."""
+    """Returns the hand on an arm with four joints in front of a door. All versions share the model."""
     sensors = {"palm": ("site", "S_grasp"), "handle": ("site", "S_handle")}
     return adroit.model(version, "adroit_door.xml", sensors, (("body_pos", "frame"),))
 
 
 def reset(key: Key, init_qpos: Float[Array, " 30"], init_qvel: Float[Array, " 30"]) -> Start:
-    """At rest; the door stands somewhere in a box of 10 cm."""
+    """Returns a state at rest. The position of the door is uniform in a box of 10 cm."""
     low, high = jnp.array([[-0.3, 0.25, 0.252], [-0.2, 0.35, 0.35]], jnp.float32)
     return Start(init_qpos, init_qvel, jax.random.uniform(key, (3,), jnp.float32, minval=low, maxval=high))
 
 
 def observation(physics: Physics, version: Version) -> Float[Array, " 39"]:
-    """Joints without the first, latch, hinge, palm, handle, the way between them, and whether the door is open."""
+    """Returns joints without the first, latch, hinge, palm, handle, their difference, and whether the door is open."""
     del version
     qpos, palm, handle = physics.qpos, physics.extras["palm"], physics.extras["handle"]
     is_open = jnp.where(qpos[HINGE] > 1.0, 1.0, -1.0)
@@ -40,7 +40,11 @@ def observation(physics: Physics, version: Version) -> Float[Array, " 39"]:
 def reward(
     physics: Physics, action: Float[Array, " 28"], dt: float, version: Version
 ) -> tuple[Float[Array, ""], Metrics]:
-    """To the handle, the hinge towards 90 degrees, slowly; 2, 8 and 10 more at 0.2, 1.0 and 1.35 rad."""
+    """Returns the reward.
+
+    It has terms for the distance to the handle, for the difference of the hinge from 90 degrees, and for speed. At
+    hinge angles of 0.2, 1.0 and 1.35 rad there are bonuses of 2, 8 and 10.
+    """
     del action, dt
     angle = physics.qpos[HINGE]
     reach = adroit.reach(adroit.length(physics.extras["palm"] - physics.extras["handle"]), version)
@@ -58,11 +62,11 @@ def reward(
 
 
 def success(physics: Physics) -> Bool[Array, ""]:
-    """The door stands open by 1.35 rad."""
+    """Returns whether the door is open by 1.35 rad."""
     return physics.qpos[HINGE] >= OPEN
 
 
 def termination(physics: Physics, version: Version) -> Bool[Array, ""]:
-    """Never."""
+    """Returns false."""
     del physics, version
     return jnp.zeros((), bool)

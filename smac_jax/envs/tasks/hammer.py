@@ -1,4 +1,4 @@
-"""Hammer: pick a hammer up with the Adroit hand and drive a nail in. No episode ends before its time limit.
+"""Hammer: the Adroit hand must pick up a hammer and drive in a nail. Episodes end only at the time limit.
 
 Source and versions: :mod:`smac_jax.envs.tasks.adroit`; ``hammer_v0`` of D4RL, ``AdroitHandHammer-v1``.
 """
@@ -13,11 +13,11 @@ from smac_jax.envs.base import Model, Physics, Start, Version
 from smac_jax.envs.tasks import adroit
 from smac_jax.types import Array, Key, Metrics
 
-BOARD = (0.05, 0.0)  # where the board stands; its height varies
+BOARD = (0.05, 0.0)  # x and y of the board; its height varies
 
 
 def model(version: Version) -> Model:
-    """The hand on an arm of two joints, a hammer, and a nail in a board; the versions share it."""
+    """Returns the hand on an arm with two joints, a hammer, and a nail in a board. All versions share the model."""
     sensors = {
         "palm": ("site", "S_grasp"),
         "hammer": ("body", "Object"),
@@ -31,13 +31,17 @@ def model(version: Version) -> Model:
 
 
 def reset(key: Key, init_qpos: Float[Array, " 33"], init_qvel: Float[Array, " 33"]) -> Start:
-    """At rest; the board hangs 10 to 25 cm high."""
+    """Returns a state at rest. The height of the board is uniform between 10 and 25 cm."""
     height = jax.random.uniform(key, (), jnp.float32, minval=0.1, maxval=0.25)
     return Start(init_qpos, init_qvel, jnp.array([*BOARD, height], jnp.float32))
 
 
 def observation(physics: Physics, version: Version) -> Float[Array, " 46"]:
-    """Joints of hand and nail, the hammer's velocity up to 1, palm, hammer, its angles, nail, and its impact."""
+    """Returns the observation.
+
+    It has the joints of hand and nail, the velocity of the hammer (clipped to 1), the positions of palm and hammer, the
+    angles of the hammer, the position of the nail, and the force on it (clipped to 1).
+    """
     del version
     read = physics.extras
     return jnp.concatenate(
@@ -56,7 +60,12 @@ def observation(physics: Physics, version: Version) -> Float[Array, " 46"]:
 def reward(
     physics: Physics, action: Float[Array, " 26"], dt: float, version: Version
 ) -> tuple[Float[Array, ""], Metrics]:
-    """To the hammer, its head to the nail, the nail in, slowly; 2 for lifting, 25 and 75 within 2 and 1 cm."""
+    """Returns the reward.
+
+    It has terms for the distances from palm to hammer, from the hammer's head to the nail and from the nail to its
+    goal, and for speed. There are bonuses of 2 for lifting the hammer, and of 25 and 75 when the nail is within 2 and
+    1 cm of its goal.
+    """
     del action, dt
     read = physics.extras
     left = adroit.length(read["nail"] - read["goal"])
@@ -77,18 +86,18 @@ def reward(
 
 
 def success(physics: Physics) -> Bool[Array, ""]:
-    """The nail is in, up to 1 cm."""
+    """Returns whether the nail is within 1 cm of its goal."""
     return adroit.length(physics.extras["nail"] - physics.extras["goal"]) < 0.01
 
 
 def termination(physics: Physics, version: Version) -> Bool[Array, ""]:
-    """Never."""
+    """Returns false."""
     del physics, version
     return jnp.zeros((), bool)
 
 
 def euler_angles(quaternion: Float[Array, " 4"]) -> Float[Array, " 3"]:
-    """Angles about x, y, z of a unit quaternion, as ``quat2euler`` of the tasks' code (of mujoco_worldgen) has them."""
+    """Returns the angles about x, y and z of a unit quaternion, as ``quat2euler`` of mujoco_worldgen computes them."""
     w, x, y, z = quaternion
     to_z = jnp.array([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)])  # third column
     cosine = jnp.hypot(to_z[2], to_z[1])

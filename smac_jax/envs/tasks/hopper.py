@@ -1,4 +1,4 @@
-"""Hopper: one leg, three motors, hop forward without falling.
+"""Hopper: a robot with one leg and three motors must hop forward without falling.
 
 Source: ``gymnasium.envs.mujoco.hopper_v4`` and ``hopper_v5`` (T. Erez, Y. Tassa and E. Todorov, "Infinite Horizon Model
 Predictive Control for Nonlinear Periodic Tasks", 2011).
@@ -21,7 +21,7 @@ VELOCITY_CLIP = 10.0
 
 
 def model(version: Version) -> Model:
-    """Gymnasium's hopper; the versions share it."""
+    """Returns Gymnasium's hopper. All versions share the model."""
     del version
     return Model(xml="hopper.xml", frame_skip=4)
 
@@ -29,7 +29,7 @@ def model(version: Version) -> Model:
 def reset(
     key: Key, init_qpos: Float[Array, " 6"], init_qvel: Float[Array, " 6"]
 ) -> tuple[Float[Array, " 6"], Float[Array, " 6"]]:
-    """Uniform noise of 5e-3 on positions and velocities."""
+    """Adds uniform noise of 5e-3 to positions and velocities."""
     key_qpos, key_qvel = jax.random.split(key)
     qpos = init_qpos + jax.random.uniform(key_qpos, init_qpos.shape, jnp.float32, minval=-5e-3, maxval=5e-3)
     qvel = init_qvel + jax.random.uniform(key_qvel, init_qvel.shape, jnp.float32, minval=-5e-3, maxval=5e-3)
@@ -37,7 +37,7 @@ def reset(
 
 
 def observation(physics: Physics, version: Version) -> Float[Array, " 11"]:
-    """Positions without x, and velocities clipped to 10."""
+    """Returns positions without x, and velocities clipped to 10."""
     del version
     return jnp.concatenate([physics.qpos[1:], jnp.clip(physics.qvel, -VELOCITY_CLIP, VELOCITY_CLIP)])
 
@@ -45,7 +45,7 @@ def observation(physics: Physics, version: Version) -> Float[Array, " 11"]:
 def state(
     observations: Float[np.ndarray, "row observation"],
 ) -> tuple[Float[np.ndarray, "row 6"], Float[np.ndarray, "row 6"], Bool[np.ndarray, " row"]]:
-    """Joint positions and velocities that rows show (x as 0), and which rows show them whole."""
+    """Returns joint positions (x is 0) and velocities of each row, and which rows contain all of them."""
     qpos = np.pad(observations[:, :5], ((0, 0), (1, 0)))
     qvel = observations[:, 5:11]
     return qpos, qvel, (np.abs(qvel) < VELOCITY_CLIP).all(-1)
@@ -54,9 +54,9 @@ def state(
 def reward(
     physics: Physics, action: Float[Array, " 3"], dt: float, version: Version
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Speed, plus 1 for staying up, minus a small price for torque."""
+    """Returns the speed, plus 1 while the robot is healthy, minus a small cost of torque."""
     forward = physics.qpos_change[0] / dt
-    # v4 pays the bonus on the step that ends the episode too.
+    # v4 adds the bonus also in the step that ends the episode
     healthy = jnp.where(termination(physics, version), 0.0, 1.0) if version == "v5" else jnp.ones((), jnp.float32)
     control = -1e-3 * jnp.sum(jnp.square(action))
     metrics = {
@@ -70,7 +70,7 @@ def reward(
 
 
 def termination(physics: Physics, version: Version) -> Bool[Array, ""]:
-    """Fallen, tilted, or out of range."""
+    """Returns whether the robot has fallen or tilted, or a coordinate is out of range."""
     del version
     height, angle = physics.qpos[1], physics.qpos[2]
     state = jnp.concatenate([physics.qpos[2:], physics.qvel])

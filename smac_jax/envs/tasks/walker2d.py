@@ -1,4 +1,4 @@
-"""Walker2d: two legs, six motors, walk forward without falling.
+"""Walker2d: a robot with two legs and six motors must walk forward without falling.
 
 Source: ``gymnasium.envs.mujoco.walker2d_v4`` and ``walker2d_v5``, built on the hopper (T. Erez, Y. Tassa, E. Todorov,
 "Infinite Horizon Model Predictive Control for Nonlinear Periodic Tasks", 2011).
@@ -20,14 +20,14 @@ VELOCITY_CLIP = 10.0
 
 
 def model(version: Version) -> Model:
-    """Gymnasium's walker; v5 gave the right foot the friction of the left, 1.9 for 0.9."""
+    """Returns Gymnasium's walker. In v5 the right foot has the friction of the left one (1.9); in v4 it has 0.9."""
     return Model(xml="walker2d_v5.xml" if version == "v5" else "walker2d.xml", frame_skip=4)
 
 
 def reset(
     key: Key, init_qpos: Float[Array, " 9"], init_qvel: Float[Array, " 9"]
 ) -> tuple[Float[Array, " 9"], Float[Array, " 9"]]:
-    """Uniform noise of 5e-3 on positions and velocities."""
+    """Adds uniform noise of 5e-3 to positions and velocities."""
     key_qpos, key_qvel = jax.random.split(key)
     qpos = init_qpos + jax.random.uniform(key_qpos, init_qpos.shape, jnp.float32, minval=-5e-3, maxval=5e-3)
     qvel = init_qvel + jax.random.uniform(key_qvel, init_qvel.shape, jnp.float32, minval=-5e-3, maxval=5e-3)
@@ -35,7 +35,7 @@ def reset(
 
 
 def observation(physics: Physics, version: Version) -> Float[Array, " 17"]:
-    """Positions without x, and velocities clipped to 10."""
+    """Returns positions without x, and velocities clipped to 10."""
     del version
     return jnp.concatenate([physics.qpos[1:], jnp.clip(physics.qvel, -VELOCITY_CLIP, VELOCITY_CLIP)])
 
@@ -43,7 +43,7 @@ def observation(physics: Physics, version: Version) -> Float[Array, " 17"]:
 def state(
     observations: Float[np.ndarray, "row observation"],
 ) -> tuple[Float[np.ndarray, "row 9"], Float[np.ndarray, "row 9"], Bool[np.ndarray, " row"]]:
-    """Joint positions and velocities that rows show (x as 0), and which rows show them whole."""
+    """Returns joint positions (x is 0) and velocities of each row, and which rows contain all of them."""
     qpos = np.pad(observations[:, :8], ((0, 0), (1, 0)))
     qvel = observations[:, 8:17]
     return qpos, qvel, (np.abs(qvel) < VELOCITY_CLIP).all(-1)
@@ -52,9 +52,9 @@ def state(
 def reward(
     physics: Physics, action: Float[Array, " 6"], dt: float, version: Version
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Speed, plus 1 for staying up, minus a small price for torque."""
+    """Returns the speed, plus 1 while the robot is healthy, minus a small cost of torque."""
     forward = physics.qpos_change[0] / dt
-    # v4 pays the bonus on the step that ends the episode too.
+    # v4 adds the bonus also in the step that ends the episode
     healthy = jnp.where(termination(physics, version), 0.0, 1.0) if version == "v5" else jnp.ones((), jnp.float32)
     control = -1e-3 * jnp.sum(jnp.square(action))
     metrics = {
@@ -68,7 +68,7 @@ def reward(
 
 
 def termination(physics: Physics, version: Version) -> Bool[Array, ""]:
-    """Fallen, jumped too high, or tilted."""
+    """Returns whether the robot has fallen, jumped too high, or tilted."""
     del version
     height, angle = physics.qpos[1], physics.qpos[2]
     healthy = (height > HEALTHY_HEIGHT[0]) & (height < HEALTHY_HEIGHT[1]) & (jnp.abs(angle) < HEALTHY_ANGLE)

@@ -1,4 +1,4 @@
-"""The hand's binary tasks from AWAC's pair of files, against what Cal-QL and WSRL make of them."""
+"""AWAC's pairs of files for binary Adroit tasks, read as the code of Cal-QL and WSRL reads them."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 import smac_jax.data.readers.awac as awac
 from smac_jax import Dataset
 from smac_jax.data import load_dataset
-from smac_jax.data.sources import is_at_hand
+from smac_jax.data.sources import is_available_offline
 from smac_jax.errors import DatasetError
 
 RNG = np.random.default_rng(0)
@@ -27,14 +27,14 @@ def episode(rewards):
 
 
 def as_demonstration(of):
-    """As AWAC writes people's: dicts of observations, lists, an action and a reward too many."""
+    """An episode in the form of AWAC's human demonstrations: dicts of observations, one more action and reward."""
     dicts = {key: [{"state_observation": row} for row in of[key]] for key in ("observations", "next_observations")}
     more = {"actions": [*of["actions"], np.zeros(24)], "rewards": [*of["rewards"], -1.0]}
     return {**of, **dicts, **more}
 
 
 def as_clone(of):
-    """As it writes clones': columns; a terminal in the middle, which nobody heeds."""
+    """An episode in the form of AWAC's rollouts: columns, and a terminal in the middle, which is ignored."""
     terminals = np.zeros((len(of["rewards"]), 1))
     terminals[1] = 1
     return {**of, "rewards": of["rewards"][:, None], "terminals": terminals}
@@ -49,7 +49,7 @@ def save(path, episodes):
 
 @pytest.fixture
 def release(tmp_path, monkeypatch):
-    """The pair of the pen on an otherwise empty machine, and what is in it."""
+    """The two files of the pen in an empty home directory, and their episodes."""
     monkeypatch.setenv("SMAC_JAX_DATA", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     people, clones = [episode(WON), episode(LOST)], [episode(WON_TWICE), episode(LOST), episode(LOST)]
@@ -58,13 +58,13 @@ def release(tmp_path, monkeypatch):
     return people, clones
 
 
-def test_both_files_are_one_data_set_as_cal_ql_cuts_it(release):
+def test_both_files_become_one_data_set_cut_as_in_cal_ql(release):
     (won, _), (won_twice, *_) = release
     data = load_dataset("pen-binary-v0")
     assert (data.name, data.task, data.size) == ("pen-binary-v0", "pen-binary", 8)
     kept = [(won, 4), (won_twice, 4)]  # failures left out, each cut after its last success
-    for ours, theirs in (("observations",) * 2, ("next_observations",) * 2, ("rewards",) * 2):
-        np.testing.assert_array_equal(getattr(data, ours), np.concatenate([e[theirs][:n] for e, n in kept]))
+    for key in ("observations", "next_observations", "rewards"):
+        np.testing.assert_array_equal(getattr(data, key), np.concatenate([e[key][:n] for e, n in kept]))
     actions = np.concatenate([e["actions"][:n] for e, n in kept])
     np.testing.assert_array_equal(data.actions, np.float32(np.clip(actions, -1, 1)))
     notes = dict(data.metadata)
@@ -72,14 +72,14 @@ def test_both_files_are_one_data_set_as_cal_ql_cuts_it(release):
     assert notes["source"] == "AWAC, pen2_sparse.npy and pen_bc_sparse4.npy"
 
 
-def test_no_success_bootstraps_and_a_trajectory_stays_one(release):
+def test_no_success_bootstraps_and_trajectories_are_not_split(release):
     data = load_dataset("pen-binary-v0")
     np.testing.assert_array_equal(data.transitions().terminal, np.asarray(data.rewards) == 0)
     np.testing.assert_array_equal(data.terminals, [0, 0, 0, 1, 0, 0, 0, 1])
     np.testing.assert_array_equal(data.trajectory_returns, [-2] * 8)
     assert "2 episodes" in data.summary()
     assert "100% end in success" in data.summary()
-    expected = []  # Cal-QL's calc_return_to_go: backwards, and anew at each success
+    expected = []  # Cal-QL's calc_return_to_go runs backwards, and starts again at each success
     for rewards in (WON[:4], WON_TWICE[:4]):
         after, returns = 0.0, []
         for reward in rewards[::-1]:
@@ -90,15 +90,15 @@ def test_no_success_bootstraps_and_a_trajectory_stays_one(release):
     np.testing.assert_allclose(shifted.returns_to_go, expected, rtol=1e-6)
 
 
-def test_one_file_by_its_path(release, tmp_path):
+def test_one_file_of_the_pair_is_read_by_its_path(release, tmp_path):
     data = load_dataset(tmp_path / "offpolicy_hand_data/pen2_sparse.npy")
     assert (data.name, data.task, data.size) == ("pen2_sparse", "pen-binary", 4)
 
 
-def test_where_it_is_looked_for(release, tmp_path, monkeypatch):
-    assert is_at_hand("pen-binary-v0")
-    assert not is_at_hand("door-binary-v0")
-    assert not is_at_hand("pen-human-v1")
+def test_the_pair_is_found_in_every_known_folder(release, tmp_path, monkeypatch):
+    assert is_available_offline("pen-binary-v0")
+    assert not is_available_offline("door-binary-v0")
+    assert not is_available_offline("pen-human-v1")
     monkeypatch.delenv("DATA_DIR_PREFIX", raising=False)
     here, *others = awac.folders()
     monkeypatch.setenv("DATA_DIR_PREFIX", str(tmp_path / "wsrls"))
@@ -112,9 +112,11 @@ def test_where_it_is_looked_for(release, tmp_path, monkeypatch):
         here = there
 
 
-def test_half_of_it_is_not_taken_for_all(release, tmp_path):
+def test_a_pair_with_a_missing_file_is_refused(release, tmp_path):
     (tmp_path / "offpolicy_hand_data/pen_bc_sparse4.npy").unlink()
-    with pytest.raises(DatasetError, match=r"holds half of AWAC's release; pen_bc_sparse4\.npy is missing"):
+    with pytest.raises(
+        DatasetError, match=r"holds only one of the two files of AWAC's release; pen_bc_sparse4\.npy is missing"
+    ):
         load_dataset("pen-binary-v0")
 
 
@@ -125,6 +127,8 @@ def test_a_release_without_a_success_is_refused(release, tmp_path):
         load_dataset(path)
 
 
-def test_rewards_of_a_binary_task_are_binary():
-    with pytest.raises(DatasetError, match=r"rewards of door-binary are 0 on success and -1 otherwise; found 0 to 1"):
+def test_dense_rewards_are_refused_for_a_binary_task():
+    with pytest.raises(
+        DatasetError, match=r"rewards of door-binary are 0 on success and -1 otherwise, but these range from 0 to 1"
+    ):
         Dataset.from_arrays(np.zeros((3, 39)), np.zeros((3, 28)), [0, 0, 1], [0, 0, 1], task="door-binary")

@@ -1,4 +1,4 @@
-"""Binary rewards made of dense demonstrations: what succeeds, where they are cut."""
+"""Binary rewards for demonstrations with dense rewards: which steps succeed, and where trajectories are cut."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def door(angles):
 
 
 def arrays_of(episodes):
-    """One array a key of episodes given as lists of hinge angles, without next observations."""
+    """Columns of episodes that are given as lists of hinge angles, without next observations."""
     angles = np.concatenate(episodes)
     ends = np.cumsum([len(e) for e in episodes]) - 1
     n = len(angles)
@@ -37,7 +37,7 @@ def arrays_of(episodes):
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(st.booleans(), min_size=2, max_size=8), min_size=1, max_size=5))
 def test_trajectories_are_cut_after_their_last_success(opens):
-    made = to_binary("door-binary", arrays_of([np.where(o, 1.4, 0.1) for o in opens]))
+    binary = to_binary("door-binary", arrays_of([np.where(o, 1.4, 0.1) for o in opens]))
     rewards, terminals, timeouts = [], [], []
     for o in opens:
         success = o[1:]  # of the steps whose next state is known
@@ -50,17 +50,17 @@ def test_trajectories_are_cut_after_their_last_success(opens):
             rewards += [-1.0] * len(o)
             terminals += [False] * len(o)
             timeouts += [False] * (len(o) - 1) + [True]
-    assert made["rewards"].tolist() == rewards
-    assert made["terminals"].tolist() == terminals
-    assert made["timeouts"].tolist() == timeouts
-    assert len(made["observations"]) == len(made["actions"]) == len(rewards)
+    assert binary["rewards"].tolist() == rewards
+    assert binary["terminals"].tolist() == terminals
+    assert binary["timeouts"].tolist() == timeouts
+    assert len(binary["observations"]) == len(binary["actions"]) == len(rewards)
 
 
-def test_next_observations_say_where_the_last_step_leads():
+def test_the_last_step_can_succeed_with_next_observations():
     arrays = arrays_of([[0.0, 0.5, 1.0]])
-    made = to_binary("door-binary", arrays | {"next_observations": door([0.5, 1.0, 1.4])})
-    assert made["rewards"].tolist() == [-1, -1, 0]
-    assert made["terminals"].tolist() == [False, False, True]
+    binary = to_binary("door-binary", arrays | {"next_observations": door([0.5, 1.0, 1.4])})
+    assert binary["rewards"].tolist() == [-1, -1, 0]
+    assert binary["terminals"].tolist() == [False, False, True]
 
 
 def test_a_file_is_read_as_the_binary_task_by_its_name(tmp_path):
@@ -78,11 +78,11 @@ def test_a_file_is_read_as_the_binary_task_by_its_name(tmp_path):
     assert np.asarray(read_d4rl(dense).rewards).tolist() == pytest.approx([0.7] * 3)
 
 
-def test_success_in_the_other_tasks():
+def test_success_is_read_from_observations_of_the_other_tasks():
     pen = np.zeros((4, 45))
     pen[:, 33:36] = pen[:, 36:39] = (0, 0, 1)
-    pen[1, 39] = 0.08  # too far
-    pen[2, 33:36] = (0.4, 0, 0.9165)  # too askew
+    pen[1, 39] = 0.08  # the position is too far away
+    pen[2, 33:36] = (0.4, 0, 0.9165)  # the direction is wrong
     pen[3, 33:36] = (0.3, 0, 0.954)
     assert succeeds("pen-binary", pen).tolist() == [True, False, False, True]
     relocate = np.zeros((2, 39))
@@ -93,14 +93,14 @@ def test_success_in_the_other_tasks():
     assert succeeds("hammer-binary", hammer).tolist() == [False, True]
 
 
-def test_what_does_not_fit_is_refused():
+def test_other_tasks_and_sizes_are_refused():
     with pytest.raises(DatasetError, match="39 numbers"):
         succeeds("door-binary", np.zeros((3, 45)))
     with pytest.raises(UnknownNameError, match="pen-binary"):
         succeeds("kitchen", np.zeros((3, 60)))
 
 
-def test_kitchen_data_are_judged_by_the_most_that_was_solved():
+def test_the_return_of_a_kitchen_trajectory_is_its_largest_number_of_completed_subtasks():
     data = Dataset.from_arrays(
         np.zeros((6, 60)), np.zeros((6, 9)), [0, 1, 2, 0, 1, 0], [0, 0, 1, 0, 0, 1], task="kitchen-partial"
     )

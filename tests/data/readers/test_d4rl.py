@@ -1,4 +1,4 @@
-"""D4RL files: there and back, real ones, and damaged ones."""
+"""D4RL files: written and read again, public ones, and damaged ones."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ DOOR_HUMAN = Path(__file__).parents[4] / "shared" / "data" / "door-human.hdf5"
 
 
 def write_raw(path, arrays):
-    """An HDF5 file of exactly these arrays, unchecked."""
+    """Writes an HDF5 file with exactly these arrays, without a check."""
     with h5py.File(path, "w") as file:
         for key, value in arrays.items():
             file[key] = value
@@ -33,18 +33,21 @@ def assert_same(a, b):
     jax.tree.map(np.testing.assert_array_equal, jax.tree.leaves(a), jax.tree.leaves(b))
 
 
-# There and back
+# Written and read again
 
 
 @pytest.mark.parametrize("compression", [0, 9])
-def test_what_is_written_is_read(tmp_path, log, compression):
+def test_a_written_file_is_read_with_the_same_contents(tmp_path, log, compression):
     path = tmp_path / "hopper-mine.hdf5"
     write_d4rl(
         path, log, metadata={"recipe": "by hand: ü", "seed": 3, "task": "walker2d", "note": ""}, compression=compression
     )
     data = read_d4rl(path)
     assert_same(data, Dataset.from_arrays(**log))
-    assert (data.name, data.task) == ("hopper-mine", "walker2d")  # what the metadata says wins over the file's name
+    assert (data.name, data.task) == (
+        "hopper-mine",
+        "walker2d",
+    )  # the metadata take precedence over the name of the file
     assert data.metadata == (("note", ""), ("recipe", "by hand: ü"), ("seed", "3"), ("task", "walker2d"))
     again = tmp_path / "hopper-mine-again.hdf5"
     write_d4rl(again, data)
@@ -53,7 +56,7 @@ def test_what_is_written_is_read(tmp_path, log, compression):
     assert [p.name for p in tmp_path.iterdir() if p not in (path, again)] == []
 
 
-def test_the_layout_is_d4rls(tmp_path, log):
+def test_the_layout_is_that_of_d4rl(tmp_path, log):
     write_d4rl(tmp_path / "a.hdf5", log, metadata={"algorithm": "SAC"})
     with h5py.File(tmp_path / "a.hdf5") as file:
         assert sorted(file) == sorted([*log, "metadata"])
@@ -61,7 +64,7 @@ def test_the_layout_is_d4rls(tmp_path, log):
         assert file["metadata/algorithm"][()] == b"SAC"
 
 
-def test_without_next_observations_the_cut_rows_are_lost(tmp_path, log):
+def test_without_next_observations_the_last_rows_of_cut_episodes_are_dropped(tmp_path, log):
     write_d4rl(tmp_path / "hopper.hdf5", log, next_observations=False)
     log.pop("next_observations")
     data = read_d4rl(tmp_path / "hopper.hdf5")
@@ -69,15 +72,15 @@ def test_without_next_observations_the_cut_rows_are_lost(tmp_path, log):
     assert_same(data, Dataset.from_arrays(**log))
 
 
-def test_same_arrays_same_bytes(tmp_path, log):
+def test_the_same_arrays_give_the_same_bytes(tmp_path, log):
     write_d4rl(tmp_path / "a.hdf5", log, metadata={"b": 1, "a": "text"})
-    time.sleep(1.1)  # HDF5 keeps times in whole seconds
+    time.sleep(1.1)  # HDF5 stores times in whole seconds
     other_order = dict(reversed(log.items()))
     write_d4rl(tmp_path / "b.hdf5", other_order, metadata={"a": "text", "b": 1})
     assert (tmp_path / "a.hdf5").read_bytes() == (tmp_path / "b.hdf5").read_bytes()
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path, log):
+def test_a_refused_write_leaves_the_earlier_file(tmp_path, log):
     path = tmp_path / "a.hdf5"
     write_d4rl(path, log)
     before = path.read_bytes()
@@ -89,14 +92,14 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, log):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_writer_refuses_what_is_not_d4rl(tmp_path, log):
+def test_arrays_outside_d4rls_layout_are_not_written(tmp_path, log):
     with pytest.raises(DatasetError, match=r"expected the arrays observations.*got .*qpos"):
         write_d4rl(tmp_path / "a.hdf5", log | {"qpos": np.zeros(12)})
     with pytest.raises(DatasetError, match="expected the arrays"):
         write_d4rl(tmp_path / "a.hdf5", {"rewards": np.zeros(12)})
     with pytest.raises(DatasetError, match=r"outside \[-1, 1\]"):
         write_d4rl(tmp_path / "a.hdf5", log | {"actions": log["actions"] * 3})
-    with pytest.raises(DatasetError, match="no folder"):
+    with pytest.raises(DatasetError, match="nowhere does not exist"):
         write_d4rl(tmp_path / "nowhere" / "a.hdf5", log)
     with pytest.raises(ConfigError, match=r"compression = 10.*\[0, 9\]"):
         write_d4rl(tmp_path / "a.hdf5", log, compression=10)
@@ -120,7 +123,7 @@ def test_infos_are_written_in_their_precision_and_not_read(log, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["create_dataset", "replace"])
-def test_a_write_that_breaks_off_leaves_what_was_there(tmp_path, log, monkeypatch, where):
+def test_a_write_that_fails_halfway_leaves_the_earlier_file(tmp_path, log, monkeypatch, where):
     path = tmp_path / "a.hdf5"
     write_d4rl(path, log)
     before = path.read_bytes()
@@ -135,7 +138,7 @@ def test_a_write_that_breaks_off_leaves_what_was_there(tmp_path, log, monkeypatc
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_data_set_that_dropped_rows_keeps_its_returns_on_the_way_to_disk_and_back(tmp_path):
+def test_a_data_set_with_dropped_rows_keeps_its_returns_when_written_and_read(tmp_path):
     log = make_log([4, 3, 5], ["timeout", "terminal", "cut"])
     data = Dataset.from_arrays(**log)
     returns = [part.sum(dtype=np.float64) for part in np.split(log["rewards"], [4, 7])]
@@ -147,12 +150,14 @@ def test_a_data_set_that_dropped_rows_keeps_its_returns_on_the_way_to_disk_and_b
         np.testing.assert_allclose(
             np.unique(data.conditions), np.unique((returns - min(returns)) / np.ptp(returns)), atol=1e-6
         )
-    # the second file has lost two rows more, and says so
+    # two more rows were dropped from the second file, and the summary says so
     assert (data.size, dict(data.metadata)["dropped_rows"]) == (8, "4")
-    assert data.summary().endswith("without a next observation, dropped (their rewards count): 4")
+    assert data.summary().endswith(
+        "dropped rows, which have no next observation (their rewards count in the returns): 4"
+    )
 
 
-def test_breaks_that_only_next_observations_show_are_marked_before_these_are_left_out(tmp_path):
+def test_breaks_are_marked_when_next_observations_are_not_written(tmp_path):
     log = make_log([4, 3, 5], ["cut", "terminal", "cut"], next_observations=True)
     write_d4rl(tmp_path / "hopper.hdf5", log, next_observations=False)
     data = read_d4rl(tmp_path / "hopper.hdf5")
@@ -163,21 +168,21 @@ def test_breaks_that_only_next_observations_show_are_marked_before_these_are_lef
 
 
 @pytest.mark.parametrize("missing", [["timeouts"], ["terminals"], ["terminals", "timeouts"]])
-def test_a_file_without_ends_is_split_where_the_next_row_does_not_follow(tmp_path, missing):
+def test_a_file_without_flags_is_split_at_its_breaks(tmp_path, missing):
     log = make_log([4, 3, 5], ["timeout", "terminal", "cut"], next_observations=True)
     for key in missing:
         del log[key]
     data = read_d4rl(write_raw(tmp_path / "mine.hdf5", log))
     np.testing.assert_array_equal(np.flatnonzero(data.terminals + data.timeouts), [3, 6, 11])
     np.testing.assert_array_equal(np.flatnonzero(data.terminals), [] if "terminals" in missing else [6])
-    assert ("no terminals in the file" in data.summary()) == ("terminals" in missing)
+    assert ("the file has no terminals" in data.summary()) == ("terminals" in missing)
     del log["next_observations"]
-    with pytest.raises(DatasetError, match=r"no '(terminals|timeouts)'"):
+    with pytest.raises(DatasetError, match=r"has no '(terminals|timeouts)'"):
         read_d4rl(write_raw(tmp_path / "less.hdf5", log))
 
 
-def test_unmarked_breaks_end_the_hands_demonstrations_too(tmp_path):
-    """A demonstration is cut after its own last success, not after that of the one it was joined with."""
+def test_unmarked_breaks_also_end_demonstrations_of_binary_tasks(tmp_path):
+    """Each demonstration is cut after its own last success, although the file joins two of them."""
     log = make_log([4, 3], ["cut", "cut"], next_observations=True)
     wide = {key: np.tile(log[key], (1, 23))[:, :45] for key in ("observations", "next_observations")}
     log |= wide | {"rewards": np.array([-1.0, 0.0, -1.0, -1.0, -1.0, 0.0, -1.0])}
@@ -187,7 +192,7 @@ def test_unmarked_breaks_end_the_hands_demonstrations_too(tmp_path):
     assert dict(data.metadata)["unmarked_breaks"] == "1"
 
 
-# Variants found in the wild
+# Variants of the layout
 
 
 def test_float64_columns_and_infos_are_read_as_float32(tmp_path, log):
@@ -201,7 +206,7 @@ def test_float64_columns_and_infos_are_read_as_float32(tmp_path, log):
     assert (data.task, data.metadata) == ("hopper", (("algorithm", "SAC"), ("iteration", "7")))
 
 
-def test_timeouts_are_inferred_where_a_file_has_none(tmp_path, log):
+def test_timeouts_are_inferred_if_a_file_has_none(tmp_path, log):
     log["terminals"][:] = False
     log["terminals"][5] = True
     del log["timeouts"]
@@ -210,12 +215,12 @@ def test_timeouts_are_inferred_where_a_file_has_none(tmp_path, log):
     np.testing.assert_array_equal(np.flatnonzero(read_d4rl(path, max_episode_steps=4).timeouts), [3, 6, 9, 10])
     np.testing.assert_array_equal(np.flatnonzero(read_d4rl(path, task="hopper").timeouts), [3, 6, 11])
     np.testing.assert_array_equal(np.flatnonzero(read_d4rl(path).timeouts), [3, 6, 11])
-    assert "no end is marked: 2" in read_d4rl(path).summary()
+    assert "breaks of the log that are not marked as ends: 2" in read_d4rl(path).summary()
     del log["next_observations"]
     path = write_raw(tmp_path / "mine.hdf5", log)
-    for limit, last in {4: [2, 7, 8], 1000: [10]}.items():  # the cut rows themselves are dropped
+    for limit, last in {4: [2, 7, 8], 1000: [10]}.items():  # the last rows of cut episodes are dropped
         np.testing.assert_array_equal(np.flatnonzero(read_d4rl(path, max_episode_steps=limit).timeouts), last)
-    with pytest.raises(DatasetError, match=r"mine\.hdf5: no 'timeouts'.*max_episode_steps"):
+    with pytest.raises(DatasetError, match=r"mine\.hdf5: the file has no 'timeouts'.*max_episode_steps"):
         read_d4rl(path)
     with pytest.raises(ConfigError, match="max_episode_steps = 0"):
         read_d4rl(path, max_episode_steps=0)
@@ -239,9 +244,11 @@ def test_the_task_comes_from_argument_metadata_or_name(tmp_path, log):
     assert read_d4rl(tmp_path / "walker2d_medium-v2.hdf5", task="hopper").task == "hopper"
     with pytest.raises(UnknownNameError, match="hoper"):
         read_d4rl(tmp_path / "walker2d_medium-v2.hdf5", task="hoper")
-    with pytest.raises(UnknownNameError, match="hoper"):  # and not that nobody knows where episodes were cut
+    with pytest.raises(UnknownNameError, match="hoper"):  # and not the error about missing timeouts
         read_d4rl(write_raw(tmp_path / "v0.hdf5", without("timeouts")(log)), task="hoper")
-    write_d4rl(tmp_path / "ant.hdf5", log, metadata={"task": "brax:ant"})  # another task than the file's name would say
+    write_d4rl(
+        tmp_path / "ant.hdf5", log, metadata={"task": "brax:ant"}
+    )  # not the task that the name of the file suggests
     assert read_d4rl(tmp_path / "ant.hdf5").task is None
     write_d4rl(tmp_path / "mine.hdf5", log)
     assert read_d4rl(tmp_path / "mine.hdf5").task is None
@@ -258,14 +265,14 @@ def test_the_task_comes_from_argument_metadata_or_name(tmp_path, log):
         ("kappa-0.5.hdf5", None),
     ],
 )
-def test_d4rls_file_names_say_the_task(tmp_path, log, name, task):
+def test_the_task_follows_from_d4rls_file_names(tmp_path, log, name, task):
     data = read_d4rl(write_raw(tmp_path / name, log))
     assert (data.task, data.name) == (task, name.removesuffix(".hdf5"))
 
 
 @pytest.mark.skipif(not DOOR_HUMAN.exists(), reason="shared/data/door-human.hdf5 is not beside this checkout")
-@pytest.mark.filterwarnings("ignore:.*not D4RL's")  # a copy that was written again
-def test_human_demonstrations_alone_say_so_under_the_published_sets_name(tmp_path, monkeypatch):
+@pytest.mark.filterwarnings("ignore:.*not D4RL's")  # the file is a repacked copy
+def test_the_metadata_say_if_a_binary_data_set_holds_human_demonstrations_only(tmp_path, monkeypatch):
     monkeypatch.setenv("SMAC_JAX_DATA", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "door-human-v1.hdf5").write_bytes(DOOR_HUMAN.read_bytes())
@@ -275,8 +282,8 @@ def test_human_demonstrations_alone_say_so_under_the_published_sets_name(tmp_pat
 
 
 @pytest.mark.skipif(not DOOR_HUMAN.exists(), reason="shared/data/door-human.hdf5 is not beside this checkout")
-def test_real_demonstrations():
-    """Adroit's door-human: 25 demonstrations, all ended by time, no next observations, actions beyond [-1, 1]."""
+def test_door_human_is_read_row_by_row():
+    """It has 25 demonstrations that end with time-outs, no next observations, and actions outside [-1, 1]."""
     data = load_dataset(str(DOOR_HUMAN))
     with h5py.File(DOOR_HUMAN) as file:
         raw = {key: file[key][()] for key in ("observations", "actions", "rewards", "timeouts")}
@@ -301,7 +308,7 @@ def test_real_demonstrations():
 
 
 @pytest.mark.parametrize("how", ["link", "external", "virtual"])
-def test_what_lies_in_another_file_is_not_read(tmp_path, log, how):
+def test_arrays_stored_in_another_file_are_not_read(tmp_path, log, how):
     secret, path = tmp_path / "secret", tmp_path / "hopper.hdf5"
     write_d4rl(path, log)
     write_d4rl(secret, log)
@@ -336,8 +343,14 @@ def row(key, index, value):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (without("rewards"), "no 'rewards'. D4RL files have .* this one has actions, next_observations, observations"),
-        (lambda log: {"data": np.zeros(3)}, "no 'observations', 'actions', 'rewards', 'terminals'.* this one has data"),
+        (
+            without("rewards"),
+            "has no 'rewards'. D4RL files have .* this one has actions, next_observations, observations",
+        ),
+        (
+            lambda log: {"data": np.zeros(3)},
+            "has no 'observations', 'actions', 'rewards', 'terminals'.* this one has data",
+        ),
         (lambda log: {}, "this one has nothing"),
         (row("rewards", 3, np.nan), "rewards is NaN or infinite .* 1 of 12 rows, first in row 3"),
         (row("actions", 2, 7.0), r"actions are outside \[-1, 1\] in 3 of 36 numbers, range \[.*, 7\], first in row 2"),
@@ -352,33 +365,36 @@ def row(key, index, value):
         (lambda log: log | {"rewards": h5py.Empty("f")}, "rewards holds float32 of shape None"),
         (lambda log: without("actions")(log) | {"actions/x": np.zeros(2)}, "'actions' is a group, expected an array"),
         (lambda log: log | {"metadata/author": np.bytes_(b"\xff\xfe\xfa")}, "metadata/author is not UTF-8 text"),
-        (lambda log: log | {"metadata/blob": np.void(b"\x80\x04K\x01.")}, "metadata/blob holds .V5, neither text nor"),
+        (
+            lambda log: log | {"metadata/blob": np.void(b"\x80\x04K\x01.")},
+            "metadata/blob holds .V5, which is neither text nor",
+        ),
     ],
 )
-def test_a_damaged_file_is_named_with_what_is_wrong(tmp_path, log, damage, words):
+def test_the_error_about_a_damaged_file_names_file_and_array(tmp_path, log, damage, words):
     path = write_raw(tmp_path / "hopper.hdf5", damage(log))
     with pytest.raises(DatasetError, match=rf"^{path}:? ?.*{words}"):
         read_d4rl(path)
 
 
-def test_what_is_no_hdf5_file_is_refused(tmp_path, log):
-    with pytest.raises(DatasetError, match="no such file"):
+def test_files_that_are_not_hdf5_are_refused(tmp_path, log):
+    with pytest.raises(DatasetError, match="does not exist"):
         read_d4rl(tmp_path / "absent.hdf5")
     with pytest.raises(DatasetError, match="is a folder"):
         read_d4rl(tmp_path)
     for content in (b"", b"obs,act\n1,2\n"):
         (tmp_path / "text.hdf5").write_bytes(content)
-        with pytest.raises(DatasetError, match=rf"text\.hdf5: is not an HDF5 file \({len(content)} bytes"):
+        with pytest.raises(DatasetError, match=rf"text\.hdf5 is not an HDF5 file \({len(content)} bytes"):
             read_d4rl(tmp_path / "text.hdf5")
     write_d4rl(tmp_path / "whole.hdf5", log)
     content = (tmp_path / "whole.hdf5").read_bytes()
     for length in (600, len(content) // 2, len(content) - 1):
         (tmp_path / "part.hdf5").write_bytes(content[:length])
-        with pytest.raises(DatasetError, match=r"part\.hdf5: is cut short or damaged; fetch or make it again"):
+        with pytest.raises(DatasetError, match=r"part\.hdf5 is truncated or damaged; download or make it again"):
             read_d4rl(tmp_path / "part.hdf5")
 
 
-def test_a_size_that_no_memory_holds_is_refused(tmp_path, log):
+def test_an_array_larger_than_the_memory_is_refused(tmp_path, log):
     path = write_raw(tmp_path / "hopper.hdf5", without("rewards")(log))
     with h5py.File(path, "a") as file:
         file.create_dataset("rewards", shape=(2**60,), chunks=(1024,), dtype="f4")
@@ -395,7 +411,7 @@ def fuzz_folder(tmp_path_factory):
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4))
-def test_overwritten_bytes_never_raise_anything_else(fuzz_folder, changes):
+def test_overwritten_bytes_raise_no_other_error(fuzz_folder, changes):
     content = bytearray((fuzz_folder / "hopper.hdf5").read_bytes())
     for place, value in changes:
         content[int(place * len(content))] = value

@@ -1,4 +1,4 @@
-"""Releases of demonstrations are read, and pickles that want more are refused with nothing run."""
+"""Releases of demonstrations are read, and pickles that refer to code are refused without executing it."""
 
 import collections
 import os
@@ -29,7 +29,7 @@ def dapg(lengths=(4, 3)):
 
 
 def awac(lengths=(4, 3)):
-    """As AWAC's conversion makes them: dicts of observations, an action and a reward too many."""
+    """Episodes in the form of AWAC's files: dicts of observations, one more action and reward."""
     episodes = []
     for episode in dapg(lengths):
         rows = [{"observation": row, "state_observation": row} for row in episode["observations"]]
@@ -48,12 +48,12 @@ def awac(lengths=(4, 3)):
 
 
 def old_names(content):
-    """NumPy 1's module names, which the published files hold; of text protocols only, whose names have no length."""
+    """Replaces module names by those of NumPy 1, as in the published files (only for protocols without lengths)."""
     return content.replace(b"numpy._core.", b"numpy.core.")
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_dapgs_episodes_of_every_protocol(tmp_path, protocol):
+def test_dapgs_episodes_are_read_in_every_protocol(tmp_path, protocol):
     episodes = dapg()
     content = pickle.dumps(episodes, protocol)
     (tmp_path / "door-v0_demos.pickle").write_bytes(old_names(content) if protocol < 4 else content)
@@ -69,7 +69,7 @@ def test_dapgs_episodes_of_every_protocol(tmp_path, protocol):
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", [">f8", "<f4", "f2", "i8", "u1"])
 @pytest.mark.parametrize("protocol", [2, 4, 5])
-def test_arrays_come_back_as_pickle_itself_reads_them(tmp_path, order, dtype, protocol):
+def test_arrays_of_every_type_and_order_are_read_exactly(tmp_path, order, dtype, protocol):
     (episode,) = dapg([3])
     episode["observations"] = np.asarray(np.arange(15).reshape(3, 5), dtype, order=order)
     (tmp_path / "pen.pkl").write_bytes(pickle.dumps([episode], protocol))
@@ -77,7 +77,7 @@ def test_arrays_come_back_as_pickle_itself_reads_them(tmp_path, order, dtype, pr
     np.testing.assert_array_equal(data.observations, np.arange(15).reshape(3, 5)[:2])
 
 
-def test_awacs_episodes(tmp_path):
+def test_awacs_episodes_are_read(tmp_path):
     episodes = awac()
     np.save(tmp_path / "relocate2_sparse.npy", np.array(episodes, dtype=object), allow_pickle=True)
     data = load_dataset(tmp_path / "relocate2_sparse.npy")
@@ -88,7 +88,7 @@ def test_awacs_episodes(tmp_path):
     np.testing.assert_array_equal(data.timeouts, [0, 0, 1, 0, 1])
 
 
-def test_a_terminal_is_one_and_no_time_out(tmp_path):
+def test_a_terminal_at_the_end_of_an_episode_is_no_time_out(tmp_path):
     episodes = awac()
     episodes[0]["terminals"][-1] = 1
     np.save(tmp_path / "pen.npy", np.array(episodes, dtype=object), allow_pickle=True)
@@ -108,8 +108,8 @@ def test_the_task_can_be_given(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "match"),
     [
-        (lambda e: e[1].pop("actions"), "episode 1: no 'actions'"),
-        (lambda e: e[1].update(rewards=np.zeros(9)), "episode 1: rewards has 9 rows, observations 3"),
+        (lambda e: e[1].pop("actions"), "episode 1 has no 'actions'"),
+        (lambda e: e[1].update(rewards=np.zeros(9)), "episode 1: rewards has 9 rows, observations has 3"),
         (lambda e: e[0].update(observations="text"), "episode 0: observations holds"),
         (lambda e: e[0].update(actions=[[1], [1, 2]]), "episode 0: actions is not an array"),
         (lambda e: e[0].update(next_observations=np.zeros((4, 5))), "episode 1 has no next_observations"),
@@ -119,7 +119,7 @@ def test_the_task_can_be_given(tmp_path):
         (lambda e: e.clear(), "expected a list of episodes"),
     ],
 )
-def test_malformed_episodes_are_named(tmp_path, damage, match):
+def test_errors_name_the_malformed_episode(tmp_path, damage, match):
     episodes = dapg()
     damage(episodes)
     (tmp_path / "pen.pickle").write_bytes(pickle.dumps(episodes))
@@ -127,7 +127,7 @@ def test_malformed_episodes_are_named(tmp_path, damage, match):
         read_demonstrations(tmp_path / "pen.pickle")
 
 
-def test_files_that_are_something_else(tmp_path):
+def test_files_without_episodes_are_refused(tmp_path):
     np.save(tmp_path / "numbers.npy", np.zeros(3))
     (tmp_path / "text.npy").write_text("text")
     (tmp_path / "cut.pickle").write_bytes(pickle.dumps(dapg())[:-50])
@@ -138,7 +138,7 @@ def test_files_that_are_something_else(tmp_path):
         read_demonstrations(tmp_path / "absent.npy")
 
 
-# pickles that want to run something
+# pickles that refer to code
 
 
 class Calls:
@@ -150,19 +150,19 @@ class Calls:
 
 
 def named(module, name, *arguments):
-    """A protocol 0 pickle that calls anything by its name, whether it exists or not."""
+    """Returns a protocol 0 pickle that calls a function by its name."""
     pushed = b"".join(b"V" + str(a).encode() + b"\n" for a in arguments)
     return b"c" + module.encode() + b"\n" + name.encode() + b"\n(" + pushed + b"tR."
 
 
 def stacked(module, name, argument):
-    """The same through STACK_GLOBAL, whose names are data on the stack."""
+    """Returns the same with STACK_GLOBAL, whose names are data on the stack."""
     text = b"".join(b"\x8c" + struct.pack("B", len(t)) + t.encode() for t in (module, name))
     return b"\x80\x04" + text + b"\x93\x8c" + struct.pack("B", len(argument)) + argument.encode() + b"\x85R."
 
 
 def forged_dtype():
-    """An array of pointers whose dtype says that it holds none."""
+    """Returns an array of pointers whose dtype declares no objects."""
     state = b"(I3\nV|\nNNNI-1\nI-1\nI0\ntb"
     dtype = b"cnumpy\ndtype\n(VO8\nI0\nI1\ntR" + state
     array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntVb\ntR"
@@ -202,7 +202,7 @@ EVIL = {
 
 @pytest.mark.parametrize("as_npy", [False, True])
 @pytest.mark.parametrize("how", EVIL)
-def test_a_pickle_that_wants_to_run_something_is_refused(tmp_path, how, as_npy):
+def test_a_pickle_that_refers_to_code_is_refused(tmp_path, how, as_npy):
     canary = tmp_path / "canary"
     content = EVIL[how](CANARY.format(canary=canary))
     path = tmp_path / ("pen.npy" if as_npy else "pen.pickle")
@@ -216,11 +216,11 @@ def test_a_pickle_that_wants_to_run_something_is_refused(tmp_path, how, as_npy):
     with pytest.raises(DatasetError) as error:
         read_demonstrations(path)
     assert not canary.exists()
-    assert "Nothing in it was run" in str(error.value)
+    assert "No code in it was executed" in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_the_canary_would_have_sung(tmp_path):
+def test_the_same_pickles_create_the_canary_with_python_itself(tmp_path):
     canary = tmp_path / "canary"
     for how in ("REDUCE", "STACK_GLOBAL", "GLOBAL", "stacked", "INST", "eval", "inside episodes", "inside an array"):
         pickle.loads(EVIL[how](CANARY.format(canary=canary)))
@@ -228,8 +228,8 @@ def test_the_canary_would_have_sung(tmp_path):
         canary.unlink()
 
 
-class _Named:
-    """Pickles as a call of something with a text that is none."""
+class _Call:
+    """Pickles as a call of a function with given arguments."""
 
     def __init__(self, name, *arguments):
         self.call = (name, arguments)
@@ -248,14 +248,14 @@ def nest(depth, kind=list):
 @pytest.mark.parametrize(
     "bomb",
     [
-        _Named(np.dtype, nest(60)),  # whose text would have 2^60 brackets
-        _Named(frozenset, nest(60, tuple)),  # whose hash would take 2^60 steps
-        nest(60),  # an array of as many axes
+        _Call(np.dtype, nest(60)),  # its text would have 2^60 brackets
+        _Call(frozenset, nest(60, tuple)),  # its hash would take 2^60 steps
+        nest(60),  # an array with 60 axes
         [np.ones(10)] * 3 + [nest(60)],
     ],
     ids=["a forged type", "a set", "rows", "one row"],
 )
-def test_small_files_that_would_grow_without_end_are_refused_at_once(tmp_path, bomb):
+def test_small_files_that_would_grow_exponentially_are_refused_at_once(tmp_path, bomb):
     path = tmp_path / "door-v0_demos.pickle"
     episode = {"observations": bomb, "actions": np.zeros((4, 28)), "rewards": np.zeros(4)}
     path.write_bytes(pickle.dumps([episode]))
@@ -263,7 +263,7 @@ def test_small_files_that_would_grow_without_end_are_refused_at_once(tmp_path, b
         read_demonstrations(path)
 
 
-def test_names_cannot_write_lines_of_their_own(tmp_path):
+def test_error_messages_contain_only_printable_characters(tmp_path):
     path = tmp_path / "door-v0_demos.pickle"
     path.write_bytes(b"cos\x1b[31m\nsystem\n.")
     with pytest.raises(DatasetError) as caught:

@@ -1,4 +1,4 @@
-"""Fetching, against a server on this machine that knows ranges, cuts connections, and sends wrong bytes."""
+"""Downloads from a local server that supports ranges, interrupts connections, and sends wrong bytes."""
 
 import contextlib
 import functools
@@ -23,11 +23,11 @@ DIGEST = hashlib.sha256(BODY).hexdigest()
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves ``content``; each connection sends at most ``cut_after`` bytes of what it promised."""
+    """Serves ``content``. Each connection sends at most ``cut_after`` bytes of the announced ones."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.content, self.cut_after, self.ranges, self.asked = {"/file": BODY}, None, True, []
+        self.content, self.cut_after, self.ranges, self.requests = {"/file": BODY}, None, True, []
         self.refuses, self.tells_length = False, True
 
     def url(self, path="/file"):
@@ -36,12 +36,12 @@ class Server(http.server.ThreadingHTTPServer):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        asked = self.headers.get("Range")
-        self.server.asked.append(asked)
+        requested = self.headers.get("Range")
+        self.server.requests.append(requested)
         body = self.server.content.get(self.path)
         if body is None:
             return self.send_error(404)
-        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and self.server.ranges else 0
+        start = int(re.fullmatch(r"bytes=(\d+)-", requested)[1]) if requested and self.server.ranges else 0
         if start and (start >= len(body) or self.server.refuses):
             return self.send_error(416)
         self.send_response(206 if start else 200)
@@ -67,31 +67,31 @@ def server(monkeypatch):
         server.shutdown()
 
 
-def test_a_file_comes_whole_and_leaves_nothing_else(server, tmp_path):
+def test_a_download_leaves_the_file_and_nothing_else(server, tmp_path):
     path = tmp_path / "new" / "file"
     download(server.url(), path, size=len(BODY), sha256=DIGEST)
     assert path.read_bytes() == BODY
     assert not (path.parent / ".file.part").exists()
     download(server.url(), path)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
-def test_a_cut_connection_goes_on_where_it_was(server, tmp_path):
+def test_an_interrupted_connection_is_resumed(server, tmp_path):
     server.cut_after = 100_000
     download(server.url(), tmp_path / "file", size=len(BODY), sha256=DIGEST)
     assert (tmp_path / "file").read_bytes() == BODY
-    assert server.asked == [None, "bytes=100000-", "bytes=200000-"]
+    assert server.requests == [None, "bytes=100000-", "bytes=200000-"]
 
 
 @pytest.mark.parametrize("size", [len(BODY), None])
-def test_what_an_earlier_process_has_fetched_is_not_fetched_again(server, tmp_path, size):
+def test_a_part_from_an_earlier_process_is_resumed(server, tmp_path, size):
     (tmp_path / ".file.part").write_bytes(BODY[:250_000])
     download(server.url(), tmp_path / "file", size=size, sha256=DIGEST)
     assert (tmp_path / "file").read_bytes() == BODY
-    assert server.asked == ["bytes=250000-"]
+    assert server.requests == ["bytes=250000-"]
 
 
-def test_a_server_without_ranges_sends_all_again(server, tmp_path):
+def test_without_support_for_ranges_the_whole_file_is_sent_again(server, tmp_path):
     server.ranges = False
     (tmp_path / ".file.part").write_bytes(b"x" * 250_000)
     download(server.url(), tmp_path / "file", size=len(BODY), sha256=DIGEST)
@@ -100,13 +100,13 @@ def test_a_server_without_ranges_sends_all_again(server, tmp_path):
 
 @pytest.mark.parametrize("size", [len(BODY), None])
 @pytest.mark.parametrize("there", [len(BODY), len(BODY) + 7])
-def test_a_part_as_long_as_the_file_or_longer(server, tmp_path, size, there):
+def test_a_part_that_is_not_shorter_than_the_file_is_replaced(server, tmp_path, size, there):
     (tmp_path / ".file.part").write_bytes((BODY + b"surplus")[:there])
     download(server.url(), tmp_path / "file", size=size, sha256=DIGEST)
     assert (tmp_path / "file").read_bytes() == BODY
 
 
-def test_wrong_bytes_are_removed(server, tmp_path):
+def test_a_file_with_a_wrong_checksum_is_removed(server, tmp_path):
     server.content["/file"] = BODY[:-1] + bytes([BODY[-1] ^ 1])
     with pytest.raises(DatasetError, match=f"was removed.*SHA-256 .*expected {DIGEST}.*put it at {tmp_path}/file"):
         download(server.url(), tmp_path / "file", size=len(BODY), sha256=DIGEST)
@@ -114,13 +114,13 @@ def test_wrong_bytes_are_removed(server, tmp_path):
     assert not (tmp_path / ".file.part").exists()
 
 
-def test_another_size_is_refused_before_it_is_fetched(server, tmp_path):
+def test_a_wrong_size_is_refused_before_the_download(server, tmp_path):
     with pytest.raises(DatasetError, match="has 300,000 bytes, expected 299,999"):
         download(server.url(), tmp_path / "file", size=len(BODY) - 1)
     assert not (tmp_path / "file").exists()
 
 
-def test_without_a_length_no_more_is_taken_than_expected(server, tmp_path, monkeypatch):
+def test_no_more_bytes_than_expected_are_kept_without_an_announced_length(server, tmp_path, monkeypatch):
     monkeypatch.setattr(downloading, "CHUNK", 10_000)
     server.tells_length = False
     download(server.url(), tmp_path / "file", size=len(BODY), sha256=DIGEST)
@@ -131,94 +131,94 @@ def test_without_a_length_no_more_is_taken_than_expected(server, tmp_path, monke
     assert (tmp_path / ".other.part").stat().st_size <= 50_000
 
 
-def test_a_server_that_only_cuts_is_given_up_and_what_came_is_kept(server, tmp_path):
+def test_a_download_without_progress_fails_and_keeps_the_part(server, tmp_path):
     (tmp_path / ".file.part").write_bytes(BODY[:1000])
     server.cut_after = 0
-    with pytest.raises(DatasetError, match=r"cut after 1,000 bytes .*goes on from there"):
+    with pytest.raises(DatasetError, match=r"stopped after 1,000 bytes .*resumes from there"):
         download(server.url(), tmp_path / "file", size=len(BODY))
     assert (tmp_path / ".file.part").read_bytes() == BODY[:1000]
-    assert len(server.asked) == downloading.ATTEMPTS
+    assert len(server.requests) == downloading.ATTEMPTS
 
 
-def test_a_server_that_cuts_and_then_refuses_to_go_on_is_given_up(server, tmp_path):
+def test_a_server_that_refuses_to_resume_makes_the_download_fail(server, tmp_path):
     server.cut_after, server.refuses = 100_000, True
-    with pytest.raises(DatasetError, match="another try goes on"):
+    with pytest.raises(DatasetError, match="another attempt resumes"):
         download(server.url(), tmp_path / "file", size=len(BODY))
-    assert len(server.asked) < 20
+    assert len(server.requests) < 20
 
 
-def test_what_is_not_there_and_no_network_say_where_to_put_the_file(server, tmp_path):
-    with pytest.raises(DatasetError, match=f"404 .*fetch {server.url('/none')} .*put it at {tmp_path}/file"):
+def test_errors_of_server_and_network_name_the_place_for_the_file(server, tmp_path):
+    with pytest.raises(DatasetError, match=f"404 .*download {server.url('/none')} .*put it at {tmp_path}/file"):
         download(server.url("/none"), tmp_path / "file")
     with pytest.raises(DatasetError, match=f"cannot be reached .*put it at {tmp_path}/file"):
         download("http://name.invalid/file", tmp_path / "file")
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+def test_an_unwritable_folder_is_named(tmp_path):
     (tmp_path / "folder").write_text("a file")
-    with pytest.raises(DatasetError, match=f"could not be fetched to {tmp_path}/folder/file"):
+    with pytest.raises(DatasetError, match=f"could not be downloaded to {tmp_path}/folder/file"):
         download("http://name.invalid/file", tmp_path / "folder" / "file")
 
 
-# by name
+# D4RL's data sets by name
 
 
 @pytest.fixture
 def d4rl(server, tmp_path, log, monkeypatch):
-    """D4RL's server with one small data set under a name that does not say its task."""
+    """A server with one small data set, whose file name does not contain the task."""
     write_d4rl(tmp_path / "walker_mixed.hdf5", log)
     body = (tmp_path / "walker_mixed.hdf5").read_bytes()
     file = RemoteFile("gym/walker_mixed.hdf5", len(body), hashlib.sha256(body).hexdigest())
     server.content["/gym/walker_mixed.hdf5"] = body
     monkeypatch.setattr(files, "HOST", server.url("/"))
     monkeypatch.setattr(files, "d4rl_files", lambda: {"walker2d-medium-replay-v0": file})
-    monkeypatch.setenv("SMAC_JAX_DATA", str(tmp_path / "ours"))
-    monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "theirs"))
+    monkeypatch.setenv("SMAC_JAX_DATA", str(tmp_path / "smac_jax"))
+    monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "d4rl"))
     return body
 
 
-def test_a_name_of_d4rl_is_fetched_once(d4rl, server, tmp_path):
+def test_a_file_of_d4rl_is_downloaded_once(d4rl, server, tmp_path):
     for _ in range(2):
         data = load_dataset("walker2d-medium-replay-v0")
         assert (data.name, data.task, data.size) == ("walker2d-medium-replay-v0", "walker2d", 12)
         assert dict(data.metadata)["source"] == f"D4RL, {server.url('/gym/walker_mixed.hdf5')}"
-    assert len(server.asked) == 1
-    assert (tmp_path / "ours" / "walker_mixed.hdf5").read_bytes() == d4rl
+    assert len(server.requests) == 1
+    assert (tmp_path / "smac_jax" / "walker_mixed.hdf5").read_bytes() == d4rl
 
 
-@pytest.mark.parametrize("folder", ["ours", "theirs"])
-def test_what_is_on_the_disk_is_used_without_a_network(d4rl, server, tmp_path, folder):
+@pytest.mark.parametrize("folder", ["smac_jax", "d4rl"])
+def test_a_file_on_disk_is_used_without_a_network(d4rl, server, tmp_path, folder):
     (tmp_path / folder).mkdir()
     (tmp_path / folder / "walker_mixed.hdf5").write_bytes(d4rl)
     assert load_dataset("walker2d-medium-replay-v0").size == 12
-    assert not server.asked
+    assert not server.requests
 
 
-def test_what_is_on_the_disk_and_is_something_else_is_read_and_named(d4rl, tmp_path, log):
-    (tmp_path / "theirs").mkdir()
-    write_d4rl(tmp_path / "theirs" / "walker_mixed.hdf5", log | {"rewards": log["rewards"] + 1.0})
-    with pytest.warns(UserWarning, match=r"theirs/walker_mixed\.hdf5: has .* not D4RL's walker2d-medium-replay-v0"):
+def test_a_file_on_disk_that_is_not_d4rls_is_read_with_a_warning(d4rl, tmp_path, log):
+    (tmp_path / "d4rl").mkdir()
+    write_d4rl(tmp_path / "d4rl" / "walker_mixed.hdf5", log | {"rewards": log["rewards"] + 1.0})
+    with pytest.warns(UserWarning, match=r"d4rl/walker_mixed\.hdf5 has .* not D4RL's walker2d-medium-replay-v0"):
         data = load_dataset("walker2d-medium-replay-v0")
     np.testing.assert_allclose(data.rewards, log["rewards"] + 1.0, rtol=1e-6)
     assert "not D4RL's file" in dict(data.metadata)["source"]
 
 
-def test_what_is_on_the_disk_and_was_cut_short_is_refused(d4rl, tmp_path):
-    (tmp_path / "theirs").mkdir()
-    (tmp_path / "theirs" / "walker_mixed.hdf5").write_bytes(d4rl[: len(d4rl) // 2])
+def test_a_truncated_file_on_disk_is_refused(d4rl, tmp_path):
+    (tmp_path / "d4rl").mkdir()
+    (tmp_path / "d4rl" / "walker_mixed.hdf5").write_bytes(d4rl[: len(d4rl) // 2])
     with (
         pytest.warns(UserWarning, match="not D4RL's"),
-        pytest.raises(DatasetError, match=r"theirs/walker_mixed\.hdf5: is cut short or damaged"),
+        pytest.raises(DatasetError, match=r"d4rl/walker_mixed\.hdf5 is truncated or damaged"),
     ):
         load_dataset("walker2d-medium-replay-v0")
 
 
-def test_the_embedded_data_are_not_d4rls(d4rl):
+def test_embedded_data_do_not_name_d4rl_as_their_source(d4rl):
     assert "source" not in dict(load_dataset("hopper-medium-replay").metadata)
 
 
-def test_a_name_like_d4rls_is_told_the_right_one():
-    with pytest.raises(DatasetError, match=r"names like this: .*hopper-medium-replay-v2"):
+def test_a_misspelled_name_of_d4rl_lists_similar_names():
+    with pytest.raises(DatasetError, match=r"similar names: .*hopper-medium-replay-v2"):
         load_dataset("hopper-medium-replay-v3")
 
 
@@ -234,7 +234,7 @@ def test_every_name_has_its_own_file_and_a_task():
     assert len(everything) == 119
     assert len({file.name for file in known.values()}) == len(known) == 115
     for name, file in known.items():
-        # of these the kinds are tasks of their own
+        # each data set of these families has a task of its own
         assert (parse_name(name).kind is None) == (
             name.startswith(("kitchen", "maze2d")) or name[:-1] == "antmaze-umaze-v"
         )

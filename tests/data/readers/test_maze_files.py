@@ -61,7 +61,7 @@ def test_each_row_at_the_goal_ends_a_trajectory_and_a_logged_episode_succeeds_on
     succeeded = [kept["rewards"][episode == e].max() for e in range(6)]
     assert 0 < np.mean(succeeded) < 1
     np.testing.assert_array_equal(data.episode_scores(), succeeded)
-    assert f"{np.mean(succeeded):.0%} of 6 logged in one piece succeed" in data.summary()
+    assert f"{np.mean(succeeded):.0%} of 6 uninterrupted logs succeed" in data.summary()
 
 
 def test_ends_that_are_marked_elsewhere_are_found(tmp_path):

@@ -9,12 +9,11 @@ import warnings
 
 import gymnasium
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from fake_logs import make_log
 from fake_mazes import ANTMAZE_FILE, antmaze_log, write
-from smac_jax.sweep.transfer import check_fits
-from smac_jax.sweep.transfer import environment_of as environment_of_data
 
 import smac_jax
 from smac_jax.data import load_dataset
@@ -22,6 +21,8 @@ from smac_jax.data.readers.d4rl import read_d4rl
 from smac_jax.data.readers.minari import write_minari
 from smac_jax.errors import DatasetError
 from smac_jax.minari_sets import NamedEnvironment, environment_of
+from smac_jax.sweep.datasets import check_fits
+from smac_jax.sweep.datasets import environment_of as environment_of_data
 
 minari = pytest.importorskip("minari")
 
@@ -309,9 +310,9 @@ def test_another_environment_runs_on_the_host(make):
     make("test/counter-v0", high=6.0)
     env = smac_jax.make_env("minari:test/counter-v0")
     assert (env.backend, env.episode_length, env.observation_size) == ("gymnasium", 3, 2)
-    state = env.step(env.reset(jax.random.key(0)), np.array([0.0, 0.0], np.float32))
+    state = env.step(env.reset(jax.random.key(0)), jnp.array([0.0, 0.0]))
     assert state.reward == 1.0
-    state = env.step(state, np.array([0.5, 0.0], np.float32))  # -2 to 6: an action of 4, which terminates
+    state = env.step(state, jnp.array([0.5, 0.0]))  # -2 to 6: an action of 4, which terminates
     assert state.done == 1
 
 
@@ -391,11 +392,11 @@ def test_what_cannot_be_written_is_one_line_and_leaves_nothing(here, robotics, m
     shuffled = smac_jax.Dataset.from_arrays(**{key: value[order] for key, value in shuffled.items()}, name="shuffled")
     write_minari(data, "mine/there-v0")
     for held, name, env, match in (
-        (data, "mine/there-v0", None, "is there already, in .*Choose another"),
-        (data, "no version", None, r"A name is \[NAMESPACE/\]NAME-vNUMBER"),
-        (data, "../mine-v0", None, r"A name is \[NAMESPACE/\]NAME-vNUMBER"),
+        (data, "mine/there-v0", None, "exists already, in .*Choose another"),
+        (data, "no version", None, r"A name has the form \[NAMESPACE/\]NAME-vNUMBER"),
+        (data, "../mine-v0", None, r"A name has the form \[NAMESPACE/\]NAME-vNUMBER"),
         (data, "mine/a-v0", "Frog-v0", "cannot be written .*Frog"),
-        (data, "mine/a-v0", "Hopper-v4", "Hopper-v4 has 11 observations and 3 actions, the data set 2 and 3"),
+        (data, "mine/a-v0", "Hopper-v4", "Hopper-v4 has 11 observations and 3 actions, but the data set has 2 and 3"),
         (shuffled, "mine/a-v0", None, "shuffled has no episodes to be written .*not the next rows'"),
     ):
         with pytest.raises(DatasetError, match=match) as error:

@@ -81,7 +81,7 @@ def test_rows_and_rewards_are_the_packages(folder, make_log, package):
 
 
 def test_the_environment_of_the_data_is_the_packages(folder, make_log):
-    from smac_jax.sweep.transfer import check_fits, environment_of
+    from smac_jax.sweep.datasets import check_fits, environment_of, references
 
     write(folder, make_log())
     data = smac_jax.load_dataset(f"ogbench:{NAME}")
@@ -89,6 +89,7 @@ def test_the_environment_of_the_data_is_the_packages(folder, make_log):
     env = smac_jax.make_env(environment_of(data, None))
     check_fits(data, "the environment", env)
     assert (env.episode_length, env.backend) == (1000, "ogbench")
+    assert references(data) == {}  # returns are not in the units of its evaluations, successes
     part = smac_jax.load_dataset(f"part:0.5:ogbench:{NAME}")
     assert environment_of(part, None) == f"ogbench:{NAME}"
 
@@ -113,7 +114,7 @@ def test_an_episode_follows_from_its_key_and_success_is_the_score(package):
     assert all(s.metrics["score"] == 0 for s in first)
 
     state = env.reset(key)
-    inner = next(iter(env._worlds._live.values()))[0]._env
+    inner = next(iter(env._instances._live.values()))[0]._env
     inner.unwrapped.set_xy(inner.unwrapped.cur_goal_xy)
     solved = step(state, jnp.zeros(8))
     assert (float(solved.reward), float(solved.done), float(solved.metrics["score"])) == (0, 1, 1)
