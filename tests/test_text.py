@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smac_jax.text import count, duration, mean_over, name_of, rate_text, seeds_text
+from smac_jax.text import count, duration, mean_over, name_of, rate_text, seeds_text, start_of
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,8 @@ from smac_jax.text import count, duration, mean_over, name_of, rate_text, seeds_
         ("smac kappa=5", "SMAC, kappa = 5"),
         ("smac score_model.num_updates=10 kappa=1", "SMAC, num updates = 10, kappa = 1"),
         ("td3_bc, smac's critics", "TD3+BC, smac's critics"),
+        ("smac (muon)", "SMAC (muon)"),
+        ("smac (alpha > 0) kappa=5 polyak=0.1", "SMAC (alpha > 0), kappa = 5, polyak = 0.1"),
         ("mine", "mine"),
         ("bcx", "bcx"),
         ("5% of the data", "5% of the data"),
@@ -54,3 +56,16 @@ def test_times(seconds, text):
 
 def test_a_rate_is_never_0():
     assert [rate_text(rate) for rate in (1234.5, 10, 9.96, 0.004)] == ["1,234", "10", "10", "0.004"]
+
+
+@pytest.mark.parametrize(
+    ("label", "checkpoint", "text"),
+    [
+        ("smac", None, "SMAC"),
+        ("smac", 3000, "SMAC at 3,000 updates"),
+        ("smac kappa=5", 10, "SMAC, kappa = 5, at 10 updates"),
+        ("smac (muon)", 12_000, "SMAC (muon) at 12,000 updates"),
+    ],
+)
+def test_what_a_transfer_starts_from(label, checkpoint, text):
+    assert start_of(label, checkpoint) == text

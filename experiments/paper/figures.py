@@ -24,10 +24,10 @@ from smac_jax.errors import CheckpointError
 from smac_jax.files import write_text
 from smac_jax.runs.folder import policy_at
 from smac_jax.spread import spread
-from smac_jax.sweep import interpolation
+from smac_jax.sweep import landscape
 from smac_jax.sweep.datasets import references
 from smac_jax.sweep.grid import Job
-from smac_jax.sweep.interpolation import Resolution
+from smac_jax.sweep.landscape import Resolution
 from smac_jax.tasks import task_info
 from smac_jax.text import count, mean_over, name_of
 
@@ -177,14 +177,14 @@ def line(name: str, found: Found) -> Path:
     """The return on the line from SMAC's policy to what SAC made of it."""
     (job,) = found.cells.values()
     places = [job.folder / "offline", job.folder / "to-sac"]
-    return interpolation.draw(places, found.folder / name, found.resolution, said=found.caption)[0]
+    return landscape.draw(places, found.folder / name, found.resolution, said=found.caption)[0]
 
 
 def plane(name: str, found: Found) -> Path:
     """The return over the plane through SMAC's policy and what SAC and TD3+BC made of it."""
     (job,) = found.cells.values()
     places = [job.folder / run for run in ("offline", "to-sac", "to-td3_bc")]
-    return interpolation.draw(places, found.folder / name, found.resolution, lines=False, said=found.caption)[0]
+    return landscape.draw(places, found.folder / name, found.resolution, lines=False, said=found.caption)[0]
 
 
 def embedding(name: str, found: Found) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ml_collections import ConfigDict
 
 from experiments.configs import transfer_study
-from smac_jax.sweep.interpolation import Resolution
+from smac_jax.sweep.landscape import Resolution
 
 ONLINE = ("awr", "sac", "td3", "td3_bc")
 PAPER_TABLE_1 = {

@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
 
 def job_of(place: Path) -> dict[str, Any]:
     """What the job above a checkpoint says of its task and seeds; empty where there is none."""
-    from smac_jax.sweep.interpolation import described
+    from smac_jax.sweep.landscape import described
 
     try:
         return described(place.parent)

@@ -40,7 +40,7 @@ flags.DEFINE_string("results", None, "Folder for what comes out; default: landsc
 def main(argv: Sequence[str]) -> int:
     """Evaluates what is not there yet, then draws."""
     set_up()
-    from smac_jax.sweep.interpolation import Resolution, draw
+    from smac_jax.sweep.landscape import Resolution, draw
 
     places = [local_path(place) for place in argv[1:]]
     if len(places) not in (2, 3):

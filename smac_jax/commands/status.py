@@ -2,13 +2,23 @@ r"""How far a sweep is: every job and run, while it runs and after.
 
     smac-jax status results/NAME [MORE ...] [--watch]
 
-A run is done, running, starting (a process holds it and has not told how far it is), stopped (asked to, and saved),
-died (its process ended without a word; the same command goes on), failed, damaged (its status cannot be read) or left.
-The time left of a run is from its own rates, and from what a run like it took where one is done; a plus says that it
-leaves something out of which neither is known yet. The last line has the time left of the whole sweep.
+A job trains one offline algorithm for some seeds. Its runs are offline (pre-training), control (which goes on offline)
+and to-NAME (fine-tuning with NAME); of a sweep with --checkpoints, offline-at-3000 and so on.
 
-Ends with 0 where all is done, 3 where something is left to do, 1 where a job has failed, and 2 where a folder holds
-no sweep or the command was not understood; of several folders the worst, in the order 2, 1, 3, 0.
+The state of a run:
+  done                finished
+  running, starting   a process is at work on it; starting: it has not told yet how far it is
+  stopped             it was asked to stop, and has saved
+  died                its process ended without a word; the same command resumes it
+  failed              an error, which is shown below
+  damaged             its status cannot be read; the same command resumes it
+  left                not begun
+
+The time left of a run is computed from its own rates, and from what a run like it took where one is done. A plus says
+that something is left out, of which neither is known yet. The last line has the time left of the whole sweep.
+
+The exit code is 0 where all is done, 3 where something is left to do, 1 where a job has failed, and 2 where a folder
+holds no sweep or the command was not understood; of several folders the worst, in the order 2, 1, 3, 0.
 """
 
 from __future__ import annotations
@@ -29,8 +39,8 @@ from smac_jax.text import count, duration, rate_text
 
 ARGUMENTS = None  # any number of them
 FLAGS = flags.FLAGS
-flags.DEFINE_bool("watch", False, "Evaluate again and again, until nothing is left to do, or Ctrl-C.")
-flags.DEFINE_float("every", 2.0, "Seconds between two looks of --watch.", lower_bound=0.1)
+flags.DEFINE_bool("watch", False, "Show it again and again, until nothing is left to do, or Ctrl-C.")
+flags.DEFINE_float("every", 2.0, "Seconds after which --watch shows it again.", lower_bound=0.1)
 
 STYLES = {
     "done": "green",

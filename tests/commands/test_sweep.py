@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import signal
 import socket
@@ -174,6 +175,49 @@ def test_a_sweep_on_two_hosts_that_is_stopped_goes_on(hopper_file, tmp_path):
         assert process.returncode == 0, said
     names = ["table.csv", "curves/td3_bc_sac.json"]
     assert [(tmp_path / "two" / n).read_text() for n in names] == [(tmp_path / "alone" / n).read_text() for n in names]
+
+
+def test_transfers_from_checkpoints_of_named_variants_are_named_wherever_they_are_shown(hopper_file, tmp_path):
+    config = tmp_path / "mine.py"
+    config.write_text(
+        "from smac_jax.presets import quickstart\n"
+        "def get_config():\n"
+        "    config = quickstart.get_config()\n"
+        "    config.variants = (\n"
+        "        {'name': 'td3_bc', 'algorithm': 'td3_bc'},\n"
+        "        {'name': 'td3_bc (bold)', 'algorithm': 'td3_bc', 'td3_bc': {'alpha': 9.0}},\n"
+        "    )\n"
+        "    return config\n"
+    )
+    folder = tmp_path / "run"
+    request = [f"--task={hopper_file}", "--seeds=1", "--checkpoints=10,20", "--nocontrol", f"--results={folder}"]
+    request += [f"--config={config}", *TINY[1:]]
+    planned = sweep(*request, "--dry_run")
+    assert planned.returncode == 0, planned.stderr[-2000:]
+    assert "to-sac-at-20" in planned.stdout
+    done = sweep(*request)
+    assert done.returncode == 0, done.stderr[-2000:]
+    starts = [f"{name} at {updates} updates" for name in ("TD3+BC", "TD3+BC (bold)") for updates in (10, 20)]
+    table, page = (folder / "table.md").read_text(), (folder / "report.html").read_text()
+    for start in starts:
+        assert f"| {start} | SAC | 1 |" in table
+        assert f"{start} to SAC" in page
+    assert "10 or 20 updates offline" in table
+    names = [f"td3_bc{bold}-at-{updates}_sac.json" for bold in ("", "-bold") for updates in (10, 20)]
+    assert sorted(path.name for path in (folder / "curves").iterdir()) == sorted(names)
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert provenance["flags"]["offline"] == ["td3_bc", "td3_bc (bold)"]
+    assert provenance["config"]["pretrain"]["num_updates"] == 20
+    with (folder / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["offline"], row["updates"]) for row in rows] == [
+        *(("td3_bc", "10"), ("td3_bc", "20"), ("td3_bc (bold)", "10"), ("td3_bc (bold)", "20"))
+    ]
+    # the same curves, compared by hand, are the same rows
+    again = run_command("compare", *sorted((folder / "curves").iterdir()), f"--results={tmp_path / 'again'}")
+    assert again.returncode == 0, again.stderr[-2000:]
+    with (tmp_path / "again" / "table.csv").open(newline="") as file:
+        assert sorted(map(str, csv.DictReader(file))) == sorted(map(str, rows))
 
 
 def test_a_dry_run_shows_the_cells_and_their_cost_and_writes_nothing(hopper_file, tmp_path):

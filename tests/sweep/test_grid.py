@@ -16,8 +16,9 @@ from smac_jax.errors import CheckpointError, ConfigError, UnknownNameError
 from smac_jax.files import write_json
 from smac_jax.presets.base import get_config
 from smac_jax.sweep import job as job_module
-from smac_jax.sweep.grid import _once, batches, distinct_names, make_jobs, parse_vary, path_name
+from smac_jax.sweep.grid import _once, batches, distinct_names, make_jobs, offline_names, parse_vary, path_name
 from smac_jax.sweep.job import already_done, description, run_states
+from smac_jax.text import name_of
 
 HOPPER = [("hopper-medium-replay", "hopper")]
 
@@ -242,3 +243,71 @@ def test_states_of_runs_that_left_none_or_half_a_status(tmp_path):
         (job.folder / run).mkdir(parents=True)
         (job.folder / run / "status.json").write_text(text)
     assert run_states(job) == {"offline": "done", "control": "left", "to-sac": "left"}
+
+
+def configured(*named: dict):
+    config = get_config()
+    config.variants = named
+    return config
+
+
+MUON = {"name": "smac (muon)", "algorithm": "smac", "smac": {"optimizer": "muon", "network": {"num_critics": 3}}}
+GENTLE = {"name": "gentle", "algorithm": "iql", "sac": {"actor_learning_rate": 1e-5}, "finetune": {"warm_start": 7}}
+
+
+def named_jobs(config, offline, vary=()):
+    world = {"physics": "mujoco", "version": "v4", "control": True}
+    return make_jobs(Path("r"), HOPPER, offline, ("sac",), config, parse_vary(vary), range(4), 4, **world)
+
+
+def test_variants_of_a_configuration_are_trained_in_its_order_unless_others_are_asked_for():
+    config = configured(MUON, GENTLE)
+    assert offline_names(config, None) == ["smac (muon)", "gentle"]
+    assert offline_names(config, ["td3_bc"]) == ["td3_bc"]
+    assert offline_names(get_config(), None) == ["smac", "td3_bc"]
+    muon, gentle, plain = named_jobs(config, ["smac (muon)", "gentle", "smac"])
+    assert (muon.offline.label, muon.offline.algorithm) == ("smac (muon)", "smac")
+    assert muon.title == "hopper-medium-replay SMAC (muon) seeds 0-3"
+    # what it names differs, and nothing else
+    assert (muon.offline.config["optimizer"], muon.offline.config["network"]["num_critics"]) == ("muon", 3)
+    same = {**muon.offline.config, "optimizer": "adam", "network": {**muon.offline.config["network"]}}
+    same["network"]["num_critics"] = plain.offline.config["network"]["num_critics"]
+    assert same == plain.offline.config
+    # a variant may change what it is transferred to, for itself alone
+    assert gentle.offline.algorithm == "iql"
+    assert gentle.online[0].config["actor_learning_rate"] == 1e-5
+    assert gentle.online[0].schedule["warm_start"] == 7
+    assert muon.online == plain.online
+    assert plain.online[0].config["actor_learning_rate"] != 1e-5
+
+
+def test_a_variant_may_vary_and_has_a_place_of_its_own():
+    made = named_jobs(configured(MUON), ["smac (muon)", "smac"], ["smac.kappa=1,2"])
+    assert [name_of(job.offline.label) for job in made] == [
+        *("SMAC (muon), kappa = 1", "SMAC (muon), kappa = 2", "SMAC, kappa = 1", "SMAC, kappa = 2")
+    ]
+    assert len({job.folder for job in made}) == 4
+
+
+@pytest.mark.parametrize(
+    ("variant", "error", "words"),
+    [
+        ({"name": "x", "algorithm": "smac", "smac": {"kapa": 1.0}}, ConfigError, r"variant 'x', smac.kapa: .*no such"),
+        ({"name": "x", "algorithm": "smac", "sma": {"kappa": 1.0}}, ConfigError, r"variant 'x', sma.kappa: .*no such"),
+        ({"name": "x", "algorithm": "smac", "smac": {"kappa": "one"}}, ConfigError, "'x', smac.kappa: .*another type"),
+        ({"name": "x", "algorithm": "smac", "smac": {"kappa": -1.0}}, ConfigError, "kappa = -1"),
+        ({"name": "x", "algorithm": "smak"}, UnknownNameError, "Unknown offline algorithm 'smak'.*smac"),
+        ({"name": "x", "smac": {"kappa": 1.0}}, ConfigError, "must have a name that no other has, and an algorithm"),
+        ({"algorithm": "smac"}, ConfigError, "must have a name that no other has, and an algorithm"),
+    ],
+)
+def test_what_a_variant_cannot_be_is_said(variant, error, words):
+    with pytest.raises(error, match=words):
+        named_jobs(configured(variant), ["x"])
+
+
+def test_two_variants_of_one_name_and_an_unknown_name_are_refused():
+    with pytest.raises(ConfigError, match="must have a name that no other has"):
+        named_jobs(configured(MUON, MUON), ["smac (muon)"])
+    with pytest.raises(UnknownNameError, match=r"Unknown offline algorithm 'muon'.*smac \(muon\)"):
+        named_jobs(configured(MUON), ["muon"])

@@ -17,7 +17,7 @@ from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
 from smac_jax.analysis.landscape_points import Spanned, positions
 from smac_jax.files import write_json
 from smac_jax.runs.checkpoint import save_actor_critic
-from smac_jax.sweep import interpolation
+from smac_jax.sweep import landscape as landscapes
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--points=3", "--grid=2", "--episodes=1"]
@@ -88,12 +88,12 @@ def test_a_mistake_is_one_line(runs, tmp_path, count, extra, words):
 )
 def test_a_narrow_plane_can_be_read_and_its_names_do_not_collide(tmp_path, monkeypatch, u, v, angle):
     kept = []
-    monkeypatch.setattr(interpolation, "save", lambda figure, path, said: kept.append(figure) or [path])
+    monkeypatch.setattr(landscapes, "save", lambda figure, path, said: kept.append(figure) or [path])
     across = positions(5, 0.5)
     heights = (np.arange(25.0) ** 2).reshape(25, 1, 1)
     names = ["pre-trained", "after SAC, num critics = 10", "after TD3+BC"]
     plane = Spanned(*(np.array([x]) for x in (u, v, angle)))
-    interpolation.draw_plane(tmp_path / "plane", across, heights, names, plane, "hopper", "")
+    landscapes.draw_plane(tmp_path / "plane", across, heights, names, plane, "hopper", "")
     (figure,) = kept
     figure.draw_without_rendering()
     (legend,) = figure.legends
