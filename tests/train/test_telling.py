@@ -143,12 +143,12 @@ def test_status_holds_the_last_evaluation_of_a_run_that_is_done_and_keeps_it_whe
     for _ in range(2):
         with RunFolder(tmp_path / "off", save_every=0) as run:
             again = survivor.pretrain(run, env)
-        assert status_of(tmp_path / "off")["last_return"] == pytest.approx(off.evaluations.mean_returns[:, -1].mean())
+        assert status_of(tmp_path / "off")["last_return"] == pytest.approx(off.mean_returns[:, -1].mean())
         with RunFolder(tmp_path / "on", save_every=0) as run:
             on = survivor.finetune(again, run, env)
         said = status_of(tmp_path / "on")
         assert (said["done"], said["total"], said["state"]) == (60, 60, "done")
-        assert said["last_return"] == pytest.approx(on.evaluations.mean_returns[:, -1].mean())
+        assert said["last_return"] == pytest.approx(on.mean_returns[:, -1].mean())
         assert (said["seconds_left"], said["at_least"]) == (0.0, False)
         # a status that fell behind, as one of an earlier version is, is put right when the run is asked again
         stale = said | {"last_return": -1.0}
