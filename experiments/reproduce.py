@@ -6,7 +6,7 @@ r"""Make the paper's tables and figures again, from whichever data are at hand, 
 
 Tables: 1 (mean normalized regret of every offline with every online algorithm over the paper's six tasks, or those of
 --task), aggregate (interquartile means over all tasks, how likely SMAC is the better, performance profiles), tasks
-(hand-over, dip, final return and regret, a table and a figure of learning curves for each task).
+(transfer, dip, final return and regret, a table and a figure of learning curves for each task).
 
 Figures, all of SMAC: kappa, muon, condition (with and without), size (a twentieth and a fifth of the data), transfer
 (learning curves), residual (of the identity, through training), line and plane (the return between its policies),

@@ -1,4 +1,4 @@
-"""smac_jax: score-matched actor-critics. Pre-train on logged data, fine-tune online, without the dip at the hand-over.
+"""smac_jax: score-matched actor-critics. Pre-train on logged data, fine-tune online, without the dip at the transfer.
 
 >>> env = smac_jax.make_env("hopper")
 >>> data = smac_jax.load_dataset("hopper-medium-replay")

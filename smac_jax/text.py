@@ -39,7 +39,7 @@ def start_of(label: str, checkpoint: int | None) -> str:
 
     Args:
       label: of the offline algorithm or variant (:func:`name_of`).
-      checkpoint: offline updates after which it was handed over; None: after all of them.
+      checkpoint: offline updates after which it was transferred; None: after all of them.
     """
     name = name_of(label)
     return name if checkpoint is None else f"{name}{',' if ',' in name else ''} at {checkpoint:,} updates"

@@ -63,7 +63,7 @@ class Evidence:
       online: what SMAC is handed to.
       vary: ``config -> --vary``: its variants; None: as it is.
       parts: of the data set, that are trained on besides.
-      control: shows what comes of it without a hand-over.
+      control: shows what comes of it without a transfer.
       trains: False needs the data alone.
     """
 
@@ -77,7 +77,7 @@ class Evidence:
 
 
 def variants(name: str, found: Found) -> Path:
-    """Learning curves of the cells across the hand-over to SAC, where each stands at three moments, and a table."""
+    """Learning curves of the cells across the transfer to SAC, where each stands at three moments, and a table."""
     shown = {label: curve for (label, end), curve in found.curves.items() if end == "sac"}
     figure = Figure(figsize=(9.5, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
@@ -89,7 +89,7 @@ def variants(name: str, found: Found) -> Path:
         draw_band(left, steps, intervals_of(returns), color, label=name_of(label))
         first_quarter = curve.online_steps <= curve.warm_start + 0.25 * (curve.online_steps[-1] - curve.warm_start)
         moments = {
-            "hand-over": curve.online_returns[:, 0],
+            "transfer": curve.online_returns[:, 0],
             "lowest": curve.online_returns[:, first_quarter].min(axis=1),
             "final": curve.online_returns[:, -1],
         }
@@ -101,9 +101,9 @@ def variants(name: str, found: Found) -> Path:
             right.errorbar(j + offset, interval.estimate, error, fmt="o", ms=4, color=color, lw=1.4)
             rows.append((label, moment, *interval))
     left.axvline(0, color="0.3", lw=1)
-    left.set_xlabel("gradient updates before, environment steps after the hand-over")
+    left.set_xlabel("gradient updates before, environment steps after the transfer")
     left.set_ylabel(task_info(curve.task).rewards.evaluation)
-    right.set_xticks(range(3), ["at hand-over", "lowest in the\nfirst quarter", "final"])
+    right.set_xticks(range(3), ["at transfer", "lowest in the\nfirst quarter", "final"])
     for axis in (left, right):
         axis.spines[["top", "right"]].set_visible(False)
     left.legend(frameon=False, fontsize=8)
@@ -164,7 +164,7 @@ def coverage(name: str, found: Found) -> Path:
 
 
 def transfer(name: str, found: Found) -> Path:
-    """Learning curves of SMAC across the hand-over to SAC and to TD3; ``transfer.png`` is the tables' figure."""
+    """Learning curves of SMAC across the transfer to SAC and to TD3; ``transfer.png`` is the tables' figure."""
     figure, _ = transfer_figure(
         [curve for (_, end), curve in found.curves.items() if end in FIGURES[name].online],
         title=f"{found.data.name}: {mean_over(next(iter(found.cells.values())).seeds)}",
@@ -229,7 +229,7 @@ def embedding(name: str, found: Found) -> Path:
         runs = np.split(places, np.cumsum(lengths)[:-1])
         for (label, color), run_places in zip(looks.values(), runs, strict=True):
             axis.plot(run_places[:, 0], run_places[:, 1], color=color, lw=1.2, label=label, zorder=1)
-        axis.plot(*runs[0][-1], "*", ms=13, mfc="none", mec="0.1", label="hand-over", zorder=3)
+        axis.plot(*runs[0][-1], "*", ms=13, mfc="none", mec="0.1", label="transfer", zorder=3)
         shown = [point[i] for point in returns]
         drawn = axis.scatter(places[:, 0], places[:, 1], c=shown, s=20, cmap="viridis", vmin=low, vmax=high, zorder=2)
         axis.set_title(f"seed {seed}", fontsize=9)

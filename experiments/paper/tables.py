@@ -41,11 +41,11 @@ class Measured(NamedTuple):
     """What each pair did on each task, a number a seed.
 
     Attributes:
-      handover, final: D4RL's normalized score.
+      at_transfer, final: D4RL's normalized score.
       regret: in units of return, comparable within a task only.
     """
 
-    handover: dict[Pair, dict[str, PerSeed]]
+    at_transfer: dict[Pair, dict[str, PerSeed]]
     final: dict[Pair, dict[str, PerSeed]]
     regret: dict[Pair, dict[str, PerSeed]]
 
@@ -57,7 +57,7 @@ def measure(by_task: Mapping[str, Sequence[TransferCurve]]) -> Measured:
         environment = curves[0].task
         for row in tables.rows(curves, task_info(environment).random_return):
             pair = (merged(row.offline), row.online)
-            measured.handover.setdefault(pair, {})[source] = normalized_score(environment, row.handover)
+            measured.at_transfer.setdefault(pair, {})[source] = normalized_score(environment, row.at_transfer)
             measured.final.setdefault(pair, {})[source] = normalized_score(environment, row.final)
             measured.regret.setdefault(pair, {})[source] = row.regret
     return measured
@@ -140,11 +140,11 @@ def aggregate(folder: Path, measured: Measured, provenance: dict[str, Any]) -> N
 
     Writes ``aggregate.md``, ``aggregate.csv`` and ``profiles.png``.
     """
-    lines = [["offline", "online", "at hand-over", "final", "SMAC's regret is lower"]]
+    lines = [["offline", "online", "at transfer", "final", "SMAC's regret is lower"]]
     records = ["offline,online,quantity,estimate,low,high"]
     for pair in measured.final:
         found = {
-            "at hand-over": interquartile_mean_over_tasks(measured.handover[pair]),
+            "at transfer": interquartile_mean_over_tasks(measured.at_transfer[pair]),
             "final": interquartile_mean_over_tasks(measured.final[pair]),
         }
         ours = ("smac", pair[1])

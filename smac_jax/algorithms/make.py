@@ -96,7 +96,7 @@ def check_actor_critic(found: Any, built: OfflineAlgorithm | OnlineAlgorithm) ->
     if not isinstance(found, ActorCritic):
         raise RegistrationError(
             f"The algorithm {built.name!r}: its function actor_critic gives a {type(found).__name__}, and must give a "
-            "smac_jax.ActorCritic: the networks that are evaluated, saved and handed over."
+            "smac_jax.ActorCritic: the networks that are evaluated, saved and transferred."
         )
 
 

@@ -1,4 +1,4 @@
-"""One offline algorithm handed over to one online algorithm: what was measured, in a file."""
+"""One offline algorithm transferred to one online algorithm: what was measured, in a file."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ PARTS = {"offline": "offline_updates", "online": "online_steps", "control": "con
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TransferCurve:
-    """Mean evaluation returns across the hand-over, of the same seeds throughout; and the returns of every episode.
+    """Mean evaluation returns across the transfer, of the same seeds throughout; and the returns of every episode.
 
     Attributes:
       task, offline, online: the cell of the comparison.
       offline_updates: gradient steps at the evaluations of pre-training; may be empty.
       offline_returns: at these, NaN where an evaluation failed.
-      online_steps: environment steps; the first is 0, the hand-over.
+      online_steps: environment steps; the first is 0, the transfer.
       online_returns: at these.
       warm_start: how many of the environment steps, the first ones, only collected.
-      control_steps: gradient steps since the hand-over of a control that was not handed over but went on training
+      control_steps: gradient steps since the transfer of a control that was not transferred but went on training
         offline; the first is 0. Empty where there was no control.
       control_returns: at these. The first is of the same policies as the first of ``online_returns``, other episodes.
       seeds: their numbers; may be empty.
@@ -80,7 +80,7 @@ class TransferCurve:
             if y.size and len(y) != len(self.online_returns):
                 raise self._error(f"{returns} has {len(y)} seeds, online_returns {len(self.online_returns)}.")
         if self.online_returns.size == 0 or self.online_steps[0] != 0:
-            raise self._error("online_steps must start at 0, the hand-over, and online_returns hold a seed or more.")
+            raise self._error("online_steps must start at 0, the transfer, and online_returns hold a seed or more.")
         object.__setattr__(self, "warm_start", plain(self.warm_start))
         object.__setattr__(self, "checkpoint", plain(self.checkpoint))
         if not 0 <= self.warm_start <= self.online_steps[-1]:
@@ -91,7 +91,7 @@ class TransferCurve:
             if found and len(found) != len(self.online_returns):
                 raise self._error(f"{name} has {len(found)} entries, online_returns {len(self.online_returns)} seeds.")
         if self.has_control and self.control_steps[0] != 0:
-            raise self._error("control_steps must start at 0, where the transfer was handed over.")
+            raise self._error("control_steps must start at 0, at the transfer.")
         for part, steps in PARTS.items():
             episodes = tuple(np.asarray(x, np.float32) for x in getattr(self, f"{part}_episodes"))
             object.__setattr__(self, f"{part}_episodes", episodes)
@@ -123,7 +123,7 @@ class TransferCurve:
 
     @property
     def has_control(self) -> bool:
-        """Whether the control without a hand-over was run."""
+        """Whether the control without a transfer was run."""
         return self.control_returns.size > 0
 
     def to_json(self, path: Path) -> None:

@@ -1,7 +1,7 @@
-"""Dip and regret of a hand-over.
+"""Dip and regret of a transfer.
 
 Source: SMAC section 5 (regret, normalized regret). The paper speaks of drops and gives no formula; the dip, its excess
-over a control that is not handed over, and the threshold of a smooth transfer are ours.
+over a control that is not transferred, and the threshold of a smooth transfer are ours.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ def dip(
     warm_start: float = 0.0,
     horizon: float | None = None,
 ) -> Float[np.ndarray, " seed"]:
-    """``(J(hand-over) - min J(t)) / (J(hand-over) - J(random))`` over the first quarter of training, of each seed.
+    """``(J(transfer) - min J(t)) / (J(transfer) - J(random))`` over the first quarter of training, of each seed.
 
     Training begins after the warm start, which only collects.
 
-    At least 0, since the hand-over itself is among the ``t``; 1 is down to a random policy. A minimum over noisy
+    At least 0, since the transfer itself is among the ``t``; 1 is down to a random policy. A minimum over noisy
     evaluations is positive even where nothing happened: compare with a control (:func:`excess_dip`).
 
-    NaN (undefined) where the policy that was handed over is no better than random (but for rounding), and so has
+    NaN (undefined) where the policy that was transferred is no better than random (but for rounding), and so has
     nothing to lose; and
     where an evaluation in the window is NaN, since it may have been the lowest.
 
     Args:
-      steps: since the hand-over; the first is 0.
+      steps: since the transfer; the first is 0.
       returns: at these steps.
       random_return: of a random policy in this task.
       warm_start: steps without an update at the start of ``steps``.
@@ -79,7 +79,7 @@ def excess_dip(
     random_return: float,
     warm_start: float = 0.0,
 ) -> Float[np.ndarray, " seed"]:
-    """How much more a transfer dips than its control: what the hand-over itself costs, of each seed.
+    """How much more a transfer dips than its control: what the transfer itself costs, of each seed.
 
     Seeds are paired: a seed's transfer and control start from the same policy. Below 0 where the control dips more.
     """

@@ -1,4 +1,4 @@
-"""Learning curves across the hand-over."""
+"""Learning curves across the transfer."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def plot_transfer(
     reference: Mapping[str, float] | tuple[str, float] | None = None,
     caption: str = "",
 ) -> list[Path]:
-    """Draws every curve: pre-training left of the hand-over, fine-tuning right of it.
+    """Draws every curve: pre-training left of the transfer, fine-tuning right of it.
 
-    There is one row for each online algorithm, and for each checkpoint that was handed over to it.
+    There is one row for each online algorithm, and for each checkpoint that was transferred to it.
 
     Thick lines are means over seeds, bands their 95 % bootstrap intervals, thin lines single seeds. Dotted is the mean
     of the control that went on training offline.
@@ -101,13 +101,13 @@ def transfer_figure(
     colors = colors or colors_of(curves)
     drawn = []
     # Figure rather than pyplot: needs no display, and leaves the caller's backend and open figures alone
-    # and no gap between the halves: the hand-over is where they meet
+    # and no gap between the halves: the transfer is where they meet
     layout = ConstrainedLayoutEngine(wspace=0.0, w_pad=0.0, hspace=0.02)
     size = (4.8, 2.5) if compact else (9.0, 1.1 + 3.0 * len(shown))
     figure = Figure(figsize=size, layout=layout)
     axes = figure.subplots(
         *(len(shown), 2),
-        sharex=False if several else "col",  # offline training ends where the hand-over is, at another update each
+        sharex=False if several else "col",  # offline training ends where the transfer is, at another update each
         sharey=True,
         squeeze=False,
         width_ratios=(1.0, 1.5),
@@ -125,7 +125,7 @@ def transfer_figure(
                 # an update of the control beside an update of the transfer, which makes none in its warm start
                 steps = curve.warm_start + curve.control_steps
                 right.plot(steps, intervals[:, 0], ls=DOTTED, color=color, lw=1.5, zorder=2.5)
-                drawn.append(Series(right, f"{label}, no hand-over", color, steps, intervals))
+                drawn.append(Series(right, f"{label}, no transfer", color, steps, intervals))
         left.set_ylabel(task_info(curves[0].task).rewards.evaluation)
         left.set_title("offline" if compact else "offline pre-training", fontsize=10)
         how = "" if compact else " fine-tuning with"
@@ -144,7 +144,7 @@ def transfer_figure(
     if not compact:
         handles = [Line2D([], [], color=colors[name], lw=2.2, label=name_of(name)) for name in colors_of(curves)]
         if control:
-            handles.append(Line2D([], [], color="0.3", lw=1.5, ls=DOTTED, label="no hand-over (control)"))
+            handles.append(Line2D([], [], color="0.3", lw=1.5, ls=DOTTED, label="no transfer (control)"))
         figure.legend(
             handles=handles, loc="outside lower center", ncols=min(len(handles), 5), frameon=False, fontsize=9
         )
@@ -246,7 +246,7 @@ def _draw(
 
 
 def _frame(left: Axes, right: Axes) -> None:
-    """Joins the halves at a line that stands for the hand-over."""
+    """Joins the halves at a line that stands for the transfer."""
     for ax in (left, right):
         ax.margins(x=0.0)
         ax.grid(color="0.93", lw=0.8)
@@ -255,7 +255,7 @@ def _frame(left: Axes, right: Axes) -> None:
     right.spines["left"].set(color="0.15", lw=1.4)
     right.tick_params(axis="y", length=0)
     right.annotate(
-        "hand-over",
+        "transfer",
         (0.0, 1.0),
         xycoords="axes fraction",
         xytext=(3, -3),

@@ -25,30 +25,30 @@ class Row:
     """One pair.
 
     Quantities hold one number a seed; dips are shares, ``control_dip`` None where there was no control. ``diverged``
-    holds a line for each seed that diverged and was frozen. ``handover_episodes`` and ``final_episodes`` are the
-    episodes that ``handover`` and ``final`` are the means of, None where they were not recorded. ``checkpoint`` is as
-    in :class:`~smac_jax.analysis.curves.TransferCurve`.
+    holds a line for each seed that diverged and was frozen. ``transfer_episodes`` and ``final_episodes`` are the
+    episodes that ``at_transfer`` and ``final`` are the means of, None where they were not recorded. ``checkpoint`` is
+    as in :class:`~smac_jax.analysis.curves.TransferCurve`.
     """
 
     offline: str
     online: str
     checkpoint: int | None
-    handover: Float[np.ndarray, " seed"]
+    at_transfer: Float[np.ndarray, " seed"]
     dip: Float[np.ndarray, " seed"]
     control_dip: Float[np.ndarray, " seed"] | None
     final: Float[np.ndarray, " seed"]
     regret: Float[np.ndarray, " seed"]
     diverged: tuple[str, ...] = ()
-    handover_episodes: Float[np.ndarray, "seed episode"] | None = None
+    transfer_episodes: Float[np.ndarray, "seed episode"] | None = None
     final_episodes: Float[np.ndarray, "seed episode"] | None = None
 
     @property
-    def handover_sample(self) -> Float[np.ndarray, " sample"]:
-        """What the interval of ``handover`` is over: seeds; of one seed, which has none, its episodes where they are.
+    def transfer_sample(self) -> Float[np.ndarray, " sample"]:
+        """What the interval of ``at_transfer`` is over: seeds; of one seed, its episodes where they are kept.
 
         With several seeds the spread of their means holds that of their episodes already.
         """
-        return _sample(self.handover, self.handover_episodes)
+        return _sample(self.at_transfer, self.transfer_episodes)
 
     @property
     def final_sample(self) -> Float[np.ndarray, " sample"]:
@@ -75,7 +75,7 @@ def _sample(
 
 
 def best_return(curves: Sequence[TransferCurve]) -> float:
-    """``R*`` of the regret: the highest return of any agent at any time, before or after the hand-over."""
+    """``R*`` of the regret: the highest return of any agent at any time, before or after the transfer."""
     every = [
         c.ravel() for curve in curves for c in (curve.offline_returns, curve.online_returns, curve.control_returns)
     ]
@@ -109,7 +109,7 @@ def rows(curves: Sequence[TransferCurve], random_return: float, best: float | No
                 offline=curve.offline,
                 online=curve.online,
                 checkpoint=curve.checkpoint,
-                handover=returns[:, 0],
+                at_transfer=returns[:, 0],
                 dip=dip(steps, returns, random_return, curve.warm_start),
                 control_dip=control,
                 final=returns[:, -1],
@@ -119,7 +119,7 @@ def rows(curves: Sequence[TransferCurve], random_return: float, best: float | No
                     for seed, note in zip(curve.seeds or range(len(returns)), curve.diverged, strict=False)
                     if note
                 ),
-                handover_episodes=curve.online_episodes[0] if curve.online_episodes else None,
+                transfer_episodes=curve.online_episodes[0] if curve.online_episodes else None,
                 final_episodes=curve.online_episodes[-1] if curve.online_episodes else None,
             )
         )
@@ -127,7 +127,7 @@ def rows(curves: Sequence[TransferCurve], random_return: float, best: float | No
 
 
 HEADER = (
-    *("offline", "online", "seeds", "at hand-over", "dip %", "control's dip %", "excess dip %"),
+    *("offline", "online", "seeds", "at transfer", "dip %", "control's dip %", "excess dip %"),
     *("smooth", "final", "regret"),
 )
 """Of every table, whatever a terminal has room for."""
@@ -146,8 +146,8 @@ def _cells(row: Row, decimals: bool) -> list[str]:
     return [
         start_of(row.offline, row.checkpoint),
         name_of(row.online),
-        str(len(row.handover)) + (f" ({len(row.diverged)} diverged)" if row.diverged else ""),
-        interval_text(row.handover_sample, decimals),
+        str(len(row.at_transfer)) + (f" ({len(row.diverged)} diverged)" if row.diverged else ""),
+        interval_text(row.transfer_sample, decimals),
         *dips,
         row.smooth,
         interval_text(row.final_sample, decimals),
@@ -186,11 +186,11 @@ def markdown(made: Sequence[Row], provenance: Mapping[str, Any]) -> str:
 
 def intervals_note(made: Sequence[Row]) -> str:
     """What the intervals of a table are over, for people."""
-    if any(len(row.handover) > 1 for row in made):
+    if any(len(row.at_transfer) > 1 for row in made):
         return "Mean and 95 % bootstrap interval over seeds."
-    if any(row.handover_episodes is not None for row in made):
+    if any(row.transfer_episodes is not None for row in made):
         return (
-            "One seed: the intervals at the hand-over and at the end are over its evaluation episodes. They say how "
+            "One seed: the intervals at the transfer and at the end are over its evaluation episodes. They say how "
             "well this seed was measured, and nothing of other seeds."
         )
     return "One seed, so without intervals."
@@ -225,17 +225,17 @@ def comma_separated(made: Sequence[Row]) -> str:
 
     ``updates`` is the checkpoint, empty where the transfer began at the end of offline training.
     """
-    quantities = ("handover", "dip", "control_dip", "excess_dip", "final", "regret")
+    quantities = ("at_transfer", "dip", "control_dip", "excess_dip", "final", "regret")
     columns = [f"{name}{end}" for name in quantities for end in ("", "_low", "_high")]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["offline", "updates", "online", "seeds", "diverged", "undefined_dips", "smooth", *columns])
     for row in made:
-        values = [row.handover_sample, row.dip, row.control_dip, row.excess_dip, row.final_sample, row.regret]
+        values = [row.transfer_sample, row.dip, row.control_dip, row.excess_dip, row.final_sample, row.regret]
         numbers = [x for v in values for x in bootstrap_interval([] if v is None else v)]
         undefined = int(np.isnan(row.dip).sum())
         texts = ("" if math.isnan(x) else f"{x:.6g}" for x in numbers)
-        counts = len(row.handover), len(row.diverged), undefined
+        counts = len(row.at_transfer), len(row.diverged), undefined
         checkpoint = "" if row.checkpoint is None else row.checkpoint
         writer.writerow([row.offline, checkpoint, row.online, *counts, row.smooth, *texts])
     return out.getvalue()
@@ -245,7 +245,7 @@ COLUMNS = (
     Column("offline", justify="left", wraps=True),
     Column("online", justify="left", wraps=True),
     Column("seeds", rank=4),
-    Column("at hand-over", "at\nhand-over"),
+    Column("at transfer", "at\ntransfer"),
     Column("dip %"),
     Column("control's dip %", "control's\ndip %", rank=6),
     Column("excess dip %", "excess\ndip %", rank=2),
@@ -259,7 +259,7 @@ def terminal(made: Sequence[Row], title: str, elsewhere: str = "") -> FittedTabl
     """The table for a terminal, as wide as that lets it be; ``elsewhere`` is the file with all of it."""
     rows = [[Cell(*pair) for pair in zip(cells(row), _cells(row, decimals=False), strict=True)] for row in made]
     # of several seeds they are over seeds, as everywhere
-    over_episodes = all(len(row.handover) == 1 for row in made) and any(
-        row.handover_episodes is not None for row in made
+    over_episodes = all(len(row.at_transfer) == 1 for row in made) and any(
+        row.transfer_episodes is not None for row in made
     )
     return FittedTable(COLUMNS, rows, f"{title}, intervals over its episodes" if over_episodes else title, elsewhere)

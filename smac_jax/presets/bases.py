@@ -130,7 +130,7 @@ ADDITIONS: dict[str, dict[str, Any]] = {
     "kappa_decay": {"smac.kappa_adaptation": "decay", "smac.kappa_half_life": HALF_LIFE},
 }
 """What is in neither base and can be added to both: a flat critic's target, Muon, the paper's and no penalty, and one
-that is released: twelve times halved until the hand-over."""
+that is released: twelve times halved until the transfer."""
 
 SOURCES: dict[str, tuple[str, str]] = {
     **{field: (source, source) for field, (_, source) in SHARED.items()},

@@ -1,11 +1,11 @@
-"""SMAC and IQL on the embedded half cheetah data, handed over to SAC: minutes on two CPU cores.
+"""SMAC and IQL on the embedded half cheetah data, transferred to SAC: minutes on two CPU cores.
 
 Everything is small: networks of 2 x 128, thousands of updates where the paper has hundreds of thousands, and four
 critics for SMAC where it has ten. What SMAC has otherwise than by the library's defaults is what its transfer was found
 to need at this length (``results/README.md``), on other seeds (100 to 103) than those that are shown:
 
 * the weight of the penalty is halved every 600 updates, so that temporal differences alone have trained the critics for
-  a while when they are handed over;
+  a while when they are transferred;
 * of WSRL's base (:mod:`smac_jax.presets.bases`) the critics' layer norm, random pairs in the backup, the optimizers'
   states that are carried over, and online four critic steps for each step of the policy;
 * SAC's temperature is next to nothing, as it would be after a long tuning towards the paper's target entropy.

@@ -113,7 +113,7 @@ def write_results(
     rows = tables.rows(curves, task_info(curves[0].task).random_return)
     write_text(folder / "table.md", tables.markdown(rows, provenance))
     write_text(folder / "table.csv", tables.comma_separated(rows))
-    seeds = max(len(row.handover) for row in rows)
+    seeds = max(len(row.at_transfer) for row in rows)
     plot_transfer(
         curves,
         folder / "transfer",

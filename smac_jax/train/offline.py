@@ -42,7 +42,7 @@ class PretrainResult(Evaluated):
 
     Attributes:
       algorithm: the algorithm as configured.
-      actor_critic: what gets handed over; every leaf ``[seed, ...]``.
+      actor_critic: what is transferred; every leaf ``[seed, ...]``.
       metrics: means over each stretch of training, ``{name: [point, seed]}``, NaN where a phase has no such metric;
         ``metrics["step"]`` and ``metrics["phase"]`` say where each point lies.
       evaluations: of the policy, with their steps counted in updates of the main phase.

@@ -57,7 +57,7 @@ class FinetuneResult(Evaluated):
       algorithm: the algorithm as configured.
       actor_critic: the fine-tuned policy and critics; every leaf ``[seed, ...]``.
       metrics: as in :class:`~smac_jax.train.offline.PretrainResult`; ``metrics["step"]`` counts environment steps.
-      evaluations: of the policy, with their steps counted in environment steps; 0 is the hand-over.
+      evaluations: of the policy, with their steps counted in environment steps; 0 is the transfer.
       seeds: the seeds' numbers.
       buffer: the replay buffer, ``[seed, ...]``.
       diverged: for each seed the step at which it was frozen because its numbers had gone, -1 if it was not.
@@ -167,7 +167,7 @@ def finetune(
 ) -> FinetuneResult:
     """Hands an actor-critic to an ordinary online algorithm and trains it in the simulator, for several seeds at once.
 
-    The policy is evaluated at the hand-over (step 0), right after the warm start, every ``eval_every`` steps from
+    The policy is evaluated at the transfer (step 0), right after the warm start, every ``eval_every`` steps from
     there, and at the end. Steps count every environment step, the warm start's too; after it there is one update an
     environment step.
 
@@ -185,7 +185,7 @@ def finetune(
       buffer_capacity: transitions kept; None keeps all.
       eval_every: environment steps between evaluations.
       eval_episodes: episodes an evaluation and seed.
-      final_episodes: at least so many at the hand-over and at the end: whole evaluations are repeated until there are.
+      final_episodes: at least so many at the transfer and at the end: whole evaluations are repeated until there are.
       episode_length: time limit of an episode, in training and evaluation.
       progress: show a progress bar; or the :class:`Progress` to show it on.
       on_evaluation: called with ``(step, returns[seed, episode])``; returning True ends the training there.

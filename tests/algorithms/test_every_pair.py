@@ -63,7 +63,7 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("offline", "online"), PAIRS)
-def test_every_offline_algorithm_hands_over_to_every_online_one(offline, online, pretrained, env, data):
+def test_every_offline_algorithm_transfers_to_every_online_one(offline, online, pretrained, env, data):
     before = pretrained[offline].actor_critic
     after = smac_jax.finetune(
         online,

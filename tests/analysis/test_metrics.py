@@ -29,7 +29,7 @@ returns_of_any_curve = hnp.arrays(
 
 
 def test_dip_by_hand():
-    # the first quarter ends at step 100: lowest are 60 and, of the second seed, the hand-over itself
+    # the first quarter ends at step 100: lowest are 60 and, of the second seed, the transfer itself
     np.testing.assert_allclose(dip(STEPS, RETURNS, random_return=20.0), [40.0 / 80.0, 0.0])
 
 
@@ -41,7 +41,7 @@ def test_dip_is_one_at_the_return_of_a_random_policy():
     np.testing.assert_allclose(dip(STEPS, np.array([[100.0, 20.0, 20.0, 20.0]]), 20.0), [1.0])
 
 
-def test_dip_is_undefined_where_the_policy_handed_over_is_no_better_than_random():
+def test_dip_is_undefined_where_the_policy_transferred_is_no_better_than_random():
     returns = np.array([[20.0, 0.0, 0.0, 0.0], [10.0, 0.0, 0.0, 0.0], [120.0, 120.0, 0.0, 0.0]])
     np.testing.assert_array_equal(dip(STEPS, returns, 20.0), [np.nan, np.nan, 0.0])
 
@@ -54,7 +54,7 @@ def test_dip_is_undefined_where_an_evaluation_in_the_window_is_missing():
 @given(returns_of_any_curve, numbers, st.floats(0.1, 100.0), numbers)
 @settings(max_examples=100, deadline=None)
 def test_dip_does_not_depend_on_the_unit_of_return(returns, random_return, scale, shift):
-    # a hand-over a rounding error above random has a dip, but not one that floating point can say
+    # a transfer a rounding error above random has a dip, but not one that floating point can say
     returns[:, 0] = random_return + 1.0 + np.abs(returns[:, 0])
     steps = np.arange(returns.shape[1])
     expected = dip(steps, returns, random_return)

@@ -27,7 +27,7 @@ PROVENANCE = {
 
 def test_row_by_hand(make_curve):
     (row,) = tables.rows([make_curve()], random_return=0.0)
-    np.testing.assert_allclose(row.handover, [100.0, 200.0])
+    np.testing.assert_allclose(row.at_transfer, [100.0, 200.0])
     np.testing.assert_allclose(row.dip, [0.4, 0.0])
     assert row.control_dip is not None
     assert row.excess_dip is not None
@@ -86,7 +86,7 @@ def test_one_seed_has_intervals_over_its_episodes_where_these_are_there(make_cur
     assert tables.cells(with_them)[4] == "40.0"
     assert tables.cells(two)[3] == "150 [100, 200]"
     (line,) = csv.DictReader(io.StringIO(tables.comma_separated([with_them])))
-    assert float(line["handover_low"]) == pytest.approx(interval.low)
+    assert float(line["at_transfer_low"]) == pytest.approx(interval.low)
     assert line["dip_low"] == ""
 
 
@@ -139,7 +139,7 @@ def test_terminal_table_breaks_no_cell_and_says_what_there_is_no_room_for(make_c
         assert word in shown
         assert (head in left_out) != (word in shown.partition("Left out")[0])
     assert ("(see table.md)" in " ".join(left_out.split())) == bool(left_out)
-    for kept in ("offline", "online", "hand-over", "dip %"):
+    for kept in ("offline", "online", "transfer", "dip %"):
         assert kept in shown.partition("Left out")[0]
 
 

@@ -46,13 +46,13 @@ def test_published_tables_are_those_of_the_published_curves(table):
     curves = compared([TransferCurve.from_json(path) for path in files])
     found = {}  # names in published tables are not those of the curves, so rows are found by their numbers
     for row in tables.rows(curves, task_info(curves[0].task).random_return):
-        found[f"{row.handover.mean():.6g}", row.online, f"{row.final.mean():.6g}"] = row
+        found[f"{row.at_transfer.mean():.6g}", row.online, f"{row.final.mean():.6g}"] = row
     for (_, online), row in rows.items():
         ours = found[row["handover"], online, row["final"]]
         assert f"{np.nanmean(ours.dip):.6g}" == row["dip"]
         assert f"{np.nanmean(ours.control_dip):.6g}" == row["control_dip"]
         assert ours.smooth == row["smooth"]
-        assert len(ours.handover) == int(row["seeds"])
+        assert len(ours.at_transfer) == int(row["seeds"])
 
 
 def test_a_published_table_is_made_again_by_one_command(tmp_path):

@@ -138,8 +138,8 @@ def test_page_holds_table_curves_provenance_configuration_and_what_went_wrong(tm
     head, row = page.rows[:2]
     assert tuple(head) == HEADER
     assert row[:3] == ["SMAC", "SAC", "4 (1 diverged)"]
-    at_handover = np.concatenate([curve("smac", "sac", seeds).online_returns[:, 0] for seeds in ((0, 1), (2, 3))])
-    assert re.match(rf"{at_handover.mean():.0f} \[\d+, \d+\]$", row[3])
+    at_transfer = np.concatenate([curve("smac", "sac", seeds).online_returns[:, 0] for seeds in ((0, 1), (2, 3))])
+    assert re.match(rf"{at_transfer.mean():.0f} \[\d+, \d+\]$", row[3])
     assert page.tags.count("svg") == 2
     said = " ".join(piece for pieces in page.text.values() for piece in pieces)
     for word in (
@@ -178,7 +178,7 @@ def test_what_the_pointer_finds_are_the_numbers_of_the_curves(tmp_path):
     assert offline["box"][0] == pytest.approx(x[0], abs=0.02)
     assert offline["box"][2] == pytest.approx(online["box"][0], abs=0.5)
     assert (np.argsort(y) == np.argsort(-means)).all()
-    assert [found["label"] for found in online["series"]] == ["SMAC", "SMAC, no hand-over"]
+    assert [found["label"] for found in online["series"]] == ["SMAC", "SMAC, no transfer"]
     assert online["series"][1]["x"][0] == online["series"][0]["x"][1]  # the control begins where the warm start ends
 
 

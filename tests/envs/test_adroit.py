@@ -237,7 +237,7 @@ def test_scenes_that_do_not_fit_are_refused():
 
 
 def test_an_agent_is_trained_on_the_door_and_fine_tuned_there():
-    """Offline, hand-over, online, evaluation, resets: what training does with any task."""
+    """Offline, transfer, online, evaluation, resets: what training does with any task."""
     env, rng = make_env("door", "mujoco"), np.random.default_rng(0)
     data = smac_jax.Dataset.from_arrays(
         observations=rng.normal(size=(300, 39)),

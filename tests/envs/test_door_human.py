@@ -142,7 +142,7 @@ def test_cloning_learns_the_actions(path):
 
 @pytest.mark.slow
 def test_smac_goes_from_the_demonstrations_to_the_binary_task(path, tmp_path):
-    """The whole path: read by name, pre-trained, handed over, evaluated by success."""
+    """The whole path: read by name, pre-trained, transferred, evaluated by success."""
     binary = tmp_path / "door-binary-human.hdf5"
     shutil.copy(path, binary)
     data, env = smac_jax.load_dataset(binary), make_env("door-binary", "mujoco")

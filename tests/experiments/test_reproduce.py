@@ -127,7 +127,7 @@ def test_curves_of_seeds_trained_apart_are_one_column_a_seed(tmp_path):
 
 
 def made_up(task: str, offline: str, online: str, level: float) -> TransferCurve:
-    """Four seeds that stand at levels ten apart from the hand-over on."""
+    """Four seeds that stand at levels ten apart from the transfer on."""
     returns = np.repeat(level + 10.0 * np.arange(4)[:, None], 3, axis=1)
     return TransferCurve(
         task=task,

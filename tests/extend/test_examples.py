@@ -43,7 +43,7 @@ def table(env, rows: int, path: Path) -> Path:
     return path
 
 
-def test_the_algorithm_trains_and_hands_over(example, data, tmp_path):
+def test_the_algorithm_trains_and_transfers(example, data, tmp_path):
     example("my_algorithm")
     off = smac_jax.pretrain("selective", data, 2, 20, {"sharpness": 5.0, "network": NETWORK}, progress=False)
     losses = off.metrics["policy_loss"]

@@ -40,7 +40,7 @@ def main() -> None:
     for n in (2, 8):
         other_off, other_on = results[n]
         said[str(n)] = {
-            "handed over": furthest(off.actor_critic, other_off.actor_critic),
+            "transferred": furthest(off.actor_critic, other_off.actor_critic),
             "fine-tuned": furthest(on.actor_critic, other_on.actor_critic),
             "returns": furthest(on.returns, other_on.returns),
             "observations": furthest(on.buffer.storage.observation, other_on.buffer.storage.observation),

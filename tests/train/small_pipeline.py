@@ -33,7 +33,7 @@ LENGTH = 6
 
 
 def train() -> dict[str, Any]:
-    """SMAC on Hopper's C engine and its hand-over to SAC; a policy of Pendulum's from a Gymnasium environment."""
+    """SMAC on Hopper's C engine and its transfer to SAC; a policy of Pendulum's from a Gymnasium environment."""
     data, env = noise_of_hopper(), smac_jax.make_env("hopper", physics="mujoco")
     size = {"eval_every": 4, "eval_episodes": 1, "episode_length": LENGTH, "progress": False}
     off = smac_jax.pretrain("smac", data, 1, 4, small("smac"), env=env, **size)

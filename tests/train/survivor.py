@@ -1,4 +1,4 @@
-"""A small run in a process of its own, for tests that kill it: pre-training, hand-over, fine-tuning.
+"""A small run in a process of its own, for tests that kill it: pre-training, transfer, fine-tuning.
 
     python survivor.py FOLDER [KILL_AT]
 

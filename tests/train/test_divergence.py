@@ -99,7 +99,7 @@ def test_online_a_broken_seed_is_frozen_and_the_tables_say_so(small_chunks):
     env = smac_jax.make_env("hopper", physics="mujoco")
     off = survivor.pretrain(env=env)
     whole = survivor.finetune(off, env=env)
-    # the second seed is handed over with a critic that returns nothing but NaN
+    # the second seed is transferred with a critic that returns nothing but NaN
     broken = jax.tree.map(lambda x: x.at[1].set(jnp.nan), off.actor_critic.critic_params)
     off.actor_critic = off.actor_critic.replace(critic_params=broken)
     on = survivor.finetune(off, env=env)

@@ -1,4 +1,4 @@
-"""Pre-training, hand-over, fine-tuning and evaluation, on a tiny scale and the real Hopper."""
+"""Pre-training, transfer, fine-tuning and evaluation, on a tiny scale and the real Hopper."""
 
 from __future__ import annotations
 
@@ -121,13 +121,13 @@ def evaluated(data, env):
     return off.metrics, off.evaluations.metrics
 
 
-def test_td3_bc_pretrains_and_hands_over(data, env):
+def test_td3_bc_pretrains_and_transfers(data, env):
     off = pretrain("td3_bc", data, 2)
     on = finetune(off.actor_critic, env, data, 2, num_steps=5, warm_start=5)
     assert np.isfinite(on.returns).all()
 
 
-def test_finetune_evaluates_at_the_handover_after_the_warm_start_and_to_the_end(on):
+def test_finetune_evaluates_at_the_transfer_after_the_warm_start_and_to_the_end(on):
     assert list(on.evaluation_steps) == [0, 40, 60, 70]
     assert on.returns.shape == (2, 4, 2)
     # whole evaluations are repeated at the transfer and at the end, until there are three episodes or more
