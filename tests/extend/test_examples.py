@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 
 import smac_jax
-from smac_jax.algorithms import OFFLINE, make_offline
+from smac_jax import plugins
+from smac_jax.algorithms import make_offline
 from smac_jax.algorithms.make import code_behind
 from smac_jax.envs import AutoReset, identity_of
+from smac_jax.registry import ENVIRONMENTS, OFFLINE, READERS, SCORES, TASKS
 from smac_jax.tasks import normalized_score
 
 ROOT = Path(__file__).parents[2]
@@ -163,6 +165,16 @@ def one_file(path: Path) -> Path:
     return path
 
 
+def test_all_of_them_fit_in_one_file(tmp_path):
+    plugins.load([str(one_file(tmp_path / "my_lab.py"))])
+    named = [r.added() for r in (OFFLINE, SCORES, TASKS, ENVIRONMENTS, READERS)]
+    assert named == [("selective",), ("gaussian",), ("halfcheetah-backward",), ("point-mass",), ("csv",)]
+    assert all(
+        list(registry.code(name)) == ["my_lab.py"] for registry in (OFFLINE, SCORES) for name in registry.added()
+    )
+
+
+@pytest.mark.slow
 def test_all_of_them_in_one_file_make_a_sweep_that_is_stopped_and_goes_on(tmp_path, example):
     """With the algorithm, the task, the environment and the reader by name; and a changed file is refused."""
     for name in ("my_environment", "my_task"):
