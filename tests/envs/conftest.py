@@ -1,4 +1,4 @@
-"""What the tests of the environments share."""
+"""Fixtures for the tests of the environments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GYMNASIUM_NAMES = {"hopper": "Hopper", "walker2d": "Walker2d", "halfcheetah": "H
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """A folder of real data beside the checkout; tests that need it are skipped elsewhere."""
+    """The folder of public data beside the checkout. Tests that need it are skipped without it."""
     path = Path(__file__).resolve().parents[3] / "shared" / "data"
     if not path.is_dir():
         pytest.skip(f"no folder {path}")
@@ -29,18 +29,18 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def make_gymnasium(tmp_path_factory):
-    """Makes Gymnasium's own environment, bare (no time limit, no order checks), in the data's world by default.
+    """Makes Gymnasium's own environment without wrappers, by default with the contact margins of the data.
 
-    All geoms of a robot have the same margin, so half of it, summed, is what the larger of two used to be.
+    All geoms of a robot have the same margin, so the sum of two halves is the larger of two margins.
     """
     if importlib.util.find_spec("imageio") is None:
-        sys.modules["imageio"] = types.ModuleType("imageio")  # Gymnasium imports it to render, which no test does
+        sys.modules["imageio"] = types.ModuleType("imageio")  # Gymnasium imports it for rendering, which no test does
     gymnasium = pytest.importorskip("gymnasium")
 
     scratch = tmp_path_factory.mktemp("gymnasium")
 
     def make(name: str, version: str, margins: str = "max"):
-        # MuJoCo logs its complaint about the half cheetah's model in the working directory.
+        # MuJoCo logs a complaint about the half cheetah's model to the working directory.
         with contextlib.chdir(scratch), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             env = gymnasium.make(f"{GYMNASIUM_NAMES[name]}-{version}").unwrapped
@@ -53,7 +53,7 @@ def make_gymnasium(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def load_policy(shared_data):
-    """Loads a deterministic policy that others trained, for NumPy or (``xp=jnp``) for JAX."""
+    """Loads a trained deterministic policy, for NumPy or (``xp=jnp``) for JAX."""
 
     def load(name: str):
         with np.load(shared_data / f"sac-{name}-policy.npz") as file:
@@ -72,7 +72,7 @@ def load_policy(shared_data):
 
 @pytest.fixture
 def elliptic_c_engine(monkeypatch):
-    """The C engine with elliptic friction cones in every model, before it hands the model on to C++."""
+    """Gives every model of the C engine elliptic friction cones, before it is registered with the C++ code."""
     compiled = c_engine.compile_model
 
     def compile_model(model):

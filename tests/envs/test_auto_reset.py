@@ -1,4 +1,4 @@
-"""Time limits, resets, and what goes into the replay buffer."""
+"""Time limits, resets, and the observations for the replay buffer."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from smac_jax.envs import AutoReset, make_env
 
 @pytest.fixture(scope="module")
 def hopper():
-    """A hopper that falls after some twenty random steps."""
+    """A hopper, which falls after about twenty random steps."""
     return make_env("hopper", physics="mujoco")
 
 
 @functools.cache
 def compiled(env, length):
-    """A random rollout: all its states, the first in front, and its actions."""
+    """Compiles a random rollout, which returns all states (beginning with the first one) and the actions."""
 
     @jax.jit
     def rollout(key):
@@ -34,19 +34,19 @@ def compiled(env, length):
 
 
 def run(env, length, seed=0):
-    """A random rollout's states and actions."""
+    """Returns the states and actions of a random rollout."""
     return compiled(env, length)(jax.random.key(seed))
 
 
 @pytest.fixture(scope="module")
 def falls(hopper):
-    """Episodes that end by falling."""
+    """Episodes that end with a fall."""
     return run(AutoReset(hopper, 1000), 120)
 
 
 @pytest.fixture(scope="module")
 def cut():
-    """Episodes of a robot that cannot fall, cut after seven steps."""
+    """Episodes of a robot that cannot fall, which are cut after seven steps."""
     return run(AutoReset(make_env("halfcheetah", physics="mujoco"), 7), 30)
 
 
@@ -58,7 +58,7 @@ def test_the_state_keeps_its_structure(hopper):
     assert [(x.shape, x.dtype) for x in jax.tree.leaves(before)] == [(x.shape, x.dtype) for x in jax.tree.leaves(after)]
 
 
-def test_a_fall_is_terminal_and_no_truncation(falls):
+def test_a_fall_is_a_termination_and_not_a_truncation(falls):
     states, _ = falls
     ends = np.flatnonzero(states.done)
     assert len(ends) >= 3
@@ -67,14 +67,14 @@ def test_a_fall_is_terminal_and_no_truncation(falls):
     np.testing.assert_array_equal(states.info["terminal"], states.done)
 
 
-def test_a_time_limit_is_truncation_and_not_terminal(cut):
+def test_a_time_limit_is_a_truncation_and_not_a_termination(cut):
     states, _ = cut
     assert np.flatnonzero(states.done).tolist() == [7, 14, 21, 28]
     assert np.flatnonzero(states.info["truncation"]).tolist() == [7, 14, 21, 28]
     assert not states.info["terminal"].any()
 
 
-def test_a_fall_at_the_time_limit_is_terminal(hopper, falls):
+def test_a_fall_at_the_time_limit_is_a_termination(hopper, falls):
     states, _ = falls
     fall = int(np.flatnonzero(states.done)[0])
     states, _ = run(AutoReset(hopper, fall), 120)
@@ -82,20 +82,20 @@ def test_a_fall_at_the_time_limit_is_terminal(hopper, falls):
     assert states.info["truncation"][fall] == 0
 
 
-def test_next_observation_is_what_the_step_led_to(hopper, falls):
-    """Also at the end of an episode, where ``obs`` is already the next one's first."""
+def test_the_next_observation_is_that_before_a_reset(hopper, falls):
+    """At the end of an episode, only ``obs`` is the first observation of the next episode."""
     states, actions = falls
     for t in [0, 5, *(np.flatnonzero(states.done)[:3] - 1)]:
         state = jax.tree.map(lambda x, t=t: x[t], states)
         alone = hopper.step(state, actions[t])
         np.testing.assert_array_equal(states.info["next_observation"][t + 1], alone.obs)
         np.testing.assert_allclose(states.reward[t + 1], alone.reward, rtol=1e-6, atol=1e-6)
-    going_on = states.done == 0
-    np.testing.assert_array_equal(states.obs[going_on], states.info["next_observation"][going_on])
-    assert (states.obs[~going_on] != states.info["next_observation"][~going_on]).any(-1).all()
+    continuing = states.done == 0
+    np.testing.assert_array_equal(states.obs[continuing], states.info["next_observation"][continuing])
+    assert (states.obs[~continuing] != states.info["next_observation"][~continuing]).any(-1).all()
 
 
-def test_every_episode_starts_from_new_noise(hopper, falls):
+def test_every_episode_starts_with_new_noise(hopper, falls):
     states, _ = falls
     starts = np.asarray(states.obs)[np.asarray(states.done) > 0]
     rest = np.concatenate([hopper._engine.init_qpos[1:], hopper._engine.init_qvel])
@@ -103,7 +103,7 @@ def test_every_episode_starts_from_new_noise(hopper, falls):
     assert len(np.unique(starts[:, 0])) == len(starts)
 
 
-def test_seeds_are_reproducible_and_differ(hopper):
+def test_seeds_are_reproducible_and_differ_from_each_other(hopper):
     env = AutoReset(hopper)
     a, b, c = run(env, 60)[0], run(env, 60)[0], run(env, 60, seed=1)[0]
     np.testing.assert_array_equal(a.obs, b.obs)
@@ -127,7 +127,7 @@ def test_returns_and_lengths_are_those_of_the_episode(falls):
 
 
 def test_an_episode_after_a_reset_is_that_of_a_fresh_environment(hopper, falls):
-    """The engine's hidden state (solver warm start) starts anew too."""
+    """The hidden state of the engine (the warm start of the solver) is reset, too."""
     states, actions = falls
     end = int(np.flatnonzero(states.done)[0])
     state = jax.tree.map(lambda x: x[end], states)
@@ -138,8 +138,8 @@ def test_an_episode_after_a_reset_is_that_of_a_fresh_environment(hopper, falls):
         np.testing.assert_array_equal(fresh.obs, states.info["next_observation"][t + 1])
 
 
-def test_brax_environments_plug_in():
-    """Brax's own test environment: its info and its pipeline state survive the scan."""
+def test_a_brax_environment_can_be_wrapped():
+    """Brax's test environment keeps its info and its pipeline state in a scan."""
     env = AutoReset(make_env("brax:fast"), 5)
     states, _ = run(env, 12)
     assert np.flatnonzero(states.info["truncation"]).tolist() == [5, 10]
@@ -147,7 +147,7 @@ def test_brax_environments_plug_in():
 
 
 @pytest.mark.slow
-def test_a_brax_robot_plugs_in():
+def test_a_brax_robot_can_be_wrapped():
     env = AutoReset(make_env("brax:inverted_pendulum", backend="generalized"), 20)
     states, _ = run(env, 60)
     assert np.asarray(states.done).sum() >= 2

@@ -1,8 +1,9 @@
-"""Human demonstrations of the door, logged in D4RL's environment by others, against ours.
+"""Human demonstrations of the door task that were logged in D4RL's environment, against this package's environment.
 
-The file keeps each demonstration's first state, but with all joints at zero, where its first observation shows the
-arm elsewhere (by up to 0.5 rad), and no velocities. So they are replayed from the joints of the first observation, at
-rest; the one joint that is not observed follows from where the palm is. MuJoCo is another (1.50 or 2.0 then).
+The file contains the first state of each demonstration, but without velocities and with all joints at zero, although
+the first observation shows other joints of the arm (by up to 0.5 rad). So the demonstrations are replayed from the
+joints of the first observation, at rest. The one joint that is not observed follows from the position of the palm. The
+file was logged with another MuJoCo (1.50 or 2.0).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ pytest.importorskip("gymnasium_robotics", reason="the models come with gymnasium
 
 
 class Demonstrations(NamedTuple):
-    """The file, cut into demonstrations."""
+    """The contents of the file by demonstration."""
 
     observations: list[np.ndarray]
     actions: list[np.ndarray]
@@ -51,7 +52,7 @@ def env():
 
 
 def joints_of(env, observation, door):
-    """All 30 joints: 29 as observed, and the arm's slide, along which the palm's place is linear."""
+    """Returns all 30 joints: 29 from the observation, and the slide of the arm, from the position of the palm."""
     qpos = np.concatenate([[0.0], observation[:27], observation[28:29], observation[27:28]])
     at_zero, at_tenth = (
         np.asarray(env.reset_to(qpos + offset * (np.arange(30) == 0), np.zeros(30), door).obs[29:32])
@@ -62,18 +63,18 @@ def joints_of(env, observation, door):
     return qpos
 
 
-def test_a_state_rebuilt_from_the_file_is_observed_as_the_file_has_it(env, demonstrations):
-    """Sites of palm and handle included: the model, its frames and where the door stands."""
+def test_states_from_the_file_have_the_observations_of_the_file(env, demonstrations):
+    """That includes the sites of palm and handle, so model, frames and the position of the door are right."""
     for i, door in enumerate(demonstrations.doors):
         for t in (0, 100, 200):
             row = demonstrations.observations[i][t]
             state = env.reset_to(joints_of(env, row, door), np.zeros(30), door)
-            # at later rows the file's sites lag the joints by 2 ms, which reset_to's do not
+            # in later rows of the file the sites lag the joints by 2 ms, but after reset_to they do not
             np.testing.assert_allclose(state.obs, row, atol=1e-4 if t == 0 else 5e-3)
 
 
-def test_rewards_are_those_of_the_file(demonstrations):
-    """Worked out from the file's next observation; what remains is the price of speed, which is not observed."""
+def test_rewards_equal_those_of_the_file(demonstrations):
+    """Computed from the next observation of the file. The rest is the cost of speed, which is not observed."""
     for observations, rewards in zip(demonstrations.observations, demonstrations.rewards, strict=True):
         after, angle = observations[1:], observations[1:, 28]
         bonus = 2.0 * (angle > 0.2) + 8.0 * (angle > 1.0) + 10.0 * (angle > 1.35)
@@ -84,10 +85,10 @@ def test_rewards_are_those_of_the_file(demonstrations):
 
 
 def test_replayed_demonstrations_follow_the_file(env, demonstrations):
-    """The first 40 steps, measured: median error 6e-5, 99 of 100 numbers below 6e-3, 0.04 where fingers touch.
+    """In the first 40 steps the median error is 6e-5, 99 of 100 errors are below 6e-3; contacts cause up to 0.04.
 
-    Over the whole, contacts included: returns of 16 of 25 within 1 %, of 21 within 4 %; the rest slip off the handle or
-    catch it where the human did otherwise.
+    Over whole demonstrations, 16 of 25 returns agree within 1 %, and 21 within 4 %. In the others the hand slips off the
+    handle, or catches it, unlike in the log.
     """
     first = [
         joints_of(env, o[0], door) for o, door in zip(demonstrations.observations, demonstrations.doors, strict=True)
@@ -97,19 +98,19 @@ def test_replayed_demonstrations_follow_the_file(env, demonstrations):
     actions = np.stack([np.pad(a, ((0, longest - len(a)), (0, 0))) for a in demonstrations.actions], 1)
     roll = jax.jit(lambda s, a: jax.lax.scan(lambda s, a: (jax.vmap(env.step)(s, a),) * 2, s, a)[1])
     states = roll(state, jnp.asarray(actions))
-    observed, paid = np.asarray(states.obs), np.asarray(states.reward)
+    observed, earned = np.asarray(states.obs), np.asarray(states.reward)
     returns, logged, errors = [], [], []
     for i, (observations, rewards) in enumerate(zip(demonstrations.observations, demonstrations.rewards, strict=True)):
         errors.append(np.abs(observed[:40, i] - observations[1:41]))
-        np.testing.assert_allclose(paid[:40, i], rewards[:40], atol=2e-3)
-        returns.append(paid[: len(rewards), i].sum())
+        np.testing.assert_allclose(earned[:40, i], rewards[:40], atol=2e-3)
+        returns.append(earned[: len(rewards), i].sum())
         logged.append(rewards.sum())
     assert np.max(errors) < 0.06
     assert np.quantile(errors, 0.99) < 8e-3
     assert np.median(errors) < 1e-4
-    apart = np.abs(np.array(returns) / np.array(logged) - 1)
-    assert np.median(apart) < 5e-3
-    assert (apart < 0.05).sum() >= 19
+    deviations = np.abs(np.array(returns) / np.array(logged) - 1)
+    assert np.median(deviations) < 5e-3
+    assert (deviations < 0.05).sum() >= 19
 
 
 def test_binary_rewards_cut_demonstrations_after_their_last_success(path, demonstrations):
@@ -130,7 +131,7 @@ def test_binary_rewards_cut_demonstrations_after_their_last_success(path, demons
 
 
 @pytest.mark.slow
-def test_cloning_learns_the_actions(path):
+def test_behavior_cloning_learns_the_actions(path):
     data = smac_jax.load_dataset(path)
     config = {"network": {"actor_hidden": (64, 64)}, "batch_size": 64}
     cloned = smac_jax.pretrain("bc", data, seeds=1, num_updates=3000, config=config, progress=False)
@@ -141,8 +142,8 @@ def test_cloning_learns_the_actions(path):
 
 
 @pytest.mark.slow
-def test_smac_goes_from_the_demonstrations_to_the_binary_task(path, tmp_path):
-    """The whole path: read by name, pre-trained, transferred, evaluated by success."""
+def test_smac_is_pretrained_on_demonstrations_and_fine_tuned_on_the_binary_task(path, tmp_path):
+    """The data are read by name, and the evaluation counts successes."""
     binary = tmp_path / "door-binary-human.hdf5"
     shutil.copy(path, binary)
     data, env = smac_jax.load_dataset(binary), make_env("door-binary", "mujoco")

@@ -1,4 +1,4 @@
-"""What holds of every environment: purity, resets, engines, errors."""
+"""Properties of every environment: purity, resets, engines and errors."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def hopper():
 
 
 def bits(tree):
-    """Arrays as raw bytes, so that equality means bit for bit."""
+    """Returns the bytes of all arrays, for comparisons bit for bit."""
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
 
 
-def test_sizes_are_those_of_the_task():
+def test_observations_and_actions_have_the_sizes_of_the_task():
     for name, (observation, action) in SIZES.items():
         env = make_env(name, physics="mujoco")
         assert (env.observation_size, env.action_size, env.backend) == (observation, action, "mujoco")
@@ -43,14 +43,14 @@ def test_sizes_are_those_of_the_task():
     assert make_env("ant", "mujoco", "v5").observation_size == 105
 
 
-def test_d4rl_ant_observes_84_zeros_more():
+def test_the_ant_of_d4rl_observes_84_additional_zeros():
     state = make_env("ant", "mujoco", "d4rl").reset(jax.random.key(0))
     assert state.obs.shape == (111,)
     assert not state.obs[27:].any()
 
 
 def test_a_batch_equals_its_members_bit_for_bit(env):
-    """Seeds x environments in nested vmaps inside a compiled scan, against each of them alone."""
+    """Nested vmaps over seeds and environments inside a compiled scan equal each environment alone."""
     keys = jax.random.split(jax.random.key(0), (3, 5))
 
     def rollout(key):
@@ -68,10 +68,10 @@ def test_a_batch_equals_its_members_bit_for_bit(env):
             np.testing.assert_array_equal(batch.done[i, j], one.done)
             np.testing.assert_allclose(
                 batch.reward[i, j], one.reward, rtol=1e-6, atol=1e-6
-            )  # XLA sums a batch otherwise
+            )  # XLA sums a batch in another order
 
 
-def test_the_number_of_threads_changes_nothing(env):
+def test_the_number_of_threads_does_not_change_the_numbers(env):
     name = {v: k for k, v in SIZES.items()}.get((env.observation_size, env.action_size), "hopper")
     many = make_env(name, "mujoco", threads=3)
     one = make_env(name, "mujoco", threads=1)
@@ -108,7 +108,7 @@ def test_an_action_without_a_batch_axis_is_shared(hopper):
 
 
 def test_large_batches_do_not_deadlock(hopper):
-    """Arguments of a callback beyond some size are copied by a thread that may itself wait for the callback."""
+    """Large arguments of a callback are copied by a thread that may itself wait for the callback."""
     states = jax.vmap(hopper.reset)(jax.random.split(jax.random.key(0), 2048))
     scan = jax.jit(
         lambda s: jax.lax.scan(lambda s, _: (jax.vmap(hopper.step)(s, jnp.zeros((2048, 3))), None), s, None, 3)[0]
@@ -116,7 +116,7 @@ def test_large_batches_do_not_deadlock(hopper):
     assert jax.block_until_ready(scan(states)).obs.shape == (2048, 11)
 
 
-def test_reset_noise_is_gymnasiums(env):
+def test_reset_noise_has_the_distribution_of_gymnasium(env):
     states = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), 4096))
     qpos, qvel = np.asarray(states.pipeline_state.qpos), np.asarray(states.pipeline_state.qvel)
     noise = qpos - env._engine.init_qpos
@@ -126,7 +126,7 @@ def test_reset_noise_is_gymnasiums(env):
     np.testing.assert_allclose(noise.std(0), scale / np.sqrt(3), rtol=0.05)
     np.testing.assert_allclose(qvel.mean(0), 0, atol=0.07 * scale)
     np.testing.assert_allclose(qvel.std(0), scale / np.sqrt(3) if scale < 0.1 else scale, rtol=0.05)
-    if scale == 0.1:  # normal, so the tails reach beyond the scale
+    if scale == 0.1:  # normal noise exceeds the scale
         assert np.abs(qvel).max() > 3 * scale
     else:
         assert np.abs(qvel).max() <= scale + 1e-6
@@ -136,7 +136,7 @@ def test_reset_noise_is_gymnasiums(env):
 
 
 def test_reset_state_reaches_the_engine_unchanged(env):
-    """float32 to float64 in 32-bit integer arithmetic loses nothing."""
+    """The conversion from float32 to float64 in 32-bit integer arithmetic is exact."""
     physics = jax.jit(env.reset)(jax.random.key(3)).pipeline_state
     carried = np.asarray(physics.raw).view(np.float64)
     nq, nv = len(physics.qpos), len(physics.qvel)
@@ -144,7 +144,7 @@ def test_reset_state_reaches_the_engine_unchanged(env):
     np.testing.assert_array_equal(carried[nq : nq + nv], np.asarray(physics.qvel, np.float64))
 
 
-def test_widening_is_exact_for_every_kind_of_number():
+def test_the_conversion_to_float64_is_exact_for_every_kind_of_number():
     from smac_jax.envs.physics.mujoco import _widen
 
     x = np.array([0.0, -0.0, 1.0, -1.5, 3.14159, 1e-30, -2.5e38, 1.1754944e-38, np.inf, -np.inf, np.nan], np.float32)
@@ -153,7 +153,7 @@ def test_widening_is_exact_for_every_kind_of_number():
     np.testing.assert_array_equal(np.signbit(wide[:2]), [False, True])
 
 
-def test_reset_to_takes_a_batch(env):
+def test_reset_to_accepts_a_batch(env):
     rng = np.random.default_rng(0)
     qpos = env._engine.init_qpos + rng.normal(size=(2, 3, len(env._engine.init_qpos))) * 0.01
     qvel = rng.normal(size=(2, 3, len(env._engine.init_qvel))) * 0.01
@@ -175,19 +175,19 @@ def test_a_diverged_simulation_ends_the_episode_and_stays_finite(env, tmp_path, 
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_bad_action_neither_raises_nor_spoils_the_state(env, tmp_path, monkeypatch, capfd):
+def test_an_invalid_action_leaves_the_state_finite(env, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     states = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 4))
     actions = jnp.array([jnp.nan, jnp.inf, 1e6, 0.0])[:, None] * jnp.ones((4, env.action_size))
     after = jax.jit(jax.vmap(env.step))(states, actions)
     assert np.isfinite(after.obs).all()
     clamped = env.step(jax.tree.map(lambda x: x[2], states), jnp.ones(env.action_size))
-    np.testing.assert_array_equal(after.obs[2], clamped.obs)  # the torque is clamped to the motor's range
+    np.testing.assert_array_equal(after.obs[2], clamped.obs)  # the torque is clipped to the range of the motor
     assert not list(tmp_path.iterdir())
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_error_inside_mujoco_loses_one_robot_only(hopper, monkeypatch):
+def test_an_error_inside_mujoco_ends_one_episode_only(hopper, monkeypatch):
     import mujoco
 
     real = mujoco.mj_setState
@@ -231,7 +231,7 @@ def test_unknown_options_are_refused():
         AutoReset(make_env("hopper", "mujoco"), 0)
 
 
-def test_states_that_do_not_fit_are_refused(hopper):
+def test_states_of_a_wrong_shape_are_refused(hopper):
     with pytest.raises(ConfigError, match="qpos"):
         hopper.reset_to(np.zeros(5), np.zeros(6))
     with pytest.raises(ConfigError, match="qvel"):
@@ -248,7 +248,7 @@ def test_a_missing_model_file_is_named(monkeypatch):
         model_path("hopper.xml")
 
 
-def test_importing_and_making_are_quick_and_silent(tmp_path):
+def test_importing_and_making_environments_is_quick_and_silent(tmp_path):
     code = (
         "import sys, smac_jax.envs as envs\n"
         "assert not {'brax', 'mujoco', 'gymnasium'} & set(sys.modules)\n"
@@ -267,7 +267,7 @@ def test_importing_and_making_are_quick_and_silent(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_environment_says_what_it_is_for_the_record():
+def test_the_identity_of_an_environment_names_task_version_and_options():
     env = make_env("hopper", physics="mujoco", version="v5", threads=1)
     assert identity_of(env) == {"name": "hopper", "version": "v5"}
     assert identity_of(env, engine=True) == {"name": "hopper", "version": "v5", "engine": "mujoco"}

@@ -1,4 +1,4 @@
-"""The kitchen is gymnasium-robotics's, step for step; D4RL's observation, noise and reward; what is solved."""
+"""The kitchen equals gymnasium-robotics step for step; D4RL's observation, noise and reward; completed subtasks."""
 
 from __future__ import annotations
 
@@ -23,44 +23,44 @@ pytest.importorskip("gymnasium_robotics", reason="the model comes with gymnasium
 
 @pytest.fixture(scope="module")
 def engine():
-    """One engine for all: the model is large. Its contacts are those of the kitchen it is compared with."""
+    """One engine for all tests, because the model is large, with the contacts of the kitchen of gymnasium-robotics."""
     return MujocoEngine(Kitchen("partial").model("v1"), margins="sum")
 
 
 @pytest.fixture
 def make_robotics(monkeypatch):
-    """gymnasium-robotics's kitchen without noise, its test of joint types mended for this MuJoCo."""
+    """gymnasium-robotics's kitchen without noise, with its test of joint types repaired for this MuJoCo."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from gymnasium_robotics.envs.franka_kitchen import kitchen_env
         from gymnasium_robotics.utils import mujoco_utils
 
-    # `np.int32(3) in (enum, ...)` is False there
+    # `np.int32(3) in (enum, ...)` is False in its code
     monkeypatch.setattr(mujoco_utils, "get_joint_qpos", lambda model, data, name: data.joint(name).qpos.copy())
     monkeypatch.setattr(mujoco_utils, "get_joint_qvel", lambda model, data, name: data.joint(name).qvel.copy())
-    return lambda wanted: kitchen_env.KitchenEnv(list(wanted), robot_noise_ratio=0.0, object_noise_ratio=0.0)
+    return lambda subtasks: kitchen_env.KitchenEnv(list(subtasks), robot_noise_ratio=0.0, object_noise_ratio=0.0)
 
 
 def without_noise(engine, kind, version):
-    """Our kitchen for comparisons."""
+    """The kitchen of this package without noise, for comparisons."""
     return TaskEnv(Kitchen(kind, noise=False), engine, version)
 
 
-def solved_state(*things):
-    """A first state in which some things are right already."""
+def completed_state(*subtasks):
+    """A first state in which some subtasks are complete."""
     qpos = np.array(INIT_QPOS)
-    for thing in things:
-        for joint, position in GOALS[thing].items():
+    for name in subtasks:
+        for joint, position in GOALS[name].items():
             qpos[joint] = position
     return qpos
 
 
-def test_whole_episodes_agree(engine, make_robotics):
-    theirs, env = make_robotics(SUBTASKS["partial"]), without_noise(engine, "partial", "v1")
+def test_whole_episodes_equal_gymnasium_robotics(engine, make_robotics):
+    reference, env = make_robotics(SUBTASKS["partial"]), without_noise(engine, "partial", "v1")
     step = jax.jit(env.step)
     for seed in range(2):
-        observation, _ = theirs.reset(seed=seed)
-        data = theirs.data
+        observation, _ = reference.reset(seed=seed)
+        data = reference.data
         state = env.reset_to(data.qpos.copy(), data.qvel.copy())
         np.testing.assert_allclose(data.qpos, env.reset(jax.random.key(0)).pipeline_state.qpos, atol=1e-6)
         rng = np.random.default_rng(seed)
@@ -69,7 +69,7 @@ def test_whole_episodes_agree(engine, make_robotics):
             if t % 20 == 0:
                 goal = rng.uniform(-1.2, 1.2, 9)
             action = (goal + 0.1 * rng.normal(size=9)).astype(np.float32)
-            observation, reward, terminated, _, _ = theirs.step(action)
+            observation, reward, terminated, _, _ = reference.step(action)
             state = step(state, action)
             np.testing.assert_allclose(state.obs, observation["observation"], rtol=TOLERANCE, atol=TOLERANCE)
             assert (state.reward, bool(state.done)) == (reward, terminated)
@@ -81,19 +81,19 @@ def test_whole_episodes_agree(engine, make_robotics):
 
 
 @pytest.mark.parametrize("kind", ["partial", "mixed"])
-def test_what_is_solved_is_paid_and_ends_as_in_gymnasium_robotics(engine, make_robotics, kind):
-    """From states in which more and more is right."""
-    theirs, env = make_robotics(WANTED[kind]), without_noise(engine, kind, "v1")
+def test_completed_subtasks_are_rewarded_as_in_gymnasium_robotics_and_d4rl(engine, make_robotics, kind):
+    """The episodes start with more and more completed subtasks."""
+    reference, env = make_robotics(WANTED[kind]), without_noise(engine, kind, "v1")
     data_version = without_noise(engine, kind, "d4rl")
     action = np.zeros(9, np.float32)
     for count in range(5):
-        qpos = solved_state(*WANTED[kind][:count], "hinge cabinet")
-        theirs.reset(seed=0)
-        theirs.robot_env.set_state(qpos, np.zeros(29))
-        theirs.robot_env._last_robot_qpos = qpos[:9].copy()
+        qpos = completed_state(*WANTED[kind][:count], "hinge cabinet")
+        reference.reset(seed=0)
+        reference.robot_env.set_state(qpos, np.zeros(29))
+        reference.robot_env._last_robot_qpos = qpos[:9].copy()
         state, other = env.reset_to(qpos, np.zeros(29)), data_version.reset_to(qpos, np.zeros(29))
         for t in range(3):
-            _, reward, terminated, _, _ = theirs.step(action)
+            _, reward, terminated, _, _ = reference.step(action)
             state, other = env.step(state, action), data_version.step(other, action)
             assert reward == (count if t == 0 else 0)
             assert (state.reward, state.metrics["score"], bool(state.done)) == (reward, reward, terminated)
@@ -112,11 +112,11 @@ def test_d4rl_observes_joints_and_goal_with_its_noise():
     goal = np.asarray(states.obs[0, 30:])
     assert (goal[[22, 17, 11]] == np.float32([-0.75, -0.69, -0.88])).all()
     assert not goal[:11].any()
-    assert not goal[[19, 15, 20]].any()  # the slide cabinet is not wanted in "mixed"
+    assert not goal[[19, 15, 20]].any()  # the slide cabinet has no goal in "mixed"
 
 
-def test_the_robot_steers_by_what_it_observes(engine):
-    """A noisy joint is held where it was seen: the physics of two seeds part, the noise being the only difference."""
+def test_the_robot_controls_its_observed_joints(engine):
+    """A joint is held at its observed position, so two seeds, which differ only in the noise, have other physics."""
     env = TaskEnv(Kitchen("partial"), engine, "d4rl")
     after = [env.step(env.reset(jax.random.key(seed)), jnp.zeros(9)).pipeline_state.qpos for seed in (0, 1)]
     moved = np.abs(np.asarray(after[0] - after[1]))[:7]
@@ -135,22 +135,22 @@ def test_noise_changes_every_step_and_repeats_with_the_key(engine):
             state = step(state, jnp.zeros(9))
         runs.append(seen)
     np.testing.assert_array_equal(runs[0], runs[1])
-    assert (np.abs(np.diff(runs[0], axis=0)).max(1) > 1e-3).all()  # over a reset too
+    assert (np.abs(np.diff(runs[0], axis=0)).max(1) > 1e-3).all()  # also at a reset
     assert np.abs(np.array(runs[0]) - np.array(runs[2])).max() > 1e-3
 
 
-def test_the_callback_gives_the_same_bits():
-    found = []
+def test_callback_and_native_step_are_equal_bit_for_bit_in_the_kitchen():
+    results = []
     for native in (True, False):
         env = make_env("kitchen-partial", "mujoco", native=native)
         states = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 3))
         actions = jax.random.uniform(jax.random.key(1), (8, 3, 9), minval=-1.3, maxval=1.3)
         roll = jax.jit(lambda s, a, env=env: jax.lax.scan(lambda s, a: (jax.vmap(env.step)(s, a),) * 2, s, a)[1])
-        found.append(roll(states, actions))
-    jax.tree.map(np.testing.assert_array_equal, *found)
+        results.append(roll(states, actions))
+    jax.tree.map(np.testing.assert_array_equal, *results)
 
 
-def test_mjx_is_refused_with_its_reason():
+def test_mjx_is_refused_with_a_reason_in_the_kitchen():
     for name in KITCHEN:
         with pytest.raises(ConfigError, match=r"(?s)CYLINDER.*physics='mujoco'"):
             make_env(name, "mjx")

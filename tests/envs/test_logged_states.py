@@ -1,4 +1,4 @@
-"""Where the states of logged rows are found, and that rows of this simulator agree with it."""
+"""The states of logged rows are found, and rows of this simulator agree with it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ needs_hand = pytest.mark.skipif(
 
 
 def roll(name, episodes=2, steps=6):
-    """A log of random actions, with what D4RL's infos hold, and each episode's scene."""
+    """A log of random actions, with the physics states that D4RL logs."""
     env = make_env(name, "mujoco")
     step = jax.jit(jax.vmap(env.step))
     state = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), episodes))
@@ -40,13 +40,13 @@ def roll(name, episodes=2, steps=6):
 
 @pytest.fixture(scope="module")
 def rolled():
-    """Each log is made once; what is given away is a copy."""
-    made = {}
+    """Returns a copy of a log, which is made only once."""
+    logs = {}
 
     def log(name):
-        if name not in made:
-            made[name] = roll(name)
-        return dict(made[name])
+        if name not in logs:
+            logs[name] = roll(name)
+        return dict(logs[name])
 
     return log
 
@@ -54,15 +54,15 @@ def rolled():
 @needs_hand
 @pytest.mark.parametrize("hand", ADROIT)
 def test_rows_of_the_hand_agree_with_states_from_infos(hand, rolled):
-    """The scene, which moves everything that is observed of it, follows from each episode's first row."""
-    found = compare_with_simulator("mine", hand, rolled(hand), physics="mujoco")
-    assert found.agreement.share == 1.0
-    assert found.agreement.rows == 12
-    assert "scene from each episode's first observation" in found.note
+    """The scene follows from the first row of each episode."""
+    result = compare_with_simulator("mine", hand, rolled(hand), physics="mujoco")
+    assert result.agreement.share == 1.0
+    assert result.agreement.rows == 12
+    assert "scene from each episode's first observation" in result.note
 
 
 @needs_hand
-def test_a_scene_that_the_file_holds_is_taken(rolled):
+def test_a_scene_in_the_file_is_used(rolled):
     rows = rolled("door")
     env = make_env("door", "mujoco")
     offset = (
@@ -70,9 +70,9 @@ def test_a_scene_that_the_file_holds_is_taken(rolled):
     )
     door = (env.init_scene + offset)[np.array([0] * 6 + [6] * 6)]
     for key in ("infos/scene", "infos/door_body_pos"):
-        found = compare_with_simulator("mine", "door", rows | {key: door}, physics="mujoco")
-        assert found.agreement.share == 1.0
-        assert f"scene from {key}" in found.note
+        result = compare_with_simulator("mine", "door", rows | {key: door}, physics="mujoco")
+        assert result.agreement.share == 1.0
+        assert f"scene from {key}" in result.note
     elsewhere = compare_with_simulator("mine", "door", rows | {"infos/scene": door + 0.1}, physics="mujoco")
     assert elsewhere.agreement.share == 0.0
 
@@ -81,49 +81,52 @@ def test_a_scene_that_the_file_holds_is_taken(rolled):
 def test_a_binary_file_is_compared_with_the_binary_task(rolled):
     rows = rolled("door")
     rows["rewards"] = np.full(12, -1.0, np.float32)
-    found = compare_with_simulator("mine", "door-binary", rows, physics="mujoco")
-    assert (found.agreement.share, found.agreement.reward_share) == (1.0, 1.0)
+    result = compare_with_simulator("mine", "door-binary", rows, physics="mujoco")
+    assert (result.agreement.share, result.agreement.reward_share) == (1.0, 1.0)
 
 
 @needs_hand
-def test_a_hand_without_states_is_not_checked(rolled):
+def test_a_hand_without_states_is_not_compared(rolled):
     rows = {key: value for key, value in rolled("door").items() if not key.startswith("infos/")}
-    found = compare_with_simulator("mine", "door", rows, physics="mujoco")
-    assert found.agreement is None
-    assert found.note == "observations of door do not show the whole state, and there are no infos/qpos, infos/qvel"
+    result = compare_with_simulator("mine", "door", rows, physics="mujoco")
+    assert result.agreement is None
+    assert result.note == (
+        "observations of door do not contain the whole state, and infos/qpos, infos/qvel are missing"
+    )
 
 
-def test_states_of_another_row_are_found_out(rolled):
-    """As if a log held the state that an action led to; then observations are taken, where they show the state."""
+def test_states_of_another_row_are_not_used(rolled):
+    """If the log has the states after the actions, the states come from the observations, if these contain them."""
     rows = rolled("hopper")
     assert compare_with_simulator("mine", "hopper", rows, physics="mujoco").note.startswith("states from infos/qpos")
     for key in ("infos/qpos", "infos/qvel"):
         rows[key] = np.roll(rows[key], -1, axis=0)
-    found = compare_with_simulator("mine", "hopper", rows, physics="mujoco")
-    assert found.agreement.share == 1.0
+    result = compare_with_simulator("mine", "hopper", rows, physics="mujoco")
+    assert result.agreement.share == 1.0
     assert (
-        "observations (infos/qpos and infos/qvel show the observation of their own row in 0% of the rows" in found.note
+        "observations (infos/qpos and infos/qvel match the observation of their row in only 0% of the rows"
+        in result.note
     )
     rows["infos/qpos"] = rows["infos/qpos"][:, :4]
-    found = compare_with_simulator("mine", "hopper", rows, physics="mujoco")
-    assert found.agreement.share == 1.0
-    assert "do not fit the model: qpos must be finite and end in shape (6,)" in found.note
+    result = compare_with_simulator("mine", "hopper", rows, physics="mujoco")
+    assert result.agreement.share == 1.0
+    assert "do not fit the model: qpos must be finite and end in shape (6,)" in result.note
 
 
-def test_a_terminal_whose_next_observation_was_not_logged_is_left_out(rolled):
+def test_a_terminal_without_a_next_observation_is_not_compared(rolled):
     rows = rolled("hopper")
     rows["terminals"] = rows["timeouts"]
     rows["next_observations"] = np.where(rows["terminals"][:, None], rows["observations"], rows["next_observations"])
-    found = compare_with_simulator("mine", "hopper", rows, physics="mujoco")
-    assert (found.agreement.share, found.agreement.rows) == (1.0, 10)
+    result = compare_with_simulator("mine", "hopper", rows, physics="mujoco")
+    assert (result.agreement.share, result.agreement.rows) == (1.0, 10)
 
 
-def test_so_many_rows_and_no_more(rolled):
-    found = compare_with_simulator("mine", "hopper", rolled("hopper"), physics="mujoco", most_rows=5)
-    assert (found.agreement.rows, found.agreement.skipped) == (5, 7)
+def test_at_most_the_given_number_of_rows_is_compared(rolled):
+    result = compare_with_simulator("mine", "hopper", rolled("hopper"), physics="mujoco", most_rows=5)
+    assert (result.agreement.rows, result.agreement.skipped) == (5, 7)
 
 
-def test_what_cannot_be_compared_says_why(rolled):
+def test_the_note_says_why_rows_cannot_be_compared(rolled):
     rows = rolled("hopper")
     assert "noisy" in compare_with_simulator("mine", "kitchen-partial", rows).note
     assert "no simulator of frog" in compare_with_simulator("mine", "frog", rows).note
@@ -157,17 +160,17 @@ def logged(path):
 
 
 @pytest.mark.parametrize("name", LOCOMOTION)
-def test_files_of_others_agree(name, shared_data):
+def test_rows_of_public_files_agree(name, shared_data):
     rows = logged(shared_data / "locomotion" / f"{name}-cs285-expert.hdf5")
-    found = compare_with_simulator(name, name, rows, physics="mujoco", most_rows=200)
-    assert found.agreement.share == 1.0
-    assert found.agreement.rows == 200
+    result = compare_with_simulator(name, name, rows, physics="mujoco", most_rows=200)
+    assert result.agreement.share == 1.0
+    assert result.agreement.rows == 200
 
 
 @needs_hand
 @pytest.mark.parametrize(("margins", "lowest", "highest"), [("sum", 1.0, 1.0), ("max", 0.0, 0.1)])
-def test_a_replay_tells_which_contact_margins_it_was_made_with(margins, lowest, highest, shared_data):
-    """People's actions, replayed when contact margins were still summed; ball and target follow from first rows."""
+def test_rows_agree_only_with_the_contact_margins_of_their_log(margins, lowest, highest, shared_data):
+    """Human actions, replayed with summed contact margins. Ball and target follow from the first rows."""
     rows = logged(shared_data / "adroit" / "relocate-human-replayed.hdf5")
-    found = compare_with_simulator("mine", "relocate", rows, physics="mujoco", margins=margins, most_rows=300)
-    assert lowest <= found.agreement.share <= highest
+    result = compare_with_simulator("mine", "relocate", rows, physics="mujoco", margins=margins, most_rows=300)
+    assert lowest <= result.agreement.share <= highest

@@ -1,4 +1,4 @@
-"""Contacts have the larger margin of their two geoms, in made models and in those of the tasks."""
+"""Contacts have the larger margin of their two geoms, in random models and in those of the tasks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ geom = st.fixed_dictionaries(
 
 
 def spec_of(geoms):
-    """Spheres in a pile, all of which touch: the first fixed to the world, the others free."""
+    """A pile of spheres that all touch each other. The first one is fixed, the others are free."""
     bodies = []
     for i, attributes in enumerate(geoms):
         text = " ".join(f'{key}="{value}"' for key, value in attributes.items())
@@ -44,7 +44,7 @@ def spec_of(geoms):
 
 
 def contacts(model):
-    """By the two geoms, all that MuJoCo made of a contact."""
+    """Returns the parameters of each contact by its two geoms."""
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     fields = ("includemargin", "friction", "solref", "solimp", "dim")
@@ -53,7 +53,7 @@ def contacts(model):
 
 @given(st.lists(geom, min_size=2, max_size=5))
 @settings(max_examples=60, deadline=None)
-def test_a_contact_has_the_larger_margin_and_is_the_same_otherwise(geoms):
+def test_a_contact_has_the_larger_margin_and_equal_other_parameters(geoms):
     larger = contacts(compile_with_margins(spec_of(geoms)))
     summed = contacts(compile_with_margins(spec_of(geoms), "sum"))
     assert set(larger) == set(summed) == set(itertools.combinations(range(len(geoms)), 2))
@@ -66,8 +66,8 @@ def test_a_contact_has_the_larger_margin_and_is_the_same_otherwise(geoms):
 
 @given(st.sampled_from(LEVELS), st.sampled_from(LEVELS), st.floats(-0.02, 0.08))
 @settings(max_examples=60, deadline=None)
-def test_it_is_felt_from_there_and_no_further(first, second, distance):
-    """Two spheres, one above the other, without gravity: a force where they are nearer than the larger margin."""
+def test_the_force_of_a_contact_begins_at_the_larger_margin(first, second, distance):
+    """Two spheres without gravity repel each other if they are closer than the larger margin."""
     if abs(distance - max(first, second)) < 1e-6:
         return
     model = compile_with_margins(
@@ -82,16 +82,18 @@ def test_it_is_felt_from_there_and_no_further(first, second, distance):
     assert (data.qacc[2] > 0) == (distance < max(first, second))
 
 
-def test_pairs_that_the_author_declared_keep_their_margin():
+def test_declared_pairs_keep_their_margin():
     spec = spec_of([{"margin": 0.01, "name": "a"}, {"margin": 0.05, "name": "b"}, {"margin": 0.0, "name": "c"}])
     spec.add_pair(geomname1="c", geomname2="a", margin=0.03, gap=0.01)
     found = contacts(compile_with_margins(spec))
-    assert found[0, 2]["includemargin"] == pytest.approx(0.03 - 0.01)  # as gaps were meant: they narrow
+    assert found[0, 2]["includemargin"] == pytest.approx(
+        0.03 - 0.01
+    )  # a gap narrows the margin, as its author intended
     assert found[0, 1]["includemargin"] == pytest.approx(0.05)
 
 
-def test_bodies_that_may_not_touch_still_do_not():
-    """Parent and child, an excluded pair and bits that do not match, all with margins that need a pair of their own."""
+def test_excluded_contacts_stay_excluded():
+    """Parent and child, an excluded pair, and bits that do not match, all with margins that require explicit pairs."""
     spec = mujoco.MjSpec.from_string(
         """<mujoco><worldbody>
           <geom size="0.1"/>
@@ -106,7 +108,7 @@ def test_bodies_that_may_not_touch_still_do_not():
 
 @pytest.mark.parametrize("name", [*LOCOMOTION, "pen", "door", "hammer", "relocate", "kitchen-partial"])
 def test_every_contact_of_a_task_has_the_larger_margin(name):
-    """In random states, against the margins as the model's file has them."""
+    """The contacts in random states, against the margins in the file of the model."""
     if name not in LOCOMOTION:
         pytest.importorskip("gymnasium_robotics")
     task = TASKS[name].make().model("v4" if name in LOCOMOTION else "d4rl")
@@ -131,9 +133,9 @@ def test_every_contact_of_a_task_has_the_larger_margin(name):
 
 @pytest.mark.parametrize("name", ["hopper", "ant", "kitchen"])
 def test_mujoco_3_4_steps_are_reproduced(name):
-    """States, commands and next states of MuJoCo 3.4.0 under random commands; of the last release with larger margins.
+    """States, commands and next states come from MuJoCo 3.4.0, the last release with larger margins.
 
-    Under summed margins the shares are .45, .43 and .04.
+    With summed margins the shares of reproduced rows are .45, .43 and .04.
     """
     if name not in LOCOMOTION:
         pytest.importorskip("gymnasium_robotics")
@@ -153,10 +155,10 @@ def test_mujoco_3_4_steps_are_reproduced(name):
 
 @pytest.mark.parametrize(("name", "share"), [("pen", 1.0), ("door", 0.97), ("hammer", 0.95), ("relocate", 0.92)])
 def test_the_hands_steps_of_mujoco_2_1_are_reproduced(name, share):
-    """One step of the environment from states of the strongest DOPE policies in D4RL's own models under MuJoCo 2.1.0.
+    """One environment step from states of the strongest DOPE policies, in D4RL's own models with MuJoCo 2.1.0.
 
-    Positions within 1e-6; the rest are contacts of a finger with a box, which MuJoCo 2.1 collided otherwise. With
-    margins and collisions as MuJoCo 3.17 has them by itself the shares are .06, .14, .02 and .00.
+    Positions agree within 1e-6. In the other rows a finger touches a box, a collision that MuJoCo 2.1 computed in
+    another way. With the margins and collisions of MuJoCo 3.17 the shares are .06, .14, .02 and .00.
     """
     pytest.importorskip("gymnasium_robotics")
     task = TASKS[name].make().model("d4rl")
@@ -186,21 +188,21 @@ def test_summed_margins_leave_the_model_as_mujoco_compiles_it(name):
         pytest.importorskip("gymnasium_robotics")
     task = TASKS[name].make().model("v4" if name in LOCOMOTION else "v1")
     spec = mujoco.MjSpec.from_file(str(model_path(task.xml, task.package)))
-    plain, ours = spec.compile(), compile_model(task, "sum")
-    np.testing.assert_array_equal(ours.geom_margin, plain.geom_margin)
-    np.testing.assert_array_equal(ours.body_margin, plain.body_margin)
-    assert ours.npair == plain.npair
+    plain, summed = spec.compile(), compile_model(task, "sum")
+    np.testing.assert_array_equal(summed.geom_margin, plain.geom_margin)
+    np.testing.assert_array_equal(summed.body_margin, plain.body_margin)
+    assert summed.npair == plain.npair
 
 
-def test_a_mujoco_that_combines_them_otherwise_is_refused(monkeypatch):
+def test_an_unknown_rule_of_mujoco_is_refused(monkeypatch):
     installed_rule.cache_clear()
     monkeypatch.setattr(margins, "_PROBE", margins._PROBE.replace('margin="0.3"', 'margin="0.2"'))
-    with pytest.raises(ConfigError, match=r"act from 0\.3; known.*mujoco==3"):
+    with pytest.raises(ConfigError, match=r"act at 0\.3; known.*mujoco==3"):
         installed_rule()
     installed_rule.cache_clear()
 
 
-def test_an_older_mujoco_needs_no_change_and_has_no_sum(monkeypatch):
+def test_an_older_mujoco_needs_no_change_and_cannot_sum(monkeypatch):
     monkeypatch.setattr(margins, "installed_rule", lambda: Rule("max", False))
     spec = spec_of([{"margin": 0.01}, {"margin": 0.05}])
     assert compile_with_margins(spec).geom_margin.tolist() == [0.01, 0.05]
@@ -209,6 +211,6 @@ def test_an_older_mujoco_needs_no_change_and_has_no_sum(monkeypatch):
 
 
 @pytest.mark.parametrize("physics", ["mujoco", "mjx"])
-def test_other_rules_are_refused(physics):
+def test_unknown_rules_are_refused(physics):
     with pytest.raises(ConfigError, match="margins must be one of max, sum; got 'mean'"):
         make_env("hopper", physics, margins="mean")

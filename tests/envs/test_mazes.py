@@ -376,10 +376,10 @@ def test_what_does_not_fit_is_one_line(name, options, match):
 
 
 def test_a_goal_for_another_task_is_refused():
-    with pytest.raises(ConfigError, match=r"memory\['goal'\] has shape \(3,\); the task remembers goal \(2,\)"):
+    with pytest.raises(ConfigError, match=r"memory\['goal'\] has shape \(3,\); the memory of the task has goal \(2,\)"):
         make_env("maze2d-umaze").reset_to(np.ones(2), np.zeros(2), memory={"goal": np.zeros(3)})
     env = make_env("hopper")
-    with pytest.raises(ConfigError, match="the task remembers nothing"):
+    with pytest.raises(ConfigError, match="the memory of the task has nothing"):
         env.reset_to(env._engine.init_qpos, np.zeros(6), memory={"goal": np.zeros(2)})
 
 

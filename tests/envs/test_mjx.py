@@ -13,7 +13,7 @@ slow = pytest.mark.slow  # ten to thirty seconds of compilation each
 
 
 def errors(name, version="v4", steps=20, x=0.0, **kw):
-    """Largest differences of observation and reward over some steps of small random actions, same first state."""
+    """Returns the largest differences of observations and rewards over some steps of small random actions."""
     c, m = make_env(name, "mujoco", version), make_env(name, "mjx", version, **kw)
     start = c.reset(jax.random.key(0)).pipeline_state
     qpos = np.array(start.qpos)
@@ -25,13 +25,13 @@ def errors(name, version="v4", steps=20, x=0.0, **kw):
             env.reset_to(qpos, np.array(start.qvel))
         )
 
-    ours, exact = roll(m), roll(c)
-    assert (np.asarray(ours.done) == np.asarray(exact.done)).all()
-    return np.abs(ours.obs - exact.obs).max(), np.abs(ours.reward - exact.reward).max()
+    actual, exact = roll(m), roll(c)
+    assert (np.asarray(actual.done) == np.asarray(exact.done)).all()
+    return np.abs(actual.obs - exact.obs).max(), np.abs(actual.reward - exact.reward).max()
 
 
 def test_hopper_agrees_far_from_the_origin():
-    """At 100 m, where float32 positions are 8e-6 apart: as velocities over 8 ms, that would be off by 1e-3."""
+    """At 100 m, float32 positions have a resolution of 8e-6, which over 8 ms would be a velocity error of 1e-3."""
     observation, reward = errors("hopper", x=100.0)
     assert observation < 2e-5
     assert reward < 5e-6
@@ -39,7 +39,7 @@ def test_hopper_agrees_far_from_the_origin():
 
 @slow
 @pytest.mark.parametrize(("name", "bound"), [("walker2d", 3e-4), ("halfcheetah", 3e-4)])
-def test_the_others_agree(name, bound):
+def test_walker2d_and_halfcheetah_agree(name, bound):
     observation, reward = errors(name)
     assert observation < bound
     assert reward < 1e-4
@@ -58,9 +58,9 @@ def test_auto_reset_and_vmap_run_on_mjx():
 @slow
 @pytest.mark.usefixtures("elliptic_c_engine")
 @pytest.mark.parametrize("version", ["v4", "v5"])
-def test_ant_agrees_under_elliptic_cones(version):
-    """Where the frame of a contact does not matter (upstream issue 2774); with the model's own cones it does."""
-    # 15 steps: at the 18th a leg strikes a physics step earlier in float32, and its velocity is off by a blow
+def test_ant_agrees_with_elliptic_cones(version):
+    """With elliptic cones the contact frame does not matter. With those of the model it does (upstream issue 2774)."""
+    # 15 steps, because in the 18th step a leg touches the ground one physics step earlier in float32
     observation, reward = errors("ant", version, steps=15, x=50.0, cone="elliptic", iterations=50, ls_iterations=50)
     # The contact forces of v5 multiply a float32 penetration depth by a large stiffness.
     assert observation < (2e-2 if version == "v5" else 2e-3)

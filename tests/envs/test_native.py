@@ -1,4 +1,4 @@
-"""The C++ step is the Python callback's, bit for bit; and what happens where there is no compiler."""
+"""The C++ step equals the Python callback bit for bit, and is optional."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def roll(env, batch: int, steps: int = 60, scale: float = 1.0):
 @needs_compiler
 @pytest.mark.parametrize("task", ["hopper", "walker2d", "halfcheetah", "ant"])
 @pytest.mark.parametrize(("version", "batch"), [("v4", 1), ("v5", 7)])
-def test_the_same_bits_as_the_callback(task, version, batch):
+def test_native_step_and_callback_are_equal_bit_for_bit(task, version, batch):
     fast = smac_jax.make_env(task, physics="mujoco", version=version, native=True)
     plain = smac_jax.make_env(task, physics="mujoco", version=version, native=False)
     assert fast._engine.native
@@ -45,25 +45,25 @@ def test_the_same_bits_as_the_callback(task, version, batch):
 
 
 @needs_compiler
-def test_what_blows_up_is_marked_and_nothing_is_written(tmp_path, monkeypatch, capfd):
+def test_a_divergence_is_marked_and_no_log_is_written(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    found = []
+    results = []
     for choice in (True, False):
         env = smac_jax.make_env("hopper", physics="mujoco", native=choice)
         qvel = np.zeros((3, 6))
         qvel[1] = 1e9
         state = env.reset_to(np.broadcast_to(env._engine.init_qpos, (3, 6)), qvel)
         actions = jnp.array([0.0, 0.0, jnp.nan])[:, None] * jnp.ones(3)
-        found.append(jax.jit(jax.vmap(env.step))(state, actions))
-    assert found[0].pipeline_state.diverged[1]
-    assert np.isfinite(found[0].obs).all()
-    jax.tree.map(np.testing.assert_array_equal, found[0], found[1])
+        results.append(jax.jit(jax.vmap(env.step))(state, actions))
+    assert results[0].pipeline_state.diverged[1]
+    assert np.isfinite(results[0].obs).all()
+    jax.tree.map(np.testing.assert_array_equal, results[0], results[1])
     assert not list(tmp_path.iterdir())
     assert capfd.readouterr() == ("", "")
 
 
 @needs_compiler
-def test_an_error_inside_mujoco_loses_one_robot_and_not_the_process():
+def test_an_error_inside_mujoco_marks_one_robot_as_diverged():
     import mujoco
 
     xml = """<mujoco><size memory="{memory}"/><worldbody><geom type="plane" size="1 1 1"/>
@@ -97,11 +97,11 @@ print(float(reset_and_step(key)), "/jax/compilation_cache/cache_hits" in events)
     outputs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(2)]
     assert outputs[0][0] == outputs[1][0]
     assert [hit for _, hit in outputs] == ["False", "True"]
-    # the program with the physics in it, not only some small one beside it
+    # the cache holds the program with the physics, not only small programs
     assert list(tmp_path.glob("jit_reset_and_step*"))
 
 
-def test_without_a_compiler_there_is_the_callback():
+def test_without_a_compiler_the_callback_is_used():
     program = """
 import smac_jax
 env = smac_jax.make_env("hopper", physics="mujoco")
@@ -114,7 +114,7 @@ except smac_jax.errors.ConfigError as error:
     command = [sys.executable, "-W", "ignore", "-c", program]
     environment = {**os.environ, "CXX": "/no/such/compiler", "XDG_CACHE_HOME": "/no/such/folder"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    assert "no C++ compiler" in done.stdout
+    assert "there is no C++ compiler" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -123,12 +123,12 @@ except smac_jax.errors.ConfigError as error:
         ("c++ '", "ValueError: No closing quotation"),
         ("true", "ended with 0"),
         ("false", "ended with 1"),
-        ("/", "no C++ compiler"),
-        (f"{sys.executable} -c \"open(__import__('sys').argv[-1], 'w').write('no library')\"", "OSError"),
+        ("/", "there is no C++ compiler"),
+        (f"{sys.executable} -c \"open(__import__('sys').argv[-1], 'w').write('not a library')\"", "OSError"),
         (f"{sys.executable} -c \"__import__('os').write(2, bytes([255, 254])); 1 / 0\"", "ended with 1"),
     ],
 )
-def test_a_broken_compiler_is_as_none(tmp_path, monkeypatch, compiler, words):
+def test_a_broken_compiler_counts_as_missing(tmp_path, monkeypatch, compiler, words):
     monkeypatch.setenv("CXX", compiler)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     native.library.cache_clear()
@@ -151,8 +151,8 @@ del os.environ["HOME"]
 """
 
 
-def test_without_a_home_directory_caches_are_temporary_and_it_is_said_once(tmp_path):
-    """A container's user whose number is nobody's: environments, data and programs work."""
+def test_without_a_home_directory_caches_are_temporary_with_one_warning(tmp_path):
+    """Environments, data and programs work for a user without an entry, as in containers."""
     program = (
         NO_HOME
         + """
@@ -178,6 +178,6 @@ except SystemExit as ended:
     assert "Traceback" not in done.stderr
 
 
-def test_only_the_c_engine_has_the_option():
+def test_only_the_c_engine_has_the_option_native():
     with pytest.raises(ConfigError, match="native"):
         smac_jax.make_env("hopper", physics="mjx", native=True)

@@ -1,4 +1,4 @@
-"""Gymnasium's environments as pure functions: against Gymnasium itself, and against themselves after a restart."""
+"""Gymnasium's environments as pure functions, against Gymnasium itself and after a restart."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from smac_jax.errors import ConfigError, UnknownNameError
 
 
 class Point(gymnasium.Env):
-    """A point that each action moves; it starts anywhere and ends beyond 3. Counts what is done to it."""
+    """A point that actions move, with a random start. Episodes end beyond 3. The class counts its calls."""
 
     observation_space = spaces.Dict({"place": spaces.Box(-np.inf, np.inf, (2,)), "speed": spaces.Box(-9, 9, (1,))})
     action_space = spaces.Box(np.array([0.0, -2.0], np.float32), np.array([1.0, 4.0], np.float32))
-    made = resets = steps = 0
+    instances = resets = steps = 0
 
     def __init__(self):
-        type(self).made += 1
+        type(self).instances += 1
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         type(self).resets += 1
         self.place = self.np_random.uniform(-1, 1, 2)
         self.speed = 0.0
-        return self.seen(), {}
+        return self.observation(), {}
 
     def step(self, action):
         assert self.action_space.contains(action)
         type(self).steps += 1
         self.speed = float(np.abs(action).sum())
         self.place = self.place + 0.1 * action + 0.01 * self.np_random.normal(size=2)
-        return self.seen(), float(self.place[0] - self.place[1]), bool(np.abs(self.place).max() > 3), False, {}
+        return self.observation(), float(self.place[0] - self.place[1]), bool(np.abs(self.place).max() > 3), False, {}
 
-    def seen(self):
+    def observation(self):
         return {"place": self.place.astype(np.float32), "speed": np.array([self.speed], np.float32)}
 
 
 @pytest.fixture(autouse=True, scope="module")
 def registered():
-    """Two names for the point: with a time limit, and with actions that are not vectors."""
+    """Registers the point with a time limit."""
     gymnasium.register("SmacPoint-v0", Point, max_episode_steps=12)
     yield
     del gymnasium.registry["SmacPoint-v0"]
 
 
 def rollout(env, length):
-    """A compiled random rollout from a key: the actions, each state before and after."""
+    """Compiles a random rollout, which returns the actions and each state before and after."""
 
     def run(key):
         key_reset, key_actions = jax.random.split(key)
@@ -62,33 +62,33 @@ def rollout(env, length):
     return jax.jit(jax.vmap(run))
 
 
-def test_whole_episodes_are_gymnasiums(make_gymnasium):
-    """Observations, rewards, ends and what follows them, of three hoppers that fall again and again."""
+def test_whole_episodes_equal_gymnasium(make_gymnasium):
+    """Three hoppers that fall several times."""
     env = AutoReset(make_env("gymnasium:Hopper-v4"))
     actions, before, after = rollout(env, 80)(jax.random.split(jax.random.key(0), 3))
-    theirs = make_gymnasium("hopper", "v4", "sum")
+    reference = make_gymnasium("hopper", "v4", "sum")
     assert after.done.sum() > 3
     for i in range(3):
-        observation, _ = theirs.reset(seed=int(before.pipeline_state.seed[i, 0]))
+        observation, _ = reference.reset(seed=int(before.pipeline_state.seed[i, 0]))
         for t in range(80):
             np.testing.assert_array_equal(before.obs[i, t], observation.astype(np.float32))
-            observation, reward, terminated, _, _ = theirs.step(np.asarray(actions[i, t]))
+            observation, reward, terminated, _, _ = reference.step(np.asarray(actions[i, t]))
             np.testing.assert_array_equal(after.info["next_observation"][i, t], observation.astype(np.float32))
             assert after.reward[i, t] == np.float32(reward)
             assert after.done[i, t] == after.info["terminal"][i, t] == terminated
             if terminated:
-                observation, _ = theirs.reset(seed=int(after.pipeline_state.seed[i, t]))
+                observation, _ = reference.reset(seed=int(after.pipeline_state.seed[i, t]))
 
 
 def test_spaces_are_flattened_and_scaled():
     env = make_env("gymnasium:SmacPoint-v0")
     assert (env.observation_size, env.action_size, env.episode_length) == (3, 2, 12)
     state = env.reset(jax.random.key(0))
-    theirs = gymnasium.make("SmacPoint-v0")
-    first, _ = theirs.reset(seed=int(state.pipeline_state.seed))
+    reference = gymnasium.make("SmacPoint-v0")
+    first, _ = reference.reset(seed=int(state.pipeline_state.seed))
     np.testing.assert_array_equal(state.obs, [*first["place"], *first["speed"]])
-    state = env.step(state, jnp.array([-1.0, 0.5]))  # the low bound; three quarters of the way from -2 to 4
-    expected, reward, *_ = theirs.step(np.array([0.0, 2.5], np.float32))
+    state = env.step(state, jnp.array([-1.0, 0.5]))  # the low bound, and three quarters of the range from -2 to 4
+    expected, reward, *_ = reference.step(np.array([0.0, 2.5], np.float32))
     np.testing.assert_array_equal(state.obs, [*expected["place"], *expected["speed"]])
     assert state.reward == np.float32(reward)
 
@@ -103,8 +103,8 @@ def test_the_environments_own_time_limit_is_a_truncation():
     np.testing.assert_array_equal(lengths, 12)
 
 
-def test_a_state_can_be_stepped_from_twice_and_in_another_process():
-    """What a resumed run does: its states know of environments that are no longer there."""
+def test_a_state_can_be_stepped_twice_and_by_another_instance():
+    """In a resumed run, the instances of the states do not exist any more."""
     env = make_env("gymnasium:SmacPoint-v0")
     actions = jax.random.uniform(jax.random.key(2), (8, 2), minval=-1.0)
     states = [env.reset(jax.random.key(3))]
@@ -114,7 +114,7 @@ def test_a_state_can_be_stepped_from_twice_and_in_another_process():
     elsewhere = make_env("gymnasium:SmacPoint-v0").step(states[3], actions[3])
     for other in (again, elsewhere):
         jax.tree.map(np.testing.assert_array_equal, other, states[4])
-    # and from there on
+    # and the next step
     jax.tree.map(np.testing.assert_array_equal, env.step(again, actions[4]), states[5])
 
 
@@ -123,24 +123,24 @@ def test_few_instances_give_the_same_numbers():
     seen = []
     for instances in (None, 2):
         env = AutoReset(make_env("gymnasium:SmacPoint-v0", instances=instances))
-        Point.made = 0
+        Point.instances = 0
         _, _, after = rollout(env, 20)(keys)
         seen.append([after.obs, after.reward, after.info["truncation"], after.pipeline_state.digest])
-        assert Point.made == (4 if instances is None else 1)  # one was there
+        assert Point.instances == (4 if instances is None else 1)  # one exists already
     jax.tree.map(np.testing.assert_array_equal, *seen)
 
 
-def test_nothing_is_reset_that_need_not_be():
+def test_environments_are_reset_only_at_the_end_of_an_episode():
     env = AutoReset(make_env("gymnasium:SmacPoint-v0"))
     run, keys = rollout(env, 30), jax.random.split(jax.random.key(5), 4)
-    Point.made = Point.resets = Point.steps = 0
+    Point.instances = Point.resets = Point.steps = 0
     _, _, after = jax.block_until_ready(run(keys))
     assert Point.resets == 4 + int(after.done.sum())
     assert Point.steps == 4 * 30
-    assert Point.made == 3  # and the one that was there
+    assert Point.instances == 3  # in addition to the one that exists already
 
 
-def test_after_the_end_nothing_happens():
+def test_steps_after_the_end_of_an_episode_change_nothing():
     env = make_env("gymnasium:SmacPoint-v0")
     state = env.reset(jax.random.key(6))
     for _ in range(12):
@@ -153,7 +153,7 @@ def test_after_the_end_nothing_happens():
 
 
 def test_a_policy_is_evaluated_and_fine_tuned():
-    """Through the same functions as on our own tasks; returns are the sums of Gymnasium's rewards."""
+    """Training works as with this package's tasks, and returns are the sums of Gymnasium's rewards."""
     import smac_jax
 
     rng = np.random.default_rng(0)
@@ -170,13 +170,15 @@ def test_a_policy_is_evaluated_and_fine_tuned():
     one = jax.tree.map(lambda x: x[1], off.actor_critic)
     assert isinstance(one, ActorCritic)
     for episode, key in enumerate(jax.random.split(jax.random.key(0), 3)):
-        theirs = gymnasium.make("SmacPoint-v0")
+        reference = gymnasium.make("SmacPoint-v0")
         seed = int(env.reset(key).pipeline_state.seed)
-        seen, _ = theirs.reset(seed=seed)
+        observation, _ = reference.reset(seed=seed)
         total, over = 0.0, False
         while not over:
-            action = np.asarray(one.policy(jnp.concatenate([seen["place"], seen["speed"]])).mode(), np.float64)
-            seen, reward, terminated, truncated, _ = theirs.step(
+            action = np.asarray(
+                one.policy(jnp.concatenate([observation["place"], observation["speed"]])).mode(), np.float64
+            )
+            observation, reward, terminated, truncated, _ = reference.step(
                 (np.array([0.0, -2.0]) + (action + 1) * np.array([0.5, 3.0])).astype(np.float32)
             )
             total, over = total + reward, terminated or truncated
@@ -189,7 +191,7 @@ def test_a_policy_is_evaluated_and_fine_tuned():
     assert (on.buffer.size == 25).all()
 
 
-def test_what_cannot_be_made():
+def test_unsupported_environments_and_options_are_refused():
     with pytest.raises(UnknownNameError, match="Unknown environment of Gymnasium 'Nothing-v0'"):
         make_env("gymnasium:Nothing-v0")
     with pytest.raises(ConfigError, match=r"gymnasium:CartPole-v1: its actions must be vectors with bounds"):
@@ -203,7 +205,7 @@ def test_what_cannot_be_made():
 
 
 class Odd(gymnasium.Env):
-    """An environment that does as it is told, by what a test puts in its place."""
+    """An environment whose methods and spaces a test can replace."""
 
     observation_space: spaces.Space = spaces.Box(-np.inf, np.inf, (3,))
     action_space: spaces.Space = spaces.Box(-1, 1, (2,))
@@ -221,17 +223,17 @@ class Odd(gymnasium.Env):
 
     def step(self, action):
         self.count += 1
-        found = {"observation": np.zeros(3, np.float32), "reward": 1.0, "terminated": False, "truncated": False}
+        returned = {"observation": np.zeros(3, np.float32), "reward": 1.0, "terminated": False, "truncated": False}
         if self.count > self.how.get("after", 0):
             if "step" in self.how:
                 return self.how["step"]()
-            found |= {name: value for name, value in self.how.items() if name in found}
-        return *found.values(), {}
+            returned |= {name: value for name, value in self.how.items() if name in returned}
+        return *returned.values(), {}
 
 
 @pytest.fixture
 def odd():
-    """A new environment of the kind, with a time limit's wrapper around it or without."""
+    """Makes such an environment, with or without a time limit."""
 
     def make(limit=None, **how):
         gymnasium.register("SmacOdd-v0", Odd, max_episode_steps=limit)
@@ -241,7 +243,7 @@ def odd():
     del gymnasium.registry["SmacOdd-v0"]
 
 
-def test_numbers_of_size_one_are_numbers(odd):
+def test_arrays_with_one_number_are_numbers(odd):
     env = odd(reward=np.array([0.5]), terminated=np.array([True]), observation=np.ones((3, 1)))
     state = env.step(env.reset(jax.random.key(0)), jnp.zeros(2))
     assert (state.reward, state.done) == (0.5, 1.0)
@@ -256,21 +258,24 @@ def raises(error: type[Exception]):
 
 
 WRONG = [
-    ({"reward": np.array([1.0, 2.0])}, r"step returned a reward that is no finite number, of shape \(2,\): array\(\[1"),
-    ({"reward": None}, "step returned a reward that is no finite number, None"),
-    ({"reward": "1"}, "step returned a reward that is no finite number, '1'"),
-    ({"reward": np.nan}, "step returned a reward that is no finite number, nan"),
-    ({"reward": {"a": 1.0}}, "step returned a reward that is no finite number"),
-    ({"terminated": {}}, "step returned a terminated that is no finite number"),
+    (
+        {"reward": np.array([1.0, 2.0])},
+        r"step returned a reward that is not a finite number, of shape \(2,\): array\(\[1",
+    ),
+    ({"reward": None}, "step returned a reward that is not a finite number, None"),
+    ({"reward": "1"}, "step returned a reward that is not a finite number, '1'"),
+    ({"reward": np.nan}, "step returned a reward that is not a finite number, nan"),
+    ({"reward": {"a": 1.0}}, "step returned a reward that is not a finite number"),
+    ({"terminated": {}}, "step returned a terminated that is not a finite number"),
     ({"truncated": np.array([True, False])}, r"step returned a truncated .* of shape \(2,\)"),
-    ({"observation": np.zeros(4)}, r"step returned observation of shape \(4,\), its space has \(3,\)"),
+    ({"observation": np.zeros(4)}, r"step returned observation of shape \(4,\), but its space has \(3,\)"),
     ({"observation": np.zeros((2, 3))}, r"step returned observation of shape \(2, 3\)"),
     (
         {"observation": np.array([0.0, np.nan, 0.0])},
         r"step returned an observation that is not finite: array\(\[ 0., nan",
     ),
-    ({"observation": [[1.0], [1.0, 2.0], [3.0]]}, "step returned .* as observation, which are no real numbers"),
-    ({"observation": np.array(["a", "b", "c"])}, "step returned .* which are no real numbers"),
+    ({"observation": [[1.0], [1.0, 2.0], [3.0]]}, "step returned .* as observation, which are not real numbers"),
+    ({"observation": np.array(["a", "b", "c"])}, "step returned .* which are not real numbers"),
     ({"observation": None}, "step returned None as observation"),
     ({"step": lambda: (np.zeros(3), 1.0, False, {})}, "step must return .*4.*the interface of Gym before 0.26"),
     ({"step": lambda: None}, "step.* None"),
@@ -284,25 +289,25 @@ WRONG = [
         "reset returned an observation that is not finite",
     ),
     ({"reset": raises(OSError)}, "reset raised OSError: the cable"),
-    ({"observation_space": spaces.Text(4)}, "reset returned .* not of its observation_space Text"),
+    ({"observation_space": spaces.Text(4)}, "reset returned .* not in its observation_space Text"),
     ({"observation_space": spaces.Sequence(spaces.Discrete(2))}, "its observations are not vectors.* Sequence"),
-    ({"observation_space": spaces.Dict(a=spaces.Box(-1, 1, (3,)))}, r"reset returned .* its space has \['a'\]"),
-    ({"observation_space": spaces.Tuple([spaces.Box(-1, 1, (1,))] * 2)}, "its space has 2 parts"),
+    ({"observation_space": spaces.Dict(a=spaces.Box(-1, 1, (3,)))}, r"reset returned .* but its space has \['a'\]"),
+    ({"observation_space": spaces.Tuple([spaces.Box(-1, 1, (1,))] * 2)}, "but its space has 2 parts"),
     (
         {"action_space": spaces.Discrete(3)},
         r"its actions must be vectors with bounds; its action_space is Discrete\(3\)",
     ),
     ({"action_space": spaces.Dict(a=spaces.Box(-1, 1))}, r"its actions must .* its action_space is Dict"),
     ({"action_space": spaces.MultiBinary(3)}, r"its actions must .* its action_space is MultiBinary\(3\)"),
-    ({"action_space": spaces.Box(-np.inf, np.inf, (2,))}, r"all of them finite; its action_space is Box\(-inf"),
-    ({"action_space": spaces.Box(-1, 1, (2,), np.int32)}, "of floats rather than int32; its action_space is Box"),
-    ({"action_space": spaces.Box(1, 1, (2,))}, "the lower ones below the upper ones"),
+    ({"action_space": spaces.Box(-np.inf, np.inf, (2,))}, r"that are all finite; its action_space is Box\(-inf"),
+    ({"action_space": spaces.Box(-1, 1, (2,), np.int32)}, "that hold floats, not int32; its action_space is Box"),
+    ({"action_space": spaces.Box(1, 1, (2,))}, "each lower bound must be below the upper bound"),
 ]
 
 
 @pytest.mark.parametrize(("how", "words"), WRONG)
 @pytest.mark.parametrize("limit", [None, 50])
-def test_what_is_wrong_with_an_environment_is_a_line_with_its_name_before_anything_is_trained(odd, how, words, limit):
+def test_an_invalid_environment_is_refused_before_training_in_one_line(odd, how, words, limit):
     with pytest.raises(ConfigError, match=f"^gymnasium:SmacOdd-v0: .*{words}") as caught:
         odd(limit=limit, **dict(how))
     assert "\n" not in str(caught.value)
@@ -316,7 +321,7 @@ def test_what_is_wrong_with_an_environment_is_a_line_with_its_name_before_anythi
         ({"step": raises(RuntimeError)}, r"step\(.*\) raised RuntimeError: the cable"),
     ],
 )
-def test_what_goes_wrong_later_is_the_same_line(odd, how, words, caplog):
+def test_a_later_error_of_the_environment_has_the_same_form(odd, how, words, caplog):
     import smac_jax
 
     env = odd(limit=50, after=8, **how)
@@ -329,13 +334,13 @@ def test_what_goes_wrong_later_is_the_same_line(odd, how, words, caplog):
     network = {"network": {"actor_hidden": (4,), "critic_hidden": (4,)}}
     off = smac_jax.pretrain("bc", data, seeds=1, num_updates=4, config=network, progress=False)
 
-    def one_by_one():
+    def step_by_step():
         state = env.reset(jax.random.key(0))
         for _ in range(30):
             state = env.step(state, jnp.zeros(2))
 
     for train in (
-        one_by_one,
+        step_by_step,
         lambda: smac_jax.evaluate(off.actor_critic, env, episodes=1),
         lambda: smac_jax.finetune(
             "sac", off.actor_critic, env, seeds=1, num_steps=20, config={"batch_size": 4}, progress=False

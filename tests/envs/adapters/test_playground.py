@@ -1,4 +1,4 @@
-"""MuJoCo Playground's environments: its own where it is installed, and what we make of one with parts."""
+"""MuJoCo Playground's environments: a real one if it is installed, and a fake one with several observations."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from smac_jax.envs import AutoReset, make_env
 from smac_jax.errors import ConfigError, UnknownNameError
 
 
-class TheirState(struct.PyTreeNode):
-    """What Playground's environments step."""
+class PlaygroundState(struct.PyTreeNode):
+    """The state of Playground's environments."""
 
     data: jax.Array
     obs: dict[str, jax.Array]
@@ -27,7 +27,7 @@ class TheirState(struct.PyTreeNode):
 
 
 class Slide:
-    """A number that actions add to; done beyond 1. Its observations have a part that only a simulator knows."""
+    """A number to which actions are added. An episode ends beyond 1. Observations have a privileged part."""
 
     dt, action_size = 0.02, 1
 
@@ -37,27 +37,27 @@ class Slide:
     def reset(self, rng):
         x = jax.random.uniform(rng, maxval=0.5)
         zero = jnp.zeros(())
-        return TheirState(x, self.seen(x), zero, zero, {"where": zero}, {"count": jnp.zeros((), jnp.int32)})
+        return PlaygroundState(x, self.observation(x), zero, zero, {"where": zero}, {"count": jnp.zeros((), jnp.int32)})
 
     def step(self, state, action):
         x = state.data + self.config.gain * action[0]
-        done = x > 1.0  # a bool, as some of theirs return
+        done = x > 1.0  # a bool, as in some of Playground's environments
         return state.replace(
             data=x,
-            obs=self.seen(x),
+            obs=self.observation(x),
             reward=-x,
             done=done,
             metrics={"where": x},
             info={"count": state.info["count"] + 1},
         )
 
-    def seen(self, x):
+    def observation(self, x):
         return {"state": jnp.stack([x, x**2]), "privileged_state": jnp.zeros(7)}
 
 
 @pytest.fixture
 def fake(monkeypatch):
-    """A Playground with one environment."""
+    """A fake Playground with one environment."""
 
     def load(name, config_overrides):
         config = ConfigDict({"gain": 0.1, "episode_length": 25, "impl": "warp"}).lock()
@@ -76,46 +76,45 @@ def fake(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "mujoco_playground", module)
 
 
-def test_parts_steps_and_resets(fake):
+def test_only_the_state_is_observed_and_the_inner_info_is_reset(fake):
     env = make_env("playground:Slide", gain=0.2)
     assert (env.observation_size, env.action_size, env.episode_length, env.dt) == (2, 1, 25, 0.02)
-    world = AutoReset(env, env.episode_length)
+    wrapped = AutoReset(env, env.episode_length)
 
     def step(state, action):
-        after = world.step(state, action)
+        after = wrapped.step(state, action)
         return after, (state, after)
 
-    first = world.reset(jax.random.key(0))
+    first = wrapped.reset(jax.random.key(0))
     before, after = jax.jit(lambda s: jax.lax.scan(step, s, jnp.full((40, 1), 0.3))[1])(first)
     x = np.asarray(before.obs[:, 0])
     np.testing.assert_allclose(after.info["next_observation"][:, 0], x + 0.06, rtol=1e-6)
     np.testing.assert_allclose(after.reward, -(x + 0.06), rtol=1e-6)
     np.testing.assert_array_equal(after.done, x + np.float32(0.06) > 1.0)
     assert after.done.sum() >= 2
-    # what theirs keeps for itself starts anew with the episode
+    # the info of the inner environment is reset with the episode
     starts = np.flatnonzero(np.asarray(after.done)[:-1]) + 1
     assert (before.pipeline_state.info["count"][starts] == 0).all()
     assert (before.obs[starts, 0] < 0.5).all()
 
 
-def test_what_cannot_be_made_of_it(fake):
+def test_unknown_environments_and_options_are_refused(fake):
     with pytest.raises(UnknownNameError, match="Unknown environment of MuJoCo Playground 'Glide'"):
         make_env("playground:Glide")
     with pytest.raises(ConfigError, match=r"playground:Slide cannot be made with .*'grip'"):
         make_env("playground:Slide", grip=1.0)
 
 
-def test_without_playground(monkeypatch):
+def test_without_playground_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'smac_jax\[playground\]'"):
         make_env("playground:CartpoleBalance")
 
 
-def test_the_real_one():
-    """Step by step what Playground does."""
+def test_a_real_environment_equals_playground_step_by_step():
     registry = pytest.importorskip("mujoco_playground").registry
-    ours = make_env("playground:CartpoleBalance")
-    theirs = registry.load("CartpoleBalance", config_overrides={"impl": "jax"})
+    env = make_env("playground:CartpoleBalance")
+    reference = registry.load("CartpoleBalance", config_overrides={"impl": "jax"})
     actions = jax.random.uniform(jax.random.key(1), (30, 1), minval=-1.0)
 
     def rollout(env):
@@ -125,4 +124,4 @@ def test_the_real_one():
 
         return jax.jit(lambda key: jax.lax.scan(step, env.reset(key), actions)[1])(jax.random.key(0))
 
-    jax.tree.map(np.testing.assert_array_equal, rollout(ours), rollout(theirs))
+    jax.tree.map(np.testing.assert_array_equal, rollout(env), rollout(reference))
