@@ -86,7 +86,7 @@ def test_what_is_no_data_set_is_one_line(tmp_path):
     path.write_text("not HDF5")
     done = check(path)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {path}: is not an HDF5 file")
+    assert done.stderr.startswith(f"error: {path} is not an HDF5 file")
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -81,5 +81,5 @@ def test_parts_of_two_tasks_are_named(parts, tmp_path):
     write_d4rl(other, columns | {"terminals": np.array([0, 1])})
     done = combine(f"--parts={parts[0]},{other}", f"--out={tmp_path / 'x.hdf5'}")
     assert done.returncode == 2
-    assert done.stderr == "error: door-people is of door and pen-mine of pen; all parts must be of door.\n"
+    assert done.stderr == "error: door-people is of door and pen-mine is of pen; all parts must be of door.\n"
     assert not (tmp_path / "x.hdf5").exists()

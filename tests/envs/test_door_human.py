@@ -87,8 +87,8 @@ def test_rewards_equal_those_of_the_file(demonstrations):
 def test_replayed_demonstrations_follow_the_file(env, demonstrations):
     """In the first 40 steps the median error is 6e-5, 99 of 100 errors are below 6e-3; contacts cause up to 0.04.
 
-    Over whole demonstrations, 16 of 25 returns agree within 1 %, and 21 within 4 %. In the others the hand slips off the
-    handle, or catches it, unlike in the log.
+    Over whole demonstrations, 16 of 25 returns agree within 1 %, and 21 within 4 %. In the others the hand slips off
+    the handle, or catches it, unlike in the log.
     """
     first = [
         joints_of(env, o[0], door) for o, door in zip(demonstrations.observations, demonstrations.doors, strict=True)

@@ -379,7 +379,7 @@ def test_a_goal_for_another_task_is_refused():
     with pytest.raises(ConfigError, match=r"memory\['goal'\] has shape \(3,\); the memory of the task has goal \(2,\)"):
         make_env("maze2d-umaze").reset_to(np.ones(2), np.zeros(2), memory={"goal": np.zeros(3)})
     env = make_env("hopper")
-    with pytest.raises(ConfigError, match="the memory of the task has nothing"):
+    with pytest.raises(ConfigError, match="the memory of the task has no entries"):
         env.reset_to(env._engine.init_qpos, np.zeros(6), memory={"goal": np.zeros(2)})
 
 

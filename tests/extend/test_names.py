@@ -261,7 +261,7 @@ class NotAnEnvironment:
 def test_an_environment_is_made_with_its_options_and_checked():
     extend.register_environment("lab", NotAnEnvironment, **RETURNS)
     with pytest.raises(
-        RegistrationError, match=r"'lab' is of the class NotAnEnvironment, which has no 'step'.*it needs: reset, step"
+        RegistrationError, match=r"'lab' is of the class NotAnEnvironment, which has no 'step'.*it needs reset, step"
     ):
         make_env("lab")
 

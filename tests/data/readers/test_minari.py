@@ -397,7 +397,7 @@ def test_what_cannot_be_written_is_one_line_and_leaves_nothing(here, robotics, m
         (data, "../mine-v0", None, r"A name has the form \[NAMESPACE/\]NAME-vNUMBER"),
         (data, "mine/a-v0", "Frog-v0", "cannot be written .*Frog"),
         (data, "mine/a-v0", "Hopper-v4", "Hopper-v4 has 11 observations and 3 actions, but the data set has 2 and 3"),
-        (shuffled, "mine/a-v0", None, "shuffled has no episodes to be written .*not the next rows'"),
+        (shuffled, "mine/a-v0", None, "the episodes of shuffled are unknown .*not the next rows'"),
     ):
         with pytest.raises(DatasetError, match=match) as error:
             write_minari(held, name, env=env)
