@@ -285,9 +285,7 @@ def test_an_environment_is_made_with_its_options_and_checked():
         x: int = 0
 
     extend.register_environment("lab3", lambda: Unhashable(), **RETURNS)
-    with pytest.raises(
-        RegistrationError, match=r"'lab3' is of the class Unhashable, which cannot be hashed.*eq=False"
-    ):
+    with pytest.raises(RegistrationError, match=r"'lab3' is of the class Unhashable, which cannot be hashed.*eq=False"):
         make_env("lab3")
 
 
