@@ -83,11 +83,11 @@ def test_whole_episodes_equal_gymnasium_robotics(engine, make_robotics):
 @pytest.mark.parametrize("kind", ["partial", "mixed"])
 def test_completed_subtasks_are_rewarded_as_in_gymnasium_robotics_and_d4rl(engine, make_robotics, kind):
     """The episodes start with more and more completed subtasks."""
-    reference, env = make_robotics(WANTED[kind]), without_noise(engine, kind, "v1")
+    reference, env = make_robotics(SUBTASKS[kind]), without_noise(engine, kind, "v1")
     data_version = without_noise(engine, kind, "d4rl")
     action = np.zeros(9, np.float32)
     for count in range(5):
-        qpos = completed_state(*WANTED[kind][:count], "hinge cabinet")
+        qpos = completed_state(*SUBTASKS[kind][:count], "hinge cabinet")
         reference.reset(seed=0)
         reference.robot_env.set_state(qpos, np.zeros(29))
         reference.robot_env._last_robot_qpos = qpos[:9].copy()
