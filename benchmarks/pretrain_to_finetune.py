@@ -55,6 +55,7 @@ def main(argv: Sequence[str]) -> int:
         eval_every=steps,
         eval_episodes=1,
         final_episodes=1,
+        training_state=off.training_state,
     )
     ended = time.perf_counter()
     report.table(
