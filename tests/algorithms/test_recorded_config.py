@@ -31,7 +31,17 @@ from smac_jax.types import Transition
 PRESETS = [
     *(
         (name, "")
-        for name in ("base", "quickstart", "transfer_study", "locomotion", "adroit", "kitchen", "ours", "wsrl_base")
+        for name in (
+            "base",
+            "quickstart",
+            "transfer_study",
+            "locomotion",
+            "adroit",
+            "kitchen",
+            "antmaze",
+            "ours",
+            "wsrl_base",
+        )
     ),
     *((name, "literal") for name in ("locomotion", "adroit", "kitchen")),
     *((name, "paper") for name in ("ours", "wsrl_base")),
