@@ -211,13 +211,13 @@ def test_a_failure_is_a_line_and_a_file_that_the_next_attempt_removes(make_job, 
 
     job = make_job(tmp_path / "job")
     monkeypatch.setattr(base, "run_job", fails)
-    failure = base.run_jobs(job, CheckpointOptions(), Bar(), Interrupts())
+    failure = base.try_job(job, CheckpointOptions(), Bar(), Interrupts())
     error = job.folder / "error.txt"
     assert failure == (job.title, f"first line (see {error})")
     assert "Traceback" in error.read_text()
     assert "second line" in error.read_text()
     monkeypatch.setattr(base, "run_job", lambda *what: None)
-    assert base.run_jobs(job, CheckpointOptions(), Bar(), Interrupts()) is None
+    assert base.try_job(job, CheckpointOptions(), Bar(), Interrupts()) is None
     assert not error.exists()
 
 
@@ -227,7 +227,7 @@ def test_an_interruption_is_no_failure(make_job, tmp_path, monkeypatch):
 
     monkeypatch.setattr(base, "run_job", stops)
     with pytest.raises(Interrupted):
-        base.run_jobs(make_job(tmp_path / "job"), CheckpointOptions(), Bar(), Interrupts())
+        base.try_job(make_job(tmp_path / "job"), CheckpointOptions(), Bar(), Interrupts())
     assert not (tmp_path / "job" / "error.txt").exists()
 
 
