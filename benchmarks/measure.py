@@ -23,7 +23,8 @@ from absl import flags
 from smac_jax.analysis.fitting import Column, FittedTable, console_for_tables
 from smac_jax.files import local_path
 from smac_jax.matrix_products import fastest_seconds, product_rate
-from smac_jax.runs.logger import command_line, device_description, git_commit, to_json, versions
+from smac_jax.runs.json_values import to_json
+from smac_jax.runs.provenance import command_line, device_description, git_commit, versions
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("json", None, "Also write everything to this file.")

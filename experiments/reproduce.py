@@ -99,7 +99,7 @@ def main(argv: Sequence[str]) -> int:
 
         show(every, {job.data: task.data for task in tasks for job in grids[task.source].jobs})
         return 0
-    from smac_jax.runs.logger import write_provenance
+    from smac_jax.runs.provenance import write_provenance
 
     started = time.monotonic()
     provenance = write_provenance(

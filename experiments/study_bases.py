@@ -21,7 +21,7 @@ import smac_jax
 from smac_jax.envs import ENGINES
 from smac_jax.errors import ConfigError
 from smac_jax.presets.bases import ADDITIONS, DIFFERENCES, get_base
-from smac_jax.runs.logger import write_provenance
+from smac_jax.runs.provenance import write_provenance
 from smac_jax.sweep.datasets import check_fits, environment_of, references
 from smac_jax.sweep.grid import Job, make_jobs
 from smac_jax.sweep.job import CheckpointOptions, already_done, trained_by

@@ -21,7 +21,8 @@ from smac_jax.errors import ConfigError, SmacError
 from smac_jax.files import cache_folder, local_path
 from smac_jax.runs.checkpoint import load_actor_critic, save_actor_critic
 from smac_jax.runs.folder import RunFolder
-from smac_jax.runs.logger import MetricLogger, write_provenance
+from smac_jax.runs.metrics import MetricLogger
+from smac_jax.runs.provenance import write_provenance
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [path for folder in ("smac_jax", "experiments", "benchmarks") for path in (ROOT / folder).rglob("*.py")]

@@ -200,7 +200,7 @@ def provenance_text(provenance: Mapping[str, Any]) -> str:
     """What a table or figure needs beside it, a line each; unknown where nothing is said.
 
     Args:
-      provenance: as :func:`smac_jax.runs.logger.write_provenance` gives it, with ``data``, ``scale`` and ``seeds``
+      provenance: as :func:`smac_jax.runs.provenance.write_provenance` gives it, with ``data``, ``scale`` and ``seeds``
         added, and ``trained_by`` where other processes did.
     """
     versions = ", ".join(f"{name} {version}" for name, version in provenance.get("versions", {}).items())

@@ -33,7 +33,7 @@ flags.DEFINE_string("title", "", "Title of the table and the figure; default: th
 
 def main(argv: Sequence[str]) -> int:
     """Reads the curves, then writes table and figure."""
-    from smac_jax.runs.logger import write_provenance
+    from smac_jax.runs.provenance import write_provenance
     from smac_jax.sweep.results import write_results
 
     if len(argv) < 2 or not FLAGS.results:

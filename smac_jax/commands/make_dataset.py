@@ -383,7 +383,7 @@ def save(
 ) -> Path:
     """Writes a data set with its provenance."""
     from smac_jax.data.readers.d4rl import read_d4rl, write_d4rl
-    from smac_jax.runs.logger import command_line, versions
+    from smac_jax.runs.provenance import command_line, versions
 
     path = local_path(FLAGS.out) / f"{FLAGS.task.replace(':', '-').replace('/', '-')}-{kind}.hdf5"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -114,7 +114,8 @@ def main(argv: Sequence[str]) -> int:
     hosts.join()
     import smac_jax
     from smac_jax.presets.base import as_run
-    from smac_jax.runs.logger import check_wandb, write_provenance
+    from smac_jax.runs.metrics import check_wandb
+    from smac_jax.runs.provenance import write_provenance
     from smac_jax.sweep.datasets import check_fits, environment_of, references
     from smac_jax.sweep.grid import distinct_names, make_jobs, offline_names, parse_checkpoints, parse_vary
     from smac_jax.sweep.job import CheckpointOptions, already_done, trained_by

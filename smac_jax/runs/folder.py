@@ -25,9 +25,11 @@ from smac_jax.errors import CheckpointError
 from smac_jax.files import local_path, write_json
 from smac_jax.runs.history import History
 from smac_jax.runs.interrupts import Interrupted, Interrupts
+from smac_jax.runs.json_values import to_json
 from smac_jax.runs.layout import Layout
-from smac_jax.runs.logger import MetricLogger, to_json, versions
+from smac_jax.runs.metrics import MetricLogger
 from smac_jax.runs.pace import Standing, TimeLeft
+from smac_jax.runs.provenance import versions
 from smac_jax.runs.snapshots import Position, Snapshot, first_line
 from smac_jax.runs.status import read_status
 

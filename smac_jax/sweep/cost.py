@@ -17,8 +17,8 @@ from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import init as init_buffer
 from smac_jax.envs import AutoReset
 from smac_jax.registry import OFFLINE
-from smac_jax.runs.logger import device_description
 from smac_jax.runs.pace import COMPILATION, TRAINING, Pace
+from smac_jax.runs.provenance import device_description
 from smac_jax.sweep.grid import Job, Run, Variant
 from smac_jax.sweep.job import run_states
 from smac_jax.tasks import time_limit

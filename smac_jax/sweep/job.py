@@ -14,7 +14,8 @@ from smac_jax.analysis.curves import TransferCurve
 from smac_jax.errors import CheckpointError, DatasetError
 from smac_jax.files import write_json
 from smac_jax.runs.interrupts import Interrupts
-from smac_jax.runs.logger import device_description, git_commit, to_json
+from smac_jax.runs.json_values import to_json
+from smac_jax.runs.provenance import device_description, git_commit
 from smac_jax.runs.status import read_status
 from smac_jax.sweep.grid import Job, code_of
 from smac_jax.sweep.provenance import made_by

@@ -77,7 +77,7 @@ def draw(
     """
     import smac_jax
     from smac_jax.runs.checkpoint import load_actor_critic
-    from smac_jax.runs.logger import write_provenance
+    from smac_jax.runs.provenance import write_provenance
     from smac_jax.tasks import time_limit
     from smac_jax.train.landscape import spanned
 

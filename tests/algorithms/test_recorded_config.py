@@ -24,7 +24,7 @@ from smac_jax.extend import register_online
 from smac_jax.presets import base
 from smac_jax.presets.bases import ADDITIONS, DIFFERENCES
 from smac_jax.runs.folder import RunFolder
-from smac_jax.runs.logger import to_json
+from smac_jax.runs.json_values import to_json
 from smac_jax.sweep.grid import variants
 from smac_jax.types import Transition
 

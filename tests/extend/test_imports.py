@@ -13,7 +13,7 @@ import pytest
 
 from smac_jax import plugins, registry
 from smac_jax.errors import ConfigError
-from smac_jax.runs.logger import write_provenance
+from smac_jax.runs.provenance import write_provenance
 
 ROOT = Path(__file__).parents[2]
 READER = (

@@ -335,7 +335,7 @@ def test_what_cannot_be_saved_for_another_reason_does_not_ask_for_room(tmp_path,
 @pytest.mark.parametrize(
     ("broken", "words"),
     [
-        ("smac_jax.runs.logger.MetricLogger.log", "metrics could not be written (odd)"),
+        ("smac_jax.runs.metrics.MetricLogger.log", "metrics could not be written (odd)"),
         ("smac_jax.runs.folder.write_policy", "could not be written (odd); the run goes on"),
     ],
 )

@@ -24,7 +24,7 @@ from smac_jax.errors import ConfigError
 from smac_jax.runs.folder import RunFolder
 from smac_jax.runs.history import History
 from smac_jax.runs.interrupts import Interrupted
-from smac_jax.runs.logger import MetricLogger
+from smac_jax.runs.metrics import MetricLogger
 from smac_jax.runs.pace import Standing
 from smac_jax.train import plan
 

@@ -1,132 +1,22 @@
-"""Where a run's numbers go, and what is written down of how they came about."""
+"""Where a run's metrics are written: a file of lines, TensorBoard, Weights & Biases."""
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
 import functools
-import importlib.metadata
 import importlib.util
 import json
-import math
-import os
-import platform
 import secrets
-import shlex
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
-from smac_jax import plugins
 from smac_jax.errors import ConfigError
-from smac_jax.files import local_path, write_json, write_text
-from smac_jax.version import __version__
-
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "brax", "mujoco", "mujoco-mjx", "numpy", "gymnasium")
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that the numbers depend on."""
-    found = {"python": platform.python_version(), "smac_jax": __version__}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def device_description() -> str:
-    """The kind and number of JAX's devices, and the processor."""
-    devices = jax.devices()
-    # what this process may use, where the system tells: a container often has fewer than the machine
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{len(devices)} x {devices[0].device_kind} ({platform.machine()}, {cores} cores)"
-
-
-def git_commit() -> str | None:
-    """The commit of the checkout that this package lies in, ``-dirty`` where files differ from it."""
-    try:
-        described = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-        here = Path(__file__).parent
-        result = subprocess.run(
-            described,
-            cwd=here,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return result.stdout.strip() or None
-
-
-def to_json(value: Any) -> Any:
-    """Arrays as lists, dataclasses as objects, NaN and infinity as null, everything unknown as text."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return to_json({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
-    if isinstance(value, Mapping):
-        return {str(key): to_json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, range)):
-        return [to_json(item) for item in value]
-    if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
-        return to_json(jax.random.key_data(value))
-    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
-        return to_json(np.asarray(value).tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
-
-
-def write_provenance(folder: Path, **what: Any) -> dict[str, Any]:
-    """Writes ``provenance.json``: command, date, device, platform, versions, commit, imports, and what else is given.
-
-    Args:
-      folder: of the run.
-      what: e.g. ``config`` as run, ``data`` and ``seeds``.
-
-    Returns:
-      What was written.
-    """
-    provenance = {
-        "command": command_line(),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "device": device_description(),
-        "platform": platform.platform(),
-        "versions": versions(),
-        "commit": git_commit(),
-        **({"imports": imports} if (imports := plugins.record()) else {}),
-        **to_json(what),
-    }
-    write_json(local_path(folder) / "provenance.json", provenance)
-    return provenance
-
-
-def command_line(without: Sequence[str] = ()) -> str:
-    """The command that this process was started with, as one would type it again; with the compiler's flags, if any.
-
-    Args:
-      without: flags that are left out, such as where the results go, as far as they are written ``--flag=value``.
-    """
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if sys.argv[0].startswith("smac-jax "):
-        program = sys.argv[0]
-    else:
-        program = f"python -m {spec.name}" if spec else f"python {Path(sys.argv[0]).name}"
-    flags = os.environ.get("XLA_FLAGS", "")
-    with_flags = [f"XLA_FLAGS={shlex.quote(flags)}"] if flags else []
-    arguments = [a for a in sys.argv[1:] if a.partition("=")[0].lstrip("-") not in without]
-    return " ".join([*with_flags, program, *(shlex.quote(argument) for argument in arguments)])
+from smac_jax.files import local_path, write_text
+from smac_jax.runs.json_values import to_json
 
 
 def check_wandb(project: str | None) -> None:
