@@ -1,4 +1,4 @@
-"""Where a run's metrics are written: a file of lines, TensorBoard, Weights & Biases."""
+"""Logs the metrics of a run to ``metrics.jsonl``, TensorBoard, and Weights & Biases."""
 
 from __future__ import annotations
 
@@ -20,33 +20,35 @@ from smac_jax.runs.json_values import to_json
 
 
 def check_wandb(project: str | None) -> None:
-    """Looks whether Weights & Biases can be told of a project; None asks for nothing.
+    """Checks that Weights & Biases is installed, if a project is given.
 
     Raises:
       ConfigError: it is not installed.
     """
     if project is not None and importlib.util.find_spec("wandb") is None:
-        raise ConfigError("--wandb: Weights & Biases is not installed: `pip install wandb`, or leave --wandb away.")
+        raise ConfigError("--wandb: Weights & Biases is not installed: `pip install wandb`, or omit --wandb.")
 
 
 class MetricLogger:
-    """Appends to ``metrics.jsonl``, a line a point; and to TensorBoard's files where tensorboardX is installed.
+    """Appends a line to ``metrics.jsonl`` for each point, and logs to TensorBoard if tensorboardX is installed.
 
-    A line is on disk when :meth:`log` returns, so a run that is cut keeps what it measured. TensorBoard shows means
-    over seeds; the lines keep every seed.
+    A line is on disk when :meth:`log` returns, so an interrupted run keeps its metrics. The lines have the values of
+    every seed; TensorBoard and Weights & Biases show means over seeds.
 
     Args:
-      folder: of the run; made with the first point. Lines of an earlier run there are kept until :meth:`restart`.
-      wandb: tell Weights & Biases too, in this project; one run of theirs, however often this one is resumed.
+      folder: the folder of the run, which is created with the first point. Its earlier lines are kept until
+        :meth:`restart`.
+      wandb: a Weights & Biases project to log to. A run that is resumed continues the same run there.
 
     Raises:
-      ConfigError: ``wandb`` is given and not installed; or, by :meth:`connect` or the first point, it cannot be told.
+      ConfigError: ``wandb`` is given and not installed; or, from :meth:`connect` or the first point, it cannot be
+        reached.
     """
 
     def __init__(self, folder: Path, wandb: str | None = None):
         check_wandb(wandb)
         self._path, self._project = local_path(folder) / "metrics.jsonl", wandb
-        self._there = 0
+        self._already_logged = 0
 
     @functools.cached_property
     def _board(self) -> Any:
@@ -54,7 +56,7 @@ class MetricLogger:
             from tensorboardX.event_file_writer import EventsWriter
         except ImportError:
             return None
-        # not SummaryWriter: its thread ends at the first error, and then every tenth point waits for it for ever
+        # not SummaryWriter: after an error its thread ends, and later every tenth point would wait for it forever
         folder = self._path.parent / "tensorboard"
         folder.mkdir(parents=True, exist_ok=True)
         return EventsWriter(str(folder / "events"))
@@ -65,7 +67,7 @@ class MetricLogger:
 
         folder = self._path.parent
         mark = folder / ".wandb-run"
-        if not mark.exists():  # not made from the folder's name, which another machine may use too
+        if not mark.exists():  # random, because another machine may use the same folder name
             write_text(mark, secrets.token_hex(8))
         try:
             run = wandb.init(
@@ -76,27 +78,27 @@ class MetricLogger:
                 name="/".join(folder.parts[-4:]),
             )
         except wandb.Error as error:
-            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ConfigError(
-                f"Weights & Biases cannot be told ({said}). Log in with `wandb login`, set WANDB_MODE=offline to send "
-                f"it later by `wandb sync`, or leave --wandb away."
+                f"Weights & Biases cannot be reached ({reason}). Log in with `wandb login`, set WANDB_MODE=offline to "
+                "upload later with `wandb sync`, or omit --wandb."
             ) from error
         run.define_metric("*", step_metric="step")
-        # a process that died was ahead of its snapshot: what is computed again is there already
-        self._there = run.starting_step if run.resumed else 0
+        # an earlier process was ahead of its snapshot, so the first repeated points have been logged already
+        self._already_logged = run.starting_step if run.resumed else 0
         return run
 
     def connect(self) -> None:
-        """Finds out whether Weights & Biases can be told, if it is asked for.
+        """Connects to Weights & Biases, if a project is given.
 
         Raises:
-          ConfigError: it cannot.
+          ConfigError: it cannot be reached.
         """
         if self._project is not None:
             _ = self._wandb
 
     def restart(self, run: str, points: Sequence[tuple[str, int, Mapping[str, Any]]]) -> None:
-        """Makes the files hold these points and no others, as a run needs that goes on from before its last line."""
+        """Replaces the content of the files with these points, for a run that resumes from before its last line."""
         self.close()
         shutil.rmtree(self._path.parent / "tensorboard", ignore_errors=True)
         write_text(self._path, "".join(self._line(run, *point) for point in points))
@@ -104,13 +106,13 @@ class MetricLogger:
             self._show(run, *point, earlier=True)
 
     def log(self, run: str, phase: str, step: int, metrics: Mapping[str, Any]) -> None:
-        """One point.
+        """Logs one point.
 
         Args:
-          run: the algorithm, or the pair.
-          phase: of training.
-          step: in that phase.
-          metrics: each a number, or one a seed.
+          run: the name of the run.
+          phase: the phase of training.
+          step: the step in that phase.
+          metrics: a number, or one number for each seed, by name.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as file:
@@ -118,7 +120,7 @@ class MetricLogger:
         self._show(run, phase, step, metrics)
 
     def close(self) -> None:
-        """Ends what writes in the background, all of it written."""
+        """Closes TensorBoard and Weights & Biases after everything is written."""
         board, run = self.__dict__.pop("_board", None), self.__dict__.pop("_wandb", None)
         if board is not None:
             board.close()
@@ -149,9 +151,9 @@ class MetricLogger:
             self._board.flush()
         if self._project is None:
             return
-        told = self._wandb
-        # what an earlier process has sent there cannot be taken back, and needs not be sent again
-        if self._there > 0:
-            self._there -= 1
-        elif not (earlier and told.resumed):
-            told.log({**means, "step": int(step)})
+        wandb_run = self._wandb
+        # points that an earlier process has logged cannot be removed, and must not be logged again
+        if self._already_logged > 0:
+            self._already_logged -= 1
+        elif not (earlier and wandb_run.resumed):
+            wandb_run.log({**means, "step": int(step)})

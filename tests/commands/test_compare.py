@@ -104,8 +104,8 @@ def test_a_name_is_taken_off_unless_it_is_part_of_the_files(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "which curves, and where to?"),
-        (["x.json"], "which curves, and where to?"),
+        ([], "Give curves and an output folder"),
+        (["x.json"], "Give curves and an output folder"),
         (["nowhere.json", "--results=out"], "nowhere.json: not a learning curve"),
     ],
 )

@@ -226,7 +226,7 @@ def test_a_sweep_that_has_just_begun_or_lost_its_provenance_has_a_page(tmp_path)
     for path in tmp_path.glob("runs/*/*/*/curve-*.json"):
         path.unlink()
     page, _ = read(tmp_path)
-    assert "No pair is done yet." in page.text["p"]
+    assert "No pair is complete yet." in page.text["p"]
     with pytest.raises(NoSweepError):
         write_report(tmp_path / "runs")
 

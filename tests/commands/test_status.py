@@ -78,7 +78,7 @@ def test_a_run_that_holds_its_lock_shows_phase_steps_rate_time_left_and_last_new
     # the same files, and nobody there
     run = state_of(tmp_path)
     assert (run.state, run.rate) == ("died", None)
-    assert "the same command goes on" in shown(tmp_path)[0]
+    assert "repeat the command to resume" in shown(tmp_path)[0]
 
 
 def test_what_a_run_is_doing_is_shown(tmp_path):
@@ -367,4 +367,4 @@ def test_it_starts_without_jax_and_within_a_second(tmp_path):
     assert "0 of 1 job done" in done.stdout
     nothing = subprocess.run(command[:4], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert nothing.returncode == 2
-    assert "Which sweep?" in nothing.stderr
+    assert "Give the folder of a sweep" in nothing.stderr

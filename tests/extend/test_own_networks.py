@@ -210,7 +210,7 @@ def test_the_command_line_imports_the_network_and_exports_and_evaluates_it(off, 
     np.testing.assert_allclose(got, of_seed(off.actor_critic, 1).policy(OBSERVATIONS).mode(), rtol=1e-5, atol=1e-6)
     refused = said("export", module, str(run), "--out=policy.onnx", code=2)
     assert "error: to = 'onnx': the policy's network is test_own_networks.OwnActor, a Flax module of some" in refused
-    assert "not imported here" in said("export", str(run), f"--out={path}", code=2)
+    assert "which is not imported: give" in said("export", str(run), f"--out={path}", code=2)
     assert "seed 1: " in said("evaluate", module, str(run), "--env=hopper", "--episodes=1")
 
 

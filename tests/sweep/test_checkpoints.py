@@ -200,7 +200,7 @@ def test_checkpoints_are_increasing_numbers(texts):
 
 
 def test_checkpoints_and_another_length_are_refused(hopper_file, tmp_path):
-    with pytest.raises(ConfigError, match="--checkpoints says how long"):
+    with pytest.raises(ConfigError, match="--checkpoints already sets the length"):
         make_jobs(
             *(tmp_path, [(str(hopper_file), "hopper")], ["td3_bc"], ["sac"], get_config()),
             *({"pretrain.num_updates": [1, 2]}, [0], 1),

@@ -358,8 +358,8 @@ def test_a_request_that_no_ray_can_fulfil_is_one_line(arguments, words, request_
     ("arguments", "words"),
     [
         (["--launcher=slurm", "--slurm_time=soon"], "--slurm_time=soon: must be minutes"),
-        (["--launcher=ray", "--distributed"], "--distributed shares jobs among hosts"),
-        (["--launcher=local", "--detach"], "--detach is for --launcher=slurm"),
+        (["--launcher=ray", "--distributed"], "--distributed and --launcher=ray both distribute the jobs"),
+        (["--launcher=local", "--detach"], "--detach needs --launcher=slurm"),
     ],
 )
 def test_a_request_that_makes_no_sense_is_one_line(arguments, words, request_, tmp_path):
