@@ -130,7 +130,7 @@ def test_whatever_is_an_array_of_numbers_will_do(policy, kind):
         (["a"] * 5, "type <U1: it must be an array of real numbers"),
         (np.zeros(5, complex), "type complex128"),
         (None, "type object"),
-        ([[1.0], [1.0, 2.0]], "no array of numbers"),
+        ([[1.0], [1.0, 2.0]], "not an array of numbers"),
         (np.full(5, 3e38), r"so far out \(up to 3e\+38\) that the policy overflows"),
     ],
 )

@@ -263,7 +263,7 @@ def test_seeds_that_are_not_there_are_refused(seed, words, off, tmp_path):
 
 
 def test_a_path_is_refused_with_how_to_load_it(run, tmp_path):
-    with pytest.raises(ConfigError, match=r"Give the actor-critic, as smac_jax\.runs\.checkpoint\.load_actor_critic"):
+    with pytest.raises(ConfigError, match=r"Give the actor-critic from smac_jax\.runs\.checkpoint\.load_actor_critic"):
         smac_jax.export(run, tmp_path / "policy.stablehlo")
 
 

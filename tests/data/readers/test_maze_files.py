@@ -131,5 +131,5 @@ def test_rewards_of_maze2d_that_come_a_step_late_are_noted_and_left_as_they_are(
     }
     data = read_d4rl(write(tmp_path / f"maze2d-umaze{dense}-v1.hdf5", log))
     assert data.task == f"maze2d-umaze{dense}"
-    assert ("a step late" in dict(data.metadata).get("rewards_of", "")) == late
+    assert ("one step late" in dict(data.metadata).get("rewards_of", "")) == late
     np.testing.assert_array_equal(data.rewards, log["rewards"][~log["timeouts"]])

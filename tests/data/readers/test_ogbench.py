@@ -147,7 +147,7 @@ def test_a_file_is_fetched_from_the_packages_address(folder, monkeypatch):
         ({"terminals": np.zeros(19, bool)}, "ends inside a trajectory"),
         ({"terminals": np.ones(19, bool)}, "every row is the last of its trajectory"),
         ({"qpos": None}, "no qpos; it has observations"),
-        ({"qpos": np.zeros((19, 1), object)}, "is no .npz file, or is damaged"),
+        ({"qpos": np.zeros((19, 1), object)}, "is not an .npz file, or is damaged"),
     ],
 )
 def test_sizes_that_do_not_fit_are_one_line(folder, make_log, changes, match):
@@ -159,7 +159,7 @@ def test_sizes_that_do_not_fit_are_one_line(folder, make_log, changes, match):
 
 def test_a_damaged_file_is_one_line(folder):
     (folder / "antmaze-medium-navigate-v0.npz").write_bytes(b"PK\x03\x04 and no more")
-    with pytest.raises(DatasetError, match=r"navigate-v0\.npz: is no \.npz file, or is damaged"):
+    with pytest.raises(DatasetError, match=r"navigate-v0\.npz: is not an \.npz file, or is damaged"):
         smac_jax.load_dataset(f"ogbench:{NAME}")
 
 
