@@ -87,7 +87,7 @@ class Graph:
 
 
 def to_onnx(policy: NumpyPolicy, batch: int | None = None, sample: bool = False) -> bytes:
-    """The content of the file, with the input ``observation``, with ``sample`` also ``noise``, and the output ``action``.
+    """The content of the file: input ``observation``, with ``sample`` also ``noise``; output ``action``.
 
     Raises:
       ConfigError: ``onnx`` is not installed.

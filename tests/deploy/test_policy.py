@@ -121,7 +121,7 @@ def test_whatever_is_an_array_of_numbers_will_do(policy, kind):
 @pytest.mark.parametrize(
     ("observation", "words"),
     [
-        (np.zeros(4), r"shape \(4,\): this policy sees 5 numbers, in an array of shape \(5,\), or \(\.\.\., 5\)"),
+        (np.zeros(4), r"shape \(4,\), but this policy needs 5 numbers, in an array of shape \(5,\), or \(\.\.\., 5\)"),
         (np.zeros((5, 1)), r"shape \(5, 1\)"),
         (1.0, r"shape \(\)"),
         (np.array([0, 1, np.nan, 2, 3]), r"observation\[2\] is nan: 1 of 5 numbers"),
@@ -131,7 +131,7 @@ def test_whatever_is_an_array_of_numbers_will_do(policy, kind):
         (np.zeros(5, complex), "type complex128"),
         (None, "type object"),
         ([[1.0], [1.0, 2.0]], "not an array of numbers"),
-        (np.full(5, 3e38), r"so far out \(up to 3e\+38\) that the policy overflows"),
+        (np.full(5, 3e38), r"so large \(up to 3e\+38\) that the policy overflows"),
     ],
 )
 def test_what_cannot_be_acted_upon_is_refused(policy, observation, words):

@@ -168,7 +168,7 @@ def test_data_sets_whose_names_collide_are_told_apart_by_their_folders(sources, 
 
 def test_one_file_under_two_names_is_refused(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=r"a/x\.hdf5 and \./a/x\.hdf5 are one file"):
+    with pytest.raises(ConfigError, match=r"a/x\.hdf5 and \./a/x\.hdf5 are the same file"):
         distinct_names(["a/x.hdf5", "./a/x.hdf5"])
     with pytest.raises(ConfigError, match=r"x y\.hdf5 and x-y\.hdf5 .* names that cannot be told apart"):
         distinct_names(["x y.hdf5", "x-y.hdf5"])
@@ -223,7 +223,7 @@ def test_who_trained_a_job_stays_known(tmp_path, monkeypatch):
     claimed = json.loads((made[0].folder / "job.json").read_text())
     del claimed["trained_by"]
     (made[0].folder / "job.json").write_text(json.dumps(claimed))  # as jobs were before that was written down
-    assert job_module.trained_by([*made, *made])[-1] == "of 1 job not recorded"
+    assert job_module.trained_by([*made, *made])[-1] == "not recorded for 1 job"
     assert not already_done(made[0])  # nor does it make the job another one
 
 

@@ -180,7 +180,7 @@ def test_ray_survives_a_killed_worker_a_failing_job_and_a_signal(request_, undis
     in_the_middle(folder, 0)
     first.process.send_signal(signal.SIGTERM)
     said = first.end(128 + signal.SIGTERM)
-    assert "all jobs are saved. The same command goes on from there." in said
+    assert "all jobs are saved. Repeat the command to resume." in said
     assert status(folder / "runs/hopper-tiny/td3_bc/seeds-0-0")["state"] == "stopped"
 
     # the same command goes on; a worker is killed
@@ -341,8 +341,8 @@ def test_an_extra_that_is_missing_is_named(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--ray_address=localhost:1"], "--ray_address=localhost:1: no Ray cluster there"),
-        (["--cpus_per_job=1000"], "A job asks for 1000 CPU"),
+        (["--ray_address=localhost:1"], "--ray_address=localhost:1: cannot connect to a Ray cluster"),
+        (["--cpus_per_job=1000"], "A job requests 1000 CPU"),
         (["--ray_resources=TPU"], "--ray_resources=TPU: must be KEY=VALUE"),
         (["--ray_resources=TPU=many"], "--ray_resources=TPU=many: could not convert"),
     ],

@@ -31,7 +31,7 @@ def test_antmaze_has_the_transitions_of_d4rls_own_function(tmp_path, one_reward)
         np.testing.assert_array_equal(getattr(data, key), expected, err_msg=key)
     np.testing.assert_array_equal(data.ended, data.terminals)
     assert data.is_sparse
-    assert dict(data.metadata)["left_out"].startswith("6 last rows of logged episodes left out")
+    assert dict(data.metadata)["left_out"].startswith("6 last rows of episodes left out")
     # no row says that an episode goes on in the next
     follows = (np.asarray(data.next_observations)[:-1] == np.asarray(data.observations)[1:]).all(1)
     assert (np.asarray(data.terminals + data.timeouts)[:-1][~follows] > 0).all()
