@@ -93,9 +93,7 @@ def test_a_long_list_is_cut(leg, tmp_path):
 def test_nothing_there_is_said(runs, tmp_path):
     with pytest.raises(CheckpointError, match="absent does not exist"):
         smac_jax.load(tmp_path / "absent")
-    with pytest.raises(
-        CheckpointError, match=r"control: there is no policy in this folder or below\. .* when it is done"
-    ):
+    with pytest.raises(CheckpointError, match=r"control: there is no policy in this folder .* when it is done"):
         smac_jax.load(runs / "runs/task/smac/seeds-4-6/control")
 
 
