@@ -37,9 +37,7 @@ def main(argv: Sequence[str]) -> int:
     from smac_jax.sweep.results import write_results
 
     if len(argv) < 2 or not FLAGS.results:
-        raise ConfigError(
-            "Give the curves and the folder of the output: smac-jax compare FILE [MORE ...] --results=FOLDER"
-        )
+        raise ConfigError("Give curves and an output folder: smac-jax compare FILE [MORE ...] --results=FOLDER")
     folder = results_folder(FLAGS.results)
     named = [name_and_path(argument) for argument in argv[1:]]
     curves = compared([read(name, path) for name, path in named])

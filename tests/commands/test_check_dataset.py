@@ -38,8 +38,8 @@ def test_rows_of_others_agree_with_the_simulator(expert, tmp_path):
     assert max(map(len, lines)) <= 100
     said = {line[:10].strip(): line[12:].strip() for line in lines if line[:1] != " "}
     assert said["task"] == "hopper"
-    assert said["rows"] == "2,000 of 11 observations and 3 actions"
-    assert said["episodes"] == "2: 0 ended, 2 cut"
+    assert said["rows"] == "2,000, each with 11 observations and 3 actions"
+    assert said["episodes"] == "2: 0 terminated, 2 truncated"
     assert said["duplicates"].startswith("0 rows")
     assert said["file"] == "2,000 rows, 2 episodes"
     assert said["simulator"].startswith("100.0% of 1,644 rows reproduced in one step")

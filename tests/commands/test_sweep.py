@@ -123,7 +123,7 @@ def test_two_files_of_one_name_and_one_that_is_overwritten_keep_their_own_result
         (["--task=nowhere.hdf5"], "nowhere.hdf5"),
         (["--env=spider"], "spider"),
         (["--sedes=3"], "Unknown command line flag 'sedes'"),
-        (["smac"], "not understood: smac"),
+        (["smac"], "unexpected arguments: smac"),
         (["--results=gs://bucket/x"], "gs://bucket/x is a URL"),
         ([f"--results={__file__}"], "test_sweep.py is a file. Give a folder"),
         ([f"--results={__file__}/x"], "test_sweep.py is a file. Give a folder"),

@@ -114,6 +114,6 @@ def test_a_damaged_policy_is_not_passed_over(leg):
 
 
 def test_another_number_of_seeds_is_refused_before_anything_is_written(stacked, tmp_path):
-    with pytest.raises(CheckpointError, match=r"\(2,\) seeds say"):
+    with pytest.raises(CheckpointError, match=r"\(2,\) seeds need"):
         save_actor_critic(tmp_path / "new", stacked, [0, 1])
     assert not (tmp_path / "new").exists()

@@ -158,10 +158,10 @@ def test_parameters_that_are_not_finite_are_refused(stacked):
 
 
 def test_arrays_that_do_not_fit_are_refused(stacked, policy, make_actor_critic):
-    with pytest.raises(CheckpointError, match=r"shape \(1, .*\(2,\) seeds say"):
+    with pytest.raises(CheckpointError, match=r"shape \(1, .*\(2,\) seeds need"):
         NumpyPolicy.of(make_actor_critic(seeds=None), [0, 1])
     assert NumpyPolicy.of(make_actor_critic(seeds=None), [7]).seeds == 7
-    with pytest.raises(CheckpointError, match=r"hidden_0_bias has shape \(3, 16\), .* \(2,\) seeds say \(2, 16\)"):
+    with pytest.raises(CheckpointError, match=r"hidden_0_bias has shape \(3, 16\), .* \(2,\) seeds need \(2, 16\)"):
         NumpyPolicy.of(stacked, [0, 1])
     without = {name: array for name, array in policy.arrays.items() if name != "mean_bias"}
     with pytest.raises(CheckpointError, match="mean_bias has shape None"):

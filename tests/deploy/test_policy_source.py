@@ -226,7 +226,7 @@ def test_a_checkpoint_must_be_named_and_be_there(tmp_path):
 
 
 def test_no_such_file_and_no_policy_are_said(tmp_path):
-    with pytest.raises(CheckpointError, match=r"none\.npz: no such file"):
+    with pytest.raises(CheckpointError, match=r"none\.npz: the file does not exist"):
         read_policy_source(tmp_path / "none.npz")
     (tmp_path / "text.npz").write_text("text")
     with pytest.raises(CheckpointError, match=r"neither an \.npz file nor an \.onnx file"):
