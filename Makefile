@@ -44,7 +44,7 @@ $(VENV)-docs/installed: setup.cfg
 	@touch $@
 
 docs: $(VENV)-docs/installed  ## Build the documentation in build/docs
-	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --quiet --strict -f docs/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --strict -f docs/mkdocs.yml
 
 lint: $(VENV)/installed  ## Check style, and in which direction modules import each other
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo --no-cache
