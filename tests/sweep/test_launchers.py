@@ -145,7 +145,7 @@ def test_preempted_jobs_save_requeue_and_end_with_the_bits_of_an_undisturbed_swe
     folder = tmp_path / "run"
     flags = ["--seeds=2", "--launcher=slurm", f"--slurm_cluster={cluster}", "--slurm_cpus=1", "--slurm_time=30"]
     said = Sweep(request_, folder, *flags, "--detach").end()
-    assert "2 jobs submitted, 0 were under way" in said
+    assert "2 jobs submitted, 0 were submitted before" in said
     assert not (folder / "table.md").exists()
     assert not (folder / "slurm" / "%j").exists()
     job = in_the_middle(folder, 0)
@@ -154,7 +154,7 @@ def test_preempted_jobs_save_requeue_and_end_with_the_bits_of_an_undisturbed_swe
 
     # the same command finds the jobs, watches them to the end, and makes the tables
     said = Sweep(request_, folder, *flags).end()
-    assert re.search("0 jobs submitted, (1 was|2 were) under way", said)
+    assert re.search("0 jobs submitted, (1 was|2 were) submitted before", said)
     said = Path(submitted["log"]).read_text()
     assert f"Requeued job {submitted['number']}" in said
     assert "stopped at TD3+BC: offline" in said
