@@ -132,7 +132,7 @@ def _imports(module: str) -> dict[str, str]:
 
 @cache
 def _class(name: str) -> type:
-    """A class with the bases of a class in the source and its fields in ``declared``, to use Python's order of bases."""
+    """A class with the bases of a class in the source and its fields in ``declared``, for Python's order of bases."""
     module, node = find(name)
     imported = _imports(module)
     bases = []
