@@ -3,8 +3,9 @@ r"""Updates a second: every algorithm, at the field's size and at the paper's, f
     python -m benchmarks.updates --sizes=field --algorithms=td3_bc,sac --seeds=1,4 --json=updates.json
 
 Sizes: `field` is 2 x 256, two critics, batches of 256 (CORL's setting); `paper` is 3 x 512, ten critics, batches of 64
-offline and 1,024 online. TD3+BC and SAC at the field's size stand beside two yardsticks: a plain PyTorch loop
-(benchmarks/torch_reference.py, where torch is installed) and a JAX loop that dispatches every update from Python.
+offline and 1,024 online; `small` is 2 x 128, ten critics, batches of 64 and 256, as in the studies on CPUs. TD3+BC and
+SAC at the field's size stand beside two yardsticks: a plain PyTorch loop (benchmarks/torch_reference.py, where torch is
+installed) and a JAX loop that dispatches every update from Python.
 
 With several seeds a rate counts the updates of all of them together. "% of peak" is the share of the machine's
 matrix-product rate that the update's own matrix products reach, "% of a layer's" the share of what bare products of a
@@ -32,7 +33,7 @@ from smac_jax.sweep.program import run
 from smac_jax.text import count
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("sizes", ["field"], "Which sizes: field, paper.")
+flags.DEFINE_list("sizes", ["field"], "Which sizes: field, paper, small.")
 flags.DEFINE_list("algorithms", [*OFFLINE_NAMES, *ONLINE_NAMES], "Which algorithms.")
 flags.DEFINE_list("seeds", ["1", "4"], "Numbers of seeds trained at once.")
 flags.DEFINE_integer(
