@@ -29,8 +29,8 @@ install: $(VENV)/installed  ## Make the virtual environment
 hooks: $(VENV)/installed  ## Check style and types before each commit
 	$(BIN)/pre-commit install
 
-quickstart: $(VENV)/installed  ## Pre-train SMAC and IQL on half cheetah data, hand both over to SAC, print a table, draw a figure
-	$(BIN)/smac-jax sweep --task=halfcheetah-medium-replay --offline=smac,iql --online=sac --seeds=4 \
+quickstart: $(VENV)/installed  ## Pre-train SMAC and TD3+BC on half cheetah data, transfer both to SAC, print a table, draw a figure
+	$(BIN)/smac-jax sweep --task=halfcheetah-medium-replay --offline=smac,td3_bc --online=sac --seeds=4 \
 		--config=quickstart --results=results/quickstart --arithmetic
 
 test: $(VENV)/installed  ## Run the tests (about 10 minutes on 2 cores)

@@ -25,6 +25,7 @@ def compile_chunk(
     q_limit: float,
     length: int,
     *,
+    stride: int = 1,
     learner_of: Callable[[Any], Any] = lambda state: state,
     with_learner: Callable[[Any, Any], Any] = lambda state, learner: learner,
     measured_at_end: Callable[[Any], dict[str, Sometimes]] = lambda state: {},
@@ -34,10 +35,11 @@ def compile_chunk(
     The state's memory is reused.
 
     Args:
-      one_step: what is done ``length`` times.
+      one_step: what is done ``length / stride`` times.
       layout: of the seeds.
       q_limit: see :func:`smac_jax.train.divergence.has_diverged`.
-      length: steps.
+      length: steps, a multiple of ``stride``.
+      stride: steps that ``one_step`` does at once; it is called ``length / stride`` times.
       learner_of: the part of a state that learns, which is frozen where a seed diverges.
       with_learner: the state with another such part.
       measured_at_end: metrics of the state after the last step, beside the means over all steps.
@@ -49,7 +51,7 @@ def compile_chunk(
         def body(state: Any, step: Array) -> tuple[Any, Metrics]:
             return one_step(state, jax.random.fold_in(seed_key, step), data)
 
-        state, metrics = jax.lax.scan(body, state, start + jnp.arange(length, dtype=jnp.int32))
+        state, metrics = jax.lax.scan(body, state, start + jnp.arange(0, length, stride, dtype=jnp.int32))
         means = mean_over_steps(metrics) | measured_at_end(state)
         kept, diverged = freeze_diverged(before, learner_of(state), means, diverged, start, q_limit)
         return with_learner(state, kept), diverged, means

@@ -38,6 +38,7 @@ class Train(NamedTuple):
       shown: what is added to ``stop`` to give the step of the metrics.
       make: compiles a chunk of so many steps, ``(state, diverged, first step, *inputs) -> (state, diverged, metrics)``.
       inputs: what else the chunk takes.
+      stride: steps that are done at once; a chunk has a multiple of them.
     """
 
     title: str
@@ -49,6 +50,7 @@ class Train(NamedTuple):
     shown: int
     make: Callable[[int], Any]
     inputs: tuple[Any, ...]
+    stride: int = 1
 
 
 class Evaluate(NamedTuple):
@@ -187,16 +189,17 @@ def chunk_lengths(plan: Sequence[Train | Evaluate]) -> dict[Callable[[int], Any]
     A stretch of 1,200 steps in chunks of 500 would compile two programs, of 500 and of 200 steps; in chunks of 400 it
     compiles one.
     """
-    stretches: dict[Callable[[int], Any], list[int]] = {}
+    stretches: dict[tuple[Callable[[int], Any], int], list[int]] = {}
     for item in plan:
         if isinstance(item, Train):
-            stretches.setdefault(item.make, []).append(item.stop - item.start)
+            stretches.setdefault((item.make, item.stride), []).append((item.stop - item.start) // item.stride)
     found = {}
-    for make, steps in stretches.items():
-        common = math.gcd(*steps)
-        divisor = max(n for n in range(1, min(CHUNK, common) + 1) if common % n == 0)
+    for (make, stride), times in stretches.items():
+        longest = max(1, CHUNK // stride)
+        common = math.gcd(*times)
+        divisor = max(n for n in range(1, min(longest, common) + 1) if common % n == 0)
         # short chunks are slow: the host waits between them
-        found[make] = divisor if divisor >= CHUNK // 4 or divisor == max(steps) else CHUNK
+        found[make] = stride * (divisor if divisor >= longest // 4 or divisor == max(times) else longest)
     return found
 
 
