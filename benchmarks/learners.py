@@ -37,6 +37,7 @@ class Size(NamedTuple):
 SIZES = {
     "field": Size((256, 256), 2, 256, 256),  # CORL, JAX-CORL
     "paper": Size((512, 512, 512), 10, 64, 1024),  # SMAC, tables 6-8
+    "small": Size((128, 128), 10, 64, 256),  # this project's studies on CPUs
     "tiny": Size((8, 8), 2, 8, 8),  # for a test of the program
 }
 ONEDNN: dict[str, bool | str] = {

@@ -3,9 +3,10 @@ r"""Updates per second of all algorithms, at two sizes and for several numbers o
     python -m benchmarks.updates --sizes=field --algorithms=td3_bc,sac --seeds=1,4 --json=updates.json
 
 The size `field` has networks of 2 x 256, two critics and batches of 256 (CORL's setting). The size `paper` has networks
-of 3 x 512, ten critics and batches of 64 offline and 1,024 online. At the size `field`, TD3+BC and SAC are compared
-with two references: a plain PyTorch loop (benchmarks/torch_reference.py, if torch is installed) and a JAX loop that
-dispatches every update from Python.
+of 3 x 512, ten critics and batches of 64 offline and 1,024 online. The size `small` has networks of 2 x 128, ten
+critics and batches of 64 and 256, as in the studies on CPUs. At the size `field`, TD3+BC and SAC are compared with two
+references: a plain PyTorch loop (benchmarks/torch_reference.py, if torch is installed) and a JAX loop that dispatches
+every update from Python.
 
 With several seeds, a rate counts the updates of all seeds. "% of peak" is the rate of the update's matrix products as a
 share of the machine's peak rate. "% of a layer's" is the same as a share of the rate of single products with the shape
@@ -33,7 +34,7 @@ from smac_jax.sweep.program import run
 from smac_jax.text import count
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("sizes", ["field"], "Sizes: field, paper.")
+flags.DEFINE_list("sizes", ["field"], "Sizes: field, paper, small.")
 flags.DEFINE_list("algorithms", [*OFFLINE_NAMES, *ONLINE_NAMES], "Algorithms.")
 flags.DEFINE_list("seeds", ["1", "4"], "Numbers of seeds trained at once.")
 flags.DEFINE_integer(

@@ -23,7 +23,7 @@ from smac_jax.sweep.grid import Job, Run, Variant
 from smac_jax.sweep.job import run_states
 from smac_jax.tasks import time_limit
 from smac_jax.text import count, duration
-from smac_jax.train import offline, online
+from smac_jax.train import collection, offline, online
 from smac_jax.train.compilation import listening
 from smac_jax.train.divergence import NOT_DIVERGED
 from smac_jax.train.evaluate import make_evaluator, value_discount
@@ -126,6 +126,7 @@ class Rates:
 
     def online(self, job: Job, variant: Variant, learn: bool) -> float:
         """Seconds of an environment step of fine-tuning, with its update or (``learn`` false) without."""
+        environments = variant.schedule.get("environments", 1)
         # before learning begins, a step costs the same for every online algorithm
         program = _program(job, variant) if learn else _environment(job)
 
@@ -138,15 +139,17 @@ class Rates:
 
             def begin(key: Any, actor_critic: Any, carried: Any) -> online.LoopState:
                 buffer = init_buffer(1000, env.observation_size, env.action_size)
-                return online.LoopState(algorithm.init(key, actor_critic, carried), env.reset(key), buffer)
+                first = collection.begin(env, key, environments)
+                return online.LoopState(algorithm.init(key, actor_critic, carried), first, buffer)
 
             loop = layout.map(begin, (0, 0, 0))(layout.keys("online"), actor_critic, carried)
             fraction = variant.schedule.get("data_fraction", 0.5)
-            chunk = online.make_chunk(algorithm, env, layout, learn, fraction, math.inf, LENGTH)
+            length = LENGTH * environments
+            chunk = online.make_chunk(algorithm, env, layout, learn, fraction, math.inf, length, environments)
             rate, _ = self._timed(chunk, loop, *_chunk_inputs(layout), layout.replicate(self._datasets[job.task]))
-            return rate
+            return rate / environments
 
-        return self._once(("online", learn, _networks(job), *program), measure)
+        return self._once(("online", learn, environments, _networks(job), *program), measure)
 
     def evaluation(self, job: Job) -> float:
         """Seconds of one step of all episodes of an evaluation."""

@@ -29,9 +29,12 @@ from smac_jax.presets.base import online_section
 from smac_jax.registry import OFFLINE, ONLINE
 from smac_jax.sweep.run_names import RunName
 from smac_jax.text import name_of
+from smac_jax.train.collection import check_multiples
 
-POSITIVE = ("num_updates", "num_steps", "eval_every", "eval_episodes", "final_episodes")
+POSITIVE = ("num_updates", "num_steps", "eval_every", "eval_episodes", "final_episodes", "environments")
 """Fields of a schedule that must be at least 1."""
+STEPS = ("num_steps", "warm_start", "eval_every")
+"""Fields of the schedule of fine-tuning that are numbers of environment steps."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -305,6 +308,9 @@ def variants(
         for name, value in changed[phase].items():
             if name in POSITIVE and not value >= 1:
                 raise ConfigError(f"{phase}.{name} = {value}: must be at least 1.")
+        if phase == "finetune":
+            together = changed[phase].get("environments", 1)
+            check_multiples(together, {name: changed[phase][name] for name in STEPS})
         named = " ".join([label, *(f"{_short(n)}={v}" for n, v in zip(fields, values, strict=True))])
         made.append(Variant(named, algorithm, dataclasses.asdict(built.config), changed[phase].to_dict()))
     return _once(made)

@@ -25,6 +25,7 @@ def compile_chunk(
     q_limit: float,
     length: int,
     *,
+    stride: int = 1,
     learner_of: Callable[[Any], Any] = lambda state: state,
     with_learner: Callable[[Any, Any], Any] = lambda state, learner: learner,
     measured_at_end: Callable[[Any], dict[str, Sometimes]] = lambda state: {},
@@ -34,10 +35,11 @@ def compile_chunk(
     The state is donated: its memory is reused.
 
     Args:
-      one_step: the training step of one seed.
+      one_step: the training step of one seed, which is called ``length / stride`` times.
       layout: the layout of the seeds over devices.
       q_limit: see :func:`smac_jax.train.divergence.has_diverged`.
-      length: the number of steps.
+      length: the number of steps, a multiple of ``stride``.
+      stride: the number of steps that one call of ``one_step`` does.
       learner_of: gives the learner, the part of a state that is frozen when a seed diverges.
       with_learner: gives the state with its learner replaced.
       measured_at_end: further metrics, of the state after the last step; other metrics are means over the steps.
@@ -49,7 +51,7 @@ def compile_chunk(
         def body(state: Any, step: Array) -> tuple[Any, Metrics]:
             return one_step(state, jax.random.fold_in(seed_key, step), data)
 
-        state, metrics = jax.lax.scan(body, state, start + jnp.arange(length, dtype=jnp.int32))
+        state, metrics = jax.lax.scan(body, state, start + jnp.arange(0, length, stride, dtype=jnp.int32))
         means = mean_over_steps(metrics) | measured_at_end(state)
         kept, diverged = freeze_diverged(before, learner_of(state), means, diverged, start, q_limit)
         return with_learner(state, kept), diverged, means

@@ -39,6 +39,7 @@ class Train(NamedTuple):
       make: compiles a chunk of a given number of steps, ``(state, diverged, first step, *inputs) -> (state, diverged,
         metrics)``.
       inputs: the further inputs of the chunk.
+      stride: the number of steps that are done together; the length of a chunk is a multiple of it.
     """
 
     title: str
@@ -50,6 +51,7 @@ class Train(NamedTuple):
     shown: int
     make: Callable[[int], Any]
     inputs: tuple[Any, ...]
+    stride: int = 1
 
 
 class Evaluate(NamedTuple):
@@ -188,16 +190,17 @@ def chunk_lengths(plan: Sequence[Train | Evaluate]) -> dict[Callable[[int], Any]
     If possible, one compiled program is enough: 1,200 steps in chunks of 500 would need two programs (500 and 200
     steps), but in chunks of 400 they need one.
     """
-    lengths: dict[Callable[[int], Any], list[int]] = {}
+    lengths: dict[tuple[Callable[[int], Any], int], list[int]] = {}
     for item in plan:
         if isinstance(item, Train):
-            lengths.setdefault(item.make, []).append(item.stop - item.start)
+            lengths.setdefault((item.make, item.stride), []).append((item.stop - item.start) // item.stride)
     found = {}
-    for make, steps in lengths.items():
-        common = math.gcd(*steps)
-        divisor = max(n for n in range(1, min(CHUNK, common) + 1) if common % n == 0)
+    for (make, stride), calls in lengths.items():
+        longest = max(1, CHUNK // stride)
+        common = math.gcd(*calls)
+        divisor = max(n for n in range(1, min(longest, common) + 1) if common % n == 0)
         # short chunks are slow, because the host synchronizes after each one
-        found[make] = divisor if divisor >= CHUNK // 4 or divisor == max(steps) else CHUNK
+        found[make] = stride * (divisor if divisor >= longest // 4 or divisor == max(calls) else longest)
     return found
 
 
