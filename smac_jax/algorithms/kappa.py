@@ -9,6 +9,11 @@ SAC's temperature is tuned for entropy: by Adam, on its logarithm, towards a tar
 
 ``"decay"`` halves kappa every ``kappa_half_life`` updates, so that the critics are released before the transfer and not
 at it.
+
+A penalty that was fixed offline can be released after the transfer, where SMAC continues online: by ``"decay"``, or as a
+dual variable of ``"residual"`` with a ``kappa_target`` that lets go (1 is the penalty of a flat Q): while the penalty
+stays below the target kappa falls by ``kappa_learning_rate`` an update, and it rises again where the critics leave the
+identity by more.
 """
 
 from __future__ import annotations
@@ -80,6 +85,14 @@ def init_kappa(config: KappaConfig) -> KappaState:
     """The configured kappa."""
     log_kappa = jnp.asarray(0.0 if config.kappa_adaptation == "fixed" else math.log(config.kappa), jnp.float32)
     return KappaState(log_kappa, kappa_optimizer(config).init(log_kappa))
+
+
+def continue_kappa(offline: KappaConfig, online: KappaConfig, state: KappaState) -> KappaState:
+    """The state with which another way to adapt kappa continues: from kappa as it is, or from a new ``kappa``."""
+    if online.kappa_adaptation == "fixed":
+        return state
+    kappa = kappa_of(offline, state) if online.kappa == offline.kappa else jnp.asarray(online.kappa, jnp.float32)
+    return state.replace(log_kappa=jnp.log(jnp.clip(kappa, *KAPPA_RANGE)))
 
 
 def kappa_of(config: KappaConfig, state: KappaState) -> Float[Array, ""]:
