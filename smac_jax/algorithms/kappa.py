@@ -10,10 +10,9 @@ SAC's temperature is tuned for entropy: by Adam, on its logarithm, towards a tar
 ``"decay"`` halves kappa every ``kappa_half_life`` updates, so that the critics are released before the transfer and not
 at it.
 
-A penalty that was fixed offline can be released after the transfer, where SMAC continues online: by ``"decay"``, or as a
-dual variable of ``"residual"`` with a ``kappa_target`` that lets go (1 is the penalty of a flat Q): while the penalty
-stays below the target kappa falls by ``kappa_learning_rate`` an update, and it rises again where the critics leave the
-identity by more.
+Where SMAC continues online, a penalty that was fixed offline can be released after the transfer: by ``"decay"``, or as
+the dual variable of ``"residual"`` with a high ``kappa_target`` (1 is the penalty of a flat Q). While the penalty stays
+below the target, ``log kappa`` falls by ``kappa_learning_rate`` an update; it rises again when the penalty exceeds it.
 """
 
 from __future__ import annotations

@@ -164,6 +164,7 @@ def main(argv: Sequence[str]) -> int:
             seeds_per_job=size,
             flags={name: FLAGS[name].value for name in names} | {"offline": offline},
             config=as_run(FLAGS.config, sorted({job.offline.algorithm for job in jobs}), FLAGS.online),
+            carried=carried(jobs),
             jobs=[{"folder": str(b.folder.relative_to(folder)), "title": b.title, "runs": b.runs} for b in jobs],
         )
     print("\n".join([*(data.summary() for data in datasets.values()), f"Results: {folder}"]))
@@ -188,6 +189,15 @@ def called(source: str, label: str, data: Any) -> Any:
     return data if label == short_name(source) else dataclasses.replace(data, name=label)
 
 
+def carried(jobs: Sequence[Job]) -> dict[str, str]:
+    """What each online algorithm takes from each offline one, by ``OFFLINE to ONLINE``."""
+    from smac_jax.algorithms.continuation import what_is_carried
+    from smac_jax.sweep.grid import online_of
+
+    pairs = {f"{job.offline.label} to {end.label}": (job.offline, end) for job in jobs for end in job.online}
+    return {pair: what_is_carried(online_of(*variants)) for pair, variants in pairs.items()}
+
+
 def check_launcher() -> None:
     """Refuses flags that exclude each other. Keeps this process off the devices if jobs run in other processes.
 
@@ -208,12 +218,13 @@ def check_launcher() -> None:
 
 def default_folder(offline: Sequence[str]) -> str:
     """A folder name derived from the flags, so that repeating the command resumes the sweep."""
+    from smac_jax.presets.base import without_unset
     from smac_jax.sweep.grid import path_name
 
     before = [FLAGS[name].value for name in ("task", "env", "physics", "version")]
     after = [FLAGS[name].value for name in ("online", "vary", "seeds", "first_seed", "control")]
     checkpoints = [FLAGS.checkpoints] if FLAGS.checkpoints else []
-    values = [*before, offline, *after, *checkpoints, FLAGS.config.to_dict()]
+    values = [*before, offline, *after, *checkpoints, without_unset(FLAGS.config)]
     request = json.dumps(values, sort_keys=True, default=str)
     first = short_name(FLAGS.task[0])
     return f"results/{path_name(first)}-{hashlib.blake2b(request.encode(), digest_size=3).hexdigest()}"

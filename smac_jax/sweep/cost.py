@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 import smac_jax
-from smac_jax.algorithms import make_offline, make_online
+from smac_jax.algorithms import make_offline
+from smac_jax.algorithms.continuation import handed_over
 from smac_jax.algorithms.contracts import OfflineAlgorithm
 from smac_jax.analysis.fitting import Column, FittedTable, console_for_tables
 from smac_jax.data.dataset import Dataset
@@ -19,7 +20,7 @@ from smac_jax.envs import AutoReset
 from smac_jax.registry import OFFLINE
 from smac_jax.runs.pace import COMPILATION, TRAINING, Pace
 from smac_jax.runs.provenance import device_description
-from smac_jax.sweep.grid import Job, Run, Variant
+from smac_jax.sweep.grid import Job, Run, Variant, online_of
 from smac_jax.sweep.job import run_states
 from smac_jax.tasks import time_limit
 from smac_jax.text import count, duration
@@ -132,10 +133,10 @@ class Rates:
 
         def measure() -> float:
             layout, env = SeedLayout.over(job.seeds), self._auto_reset(job)
-            algorithm = make_online(variant.algorithm, variant.config)
+            algorithm, before = online_of(job.offline, variant), _built(job)
             state = self._begun(job)[1]
-            actor_critic = jax.tree.map(jnp.copy, _built(job).actor_critic(state))
-            carried = jax.tree.map(jnp.copy, jax.vmap(_built(job).training_state)(state))
+            actor_critic = jax.tree.map(jnp.copy, before.actor_critic(state))
+            carried = jax.tree.map(jnp.copy, jax.vmap(lambda state: handed_over(before, algorithm, state))(state))
 
             def begin(key: Any, actor_critic: Any, carried: Any) -> online.LoopState:
                 buffer = init_buffer(1000, env.observation_size, env.action_size)

@@ -19,7 +19,9 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from smac_jax import plugins
-from smac_jax.algorithms.make import code_behind, make_offline, make_online
+from smac_jax.algorithms.continuation import SAME
+from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm
+from smac_jax.algorithms.make import code_behind, continues, make_offline, make_online_after
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.sources import is_file_name, short_name
 from smac_jax.envs import code_of_environment
@@ -276,8 +278,24 @@ def _flat(changes: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, A
             yield f"{before}{name}", value
 
 
+def online_of(offline: Variant, online: Variant) -> OnlineAlgorithm[Any]:
+    """The online algorithm of a variant, after the offline algorithm of another.
+
+    Raises:
+      ConfigError: as :func:`smac_jax.algorithms.make.make_online_after`.
+    """
+    before = make_offline(offline.algorithm, offline.config)
+    return make_online_after(before, online.algorithm, online.config, online.schedule.get("carry"))
+
+
 def variants(
-    config: ConfigDict, vary: dict[str, list[Any]], label: str, algorithm: str, section: str, phase: str
+    config: ConfigDict,
+    vary: dict[str, list[Any]],
+    label: str,
+    algorithm: str,
+    section: str,
+    phase: str,
+    offline: OfflineAlgorithm[Any] | None = None,
 ) -> list[Variant]:
     """One variant of an algorithm for each combination of the varied fields that apply to it.
 
@@ -288,6 +306,7 @@ def variants(
       algorithm: the registered name.
       section: the algorithm's section of the configuration.
       phase: ``"pretrain"`` or ``"finetune"``; the fields of this section may vary, too.
+      offline: the algorithm that an online one follows.
 
     Raises:
       ConfigError: a value is out of range.
@@ -296,15 +315,24 @@ def variants(
     made = []
     for values in itertools.product(*fields.values()):
         changed = ConfigDict(config.to_dict())
-        if section not in changed:
+        if section not in changed and not (phase == "finetune" and continues(algorithm)):
             raise ConfigError(
                 f"The configuration has no section {section!r}. smac_jax.presets.base.get_config() has one for every "
                 "algorithm: start the file of --config from it."
             )
         for name, value in zip(fields, values, strict=True):
             _set(changed, name, value, f"--vary={name}")
-        build = make_offline if phase == "pretrain" else make_online
-        built: Any = build(algorithm, changed[section].to_dict())  # raises here, before anything is trained
+        given, schedule = changed.get(section, ConfigDict()).to_dict(), changed[phase].to_dict()
+        built: Any  # made here, so that errors are raised before anything is trained
+        if phase == "pretrain":
+            built = make_offline(algorithm, given)
+        elif continues(algorithm):
+            schedule.setdefault("carry", "all")
+            given = {field: value for field, value in given.items() if value is not None}
+            built = make_online_after(offline, algorithm, given, schedule["carry"])
+        else:
+            schedule.pop("carry", None)
+            built = make_online_after(offline, algorithm, given)
         for name, value in changed[phase].items():
             if name in POSITIVE and not value >= 1:
                 raise ConfigError(f"{phase}.{name} = {value}: must be at least 1.")
@@ -312,7 +340,7 @@ def variants(
             together = changed[phase].get("environments", 1)
             check_multiples(together, {name: changed[phase][name] for name in STEPS})
         named = " ".join([label, *(f"{_short(n)}={v}" for n, v in zip(fields, values, strict=True))])
-        made.append(Variant(named, algorithm, dataclasses.asdict(built.config), changed[phase].to_dict()))
+        made.append(Variant(named, algorithm, dataclasses.asdict(built.config), schedule))
     return _once(made)
 
 
@@ -392,11 +420,12 @@ def make_jobs(
         variants would share a folder.
     """
     for name in online:
-        if name not in ONLINE:
-            raise UnknownNameError("online algorithm", name, tuple(ONLINE))
+        if name not in ONLINE and not continues(name):
+            raise UnknownNameError("online algorithm", name, tuple({*ONLINE, *OFFLINE, SAME}))
     configured = {name: with_variant(config, name) for name in offline}
     algorithms = {algorithm for algorithm, _ in configured.values()}
-    sections = {*algorithms, *map(online_section, online), "pretrain", "finetune"}
+    sections = {*algorithms, "pretrain", "finetune"}
+    sections |= {online_section(name, algorithm) for name in online for algorithm in algorithms}
     if checkpoints and "pretrain.num_updates" in vary:
         raise ConfigError(
             "--vary=pretrain.num_updates: --checkpoints already sets the length of offline training. Give only one."
@@ -409,11 +438,12 @@ def make_jobs(
     starts: list[Variant] = []
     for label, (algorithm, changed) in configured.items():
         made = variants(changed, vary, label, algorithm, algorithm, "pretrain")
-        ends_of |= dict.fromkeys(
-            (start.label for start in made),
-            tuple(_once([v for x in online for v in variants(changed, vary, x, x, online_section(x), "finetune")])),
-        )
         starts += made
+        for start in made:
+            before = make_offline(start.algorithm, start.config)
+            sections_of = [(name, online_section(name, algorithm)) for name in online]
+            ends = [v for x, section in sections_of for v in variants(changed, vary, x, x, section, "finetune", before)]
+            ends_of[start.label] = tuple(_once(ends))
     if checkpoints:
         starts = [dataclasses.replace(start, schedule=_without_length(start.schedule)) for start in starts]
     jobs = []
@@ -452,7 +482,7 @@ def code_of(offline: Variant, online: Iterable[Variant], task: str) -> dict[str,
     """The user's files that define the algorithms and the environment, with their SHA-256."""
     code = code_behind(make_offline(offline.algorithm, offline.config)) | code_of_environment(task)
     for variant in online:
-        code |= code_behind(make_online(variant.algorithm, variant.config))
+        code |= code_behind(online_of(offline, variant))
     return dict(sorted(code.items()))
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from smac_jax.algorithms import make_offline, make_online
+from smac_jax.algorithms import make_offline
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError
-from smac_jax.sweep.grid import Job
+from smac_jax.sweep.grid import Job, online_of
 from smac_jax.train.divergence import NOT_DIVERGED
 from smac_jax.train.offline import make_chunk
 from smac_jax.train.sharding import SeedLayout
@@ -73,7 +73,7 @@ def rough_estimate(job: Job, data: Dataset) -> float:
     """The bytes of one seed's parameters, optimizer states and replay buffer, without intermediate results."""
     built = make_offline(job.offline.algorithm, job.offline.config)
     state = jax.eval_shape(lambda: built.init(jax.random.key(0), built.prepare(data)))
-    batches = [make_online(v.algorithm, v.config).batch_size for v in job.online]
+    batches = [online_of(job.offline, v).batch_size for v in job.online]
     widest = max([p.batch_size for p in built.phases] + batches)
     return nbytes(state) + buffer_bytes(job, data) + 4 * widest * 4096
 

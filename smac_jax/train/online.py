@@ -11,14 +11,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.algorithms.contracts import OnlineAlgorithm, TrainingState
-from smac_jax.algorithms.make import check_actor_critic, code_behind, make_online
+from smac_jax.algorithms.make import check_actor_critic, code_behind, make_online_after
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
-from smac_jax.data.replay import ReplayBuffer, init, insert, insert_many, sample, sample_mixed
+from smac_jax.data.replay import (
+    ReplayBuffer,
+    add_rewards,
+    highest_rewards,
+    init,
+    insert,
+    insert_many,
+    sample,
+    sample_mixed,
+)
 from smac_jax.envs import identity_of
 from smac_jax.errors import ConfigError
 from smac_jax.runs.folder import RunFolder
@@ -31,10 +40,11 @@ from smac_jax.train import collection
 from smac_jax.train.chunk import compile_chunk, mean_over_steps
 from smac_jax.train.evaluate import check_sizes, make_evaluator, run_evaluation, value_discount
 from smac_jax.train.keys import seed_numbers
+from smac_jax.train.offline import PretrainResult
 from smac_jax.train.plan import Evaluate, Train, rounds_for, run_plan
 from smac_jax.train.progress import Progress
 from smac_jax.train.sharding import SeedLayout
-from smac_jax.types import Key, Metrics, Sometimes, Transition
+from smac_jax.types import Array, Key, Metrics, Sometimes, Transition
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
@@ -87,6 +97,7 @@ def make_chunk(
     q_limit: float,
     length: int,
     environments: int = 1,
+    failure_reward: float | None = None,
 ) -> Any:
     """A chunk of environment steps (:func:`smac_jax.train.chunk.compile_chunk`) that takes the data set last.
 
@@ -102,22 +113,43 @@ def make_chunk(
       length: environment steps, a multiple of ``environments``.
       environments: how many step side by side. Their transitions enter the replay buffer together, and as many updates
         follow.
+      failure_reward: the reward of a failure, where rewards are sparse: of an episode that is cut before it earns
+        more, the return-to-go is that of a failure that goes on forever, as in the data
+        (:func:`smac_jax.data.trajectories.returns_to_go`). None where rewards are not sparse.
     """
+    discount = algorithm.return_discount
 
-    def draw(key: Key, dataset: Dataset | None, buffer: ReplayBuffer) -> Transition:
+    def rewards_of_returns(
+        ac: ActorCritic, buffer: ReplayBuffer, reward: Array, lengths: Array, world: Any
+    ) -> Float[Array, "environment"]:
+        """The last rewards in the units of the critics, with what follows them where an episode was cut."""
+        scaled = ac.reward_scale * jnp.atleast_1d(reward) + ac.reward_bias
+        if failure_reward is None or discount is None or discount == 1.0:
+            return scaled
+        highest = highest_rewards(buffer, lengths, env.episode_length)
+        failed = (jnp.atleast_1d(world.info["truncation"]) > 0.5) & (highest <= failure_reward)
+        lowest = ac.reward_scale * failure_reward + ac.reward_bias
+        return scaled + jnp.where(failed, discount * lowest / (1.0 - discount), 0.0)
+
+    def draw(key: Key, dataset: Dataset | None, buffer: ReplayBuffer, world: Any) -> Transition:
+        unfinished = None if discount is None else jnp.atleast_1d(world.info["steps"])
         if dataset is None:
-            return sample(buffer, key, algorithm.batch_size)
-        return sample_mixed(key, dataset, buffer, algorithm.batch_size, data_fraction)
+            return sample(buffer, key, algorithm.batch_size, unfinished)
+        return sample_mixed(key, dataset, buffer, algorithm.batch_size, data_fraction, unfinished)
 
     def one_step(state: LoopState, key: Key, dataset: Dataset | None) -> tuple[LoopState, Metrics]:
         act_key, batch_key, update_key = jax.random.split(key, 3)
         learner = state.algorithm
         world, seen = collection.step(env, algorithm.act, learner, state.environment, act_key, environments)
         buffer = (insert if environments == 1 else insert_many)(state.buffer, seen)
+        if discount is not None:
+            lengths = jnp.atleast_1d(state.environment.info["steps"]) + 1
+            rewards = rewards_of_returns(algorithm.actor_critic(learner), buffer, seen.reward, lengths, world)
+            buffer = add_rewards(buffer, rewards, lengths, discount, env.episode_length)
 
         def learn_once(learner: Any, keys: tuple[Key, Key]) -> tuple[Any, Metrics]:
             batch_key, update_key = keys
-            return algorithm.update(learner, draw(batch_key, dataset, buffer), update_key)
+            return algorithm.update(learner, draw(batch_key, dataset, buffer, world), update_key)
 
         metrics: Metrics = {"reward": seen.reward.mean()}
         if learn and environments == 1:
@@ -148,7 +180,7 @@ def make_chunk(
 
 def finetune(
     algorithm: str | OnlineAlgorithm[Any],
-    actor_critic: ActorCritic,
+    actor_critic: ActorCritic | PretrainResult,
     env: Env,
     data: Dataset | None = None,
     seeds: int | Sequence[int] = 4,
@@ -169,6 +201,7 @@ def finetune(
     devices: Sequence[jax.Device] | None = None,
     folder: RunFolder | None = None,
     training_state: TrainingState | None = None,
+    carry: str | None = None,
 ) -> FinetuneResult:
     """Hands an actor-critic to an ordinary online algorithm and trains it in the simulator, for several seeds at once.
 
@@ -178,14 +211,16 @@ def finetune(
     time of one; their transitions enter the replay buffer together, and as many updates follow.
 
     Args:
-      algorithm: a name in :data:`smac_jax.algorithms.ONLINE`, or an algorithm that is built already.
-      actor_critic: from ``pretrain(...).actor_critic``: leaves ``[seed, ...]``.
+      algorithm: a name in :data:`smac_jax.algorithms.ONLINE`, or an algorithm that is built already. Or the offline
+        algorithm continues: by its own name ("iql", "cql", "cal_ql", "awac", "smac"), or "same" for whatever it is.
+      actor_critic: from ``pretrain(...).actor_critic``: leaves ``[seed, ...]``; or the result of ``pretrain`` itself,
+        which a continuation needs.
       env: one environment, not vectorized and without automatic reset.
       data: the data set that gives ``data_fraction`` of each batch; None learns from the replay buffer alone.
       seeds: how many, or which; as many as ``actor_critic`` holds.
       num_steps: environment steps after the warm start.
       config: None for the defaults, a mapping of the fields that differ, or the algorithm's config; not beside an
-        algorithm that is built, which has its own.
+        algorithm that is built, which has its own. Of a continuation: the fields that differ from offline training.
       warm_start: environment steps with the pre-trained policy before the first update (SMAC, section 5: 5,000).
       data_fraction: share of each batch from ``data``.
       environments: how many step side by side, for each seed; ``num_steps``, ``warm_start`` and ``eval_every`` must be
@@ -199,6 +234,9 @@ def finetune(
       on_evaluation: called with ``(step, returns[seed, episode])``; returning True ends the training there.
       q_limit, devices, folder: as in :func:`~smac_jax.train.offline.pretrain`.
       training_state: ``pretrain(...).training_state``, for a config that carries optimizers or the temperature over.
+        Default: that of the result in ``actor_critic``, if it is one.
+      carry: what a continuation carries over: the "networks"; these and their "optimizers"; or "all" of the state
+        (value networks, temperature, kappa, step counters), which is the default.
 
     Raises:
       UnknownNameError: no algorithm of that name.
@@ -222,22 +260,33 @@ def finetune(
     final_episodes = whole_number("finetune: final_episodes", final_episodes, 1)
     episode_length = whole_number("finetune: episode_length", episode_length, 1)
     q_limit = real_number("finetune: q_limit", q_limit, 0.0)
+    before = actor_critic if isinstance(actor_critic, PretrainResult) else None
+    built = make_online_after(before and before.algorithm, algorithm, config, carry)
+    handed: Any = training_state
+    if before is not None:
+        actor_critic = before.actor_critic
+        handed = before.state if built.carry is not None else training_state or before.training_state
+    assert isinstance(actor_critic, ActorCritic)
     _check_actor_critic(actor_critic, env, numbers)
-    built = make_online(algorithm, config)
     training_env = AutoReset(env, episode_length)
     total = warm_start + num_steps
     layout = SeedLayout.over(numbers, devices)
     keys = layout.keys("online")
-    data = None if data is None else layout.replicate(data)
+    failure_reward = None
+    if data is not None:
+        fingerprint = data.fingerprint()
+        if built.return_discount is not None and data.is_sparse:
+            failure_reward = float(data.rewards.min())
+        data = layout.replicate(built.prepare(data))
 
-    def begin_one(init_key: Key, environment_key: Key, ac: ActorCritic, carried: TrainingState | None) -> LoopState:
+    def begin_one(init_key: Key, environment_key: Key, ac: ActorCritic, carried: Any) -> LoopState:
         buffer = init(buffer_capacity or total, env.observation_size, env.action_size)
         world = collection.begin(training_env, environment_key, environments)
         return LoopState(built.init(init_key, ac, carried), world, buffer)
 
     def begin() -> LoopState:
         start = layout.map(begin_one, (0, 0, 0, 0))
-        given = layout.shard(actor_critic), layout.shard(training_state)
+        given = layout.shard(actor_critic), layout.shard(jax.tree.map(jnp.copy, handed))
         begun: LoopState = start(layout.keys("init"), layout.keys("environment"), *given)
         return begun
 
@@ -254,7 +303,15 @@ def finetune(
 
     makers = {
         learn: partial(
-            make_chunk, built, training_env, layout, learn, data_fraction, q_limit, environments=environments
+            make_chunk,
+            built,
+            training_env,
+            layout,
+            learn,
+            data_fraction,
+            q_limit,
+            environments=environments,
+            failure_reward=failure_reward,
         )
         for learn in (False, True)
     }
@@ -268,9 +325,7 @@ def finetune(
         plan.append(Train(title, total, phase, start, stop, 0, 0, makers[learn], (keys, data), environments))
         plan.append(Evaluate(stop, rounds if stop == total else 1))
     # what the config asks of the offline phase and is not there is said before anything is trained
-    first = jax.eval_shape(
-        jax.vmap(built.init), layout.keys("init"), layout.shard(actor_critic), layout.shard(training_state)
-    )
+    first = jax.eval_shape(jax.vmap(built.init), layout.keys("init"), layout.shard(actor_critic), layout.shard(handed))
     acting_first = jax.eval_shape(jax.vmap(built.actor_critic), first)
     check_actor_critic(acting_first, built)
     if folder:
@@ -281,10 +336,11 @@ def finetune(
                 "config": built.config,
                 **({"code": code} if (code := code_behind(built)) else {}),
                 "seeds": numbers,
-                "data": data.fingerprint() if data is not None else None,
+                "data": fingerprint if data is not None else None,
                 "environment": identity_of(env, engine=True),
                 "actor_critic": checksum(actor_critic),
-                "training_state": None if training_state is None else checksum(training_state),
+                "training_state": None if handed is None else checksum(handed),
+                **({} if built.carry is None else {"carry": built.carry}),
                 "num_steps": num_steps,
                 "warm_start": warm_start,
                 "data_fraction": data_fraction,
