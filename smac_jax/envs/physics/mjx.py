@@ -29,7 +29,6 @@ from smac_jax.envs.physics.compiled import compile_model, cone_of
 from smac_jax.errors import ConfigError
 from smac_jax.types import Array
 
-
 EXACT_PRODUCTS = partial(jax.default_matmul_precision, "highest")
 """Accelerators round the operands of float32 products by default, to TF32 or bfloat16. The products of physics are
 tiny, so that full precision costs nothing, and rounded they move a hopper by 2e-3 to 3.5e-3 in ten steps."""
