@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from smac_jax.algorithms.actor_critic import ActorCritic, NetworkConfig
+from smac_jax.algorithms.continuation import continuation, keep_optimizers
 from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm, Phase, TrainingState
 from smac_jax.algorithms.learner import (
     Learner,
@@ -94,7 +95,9 @@ __all__ = [
     "actor_critic_for",
     "actor_critic_of",
     "choice",
+    "continuation",
     "draw_action",
+    "keep_optimizers",
     "new_learner",
     "number",
     "optimizer_states",

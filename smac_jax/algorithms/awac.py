@@ -153,8 +153,6 @@ def awac(config: AWACConfig) -> OfflineAlgorithm[Learner]:
         actor_critic=actor_critic_of,
         training_state=optimizer_states,
         continue_online=continuation(
-            "awac",
-            config,
             Learner,
             lambda online: partial(update, online),
             lambda online, state: new_learner(online, state.actor_critic),

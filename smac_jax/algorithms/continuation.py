@@ -2,13 +2,14 @@
 
 An offline algorithm offers this as ``OfflineAlgorithm.continue_online``, usually a call of :func:`continuation`. Its
 result is an ordinary :class:`~smac_jax.algorithms.contracts.OnlineAlgorithm`, whose ``init`` takes the offline state.
-It is made by the offline algorithm itself, and not from its name: an algorithm of somebody's own that has the name of
-another one continues with its own update.
+It is made by the offline algorithm itself, and not from its name: a user's algorithm that has the name of a built-in
+one continues with its own update, or not at all.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -138,14 +139,12 @@ def carried_state(
 
 
 def continuation(
-    name: str,
-    config: Any,
     state_class: type[S],
     update: Callable[[Any], Update[S]],
     restart: Callable[[Any, S], S],
     *,
     with_optimizers: Callable[[S, S], S] = LEARNERS_OPTIMIZERS,
-    adapt: Callable[[Any, S], S] = lambda config, state: state,
+    adapt: Callable[[Any, Any, S], S] = lambda offline, online, state: state,
     check: Callable[[Any], None] = lambda config: None,
     act: Act[Any] = draw_action,
     actor_critic: GetActorCritic[Any] = actor_critic_of,
@@ -155,21 +154,24 @@ def continuation(
     """``OfflineAlgorithm.continue_online`` of an algorithm whose update online is its update offline.
 
     Args:
-      name: of the algorithm.
-      config: of its offline training.
       state_class: of its state.
       update: gives the update of a configuration.
       restart: ``(config, state) -> state`` with the same networks, and everything else as at the start.
       with_optimizers: ``(restarted, carried) -> state``, the restarted state with the optimizers of its networks.
-      adapt: ``(config, state) -> state`` before anything is carried, for a configuration that differs online.
+      adapt: ``(offline config, online config, state) -> state`` before anything is carried.
       check: refuses configurations whose fields do not go together.
       act, actor_critic: as in :class:`~smac_jax.algorithms.contracts.OnlineAlgorithm`.
       prepare, return_discount: the same, of a configuration.
     """
 
-    def continue_online(changes: Any = None, carry: str = "all") -> OnlineAlgorithm[S]:
-        carry = check_carry(carry)
-        online: Config = changed_config(config, changes)
+    def continue_online(offline: OfflineAlgorithm[Any], changes: Any = None, carry: str = "all") -> OnlineAlgorithm[S]:
+        name, carry = offline.name, check_carry(carry)
+        if not same_function(offline.phases[-1].update, update(offline.config)):
+            raise ConfigError(
+                f"{name} online: this {name} was trained offline with an update of its own, and its continue_online "
+                "continues with another one. Give it a continue_online of its own (smac_jax.extend.continuation)."
+            )
+        online: Config = changed_config(offline.config, changes)
         check(online)
 
         def init(key: Key, actor_critic: ActorCritic, state: Any = None) -> S:
@@ -179,7 +181,8 @@ def continuation(
                     f"{name} online: continues its own offline training, and has no state of it. Pass the result of "
                     f"pretrain({name!r}, ...) to finetune in place of the actor-critic."
                 )
-            return carried_state(name, carry, adapt(online, state), partial(restart, online), with_optimizers)
+            adapted = adapt(offline.config, online, state)
+            return carried_state(name, carry, adapted, partial(restart, online), with_optimizers)
 
         return OnlineAlgorithm(
             name=name,
@@ -195,6 +198,15 @@ def continuation(
         )
 
     return continue_online
+
+
+def same_function(a: Any, b: Any) -> bool:
+    """Whether two functions do the same: equal ones, partial ones of equal parts, or closures of one definition."""
+    if isinstance(a, partial) and isinstance(b, partial):
+        parts = [(a.func, b.func), *zip(a.args, b.args, strict=False)]
+        return len(a.args) == len(b.args) and a.keywords == b.keywords and all(same_function(*pair) for pair in parts)
+    codes = [getattr(inspect.unwrap(x), "__code__", None) if callable(x) else None for x in (a, b)]
+    return a is b or (codes[0] is not None and codes[0] is codes[1]) or (a == b) is True
 
 
 def what_is_carried(online: OnlineAlgorithm[Any]) -> str:

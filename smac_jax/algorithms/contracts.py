@@ -76,10 +76,13 @@ class OnlineInit(Protocol[S_out]):
 class ContinueOnline(Protocol):
     """How an offline algorithm continues in an environment, with what it learned beside its networks."""
 
-    def __call__(self, changes: Any = None, carry: str = "all") -> OnlineAlgorithm[Any]:
-        """Makes the online algorithm that continues this offline one.
+    def __call__(
+        self, offline: OfflineAlgorithm[Any], changes: Any = None, carry: str = "all", /
+    ) -> OnlineAlgorithm[Any]:
+        """Makes the online algorithm that continues an offline one.
 
         Args:
+          offline: the algorithm itself, whose function this is.
           changes: a mapping of the fields of the configuration that differ online; None: none.
           carry: what continues: "all" of the state; the networks and their "optimizers"; or the "networks" alone.
 
@@ -179,7 +182,7 @@ class OfflineAlgorithm(NamedTuple, Generic[S]):
       name: as in the registry.
       config: as it runs.
       init: makes the first state from a data set.
-      phases: the parts of training, in order.
+      phases: the parts of training, in order; none where nothing is trained (:mod:`smac_jax.algorithms.none`).
       actor_critic: the networks inside a state.
       prepare: adds the columns that the algorithm needs to a data set.
       diagnostics: measured once an evaluation.

@@ -209,8 +209,6 @@ def build(name: str, config: CQLConfig, calibrated: bool) -> OfflineAlgorithm[sa
         prepare=prepare(config),
         training_state=partial(sac.training_state, config),
         continue_online=continuation(
-            name,
-            config,
             sac.State,
             lambda online: partial(update, online, calibrated),
             lambda online, state: sac.new_state(online, state.actor_critic, online.initial_temperature),

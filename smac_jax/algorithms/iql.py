@@ -197,8 +197,6 @@ def iql(config: IQLConfig) -> OfflineAlgorithm[State]:
         actor_critic=actor_critic_of,
         training_state=optimizer_states,
         continue_online=continuation(
-            "iql",
-            config,
             State,
             lambda online: partial(update, online),
             lambda online, state: new_state(online, state.actor_critic, state.value_params),

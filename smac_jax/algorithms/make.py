@@ -110,6 +110,11 @@ def make_online_after(
             )
         return make_online(algorithm, config)
     name = algorithm if isinstance(algorithm, str) else algorithm.name
+    if offline is not None and not offline.phases:
+        raise ConfigError(
+            f"The online algorithm {name!r} continues offline training, and with {offline.name!r} there was none: take "
+            f"an online algorithm of its own ({', '.join(ONLINE)})."
+        )
     if offline is None:
         raise ConfigError(
             f"The online algorithm {name!r} continues offline training, and there is none: pass the result of "
@@ -128,7 +133,7 @@ def make_online_after(
             f"The offline algorithm {offline.name!r} has no online form to continue in: take an online algorithm of "
             f"its own ({', '.join(ONLINE)})."
         )
-    built = offline.continue_online(config, carry or "all")
+    built = offline.continue_online(offline, config, carry or "all")
     where = f"The online form of {offline.name!r}"
     _check_has(built, ("name", "config", "batch_size"), ONLINE_FUNCTIONS, where)
     if built.name != offline.name or built.carry is None:

@@ -9,6 +9,11 @@ The grid is tasks x offline algorithms x online algorithms x seeds, times the va
 Any field of the configuration can be overridden for all jobs, for example --config.smac.kappa=20
 --config.finetune.num_steps=50000.
 
+--online=same continues the offline algorithm online with its own update, and --online=iql (cql, cal_ql, awac, smac)
+this one; --config.finetune.carry says with how much of its state. The fields that differ online are in the section
+online_iql, for example --config.online_iql.beta=1. --offline=none trains from scratch. --config=rlpd and --config=wsrl
+also name their algorithms.
+
 --checkpoints=3000,6000,12000 transfers after each of these numbers of offline updates, to show how the length of
 pre-training changes the transfer. Training continues from checkpoint to checkpoint. The policy and the training state
 of each checkpoint are kept, and each transfer has its own control, which continues offline training. You may add later
@@ -60,10 +65,15 @@ flags.DEFINE_enum("version", "v4", VERSIONS, "Version of the task, as in make_en
 flags.DEFINE_list(
     "offline",
     None,
-    "Offline algorithms, or variants that the configuration defines; default: its variants if it has any, else "
-    "smac,td3_bc.",
+    "Offline algorithms, or variants that the configuration defines; none trains from scratch. Default: the variants "
+    "of the configuration if it has any, else smac,td3_bc.",
 )
-flags.DEFINE_list("online", ["sac"], "Online algorithms.")
+flags.DEFINE_list(
+    "online",
+    None,
+    "Online algorithms; default: sac. An offline algorithm's name (iql, cql, cal_ql, awac, smac), or same for whatever "
+    "was trained offline, continues it online.",
+)
 flags.DEFINE_multi_string(
     "vary", [], "A field of the configuration and its values, such as smac.kappa=1,5,20; may be repeated for a grid."
 )
@@ -117,7 +127,14 @@ def main(argv: Sequence[str]) -> int:
     from smac_jax.runs.metrics import check_wandb
     from smac_jax.runs.provenance import write_provenance
     from smac_jax.sweep.datasets import check_fits, environment_of, references
-    from smac_jax.sweep.grid import distinct_names, make_jobs, offline_names, parse_checkpoints, parse_vary
+    from smac_jax.sweep.grid import (
+        distinct_names,
+        make_jobs,
+        offline_names,
+        online_names,
+        parse_checkpoints,
+        parse_vary,
+    )
     from smac_jax.sweep.job import CheckpointOptions, already_done, trained_by
     from smac_jax.sweep.provenance import describe, scale_of_jobs
 
@@ -126,6 +143,7 @@ def main(argv: Sequence[str]) -> int:
         if FLAGS[flag].value is not None and "" in (FLAGS[flag].value or [""]):
             raise ConfigError(f"--{flag} is empty, or has an empty name in its list.")
     offline = offline_names(FLAGS.config, FLAGS.offline)
+    FLAGS.online = online_names(FLAGS.config, FLAGS.online)
     checkpoints = parse_checkpoints(FLAGS.checkpoints)
     if checkpoints:  # so that the recorded configuration is the one that runs
         FLAGS.config.pretrain.num_updates = checkpoints[-1]

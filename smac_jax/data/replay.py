@@ -207,3 +207,25 @@ def sample_mixed(
     parts = dataset.sample(data_key, from_data), sample(buffer, buffer_key, batch_size - from_data, unfinished)
     order = jax.random.permutation(order_key, batch_size)
     return jax.tree.map(lambda *columns: jnp.concatenate(columns)[order], *parts)
+
+
+def sample_changing_mix(
+    key: Key,
+    dataset: Dataset,
+    buffer: ReplayBuffer,
+    batch_size: int,
+    data_fraction: Float[Array, ""],
+    unfinished: Int[Array, "environment"] | None = None,
+) -> Transition:
+    """The same as :func:`sample_mixed` for a share ``[]`` that only the compiled program knows.
+
+    A whole batch is drawn from each of the two, since compiled programs have fixed shapes, and rows of both are taken.
+    """
+    data_key, buffer_key, order_key = jax.random.split(key, 3)
+    parts = dataset.sample(data_key, batch_size), sample(buffer, buffer_key, batch_size, unfinished)
+    is_data = jax.random.permutation(order_key, batch_size) < jnp.round(batch_size * data_fraction)
+
+    def choose(data: Array, online: Array) -> Array:
+        return jnp.where(is_data.reshape(-1, *[1] * (data.ndim - 1)), data, online)
+
+    return jax.tree.map(choose, *parts)

@@ -6,7 +6,7 @@ A field is overridden on the command line, ``--config.smac.kappa=20``; a name th
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
@@ -15,6 +15,12 @@ from smac_jax.algorithms import make_offline, make_online
 from smac_jax.algorithms.continuation import SAME, fixed_fields
 from smac_jax.algorithms.make import continues, make_online_after
 from smac_jax.registry import OFFLINE, ONLINE
+
+LATER = {"final_data_fraction": None, "data_fraction_steps": None, "environments": 1, "carry": "all"}
+"""Fields of ``finetune`` that earlier versions did not have, with the defaults at which nothing changes.
+
+At these they are not recorded, so that the folders of earlier sweeps are still known as those of the same command.
+"""
 
 
 def get_config() -> ConfigDict:
@@ -27,6 +33,8 @@ def get_config() -> ConfigDict:
             "num_steps": 200_000,
             "warm_start": 5_000,
             "data_fraction": 0.5,
+            "final_data_fraction": config_dict.placeholder(float),
+            "data_fraction_steps": config_dict.placeholder(int),
             "environments": 1,
             "carry": "all",
             "eval_every": 5_000,
@@ -58,9 +66,12 @@ def without_unset(config: ConfigDict) -> dict[str, Any]:
         return isinstance(section, dict) and bool(section) and all(value is None for value in section.values())
 
     found = {name: section for name, section in config.to_dict().items() if not sets_nothing(section)}
-    if found.get("finetune", {}).get("carry") == "all":
-        del found["finetune"]["carry"]
-    return found
+    return found | ({"finetune": without_defaults(found["finetune"])} if "finetune" in found else {})
+
+
+def without_defaults(schedule: Mapping[str, Any]) -> dict[str, Any]:
+    """A ``finetune`` section without the fields of :data:`LATER` that are at their defaults."""
+    return {name: value for name, value in schedule.items() if name not in LATER or value != LATER[name]}
 
 
 def defaults(config_class: Any) -> dict[str, Any]:
@@ -80,8 +91,6 @@ def defaults(config_class: Any) -> dict[str, Any]:
 def as_run(config: ConfigDict, offline: Sequence[str], online: Sequence[str]) -> dict[str, Any]:
     """The configuration with the sections of these algorithms as they run: every field checked and decided."""
     recorded = without_unset(config)
-    if any(map(continues, online)):
-        recorded["finetune"]["carry"] = config.finetune.get("carry", "all")
     made = {name: make_offline(name, recorded[name]) for name in offline}
     for name, built in made.items():
         recorded[name] = dataclasses.asdict(built.config)

@@ -26,6 +26,7 @@ from smac_jax.tasks import time_limit
 from smac_jax.text import count, duration
 from smac_jax.train import collection, offline, online
 from smac_jax.train.compilation import listening
+from smac_jax.train.data_fraction import DataFraction
 from smac_jax.train.divergence import NOT_DIVERGED
 from smac_jax.train.evaluate import make_evaluator, value_discount
 from smac_jax.train.plan import rounds_for
@@ -87,7 +88,8 @@ def run_seconds(job: Job, run: Run, rates: Rates) -> float:
         repeated = rounds_for(job.offline.schedule["final_episodes"], job.offline.schedule["eval_episodes"]) - 1
         evaluations = 1 + math.ceil(run.steps / schedule["eval_every"]) + repeated * (1 if run.after == 0 else 2)
         once = before if run.after == 0 else 0.0
-        return once + run.steps * phases[-1] + evaluations * episode * rates.evaluation(job)
+        learning = run.steps * phases[-1] if phases else 0.0
+        return once + learning + evaluations * episode * rates.evaluation(job)
     schedule = run.online.schedule
     repeated = rounds_for(schedule["final_episodes"], schedule["eval_episodes"]) - 1
     evaluations = 2 + math.ceil(schedule["num_steps"] / schedule["eval_every"]) + 2 * repeated
@@ -144,7 +146,8 @@ class Rates:
                 return online.LoopState(algorithm.init(key, actor_critic, carried), first, buffer)
 
             loop = layout.map(begin, (0, 0, 0))(layout.keys("online"), actor_critic, carried)
-            fraction = variant.schedule.get("data_fraction", 0.5)
+            # whether a share changes makes no difference that could be measured
+            fraction = DataFraction.constant(variant.schedule.get("data_fraction", 0.5))
             length = LENGTH * environments
             chunk = online.make_chunk(algorithm, env, layout, learn, fraction, math.inf, length, environments)
             rate, _ = self._timed(chunk, loop, *_chunk_inputs(layout), layout.replicate(self._datasets[job.task]))

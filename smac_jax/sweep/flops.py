@@ -43,7 +43,7 @@ def _flops_of_job(job: Job, data: Dataset) -> float:
     total = 0.0
     for run in job.plan:
         if run.online is None:
-            total += run.steps * each[-1]
+            total += run.steps * each[-1] if each else 0.0
             if run.after == 0:
                 before = zip(offline.phases[:-1], each[:-1], strict=True)
                 total += sum((phase.num_updates or 0) * flops for phase, flops in before)

@@ -27,16 +27,19 @@ from smac_jax.data.sources import is_file_name, short_name
 from smac_jax.envs import code_of_environment
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
 from smac_jax.files import local_path
-from smac_jax.presets.base import online_section
+from smac_jax.presets.base import online_section, without_defaults
 from smac_jax.registry import OFFLINE, ONLINE
 from smac_jax.sweep.run_names import RunName
 from smac_jax.text import name_of
 from smac_jax.train.collection import check_multiples
+from smac_jax.train.data_fraction import data_fraction_from
 
 POSITIVE = ("num_updates", "num_steps", "eval_every", "eval_episodes", "final_episodes", "environments")
 """Fields of a schedule that must be at least 1."""
 STEPS = ("num_steps", "warm_start", "eval_every")
 """Fields of the schedule of fine-tuning that are numbers of environment steps."""
+DATA_FRACTION = ("data_fraction", "final_data_fraction", "data_fraction_steps")
+"""Fields of the schedule of fine-tuning that say how much of a batch comes from the offline data."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,13 +220,20 @@ def parse_checkpoints(texts: Sequence[str]) -> tuple[int, ...]:
 
 
 def offline_names(config: ConfigDict, given: Sequence[str] | None) -> list[str]:
-    """The offline algorithms of a sweep: those given, else the configuration's variants, else SMAC and TD3+BC.
+    """The offline algorithms of a sweep: those given, else the configuration's (variants), else SMAC and TD3+BC.
 
     Args:
       config: the configuration of the sweep.
       given: the value of ``--offline``: names of algorithms or variants; None if the flag is not set.
     """
-    return list(given if given is not None else named_variants(config) or ("smac", "td3_bc"))
+    if given is not None:
+        return list(given)
+    return list(named_variants(config) or config.get("offline") or ("smac", "td3_bc"))
+
+
+def online_names(config: ConfigDict, given: Sequence[str] | None) -> list[str]:
+    """The online algorithms of a sweep: those given (the value of ``--online``), else the configuration's, else SAC."""
+    return list(given if given is not None else config.get("online") or ("sac",))
 
 
 def named_variants(config: ConfigDict) -> dict[str, dict[str, Any]]:
@@ -326,10 +336,10 @@ def variants(
         built: Any  # made here, so that errors are raised before anything is trained
         if phase == "pretrain":
             built = make_offline(algorithm, given)
+            schedule |= {} if built.phases else {"num_updates": 0}
         elif continues(algorithm):
-            schedule.setdefault("carry", "all")
             given = {field: value for field, value in given.items() if value is not None}
-            built = make_online_after(offline, algorithm, given, schedule["carry"])
+            built = make_online_after(offline, algorithm, given, schedule.get("carry"))
         else:
             schedule.pop("carry", None)
             built = make_online_after(offline, algorithm, given)
@@ -337,8 +347,13 @@ def variants(
             if name in POSITIVE and not value >= 1:
                 raise ConfigError(f"{phase}.{name} = {value}: must be at least 1.")
         if phase == "finetune":
-            together = changed[phase].get("environments", 1)
-            check_multiples(together, {name: changed[phase][name] for name in STEPS})
+            together = schedule.get("environments", 1)
+            check_multiples(together, {name: schedule[name] for name in STEPS})
+            first, last, steps = (schedule.get(name) for name in DATA_FRACTION)
+            data_fraction_from(
+                0.5 if first is None else first, last, steps, schedule["warm_start"], schedule["num_steps"]
+            )
+            schedule = without_defaults(schedule)
         named = " ".join([label, *(f"{_short(n)}={v}" for n, v in zip(fields, values, strict=True))])
         made.append(Variant(named, algorithm, dataclasses.asdict(built.config), schedule))
     return _once(made)
@@ -408,7 +423,7 @@ def make_jobs(
       seeds: all seeds of the sweep.
       seeds_per_job: the largest number of seeds that one job trains in parallel.
       physics, version: the environments' physics engine and version.
-      control: whether each job also continues offline training without a transfer.
+      control: whether each job that trains offline also continues offline training without a transfer.
       checkpoints: the numbers of offline updates after which to transfer, in increasing order; empty to transfer once,
         after ``pretrain.num_updates``.
       names: the names of the data sets in titles and paths; default: :func:`distinct_names` of them.
@@ -444,6 +459,12 @@ def make_jobs(
             sections_of = [(name, online_section(name, algorithm)) for name in online]
             ends = [v for x, section in sections_of for v in variants(changed, vary, x, x, section, "finetune", before)]
             ends_of[start.label] = tuple(_once(ends))
+    untrained = {start.label for start in starts if start.schedule["num_updates"] == 0}
+    if checkpoints and untrained:
+        raise ConfigError(
+            f"--checkpoints={','.join(map(str, checkpoints))}: with --offline={min(untrained)} there is no offline "
+            "training to transfer from. Run it as a sweep of its own."
+        )
     if checkpoints:
         starts = [dataclasses.replace(start, schedule=_without_length(start.schedule)) for start in starts]
     jobs = []
@@ -462,7 +483,7 @@ def make_jobs(
                 offline=start,
                 online=ends,
                 seeds=some,
-                control=control,
+                control=control and start.label not in untrained,
                 name=names[source],
                 fingerprint=fingerprint,
                 checkpoints=tuple(checkpoints),

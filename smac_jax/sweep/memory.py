@@ -84,6 +84,8 @@ def compiled_estimate(job: Job, data: Dataset) -> float:
     data = built.prepare(data)
     layout = SeedLayout.over([0], jax.local_devices()[:1])
     state = jax.eval_shape(layout.map(built.init, (0, None)), layout.keys("init"), data)
+    if not built.phases:
+        return 2 * nbytes(state)
     chunk = make_chunk(built.phases[-1], layout, math.inf, 10)
     compiled = chunk.lower(state, jnp.full(1, NOT_DIVERGED), 0, layout.keys("offline"), data).compile()
     analysis = compiled.memory_analysis()

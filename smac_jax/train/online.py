@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.algorithms.contracts import OnlineAlgorithm, TrainingState
 from smac_jax.algorithms.make import check_actor_critic, code_behind, make_online_after
+from smac_jax.algorithms.none import fresh_networks
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import (
@@ -26,6 +27,7 @@ from smac_jax.data.replay import (
     insert,
     insert_many,
     sample,
+    sample_changing_mix,
     sample_mixed,
 )
 from smac_jax.envs import identity_of
@@ -38,8 +40,9 @@ from smac_jax.short_repr import brief, of_evaluations
 from smac_jax.text import name_of
 from smac_jax.train import collection
 from smac_jax.train.chunk import compile_chunk, mean_over_steps
+from smac_jax.train.data_fraction import DataFraction, data_fraction_from
 from smac_jax.train.evaluate import check_sizes, make_evaluator, run_evaluation, value_discount
-from smac_jax.train.keys import seed_numbers
+from smac_jax.train.keys import seed_numbers, stream_keys
 from smac_jax.train.offline import PretrainResult
 from smac_jax.train.plan import Evaluate, Train, rounds_for, run_plan
 from smac_jax.train.progress import Progress
@@ -93,7 +96,7 @@ def make_chunk(
     env: Env,
     layout: SeedLayout,
     learn: bool,
-    data_fraction: float,
+    data_fraction: DataFraction,
     q_limit: float,
     length: int,
     environments: int = 1,
@@ -108,7 +111,7 @@ def make_chunk(
       env: an environment that resets itself (:class:`smac_jax.envs.AutoReset`).
       layout: of the seeds.
       learn: False only collects (the warm start).
-      data_fraction: share of each batch that comes from the data set.
+      data_fraction: the share of each batch that comes from the data set.
       q_limit: see :func:`finetune`.
       length: environment steps, a multiple of ``environments``.
       environments: how many step side by side. Their transitions enter the replay buffer together, and as many updates
@@ -131,13 +134,15 @@ def make_chunk(
         lowest = ac.reward_scale * failure_reward + ac.reward_bias
         return scaled + jnp.where(failed, discount * lowest / (1.0 - discount), 0.0)
 
-    def draw(key: Key, dataset: Dataset | None, buffer: ReplayBuffer, world: Any) -> Transition:
+    def draw(key: Key, dataset: Dataset | None, buffer: ReplayBuffer, world: Any, step: Array) -> Transition:
         unfinished = None if discount is None else jnp.atleast_1d(world.info["steps"])
         if dataset is None:
             return sample(buffer, key, algorithm.batch_size, unfinished)
-        return sample_mixed(key, dataset, buffer, algorithm.batch_size, data_fraction, unfinished)
+        if data_fraction.is_constant:
+            return sample_mixed(key, dataset, buffer, algorithm.batch_size, data_fraction.first, unfinished)
+        return sample_changing_mix(key, dataset, buffer, algorithm.batch_size, data_fraction.at(step), unfinished)
 
-    def one_step(state: LoopState, key: Key, dataset: Dataset | None) -> tuple[LoopState, Metrics]:
+    def one_step(state: LoopState, step: Array, key: Key, dataset: Dataset | None) -> tuple[LoopState, Metrics]:
         act_key, batch_key, update_key = jax.random.split(key, 3)
         learner = state.algorithm
         world, seen = collection.step(env, algorithm.act, learner, state.environment, act_key, environments)
@@ -149,7 +154,7 @@ def make_chunk(
 
         def learn_once(learner: Any, keys: tuple[Key, Key]) -> tuple[Any, Metrics]:
             batch_key, update_key = keys
-            return algorithm.update(learner, draw(batch_key, dataset, buffer, world), update_key)
+            return algorithm.update(learner, draw(batch_key, dataset, buffer, world, step), update_key)
 
         metrics: Metrics = {"reward": seen.reward.mean()}
         if learn and environments == 1:
@@ -180,7 +185,7 @@ def make_chunk(
 
 def finetune(
     algorithm: str | OnlineAlgorithm[Any],
-    actor_critic: ActorCritic | PretrainResult,
+    actor_critic: ActorCritic | PretrainResult | None,
     env: Env,
     data: Dataset | None = None,
     seeds: int | Sequence[int] = 4,
@@ -189,6 +194,8 @@ def finetune(
     *,
     warm_start: int = 5_000,
     data_fraction: float = 0.5,
+    final_data_fraction: float | None = None,
+    data_fraction_steps: int | None = None,
     environments: int = 1,
     buffer_capacity: int | None = None,
     eval_every: int = 5_000,
@@ -214,7 +221,8 @@ def finetune(
       algorithm: a name in :data:`smac_jax.algorithms.ONLINE`, or an algorithm that is built already. Or the offline
         algorithm continues: by its own name ("iql", "cql", "cal_ql", "awac", "smac"), or "same" for whatever it is.
       actor_critic: from ``pretrain(...).actor_critic``: leaves ``[seed, ...]``; or the result of ``pretrain`` itself,
-        which a continuation needs.
+        which a continuation needs. None: fresh networks of the default sizes, to learn from scratch; others are the
+        result of ``pretrain("none", data, config={"network": ...})``.
       env: one environment, not vectorized and without automatic reset.
       data: the data set that gives ``data_fraction`` of each batch; None learns from the replay buffer alone.
       seeds: how many, or which; as many as ``actor_critic`` holds.
@@ -222,7 +230,9 @@ def finetune(
       config: None for the defaults, a mapping of the fields that differ, or the algorithm's config; not beside an
         algorithm that is built, which has its own. Of a continuation: the fields that differ from offline training.
       warm_start: environment steps with the pre-trained policy before the first update (SMAC, section 5: 5,000).
-      data_fraction: share of each batch from ``data``.
+      data_fraction: share of each batch from ``data``; 0 keeps no offline data (WSRL).
+      final_data_fraction: after the warm start the share changes linearly to this one; None: it is constant.
+      data_fraction_steps: the number of environment steps in which it changes; None: all of ``num_steps``.
       environments: how many step side by side, for each seed; ``num_steps``, ``warm_start`` and ``eval_every`` must be
         multiples of it.
       buffer_capacity: transitions kept; None keeps all.
@@ -249,7 +259,7 @@ def finetune(
     numbers = seed_numbers(seeds)
     num_steps = whole_number("finetune: num_steps", num_steps, 1)
     warm_start = whole_number("finetune: warm_start", warm_start, 0)
-    data_fraction = real_number("finetune: data_fraction", data_fraction, 0.0, 1.0)
+    fraction = data_fraction_from(data_fraction, final_data_fraction, data_fraction_steps, warm_start, num_steps)
     environments = whole_number("finetune: environments", environments, 1)
     if buffer_capacity is not None:
         buffer_capacity = whole_number("finetune: buffer_capacity", buffer_capacity, environments)
@@ -266,6 +276,8 @@ def finetune(
     if before is not None:
         actor_critic = before.actor_critic
         handed = before.state if built.carry is not None else training_state or before.training_state
+    if actor_critic is None:
+        actor_critic = fresh_networks(None, stream_keys(numbers, "init"), env.observation_size, env.action_size)
     assert isinstance(actor_critic, ActorCritic)
     _check_actor_critic(actor_critic, env, numbers)
     training_env = AutoReset(env, episode_length)
@@ -308,7 +320,7 @@ def finetune(
             training_env,
             layout,
             learn,
-            data_fraction,
+            fraction,
             q_limit,
             environments=environments,
             failure_reward=failure_reward,
@@ -343,7 +355,9 @@ def finetune(
                 **({} if built.carry is None else {"carry": built.carry}),
                 "num_steps": num_steps,
                 "warm_start": warm_start,
-                "data_fraction": data_fraction,
+                "data_fraction": fraction.first,
+                **({} if fraction.is_constant else {"final_data_fraction": fraction.last}),
+                **({} if fraction.is_constant else {"data_fraction_steps": fraction.steps}),
                 **({} if environments == 1 else {"environments": environments}),
                 "buffer_capacity": buffer_capacity,
                 "evaluation": {
