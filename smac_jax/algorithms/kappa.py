@@ -88,10 +88,11 @@ def init_kappa(config: KappaConfig) -> KappaState:
 
 def continue_kappa(offline: KappaConfig, online: KappaConfig, state: KappaState) -> KappaState:
     """The state with which another way to adapt kappa continues: from kappa as it is, or from a new ``kappa``."""
-    if online.kappa_adaptation == "fixed":
+    same = online.kappa == offline.kappa
+    if online.kappa_adaptation == "fixed" or (same and offline.kappa_adaptation != "fixed"):
         return state
-    kappa = kappa_of(offline, state) if online.kappa == offline.kappa else jnp.asarray(online.kappa, jnp.float32)
-    return state.replace(log_kappa=jnp.log(jnp.clip(kappa, *KAPPA_RANGE)))
+    kappa = jnp.clip(offline.kappa if same else online.kappa, *KAPPA_RANGE)
+    return state.replace(log_kappa=jnp.log(kappa).astype(jnp.float32))
 
 
 def kappa_of(config: KappaConfig, state: KappaState) -> Float[Array, ""]:

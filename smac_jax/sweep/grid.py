@@ -22,6 +22,7 @@ from smac_jax import plugins
 from smac_jax.algorithms.continuation import SAME
 from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm
 from smac_jax.algorithms.make import code_behind, continues, make_offline, make_online_after
+from smac_jax.algorithms.none import NONE
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.sources import is_file_name, short_name
 from smac_jax.envs import code_of_environment
@@ -436,7 +437,7 @@ def make_jobs(
     """
     for name in online:
         if name not in ONLINE and not continues(name):
-            raise UnknownNameError("online algorithm", name, tuple({*ONLINE, *OFFLINE, SAME}))
+            raise UnknownNameError("online algorithm", name, tuple({*ONLINE, *OFFLINE, SAME} - {NONE}))
     configured = {name: with_variant(config, name) for name in offline}
     algorithms = {algorithm for algorithm, _ in configured.values()}
     sections = {*algorithms, "pretrain", "finetune"}

@@ -37,10 +37,10 @@ class AtEachChunk:
 
 
 class PointMass(Env):
-    """A point on a plane that is pushed to the origin; pays minus the distance. Beyond ``edge`` the episode ends."""
+    """A point on a plane that is pushed to the origin; pays minus the distance, or -1 where it is not ``near``."""
 
-    def __init__(self, edge=4.0):
-        self.edge = edge
+    def __init__(self, near=None):
+        self.near = near
 
     def reset(self, rng):
         obs = jnp.concatenate([jax.random.uniform(rng, (2,), minval=-1.0, maxval=1.0), jnp.zeros(2)])
@@ -51,8 +51,8 @@ class PointMass(Env):
         velocity = 0.9 * state.obs[2:] + 0.1 * action
         position = state.obs[:2] + 0.1 * velocity
         distance = jnp.linalg.norm(position)
-        done = (distance > self.edge).astype(jnp.float32)
-        return state.replace(obs=jnp.concatenate([position, velocity]), reward=-distance, done=done)
+        reward = -distance if self.near is None else jnp.where(distance < self.near, 0.0, -1.0)
+        return state.replace(obs=jnp.concatenate([position, velocity]), reward=reward)
 
     observation_size = property(lambda self: 4)
     action_size = property(lambda self: 2)
@@ -97,10 +97,10 @@ def trained(point_data):
     return train
 
 
-def finetune(algorithm, start, data, folder=None, **changes):
+def finetune(algorithm, start, data, folder=None, env=None, **changes):
     settings = {"num_steps": 12, "warm_start": 9, "eval_every": 6, "eval_episodes": 1, "final_episodes": 1}
     settings |= {"episode_length": LENGTH, "folder": folder, "progress": False} | changes
-    return smac_jax.finetune(algorithm, start, PointMass(), data, SEEDS, **settings)
+    return smac_jax.finetune(algorithm, start, env or PointMass(), data, SEEDS, **settings)
 
 
 def continued(result, carry="all", **changes):
@@ -159,11 +159,10 @@ def test_iqls_value_network_continues_whatever_is_carried(trained):
         assert_same(continued(off, carry)[1].value_params, value)
 
 
-@pytest.mark.parametrize("name", ["iql", "cal_ql"])
-def test_offline_data_alone_continue_the_offline_losses(name, trained, point_data):
-    """With every row from the data, the loop's updates move on from the offline networks by Adam's small steps."""
-    off = trained(name)
-    on = finetune(name, off, point_data, data_fraction=1.0)
+def test_the_loop_begins_at_the_offline_networks(trained, point_data):
+    """Which then move by Adam's small steps."""
+    off = trained("iql")
+    on = finetune("iql", off, point_data, data_fraction=0.5, final_data_fraction=0.0)
     moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), on.actor_critic, off.actor_critic)
     assert 1e-5 < max(jax.tree.leaves(moved.critic_params)) < 12 * 3e-4 * 3
     assert on.algorithm.carry == "all"
@@ -173,11 +172,11 @@ def test_offline_data_alone_continue_the_offline_losses(name, trained, point_dat
 def test_the_offline_result_stays_usable(trained, point_data):
     off = trained("iql")
     before = jax.tree.map(np.array, off.state)
-    for _ in range(2):
-        finetune("same", off, point_data)
+    finetune("same", off, point_data)
     assert_same(off.state, before)
 
 
+@pytest.mark.slow
 def test_stopped_after_each_chunk_it_ends_with_the_same_bits(trained, point_data, tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "CHUNK", 3)
     off = trained("cal_ql")
@@ -204,33 +203,50 @@ def returns_of(rewards, ends, discount):
     return found[::-1]
 
 
-@pytest.mark.parametrize("environments", [1, 3])
-def test_returns_to_go_of_online_episodes(environments, trained, point_data):
-    off = trained("cal_ql")
-    config = off.algorithm.config
-    on = finetune("cal_ql", off, point_data, environments=environments, warm_start=33, num_steps=18)
-    rows = jax.tree.map(lambda x: np.asarray(x), on.buffer.storage)
+@pytest.fixture(scope="module")
+def collected(trained, point_data):
+    """Of one environment 17 rows: two whole episodes of 7, and 3 rows of a third."""
+    return finetune("cal_ql", trained("cal_ql"), point_data, warm_start=5, num_steps=12).buffer
+
+
+def test_returns_to_go_of_online_episodes(collected, trained):
+    discount = trained("cal_ql").algorithm.config.discount
     for seed in range(len(SEEDS)):
-        for e in range(environments):
-            one = jax.tree.map(lambda x, seed=seed, e=e: x[seed, e::environments], rows)
-            number = np.arange(len(one.reward)) % LENGTH == LENGTH - 1  # no episode ends before its time
-            assert not one.terminal.any()
-            want = returns_of(one.reward.astype(float).tolist(), number.tolist(), config.discount)
-            for got, known in zip(one.return_to_go, want, strict=True):
-                if known is not None:
-                    np.testing.assert_allclose(got, known, rtol=1e-5)
+        rows = jax.tree.map(lambda x, seed=seed: np.asarray(x[seed]), collected.storage)
+        ends = np.arange(17) % LENGTH == LENGTH - 1  # no episode ends before its time
+        assert not rows.terminal.any()
+        want = returns_of(rows.reward.astype(float).tolist(), ends.tolist(), discount)
+        np.testing.assert_allclose(rows.return_to_go[:14], want[:14], rtol=1e-5)
+        assert want[14:] == [None] * 3
 
 
-def test_the_return_of_a_running_episode_bounds_nothing(trained, point_data):
-    """17 rows: two whole episodes of 7, and 3 rows of a third."""
-    on = finetune("cal_ql", trained("cal_ql"), point_data, warm_start=5, num_steps=12)
-    buffer = jax.tree.map(lambda x: x[0], on.buffer)
+def test_the_return_of_a_running_episode_bounds_nothing(collected):
+    buffer = jax.tree.map(lambda x: x[0], collected)
     drawn = sample(buffer, jax.random.key(0), 200, unfinished=jnp.array([3]))
     rewards = np.asarray(buffer.storage.reward)
     row = np.argmin(np.abs(np.asarray(drawn.reward)[:, None] - rewards), axis=1)
     assert ((np.asarray(drawn.return_to_go) == UNKNOWN_RETURN) == (row >= 14)).all()
     assert (row >= 14).any()
     assert (row < 14).any()
+
+
+def test_of_sparse_rewards_the_returns_are_those_of_logged_episodes(trained, point_data):
+    """Three environments; of episodes that are cut without success, a failure that goes on forever."""
+    sparse = point_data.replace(rewards=jnp.where(point_data.rewards > -0.6, 0.0, -1.0))
+    off = trained("cal_ql")
+    on = finetune("cal_ql", off, sparse, env=PointMass(near=0.6), environments=3, warm_start=63, num_steps=21)
+    failures = 0
+    for e in range(3):
+        rows = jax.tree.map(lambda x, e=e: np.asarray(x[0, e::3]), on.buffer.storage)
+        ends = np.arange(28) % LENGTH == LENGTH - 1
+        logged_rows = smac_jax.Dataset.from_arrays(
+            rows.observation, rows.action, rows.reward, rows.terminal, ends, rows.next_observation
+        )
+        assert logged_rows.is_sparse
+        want = logged_rows.with_returns_to_go(off.algorithm.config.discount).returns_to_go
+        np.testing.assert_allclose(rows.return_to_go, want, rtol=1e-5)
+        failures += int((rows.return_to_go < -99.9).sum())
+    assert 0 < failures < 84
 
 
 # --- whose update continues -------------------------------------------------------------------------------------------
@@ -266,6 +282,19 @@ def test_what_is_refused(algorithm, start, changes, message, trained, point_data
     before = trained("iql").actor_critic if start == "networks alone" else trained(start)
     with pytest.raises(ConfigError, match=message):
         finetune(algorithm, before, point_data, **changes)
+
+
+def test_fresh_networks_need_no_data_and_are_those_of_no_offline_training(point_data):
+    sizes = {"num_steps": 2, "warm_start": 2}
+    alone = finetune("sac", None, None, config={"batch_size": 8}, **sizes)
+    off = smac_jax.pretrain("none", point_data, SEEDS, progress=False)
+    assert (off.updates, off.algorithm.name, off.evaluations.steps.size) == (0, "none", 0)
+    assert_same(alone.actor_critic.observation_std, off.actor_critic.observation_std)
+    apart = jax.tree.map(lambda a, b: np.abs(a - b).max(), alone.actor_critic, off.actor_critic)
+    assert 0 < max(jax.tree.leaves(apart)) <= 2 * 3.1e-4  # two updates after the same fresh networks
+    for name in ("iql", "same"):
+        with pytest.raises(ConfigError, match=f"{name!r} continues offline training, and with 'none' there was none"):
+            finetune(name, off, point_data)
 
 
 def test_another_optimizer_can_train_the_same_networks(trained, point_data):
