@@ -60,7 +60,7 @@ An episode of the environment ends at the first success, but a demonstration con
 """
 
 SUBTASKS = RewardRule("completed subtasks", solved_at=4.0, return_is_highest=True, sparse=False)
-"""The kitchen's rewards, the number of completed subtasks (of four) in each step. Source of ``solved_at``: WSRL's code."""
+"""The kitchen's rewards: the number of completed subtasks (of four) in each step. Source of ``solved_at``: WSRL."""
 
 GOAL = RewardRule("success rate", return_is_highest=True, sparse=True, log_continues=True)
 """AntMaze's rewards, 1 at the goal and 0 elsewhere. D4RL's logs continue at the goal; each row there is a terminal."""
@@ -108,8 +108,8 @@ class TaskInfo:
       random_return: the return, or the measure that evaluations report instead, at a normalized score of 0.
       expert_return: the same at a normalized score of 100.
       episode_length: the time limit, in environment steps.
-      family: the family of tasks with the same simulator and settings (``smac_jax.presets`` has a module for each of the
-        paper's three families); None for other tasks.
+      family: the family of tasks with the same simulator and settings (``smac_jax.presets`` has a module for each of
+        the paper's three families); None for other tasks.
       rewards: the meaning of the rewards.
       clips_actions: whether the simulator itself clips every action to ``[-1, 1]``, so that logged actions outside may
         be clipped without changing the transitions.
