@@ -42,6 +42,7 @@ from smac_jax.data.sources import short_name
 from smac_jax.envs import ENGINES, VERSIONS
 from smac_jax.errors import ConfigError
 from smac_jax.files import write_json
+from smac_jax.runs.trackers.connection import PROJECT, connections
 from smac_jax.sweep.launchers import LAUNCHERS, Failure, hosts
 from smac_jax.sweep.program import define_config, results_folder, set_up
 from smac_jax.text import duration
@@ -93,7 +94,13 @@ flags.DEFINE_integer("keep", 2, "Snapshots of each run that stay.", lower_bound=
 flags.DEFINE_bool("policies", False, "Keep the policy of every evaluation, in each run's policies/.")
 flags.DEFINE_bool("other_versions", False, "Go on from snapshots that other versions of JAX and the rest have made.")
 flags.DEFINE_bool("arithmetic", False, "At the end, say how much was computed, and how fast this machine computes.")
-flags.DEFINE_string("wandb", None, "Also tell Weights & Biases, in this project.")
+flags.DEFINE_list(
+    "tracker",
+    None,
+    "Where metrics are also shown while the sweep trains: some of tensorboard, wandb, trackio, or one of yours "
+    "(--import). Default: tensorboard where tensorboardX is installed; empty (--tracker=): nowhere.",
+)
+flags.DEFINE_string("project", PROJECT, "The project that trackers put the runs into.")
 flags.DEFINE_string("results", None, "Folder for what comes out; default: results/ and a name made from the request.")
 define_config("base")
 
@@ -106,7 +113,6 @@ def main(argv: Sequence[str]) -> int:
     hosts.join()
     import smac_jax
     from smac_jax.presets.base import as_run
-    from smac_jax.runs.metrics import check_wandb
     from smac_jax.runs.provenance import write_provenance
     from smac_jax.sweep.datasets import check_fits, environment_of, references
     from smac_jax.sweep.grid import distinct_names, make_jobs, offline_names, parse_checkpoints, parse_vary
@@ -122,7 +128,8 @@ def main(argv: Sequence[str]) -> int:
     if checkpoints:  # so that what is written down of the configuration is what runs
         FLAGS.config.pretrain.num_updates = checkpoints[-1]
     folder = results_folder(FLAGS.results or default_folder(offline))
-    check_wandb(FLAGS.wandb)
+    trackers = None if FLAGS.tracker is None else tuple(FLAGS.tracker)
+    connections(trackers)
     vary = parse_vary(FLAGS.vary)
     labels = distinct_names(FLAGS.task)
     datasets = {name: called(name, label, smac_jax.load_dataset(name)) for name, label in labels.items()}
@@ -159,7 +166,9 @@ def main(argv: Sequence[str]) -> int:
             jobs=[{"folder": str(b.folder.relative_to(folder)), "title": b.title, "runs": b.runs} for b in jobs],
         )
     print("\n".join([*(data.summary() for data in datasets.values()), f"results in {folder}"]))
-    options = CheckpointOptions(FLAGS.save_every, FLAGS.keep, FLAGS.policies, FLAGS.other_versions, FLAGS.wandb)
+    options = CheckpointOptions(
+        FLAGS.save_every, FLAGS.keep, FLAGS.policies, FLAGS.other_versions, trackers, FLAGS.project
+    )
     failures = LAUNCHERS[FLAGS.launcher](hosts.share(jobs), options, folder)
     if failures is None:
         return 0

@@ -21,7 +21,7 @@ from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.config import real_number, true_or_false, whole_number
 from smac_jax.deploy.policy import NumpyPolicy
 from smac_jax.deploy.policy_file import write_policy
-from smac_jax.errors import CheckpointError
+from smac_jax.errors import CheckpointError, SmacError
 from smac_jax.files import local_path, write_json
 from smac_jax.runs.history import History
 from smac_jax.runs.interrupts import Interrupted, Interrupts
@@ -32,6 +32,8 @@ from smac_jax.runs.pace import Standing, TimeLeft
 from smac_jax.runs.provenance import versions
 from smac_jax.runs.snapshots import Position, Snapshot, first_line
 from smac_jax.runs.status import read_status
+from smac_jax.runs.trackers.base import Tracker
+from smac_jax.runs.trackers.connection import PROJECT
 
 if TYPE_CHECKING:
     from smac_jax.runs.snapshot_store import SnapshotStore
@@ -59,11 +61,14 @@ class RunFolder:
       policies: keep the policy of every evaluation, as ``policies/STEP.npz`` for :func:`smac_jax.load`.
       interrupts: asks the run to stop; None never does.
       other_versions: go on from a snapshot of other versions of JAX and the rest, whose numbers may round differently.
-      wandb: tell Weights & Biases too, in this project.
+      trackers: where metrics are also shown: names of trackers (``tensorboard``, ``wandb``, ``trackio``, or one that
+        :func:`smac_jax.extend.register_tracker` knows), or trackers. None: TensorBoard where tensorboardX is installed.
+      project: that trackers put the run into.
       warn: told of what went wrong and did not end the run; default: a line on standard error.
 
     Raises:
-      ConfigError: ``folder`` is a URL; an argument that is no number of its kind, or out of range.
+      ConfigError: ``folder`` is a URL; an argument that is no number of its kind, or out of range; the package of a
+        tracker is missing.
       CheckpointError: on entering, where another process is at work in the folder, or nothing can be written there.
     """
 
@@ -77,7 +82,8 @@ class RunFolder:
         policies: bool = False,
         interrupts: Interrupts | None = None,
         other_versions: bool = False,
-        wandb: str | None = None,
+        trackers: Sequence[str | Tracker] | None = None,
+        project: str = PROJECT,
         warn: Callable[[str], None] | None = None,
     ):
         self.folder = local_path(folder).absolute()
@@ -89,11 +95,12 @@ class RunFolder:
         self._warn = warn or (lambda line: print(f"{self.title}: {line}", file=sys.stderr))
         self._lock = filelock.FileLock(self.folder / ".lock")
         self._snapshots: SnapshotStore | None = None
-        self._logger = MetricLogger(self.folder, wandb)
+        self._logger = MetricLogger(self.folder, self.title, trackers, project)
         self._seen = (0, 0)
         self._saved_at = self._told_at = -float("inf")
         self._unsaved = True
         self._behind = False
+        self._identity: dict[str, Any] = {}
         self._said: dict[str, Any] = {}
         self.took: dict[str, float] = {}
 
@@ -157,6 +164,7 @@ class RunFolder:
                     f"{self.folder} holds another run: {details}. Nothing was changed. Give another folder for this "
                     f"one, or repeat what made that one.{hint}"
                 )
+        self._identity = now
         try:
             write_json(path, now)
             self._snapshots = self._open()
@@ -176,9 +184,9 @@ class RunFolder:
         """Makes the log say what the history says: after a crash it may be ahead.
 
         Raises:
-          ConfigError: Weights & Biases was asked for and cannot be told, which is said before anything is trained.
+          ConfigError: a tracker cannot be opened, which is said before anything is trained.
         """
-        self._logger.connect()
+        self._logger.connect(self._identity)
         self._rewrite(history)
         self._saved_at = time.monotonic()
 
@@ -190,12 +198,12 @@ class RunFolder:
         points, self._seen = history.since(self._seen)
         with self._writing_may_fail():
             for phase, step, values in points:
-                self._logger.log(self.title, phase, step, values)
+                self._logger.log(phase, step, values)
 
     def _rewrite(self, history: History) -> None:
         points, self._seen = history.since()
         with self._writing_may_fail():
-            self._logger.restart(self.title, points)
+            self._logger.restart(points)
 
     def evaluated(self, step: int, actor_critic: ActorCritic, seeds: Sequence[int]) -> None:
         """Keeps the policy that was evaluated after ``step``, where policies are kept."""
@@ -325,7 +333,8 @@ class RunFolder:
             self._behind = False
         except Exception as error:  # any: what was measured is in the history, and the result
             if not self._behind:
-                self._warn(f"metrics could not be written ({reason(error)}); they come later, when that is possible.")
+                what = error if isinstance(error, SmacError) else f"metrics could not be written ({reason(error)})"
+                self._warn(f"{what}; what is missing is written later, when that is possible.")
             self._behind = True
 
 

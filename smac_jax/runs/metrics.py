@@ -1,157 +1,174 @@
-"""Where a run's metrics are written: a file of lines, TensorBoard, Weights & Biases."""
+"""Where a run's metrics are written: a file of lines, and trackers."""
 
 from __future__ import annotations
 
-import functools
-import importlib.util
+import contextlib
 import json
 import secrets
-import shutil
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from smac_jax.errors import ConfigError
-from smac_jax.files import local_path, write_text
+from smac_jax.files import local_path, write_json, write_text
 from smac_jax.runs.json_values import to_json
+from smac_jax.runs.trackers.base import TrackedRun, Tracker
+from smac_jax.runs.trackers.connection import PROJECT, Connection, connections
 
-
-def check_wandb(project: str | None) -> None:
-    """Looks whether Weights & Biases can be told of a project; None asks for nothing.
-
-    Raises:
-      ConfigError: it is not installed.
-    """
-    if project is not None and importlib.util.find_spec("wandb") is None:
-        raise ConfigError("--wandb: Weights & Biases is not installed: `pip install wandb`, or leave --wandb away.")
+Point = tuple[str, int, Mapping[str, Any]]
+"""Phase, step, and metrics: each a number, or one for each seed."""
 
 
 class MetricLogger:
-    """Appends to ``metrics.jsonl``, a line a point; and to TensorBoard's files where tensorboardX is installed.
+    """Appends to ``metrics.jsonl``, a line for each point, and tells trackers.
 
-    A line is on disk when :meth:`log` returns, so a run that is cut keeps what it measured. TensorBoard shows means
-    over seeds; the lines keep every seed.
+    A line is on disk when :meth:`log` returns, so a run that is killed keeps what it measured. Trackers show means over
+    seeds; the lines keep every seed.
 
     Args:
-      folder: of the run; made with the first point. Lines of an earlier run there are kept until :meth:`restart`.
-      wandb: tell Weights & Biases too, in this project; one run of theirs, however often this one is resumed.
+      folder: of the run; made with the first point. Lines of an earlier process stay until :meth:`restart`.
+      title: of the run, in each line.
+      trackers: names of trackers, or trackers; None: TensorBoard where tensorboardX is installed.
+      project: that trackers put the run into.
 
     Raises:
-      ConfigError: ``wandb`` is given and not installed; or, by :meth:`connect` or the first point, it cannot be told.
+      SmacError: as :func:`~smac_jax.runs.trackers.connection.connections`.
     """
 
-    def __init__(self, folder: Path, wandb: str | None = None):
-        check_wandb(wandb)
-        self._path, self._project = local_path(folder) / "metrics.jsonl", wandb
-        self._there = 0
+    def __init__(
+        self,
+        folder: Path,
+        title: str,
+        trackers: Sequence[str | Tracker] | None = None,
+        project: str = PROJECT,
+    ):
+        self._folder, self._title, self._project = local_path(folder), title, project
+        self._path, self._memory = self._folder / "metrics.jsonl", self._folder / ".trackers.json"
+        self._connections = connections(trackers)
+        self._config: dict[str, Any] = {}
+        self._known: dict[str, Any] = {}  # what earlier processes remembered, and now this one
+        self._points = 0  # that trackers are told: those with a finite value
 
-    @functools.cached_property
-    def _board(self) -> Any:
-        try:
-            from tensorboardX.event_file_writer import EventsWriter
-        except ImportError:
-            return None
-        # not SummaryWriter: its thread ends at the first error, and then every tenth point waits for it for ever
-        folder = self._path.parent / "tensorboard"
-        folder.mkdir(parents=True, exist_ok=True)
-        return EventsWriter(str(folder / "events"))
-
-    @functools.cached_property
-    def _wandb(self) -> Any:
-        import wandb
-
-        folder = self._path.parent
-        mark = folder / ".wandb-run"
-        if not mark.exists():  # not made from the folder's name, which another machine may use too
-            write_text(mark, secrets.token_hex(8))
-        try:
-            run = wandb.init(
-                project=self._project,
-                id=mark.read_text(encoding="utf-8").strip(),
-                resume="allow",
-                dir=folder,
-                name="/".join(folder.parts[-4:]),
-            )
-        except wandb.Error as error:
-            said = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ConfigError(
-                f"Weights & Biases cannot be told ({said}). Log in with `wandb login`, set WANDB_MODE=offline to send "
-                f"it later by `wandb sync`, or leave --wandb away."
-            ) from error
-        run.define_metric("*", step_metric="step")
-        # a process that died was ahead of its snapshot: what is computed again is there already
-        self._there = run.starting_step if run.resumed else 0
-        return run
-
-    def connect(self) -> None:
-        """Finds out whether Weights & Biases can be told, if it is asked for.
-
-        Raises:
-          ConfigError: it cannot.
-        """
-        if self._project is not None:
-            _ = self._wandb
-
-    def restart(self, run: str, points: Sequence[tuple[str, int, Mapping[str, Any]]]) -> None:
-        """Makes the files hold these points and no others, as a run needs that goes on from before its last line."""
-        self.close()
-        shutil.rmtree(self._path.parent / "tensorboard", ignore_errors=True)
-        write_text(self._path, "".join(self._line(run, *point) for point in points))
-        for point in points:
-            self._show(run, *point, earlier=True)
-
-    def log(self, run: str, phase: str, step: int, metrics: Mapping[str, Any]) -> None:
-        """One point.
+    def connect(self, config: Mapping[str, Any]) -> None:
+        """Opens the trackers.
 
         Args:
-          run: the algorithm, or the pair.
+          config: what the run is.
+
+        Raises:
+          ConfigError: a tracker cannot be opened.
+        """
+        self._config = to_json(config)
+        for connection in self._connections:
+            self._open(connection)
+
+    def restart(self, points: Sequence[Point]) -> None:
+        """Makes file and trackers hold these points, as a run needs that is resumed from before its last line.
+
+        Trackers that are not open are opened.
+
+        Raises:
+          OSError: a file could not be written. The trackers are told nonetheless.
+          SmacError: a tracker could not be opened, or raised an error. The others are told nonetheless.
+        """
+        errors: list[Exception] = []
+        told = [(step, means) for phase, step, metrics in points if (means := means_of(phase, metrics))]
+        self._points = len(told)
+        with _collecting(errors):
+            write_text(self._path, "".join(self._line(*point) for point in points))
+        for connection in self._connections:
+            with _collecting(errors):
+                self._open(connection)
+                for index, (step, means) in enumerate(told):
+                    connection.log(index, step, means)
+        self._finish(errors)
+
+    def log(self, phase: str, step: int, metrics: Mapping[str, Any]) -> None:
+        """One point. A tracker is told where it is open: after :meth:`restart`, until it raises an error.
+
+        Args:
           phase: of training.
           step: in that phase.
-          metrics: each a number, or one a seed.
+          metrics: each a number, or one for each seed.
+
+        Raises:
+          OSError, SmacError: as for :meth:`restart`.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(self._line(run, phase, step, metrics))
-        self._show(run, phase, step, metrics)
+        errors: list[Exception] = []
+        with _collecting(errors):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(self._line(phase, step, metrics))
+        if means := means_of(phase, metrics):
+            for connection in self._connections:
+                with _collecting(errors):
+                    connection.log(self._points, int(step), means)
+            self._points += 1
+        self._finish(errors)
 
     def close(self) -> None:
-        """Ends what writes in the background, all of it written."""
-        board, run = self.__dict__.pop("_board", None), self.__dict__.pop("_wandb", None)
-        if board is not None:
-            board.close()
-        if run is not None:
-            run.finish()
+        """Closes the trackers, with everything written."""
+        for connection in self._connections:
+            connection.close()
 
-    def _line(self, run: str, phase: str, step: int, metrics: Mapping[str, Any]) -> str:
+    def _open(self, connection: Connection) -> None:
+        if connection.is_open:
+            return
+        if not self._known:
+            self._known = self._remembered()
+        connection.open(
+            TrackedRun(
+                name="/".join(self._folder.absolute().parts[-4:]),
+                id=self._known["id"],
+                project=self._project,
+                folder=self._folder,
+                config=self._config,
+                told=self._known["told"].get(connection.name, 0),
+            )
+        )
+
+    def _remembered(self) -> dict[str, Any]:
+        """The run's identifier, and how many points each tracker was told; new ones where nothing is remembered."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            found = json.loads(self._memory.read_text(encoding="utf-8"))
+            return {"id": str(found["id"]), "told": {str(name): int(n) for name, n in found["told"].items()}}
+        # the identifier is not made from the folder's name, which another machine may use too
+        known = {"id": secrets.token_hex(8), "told": {}}
+        write_json(self._memory, known)
+        return known
+
+    def _finish(self, errors: list[Exception]) -> None:
+        """Remembers what the trackers were told, and raises the first error."""
+        told = {connection.name: connection.held for connection in self._connections if connection.held is not None}
+        if told:
+            self._known["told"] |= told
+            with _collecting(errors):
+                write_json(self._memory, self._known)
+        if errors:
+            raise errors[0]
+
+    def _line(self, phase: str, step: int, metrics: Mapping[str, Any]) -> str:
         values = {name: np.asarray(value, float) for name, value in metrics.items()}
-        return json.dumps({"run": run, "phase": phase, "step": int(step), **to_json(values)}, allow_nan=False) + "\n"
+        line = {"run": self._title, "phase": phase, "step": int(step), **to_json(values)}
+        return json.dumps(line, allow_nan=False) + "\n"
 
-    def _show(self, run: str, phase: str, step: int, metrics: Mapping[str, Any], earlier: bool = False) -> None:
-        means = {}
-        for name, value in metrics.items():
-            finite = np.asarray(value, float)
-            finite = finite[np.isfinite(finite)]
-            if finite.size:
-                means[f"{phase}/{name}"] = float(finite.mean())
-        if not means:
-            return
-        if self._board is not None:
-            from tensorboardX.proto.event_pb2 import Event
-            from tensorboardX.summary import scalar
 
-            for name, mean in means.items():
-                self._board.write_event(
-                    Event(wall_time=time.time(), step=int(step), summary=scalar(f"{run}/{name}", mean))
-                )
-            self._board.flush()
-        if self._project is None:
-            return
-        told = self._wandb
-        # what an earlier process has sent there cannot be taken back, and needs not be sent again
-        if self._there > 0:
-            self._there -= 1
-        elif not (earlier and told.resumed):
-            told.log({**means, "step": int(step)})
+def means_of(phase: str, metrics: Mapping[str, Any]) -> dict[str, float]:
+    """``{"PHASE/NAME": mean over the seeds}``; a seed without a finite value is left out, and a name without any."""
+    means = {}
+    for name, value in metrics.items():
+        of_seeds = np.asarray(value, float)
+        finite = of_seeds[np.isfinite(of_seeds)]
+        if finite.size:
+            means[f"{phase}/{name}"] = float(finite.mean())
+    return means
+
+
+@contextlib.contextmanager
+def _collecting(errors: list[Exception]) -> Iterator[None]:
+    """Keeps an error, so that what comes after is done nonetheless."""
+    try:
+        yield
+    except Exception as error:
+        errors.append(error)

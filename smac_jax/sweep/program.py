@@ -26,8 +26,8 @@ THE_DISK = (
 flags.DEFINE_multi_string(
     "import",
     [],
-    "A Python file of yours, or the name of a module, that registers algorithms, tasks, environments, readers of data "
-    "or scores (smac_jax.extend), which then are known by their names. Repeat it for more.",
+    "A Python file of yours, or the name of a module, that registers algorithms, tasks, environments, readers of "
+    "data, scores or trackers (smac_jax.extend), which then are known by their names. Repeat it for more.",
 )
 
 PRESETS = Path(__file__).parents[1] / "presets"
