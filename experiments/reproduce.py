@@ -6,7 +6,10 @@ r"""Make the paper's tables and figures again, from whichever data are at hand, 
 
 Tables: 1 (mean normalized regret of every offline with every online algorithm over the paper's six tasks, or those of
 --task), aggregate (interquartile means over all tasks, how likely SMAC is the better, performance profiles), tasks
-(transfer, dip, final return and regret, a table and a figure of learning curves for each task).
+(transfer, dip, final return and regret, a table and a figure of learning curves for each task), leaderboard (normalized
+scores of every algorithm on every data set at hand, offline and after fine-tuning with every online algorithm, beside
+published scores of peers; by default also on data sets that only the peers have used). --offline and --online
+restrict the leaderboard, or add algorithms of yours to it (--import).
 
 Figures, all of SMAC: kappa, muon, condition (with and without), size (a twentieth and a fifth of the data), transfer
 (learning curves), residual (of the identity, through training), line and plane (the return between its policies),
@@ -41,17 +44,25 @@ from smac_jax.tasks import parse_name, task_info
 from smac_jax.text import count, duration
 
 if TYPE_CHECKING:
-    from experiments.paper.grid import Task
+    from experiments.paper.grid import Pairs, Task
     from smac_jax.data.dataset import Dataset
 
-TABLES = ("1", "aggregate", "tasks")
+TABLES = ("1", "aggregate", "tasks", "leaderboard")
+DEFAULT_TABLES = TABLES[:3]
+"""The leaderboard trains more than the others need, and is made where it is asked for."""
 # by name alone, so that a mistyped flag is refused before JAX is imported
 SCALES = ("paper", "small", "tiny")
 FIGURES = (*("kappa", "muon", "condition", "residual", "coverage", "size", "transfer", "line", "plane", "embedding"),)
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("scale", "small", list(SCALES), "Sizes of networks, steps and evaluations.")
-flags.DEFINE_list("table", [], f"Tables: {', '.join(TABLES)}; default: all, unless figures are asked for.")
+flags.DEFINE_list(
+    "table",
+    [],
+    f"Tables: {', '.join(TABLES)}, or all; default: {', '.join(DEFAULT_TABLES)}, unless figures are asked for.",
+)
+flags.DEFINE_list("offline", [], "Offline algorithms of the leaderboard; default: all of this package.")
+flags.DEFINE_list("online", [], "Online algorithms of the leaderboard; default: all of this package.")
 flags.DEFINE_list("figure", [], f"Figures: {', '.join(FIGURES)}, or all.")
 flags.DEFINE_list("task", [], "Data sets: names or paths; default: those of the suite that are at hand.")
 flags.DEFINE_bool("download", False, "Fetch what is not at hand of the suite's data from D4RL's server.")
@@ -70,6 +81,7 @@ def main(argv: Sequence[str]) -> int:
     from experiments.paper.figures import FIGURES as EVIDENCE
     from experiments.paper.figures import Found
     from experiments.paper.grid import curves_of, grid_of
+    from experiments.paper.leaderboard import write_leaderboard
     from experiments.paper.tables import over_all_tasks
     from experiments.paper.tasks import SCALES as SIZES
     from smac_jax.sweep.datasets import references
@@ -80,15 +92,22 @@ def main(argv: Sequence[str]) -> int:
 
     tables, figures = wanted(FLAGS.table, TABLES, "table"), wanted(FLAGS.figure, FIGURES, "figure")
     if not tables and not figures:
-        tables = list(TABLES)
+        tables = list(DEFAULT_TABLES)
     if "embedding" in figures and importlib.util.find_spec("sklearn") is None:
         raise ConfigError("--figure=embedding needs scikit-learn: pip install 'smac_jax[analysis]'.")
     scale = SIZES[FLAGS.scale]
     folder = results_folder(FLAGS.results or f"results/reproduce-{FLAGS.scale}")
-    tasks = at_hand(FLAGS.task, paper_alone=tables == ["1"] and not figures)
+    pairs = leaderboard_pairs(FLAGS.offline, FLAGS.online) if "leaderboard" in tables else None
+    alone = "leaderboard" in tables and len(tables) == 1 and not figures
+    tasks = at_hand(FLAGS.task, paper_alone=tables == ["1"] and not figures, peers=alone)
     seeds = list(range(FLAGS.seeds or scale.seeds))
     grids = {
-        task.source: grid_of(task, folder, scale, seeds, FLAGS.physics, tables=bool(tables), figures=figures)
+        task.source: grid_of(
+            *(task, folder, scale, seeds, FLAGS.physics),
+            tables=bool({*tables} - {"leaderboard"}),
+            figures=figures,
+            leaderboard=pairs,
+        )
         for task in tasks
     }
     every = list({job.folder: job for grid in grids.values() for job in grid.jobs}.values())
@@ -143,6 +162,8 @@ def main(argv: Sequence[str]) -> int:
     if {"1", "aggregate"} & {*tables}:
         cells_of = {source: grid.table for source, grid in grids.items()}
         over_all_tasks(folder, tables, tasks, cells_of, provenance, every_task=bool(FLAGS.task))
+    if pairs is not None:
+        write_leaderboard(folder, tasks, {source: grid.leaderboard for source, grid in grids.items()}, provenance)
     page = write_report(folder)
     took = duration(time.monotonic() - started)
     print(f"Done in {took}. Tables and figures are in {folder}; to look at: {page}")
@@ -161,36 +182,60 @@ def wanted(asked: Sequence[str], known: Sequence[str], kind: str) -> list[str]:
     return list(known) if "all" in asked else list(asked)
 
 
-def at_hand(asked: Sequence[str], paper_alone: bool) -> list[Task]:
+def leaderboard_pairs(offline: Sequence[str], online: Sequence[str]) -> Pairs:
+    """The algorithms of the leaderboard, by default every one that this package has.
+
+    Raises:
+      UnknownNameError: there is no algorithm of a name.
+    """
+    from experiments.paper.grid import Pairs
+    from smac_jax.registry import OFFLINE, ONLINE
+
+    for asked, known in ((offline, OFFLINE), (online, ONLINE)):
+        for name in asked:
+            if name not in known:
+                raise UnknownNameError(known.kind, name, tuple(known))
+    ours = [tuple(name for name in known if known.is_built_in(name)) for known in (OFFLINE, ONLINE)]
+    return Pairs(tuple(offline) or ours[0], tuple(online) or ours[1])
+
+
+def at_hand(asked: Sequence[str], paper_alone: bool, peers: bool = False) -> list[Task]:
     """The tasks whose data can be read; says which of the suite cannot.
 
     Args:
       asked: for by name; none: those of the suite.
       paper_alone: of the suite, only the paper's, if any of them is there.
+      peers: beside the suite, also the data sets on which others have published scores.
 
     Raises:
       DatasetError: an asked-for one cannot be read, or there is none at all.
       ConfigError: one belongs to no family of the paper.
     """
     import smac_jax
-    from experiments.paper.tasks import SUITE
+    from experiments.paper.published import published
+    from experiments.paper.tasks import FAMILIES, SUITE
     from smac_jax.sweep.grid import distinct_names
 
     if asked:
         named = distinct_names(asked)
         return [_task(source, smac_jax.load_dataset(source), name) for source, name in named.items()]
     found = []
-    for task in SUITE:
-        plain = re.sub(r"-v\d+$", "", task.data)
-        places = [task.data] if FLAGS.download or is_available_offline(task.data) else []
-        places += [f"data/{name}.hdf5" for name in (task.data, plain) if Path(f"data/{name}.hdf5").exists()]
+    names = [task.data for task in SUITE]
+    others = dict.fromkeys(peer.data for peer in published()) if peers else ()
+    names += [name for name in others if name not in names and task_info(name).family in FAMILIES]
+    for data in names:
+        plain = re.sub(r"-v\d+$", "", data)
+        places = [data] if FLAGS.download or is_available_offline(data) else []
+        places += [f"data/{name}.hdf5" for name in (data, plain) if Path(f"data/{name}.hdf5").exists()]
         places += [plain] if plain in embedded_datasets() else []
         if places:
             found.append(_task(places[0], smac_jax.load_dataset(places[0])))
-        else:
-            is_binary = task_info(task.data).rewards.only_success
+        elif data not in others:
+            is_binary = task_info(data).rewards.only_success
             pair = ", or as it is published: AWAC's pair of files, see README" if is_binary else ""
-            print(f"not at hand: {task.data} (--download fetches D4RL's{pair})", file=sys.stderr)
+            print(f"not at hand: {data} (--download fetches D4RL's{pair})", file=sys.stderr)
+    if peers and (missing := len(names) - len(found)):
+        print(f"not at hand: {count(missing, 'data set')} of the suite and of the peers", file=sys.stderr)
     if not found:
         raise DatasetError("No data of the suite are at hand; name some with --task.")
     return [task for task in found if task.of.in_paper or not paper_alone] or found

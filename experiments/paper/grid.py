@@ -39,21 +39,30 @@ class Task:
         return path_name(self.name or short_name(self.source))
 
 
+class Pairs(NamedTuple):
+    """The pairs of the leaderboard: each of its offline algorithms with each of its online ones."""
+
+    offline: tuple[str, ...]
+    online: tuple[str, ...]
+
+
 class Grid(NamedTuple):
     """The cells of a task, by label.
 
     Attributes:
       table: of the tables: a cell for each offline algorithm.
       figures: of each figure.
+      leaderboard: of the leaderboard: a job for each of its offline algorithms.
     """
 
     table: dict[str, Job]
     figures: dict[str, dict[str, Job]]
+    leaderboard: dict[str, Job]
 
     @property
     def jobs(self) -> list[Job]:
         """All of them."""
-        return [job for cells in (self.table, *self.figures.values()) for job in cells.values()]
+        return [job for cells in (self.table, self.leaderboard, *self.figures.values()) for job in cells.values()]
 
 
 def grid_of(
@@ -65,8 +74,12 @@ def grid_of(
     *,
     tables: bool,
     figures: Sequence[str],
+    leaderboard: Pairs | None = None,
 ) -> Grid:
-    """What must be trained; all share SMAC's plain cell, with every end that any of them needs."""
+    """What must be trained; all share SMAC's plain cell, with every end that any of them needs.
+
+    The leaderboard also shares the cells of the tables.
+    """
     config = scale.config(task.of.family)
     name = task.name or short_name(task.source)
 
@@ -99,10 +112,16 @@ def grid_of(
         }
 
     asked = {name: FIGURES[name] for name in figures}
+    board = leaderboard or Pairs((), ())
     needed = {*(tasks.ONLINE if tables else ()), *(end for figure in asked.values() for end in figure.online)}
-    ends = [end for end in tasks.ONLINE if end in needed]
+    needed |= {*board.online} if "smac" in board.offline else set()
+    ends = [end for end in dict.fromkeys([*tasks.ONLINE, *board.online]) if end in needed]
     plain = make(("smac",), ends, tables or any(figure.control for figure in asked.values()))["smac"]
-    table = make(task.of.offline, tasks.ONLINE, control=True) | {"smac": plain} if tables else {}
+    more = [end for end in board.online if end not in tasks.ONLINE]
+    table = make(task.of.offline, (*tasks.ONLINE, *more), control=True) | {"smac": plain} if tables else {}
+    known = table | {"smac": plain}
+    others = [name for name in board.offline if name not in known]
+    shown = known | (make(others, board.online, control=False) if others else {})
     cells: dict[str, dict[str, Job]] = {}
     for name, figure in asked.items():
         if not figure.trains:
@@ -120,7 +139,7 @@ def grid_of(
             label: plain if job.offline.config == plain.offline.config else job
             for label, job in varied.items()
         }
-    return Grid(table, cells)
+    return Grid(table, cells, {name: shown[name] for name in board.offline})
 
 
 def curves_of(cells: Mapping[str, Job]) -> dict[tuple[str, str], TransferCurve]:
