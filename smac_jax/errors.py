@@ -39,4 +39,4 @@ class RegistrationError(SmacError, ValueError):
 
 
 class TrackerError(SmacError):
-    """A tracker that raised an error while a run trained, which is a warning and does not end the run."""
+    """A tracker raised an error during a run. It causes a warning, and the run continues."""

@@ -330,12 +330,12 @@ def register_tracker(name: str, make: MakeTracker) -> MakeTracker: ...
 @overload
 def register_tracker(name: str, make: None = None) -> Callable[[MakeTracker], MakeTracker]: ...
 def register_tracker(name: str, make: Any = None) -> Any:
-    """Registers a tracker, which ``--tracker`` and :class:`~smac_jax.runs.folder.RunFolder` then know by its name.
+    """Registers a tracker, for ``--tracker`` and :class:`~smac_jax.runs.folder.RunFolder`.
 
     Args:
-      name: of the tracker.
-      make: makes one without arguments: a class with the functions of :class:`Tracker`, or a function. It is called
-        before anything is trained, and raises an error where the tracker cannot work. None gives a decorator.
+      name: the name of the tracker.
+      make: creates a tracker without arguments: a class with the functions of :class:`Tracker`, or a function. It is
+        called before anything is trained, and raises an error if the tracker cannot work. None returns a decorator.
 
     Raises:
       RegistrationError: the name is taken, or ``make`` is no class or function.

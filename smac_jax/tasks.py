@@ -37,7 +37,7 @@ class RewardRule:
       return_is_highest: a trajectory's return is its highest reward, for each step pays for all that is completed by
         then; False: the sum of its rewards.
       sparse: whether every reward says no more than success or failure; None: the rewards of the data decide.
-      log_goes_on: a log may go on after a terminal, so that what was logged in one piece is several trajectories; its
+      log_continues: a log may continue after a terminal, so that an uninterrupted log holds several trajectories; its
         score is the best of them.
     """
 
@@ -46,7 +46,7 @@ class RewardRule:
     solved_at: float | None = None
     return_is_highest: bool = False
     sparse: bool | None = None
-    log_goes_on: bool = False
+    log_continues: bool = False
 
 
 DENSE = RewardRule("return")
@@ -62,8 +62,8 @@ Cal-QL's code (``dones = rewards == 0``), which WSRL uses, too.
 SUBTASKS = RewardRule("completed subtasks", solved_at=4.0, return_is_highest=True, sparse=False)
 """Each step pays 1 for each of four subtasks that is completed: the kitchen's. Source of ``solved_at``: WSRL's code."""
 
-GOAL = RewardRule("success rate", return_is_highest=True, sparse=True, log_goes_on=True)
-"""1 at the goal and 0 elsewhere: AntMaze's. D4RL's files go on after the goal, and each row there is a terminal."""
+GOAL = RewardRule("success rate", return_is_highest=True, sparse=True, log_continues=True)
+"""AntMaze's rewards, 1 at the goal and 0 elsewhere. D4RL's logs continue at the goal; each row there is a terminal."""
 
 SUCCESS = RewardRule("success rate")
 """Rewards are summed, and an evaluation counts successes: OGBench's tasks."""

@@ -2,7 +2,7 @@
 
     CHAT_WEBHOOK=https://hooks.slack.com/services/... smac-jax sweep --import=my_tracker.py --tracker=chat,trackio
 
-These services give a URL, a webhook, that takes ``{"text": "..."}`` (Discord where ``/slack`` is appended to it).
+These services provide a URL (a webhook) that accepts ``{"text": "..."}`` (for Discord, append ``/slack`` to it).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ class Chat:
     def __init__(self) -> None:
         self.webhook = os.environ.get("CHAT_WEBHOOK", "")
         if not self.webhook:
-            raise ValueError("set CHAT_WEBHOOK to the address that the chat gives")
+            raise ValueError("set CHAT_WEBHOOK to the webhook of the chat")
 
     def open(self, run: TrackedRun) -> int:
-        """Remembers the run's name; what was posted stays, so a run that is resumed posts the rest."""
+        """Keeps the run. Posts stay in the chat, so a resumed run posts only the points that are new."""
         self.run = run
-        return run.told
+        return run.logged
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Posts a line where the point is an evaluation."""
+        """Posts the return if the point is an evaluation."""
         if "evaluation/return" not in metrics:
             return
         text = f"{self.run.name}, step {step:,}: return {metrics['evaluation/return']:.0f}"
@@ -39,4 +39,4 @@ class Chat:
         urllib.request.urlopen(request, timeout=10).close()
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: every post is sent at once."""

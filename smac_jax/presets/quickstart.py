@@ -1,4 +1,4 @@
-"""SMAC and IQL on the embedded half cheetah data, transferred to SAC: minutes on two CPU cores.
+"""SMAC and TD3+BC on the embedded half cheetah data, transferred to SAC: minutes on two CPU cores.
 
 Everything is small: networks of 2 x 128, thousands of updates where the paper has hundreds of thousands, and four
 critics for SMAC where it has ten. What SMAC has otherwise than by the library's defaults is what its transfer was found
@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     """The quickstart's sizes; what is not named here is the library's default."""
     config = base.get_config()
     config.pretrain.update({"num_updates": 7_000, "eval_every": 1_000, "eval_episodes": 5})
-    config.finetune.update({"num_steps": 1_750, "warm_start": 5_000, "eval_every": 250, "eval_episodes": 5})
+    config.finetune.update({"num_steps": 1_500, "warm_start": 5_000, "eval_every": 250, "eval_episodes": 5})
     network = {"actor_hidden": (128, 128), "critic_hidden": (128, 128)}
     config.smac.update(
         {

@@ -1,4 +1,4 @@
-"""Where a run's metrics are written: a file of lines, and trackers."""
+"""Logs the metrics of a run to ``metrics.jsonl`` and to trackers."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from smac_jax.runs.trackers.base import TrackedRun, Tracker
 from smac_jax.runs.trackers.connection import PROJECT, Connection, connections
 
 Point = tuple[str, int, Mapping[str, Any]]
-"""Phase, step, and metrics: each a number, or one for each seed."""
+"""The phase, the step in it, and the metrics: a number, or one number for each seed, by name."""
 
 
 class MetricLogger:
-    """Appends to ``metrics.jsonl``, a line for each point, and tells trackers.
+    """Appends a line to ``metrics.jsonl`` for each point, and logs to trackers.
 
-    A line is on disk when :meth:`log` returns, so a run that is killed keeps what it measured. Trackers show means over
-    seeds; the lines keep every seed.
+    A line is on disk when :meth:`log` returns, so an interrupted run keeps its metrics. The lines have the values of
+    every seed; trackers show means over seeds.
 
     Args:
-      folder: of the run; made with the first point. Lines of an earlier process stay until :meth:`restart`.
-      title: of the run, in each line.
-      trackers: names of trackers, or trackers; None: TensorBoard where tensorboardX is installed.
-      project: that trackers put the run into.
+      folder: the folder of the run, which is created with the first point. Its earlier lines are kept until
+        :meth:`restart`.
+      title: the name of the run in the lines.
+      trackers: trackers or their names; None for TensorBoard if tensorboardX is installed.
+      project: the project of the run in the trackers.
 
     Raises:
-      SmacError: as :func:`~smac_jax.runs.trackers.connection.connections`.
+      SmacError: as in :func:`~smac_jax.runs.trackers.connection.connections`.
     """
 
     def __init__(
@@ -47,14 +48,14 @@ class MetricLogger:
         self._path, self._memory = self._folder / "metrics.jsonl", self._folder / ".trackers.json"
         self._connections = connections(trackers)
         self._config: dict[str, Any] = {}
-        self._known: dict[str, Any] = {}  # what earlier processes remembered, and now this one
-        self._points = 0  # that trackers are told: those with a finite value
+        self._known: dict[str, Any] = {}  # the run's identifier, and the number of points of each tracker
+        self._points = 0  # with a finite value
 
     def connect(self, config: Mapping[str, Any]) -> None:
         """Opens the trackers.
 
         Args:
-          config: what the run is.
+          config: the identity of the run, which trackers record.
 
         Raises:
           ConfigError: a tracker cannot be opened.
@@ -64,36 +65,36 @@ class MetricLogger:
             self._open(connection)
 
     def restart(self, points: Sequence[Point]) -> None:
-        """Makes file and trackers hold these points, as a run needs that is resumed from before its last line.
+        """Replaces the content of the file with these points, for a run that resumes from before its last line.
 
-        Trackers that are not open are opened.
+        Trackers that are not open are opened, and receive the points that they do not have.
 
         Raises:
-          OSError: a file could not be written. The trackers are told nonetheless.
-          SmacError: a tracker could not be opened, or raised an error. The others are told nonetheless.
+          OSError: a file could not be written. The points are logged to the trackers nonetheless.
+          SmacError: a tracker could not be opened, or raised an error. The points are logged to the others nonetheless.
         """
         errors: list[Exception] = []
-        told = [(step, means) for phase, step, metrics in points if (means := means_of(phase, metrics))]
-        self._points = len(told)
+        finite = [(step, means) for phase, step, metrics in points if (means := means_of(phase, metrics))]
+        self._points = len(finite)
         with _collecting(errors):
             write_text(self._path, "".join(self._line(*point) for point in points))
         for connection in self._connections:
             with _collecting(errors):
                 self._open(connection)
-                for index, (step, means) in enumerate(told):
+                for index, (step, means) in enumerate(finite):
                     connection.log(index, step, means)
         self._finish(errors)
 
     def log(self, phase: str, step: int, metrics: Mapping[str, Any]) -> None:
-        """One point. A tracker is told where it is open: after :meth:`restart`, until it raises an error.
+        """Logs one point. Trackers that are not open, because of an error, receive it at the next :meth:`restart`.
 
         Args:
-          phase: of training.
-          step: in that phase.
-          metrics: each a number, or one for each seed.
+          phase: the phase of training.
+          step: the step in that phase.
+          metrics: a number, or one number for each seed, by name.
 
         Raises:
-          OSError, SmacError: as for :meth:`restart`.
+          OSError, SmacError: as in :meth:`restart`.
         """
         errors: list[Exception] = []
         with _collecting(errors):
@@ -108,7 +109,7 @@ class MetricLogger:
         self._finish(errors)
 
     def close(self) -> None:
-        """Closes the trackers, with everything written."""
+        """Closes the trackers after everything is written."""
         for connection in self._connections:
             connection.close()
 
@@ -124,25 +125,25 @@ class MetricLogger:
                 project=self._project,
                 folder=self._folder,
                 config=self._config,
-                told=self._known["told"].get(connection.name, 0),
+                logged=self._known["logged"].get(connection.name, 0),
             )
         )
 
     def _remembered(self) -> dict[str, Any]:
-        """The run's identifier, and how many points each tracker was told; new ones where nothing is remembered."""
+        """The identifier of the run and the number of points of each tracker, from an earlier process or new."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             found = json.loads(self._memory.read_text(encoding="utf-8"))
-            return {"id": str(found["id"]), "told": {str(name): int(n) for name, n in found["told"].items()}}
-        # the identifier is not made from the folder's name, which another machine may use too
-        known = {"id": secrets.token_hex(8), "told": {}}
+            return {"id": str(found["id"]), "logged": {str(name): int(n) for name, n in found["logged"].items()}}
+        # random, because another machine may use the same folder name
+        known = {"id": secrets.token_hex(8), "logged": {}}
         write_json(self._memory, known)
         return known
 
     def _finish(self, errors: list[Exception]) -> None:
-        """Remembers what the trackers were told, and raises the first error."""
-        told = {connection.name: connection.held for connection in self._connections if connection.held is not None}
-        if told:
-            self._known["told"] |= told
+        """Writes the number of points of each tracker, and raises the first error."""
+        logged = {connection.name: connection.held for connection in self._connections if connection.held is not None}
+        if logged:
+            self._known["logged"] |= logged
             with _collecting(errors):
                 write_json(self._memory, self._known)
         if errors:
@@ -155,7 +156,7 @@ class MetricLogger:
 
 
 def means_of(phase: str, metrics: Mapping[str, Any]) -> dict[str, float]:
-    """``{"PHASE/NAME": mean over the seeds}``; a seed without a finite value is left out, and a name without any."""
+    """The mean of each metric over the seeds with a finite value, by ``PHASE/NAME``; without any, it is left out."""
     means = {}
     for name, value in metrics.items():
         of_seeds = np.asarray(value, float)
@@ -167,7 +168,7 @@ def means_of(phase: str, metrics: Mapping[str, Any]) -> dict[str, float]:
 
 @contextlib.contextmanager
 def _collecting(errors: list[Exception]) -> Iterator[None]:
-    """Keeps an error, so that what comes after is done nonetheless."""
+    """Appends an error to a list, so that the following statements are executed nonetheless."""
     try:
         yield
     except Exception as error:

@@ -123,7 +123,7 @@ def test_two_files_of_one_name_and_one_that_is_overwritten_keep_their_own_result
         (["--task=nowhere.hdf5"], "nowhere.hdf5"),
         (["--env=spider"], "spider"),
         (["--sedes=3"], "Unknown command line flag 'sedes'"),
-        (["smac"], "not understood: smac"),
+        (["smac"], "unexpected arguments: smac"),
         (["--results=gs://bucket/x"], "gs://bucket/x is a URL"),
         ([f"--results={__file__}"], "test_sweep.py is a file. Give a folder"),
         ([f"--results={__file__}/x"], "test_sweep.py is a file. Give a folder"),
@@ -167,7 +167,7 @@ def test_a_sweep_on_two_hosts_that_is_stopped_goes_on(hopper_file, tmp_path):
     said = [process.communicate(timeout=300)[0] for process in first]
     for process, words in zip(first, said, strict=True):
         assert process.returncode == 128 + signal.SIGTERM, words
-        assert "The same command goes on from there." in words
+        assert "Repeat the command to resume." in words
     assert not (tmp_path / "two" / "table.csv").exists()
 
     for process in both():
@@ -221,14 +221,14 @@ def test_transfers_from_checkpoints_of_named_variants_are_named_wherever_they_ar
         assert sorted(map(str, csv.DictReader(file))) == sorted(map(str, rows))
 
 
-def test_a_dry_run_shows_the_cells_and_their_cost_and_writes_nothing(hopper_file, tmp_path):
+def test_a_dry_run_shows_the_jobs_and_their_cost_and_writes_nothing(hopper_file, tmp_path):
     folder = tmp_path / "run"
     request = [f"--task={hopper_file}", "--offline=td3_bc", "--vary=td3_bc.alpha=1,2.5", "--dry_run", *TINY]
     done = sweep(*request, f"--results={folder}")
     assert done.returncode == 0, done.stderr[-2000:]
-    shown, _, priced = done.stdout.partition("At rates measured now on ")
+    shown, _, priced = done.stdout.partition("At the rates just measured on ")
     for words in ("2 jobs, 0 of them done", "TD3+BC, alpha = 2.5", "to-sac"):
         assert words in shown  # before anything is measured
-    for words in ("TD3+BC, alpha = 2.5", "In all at most"):
+    for words in ("TD3+BC, alpha = 2.5", "In total at most"):
         assert words in priced
     assert not folder.exists()

@@ -85,7 +85,7 @@ def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
     for name in ("embedding", "residual", "coverage", "line/line-1", "plane/plane"):
         assert (tmp_path / "hopper-medium-replay" / f"{name}.png").stat().st_size > 10_000
         assert f"{name}.png" in done.stdout
-    assert f"Tables and figures are in {tmp_path}; to look at: {tmp_path / 'report.html'}" in done.stdout
+    assert f"Tables and figures are in {tmp_path}; open {tmp_path / 'report.html'} in a browser." in done.stdout
     assert "SMAC seed 0" in (tmp_path / "report.html").read_text()
     runs = sorted(path.parent.name for path in tmp_path.glob("runs/hopper-medium-replay/smac/*/*/status.json"))
     assert runs == ["offline", "to-sac", "to-td3_bc"]  # no figure here shows the control
@@ -124,11 +124,11 @@ def test_a_mistake_is_one_line(arguments, words, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_learning_curves_of_one_cell(tmp_path):
+def test_learning_curves_of_one_job(tmp_path):
     curves = {("smac", online): made_up("hopper", "smac", online, 900.0) for online in ("sac", "td3")}
-    cells = {"smac": types.SimpleNamespace(seeds=(0, 1, 2, 3))}
+    jobs = {"smac": types.SimpleNamespace(seeds=(0, 1, 2, 3))}
     data = smac_jax.load_dataset("hopper-medium-replay")
-    found = figures.Found(tmp_path, data, cells, curves, "a caption", tasks.SCALES["tiny"].resolution)
+    found = figures.FigureData(tmp_path, data, jobs, curves, "a caption", tasks.SCALES["tiny"].resolution)
     assert figures.FIGURES["transfer"].draw("transfer", found) == tmp_path / "smac-transfer.png"
     assert (tmp_path / "smac-transfer.png").stat().st_size > 10_000
 
@@ -223,7 +223,7 @@ def test_tables_over_all_tasks_leave_out_what_failed_and_what_is_not_the_papers(
         tables.over_all_tasks(tmp_path, ("1", "aggregate"), named, cells, about, every_task)
         assert "left out of the tables over all tasks: walker2d-set" in capsys.readouterr().err
         text = (tmp_path / "table-1.md").read_text()
-        assert f"over {count(of_table_1, 'task')}, 0 the best" in text
+        assert f"over {count(of_table_1, 'task')}, where 0 is the best" in text
         for task in named:
             assert (f"the {task.source}" in text) == (task.env in of_table_1)
         assert "the halfcheetah-set" in (tmp_path / "aggregate.md").read_text()

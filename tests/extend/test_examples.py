@@ -162,7 +162,7 @@ def test_the_reader_reads_what_was_written(example, data, tmp_path):
 
 def test_the_tracker_posts_each_evaluation_once(example, data, tmp_path, monkeypatch):
     example("my_tracker")
-    with pytest.raises(ConfigError, match=r"'chat' cannot be made: .*my_tracker\.py, line \d+: .*set CHAT_WEBHOOK"):
+    with pytest.raises(ConfigError, match=r"'chat' cannot be created: .*my_tracker\.py, line \d+: .*set CHAT_WEBHOOK"):
         RunFolder(tmp_path, trackers=["chat"])
     posted = []
 
@@ -238,7 +238,7 @@ def test_all_of_them_in_one_file_make_a_sweep_that_is_stopped_and_goes_on(tmp_pa
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=300)
     assert process.returncode == 128 + signal.SIGTERM, said
-    assert "The same command goes on from there." in said
+    assert "Repeat the command to resume." in said
 
     done = subprocess.run(command, cwd=ROOT, timeout=300, **pipes)
     assert done.returncode == 0, done.stdout[-3000:]

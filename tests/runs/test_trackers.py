@@ -1,4 +1,4 @@
-"""Trackers are told each point of a run once, over all its processes; one that fails takes nothing else with it."""
+"""Trackers log each point of a run once, over all its processes; one that fails takes nothing else with it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Memory:
     def open(self, run: TrackedRun) -> int:
         self.opened.append(run)
         self.rows = self.server.setdefault(run.id, [])
-        return run.told
+        return run.logged
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         if step in self.fails_at:
@@ -69,7 +69,7 @@ def logger_of(folder, *trackers, project="lab") -> MetricLogger:
 
 
 @pytest.mark.parametrize("kind", [Memory, Anew])
-def test_a_tracker_is_told_each_point_once_over_all_processes(tmp_path, kind):
+def test_a_tracker_logs_each_point_once_over_all_processes(tmp_path, kind):
     server: dict[str, list] = {}
     killed = logger_of(tmp_path, kind(server))
     killed.restart([])
@@ -102,7 +102,7 @@ def test_a_tracker_knows_what_the_run_is_and_that_it_is_resumed(tmp_path):
     server: dict[str, list] = {}
     folder = tmp_path / "hopper" / "smac" / "seeds-0-1" / "offline"
     runs = []
-    for told in (0, 6):
+    for logged in (0, 6):
         tracker = Memory(server)
         logger = logger_of(folder, tracker)
         logger.connect({"config": {"kappa": 40.0, "layers": (8, 8)}, "seeds": range(2)})
@@ -110,7 +110,7 @@ def test_a_tracker_knows_what_the_run_is_and_that_it_is_resumed(tmp_path):
         (run,) = tracker.opened
         assert (run.name, run.project, run.folder) == ("hopper/smac/seeds-0-1/offline", "lab", folder)
         assert run.config == {"config": {"kappa": 40.0, "layers": [8, 8]}, "seeds": [0, 1]}
-        assert run.told == told
+        assert run.logged == logged
         runs.append(run)
     assert runs[0].id == runs[1].id
     assert int(runs[0].id, 16) < 2**64
@@ -120,7 +120,7 @@ def test_a_tracker_knows_what_the_run_is_and_that_it_is_resumed(tmp_path):
     assert len(server) == 2
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", "7", '{"id": 1}', '{"id": "a", "told": []}'])
+@pytest.mark.parametrize("damage", ["", "{", "[]", "7", '{"id": 1}', '{"id": "a", "logged": []}'])
 def test_a_damaged_memory_makes_a_new_run_there(tmp_path, damage):
     (tmp_path / ".trackers.json").write_text(damage)
     server: dict[str, list] = {}
@@ -248,7 +248,9 @@ def test_a_registered_tracker_is_one_by_its_name_and_is_made_for_each_run(tmp_pa
         def __init__(self):
             raise KeyError("TOKEN")
 
-    with pytest.raises(ConfigError, match=r"'broken' cannot be made: .*test_trackers\.py, line \d+: KeyError: 'TOKEN'"):
+    with pytest.raises(
+        ConfigError, match=r"'broken' cannot be created: .*test_trackers\.py, line \d+: KeyError: 'TOKEN'"
+    ):
         logger_of(tmp_path, "broken")
 
 
@@ -320,7 +322,7 @@ def wandb_server(monkeypatch):
     return rows
 
 
-def test_weights_and_biases_is_told_each_point_once_over_all_processes(tmp_path, wandb_server):
+def test_weights_and_biases_logs_each_point_once_over_all_processes(tmp_path, wandb_server):
     for begin, end in ((0, 5), (3, 6), (5, 6), (6, 6)):
         logger = logger_of(tmp_path, "wandb")
         logger.connect({"algorithm": "smac"})
@@ -427,5 +429,5 @@ def test_what_a_trackio_server_has_is_not_sent_again(tmp_path, trackio, monkeypa
 
 
 def test_a_project_that_trackio_refuses_is_a_line(tmp_path, trackio):
-    with pytest.raises(ConfigError, match=r"^Trackio cannot be told \(Project name 'registry-x' is not allowed\)\.$"):
+    with pytest.raises(ConfigError, match=r"^Trackio cannot be used \(Project name 'registry-x' is not allowed\)\.$"):
         logger_of(tmp_path, "trackio", project="registry-x").connect({})

@@ -141,13 +141,13 @@ def test_status_holds_the_last_evaluation_of_a_run_that_is_done_and_keeps_it_whe
 def test_status_is_written_after_every_evaluation_and_says_what_a_run_is_doing(tmp_path, monkeypatch):
     seen = []
     env = smac_jax.make_env("hopper", physics="mujoco")
-    tell = RunFolder._tell
+    write = RunFolder._write_status
 
     def spy(folder, **what):
-        tell(folder, **what)
+        write(folder, **what)
         seen.append(status_of(folder.folder))
 
-    monkeypatch.setattr(RunFolder, "_tell", spy)
+    monkeypatch.setattr(RunFolder, "_write_status", spy)
     evaluated = []
     off = survivor.pretrain(env=env)
     with RunFolder(tmp_path, save_every=0) as run:

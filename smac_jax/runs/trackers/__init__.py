@@ -1,1 +1,1 @@
-"""Where a run's metrics are shown while it trains: one small interface, a file for each tracker."""
+"""Trackers show the metrics of a run during training."""

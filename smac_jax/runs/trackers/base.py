@@ -1,4 +1,4 @@
-"""The interface of a tracker, which users implement too."""
+"""The interface of trackers, which users can implement."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from smac_jax.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class TrackedRun:
-    """What a tracker is told about a run when it begins.
+    """A run, as a tracker sees it.
 
     Attributes:
-      name: for people; of a run of a sweep ``TASK/OFFLINE/SEEDS/RUN``. Runs of two sweeps may have the same name.
-      id: 16 hexadecimal digits that no other run has. A run that is resumed has the same ones again.
-      project: that the run belongs to: ``--project``.
-      folder: of the run on disk. A tracker that writes files writes them there, in a folder of its own name.
-      config: what the run is: algorithm, configuration, seeds, data, environment, schedule and versions, as JSON has
-        them.
-      told: how many points earlier processes of this run have logged with this tracker; 0 for a new run.
+      name: a name for people. In a sweep it is ``TASK/OFFLINE/SEEDS/RUN``, and runs of two sweeps may share it.
+      id: 16 hexadecimal digits, which differ between runs. A resumed run keeps them.
+      project: the project of the run (``--project``).
+      folder: the folder of the run. A tracker that writes files writes them to a subfolder of its own.
+      config: the algorithm, its configuration, seeds, data, environment, schedule and versions, as JSON values.
+      logged: how many points earlier processes of this run have logged with this tracker; 0 for a new run.
     """
 
     name: str
@@ -30,47 +29,47 @@ class TrackedRun:
     project: str
     folder: Path
     config: Mapping[str, Any]
-    told: int = 0
+    logged: int = 0
 
 
 @runtime_checkable
 class Tracker(Protocol):
-    """Shows the metrics of one run while it trains.
+    """Shows the metrics of one run during training.
 
-    The points of a run come in the same order in every process, also in one that resumes it after a crash: from the
-    first point on, except for those that :meth:`open` says are there. An error in :meth:`log` is a warning, and the
-    tracker is opened again after the next chunk of training; what was missed is logged then. It never ends a run.
+    Every process of a run, including one that resumes it after a crash, logs the points of the run in the same order.
+    It skips those that :meth:`open` says are there already. An error in :meth:`log` causes a warning and does not end
+    the run: the tracker is closed, opened again after the next chunk of training, and receives the missing points.
     """
 
     def open(self, run: TrackedRun) -> int:
-        """Begins to show a run, or continues.
+        """Starts or resumes a run.
 
         Returns:
-          How many points of this run are there already, which are not logged again: ``run.told`` where what was
-          logged stays, 0 where the tracker begins anew, or what a server says.
+          The number of points of this run that are there already, and will not be logged again: ``run.logged`` if the
+          logged points are kept, 0 if the tracker starts again, or the number that a server knows.
 
         Raises:
-          Exception: the run cannot be shown. At the beginning of a run, this ends it before anything is trained.
+          Exception: the run cannot be shown. At the start of a run, it ends the run before anything is trained.
         """
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Shows one point.
+        """Logs one point.
 
         Args:
-          step: of the phase that the metrics are of.
-          metrics: ``{"PHASE/NAME": mean over the seeds}``, such as ``offline/td_loss`` and ``evaluation/return``. What
-            has no finite value is left out.
+          step: the step in its phase of training.
+          metrics: the mean over the seeds by ``PHASE/NAME``, such as ``offline/td_loss`` and ``evaluation/return``.
+            Metrics without a finite value are left out.
         """
 
     def close(self) -> None:
-        """Ends the run, or pauses it; what was logged is written when this returns. :meth:`open` may follow."""
+        """Ends or pauses the run, after everything is written. :meth:`open` may be called again."""
 
 
 def require(package: str, tracker: str) -> None:
     """Checks that the package of a tracker is installed.
 
     Raises:
-      ConfigError: it is not.
+      ConfigError: it is not installed.
     """
     if importlib.util.find_spec(package) is None:
         raise ConfigError(

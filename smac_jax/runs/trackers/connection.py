@@ -1,4 +1,4 @@
-"""A tracker and what it has been told: each point of a run once, over all processes of the run."""
+"""The connection of a run to a tracker, which logs each point of the run once, over all its processes."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from smac_jax.short_repr import of_value
 
 FUNCTIONS = ("open", "log", "close")
 PROJECT = "smac_jax"
-"""The project of runs whose user names none."""
+"""The default project."""
 
 
 def default_trackers() -> tuple[str, ...]:
-    """TensorBoard's files where tensorboardX is installed."""
+    """TensorBoard, if tensorboardX is installed."""
     return ("tensorboard",) if importlib.util.find_spec("tensorboardX") is not None else ()
 
 
 class Connection:
-    """One tracker of one run.
+    """The connection of a run to one tracker.
 
     Attributes:
-      is_open: whether the tracker can be told.
-      held: how many points of the run it has; None before it was open.
+      is_open: whether the tracker is open.
+      held: the number of points of the run that the tracker has; None before it was opened.
 
     Args:
-      tracker: the name of one, or one.
+      tracker: a tracker, or the name of one.
 
     Raises:
-      UnknownNameError: there is none of this name.
-      RegistrationError: it lacks a function of :class:`Tracker`.
-      ConfigError: its package is missing, or its class raises another error.
+      UnknownNameError: the name is not known.
+      RegistrationError: the tracker lacks a function of :class:`Tracker`.
+      ConfigError: its package is not installed, or its class raises another error.
     """
 
     def __init__(self, tracker: str | Tracker):
@@ -46,13 +46,13 @@ class Connection:
             if not callable(getattr(self._tracker, function, None)):
                 raise RegistrationError(
                     f"The tracker {self.name!r} is {of_value(self._tracker)}, which has no function {function!r}. It "
-                    f"needs: {', '.join(FUNCTIONS)} (smac_jax.extend.Tracker says what they are given)."
+                    f"needs: {', '.join(FUNCTIONS)} (see smac_jax.extend.Tracker)."
                 )
         self.is_open = False
         self.held: int | None = None
 
     def open(self, run: TrackedRun) -> None:
-        """Opens the tracker where it is not open.
+        """Opens the tracker if it is not open.
 
         Raises:
           ConfigError: it cannot be opened.
@@ -68,10 +68,10 @@ class Connection:
         self.is_open = True
 
     def log(self, index: int, step: int, metrics: Mapping[str, float]) -> None:
-        """Passes on the point number ``index`` of the run, where the tracker does not have it.
+        """Logs the point number ``index`` of the run if the tracker is open and does not have it.
 
         Raises:
-          TrackerError: the tracker raised an error. It is closed then.
+          TrackerError: the tracker raised an error. It is closed.
         """
         if not self.is_open or index < (self.held or 0):
             return
@@ -83,7 +83,7 @@ class Connection:
         self.held = index + 1
 
     def close(self) -> None:
-        """Closes the tracker; what goes wrong then concerns nobody."""
+        """Closes the tracker, and ignores its errors."""
         if self.is_open:
             self.is_open = False
             with contextlib.suppress(Exception):
@@ -91,14 +91,14 @@ class Connection:
 
 
 def connections(trackers: Sequence[str | Tracker] | None) -> list[Connection]:
-    """A connection for each tracker, none of which is open.
+    """A connection for each tracker. None of them is open.
 
     Args:
-      trackers: names of trackers, or trackers; None: :func:`default_trackers`.
+      trackers: trackers or their names; None for :func:`default_trackers`.
 
     Raises:
-      UnknownNameError, RegistrationError: as for :class:`Connection`.
-      ConfigError: as for :class:`Connection`; or one name instead of a list, or a name that is given twice.
+      UnknownNameError, RegistrationError: as in :class:`Connection`.
+      ConfigError: as in :class:`Connection`; a name instead of a list of names; or the same name twice.
     """
     if isinstance(trackers, str):
         raise ConfigError(f"trackers = {trackers!r}: give a list, such as [{trackers!r}].")
@@ -117,10 +117,10 @@ def _made(name: str) -> Any:
     except SmacError:
         raise
     except Exception as error:
-        raise ConfigError(f"The tracker {name!r} cannot be made: {plugins.line_of(error)}") from error
+        raise ConfigError(f"The tracker {name!r} cannot be created: {plugins.line_of(error)}") from error
 
 
 def _count(held: Any) -> int:
     if isinstance(held, bool) or not isinstance(held, int) or held < 0:
-        raise ValueError(f"open() returned {of_value(held)}, and must return how many points are there, such as 0")
+        raise ValueError(f"open() returned {of_value(held)}, and must return the number of points that are there")
     return held

@@ -1,4 +1,4 @@
-"""TensorBoard: event files in the run's folder, which ``tensorboard --logdir FOLDER`` shows."""
+"""TensorBoard: event files in the folder of the run. ``tensorboard --logdir FOLDER`` shows them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from smac_jax.runs.trackers.base import TrackedRun, require
 
 
 class TensorBoard:
-    """Writes ``tensorboard/`` in the run's folder; a run that is resumed writes it anew, so that it has each step once.
+    """Writes ``tensorboard/`` in the folder of the run. A resumed run writes it again, so that each step is there once.
 
     Raises:
       ConfigError: tensorboardX is not installed.
@@ -22,8 +22,8 @@ class TensorBoard:
         self._writer: Any = None
 
     def open(self, run: TrackedRun) -> int:
-        """Begins the files anew."""
-        # not SummaryWriter: its thread ends at the first error, and then every tenth point waits for it forever
+        """Deletes the files of earlier processes."""
+        # not SummaryWriter: after an error its thread ends, and later every tenth point would wait for it forever
         from tensorboardX.event_file_writer import EventsWriter
 
         folder = run.folder / "tensorboard"
@@ -33,7 +33,7 @@ class TensorBoard:
         return 0
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Writes a point to the disk."""
+        """Writes a point to disk."""
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.summary import scalar
 

@@ -1,4 +1,4 @@
-"""Trackio: a database on this machine, without an account; ``trackio show`` opens its dashboard in a browser."""
+"""Trackio: a local database, without an account. ``trackio show`` opens its dashboard in a browser."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from smac_jax.runs.trackers.base import TrackedRun, require
 
 
 class Trackio:
-    """Writes to trackio's database (``~/.cache/huggingface/trackio``, or ``TRACKIO_DIR``).
+    """Logs to trackio's database (``~/.cache/huggingface/trackio``, or ``TRACKIO_DIR``).
 
-    With ``TRACKIO_SPACE_ID`` or ``TRACKIO_SERVER_URL`` set, the points go to that server.
+    If ``TRACKIO_SPACE_ID`` or ``TRACKIO_SERVER_URL`` is set, it logs to that server instead.
 
     Raises:
       ConfigError: trackio is not installed.
@@ -26,22 +26,22 @@ class Trackio:
         self._run: Any = None
 
     def open(self, run: TrackedRun) -> int:
-        """Begins or resumes.
+        """Starts or resumes the run.
 
         Returns:
-          0 for a run on this machine, which is written anew: a process that was killed may have left the last half
-          second of its points unwritten. On a server, ``run.told``.
+          0 for the local database, in which the run is written again, because a killed process may not have written
+          the points of its last half second; ``run.logged`` for a server.
 
         Raises:
-          ConfigError: trackio refuses the project's name, or the server.
+          ConfigError: trackio rejects the name of the project, or cannot reach the server.
         """
         import trackio
 
-        name = f"{run.name} {run.id[:6]}"  # its runs are resumed by their names
+        name = f"{run.name} {run.id[:6]}"  # trackio resumes runs by their names
         on_server = any(os.environ.get(variable) for variable in ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL"))
         try:
             if not on_server:
-                with contextlib.suppress(ValueError):  # the project is new
+                with contextlib.suppress(ValueError):  # the project does not exist yet
                     for earlier in trackio.Api().runs(run.project):
                         if earlier.name == name:
                             earlier.delete()
@@ -56,11 +56,11 @@ class Trackio:
                     auto_log_cpu=False,
                 )
         except (ValueError, OSError) as error:
-            raise ConfigError(f"Trackio cannot be told ({error}).") from error
-        return run.told if on_server else 0
+            raise ConfigError(f"Trackio cannot be used ({error}).") from error
+        return run.logged if on_server else 0
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Hands a point to trackio's thread, which writes it within half a second."""
+        """Passes a point to the thread of trackio, which writes it within half a second."""
         self._run.log(dict(metrics), step=step)
 
     def close(self) -> None:
@@ -70,5 +70,5 @@ class Trackio:
 
 
 def _quiet() -> contextlib.AbstractContextManager[Any]:
-    """Without trackio's lines about each run, which would stand between those of the progress."""
+    """Hides the lines that trackio prints about each run, which would break the progress bar."""
     return contextlib.redirect_stdout(io.StringIO())

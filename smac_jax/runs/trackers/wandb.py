@@ -1,4 +1,4 @@
-"""Weights & Biases, online or (``WANDB_MODE=offline``) to be sent later by ``wandb sync``."""
+"""Weights & Biases. With ``WANDB_MODE=offline``, ``wandb sync`` uploads the run later."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from smac_jax.runs.trackers.base import TrackedRun, require
 
 
 class WeightsAndBiases:
-    """One run of theirs for one of ours, however often it is resumed.
+    """Logs to Weights & Biases. A resumed run continues the same run there.
 
     Raises:
       ConfigError: wandb is not installed.
@@ -21,14 +21,14 @@ class WeightsAndBiases:
         self._run: Any = None
 
     def open(self, run: TrackedRun) -> int:
-        """Begins or resumes.
+        """Starts or resumes the run.
 
         Returns:
-          How many points the server has. An offline run does not know; all its points are written again, and
-          ``wandb sync`` of the newest folder is the whole run.
+          The number of points on the server. It is not known in offline mode, where all points are written again:
+          ``wandb sync`` of the newest folder uploads the whole run.
 
         Raises:
-          ConfigError: there is no login, or no such project.
+          ConfigError: Weights & Biases cannot be reached.
         """
         import wandb
 
@@ -42,19 +42,19 @@ class WeightsAndBiases:
                 dir=run.folder,
             )
         except wandb.Error as error:
-            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ConfigError(
-                f"Weights & Biases cannot be told ({said}). Log in with `wandb login`, set WANDB_MODE=offline to send "
-                f"it later by `wandb sync`, or leave wandb out of --tracker."
+                f"Weights & Biases cannot be reached ({reason}). Log in with `wandb login`, set WANDB_MODE=offline to "
+                "upload later with `wandb sync`, or omit the tracker 'wandb'."
             ) from error
         self._run.define_metric("*", step_metric="step")
-        # a process that was killed was ahead of its snapshot: what is computed again is there already
+        # an earlier process was ahead of its snapshot, so the first repeated points have been logged already
         return self._run.starting_step if self._run.resumed else 0
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Hands a point to their process, which sends it."""
+        """Passes a point to the process of wandb, which uploads it."""
         self._run.log({**metrics, "step": step})
 
     def close(self) -> None:
-        """Waits until everything is sent."""
+        """Waits until everything is uploaded."""
         self._run.finish()
