@@ -39,8 +39,8 @@ SAYS = (
     "D4RL's normalized score: 0 is a random policy, 100 an expert. Ours: the mean over seeds with its 95 % interval "
     "(bootstrap over seeds), at the end of offline training, and at the end of fine-tuning with each online algorithm. "
     "Published: mean ± standard deviation over seeds, with the number of its source; an arrow leads from offline "
-    "training to fine-tuning with the same algorithm. What was published was trained for longer, with other code and "
-    "other evaluations than what is measured here, unless the scale is the paper's."
+    "training to fine-tuning with the same algorithm. Published scores are from other code, other evaluations and "
+    "mostly longer training (see the sources), so compare them with care."
 )
 
 
@@ -61,9 +61,9 @@ class Row:
     @property
     def rank(self) -> tuple[float, float]:
         """What rows are ordered by: the highest mean after fine-tuning, then the mean offline."""
-        tuned = [score.estimate for column, score in self.measured.items() if column != OFFLINE]
-        offline = self.measured.get(OFFLINE)
-        return max(tuned, default=-math.inf), -math.inf if offline is None else offline.estimate
+        means = {column: score.estimate for column, score in self.measured.items() if not math.isnan(score.estimate)}
+        tuned = [mean for column, mean in means.items() if column != OFFLINE]
+        return max(tuned, default=-math.inf), means.get(OFFLINE, -math.inf)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,6 +217,7 @@ def best_rows(board: Board, columns: Sequence[str]) -> dict[str, int]:
     best = {}
     for column in columns:
         means = {i: row.measured[column].estimate for i, row in enumerate(board.rows) if column in row.measured}
+        means = {i: mean for i, mean in means.items() if not math.isnan(mean)}
         if len(means) > 1:
             best[column] = max(means, key=lambda i: means[i])
     return best

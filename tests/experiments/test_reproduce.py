@@ -18,7 +18,7 @@ from experiments.paper import figures, tables, tasks
 from experiments.paper.grid import Task
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.tasks import normalized_score
-from smac_jax.text import count
+from smac_jax.text import count, name_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,7 +73,7 @@ def test_the_leaderboard_of_the_smallest_run_has_its_algorithms_and_the_peers(tm
     assert found["bc", ""] == pytest.approx(normalized_score("hopper", curve.offline_returns[:, -1]).mean(), rel=1e-4)
     assert found["bc", "td3"] == pytest.approx(normalized_score("hopper", curve.online_returns[:, -1]).mean(), rel=1e-4)
     assert "Scale: tiny (20 updates" in (tmp_path / "leaderboard.html").read_text()
-    assert "| ReBRAC |" in (tmp_path / "leaderboard.md").read_text()
+    assert f"| {name_of('rebrac')} |" in (tmp_path / "leaderboard.md").read_text()
     assert not list(tmp_path.glob("runs/*/*/*/control"))
     assert not (tmp_path / "table-1.md").exists()
 

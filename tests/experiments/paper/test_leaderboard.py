@@ -25,7 +25,7 @@ CORL_MEANS = {
     "antmaze": (17.21, 19.33, 19.29, 50.71, 57.17, 78.42),
     "adroit": (48.18, 10.40, 56.75, 1.53, 53.43, 59.39),
 }
-"""The averages that CORL prints below each of its tables, of :data:`ALGORITHMS`."""
+"""The averages that CORL prints below each of its tables, of :data:`ALGORITHMS`; scores and averages are rounded."""
 CORL_ONLINE_MEANS = {
     "antmaze": {"awac": (18.12, 16.46), "cql": (48.38, 95.58), "iql": (56.29, 78.50), "cal_ql": (53.04, 97.33)},
     "adroit": {"awac": (22.84, 21.76), "cql": (-0.72, 0.22), "iql": (21.69, 44.99), "cal_ql": (-0.76, -0.79)},
@@ -46,7 +46,7 @@ def of_family(family: str, source: str, algorithm: str) -> list:
 def test_the_published_scores_have_the_averages_that_their_source_prints(family):
     for algorithm, mean in zip(ALGORITHMS, CORL_MEANS[family], strict=True):
         found = of_family(family, "corl", algorithm)
-        assert np.mean([score.offline.mean for score in found]) == pytest.approx(mean, abs=0.0051), algorithm
+        assert np.mean([score.offline.mean for score in found]) == pytest.approx(mean, abs=0.0101), algorithm
         assert all(score.online is None for score in found)
 
 
@@ -54,8 +54,8 @@ def test_the_published_scores_have_the_averages_that_their_source_prints(family)
 def test_the_published_scores_of_fine_tuning_have_the_averages_that_their_source_prints(family):
     for algorithm, (before, after) in CORL_ONLINE_MEANS[family].items():
         found = of_family(family, "corl-online", algorithm)
-        assert np.mean([score.offline.mean for score in found]) == pytest.approx(before, abs=0.0051), algorithm
-        assert np.mean([score.online.mean for score in found]) == pytest.approx(after, abs=0.0051), algorithm
+        assert np.mean([score.offline.mean for score in found]) == pytest.approx(before, abs=0.0101), algorithm
+        assert np.mean([score.online.mean for score in found]) == pytest.approx(after, abs=0.0101), algorithm
 
 
 def test_every_published_score_is_of_a_d4rl_data_set_and_cited_once():
