@@ -136,7 +136,8 @@ class MetricLogger:
             return {"id": str(found["id"]), "logged": {str(name): int(n) for name, n in found["logged"].items()}}
         # random, because another machine may use the same folder name
         known = {"id": secrets.token_hex(8), "logged": {}}
-        write_json(self._memory, known)
+        with contextlib.suppress(OSError):  # a full disk ends no run; it is written again with the first point
+            write_json(self._memory, known)
         return known
 
     def _finish(self, errors: list[Exception]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import importlib.util
 import json
+import os
 import sys
 import types
 from collections.abc import Mapping
@@ -268,6 +270,30 @@ def test_tensorboard_gets_the_mean_over_seeds_and_begins_anew(tmp_path):
     assert written.count(b"offline/loss") == 1
     assert np.float32(2.0).tobytes() in written
     assert b"none" not in written
+
+
+def test_a_disk_on_which_nothing_can_be_written_is_no_reason_to_end_a_run(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("tensorboardX")
+    history = History((0,))
+    with RunFolder(tmp_path / "run", "a run") as run:
+        run.claim({})
+        with monkeypatch.context() as patch:
+            patch.setattr("smac_jax.files.Path.write_bytes", full)
+            patch.setattr("tensorboardX.event_file_writer.EventsWriter.write_event", full)
+            run.begin(history)
+            history.add("offline", 1, {"loss": np.array([1.0])})
+            run.log(history)
+        history.add("offline", 2, {"loss": np.array([2.0])})
+        run.log(history)
+    assert "No space left on device" in capsys.readouterr().err
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2]
+    (events,) = (tmp_path / "run" / "tensorboard").glob("events*")
+    assert events.read_bytes().count(b"offline/loss") == 2
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_tensorboard_is_the_default_where_it_is_installed(tmp_path, monkeypatch):

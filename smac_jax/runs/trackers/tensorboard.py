@@ -22,25 +22,27 @@ class TensorBoard:
         self._writer: Any = None
 
     def open(self, run: TrackedRun) -> int:
-        """Deletes the files of earlier processes."""
-        # not SummaryWriter: after an error its thread ends, and later every tenth point would wait for it forever
-        from tensorboardX.event_file_writer import EventsWriter
-
-        folder = run.folder / "tensorboard"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        self._writer = EventsWriter(str(folder / "events"))
+        """Deletes the files of earlier processes. The first point creates new ones, so a full disk ends no run."""
+        self._folder = run.folder / "tensorboard"
+        shutil.rmtree(self._folder, ignore_errors=True)
         return 0
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Writes a point to disk."""
+        # not SummaryWriter: after an error its thread ends, and later every tenth point would wait for it forever
+        from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.summary import scalar
 
+        if self._writer is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._writer = EventsWriter(str(self._folder / "events"))
         for name, value in metrics.items():
             self._writer.write_event(Event(wall_time=time.time(), step=step, summary=scalar(name, value)))
         self._writer.flush()
 
     def close(self) -> None:
         """Closes the file."""
-        self._writer.close()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
