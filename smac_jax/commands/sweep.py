@@ -48,6 +48,7 @@ from smac_jax.data.sources import short_name
 from smac_jax.envs import ENGINES, VERSIONS
 from smac_jax.errors import ConfigError
 from smac_jax.files import write_json
+from smac_jax.runs.trackers.connection import PROJECT, connections
 from smac_jax.sweep.launchers import LAUNCHERS, Failure, hosts
 from smac_jax.sweep.program import define_config, results_folder, set_up
 from smac_jax.text import duration
@@ -111,7 +112,13 @@ flags.DEFINE_bool("other_versions", False, "Resume from snapshots that other ver
 flags.DEFINE_bool(
     "arithmetic", False, "At the end, print the number of floating-point operations and the rate of this machine."
 )
-flags.DEFINE_string("wandb", None, "Also log to this Weights & Biases project.")
+flags.DEFINE_list(
+    "tracker",
+    None,
+    "Trackers that show the metrics during training: tensorboard, wandb, trackio, or your own (--import). Default: "
+    "tensorboard if tensorboardX is installed; --tracker= for none.",
+)
+flags.DEFINE_string("project", PROJECT, "The project of the runs in the trackers.")
 flags.DEFINE_string("results", None, "Folder of the results; default: results/ and a name derived from the flags.")
 define_config("base")
 
@@ -124,7 +131,6 @@ def main(argv: Sequence[str]) -> int:
     hosts.join()
     import smac_jax
     from smac_jax.presets.base import as_run
-    from smac_jax.runs.metrics import check_wandb
     from smac_jax.runs.provenance import write_provenance
     from smac_jax.sweep.datasets import check_fits, environment_of, references
     from smac_jax.sweep.grid import (
@@ -148,7 +154,8 @@ def main(argv: Sequence[str]) -> int:
     if checkpoints:  # so that the recorded configuration is the one that runs
         FLAGS.config.pretrain.num_updates = checkpoints[-1]
     folder = results_folder(FLAGS.results or default_folder(offline))
-    check_wandb(FLAGS.wandb)
+    trackers = None if FLAGS.tracker is None else tuple(FLAGS.tracker)
+    connections(trackers)  # reports unknown trackers and missing packages
     vary = parse_vary(FLAGS.vary)
     labels = distinct_names(FLAGS.task)
     datasets = {name: called(name, label, smac_jax.load_dataset(name)) for name, label in labels.items()}
@@ -186,7 +193,9 @@ def main(argv: Sequence[str]) -> int:
             jobs=[{"folder": str(b.folder.relative_to(folder)), "title": b.title, "runs": b.runs} for b in jobs],
         )
     print("\n".join([*(data.summary() for data in datasets.values()), f"Results: {folder}"]))
-    options = CheckpointOptions(FLAGS.save_every, FLAGS.keep, FLAGS.policies, FLAGS.other_versions, FLAGS.wandb)
+    options = CheckpointOptions(
+        FLAGS.save_every, FLAGS.keep, FLAGS.policies, FLAGS.other_versions, trackers, FLAGS.project
+    )
     failures = LAUNCHERS[FLAGS.launcher](hosts.share(jobs), options, folder)
     if failures is None:
         return 0

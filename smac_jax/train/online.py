@@ -1,4 +1,4 @@
-"""Fine-tuning in the simulator: acting, physics, replay and learning in one compiled scan, every seed in it at once."""
+"""Online training in the simulator for all seeds at once: acting, physics, replay and learning in one compiled scan."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 class LoopState(struct.PyTreeNode):
-    """Everything of one seed that the scan carries: the learner, the world, and what was seen."""
+    """The state of one seed in the scan: the algorithm's state, the environment's state, and the replay buffer."""
 
     algorithm: Any
     environment: Any
@@ -65,16 +65,16 @@ class LoopState(struct.PyTreeNode):
 
 @dataclasses.dataclass
 class FinetuneResult(Evaluated):
-    """What online training leaves behind.
+    """The result of online training.
 
     Attributes:
-      algorithm: the algorithm as configured.
-      actor_critic: the fine-tuned policy and critics; every leaf ``[seed, ...]``.
+      algorithm: the algorithm with its configuration.
+      actor_critic: the fine-tuned policy and critics; every leaf is ``[seed, ...]``.
       metrics: as in :class:`~smac_jax.train.offline.PretrainResult`; ``metrics["step"]`` counts environment steps.
-      evaluations: of the policy, with their steps counted in environment steps; 0 is the transfer.
-      seeds: the seeds' numbers.
+      evaluations: the evaluations of the policy; their steps are environment steps, and 0 is the transfer.
+      seeds: the numbers of the seeds.
       buffer: the replay buffer, ``[seed, ...]``.
-      diverged: for each seed the step at which it was frozen because its numbers had gone, -1 if it was not.
+      diverged: for each seed the step at which it diverged and was frozen, or -1.
     """
 
     algorithm: OnlineAlgorithm[Any]
@@ -87,8 +87,8 @@ class FinetuneResult(Evaluated):
 
     def __repr__(self) -> str:
         steps = int(self.metrics["step"].max(initial=0))
-        told = of_evaluations(self.mean_returns, self.diverged, self.seeds)
-        return f"FinetuneResult({self.algorithm.name}, seeds {list(self.seeds)}, {steps:,} steps, {told})"
+        returns = of_evaluations(self.mean_returns, self.diverged, self.seeds)
+        return f"FinetuneResult({self.algorithm.name}, seeds {list(self.seeds)}, {steps:,} steps, {returns})"
 
 
 def make_chunk(
@@ -102,23 +102,23 @@ def make_chunk(
     environments: int = 1,
     failure_reward: float | None = None,
 ) -> Any:
-    """A chunk of environment steps (:func:`smac_jax.train.chunk.compile_chunk`) that takes the data set last.
+    """A compiled chunk of environment steps (:func:`smac_jax.train.chunk.compile_chunk`), whose data is the data set.
 
-    Where that is None, it learns from the replay buffer alone.
+    If the data set is None, batches are from the replay buffer only.
 
     Args:
-      algorithm: how to act and to learn.
+      algorithm: the online algorithm.
       env: an environment that resets itself (:class:`smac_jax.envs.AutoReset`).
-      layout: of the seeds.
-      learn: False only collects (the warm start).
-      data_fraction: the share of each batch that comes from the data set.
+      layout: the layout of the seeds over devices.
+      learn: whether to update; False for the warm start.
+      data_fraction: the share of each batch that is from the data set.
       q_limit: see :func:`finetune`.
-      length: environment steps, a multiple of ``environments``.
-      environments: how many step side by side. Their transitions enter the replay buffer together, and as many updates
-        follow.
-      failure_reward: the reward of a failure, where rewards are sparse: of an episode that is cut before it earns
-        more, the return-to-go is that of a failure that goes on forever, as in the data
-        (:func:`smac_jax.data.trajectories.returns_to_go`). None where rewards are not sparse.
+      length: the number of environment steps, a multiple of ``environments``.
+      environments: the number of environments that step together. Their transitions are added to the replay buffer, and
+        then there are as many updates.
+      failure_reward: the reward of a failure if rewards are sparse, else None. If an episode is cut before it earns
+        more, its return-to-go is that of a failure that continues forever, as in the data
+        (:func:`smac_jax.data.trajectories.returns_to_go`).
     """
     discount = algorithm.return_discount
 
@@ -176,7 +176,7 @@ def make_chunk(
         q_limit,
         length,
         stride=environments,
-        # of a frozen seed only the learner stands still: its policy goes on acting, which changes nothing that is kept
+        # only the learner of a diverged seed is frozen; its policy still acts, which does not change the result
         learner_of=lambda state: state.algorithm,
         with_learner=lambda state, learner: state.replace(algorithm=learner),
         measured_at_end=last_episode,
@@ -210,51 +210,53 @@ def finetune(
     training_state: TrainingState | None = None,
     carry: str | None = None,
 ) -> FinetuneResult:
-    """Hands an actor-critic to an ordinary online algorithm and trains it in the simulator, for several seeds at once.
+    """Fine-tunes an actor-critic in the simulator with an online algorithm, for several seeds at once.
 
-    The policy is evaluated at the transfer (step 0), right after the warm start, every ``eval_every`` steps from
-    there, and at the end. Steps count every environment step, the warm start's too; after it there is one update an
-    environment step. With several ``environments`` they step side by side, which an accelerator does in nearly the
-    time of one; their transitions enter the replay buffer together, and as many updates follow.
+    The policy is evaluated at the transfer (step 0), after the warm start, then every ``eval_every`` steps, and at the
+    end. Steps are environment steps, including those of the warm start. After the warm start there is one update per
+    environment step. Several ``environments`` step together, which takes an accelerator almost the same time as one;
+    their transitions are added to the replay buffer, and then there are as many updates.
 
     Args:
-      algorithm: a name in :data:`smac_jax.algorithms.ONLINE`, or an algorithm that is built already. Or the offline
-        algorithm continues: by its own name ("iql", "cql", "cal_ql", "awac", "smac"), or "same" for whatever it is.
-      actor_critic: from ``pretrain(...).actor_critic``: leaves ``[seed, ...]``; or the result of ``pretrain`` itself,
-        which a continuation needs. None: fresh networks of the default sizes, to learn from scratch; others are the
-        result of ``pretrain("none", data, config={"network": ...})``.
+      algorithm: a name in :data:`smac_jax.algorithms.ONLINE`, or an algorithm object. An offline algorithm continues
+        by its name ("iql", "cql", "cal_ql", "awac", "smac"), or by "same", which continues the one that was trained.
+      actor_critic: the pre-trained actor-critic, ``pretrain(...).actor_critic``, with leaves ``[seed, ...]``;
+        or the result of ``pretrain``, which a continuation needs. None trains from scratch, with fresh networks of the
+        default sizes (for other sizes, give the result of ``pretrain("none", data, config={"network": ...})``).
       env: one environment, not vectorized and without automatic reset.
-      data: the data set that gives ``data_fraction`` of each batch; None learns from the replay buffer alone.
-      seeds: how many, or which; as many as ``actor_critic`` holds.
-      num_steps: environment steps after the warm start.
-      config: None for the defaults, a mapping of the fields that differ, or the algorithm's config; not beside an
-        algorithm that is built, which has its own. Of a continuation: the fields that differ from offline training.
-      warm_start: environment steps with the pre-trained policy before the first update (SMAC, section 5: 5,000).
-      data_fraction: share of each batch from ``data``; 0 keeps no offline data (WSRL).
-      final_data_fraction: after the warm start the share changes linearly to this one; None: it is constant.
-      data_fraction_steps: the number of environment steps in which it changes; None: all of ``num_steps``.
-      environments: how many step side by side, for each seed; ``num_steps``, ``warm_start`` and ``eval_every`` must be
-        multiples of it.
-      buffer_capacity: transitions kept; None keeps all.
-      eval_every: environment steps between evaluations.
-      eval_episodes: episodes an evaluation and seed.
-      final_episodes: at least so many at the transfer and at the end: whole evaluations are repeated until there are.
-      episode_length: time limit of an episode, in training and evaluation.
-      progress: show a progress bar; or the :class:`Progress` to show it on.
-      on_evaluation: called with ``(step, returns[seed, episode])``; returning True ends the training there.
+      data: the data set that gives ``data_fraction`` of each batch; None uses the replay buffer only.
+      seeds: the number of seeds, or their numbers; as many as ``actor_critic`` has.
+      num_steps: the number of environment steps after the warm start.
+      config: None for the defaults, a mapping of the fields that differ, or the algorithm's configuration. Must be None
+        if ``algorithm`` is an object. For a continuation: the fields that differ from offline training.
+      warm_start: the number of environment steps with the pre-trained policy before the first update (SMAC, section 5:
+        5,000).
+      data_fraction: the share of each batch that is from ``data``; 0 keeps no offline data (WSRL).
+      final_data_fraction: after the warm start, the share changes linearly to this one; None for a constant share.
+      data_fraction_steps: the number of environment steps in which the share changes; None for all of ``num_steps``.
+      environments: the number of environments that step together, for each seed; ``num_steps``, ``warm_start`` and
+        ``eval_every`` must be multiples of it.
+      buffer_capacity: the number of transitions in the replay buffer; None keeps all transitions.
+      eval_every: the number of environment steps between evaluations.
+      eval_episodes: the number of episodes of each seed in an evaluation.
+      final_episodes: the least number of episodes in the evaluations at the transfer and at the end. The evaluation is
+        repeated until it has this number.
+      episode_length: the time limit of an episode, in training and evaluation.
+      progress: whether to show a progress bar; or the :class:`Progress` that shows it.
+      on_evaluation: called with ``(step, returns[seed, episode])``; training ends if it returns True.
       q_limit, devices, folder: as in :func:`~smac_jax.train.offline.pretrain`.
-      training_state: ``pretrain(...).training_state``, for a config that carries optimizers or the temperature over.
-        Default: that of the result in ``actor_critic``, if it is one.
-      carry: what a continuation carries over: the "networks"; these and their "optimizers"; or "all" of the state
-        (value networks, temperature, kappa, step counters), which is the default.
+      training_state: ``pretrain(...).training_state``, for a configuration that continues with its optimizers or its
+        temperature. Default: that of the result in ``actor_critic``, if it is one.
+      carry: the part of the offline state that a continuation carries over: "networks"; "optimizers", which are these
+        and their optimizers; or "all" (value networks, temperature, kappa, counters), the default.
 
     Raises:
-      UnknownNameError: no algorithm of that name.
-      ConfigError: a field or argument out of range, or an actor-critic that does not fit the environment or the seeds.
-      RegistrationError: an algorithm of somebody's own that does not satisfy the contract, or that cannot be recorded.
+      UnknownNameError: there is no algorithm of this name.
+      ConfigError: a field or an argument is out of range, or the actor-critic does not fit the environment or seeds.
+      RegistrationError: a user's algorithm does not satisfy the contract, or cannot be recorded.
       CheckpointError, Interrupted: see :class:`~smac_jax.runs.folder.RunFolder`.
     """
-    from smac_jax.envs.wrappers import AutoReset  # brax takes seconds to import, and only this needs it
+    from smac_jax.envs.wrappers import AutoReset  # imported here, because brax takes seconds to import
 
     numbers = seed_numbers(seeds)
     num_steps = whole_number("finetune: num_steps", num_steps, 1)
@@ -305,7 +307,7 @@ def finetune(
     evaluator = make_evaluator(env, eval_episodes, episode_length, True, layout, discount=value_discount(built.config))
     history = History(numbers)
 
-    def look(state: LoopState, at: Evaluate) -> bool:
+    def evaluate_at(state: LoopState, at: Evaluate) -> bool:
         acting = built.actor_critic(state.algorithm)
         returns, optimism = run_evaluation(evaluator, acting, at.step, at.rounds, layout)
         history.add_returns(at.step, returns, optimism)
@@ -336,12 +338,12 @@ def finetune(
         phase = "online" if learn else "warm start"
         plan.append(Train(title, total, phase, start, stop, 0, 0, makers[learn], (keys, data), environments))
         plan.append(Evaluate(stop, rounds if stop == total else 1))
-    # what the config asks of the offline phase and is not there is said before anything is trained
+    # raises before the training if the configuration needs a state that is missing or does not fit
     first = jax.eval_shape(jax.vmap(built.init), layout.keys("init"), layout.shard(actor_critic), layout.shard(handed))
     acting_first = jax.eval_shape(jax.vmap(built.actor_critic), first)
     check_actor_critic(acting_first, built)
     if folder:
-        describe_networks(acting_first)  # what cannot be saved is said before it is trained
+        describe_networks(acting_first)  # raises before the training if the networks cannot be saved
         folder.claim(
             {
                 "algorithm": built.name,
@@ -370,7 +372,7 @@ def finetune(
             }
         )
     with Progress.of(progress) as bar:
-        outcome = run_plan(plan, begin, look, history, layout, bar, folder)
+        outcome = run_plan(plan, begin, evaluate_at, history, layout, bar, folder)
     return FinetuneResult(
         algorithm=built,
         actor_critic=built.actor_critic(outcome.state.algorithm),
@@ -386,5 +388,5 @@ def _check_actor_critic(actor_critic: ActorCritic, env: Env, seeds: Sequence[int
     shape = actor_critic.observation_mean.shape
     if len(shape) != 2 or shape[0] != len(seeds):
         held = shape[0] if len(shape) == 2 else "no seed axis"
-        raise ConfigError(f"finetune: {len(seeds)} seeds were asked for, the actor-critic holds {held}.")
+        raise ConfigError(f"finetune: seeds has {len(seeds)}, but the actor-critic has {held}; they must be equal.")
     check_sizes(actor_critic, env)

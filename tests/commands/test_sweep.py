@@ -41,11 +41,34 @@ TINY = [
 sweep = partial(run_command, "sweep")
 
 
+TRACKER = """
+from smac_jax.extend import register_tracker
+
+@register_tracker("lines")
+class Lines:
+    def open(self, run):
+        self.path = run.folder / "lines.txt"
+        if not run.logged:
+            self.path.write_text(f"{run.project} {run.name} {run.config['seeds']}\\n")
+        return run.logged
+
+    def log(self, step, metrics):
+        with self.path.open("a") as file:
+            file.write(f"{step}\\n")
+
+    def close(self):
+        pass
+"""
+
+
 def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(hopper_file, tmp_path):
     from smac_jax.runs.checkpoint import load_actor_critic
 
     folder = tmp_path / "run"
+    lab = tmp_path / "my_lab.py"
+    lab.write_text(TRACKER)
     request = [f"--task={hopper_file}", "--seeds=2", f"--results={folder}", *TINY]
+    request += [f"--import={lab}", "--tracker=lines", "--project=my-lab"]
     done = sweep(*request)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "SMAC" in done.stdout
@@ -69,6 +92,11 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(hopper_file, 
             assert len((runs / run / "metrics.jsonl").read_text().splitlines()) > 2
         for run in ("offline", "control", "to-sac"):
             assert json.loads((runs / run / "status.json").read_text())["state"] == "done"
+            points = [json.loads(line) for line in (runs / run / "metrics.jsonl").read_text().splitlines()]
+            written = (runs / run / "lines.txt").read_text().splitlines()
+            assert written[0] == f"my-lab hopper-tiny/{name}/seeds-0-1/{run} [0, 1]"
+            assert [int(line) for line in written[1:]] == [point["step"] for point in points]
+            assert not (runs / run / "tensorboard").exists()
 
     # the same command finds all of it done, and changes nothing
     table, saved = (folder / "table.csv").read_text(), (runs / "offline" / "snapshots").stat().st_mtime_ns
@@ -77,6 +105,7 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(hopper_file, 
     assert json.loads((folder / "provenance.json").read_text())["trained_by"] == provenance["trained_by"]
     assert f"- Trained by: {provenance['commit']}" in (folder / "table.md").read_text()
     assert (folder / "table.csv").read_text() == table
+    assert (runs / run / "lines.txt").read_text().splitlines() == written
     assert (runs / "offline" / "snapshots").stat().st_mtime_ns == saved
 
     # another configuration does not take their place
@@ -162,6 +191,11 @@ def test_two_files_of_one_name_and_one_that_is_overwritten_keep_their_own_result
         ([f"--results={__file__}/x"], "test_sweep.py is a file. Give a folder"),
         (["--config=gs://bucket/x.py"], "gs://bucket/x.py is a URL"),
         (["--config=nowhere.py"], "--config cannot be read"),
+        (["--tracker=clearml"], "Unknown tracker 'clearml'. Known: tensorboard, trackio, wandb"),
+        (
+            [f"--import={ROOT}/docs/examples/my_tracker.py", "--tracker=chat"],
+            "error: The tracker 'chat' cannot be created: docs/examples/my_tracker.py, line ",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_no_traceback(arguments, words, tmp_path):
