@@ -161,7 +161,7 @@ def test_updates_are_those_of_the_published_code(networks, rows):
         {"entropy_backup": False},
         {"backup_aggregation": "min"},
         {"policy_aggregation": "min"},
-        {"target_entropy_scale": -10.0},
+        {"target_entropy_scale": 5.0},
         {"actor_learning_rate": 1e-4},
         {"utd": 4},
     ],
