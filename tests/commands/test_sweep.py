@@ -120,7 +120,8 @@ def test_continuations_and_training_from_scratch_beside_a_transfer(hopper_file, 
     folder = tmp_path / "run"
     tiny = [flag for flag in TINY if "smac" not in flag]
     request = [f"--task={hopper_file}", "--seeds=2", f"--results={folder}", "--online=same,sac", "--offline=iql", *tiny]
-    request += ["--config.iql.batch_size=16", "--config.sac.batch_size=16", "--config.online_iql.beta=0.5"]
+    request += ["--config.iql.batch_size=16", "--config.sac.batch_size=16", "--config.sac.optimizer_start=fresh"]
+    request += ["--config.online_iql.beta=0.5"]
     request += ["--config.finetune.carry=optimizers", "--config.finetune.final_data_fraction=0.0"]
     for _ in range(2):
         done = sweep(*request)
