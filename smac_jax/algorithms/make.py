@@ -146,7 +146,7 @@ def code_behind(built: OfflineAlgorithm | OnlineAlgorithm) -> dict[str, str]:
     """The files of users that an algorithm's results depend on, with their SHA-256; empty for this package's own."""
     is_offline = hasattr(built, "phases")
     # the online form of an offline algorithm is registered with that
-    registry: Registry[Any] = OFFLINE if is_offline or continues(built) else ONLINE
+    registry: Registry[Any] = OFFLINE if is_offline or getattr(built, "carry", None) is not None else ONLINE
     functions = [getattr(built, name) for name in (OFFLINE_FUNCTIONS if is_offline else ONLINE_FUNCTIONS)]
     functions += [phase.update for phase in getattr(built, "phases", ())]
     score = getattr(built.config, "score", None)

@@ -149,7 +149,7 @@ def main(argv: Sequence[str]) -> int:
         if FLAGS[flag].value is not None and "" in (FLAGS[flag].value or [""]):
             raise ConfigError(f"--{flag} is empty, or has an empty name in its list.")
     offline = offline_names(FLAGS.config, FLAGS.offline)
-    FLAGS.online = online_names(FLAGS.config, FLAGS.online)
+    FLAGS["online"].value = online_names(FLAGS.config, FLAGS.online)
     checkpoints = parse_checkpoints(FLAGS.checkpoints)
     if checkpoints:  # so that the recorded configuration is the one that runs
         FLAGS.config.pretrain.num_updates = checkpoints[-1]

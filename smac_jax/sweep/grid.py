@@ -458,8 +458,8 @@ def make_jobs(
         for start in made:
             before = make_offline(start.algorithm, start.config)
             sections_of = [(name, online_section(name, algorithm)) for name in online]
-            ends = [v for x, section in sections_of for v in variants(changed, vary, x, x, section, "finetune", before)]
-            ends_of[start.label] = tuple(_once(ends))
+            each = [variants(changed, vary, x, x, section, "finetune", before) for x, section in sections_of]
+            ends_of[start.label] = tuple(_once(list(itertools.chain(*each))))
     untrained = {start.label for start in starts if start.schedule["num_updates"] == 0}
     if checkpoints and untrained:
         raise ConfigError(

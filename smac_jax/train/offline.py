@@ -140,14 +140,13 @@ def pretrain(
       RegistrationError: a user's algorithm does not satisfy the contract, or cannot be recorded.
       CheckpointError, Interrupted: see :class:`~smac_jax.runs.folder.RunFolder`.
     """
-    num_updates = whole_number("pretrain: num_updates", num_updates, 1)
     eval_every = whole_number("pretrain: eval_every", eval_every, 1)
     eval_episodes = whole_number("pretrain: eval_episodes", eval_episodes, 1)
     final_episodes = whole_number("pretrain: final_episodes", final_episodes, 1)
     episode_length = whole_number("pretrain: episode_length", episode_length, 1)
     q_limit = real_number("pretrain: q_limit", q_limit, 0.0)
     built = resume.algorithm if resume else make_offline(algorithm, config)
-    num_updates = num_updates if built.phases else 0
+    num_updates = whole_number("pretrain: num_updates", num_updates, 1) if built.phases else 0
     numbers = resume.seeds if resume else seed_numbers(seeds)
     layout = SeedLayout.over(numbers, devices)
     warn_of_equal_returns(built.config, data)

@@ -273,7 +273,7 @@ def finetune(
     episode_length = whole_number("finetune: episode_length", episode_length, 1)
     q_limit = real_number("finetune: q_limit", q_limit, 0.0)
     before = actor_critic if isinstance(actor_critic, PretrainResult) else None
-    built = make_online_after(before and before.algorithm, algorithm, config, carry)
+    built = make_online_after(before.algorithm if before else None, algorithm, config, carry)
     handed: Any = training_state
     if before is not None:
         actor_critic = before.actor_critic
