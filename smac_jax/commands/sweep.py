@@ -245,13 +245,15 @@ def check_launcher() -> None:
 
 def default_folder(offline: Sequence[str]) -> str:
     """A folder name derived from the flags, so that repeating the command resumes the sweep."""
-    from smac_jax.presets.base import without_unset
+    from smac_jax.presets.base import LATER_SECTIONS, without_unset
     from smac_jax.sweep.grid import path_name
 
     before = [FLAGS[name].value for name in ("task", "env", "physics", "version")]
     after = [FLAGS[name].value for name in ("online", "vary", "seeds", "first_seed", "control")]
     checkpoints = [FLAGS.checkpoints] if FLAGS.checkpoints else []
-    values = [*before, offline, *after, *checkpoints, without_unset(FLAGS.config)]
+    unused = {*LATER_SECTIONS} - {*offline, *FLAGS.online}
+    config = {name: value for name, value in without_unset(FLAGS.config).items() if name not in unused}
+    values = [*before, offline, *after, *checkpoints, config]
     request = json.dumps(values, sort_keys=True, default=str)
     first = short_name(FLAGS.task[0])
     return f"results/{path_name(first)}-{hashlib.blake2b(request.encode(), digest_size=3).hexdigest()}"

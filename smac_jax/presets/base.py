@@ -23,6 +23,10 @@ At these they are not recorded, so that the folders of earlier sweeps are still 
 """
 
 
+LATER_SECTIONS = ("none", "rlpd")
+"""Sections of algorithms that earlier versions did not have; they name no folder of a sweep that does not use them."""
+
+
 def get_config() -> ConfigDict:
     """The defaults, at a scale for one GPU."""
     config = ConfigDict()
