@@ -14,6 +14,7 @@ from ml_collections import ConfigDict, config_dict
 from smac_jax.algorithms import make_offline, make_online
 from smac_jax.algorithms.continuation import SAME, fixed_fields
 from smac_jax.algorithms.make import continues, make_online_after
+from smac_jax.algorithms.none import NONE
 from smac_jax.registry import OFFLINE, ONLINE
 
 LATER = {"final_data_fraction": None, "data_fraction_steps": None, "environments": 1, "carry": "all"}
@@ -23,7 +24,7 @@ At these they are not recorded, so that the folders of earlier sweeps are still 
 """
 
 
-LATER_SECTIONS = ("none", "rlpd")
+LATER_SECTIONS = (NONE, "rlpd")
 """Sections of algorithms that earlier versions did not have; they name no folder of a sweep that does not use them."""
 
 
@@ -50,7 +51,7 @@ def get_config() -> ConfigDict:
     for name, (config_class, _) in ONLINE.items():
         config[online_section(name)] = ConfigDict(defaults(config_class))
     for name, (config_class, _) in OFFLINE.items():
-        if name not in ONLINE:
+        if name not in ONLINE and name != NONE:
             config[online_section(name)] = as_offline(config_class)
     return config
 
