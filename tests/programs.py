@@ -13,7 +13,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # none of these defines flags, which belong to one program
-IMPORTED = ["mujoco.mjx", "gymnasium", "matplotlib.figure", "orbax.checkpoint", "smac_jax.train.online", "smac_jax.sweep.job"]
+IMPORTED = [
+    "mujoco.mjx",
+    "gymnasium",
+    "matplotlib.figure",
+    "orbax.checkpoint",
+    "smac_jax.train.online",
+    "smac_jax.sweep.job",
+]
 _fresh = multiprocessing.get_context("forkserver")
 _fresh.set_forkserver_preload(IMPORTED)
 
