@@ -12,6 +12,9 @@ Figures, all of SMAC: kappa, muon, condition (with and without), size (a twentie
 (learning curves), residual (of the identity, through training), line and plane (the return between its policies),
 embedding (t-SNE of the policies along training); coverage (of the data); or all.
 
+--also=rebrac,fql adds offline algorithms that the paper does not compare to the tables aggregate and tasks, each with
+the online algorithms that can follow it.
+
 --task names data sets, as for smac-jax sweep; by default every task of the suite whose data are at hand. Tables
 and figures share their plain cells, each is trained once, and what a stopped run has done is not done again: repeat the
 command. --dry-run shows the cells, then measures what they will cost.
@@ -48,11 +51,13 @@ TABLES = ("1", "aggregate", "tasks")
 # by name alone, so that a mistyped flag is refused before JAX is imported
 SCALES = ("paper", "small", "tiny")
 FIGURES = (*("kappa", "muon", "condition", "residual", "coverage", "size", "transfer", "line", "plane", "embedding"),)
+ALSO = ("rebrac", "fql", "awac", "bc")
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("scale", "small", list(SCALES), "Sizes of networks, steps and evaluations.")
 flags.DEFINE_list("table", [], f"Tables: {', '.join(TABLES)}; default: all, unless figures are asked for.")
 flags.DEFINE_list("figure", [], f"Figures: {', '.join(FIGURES)}, or all.")
+flags.DEFINE_list("also", [], f"Offline algorithms beside the paper's: {', '.join(ALSO)}, or all.")
 flags.DEFINE_list("task", [], "Data sets: names or paths; default: those of the suite that are at hand.")
 flags.DEFINE_bool("download", False, "Fetch what is not at hand of the suite's data from D4RL's server.")
 flags.DEFINE_integer("seeds", None, "How many seeds; default: the scale's.", lower_bound=1)
@@ -79,6 +84,7 @@ def main(argv: Sequence[str]) -> int:
     from smac_jax.sweep.results import write_results
 
     tables, figures = wanted(FLAGS.table, TABLES, "table"), wanted(FLAGS.figure, FIGURES, "figure")
+    also = wanted(FLAGS.also, ALSO, "offline algorithm beside the paper's")
     if not tables and not figures:
         tables = list(TABLES)
     if "embedding" in figures and importlib.util.find_spec("sklearn") is None:
@@ -88,7 +94,7 @@ def main(argv: Sequence[str]) -> int:
     tasks = at_hand(FLAGS.task, paper_alone=tables == ["1"] and not figures)
     seeds = list(range(FLAGS.seeds or scale.seeds))
     grids = {
-        task.source: grid_of(task, folder, scale, seeds, FLAGS.physics, tables=bool(tables), figures=figures)
+        task.source: grid_of(task, folder, scale, seeds, FLAGS.physics, tables=bool(tables), figures=figures, also=also)
         for task in tasks
     }
     every = list({job.folder: job for grid in grids.values() for job in grid.jobs}.values())

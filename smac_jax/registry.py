@@ -233,6 +233,8 @@ OFFLINE: Registry[Algorithm] = Registry(
     {
         "smac": _algorithm("smac", "SMACConfig", "smac"),
         "td3_bc": _algorithm("td3_bc", "TD3BCConfig", "td3_bc"),
+        "rebrac": _algorithm("rebrac", "ReBRACConfig", "rebrac"),
+        "fql": _algorithm("fql", "FQLConfig", "fql"),
         "iql": _algorithm("iql", "IQLConfig", "iql"),
         "cql": _algorithm("cql", "CQLConfig", "cql"),
         "cal_ql": _algorithm("cal_ql", "CalQLConfig", "cal_ql"),

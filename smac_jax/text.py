@@ -9,6 +9,8 @@ from typing import Any
 NAMES = {
     "smac": "SMAC",
     "td3_bc": "TD3+BC",
+    "rebrac": "ReBRAC",
+    "fql": "FQL",
     "iql": "IQL",
     "cql": "CQL",
     "cal_ql": "Cal-QL",

@@ -76,7 +76,7 @@ def get_config(group: str = "") -> ConfigDict:
     config.pretrain.update({"eval_every": 2_000, "eval_episodes": 5})
     config.finetune.update({"num_steps": 4_000, "warm_start": 5_000, "eval_every": 500, "eval_episodes": 5})
     network = {"actor_hidden": HIDDEN, "critic_hidden": HIDDEN}
-    for name in ("td3_bc", "iql", "cql", "cal_ql", "awac", "bc"):
+    for name in ("td3_bc", "rebrac", "fql", "iql", "cql", "cal_ql", "awac", "bc"):
         config[name].update({"batch_size": 128, "network": network})
     config.iql.value_hidden = HIDDEN
     config.smac.update({"batch_size": 64, "network": {**network, "num_critics": 10}, "alpha_hidden": (64, 64)})

@@ -7,11 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ml_collections import ConfigDict
+
 from experiments.paper import tasks
 from experiments.paper.figures import FIGURES
+from smac_jax.algorithms.make import can_follow, make_offline, make_online
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.sources import short_name
+from smac_jax.presets.base import online_section
 from smac_jax.sweep.grid import Job, make_jobs, parse_vary, path_name
 
 
@@ -65,8 +69,20 @@ def grid_of(
     *,
     tables: bool,
     figures: Sequence[str],
+    also: Sequence[str] = (),
 ) -> Grid:
-    """What must be trained; all share SMAC's plain cell, with every end that any of them needs."""
+    """What must be trained; all share SMAC's plain cell, with every end that any of them needs.
+
+    Args:
+      task: what is trained on.
+      folder: of all results.
+      scale: of networks, steps and evaluations.
+      seeds: all of them.
+      physics: the engine.
+      tables: whether the cells of tables are needed.
+      figures: names.
+      also: offline algorithms beside the paper's, for the tables.
+    """
     config = scale.config(task.of.family)
     name = task.name or short_name(task.source)
 
@@ -103,6 +119,8 @@ def grid_of(
     ends = [end for end in tasks.ONLINE if end in needed]
     plain = make(("smac",), ends, tables or any(figure.control for figure in asked.values()))["smac"]
     table = make(task.of.offline, tasks.ONLINE, control=True) | {"smac": plain} if tables else {}
+    for offline in also if tables else ():
+        table |= make((offline,), followers(config, offline), control=True)
     cells: dict[str, dict[str, Job]] = {}
     for name, figure in asked.items():
         if not figure.trains:
@@ -121,6 +139,12 @@ def grid_of(
             for label, job in varied.items()
         }
     return Grid(table, cells)
+
+
+def followers(config: ConfigDict, offline: str) -> list[str]:
+    """Those of the paper's online algorithms that can follow an offline one."""
+    network = getattr(make_offline(offline, config[offline]).config, "network", None)
+    return [end for end in tasks.ONLINE if can_follow(network, make_online(end, config[online_section(end)]))]
 
 
 def curves_of(cells: Mapping[str, Job]) -> dict[tuple[str, str], TransferCurve]:

@@ -108,7 +108,10 @@ def table_1(folder: Path, measured: Measured, provenance: dict[str, Any]) -> Non
     """
     sources = list(next(iter(measured.regret.values())))
     intervals = normalized_regret_intervals(
-        {source: {pair: values[source] for pair, values in measured.regret.items()} for source in sources}
+        {
+            source: {pair: x[source] for pair, x in measured.regret.items() if pair[0] in tasks.PAPER_TABLE_1}
+            for source in sources
+        }
     )
     lines = [["offline \\ online", *map(name_of, tasks.ONLINE)]]
     narrow = [lines[0]]
@@ -170,12 +173,13 @@ def _draw_profiles(path: Path, final: Mapping[Pair, Mapping[str, PerSeed]], prov
     every = np.concatenate([values for by_task in final.values() for values in by_task.values()])
     thresholds = np.linspace(every.min(), every.max(), 60)
     onlines = list(dict.fromkeys(online for _, online in final))
+    every_offline = list(dict.fromkeys(offline for offline, _ in final))
     figure = Figure(figsize=(3.1 * len(onlines), 3.1), layout="constrained")
     panels = figure.subplots(1, len(onlines), sharex=True, sharey=True, squeeze=False)[0]
     for axis, online in zip(panels, onlines, strict=True):
-        rows = [offline for offline, other in final if other == online]
-        for color, offline in zip(COLORS, rows, strict=False):
+        for offline in (offline for offline, other in final if other == online):
             profile = np.array(performance_profile(final[offline, online], thresholds))
+            color = COLORS[every_offline.index(offline) % len(COLORS)]
             draw_band(axis, thresholds, profile, color, label=name_of(offline))
         axis.set_title(f"under {name_of(online)}", fontsize=10)
         axis.set_xlabel("final normalized score")

@@ -12,6 +12,8 @@ from experiments.configs import transfer_study
 from smac_jax.sweep.landscape import Resolution
 
 ONLINE = ("awr", "sac", "td3", "td3_bc")
+OFFLINE = ("smac", "iql", "td3_bc", "cql", "cal_ql", "rebrac", "fql", "awac", "bc")
+"""The paper's, and those that may be asked for beside them."""
 PAPER_TABLE_1 = {
     "iql": (0.508, 0.471, 0.653, 0.494),
     "smac": (0.380, 0.031, 0.090, 0.226),
@@ -77,14 +79,14 @@ def tiny_scale(family: str) -> ConfigDict:
     config.finetune.update({"num_steps": 20, "warm_start": 10, **evaluations})
     config.smac.score_model.num_updates = 10
     config.smac.network.num_critics = 2
-    for name in ("smac", "iql", "td3_bc", "cql", "cal_ql"):
+    for name in OFFLINE:
         config[name].network.update({"actor_hidden": (8, 8), "critic_hidden": (8, 8)})
     return config
 
 
 def _rewards(config: ConfigDict, family: str) -> ConfigDict:
     as_published = paper_scale(family)
-    for name in ("smac", "iql", "td3_bc", "cql", "cal_ql"):
+    for name in OFFLINE:
         config[name].reward_scale = as_published[name].reward_scale
         config[name].reward_bias = as_published[name].reward_bias
     return config

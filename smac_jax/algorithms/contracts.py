@@ -194,6 +194,7 @@ class OnlineAlgorithm(NamedTuple, Generic[S]):
       act: explores.
       actor_critic: the networks inside a state.
       batch_size: the number of transitions in each batch.
+      needs_density: whether it asks the policy for the density of an action, which a one-step flow does not have.
     """
 
     name: str
@@ -203,6 +204,7 @@ class OnlineAlgorithm(NamedTuple, Generic[S]):
     act: Act[S]
     actor_critic: GetActorCritic[S]
     batch_size: int
+    needs_density: bool = False
 
     def __repr__(self) -> str:
         return f"OnlineAlgorithm({', '.join(filter(None, (repr(self.name), of_config(self.config))))})"

@@ -12,6 +12,7 @@ from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm
 from smac_jax.config import resolve
 from smac_jax.errors import ConfigError, RegistrationError
 from smac_jax.registry import OFFLINE, ONLINE, SCORES, Registry
+from smac_jax.text import name_of
 
 OFFLINE_FUNCTIONS = ("init", "actor_critic", "prepare", "diagnostics", "training_state")
 ONLINE_FUNCTIONS = ("init", "update", "act", "actor_critic")
@@ -97,6 +98,30 @@ def check_actor_critic(found: Any, built: OfflineAlgorithm | OnlineAlgorithm) ->
         raise RegistrationError(
             f"The algorithm {built.name!r}: its function actor_critic gives a {type(found).__name__}, and must give a "
             "smac_jax.ActorCritic: the networks that are evaluated, saved and transferred."
+        )
+
+
+def can_follow(network: Any, built: OnlineAlgorithm) -> bool:
+    """Whether an online algorithm can take a policy: one that needs a density cannot take a one-step flow.
+
+    Args:
+      network: what says of which distribution the policy is: an actor, or the ``network`` of an offline config. What
+        says nothing has a density.
+      built: the online algorithm.
+    """
+    return not (built.needs_density and getattr(network, "distribution", None) == "one_step_flow")
+
+
+def check_density(network: Any, built: OnlineAlgorithm) -> None:
+    """Refuses what :func:`can_follow` says no of.
+
+    Raises:
+      ConfigError: the algorithm cannot take the policy.
+    """
+    if not can_follow(network, built):
+        raise ConfigError(
+            f"{name_of(built.name)} needs the density of the policy's actions, and the policy is a one-step flow "
+            "(FQL), which has none. Transfer it to TD3 or TD3+BC, which need no density."
         )
 
 

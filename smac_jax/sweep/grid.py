@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from smac_jax import plugins
-from smac_jax.algorithms.make import code_behind, make_offline, make_online
+from smac_jax.algorithms.make import check_density, code_behind, make_offline, make_online
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.sources import is_file_name, short_name
 from smac_jax.envs import code_of_environment
@@ -380,8 +380,8 @@ def make_jobs(
 
     Raises:
       UnknownNameError: no such algorithm.
-      ConfigError: a value out of range, a varied field that concerns none of the algorithms, or two data sets or
-        variants that would share a folder.
+      ConfigError: a value out of range, a varied field that concerns none of the algorithms, a policy that an online
+        algorithm cannot take, or two data sets or variants that would share a folder.
     """
     for name in online:
         if name not in ONLINE:
@@ -403,6 +403,9 @@ def make_jobs(
             (start.label for start in made),
             tuple(_once([v for x in online for v in variants(changed, vary, x, x, online_section(x), "finetune")])),
         )
+        for start, end in itertools.product(made, ends_of[made[0].label]):
+            network = getattr(make_offline(start.algorithm, start.config).config, "network", None)
+            check_density(network, make_online(end.algorithm, end.config))
         starts += made
     if checkpoints:
         starts = [dataclasses.replace(start, schedule=_without_length(start.schedule)) for start in starts]

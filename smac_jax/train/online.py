@@ -15,7 +15,7 @@ from jaxtyping import Int
 
 from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.algorithms.contracts import OnlineAlgorithm, TrainingState
-from smac_jax.algorithms.make import check_actor_critic, code_behind, make_online
+from smac_jax.algorithms.make import check_actor_critic, check_density, code_behind, make_online
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import ReplayBuffer, init, insert, sample, sample_mixed
@@ -194,7 +194,8 @@ def finetune(
 
     Raises:
       UnknownNameError: no algorithm of that name.
-      ConfigError: a field or argument out of range, or an actor-critic that does not fit the environment or the seeds.
+      ConfigError: a field or argument out of range, or an actor-critic that does not fit the environment, the seeds or
+        the algorithm (a one-step flow has no density, which SAC needs).
       RegistrationError: an algorithm of somebody's own that does not satisfy the contract, or that cannot be recorded.
       CheckpointError, Interrupted: see :class:`~smac_jax.runs.folder.RunFolder`.
     """
@@ -213,6 +214,7 @@ def finetune(
     q_limit = real_number("finetune: q_limit", q_limit, 0.0)
     _check_actor_critic(actor_critic, env, numbers)
     built = make_online(algorithm, config)
+    check_density(actor_critic.actor, built)
     training_env = AutoReset(env, episode_length)
     total = warm_start + num_steps
     layout = SeedLayout.over(numbers, devices)

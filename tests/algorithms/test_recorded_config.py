@@ -39,11 +39,15 @@ PRESETS = [
             "adroit",
             "kitchen",
             "antmaze",
+            "rebrac",
+            "fql",
             "ours",
             "wsrl_base",
         )
     ),
     *((name, "literal") for name in ("locomotion", "adroit", "kitchen")),
+    ("rebrac", "antmaze-large-play-v2"),
+    ("fql", "antmaze-giant-navigate"),
     *((name, "paper") for name in ("ours", "wsrl_base")),
     *(("ours", f"+{what}") for what in (*DIFFERENCES, *ADDITIONS)),
     *(("wsrl_base", f"-{what}") for what in DIFFERENCES),
@@ -195,7 +199,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     ],
     "cql": [{"max_target_backup": True, "return_span": 1.0}],
     "cal_ql": [{"max_target_backup": False, "return_span": 1.0}],
-    **{name: [{"return_span": 1.0}] for name in ("td3_bc", "iql", "awac", "bc")},
+    **{name: [{"return_span": 1.0}] for name in ("td3_bc", "rebrac", "fql", "iql", "awac", "bc")},
     "online sac": [{"optimizer_start": "carried"}, {"utd": 2, "waiting_optimizers": "coast"}],
 }
 
@@ -206,8 +210,8 @@ def read_by(name: str, online: bool, given: dict[str, Any], data: smac_jax.Datas
     sizes = {} if online else {key: value for key, value in small(name).items() if key != "batch_size"}
     read: set[str] = set()
     built: Any = build(watched(resolve(config_class, {**sizes, "batch_size": 16, **given}), "", read))
-    key, batch = jax.random.key(0), data.sample(jax.random.key(1), 16)
     prepared = data if online else built.prepare(data)  # on the host
+    key, batch = jax.random.key(0), prepared.sample(jax.random.key(1), 16)
 
     def everything(key: Any, batch: Transition) -> Any:
         if not online:

@@ -45,7 +45,7 @@ def test_every_scale_has_every_algorithm_and_the_familys_rewards(family, scale):
     from smac_jax.presets.base import online_section
 
     config = tasks.SCALES[scale].config(family)
-    for name in ("iql", "smac", "td3_bc", "cql", "cal_ql"):
+    for name in ("iql", "smac", "td3_bc", "cql", "cal_ql", *program.ALSO):
         make_offline(name, config[name].to_dict())
         assert config[name].reward_scale == {"locomotion": 1, "adroit": 10, "kitchen": 1}[family]
         assert config[name].reward_bias == {"locomotion": 0, "adroit": 5, "kitchen": -4}[family]

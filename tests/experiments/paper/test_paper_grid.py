@@ -18,8 +18,8 @@ def hopper():
 
 @pytest.fixture
 def grid(hopper, tmp_path):
-    return lambda tables, *figures: grid_of(
-        hopper, tmp_path, tasks.SCALES["tiny"], [0, 1], "mujoco", tables=tables, figures=figures
+    return lambda tables, *figures, also=(): grid_of(
+        hopper, tmp_path, tasks.SCALES["tiny"], [0, 1], "mujoco", tables=tables, figures=figures, also=also
     )
 
 
@@ -64,3 +64,11 @@ def test_controls_are_trained_where_they_are_shown(grid):
 
 def test_what_shows_the_data_alone_trains_nothing(grid):
     assert grid(False, "coverage").jobs == []
+
+
+def test_an_algorithm_beside_the_papers_has_every_end_that_can_follow_it(grid):
+    made = grid(True, also=("rebrac", "fql")).table
+    assert list(made) == ["iql", "smac", "td3_bc", "cql", "rebrac", "fql"]
+    assert ends(made["rebrac"]) == list(tasks.ONLINE)
+    assert ends(made["fql"]) == ["td3", "td3_bc"]
+    assert grid(False, "transfer", also=("rebrac",)).table == {}
