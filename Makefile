@@ -1,7 +1,13 @@
 # Every target does its own set-up: Python (3.11, 3.12 or 3.13), pip and make are enough.
 # The first of these that runs is taken; another one: make PYTHON=/path/to/python3.13 ...
-PYTHON ?= $(shell for v in python3.12 python3.13 python3.11 python3; do \
-	$$v -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$v && break; done)
+# Newest first, also where pyenv or uv keep theirs: the releases of JAX since 0.11 need Python 3.12, and on a CPU they
+# train 1.3 to 1.5 times as fast as the last one for Python 3.11 (benchmarks/NOTES.md).
+PYENV_ROOT ?= $(HOME)/.pyenv
+UV_PYTHON_INSTALL_DIR ?= $(HOME)/.local/share/uv/python
+PYTHONS := $(foreach v,3.13 3.12 3.11,python$(v) $(wildcard \
+	$(PYENV_ROOT)/versions/$(v).*/bin/python$(v) $(UV_PYTHON_INSTALL_DIR)/cpython-$(v).*/bin/python$(v))) python3
+IS_SUPPORTED := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in $(PYTHONS); do $$p -c '$(IS_SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
@@ -13,8 +19,7 @@ help:  ## Show this list
 # One stamp an installation: reinstalls only when the requirements change.
 $(VENV)/installed: setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; name one: make PYTHON=/path/to/python3.12 ..."; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
-		|| { echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13."; exit 1; }
+	@$(PYTHON) -c '$(IS_SUPPORTED)' || { echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13 with venv."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,dev]'
 	@touch $@
@@ -24,8 +29,8 @@ install: $(VENV)/installed  ## Make the virtual environment
 hooks: $(VENV)/installed  ## Check style and types before each commit
 	$(BIN)/pre-commit install
 
-quickstart: $(VENV)/installed  ## Pre-train SMAC and IQL on half cheetah data, hand both over to SAC, print a table, draw a figure
-	$(BIN)/smac-jax sweep --task=halfcheetah-medium-replay --offline=smac,iql --online=sac --seeds=4 \
+quickstart: $(VENV)/installed  ## Pre-train SMAC and TD3+BC on half cheetah data, transfer both to SAC, print a table, draw a figure
+	$(BIN)/smac-jax sweep --task=halfcheetah-medium-replay --offline=smac,td3_bc --online=sac --seeds=4 \
 		--config=quickstart --results=results/quickstart --arithmetic
 
 test: $(VENV)/installed  ## Run the tests (about 10 minutes on 2 cores)
@@ -44,7 +49,7 @@ $(VENV)-docs/installed: setup.cfg
 	@touch $@
 
 docs: $(VENV)-docs/installed  ## Build the documentation in build/docs
-	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --quiet --strict -f docs/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --strict -f docs/mkdocs.yml
 
 lint: $(VENV)/installed  ## Check style, and in which direction modules import each other
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo --no-cache

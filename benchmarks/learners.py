@@ -1,4 +1,4 @@
-"""Every algorithm's update as something to time: the training loop's own compiled chunk, for several seeds."""
+"""The updates of all algorithms as cases to time: the training loop's own compiled chunk, for several seeds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from smac_jax.types import Transition
 
 
 class Size(NamedTuple):
-    """Networks and batches."""
+    """The sizes of networks and batches."""
 
     hidden: tuple[int, ...]
     members: int
@@ -37,19 +37,20 @@ class Size(NamedTuple):
 SIZES = {
     "field": Size((256, 256), 2, 256, 256),  # CORL, JAX-CORL
     "paper": Size((512, 512, 512), 10, 64, 1024),  # SMAC, tables 6-8
-    "tiny": Size((8, 8), 2, 8, 8),  # to try the program
+    "small": Size((128, 128), 10, 64, 256),  # this project's studies on CPUs
+    "tiny": Size((8, 8), 2, 8, 8),  # for a test of the program
 }
 ONEDNN: dict[str, bool | str] = {
     "xla_cpu_use_onednn": True,
     "xla_cpu_experimental_onednn_fusion_type": "LIBRARY_FUSION_TYPE_DOT",
 }
-"""The compiler's options for oneDNN's products on a CPU: an experiment of XLA's, which on JAX 0.10 ends the process."""
+"""The compiler's options for oneDNN's products on a CPU. They are experimental, and crash with JAX 0.10."""
 OFFLINE_NAMES = tuple(OFFLINE)
 ONLINE_NAMES = tuple(online_section(name) for name in ONLINE)
 
 
 class Learner(NamedTuple):
-    """A phase, its state before the first update (leaves ``[seed, ...]``), and the data that it draws from."""
+    """A phase of training, its initial state (leaves ``[seed, ...]``), and its data."""
 
     phase: Phase
     state: Any
@@ -57,7 +58,7 @@ class Learner(NamedTuple):
 
 
 def offline_learner(name: str, size: Size, seeds: int, data: Dataset, **overrides: Any) -> Learner:
-    """An offline algorithm's main phase."""
+    """The main phase of an offline algorithm."""
     network = {"actor_hidden": size.hidden, "critic_hidden": size.hidden, "num_critics": size.members}
     config: dict[str, Any] = {"network": network, "batch_size": size.offline_batch, **overrides}
     if name == "iql":
@@ -72,7 +73,7 @@ def offline_learner(name: str, size: Size, seeds: int, data: Dataset, **override
 def online_learner(
     section: str, size: Size, seeds: int, data: Dataset, critic_activation: str = "relu", **overrides: Any
 ) -> Learner:
-    """An online algorithm's update, on batches of the data set: the world left out."""
+    """The update of an online algorithm on batches of the data set, without an environment."""
     name = next(n for n in ONLINE if online_section(n) == section)
     built = make_online(name, {"batch_size": size.online_batch, **overrides})
     network = NetworkConfig(
@@ -92,20 +93,20 @@ def online_learner(
 
 
 def learner(name: str, size: Size, seeds: int, data: Dataset, **overrides: Any) -> Learner:
-    """By name: offline ones as they are called, online ones by their section of the configuration."""
+    """The learner of a name: an offline algorithm, or the configuration section of an online algorithm."""
     build = offline_learner if name in OFFLINE_NAMES else online_learner
     return build(name, size, seeds, data, **overrides)
 
 
 def number_of_seeds(made: Learner) -> int:
-    """How many are trained at once."""
+    """The number of seeds that are trained at once."""
     return jax.tree.leaves(made.state)[0].shape[0]
 
 
 def case(name: str, made: Learner, length: int, options: dict[str, bool | str] | None = None) -> Case:
-    """The training loop's chunk of ``length`` updates, compiled ahead so that the time it takes is known.
+    """The training loop's chunk of ``length`` updates, compiled in advance to measure the time of compilation.
 
-    ``options`` are the compiler's, for this program alone.
+    ``options`` are compiler options for this program only.
     """
     seeds = number_of_seeds(made)
     layout = SeedLayout.over(range(seeds), jax.devices()[:1])
@@ -124,7 +125,7 @@ def case(name: str, made: Learner, length: int, options: dict[str, bool | str] |
 
 
 def flops_of_one(made: Learner) -> float:
-    """Matrix products of one update of one seed."""
+    """The floating-point operations in the matrix products of one update of one seed."""
 
     def update(state: Any, key: jax.Array) -> Any:
         return made.phase.update(state, made.data.sample(key, made.phase.batch_size), key)
@@ -134,7 +135,7 @@ def flops_of_one(made: Learner) -> float:
 
 
 def dispatched_from_python(name: str, made: Learner, length: int) -> Case:
-    """The same update as a JAX loop in Python has it: a batch gathered and sent, one compiled update, and again."""
+    """The same update in a Python loop, which gathers a batch, transfers it and calls a compiled update."""
     arrays = jax.tree.map(np.asarray, made.data.sample(jax.random.key(0), 100_000))
     rows, batch_size = arrays.reward.shape[0], made.phase.batch_size
     update: Callable[..., Any] = jax.jit(made.phase.update)

@@ -1,8 +1,8 @@
-"""What the benchmarks share: the machine's ceiling, timing side by side, operations counted, a table and a file.
+"""Functions that the benchmarks share: peak rates of the machine, timing, and reports.
 
-A rate without its ceiling says little, and two rates taken at different moments of a shared machine compare its
-moments. So each program measures the matrix-product and memory rates of the machine in the same run, and times its
-cases in turns: A B C, A B C, ... The median over the rounds is reported, with the lowest and the highest.
+Rates are compared with the peak rates of matrix products and of memory, which each program measures in the same run.
+The load of a shared machine changes with time, so cases are timed in turns: A B C, A B C, ... The report has the median
+over the rounds, with the lowest and the highest rate.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from smac_jax.runs.json_values import to_json
 from smac_jax.runs.provenance import command_line, device_description, git_commit, versions
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("json", None, "Also write everything to this file.")
-flags.DEFINE_float("seconds", 0.5, "About how long one timing of one case takes.", lower_bound=1e-3)
+flags.DEFINE_string("json", None, "Also write all results to this file, as JSON.")
+flags.DEFINE_float("seconds", 0.5, "Approximate seconds of one timing of one case.", lower_bound=1e-3)
 flags.DEFINE_integer("rounds", 5, "Timings of each case, taken in turns.", lower_bound=1)
 
 
 @dataclasses.dataclass
 class Case:
-    """Something to time.
+    """A case to time.
 
     Attributes:
-      name: what it is called in the table.
-      run: does ``units`` of work, and returns when it is done.
-      units: how many (updates, steps) a call makes.
-      flops: arithmetic of one unit in matrix products; NaN where unknown.
+      name: the name in the table.
+      run: does ``units`` units of work, and returns when they are done.
+      units: the number of updates or steps in a call.
+      flops: the floating-point operations of one unit in matrix products; NaN if unknown.
       notes: further columns of the table.
     """
 
@@ -53,7 +53,7 @@ class Case:
 
 @dataclasses.dataclass
 class Timing:
-    """Units a second of a case: the median over the rounds, the lowest and the highest."""
+    """The rate of a case in units per second: the median over the rounds, the lowest and the highest."""
 
     name: str
     rate: float
@@ -64,13 +64,13 @@ class Timing:
 
     @property
     def seconds(self) -> float:
-        """Time of one unit."""
+        """Seconds of one unit."""
         return 1.0 / self.rate
 
 
 @dataclasses.dataclass
 class Ceiling:
-    """What the machine can do: float32 matrix product in FLOP/s, and memory traffic in B/s."""
+    """The peak rates of the machine: float32 matrix products in FLOP/s, and memory traffic in B/s."""
 
     matrix_product: float
     memory: float
@@ -80,7 +80,7 @@ class Ceiling:
 
 
 def in_turns(cases: Sequence[Case]) -> list[Timing]:
-    """Times the cases, each ``--rounds`` times for about ``--seconds``, in turns."""
+    """Times the cases in turns, each ``--rounds`` times for about ``--seconds``."""
     repeats = []
     for case in cases:
         case.run()  # compiles
@@ -102,7 +102,7 @@ def in_turns(cases: Sequence[Case]) -> list[Timing]:
 
 
 def ceiling() -> Ceiling:
-    """The best of several matrix products and of several passes over memory, on JAX's default device."""
+    """The best rates of several matrix products and of several passes over memory, on JAX's default device."""
     on_cpu = jax.default_backend() == "cpu"
     best = max(product_rate(size, size) for size in ((512, 1024, 2048) if on_cpu else (4096, 8192)))
     x = jnp.zeros((64 if on_cpu else 512) * 2**20 // 4, jnp.float32)
@@ -110,7 +110,7 @@ def ceiling() -> Ceiling:
 
 
 def memory_of(compiled: jax.stages.Compiled) -> int:
-    """Bytes that a compiled program needs at once: arguments, results and intermediate values."""
+    """The bytes that a compiled program needs at once for arguments, results and intermediate values."""
     found: Any = compiled.memory_analysis()
     return int(
         found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes - found.alias_size_in_bytes
@@ -118,7 +118,7 @@ def memory_of(compiled: jax.stages.Compiled) -> int:
 
 
 class Report:
-    """Prints what was measured, and writes it to ``--json``."""
+    """Prints results, and writes them to ``--json``."""
 
     def __init__(self, title: str, work: str) -> None:
         self.title, self.work = title, work
@@ -134,7 +134,7 @@ class Report:
         self.console.print(f"ceiling: {self.machine}")
 
     def share(self, timing: Timing) -> float:
-        """Of the matrix-product ceiling, the share that a case reaches."""
+        """The share of the peak rate of matrix products that a case reaches."""
         return timing.flops * timing.rate / self.machine.matrix_product
 
     def table(self, name: str, rows: Sequence[dict[str, Any]]) -> None:
@@ -153,7 +153,7 @@ class Report:
         self.console.print(line)
 
     def finish(self) -> None:
-        """Writes the file, where one was asked for."""
+        """Writes the file of ``--json``, if it is given."""
         if self._file is not None:
             path = self._file
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,7 +173,7 @@ class Report:
 
 
 def rows(report: Report, timings: Sequence[Timing], unit: str = "updates/s") -> list[dict[str, Any]]:
-    """Cases as the rows of a table: rate, its range, share of the ceiling, and rate against the first case's."""
+    """The rows of a table: rate, its range, share of the peak rate, and ratio to the rate of the first case."""
     return [
         {
             "case": timing.name,
@@ -189,7 +189,7 @@ def rows(report: Report, timings: Sequence[Timing], unit: str = "updates/s") -> 
 
 
 def _show(value: Any) -> str:
-    if isinstance(value, float):  # NumPy's float64 too
+    if isinstance(value, float):  # includes NumPy's float64
         if not math.isfinite(value):
             return "-"
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

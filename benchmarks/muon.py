@@ -1,8 +1,8 @@
-r"""What Muon costs: one optimizer step for the critics, Adam's beside Muon's, ours and optax's.
+r"""The cost of Muon: one optimizer step for the critics with Adam, this package's Muon and optax's Muon.
 
     python -m benchmarks.muon --hidden=512,512,512 --members=10 --json=muon.json
 
-The floor is the Newton-Schulz iterations' own arithmetic at the machine's matrix-product rate.
+The lower bound is the arithmetic of the Newton-Schulz iterations at the machine's rate of matrix products.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ flags.DEFINE_integer("seeds", 1, "Seeds trained at once.", lower_bound=1)
 
 
 def iteration_flops(params: Any) -> float:
-    """Arithmetic of the Newton-Schulz steps for a tree of kernels ``[*stack, rows, columns]``: three products each."""
+    """The operations of the Newton-Schulz steps (three products each) for kernels ``[*stack, rows, columns]``."""
     total = 0.0
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if is_matrix(path, leaf):
@@ -41,7 +41,7 @@ def iteration_flops(params: Any) -> float:
 
 
 def optax_muon(learning_rate: float) -> optax.GradientTransformation:
-    """Optax's own Muon, told which axes of a stack are the matrix."""
+    """Optax's own Muon, configured with the matrix axes of stacked kernels."""
 
     def axes(path: tuple[Any, ...], leaf: jax.Array) -> MuonDimensionNumbers | None:
         return MuonDimensionNumbers(reduction_axis=-2, output_axis=-1) if is_matrix(path, leaf) else None
@@ -55,7 +55,7 @@ def optax_muon(learning_rate: float) -> optax.GradientTransformation:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measures, prints, writes."""
+    """Measures and reports."""
     del argv
     hidden = tuple(int(width) for width in FLAGS.hidden)
     report = Report(
@@ -81,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def step_case(name: str, optimizer: optax.GradientTransformation, params: Any, gradients: Any, flops: float) -> Case:
-    """One step for all seeds."""
+    """One optimizer step for all seeds."""
     state = jax.vmap(optimizer.init)(params)
 
     @jax.jit

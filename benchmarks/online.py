@@ -1,9 +1,10 @@
-r"""The online loop, whole and in its parts: environment steps and updates a second, and where the time goes.
+r"""The online loop and its parts: environment steps and updates per second, and the share of each part.
 
     python -m benchmarks.online --task=hopper --seeds=4 --size=field --json=online.json
 
-Whole: act, step the physics, store, draw a half-and-half batch, update. Parts: the same loop without learning (act,
-physics, store), and the same updates without a world. What the whole takes beyond the two parts is the loop's own.
+The complete loop acts, steps the physics, stores the transition, samples a batch (half from the data set) and updates.
+Its parts are the same loop without updates (act, physics, store), and the same updates without an environment. The rest
+of the time is the overhead of the loop.
 """
 
 from __future__ import annotations
@@ -33,23 +34,23 @@ from smac_jax.train.sharding import SeedLayout
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("task", "hopper", "The environment.")
-flags.DEFINE_enum("physics", "auto", ENGINES, "Engine.")
-flags.DEFINE_enum("size", "field", list(SIZES), "Networks and batch.")
+flags.DEFINE_enum("physics", "auto", ENGINES, "Physics engine.")
+flags.DEFINE_enum("size", "field", list(SIZES), "Sizes of networks and batches.")
 flags.DEFINE_integer("seeds", 1, "Seeds trained at once.", lower_bound=1)
-flags.DEFINE_integer("length", 100, "Steps a compiled call.", lower_bound=1)
+flags.DEFINE_integer("length", 100, "Environment steps per compiled call.", lower_bound=1)
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measures, prints, writes."""
+    """Measures and reports."""
     del argv
     size, seeds, length = SIZES[FLAGS.size], FLAGS.seeds, FLAGS.length
     report = Report(
-        "The online loop", f"SAC on {FLAGS.task}, {count(seeds, 'seed')}, one update an environment step; {size}"
+        "The online loop", f"SAC on {FLAGS.task}, {count(seeds, 'seed')}, one update per environment step; {size}"
     )
     data = smac_jax.load_dataset("hopper-medium-replay")
     env = smac_jax.make_env(FLAGS.task, physics=FLAGS.physics)
     if env.observation_size != data.observations.shape[-1]:
-        raise ConfigError("--task: the data that half of each batch comes from are the hopper's.")
+        raise ConfigError(f"--task={FLAGS.task}: half of each batch is from hopper's data; give a task of its sizes.")
     built = make_online("sac", {"batch_size": size.online_batch})
     network = NetworkConfig(actor_hidden=size.hidden, critic_hidden=size.hidden, num_critics=size.members)
     mean, std = data.observation_statistics()
@@ -57,36 +58,36 @@ def main(argv: Sequence[str]) -> int:
     def begin(key: jax.Array) -> Any:
         return built.init(key, new_actor_critic(network, key, mean, std, env.action_size))
 
-    world = AutoReset(env)
+    training_env = AutoReset(env)
 
     def loop_state(key: jax.Array) -> LoopState:
         buffer = init_buffer(100_000, env.observation_size, env.action_size)
-        return LoopState(begin(key), world.reset(key), buffer)
+        return LoopState(begin(key), training_env.reset(key), buffer)
 
     layout = SeedLayout.over(range(seeds), jax.devices()[:1])
-    keys, well = layout.keys("online"), jnp.full(seeds, NOT_DIVERGED)
+    keys, diverged = layout.keys("online"), jnp.full(seeds, NOT_DIVERGED)
 
     def loop(name: str, learn: bool) -> Case:
-        chunk = make_chunk(built, world, layout, learn, 0.5, math.inf, length)
+        chunk = make_chunk(built, training_env, layout, learn, 0.5, math.inf, length)
         held = {"state": jax.jit(jax.vmap(loop_state))(keys), "step": 0}
 
         def call() -> None:
-            held["state"], _, metrics = chunk(held["state"], well, held["step"], keys, data)
+            held["state"], _, metrics = chunk(held["state"], diverged, held["step"], keys, data)
             held["step"] += length
             jax.block_until_ready(metrics)
 
         return Case(name, call, units=length * seeds)
 
     learner = Learner(Phase("online", built.update, built.batch_size), jax.jit(jax.vmap(begin))(keys), data)
-    cases = [loop("whole", True), loop("act, physics, store", False), case("updates alone", learner, length)]
+    cases = [loop("complete loop", True), loop("act, physics, store", False), case("updates only", learner, length)]
     timings = in_turns(cases)
-    whole = timings[0].seconds
+    total = timings[0].seconds
     made = rows(report, timings, "steps/s")
     for line, timing in zip(made, timings, strict=True):
-        line["% of the whole's time"] = 100.0 * timing.seconds / whole
+        line["% of the loop's time"] = 100.0 * timing.seconds / total
     report.table(f"{FLAGS.task}, {env.backend}", made)
-    beyond = 100.0 * (whole - timings[1].seconds - timings[2].seconds) / whole
-    report.say(f"beyond its parts, the loop takes {beyond:.1f} % of its time")
+    overhead = 100.0 * (total - timings[1].seconds - timings[2].seconds) / total
+    report.say(f"overhead of the loop beyond its parts: {overhead:.1f} % of its time")
     report.finish()
     return 0
 

@@ -1,4 +1,4 @@
-r"""Updates a second beside CORL, JAX-CORL and WSRL: their own code and loops, on the same data, in the same run.
+r"""Updates per second compared with CORL, JAX-CORL and WSRL: their own code and loops, on the same data.
 
     git clone https://github.com/tinkoff-ai/CORL peers/corl
     git clone https://github.com/nissymori/JAX-CORL peers/jax_corl
@@ -6,10 +6,11 @@ r"""Updates a second beside CORL, JAX-CORL and WSRL: their own code and loops, o
     pip install -e '.[bench,peers]'
     python -m benchmarks.peers --corl=peers/corl --jax_corl=peers/jax_corl --wsrl=peers/wsrl
 
-Their files are imported as they are. What they import and this does not need (d4rl, gym, mujoco-py, wandb) is replaced
-by stand-ins, so that they run on today's Python; where JAX has dropped a name that they use, it is given back
-(`jax.tree_map`). Everything else is theirs: networks, losses, how a batch is drawn, how many updates a compiled call
-makes. TD3+BC and SAC at 2 x 256, two critics, batches of 256, one seed; JAX-CORL's critics have a layer norm besides.
+Their files are imported without changes. Packages that they import but the benchmark does not need (d4rl, gym,
+mujoco-py, wandb) are replaced by stand-ins, so that the files run on current versions of Python. A name that JAX has
+removed (`jax.tree_map`) is defined again. Networks, losses, sampling of batches and the number of updates per compiled
+call are theirs. The benchmark is of TD3+BC and SAC with networks of 2 x 256, two critics, batches of 256 and one seed.
+JAX-CORL's critics also have layer norm.
 """
 
 from __future__ import annotations
@@ -41,26 +42,26 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("corl", None, "A checkout of CORL.")
 flags.DEFINE_string("jax_corl", None, "A checkout of JAX-CORL.")
 flags.DEFINE_string("wsrl", None, "A checkout of WSRL.")
-flags.DEFINE_integer("length", 100, "Updates a timing's smallest unit, and ours a compiled call.", lower_bound=8)
+flags.DEFINE_integer("length", 100, "Updates per call of a timing; for smac_jax, per compiled call.", lower_bound=8)
 
 STAND_INS = ("d4rl", "gym", "gym.utils", "mujoco_py", "pyrallis", "wandb", "omegaconf")
 BATCH = 256
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measures, prints, writes."""
+    """Measures and reports."""
     del argv
-    asked = {name: str(local_path(str(FLAGS[name].value))) for name in PEERS if FLAGS[name].value}
-    if not asked:
-        raise ConfigError("Give at least one checkout: --corl, --jax_corl, --wsrl; --help says where from.")
-    for name, folder in asked.items():
+    given = {name: str(local_path(str(FLAGS[name].value))) for name in PEERS if FLAGS[name].value}
+    if not given:
+        raise ConfigError("Give at least one checkout: --corl, --jax_corl, --wsrl. --help shows how to get them.")
+    for name, folder in given.items():
         if not Path(folder).is_dir():
-            raise ConfigError(f"--{name}: {folder} is no folder.")
+            raise ConfigError(f"--{name}: {folder} is not a folder.")
     data = smac_jax.load_dataset("hopper-medium-replay")
     report = Report("Beside its peers", "One seed, 2 x 256, batches of 256, hopper-medium-replay")
-    report.tables["peers"] = [{"name": name, "commit": commit(Path(folder))} for name, folder in asked.items()]
+    report.tables["peers"] = [{"name": name, "commit": commit(Path(folder))} for name, folder in given.items()]
     for algorithm, peers in {"td3_bc": ("corl", "jax_corl"), "sac": ("wsrl",)}.items():
-        cases = [PEERS[peer](Path(asked[peer]), data) for peer in peers if peer in asked]
+        cases = [PEERS[peer](Path(given[peer]), data) for peer in peers if peer in given]
         if cases:
             ours = case("smac_jax", learner(algorithm, SIZES["field"], 1, data), FLAGS.length)
             timings = in_turns([*cases, ours])
@@ -73,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def commit(folder: Path) -> str:
-    """Of a checkout; unknown where it is none."""
+    """The commit of a checkout; ``unknown`` if the folder is not one."""
     found = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         cwd=folder,
@@ -87,7 +88,7 @@ def commit(folder: Path) -> str:
 
 @contextmanager
 def stand_ins() -> Iterator[None]:
-    """What is not installed and not needed can be imported meanwhile."""
+    """Makes packages importable that are neither installed nor needed."""
     added: dict[str, Any] = {}
     for name in STAND_INS:
         if name not in sys.modules and (name.split(".")[0] in added or importlib.util.find_spec(name) is None):
@@ -99,7 +100,7 @@ def stand_ins() -> Iterator[None]:
     if "omegaconf" in added:
         added["omegaconf"].OmegaConf.from_cli = dict
     sys.modules.update(added)
-    arguments, sys.argv = sys.argv, sys.argv[:1]  # one of them reads the command line on import
+    arguments, sys.argv = sys.argv, sys.argv[:1]  # one of the files reads the command line when it is imported
     try:
         yield
     finally:
@@ -109,19 +110,19 @@ def stand_ins() -> Iterator[None]:
 
 
 def module_at(path: Path, name: str) -> Any:
-    """A file of theirs, imported under a name of ours."""
+    """Imports a file under a given module name."""
     spec = importlib.util.spec_from_file_location(name, path)
     if not path.exists() or spec is None or spec.loader is None:
-        raise ConfigError(f"{path} is not there: is this the checkout that was meant?")
+        raise ConfigError(f"{path} does not exist. Check that this is the right checkout.")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look there
+    sys.modules[name] = module  # needed by dataclasses
     with stand_ins():
         spec.loader.exec_module(module)
     return module
 
 
 def columns(data: Dataset) -> dict[str, np.ndarray]:
-    """The data set as D4RL's ``qlearning_dataset`` gives it."""
+    """The data set in the form of D4RL's ``qlearning_dataset``."""
     every = jax.tree.map(np.asarray, data.transitions())
     return {
         "observations": every.observation,
@@ -161,13 +162,13 @@ def corl(folder: Path, data: Dataset) -> Case:
     def loop() -> None:
         for _ in range(FLAGS.length):
             batch = [b.to(device) for b in buffer.sample(BATCH)]
-            trainer.train(batch)  # ends with .item(), so it waits for the device
+            trainer.train(batch)  # waits for the device, because it ends with .item()
 
     return Case("CORL (PyTorch)", loop, units=FLAGS.length)
 
 
 def jax_corl(folder: Path, data: Dataset) -> Case:
-    """``algos/td3bc.py``, with the loop of its main block: eight updates a compiled call."""
+    """``algos/td3bc.py``, with the loop of its main block, which has eight updates per compiled call."""
     theirs = module_at(folder / "algos/td3bc.py", "jax_corl_td3bc")
     config, given = theirs.config, columns(data)
     transitions = theirs.Transition(
@@ -205,7 +206,9 @@ def wsrl(folder: Path, data: Dataset) -> Case:
             from wsrl.agents.sac import SACAgent
             from wsrl.data.dataset import Dataset as Theirs
     except ImportError as error:
-        raise ConfigError(f"--wsrl={folder}: {error}. pip install 'smac_jax[peers]' brings what it needs.") from error
+        raise ConfigError(
+            f"--wsrl={folder}: {error}. Install its dependencies: pip install 'smac_jax[peers]'."
+        ) from error
     finally:
         sys.path.remove(str(folder))
     given = columns(data)

@@ -1,10 +1,11 @@
-r"""What the score-matching penalty costs: SMAC's update beside plain SAC's, and its gradient alone by form.
+r"""The cost of the score-matching penalty: SMAC's update compared with SAC's, and the penalty's gradient by itself.
 
     python -m benchmarks.penalty --sizes=field,paper --json=penalty.json
 
-Updates: with the score of the data, whose network runs at every update, and with the policy's own, which costs nothing;
-and the penalty measured on a quarter of the batch's rows. All critics are tanh, as SMAC's are, and the networks and
-batches are the same. Forms: forward over reverse (the library's) and reverse over reverse (as the equation is written).
+The updates use the score of the data, whose network runs in every update, or the score of the policy, which costs
+nothing; and the penalty on all rows of the batch or on a quarter. All critics have tanh activations, as in SMAC, and
+the networks and batches are the same. The gradient is computed by forward over reverse differentiation (as in the
+package) and by reverse over reverse differentiation (as the equation is written).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list("sizes", ["field"], "Which sizes: field, paper.")
 flags.DEFINE_integer("seeds", 1, "Seeds trained at once.", lower_bound=1)
 flags.DEFINE_integer(
-    "chunk", 0, "Updates a compiled call; 0: 100 at the field's size, 10 at the paper's.", lower_bound=0
+    "chunk", 0, "Updates per compiled call; 0 for 100 at the size field and 10 at the size paper.", lower_bound=0
 )
 
 UPDATES: dict[str, dict[str, Any]] = {
@@ -45,7 +46,7 @@ Penalty = Callable[[ActionValue, Params, MatchingPoints], Array]
 
 
 def reverse_over_reverse(q: ActionValue, params: Params, points: MatchingPoints) -> Array:
-    """The penalty as its equation is written, for JAX to differentiate."""
+    """The penalty as its equation is written, which JAX differentiates."""
 
     def of_member(params: Params) -> Array:
         gradient = action_gradient(q, params, points.observation, points.action)
@@ -61,10 +62,10 @@ FORMS: dict[str, Penalty] = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measures, prints, writes."""
+    """Measures and reports."""
     del argv
     data = smac_jax.load_dataset("hopper-medium-replay")
-    report = Report("The penalty's cost", "SMAC's update and SAC's; the gradient of the penalty alone")
+    report = Report("The penalty's cost", "SMAC's update and SAC's; the gradient of the penalty only")
     for size_name in FLAGS.sizes:
         size = SIZES[size_name]
         length = FLAGS.chunk or (10 if size_name == "paper" else 100)
@@ -79,14 +80,14 @@ def main(argv: Sequence[str]) -> int:
             line["arithmetic / SAC's"] = timing.flops / timings[0].flops
         report.table(f"{size_name} size: {size}", made)
         gradients = in_turns([gradient_case(name, penalty, size, data) for name, penalty in FORMS.items()])
-        report.table(f"{size_name} size, the penalty's gradient alone", rows(report, gradients, "gradients/s"))
+        report.table(f"{size_name} size, the penalty's gradient only", rows(report, gradients, "gradients/s"))
         jax.clear_caches()
     report.finish()
     return 0
 
 
 def gradient_case(name: str, penalty: Penalty, size: Size, data: Dataset) -> Case:
-    """The gradient of the penalty in the critics' parameters, for all seeds."""
+    """The gradient of the penalty with respect to the critics' parameters, for all seeds."""
     batch = data.sample(jax.random.key(0), size.offline_batch)
     points = MatchingPoints(batch.observation, batch.action, jnp.zeros_like(batch.action), jnp.ones_like(batch.action))
     critic = Critic(size.hidden, "tanh")

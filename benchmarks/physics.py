@@ -1,9 +1,9 @@
-r"""Environment steps a second: by task, engine and number of environments, beside Gymnasium and bare `mujoco.rollout`.
+r"""Environment steps per second by task, engine and number of environments, with Gymnasium and `mujoco.rollout`.
 
     python -m benchmarks.physics --tasks=hopper,ant --engines=native,mjx --environments=1,128 --json=physics.json
 
-Random actions, automatic reset. `mujoco.rollout` steps as many states for 20 environment steps at a time, from the
-task's first states, so that both spend their time in the same situations: robots that have just begun to fall.
+The actions are random, and environments are reset automatically. `mujoco.rollout` steps the same number of states for
+20 environment steps at a time from initial states, so that both simulate similar states: robots that begin to fall.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from smac_jax.sweep.program import run
 from smac_jax.text import count
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("tasks", ["hopper", "walker2d", "halfcheetah", "ant"], "Which robots.")
+flags.DEFINE_list("tasks", ["hopper", "walker2d", "halfcheetah", "ant"], "Tasks.")
 flags.DEFINE_list(
-    "engines", ["native", "callback"], "Which: native, callback (both C), mjx, warp (both slow to compile)."
+    "engines", ["native", "callback"], "Engines: native, callback (both C), mjx, warp (both slow to compile)."
 )
-flags.DEFINE_list("environments", ["1", "16", "128"], "Numbers of environments side by side.")
-flags.DEFINE_integer("length", 100, "Environment steps a compiled call.", lower_bound=1)
+flags.DEFINE_list("environments", ["1", "16", "128"], "Numbers of parallel environments.")
+flags.DEFINE_integer("length", 100, "Environment steps per compiled call.", lower_bound=1)
 
 NAMES = {"hopper": "Hopper-v4", "walker2d": "Walker2d-v4", "halfcheetah": "HalfCheetah-v4", "ant": "Ant-v4"}
 BARE_STEPS = 20
@@ -118,11 +118,11 @@ def _cores() -> int:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measures, prints, writes."""
+    """Measures and reports."""
     del argv
-    if importlib.util.find_spec("imageio") is None:  # Gymnasium imports it with its MuJoCo tasks
+    if importlib.util.find_spec("imageio") is None:  # Gymnasium's MuJoCo tasks import it
         raise SmacError("Gymnasium's MuJoCo tasks cannot be imported; pip install -e '.[bench]'")
-    gymnasium.logger.min_level = gymnasium.logger.ERROR  # v4 is out of date, and what D4RL's data were logged in
+    gymnasium.logger.min_level = gymnasium.logger.ERROR  # v4 is deprecated, but D4RL's data were logged in it
     report = Report("Physics", "Environment steps with random actions and automatic reset; version v4")
     for task in FLAGS.tasks:
         if task not in TASKS:

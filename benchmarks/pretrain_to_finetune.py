@@ -1,8 +1,8 @@
-r"""Wall time of a complete run, compilation included: pre-train, hand over, fine-tune.
+r"""Wall time of a complete run, including compilation: pre-training, transfer and fine-tuning.
 
     python -m benchmarks.pretrain_to_finetune --offline=smac --online=sac --config=quickstart
 
-What `smac_jax.commands.sweep` does for one cell, without its evaluations in between, so that the figure is of training.
+The run is a job of `smac-jax sweep`, without the evaluations during training.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from smac_jax.sweep.program import define_config, run
 from smac_jax.text import count
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("data", "hopper-medium-replay", "An embedded set or a D4RL file.")
+flags.DEFINE_string("data", "hopper-medium-replay", "An embedded data set or a D4RL file.")
 flags.DEFINE_string("env", "hopper", "The environment.")
 flags.DEFINE_string("offline", "smac", "Offline algorithm.")
 flags.DEFINE_string("online", "sac", "Online algorithm.")
@@ -28,7 +28,7 @@ define_config("quickstart")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measures, prints, writes."""
+    """Measures and reports."""
     del argv
     config, seeds = FLAGS.config, FLAGS.seeds
     updates, steps, warm = config.pretrain.num_updates, config.finetune.num_steps, config.finetune.warm_start
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     off = smac_jax.pretrain(
         FLAGS.offline, data, seeds=seeds, num_updates=updates, config=config[FLAGS.offline], eval_every=updates
     )
-    handed = time.perf_counter()
+    transfer = time.perf_counter()
     smac_jax.finetune(
         FLAGS.online,
         off.actor_critic,
@@ -63,10 +63,14 @@ def main(argv: Sequence[str]) -> int:
         [
             {
                 "phase": "pre-training",
-                "seconds": handed - started,
-                "seed-updates/s": seeds * updates / (handed - started),
+                "seconds": transfer - started,
+                "seed-updates/s": seeds * updates / (transfer - started),
             },
-            {"phase": "fine-tuning", "seconds": ended - handed, "seed-updates/s": seeds * steps / (ended - handed)},
+            {
+                "phase": "fine-tuning",
+                "seconds": ended - transfer,
+                "seed-updates/s": seeds * steps / (ended - transfer),
+            },
             {"phase": "both", "seconds": ended - started},
         ],
     )

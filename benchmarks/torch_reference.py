@@ -1,8 +1,8 @@
-"""The updates of TD3+BC and SAC in plain PyTorch: the yardstick that everybody can run.
+"""The updates of TD3+BC and SAC in plain PyTorch, as a reference for speed.
 
-Written as CORL writes them (one file an algorithm there, https://github.com/tinkoff-ai/CORL): `nn.Sequential` networks,
-two separate critics, `torch.optim.Adam`, a Python loop that draws a batch from tensors on the device and takes a step.
-The same losses, sizes and batches as ours; no `torch.compile`, as CORL has none.
+They are written like those of CORL (https://github.com/tinkoff-ai/CORL): `nn.Sequential` networks, two separate
+critics, `torch.optim.Adam`, and a Python loop that draws a batch from tensors on the device and updates. Losses, sizes
+and batches are those of this package. `torch.compile` is not used, as in CORL.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DISCOUNT, POLYAK = 0.99, 0.005
 
 
 def perceptron(inputs: int, hidden: tuple[int, ...], outputs: int) -> nn.Sequential:
-    """ReLU layers and a linear one."""
+    """Hidden layers with ReLU, and a linear output layer."""
     layers: list[nn.Module] = []
     for width in hidden:
         layers += [nn.Linear(inputs, width), nn.ReLU()]
@@ -31,7 +31,7 @@ def perceptron(inputs: int, hidden: tuple[int, ...], outputs: int) -> nn.Sequent
 
 
 def random_data(device: torch.device) -> list[torch.Tensor]:
-    """Observations, actions, rewards, next observations, terminals: random numbers do, only shapes matter to time."""
+    """Random observations, actions, rewards, next observations and terminals: the time depends on shapes only."""
     generator = torch.Generator().manual_seed(0)
     columns = (OBSERVATION, ACTION, 1, OBSERVATION)
     data = [torch.randn(ROWS, width, generator=generator).tanh() for width in columns]
@@ -39,14 +39,14 @@ def random_data(device: torch.device) -> list[torch.Tensor]:
 
 
 def draw(data: list[torch.Tensor], batch: int) -> list[torch.Tensor]:
-    """A batch, with replacement."""
+    """Draws a batch with replacement."""
     rows = torch.randint(0, ROWS, (batch,), device=data[0].device)
     return [x[rows] for x in data]
 
 
 @torch.no_grad()
 def track(network: nn.Module, target: nn.Module) -> None:
-    """The targets' polyak step."""
+    """The Polyak update of a target network."""
     for parameter, slow in zip(network.parameters(), target.parameters(), strict=True):
         slow.data.mul_(1.0 - POLYAK).add_(parameter.data, alpha=POLYAK)
 
@@ -57,7 +57,7 @@ def critic_value(critic: nn.Module, observation: torch.Tensor, action: torch.Ten
 
 
 def td3_bc(size: Size, device: torch.device) -> Callable[[list[torch.Tensor]], None]:
-    """One update: critics every time, policy and targets every second time."""
+    """An update function of TD3+BC, which updates the policy and the targets in every second call."""
     actor = nn.Sequential(perceptron(OBSERVATION, size.hidden, ACTION), nn.Tanh()).to(device)
     critics = [perceptron(OBSERVATION + ACTION, size.hidden, 1).to(device) for _ in range(2)]
     targets, actor_target = copy.deepcopy(critics), copy.deepcopy(actor)
@@ -93,7 +93,7 @@ def td3_bc(size: Size, device: torch.device) -> Callable[[list[torch.Tensor]], N
 
 
 def sac(size: Size, device: torch.device) -> Callable[[list[torch.Tensor]], None]:
-    """One update of critics, policy, temperature and targets."""
+    """An update function of SAC for critics, policy, temperature and targets."""
     actor = perceptron(OBSERVATION, size.hidden, 2 * ACTION).to(device)
     critics = [perceptron(OBSERVATION + ACTION, size.hidden, 1).to(device) for _ in range(2)]
     targets = copy.deepcopy(critics)
@@ -143,7 +143,7 @@ UPDATES: dict[str, Callable[[Size, torch.device], Callable[[list[torch.Tensor]],
 
 
 def make_loop(name: str, size: Size, length: int) -> Callable[[], Any]:
-    """``length`` updates, each on a batch of its own."""
+    """A loop of ``length`` updates, each on a new batch."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     update, data = UPDATES[name](size, device), random_data(device)
     batch = size.online_batch if name == "sac" else size.offline_batch

@@ -1,19 +1,21 @@
-r"""Updates a second: every algorithm, at the field's size and at the paper's, for 1, 2, 4, ... seeds.
+r"""Updates per second of all algorithms, at two sizes and for several numbers of seeds.
 
     python -m benchmarks.updates --sizes=field --algorithms=td3_bc,sac --seeds=1,4 --json=updates.json
 
-Sizes: `field` is 2 x 256, two critics, batches of 256 (CORL's setting); `paper` is 3 x 512, ten critics, batches of 64
-offline and 1,024 online. TD3+BC and SAC at the field's size stand beside two yardsticks: a plain PyTorch loop
-(benchmarks/torch_reference.py, where torch is installed) and a JAX loop that dispatches every update from Python.
+The size `field` has networks of 2 x 256, two critics and batches of 256 (CORL's setting). The size `paper` has networks
+of 3 x 512, ten critics and batches of 64 offline and 1,024 online. The size `small` has networks of 2 x 128, ten
+critics and batches of 64 and 256, as in the studies on CPUs. At the size `field`, TD3+BC and SAC are compared with two
+references: a plain PyTorch loop (benchmarks/torch_reference.py, if torch is installed) and a JAX loop that dispatches
+every update from Python.
 
-With several seeds a rate counts the updates of all of them together. "% of peak" is the share of the machine's
-matrix-product rate that the update's own matrix products reach, "% of a layer's" the share of what bare products of a
-hidden layer's shape reach, [batch, width] x [width, width]: small ones are slower than the peak. Everything is
-compiled anew: the cache is off.
+With several seeds, a rate counts the updates of all seeds. "% of peak" is the rate of the update's matrix products as a
+share of the machine's peak rate. "% of a layer's" is the same as a share of the rate of single products with the shape
+of a hidden layer, [batch, width] x [width, width], which are slower than the peak if they are small. All programs are
+compiled without the compilation cache.
 
-`--onednn` times each case with XLA's oneDNN products besides, for those who run on a CPU with
-`XLA_FLAGS="--xla_cpu_use_onednn=true --xla_cpu_experimental_onednn_fusion_type=dot"`. An experiment of XLA's: on JAX
-0.10 it ends the process.
+`--onednn` also times each case with XLA's oneDNN products, for users who run on a CPU with
+`XLA_FLAGS="--xla_cpu_use_onednn=true --xla_cpu_experimental_onednn_fusion_type=dot"`. This is experimental in XLA, and
+crashes with JAX 0.10.
 """
 
 from __future__ import annotations
@@ -32,21 +34,21 @@ from smac_jax.sweep.program import run
 from smac_jax.text import count
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("sizes", ["field"], "Which sizes: field, paper.")
-flags.DEFINE_list("algorithms", [*OFFLINE_NAMES, *ONLINE_NAMES], "Which algorithms.")
+flags.DEFINE_list("sizes", ["field"], "Sizes: field, paper, small.")
+flags.DEFINE_list("algorithms", [*OFFLINE_NAMES, *ONLINE_NAMES], "Algorithms.")
 flags.DEFINE_list("seeds", ["1", "4"], "Numbers of seeds trained at once.")
 flags.DEFINE_integer(
-    "chunk", 0, "Updates a compiled call; 0: 100 at the field's size, 10 at the paper's.", lower_bound=0
+    "chunk", 0, "Updates per compiled call; 0 for 100 at the size field and 10 at the size paper.", lower_bound=0
 )
 flags.DEFINE_bool("onednn", False, "Also time each case with XLA's oneDNN products; JAX 0.12, on a CPU.")
-flags.DEFINE_bool("yardsticks", True, "Also time the loops of PyTorch and of JAX from Python.")
+flags.DEFINE_bool("yardsticks", True, "Also time the loops of PyTorch and of JAX in Python.")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measures, prints, writes."""
+    """Measures and reports."""
     del argv
     data = smac_jax.load_dataset("hopper-medium-replay")
-    report = Report("Updates a second", "Gradient updates on hopper-medium-replay (11 observations, 3 actions)")
+    report = Report("Updates per second", "Gradient updates on hopper-medium-replay (11 observations, 3 actions)")
     for size_name in FLAGS.sizes:
         size = SIZES[size_name]
         length = FLAGS.chunk or (10 if size_name == "paper" else 100)
@@ -75,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def torch_cases(name: str, size_name: str, length: int) -> list[Case]:
-    """The PyTorch loop, if PyTorch is there."""
+    """The PyTorch loop, if PyTorch is installed."""
     if importlib.util.find_spec("torch") is None:
         return []
     from benchmarks.torch_reference import make_loop

@@ -1,4 +1,4 @@
-"""What the site takes from the project itself: its Markdown, its published results, and a page for every module."""
+"""Hooks of the site: they add the project's Markdown, published results, examples, and a page for every module."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ LINK = re.compile(r"(?<=\]\()(?![a-z]+:)([^)\s#]+)(?=[)\s#])")
 TAKEN = (
     "README.md",
     "WORKSPACE.md",
+    "CHANGELOG.md",
     "*/README.md",
+    "docs/examples/*",
+    "experiments/configs/*",
     "benchmarks/NOTES.md",
     "benchmarks/results/*",
     "results/reference/**/*",
 )
-PUBLISHED = {".md", ".png", ".json", ".csv"}
+PUBLISHED = {".md", ".png", ".json", ".csv", ".py"}
 
 
 def modules() -> list[str]:
-    """The public modules' dotted names; a package stands before what it holds."""
+    """The dotted names of the public modules; a package comes before its modules."""
     found = []
     for path in sorted((PROJECT / "smac_jax").rglob("*.py")):
         parts = path.relative_to(PROJECT).with_suffix("").parts
@@ -37,7 +40,7 @@ def modules() -> list[str]:
 
 
 def on_config(config: Any) -> Any:
-    """Adds the reference to the navigation, a section for each package."""
+    """Adds the reference to the navigation, with a section for each package."""
     sections: dict[str, list[dict[str, str]]] = {}
     for name in modules():
         package = name.split(".")[1] if name.count(".") else ""
@@ -52,10 +55,10 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Adds the project's own files under the paths that they have there, so that links between them hold."""
+    """Adds files of the project under their own paths, so that links between them work."""
     for pattern in TAKEN:
         for path in sorted(PROJECT.glob(pattern)):
-            if path.suffix in PUBLISHED and not path.is_relative_to(PROJECT / "docs"):
+            if path.suffix in PUBLISHED and not path.is_relative_to(PAGES):
                 files.append(File.generated(config, path.relative_to(PROJECT).as_posix(), abs_src_path=str(path)))
     for name in modules():
         files.append(File.generated(config, f"reference/{name}.md", content=f"# {name}\n\n::: {name}\n"))
@@ -63,10 +66,10 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Puts source text where a page asks for it, and points links at the site's pages.
+    """Inserts source text into a page, and converts its links to links of the site.
 
-    In the files themselves links go where the files lie in the project, so that they hold there, too; a link to a
-    module's source becomes one to its page of the reference.
+    The links in the files are relative paths in the project, which also work there. A link to a module's source becomes
+    a link to its page in the reference.
     """
     if page.file.abs_src_path is None:  # a page of the reference
         return markdown
@@ -86,5 +89,5 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Takes the roles off names in docstrings: they are code, and no links."""
+    """Removes the roles from names in docstrings, which are shown as code."""
     return re.sub(r":(?:func|class|data|mod|meth|attr):(<code>)~?", r"\1", html)

@@ -1,4 +1,4 @@
-"""What the site takes from the package's source text without importing it: functions, and tables of configurations.
+"""Extracts functions and tables of configurations for the site from the package's source, without importing it.
 
 The pages name what they show, in comments of their own, which a reader of the plain Markdown does not see:
 
@@ -28,7 +28,7 @@ Definition = ast.ClassDef | ast.FunctionDef
 
 
 class Field(NamedTuple):
-    """One field of a configuration: its default, what may be given (text for people), and what it does."""
+    """A field of a configuration: its default, its allowed values as text, and its meaning."""
 
     default: Any
     allowed: str
@@ -37,23 +37,23 @@ class Field(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Nested:
-    """A field that is a configuration itself: the name of its class, and the defaults that differ from that class's."""
+    """A field that is itself a configuration: the name of its class, and the defaults that differ from the class's."""
 
     kind: str
     changed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __call__(self, **changed: Any) -> Nested:
-        """The same with other defaults, as a call of the class makes it."""
+        """The field with other defaults, as a call of the class would set them."""
         return Nested(self.kind, {**self.changed, **changed})
 
 
 def expanded(markdown: str) -> str:
-    """A page with source text and tables in place of its comments."""
+    """A page in which source text and tables replace comments."""
     return COMMENT.sub(lambda found: {"code": code, "fields": table, "file": file}[found[1]](found[2]), markdown)
 
 
 def file(name: str) -> str:
-    """The text of a file of the project as a block of code.
+    """The text of a project's file as a code block.
 
     Raises:
       LookupError: there is none of that name.
@@ -65,7 +65,7 @@ def file(name: str) -> str:
 
 
 def code(name: str) -> str:
-    """A function's source text as a block of code."""
+    """The source text of a function as a code block."""
     module, node = find(name)
     path = _file(module)
     first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
@@ -74,7 +74,7 @@ def code(name: str) -> str:
 
 
 def table(name: str) -> str:
-    """A configuration's fields as a Markdown table."""
+    """The fields of a configuration as a Markdown table."""
     lines = ["| field | default | allowed | what it is |", "|---|---|---|---|"]
     for field, (default, allowed, doc) in fields(name).items():
         if isinstance(default, Nested):
@@ -87,14 +87,14 @@ def table(name: str) -> str:
 
 
 def fields(name: str) -> dict[str, Field]:
-    """The fields of a configuration by name, those of the class itself first, then those that it inherits."""
+    """The fields of a configuration by name: first those of the class itself, then the inherited ones."""
     klass = _class(name)
     named = {f: None for base in klass.__mro__ for f in vars(base).get("declared", {})}
     return {f: next(vars(b)["declared"][f] for b in klass.__mro__ if f in vars(b).get("declared", {})) for f in named}
 
 
 def find(name: str) -> tuple[str, Definition]:
-    """The module that defines a class or function, and the definition.
+    """The module that defines a class or a function, and the definition.
 
     Raises:
       LookupError: there is none of that name.
@@ -122,7 +122,7 @@ def _file(module: str) -> Path:
 
 
 def _imports(module: str) -> dict[str, str]:
-    """What the module's imports from this package bind: ``{name: dotted name}``."""
+    """The names that a module imports from this package: ``{name: dotted name}``."""
     found = {}
     for node in ast.walk(_tree(module)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("smac_jax"):
@@ -132,7 +132,7 @@ def _imports(module: str) -> dict[str, str]:
 
 @cache
 def _class(name: str) -> type:
-    """A class with the bases of the one in the source, and ``declared``, its own fields: Python orders the bases."""
+    """A class with the bases of a class in the source and its fields in ``declared``, for Python's order of bases."""
     module, node = find(name)
     imported = _imports(module)
     bases = []
@@ -148,13 +148,13 @@ def _class(name: str) -> type:
 
 
 def _field(value: ast.expr) -> Field:
-    """What ``number(...)``, ``choice(...)`` and the others of :mod:`smac_jax.config` say."""
+    """The default, the allowed values and the meaning of ``number(...)``, ``choice(...)`` and so on."""
     said = eval(compile(ast.Expression(value), "field", "eval"), {"__builtins__": {}}, _Vocabulary(_VOCABULARY))
     return said if isinstance(said, Field) else Field(said, "", "")
 
 
 class _Vocabulary(dict[str, Any]):
-    """The names that a field's declaration may use; a configuration of its own among them."""
+    """The names that a field's declaration may use, including configurations in the same module."""
 
     def __missing__(self, name: str) -> Any:
         if name.endswith("Config"):

@@ -1,23 +1,22 @@
-r"""Make the paper's tables and figures again, from whichever data are at hand, beside the paper's own numbers.
+r"""Reproduce the paper's tables and figures from the available data, beside the paper's own numbers.
 
-    python -m experiments.reproduce --scale=tiny                       # some minutes: does everything run?
+    python -m experiments.reproduce --scale=tiny                       # some minutes: checks that everything runs
     python -m experiments.reproduce --scale=small --table=1,tasks      # 4 x 4 on the CPU
     python -m experiments.reproduce --scale=paper --task=hopper-medium-replay-v2,data/walker2d.hdf5 --figure=kappa,muon
 
 Tables: 1 (mean normalized regret of every offline with every online algorithm over the paper's six tasks, or those of
---task), aggregate (interquartile means over all tasks, how likely SMAC is the better, performance profiles), tasks
-(transfer, dip, final return and regret, a table and a figure of learning curves for each task).
+--task), aggregate (interquartile means over all tasks, the probability that SMAC is better, performance profiles),
+tasks (a table with transfer, dip, final return and regret, and a figure of learning curves, for each task), leaderboard
+(normalized scores of all algorithms on all available data sets, offline and after fine-tuning, beside published scores;
+--offline and --online select its algorithms, which may be your own: --import).
 
 Figures, all of SMAC: kappa, muon, condition (with and without), size (a twentieth and a fifth of the data), transfer
-(learning curves), residual (of the identity, through training), line and plane (the return between its policies),
-embedding (t-SNE of the policies along training); coverage (of the data); or all.
+(learning curves), residual (of the identity, during training), line and plane (the return between its policies),
+embedding (t-SNE of the policies during training); coverage (of the data); or all.
 
---also=rebrac,fql adds offline algorithms that the paper does not compare to the tables aggregate and tasks, each with
-the online algorithms that can follow it.
-
---task names data sets, as for smac-jax sweep; by default every task of the suite whose data are at hand. Tables
-and figures share their plain cells, each is trained once, and what a stopped run has done is not done again: repeat the
-command. --dry-run shows the cells, then measures what they will cost.
+--task names data sets, as for smac-jax sweep; the default is every task of the suite whose data are available. Tables
+and figures share their jobs, so that each job is trained once. Repeat the command to resume after an interruption.
+--dry-run shows the jobs, then measures how long they will take.
 """
 
 from __future__ import annotations
@@ -44,37 +43,44 @@ from smac_jax.tasks import parse_name, task_info
 from smac_jax.text import count, duration
 
 if TYPE_CHECKING:
-    from experiments.paper.grid import Task
+    from experiments.paper.grid import Pairs, Task
     from smac_jax.data.dataset import Dataset
 
-TABLES = ("1", "aggregate", "tasks")
-# by name alone, so that a mistyped flag is refused before JAX is imported
+TABLES = ("1", "aggregate", "tasks", "leaderboard")
+DEFAULT_TABLES = TABLES[:3]
+"""Without the leaderboard, which needs many more jobs."""
+# names only, so that a mistyped flag is reported before JAX is imported
 SCALES = ("paper", "small", "tiny")
 FIGURES = (*("kappa", "muon", "condition", "residual", "coverage", "size", "transfer", "line", "plane", "embedding"),)
-ALSO = ("rebrac", "fql", "awac", "bc")
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("scale", "small", list(SCALES), "Sizes of networks, steps and evaluations.")
-flags.DEFINE_list("table", [], f"Tables: {', '.join(TABLES)}; default: all, unless figures are asked for.")
+flags.DEFINE_list(
+    "table",
+    [],
+    f"Tables: {', '.join(TABLES)}, or all; default: {', '.join(DEFAULT_TABLES)}, unless --figure is given.",
+)
+flags.DEFINE_list("offline", [], "Offline algorithms of the leaderboard; default: all of this package.")
+flags.DEFINE_list("online", [], "Online algorithms of the leaderboard; default: all of this package.")
 flags.DEFINE_list("figure", [], f"Figures: {', '.join(FIGURES)}, or all.")
-flags.DEFINE_list("also", [], f"Offline algorithms beside the paper's: {', '.join(ALSO)}, or all.")
-flags.DEFINE_list("task", [], "Data sets: names or paths; default: those of the suite that are at hand.")
-flags.DEFINE_bool("download", False, "Fetch what is not at hand of the suite's data from D4RL's server.")
-flags.DEFINE_integer("seeds", None, "How many seeds; default: the scale's.", lower_bound=1)
-flags.DEFINE_enum("physics", "auto", ENGINES, "Engine; auto is mujoco on the CPU and mjx elsewhere.")
+flags.DEFINE_list("task", [], "Data sets: names or paths; default: those of the suite that are available.")
+flags.DEFINE_bool("download", False, "Download missing data of the suite from D4RL's server.")
+flags.DEFINE_integer("seeds", None, "Number of seeds; default: that of the scale.", lower_bound=1)
+flags.DEFINE_enum("physics", "auto", ENGINES, "Physics engine; auto is mujoco on the CPU and mjx elsewhere.")
 flags.DEFINE_enum("launcher", "local", list(LAUNCHERS), "Where the jobs run: in this process, on Ray, on Slurm.")
 flags.DEFINE_float("save_every", 300.0, "Seconds between snapshots of the training state.", lower_bound=0.0)
-flags.DEFINE_bool("dry_run", False, "Only show the cells, their cost, and what is there already.")
-flags.DEFINE_string("results", None, "Folder for what comes out; default: results/reproduce-SCALE.")
+flags.DEFINE_bool("dry_run", False, "Only show the jobs, their cost and their state.")
+flags.DEFINE_string("results", None, "Folder of the results; default: results/reproduce-SCALE.")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Trains what is not there yet, then writes what was asked for."""
+    """Runs the jobs that are not done, then writes the tables and figures."""
     del argv
     set_up()
-    from experiments.paper.figures import FIGURES as EVIDENCE
-    from experiments.paper.figures import Found
+    from experiments.paper.figures import FIGURES as PAPER_FIGURES
+    from experiments.paper.figures import FigureData
     from experiments.paper.grid import curves_of, grid_of
+    from experiments.paper.leaderboard import write_leaderboard
     from experiments.paper.tables import over_all_tasks
     from experiments.paper.tasks import SCALES as SIZES
     from smac_jax.sweep.datasets import references
@@ -83,18 +89,24 @@ def main(argv: Sequence[str]) -> int:
     from smac_jax.sweep.report import write_report
     from smac_jax.sweep.results import write_results
 
-    tables, figures = wanted(FLAGS.table, TABLES, "table"), wanted(FLAGS.figure, FIGURES, "figure")
-    also = wanted(FLAGS.also, ALSO, "offline algorithm beside the paper's")
+    tables, figures = selected(FLAGS.table, TABLES, "table"), selected(FLAGS.figure, FIGURES, "figure")
     if not tables and not figures:
-        tables = list(TABLES)
+        tables = list(DEFAULT_TABLES)
     if "embedding" in figures and importlib.util.find_spec("sklearn") is None:
         raise ConfigError("--figure=embedding needs scikit-learn: pip install 'smac_jax[analysis]'.")
     scale = SIZES[FLAGS.scale]
     folder = results_folder(FLAGS.results or f"results/reproduce-{FLAGS.scale}")
-    tasks = at_hand(FLAGS.task, paper_alone=tables == ["1"] and not figures)
+    pairs = leaderboard_pairs(FLAGS.offline, FLAGS.online) if "leaderboard" in tables else None
+    only_leaderboard = tables == ["leaderboard"] and not figures
+    tasks = available_tasks(FLAGS.task, paper_only=tables == ["1"] and not figures, published_too=only_leaderboard)
     seeds = list(range(FLAGS.seeds or scale.seeds))
     grids = {
-        task.source: grid_of(task, folder, scale, seeds, FLAGS.physics, tables=bool(tables), figures=figures, also=also)
+        task.source: grid_of(
+            *(task, folder, scale, seeds, FLAGS.physics),
+            tables=bool({*tables} - {"leaderboard"}),
+            figures=figures,
+            leaderboard=pairs,
+        )
         for task in tasks
     }
     every = list({job.folder: job for grid in grids.values() for job in grid.jobs}.values())
@@ -110,13 +122,13 @@ def main(argv: Sequence[str]) -> int:
     started = time.monotonic()
     provenance = write_provenance(
         folder,
-        scale=f"{FLAGS.scale} ({scale.says})",
+        scale=f"{FLAGS.scale} ({scale.description})",
         seeds=seeds,
         data={task.source: describe(task.data) for task in tasks},
         references={task.source: references(task.data) for task in tasks},
         jobs=[{"folder": str(b.folder.relative_to(folder)), "title": b.title, "runs": b.runs} for b in every],
     )
-    print(f"{FLAGS.scale} scale: {scale.says}. {count(every, 'job')}; results in {folder}")
+    print(f"{FLAGS.scale} scale: {scale.description}. {count(every, 'job')}; results in {folder}")
     failures = LAUNCHERS[FLAGS.launcher](
         every, CheckpointOptions(FLAGS.save_every, policies="embedding" in figures), folder
     )
@@ -133,73 +145,101 @@ def main(argv: Sequence[str]) -> int:
         about = provenance | {"data": provenance["data"][task.source], "trained_by": trained_by(grid.jobs)}
         if "tasks" in tables and (done := list(curves_of(grid.table).values())):
             write_results(folder / task.folder, done, about, task.data.name, references(task.data))
-        for name, cells in grid.figures.items():
-            if not all(job.done for job in cells.values()):
-                print(f"not drawn: the figure {name} of {task.source}, of whose cells some failed", file=sys.stderr)
+        for name, jobs in grid.figures.items():
+            if not all(job.done for job in jobs.values()):
+                print(
+                    f"not drawn: the figure {name} of {task.source}, because some of its jobs failed", file=sys.stderr
+                )
                 continue
             try:
-                found = Found(
-                    folder / task.folder, task.data, cells, curves_of(cells), caption(about), scale.resolution
+                found = FigureData(
+                    folder / task.folder, task.data, jobs, curves_of(jobs), caption(about), scale.resolution
                 )
-                drawn = EVIDENCE[name].draw(name, found)
-                print(f'{name}: {drawn}. What the paper says, or asks: "{EVIDENCE[name].claim}"')
-            except SmacError as error:  # the others are drawn all the same
+                drawn = PAPER_FIGURES[name].draw(name, found)
+                print(f'{name}: {drawn}. The paper\'s claim or question: "{PAPER_FIGURES[name].claim}"')
+            except SmacError as error:  # the other figures are still drawn
                 undrawn = True
                 print(f"failed: the figure {name} of {task.source}: {error}", file=sys.stderr)
     if {"1", "aggregate"} & {*tables}:
-        cells_of = {source: grid.table for source, grid in grids.items()}
-        over_all_tasks(folder, tables, tasks, cells_of, provenance, every_task=bool(FLAGS.task))
+        jobs_of = {source: grid.table for source, grid in grids.items()}
+        over_all_tasks(folder, tables, tasks, jobs_of, provenance, every_task=bool(FLAGS.task))
+    if pairs is not None:
+        write_leaderboard(folder, tasks, {source: grid.leaderboard for source, grid in grids.items()}, provenance)
     page = write_report(folder)
     took = duration(time.monotonic() - started)
-    print(f"Done in {took}. Tables and figures are in {folder}; to look at: {page}")
+    print(f"Done in {took}. Tables and figures are in {folder}; open {page} in a browser.")
     return 1 if failures or undrawn else 0
 
 
-def wanted(asked: Sequence[str], known: Sequence[str], kind: str) -> list[str]:
-    """What was asked for; ``all`` is everything.
+def selected(given: Sequence[str], known: Sequence[str], kind: str) -> list[str]:
+    """The names in ``given``; all known names if it contains ``all``.
 
     Raises:
-      UnknownNameError: something else.
+      UnknownNameError: a name is not known.
     """
-    for name in asked:
+    for name in given:
         if name not in (*known, "all"):
             raise UnknownNameError(kind, name, (*known, "all"))
-    return list(known) if "all" in asked else list(asked)
+    return list(known) if "all" in given else list(given)
 
 
-def at_hand(asked: Sequence[str], paper_alone: bool) -> list[Task]:
-    """The tasks whose data can be read; says which of the suite cannot.
-
-    Args:
-      asked: for by name; none: those of the suite.
-      paper_alone: of the suite, only the paper's, if any of them is there.
+def leaderboard_pairs(offline: Sequence[str], online: Sequence[str]) -> Pairs:
+    """The algorithms of the leaderboard; by default all algorithms of this package.
 
     Raises:
-      DatasetError: an asked-for one cannot be read, or there is none at all.
-      ConfigError: one belongs to no family of the paper.
+      UnknownNameError: a name is not known.
+    """
+    from experiments.paper.grid import Pairs
+    from smac_jax.registry import OFFLINE, ONLINE
+
+    for given, known in ((offline, OFFLINE), (online, ONLINE)):
+        for name in given:
+            if name not in known:
+                raise UnknownNameError(known.kind, name, tuple(known))
+    ours = [tuple(name for name in known if known.is_built_in(name)) for known in (OFFLINE, ONLINE)]
+    return Pairs(tuple(offline) or ours[0], tuple(online) or ours[1])
+
+
+def available_tasks(given: Sequence[str], paper_only: bool, published_too: bool = False) -> list[Task]:
+    """The tasks whose data can be read; prints which tasks of the suite are missing.
+
+    Args:
+      given: names of data sets; empty for the tasks of the suite.
+      paper_only: whether to use only the paper's tasks of the suite, if any of them is available.
+      published_too: whether to add the data sets with published scores to those of the suite.
+
+    Raises:
+      DatasetError: a given data set cannot be read, or no data set is available.
+      ConfigError: a data set belongs to no family of tasks with a preset.
     """
     import smac_jax
-    from experiments.paper.tasks import SUITE
+    from experiments.paper.published import published
+    from experiments.paper.tasks import FAMILIES, SUITE
     from smac_jax.sweep.grid import distinct_names
 
-    if asked:
-        named = distinct_names(asked)
+    if given:
+        named = distinct_names(given)
         return [_task(source, smac_jax.load_dataset(source), name) for source, name in named.items()]
     found = []
-    for task in SUITE:
-        plain = re.sub(r"-v\d+$", "", task.data)
-        places = [task.data] if FLAGS.download or is_available_offline(task.data) else []
-        places += [f"data/{name}.hdf5" for name in (task.data, plain) if Path(f"data/{name}.hdf5").exists()]
+    suite = [task.data for task in SUITE]
+    others = dict.fromkeys(score.data for score in published()) if published_too else ()
+    more = [name for name in others if name not in suite and task_info(name).family in FAMILIES]
+    for data in [*suite, *more]:
+        plain = re.sub(r"-v\d+$", "", data)
+        places = [data] if FLAGS.download or is_available_offline(data) else []
+        places += [f"data/{name}.hdf5" for name in (data, plain) if Path(f"data/{name}.hdf5").exists()]
         places += [plain] if plain in embedded_datasets() else []
         if places:
             found.append(_task(places[0], smac_jax.load_dataset(places[0])))
-        else:
-            is_binary = task_info(task.data).rewards.only_success
-            pair = ", or as it is published: AWAC's pair of files, see README" if is_binary else ""
-            print(f"not at hand: {task.data} (--download fetches D4RL's{pair})", file=sys.stderr)
+        elif data in suite:
+            is_binary = task_info(data).rewards.only_success
+            pair = "; or use the published pair of AWAC's files, see docs/pages/data.md" if is_binary else ""
+            print(f"not available: {data} (--download downloads D4RL's data{pair})", file=sys.stderr)
+    if more and (missing := len(suite) + len(more) - len(found)):
+        print(f"not available: {missing} of {count([*suite, *more], 'data set')} of the leaderboard", file=sys.stderr)
     if not found:
-        raise DatasetError("No data of the suite are at hand; name some with --task.")
-    return [task for task in found if task.of.in_paper or not paper_alone] or found
+        raise DatasetError("No data of the suite are available. Name data sets with --task.")
+    return [task for task in found if task.of.in_paper or not paper_only] or found
 
 
 def _task(source: str, data: Dataset, name: str = "") -> Task:
@@ -215,7 +255,7 @@ def _task(source: str, data: Dataset, name: str = "") -> Task:
     family = task_info(env).family
     if family in FAMILIES:
         return Task(source, data, env, SuiteTask(source, family, in_paper=False), name)
-    raise ConfigError(f"{source}: the environment {env} belongs to none of the paper's families.")
+    raise ConfigError(f"{source}: the environment {env} belongs to none of the families {', '.join(FAMILIES)}.")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-r"""Which difference between this project's base and WSRL's decides how SMAC's transfer goes? Each added, and removed.
+r"""Which difference between this project's base and WSRL's base matters for SMAC's transfer? Adds and removes each.
 
     python -m experiments.study_bases --task=hopper-medium-replay --results=results/bases/hopper-medium-replay
 
-Trains SMAC on ours and on WSRL's base, on ours with each difference of :mod:`smac_jax.presets.bases` added alone, on
-WSRL's base with each taken away alone, and both with what can be added to either (a target of zero for a flat critic,
-Muon, other weights of the penalty); hands each over to SAC, beside the control that goes on offline; and writes one
-table, in the order of --variants. A variant that is done is not trained again, and one that was stopped goes on where
-it was, so the program can be stopped at any time and run again, also for fewer variants.
+The program trains SMAC on this project's base and on WSRL's base; on this project's base with each single difference of
+:mod:`smac_jax.presets.bases` added; on WSRL's base with each single difference removed; and on both bases with each
+addition (a target of zero for the action gradient, Muon, other weights of the penalty). Each result is fine-tuned with
+SAC, and has a control that continues offline training. The table has one row for each of --variants, in their order.
+The program can be stopped at any time: repeating it, also with fewer variants, does not train a completed variant again
+and resumes an interrupted one.
 """
 
 from __future__ import annotations
@@ -32,22 +33,22 @@ from smac_jax.sweep.results import curve_file, joined_curves, write_results
 
 BASES = ("ours", "wsrl_base")
 FLAGS = flags.FLAGS
-flags.DEFINE_string("task", "hopper-medium-replay", "The data: an embedded set, or the path of a D4RL .hdf5 file.")
-flags.DEFINE_string("env", None, "The environment; default: the one that the data set names.")
-flags.DEFINE_enum("physics", "auto", ENGINES, "Engine; auto is mujoco on the CPU and mjx elsewhere.")
-flags.DEFINE_list("variants", [], "Only these, such as ours,ours+utd,wsrl_base-random2; default: all, in their order.")
+flags.DEFINE_string("task", "hopper-medium-replay", "Data set: an embedded one, or the path of a D4RL .hdf5 file.")
+flags.DEFINE_string("env", None, "The environment; default: the one that the data set records.")
+flags.DEFINE_enum("physics", "auto", ENGINES, "Physics engine; auto is mujoco on the CPU and mjx elsewhere.")
+flags.DEFINE_list("variants", [], "Variants, such as ours,ours+utd,wsrl_base-random2; default: all.")
 flags.DEFINE_list("online", ["sac"], "Online algorithms.")
-flags.DEFINE_integer("seeds", 4, "How many seeds, trained side by side.", lower_bound=1)
+flags.DEFINE_integer("seeds", 4, "Number of seeds, which are trained in parallel.", lower_bound=1)
 flags.DEFINE_integer("first_seed", 0, "Number of the first seed.", lower_bound=0)
-flags.DEFINE_bool("paper", False, "At the paper's length and size.")
-flags.DEFINE_integer("num_updates", 0, "Offline updates; 0 for the base's own.", lower_bound=0)
-flags.DEFINE_integer("num_steps", 0, "Online steps; 0 for the base's own.", lower_bound=0)
-flags.DEFINE_bool("only_report", False, "Train nothing; write the table of what is there.")
-flags.DEFINE_string("results", None, "Folder for what comes out; default: results/bases/TASK.")
+flags.DEFINE_bool("paper", False, "Use the paper's lengths and network sizes.")
+flags.DEFINE_integer("num_updates", 0, "Offline updates; 0 for the number of the base.", lower_bound=0)
+flags.DEFINE_integer("num_steps", 0, "Online steps; 0 for the number of the base.", lower_bound=0)
+flags.DEFINE_bool("only_report", False, "Train nothing; write the table of the completed variants.")
+flags.DEFINE_string("results", None, "Folder of the results; default: results/bases/TASK.")
 
 
 def all_variants() -> list[str]:
-    """What decides most first: both bases, a released penalty, a flat critic's target, then each difference alone."""
+    """All variants, the most informative first: both bases, a decaying penalty, a target of zero, then the others."""
     first = ("kappa_decay", "alpha_zero")
     decisive = [f"{base}+{name}" for name in first for base in BASES]
     others = [f"{base}+{name}" for name in ADDITIONS if name not in first for base in BASES]
@@ -89,7 +90,7 @@ def job_of(
 
 
 def main(argv: Sequence[str]) -> int:
-    """Trains what is left of the variants, one after the other, and writes the table after each."""
+    """Trains the variants that are not done, one after the other, and writes the table after each."""
     del argv
     set_up()
     variants = FLAGS.variants or all_variants()
@@ -101,8 +102,8 @@ def main(argv: Sequence[str]) -> int:
     fingerprint = data.fingerprint()
     jobs = {variant: job_of(variant, folder, FLAGS.task, task, seeds, fingerprint) for variant in variants}
     for job in jobs.values():
-        already_done(job)  # of these data, or an error
-    print(f"{data.summary()}\n{len(jobs)} variants; results in {folder}")
+        already_done(job)  # raises if the folder holds results of other data
+    print(f"{data.summary()}\n{len(jobs)} variants; results: {folder}")
     failures = []
     for variant, job in jobs.items():
         if not FLAGS.only_report and not job.done:
@@ -116,9 +117,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def write_table(folder: Path, jobs: dict[str, Job], data: smac_jax.Dataset, seeds: Sequence[int]) -> None:
-    """The table and the figure of the variants that are done."""
+    """Writes the table and the figure of the variants that are done."""
     done = {variant: job for variant, job in jobs.items() if job.done}
-    # every variant is SMAC to its own job, and has its name in the table
+    # every variant is called SMAC in its own job; in the table it has the variant's name
     curves = [dataclasses.replace(c, offline=variant) for variant, job in done.items() for c in joined_curves([job])]
     if not curves:
         return

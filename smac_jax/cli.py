@@ -1,4 +1,4 @@
-"""The command ``smac-jax``: a program for each thing that users do, found by name."""
+"""The command ``smac-jax``, which runs its subcommands by name."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections.abc import Sequence
 
 COMMANDS = {
     "sweep": "Pre-train, transfer and fine-tune: every algorithm, data set and seed of a grid.",
-    "status": "Show how far a sweep is.",
-    "report": "Write a sweep's page for a browser.",
-    "compare": "Make a table and a figure of the learning curves of any sweeps.",
+    "status": "Show the progress of a sweep.",
+    "report": "Write the HTML report of a sweep.",
+    "compare": "Make a table and a figure of learning curves from several sweeps.",
     "evaluate": "Measure the returns of a trained policy.",
-    "export": "Write a trained policy as NumPy, ONNX or StableHLO.",
-    "landscape": "Draw the return between trained policies, along a line or over a plane.",
-    "make-dataset": "Make a data set in D4RL's layout, with SAC or with a given policy.",
-    "check-dataset": "Show what is in a data set, and whether the simulator agrees with it.",
+    "export": "Export a trained policy for NumPy, ONNX or StableHLO.",
+    "landscape": "Draw the return on a line or plane between trained policies.",
+    "make-dataset": "Make a data set in D4RL's layout, with SAC or with given policies.",
+    "check-dataset": "Summarize a data set, and compare it with the simulator.",
     "combine-datasets": "Join several data sets of one task.",
 }
-"""What each command does. Its program is the module of its name in :mod:`smac_jax.commands`."""
+"""The commands and their descriptions. Each is the module of its name in :mod:`smac_jax.commands`."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command that the command line names; the entry point of ``smac-jax``.
+    """Runs a command; the entry point of ``smac-jax``.
 
     Args:
       argv: the program's name, then the command and its arguments; default: ``sys.argv``.
@@ -44,13 +44,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, 1)
         meant = f" Did you mean {close[0]}?" if close else ""
-        print(f"error: there is no command {given[0]!r}.{meant} The commands: {', '.join(COMMANDS)}.", file=sys.stderr)
+        known = ", ".join(COMMANDS)
+        print(f"error: there is no command {given[0]!r}.{meant} The commands are {known}.", file=sys.stderr)
         sys.exit(2)
     run_command(name, given[1:])
 
 
 def overview() -> str:
-    """What ``smac-jax --help`` prints."""
+    """The text of ``smac-jax --help``."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {does}" for name, does in COMMANDS.items()]
     return "\n".join(
@@ -61,7 +62,7 @@ def overview() -> str:
             "",
             *lines,
             "",
-            "smac-jax COMMAND --help explains a command and its flags. A first transfer, in minutes on a laptop:",
+            "smac-jax COMMAND --help explains a command and its flags. A first transfer takes minutes on a laptop:",
             "  smac-jax sweep --config=quickstart --task=halfcheetah-medium-replay --offline=smac,iql",
         ]
     )
@@ -72,7 +73,7 @@ def run_command(name: str, arguments: Sequence[str] | None = None) -> None:
 
     Args:
       name: of :data:`COMMANDS`.
-      arguments: what stands behind the name; default: the command line of this process.
+      arguments: the command's arguments; default: the command line of this process.
 
     Raises:
       SystemExit: always, with the command's exit code.
@@ -83,7 +84,7 @@ def run_command(name: str, arguments: Sequence[str] | None = None) -> None:
 
     command = importlib.import_module(f"smac_jax.commands.{name.replace('-', '_')}")
     sys.argv = [f"smac-jax {name}", *(sys.argv[1:] if arguments is None else arguments)]
-    # what absl prints for --help: the docstring, and the flags, of the program that was started
+    # for --help, absl prints the docstring and the flags of the main module
     sys.modules["__main__"].__doc__ = command.__doc__
     for flag in (*flags.FLAGS.get_flags_for_module(command.__name__), flags.FLAGS["import"]):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)

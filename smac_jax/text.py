@@ -1,4 +1,4 @@
-"""What people read, in one place: names of algorithms, numbers of things, times and rates."""
+"""Text for users: names of algorithms, counts, durations and rates."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ NAMES = {
     "td3": "TD3",
     "awr": "AWR",
 }
-"""What tables, figures, pages and the progress bar call the algorithms."""
+"""The names of the algorithms in tables, figures, pages and the progress bar."""
 
 
 def name_of(label: str) -> str:
-    """The name of an algorithm or a variant of it for people: ``SMAC, kappa = 5`` for ``smac kappa=5``.
+    """The name of an algorithm or a variant for display: ``SMAC, kappa = 5`` for ``smac kappa=5``.
 
-    It stands at the beginning, as in ``td3_bc, smac's critics``. Of several, as ``cal_ql/cql``, each has its name. What
-    is no algorithm of :data:`NAMES` stays as it is.
+    The label begins with the algorithm, as in ``td3_bc, smac's critics``, or with several, as in ``cal_ql/cql``. Labels
+    without an algorithm of :data:`NAMES` are not changed.
     """
     variant, *changes = re.split(r" (?=[\w.]+=)", label)
     algorithm = re.match(r"[\w/]*", variant)[0]  # type: ignore[index]
@@ -37,11 +37,11 @@ def name_of(label: str) -> str:
 
 
 def start_of(label: str, checkpoint: int | None) -> str:
-    """What a transfer starts from, for people: ``SMAC at 3,000 updates``, ``SMAC, kappa = 5, at 3,000 updates``.
+    """The start of a transfer for display: ``SMAC at 3,000 updates``, ``SMAC, kappa = 5, at 3,000 updates``.
 
     Args:
-      label: of the offline algorithm or variant (:func:`name_of`).
-      checkpoint: offline updates after which it was transferred; None: after all of them.
+      label: the label of the offline algorithm or variant (:func:`name_of`).
+      checkpoint: the number of offline updates at the transfer; None for the end of offline training.
     """
     name = name_of(label)
     return name if checkpoint is None else f"{name}{',' if ',' in name else ''} at {checkpoint:,} updates"
@@ -51,20 +51,20 @@ def count(number: int | Sized, noun: str, plural: str = "") -> str:
     """``1 seed``, ``2 seeds``, ``1,000 steps``.
 
     Args:
-      number: how many; or what is counted.
-      noun: of one.
-      plural: of any other number; default: with an s.
+      number: the number, or a collection whose elements are counted.
+      noun: the singular noun.
+      plural: the plural noun; default: the singular with an s.
     """
     n = number if isinstance(number, int) else len(number)  # type: ignore[arg-type]
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it: ``42 s``, ``2 min 05 s``, ``12 min``, ``1 h 05 min``, ``2 d 3 h``."""
-    if (whole := max(round(seconds), int(seconds > 0))) < 60:
-        return f"{whole} s"
-    if whole < 600:
-        return f"{whole // 60} min {whole % 60:02} s"
+    """A duration for display: ``42 s``, ``2 min 05 s``, ``12 min``, ``1 h 05 min``, ``2 d 3 h``."""
+    if (rounded := max(round(seconds), int(seconds > 0))) < 60:
+        return f"{rounded} s"
+    if rounded < 600:
+        return f"{rounded // 60} min {rounded % 60:02} s"
     if (minutes := round(seconds / 60)) < 60:
         return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
@@ -72,18 +72,18 @@ def duration(seconds: float) -> str:
 
 
 def rate_text(rate: float) -> str:
-    """Steps a second: never 0 where there is any."""
+    """A rate in steps per second for display; never ``0`` for a positive rate."""
     return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 def mean_over(seeds: int | Sized) -> str:
-    """What lines and bands of so many seeds are: of one seed there is no interval."""
+    """An explanation of the lines and bands for a number of seeds; one seed has no interval."""
     n = seeds if isinstance(seeds, int) else len(seeds)  # type: ignore[arg-type]
     return "one seed" if n == 1 else f"mean and 95 % interval over {n:,} seeds"
 
 
 def seeds_text(seeds: Any) -> str:
-    """``1 seed (number 0)``, ``4 seeds (numbers 0, 1, 2, 3)``; anything but a list of numbers as it is."""
+    """``1 seed (number 0)``, ``4 seeds (numbers 0, 1, 2, 3)``; other values than a list as text."""
     if not isinstance(seeds, (list, tuple)) or not seeds:
         return str(seeds)
     return f"{count(seeds, 'seed')} ({'number' if len(seeds) == 1 else 'numbers'} {', '.join(map(str, seeds))})"

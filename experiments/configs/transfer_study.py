@@ -1,13 +1,13 @@
-"""The study of the transfer, at a scale for two CPU cores: the same networks, steps and evaluations for everybody.
+"""The transfer study, at a scale for two CPU cores, with the same networks, steps and evaluations for all algorithms.
 
-Every algorithm keeps its published losses, activations and learning rates. SMAC has its ensemble of ten and offline
-batches of 64 (SMAC, tables 6-8); the baselines are twins, as published, with batches of 128.
+Every algorithm has its published losses, activations and learning rates. SMAC has its ensemble of ten critics and
+offline batches of 64 (SMAC, tables 6-8). The baselines have two critics, as published, and batches of 128.
 
     smac-jax sweep --config=experiments/configs/transfer_study.py:kappa --online=sac --checkpoints=12000
 
-trains the variants of a group of :data:`GROUPS`: `main` compares the algorithms, the others change one thing of SMAC at
-a time. ``--offline="smac,smac kappa=50"`` trains these alone. Sweeps of several groups with one --results share
-"smac". Without a group there are the sizes alone.
+trains the variants of a group of :data:`GROUPS`. The group `main` compares the algorithms; the others change one
+property of SMAC at a time. ``--offline="smac,smac kappa=50"`` trains only these variants. Sweeps of several groups with
+the same --results share the job "smac". Without a group, the configuration has the sizes and no variants.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from smac_jax.presets import base
 
 HIDDEN = (128, 128)
 
-# Each variant: what differs from the configuration, by section. A name that is an algorithm's has no changes.
+# The changes of each variant, by section of the configuration. The name of an algorithm stands for no changes.
 VARIANTS: dict[str, dict[str, Any]] = {
     "smac (policy score)": {"score": "policy"},
     "smac kappa=0": {"kappa": 0.0},
@@ -62,21 +62,21 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "critics": ("smac", "smac (2 critics)", "smac (layer norm)", "smac (muon)", "td3_bc (smac's critics)"),
     "temperature": (*("smac", "smac (tuned temperature)", "smac (alpha > 0 + tuned temperature)", "smac (alpha > 1)"),),
 }
-"""What is compared with what, in the order of tables. SMAC itself has kappa 5, ten critics, actions of the policy and
-uniform ones half and half, and alpha > 0.1 with the temperature held there."""
+"""The variants of each group, in the order of the tables. SMAC itself has kappa 5, ten critics, half policy actions and
+half uniform actions, and alpha > 0.1 with the temperature fixed there."""
 
 
 def get_config(group: str = "") -> ConfigDict:
-    """The study's sizes, and the variants of a group; what is not named here is the library's default.
+    """The sizes of the study and the variants of a group; all other fields have the defaults of the package.
 
     Raises:
-      ConfigError: there is no such group.
+      ConfigError: the group does not exist.
     """
     config = base.get_config()
     config.pretrain.update({"eval_every": 2_000, "eval_episodes": 5})
     config.finetune.update({"num_steps": 4_000, "warm_start": 5_000, "eval_every": 500, "eval_episodes": 5})
     network = {"actor_hidden": HIDDEN, "critic_hidden": HIDDEN}
-    for name in ("td3_bc", "rebrac", "fql", "iql", "cql", "cal_ql", "awac", "bc"):
+    for name in ("td3_bc", "iql", "cql", "cal_ql", "awac", "bc"):
         config[name].update({"batch_size": 128, "network": network})
     config.iql.value_hidden = HIDDEN
     config.smac.update({"batch_size": 64, "network": {**network, "num_critics": 10}, "alpha_hidden": (64, 64)})
@@ -90,6 +90,6 @@ def get_config(group: str = "") -> ConfigDict:
 
 
 def variant(name: str) -> dict[str, Any]:
-    """A variant as :func:`smac_jax.sweep.grid.named_variants` reads it."""
+    """A variant in the form of :func:`smac_jax.sweep.grid.named_variants`."""
     algorithm = name.partition(" ")[0]
     return {"name": name, "algorithm": algorithm, algorithm: VARIANTS.get(name, {})}

@@ -1,4 +1,4 @@
-"""The paper's figures beside its transfer curves: what each needs trained, and how it is drawn."""
+"""The paper's figures: the jobs that each needs, and how it is drawn."""
 
 from __future__ import annotations
 
@@ -33,42 +33,42 @@ from smac_jax.text import count, mean_over, name_of
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-    """What is there to draw from, of one task.
+class FigureData:
+    """The data of a figure of one task.
 
     Attributes:
-      folder: for what is drawn.
+      folder: where the figure is written.
       data: the data set.
-      cells: that the figure asked for, by label.
-      curves: of their ends, by the label of the cell and of what it was handed to.
-      caption: data, scale, seeds, device and commit, in a line.
-      resolution: of lines and planes.
+      jobs: the jobs of the figure, by label.
+      curves: their learning curves, by the labels of the job and of the online algorithm.
+      caption: the caption with data, scale, seeds, device and commit.
+      resolution: the resolution of lines and planes.
     """
 
     folder: Path
     data: Dataset
-    cells: Mapping[str, Job]
+    jobs: Mapping[str, Job]
     curves: Mapping[tuple[str, str], TransferCurve]
     caption: str
     resolution: Resolution
 
 
 @dataclasses.dataclass(frozen=True)
-class Evidence:
-    """A figure.
+class PaperFigure:
+    """A figure of the paper.
 
     Attributes:
-      claim: of the paper, that it bears on.
-      draw: writes the figure, returns its file.
-      online: what SMAC is handed to.
-      vary: ``config -> --vary``: its variants; None: as it is.
-      parts: of the data set, that are trained on besides.
-      control: shows what comes of it without a transfer.
-      trains: False needs the data alone.
+      claim: the paper's claim or question that the figure is about.
+      draw: writes the figure and returns its file.
+      online: the online algorithms that fine-tune SMAC.
+      vary: ``config -> --vary``, the variants of SMAC; None for no variants.
+      parts: shares of the data set on which SMAC is also trained.
+      control: whether to add a control without a transfer.
+      trains: whether the figure needs training; False if it shows the data only.
     """
 
     claim: str
-    draw: Callable[[str, Found], Path]
+    draw: Callable[[str, FigureData], Path]
     online: tuple[str, ...] = ("sac",)
     vary: Callable[[ConfigDict], list[str]] | None = None
     parts: tuple[float, ...] = ()
@@ -76,8 +76,8 @@ class Evidence:
     trains: bool = True
 
 
-def variants(name: str, found: Found) -> Path:
-    """Learning curves of the cells across the transfer to SAC, where each stands at three moments, and a table."""
+def variants(name: str, found: FigureData) -> Path:
+    """Draws the learning curves of variants under SAC and their returns at three times; also writes a table."""
     shown = {label: curve for (label, end), curve in found.curves.items() if end == "sac"}
     figure = Figure(figsize=(9.5, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
@@ -113,11 +113,11 @@ def variants(name: str, found: Found) -> Path:
     return save(figure, found.folder / name, found.caption)[0]
 
 
-def residual(name: str, found: Found) -> Path:
-    """The penalty's residual and the cosine of action-gradient and score through offline training."""
+def residual(name: str, found: FigureData) -> Path:
+    """Draws the penalty's residual, and the cosine of action gradient and score, during offline training."""
     figure = Figure(figsize=(9.5, 3.0), layout="constrained")
     axes = figure.subplots(1, 2)
-    points = offline_metrics(found.cells.values())
+    points = offline_metrics(found.jobs.values())
     for axis, quantity in zip(axes, ("residual", "cosine"), strict=True):
         for color, place in zip(COLORS, ("data", "policy", "uniform"), strict=False):
             of_place = [(x["step"], x[f"{quantity}_{place}"]) for x in points if f"{quantity}_{place}" in x]
@@ -129,16 +129,16 @@ def residual(name: str, found: Found) -> Path:
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yscale("log")
     for formatted in (axes[0].yaxis.set_major_formatter, axes[0].yaxis.set_minor_formatter):
-        formatted(LogFormatter())  # 4.6 rather than 4.6 x 10^0
+        formatted(LogFormatter())  # 4.6 instead of 4.6 x 10^0
     axes[0].set_ylabel(r"$|\nabla_a Q - \alpha\,\mathrm{score}|$")
     axes[1].set_ylabel(r"cosine of $\nabla_a Q$ and the score")
     axes[0].legend(frameon=False, fontsize=8)
-    figure.suptitle(f"{found.data.name}: does the critic keep the identity?", fontsize=11)
+    figure.suptitle(f"{found.data.name}: does the identity hold?", fontsize=11)
     return save(figure, found.folder / name, found.caption)[0]
 
 
-def coverage(name: str, found: Found) -> Path:
-    """What the data hold: returns of their episodes, and where states lie on their two main axes."""
+def coverage(name: str, found: FigureData) -> Path:
+    """Draws the returns of the data's episodes, and the states projected on their first two principal axes."""
     figure = Figure(figsize=(9.5, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     returns = found.data.episode_returns()
@@ -147,7 +147,7 @@ def coverage(name: str, found: Found) -> Path:
     left.set_ylabel("episodes")
     observations = np.asarray(found.data.observations, float)
     constant = np.array([spread(column) == 0.0 for column in observations.T])
-    # a number that is always the same has no axis; divided by its rounding it would be one of the longest
+    # a constant column must not be divided by its rounding errors, which would make it a principal axis
     standard = (observations - observations.mean(0)) / np.where(constant, 1.0, observations.std(0))
     standard[:, constant] = 0.0
     _, singular, axes = np.linalg.svd(standard[:: max(1, len(standard) // 20_000)], full_matrices=False)
@@ -163,51 +163,51 @@ def coverage(name: str, found: Found) -> Path:
     return save(figure, found.folder / name, found.caption)[0]
 
 
-def transfer(name: str, found: Found) -> Path:
-    """Learning curves of SMAC across the transfer to SAC and to TD3; ``transfer.png`` is the tables' figure."""
+def transfer(name: str, found: FigureData) -> Path:
+    """Draws the learning curves of SMAC under SAC and TD3; ``transfer.png`` is already the figure of the tables."""
     figure, _ = transfer_figure(
         [curve for (_, end), curve in found.curves.items() if end in FIGURES[name].online],
-        title=f"{found.data.name}: {mean_over(next(iter(found.cells.values())).seeds)}",
+        title=f"{found.data.name}: {mean_over(next(iter(found.jobs.values())).seeds)}",
         reference=references(found.data),
     )
     return save(figure, found.folder / f"smac-{name}", found.caption)[0]
 
 
-def line(name: str, found: Found) -> Path:
-    """The return on the line from SMAC's policy to what SAC made of it."""
-    (job,) = found.cells.values()
+def line(name: str, found: FigureData) -> Path:
+    """Draws the return on the line from SMAC's policy to the one fine-tuned by SAC."""
+    (job,) = found.jobs.values()
     places = [job.folder / "offline", job.folder / "to-sac"]
     return landscape.draw(places, found.folder / name, found.resolution, said=found.caption)[0]
 
 
-def plane(name: str, found: Found) -> Path:
-    """The return over the plane through SMAC's policy and what SAC and TD3+BC made of it."""
-    (job,) = found.cells.values()
+def plane(name: str, found: FigureData) -> Path:
+    """Draws the return on the plane through SMAC's policy and those fine-tuned by SAC and TD3+BC."""
+    (job,) = found.jobs.values()
     places = [job.folder / run for run in ("offline", "to-sac", "to-td3_bc")]
     return landscape.draw(places, found.folder / name, found.resolution, lines=False, said=found.caption)[0]
 
 
-def embedding(name: str, found: Found) -> Path:
-    """t-SNE of the policies' parameters along pre-training and both fine-tunings, colored by return, seed by seed.
+def embedding(name: str, found: FigureData) -> Path:
+    """Draws a t-SNE map of the policies' parameters during pre-training and fine-tuning, for each seed.
 
-    Seeds start from other parameters and stay as far apart as they were, so that each has a map of its own.
+    Seeds start from different parameters and stay far apart, so each seed has its own map. Colors are returns.
 
     Raises:
-      CheckpointError: the policies of the evaluations were not kept.
+      CheckpointError: the policies of the evaluations were not saved.
     """
-    from sklearn.manifold import TSNE  # a second to import
+    from sklearn.manifold import TSNE  # takes a second to import
 
-    (job,) = found.cells.values()
-    looks = {"offline": ("offline", "0.55"), "to-sac": ("SAC", COLORS[0]), "to-td3_bc": ("TD3+BC", COLORS[1])}
+    (job,) = found.jobs.values()
+    styles = {"offline": ("offline", "0.55"), "to-sac": ("SAC", COLORS[0]), "to-td3_bc": ("TD3+BC", COLORS[1])}
     vectors, returns, lengths = [], [], []  # [seed, parameter] and [seed] of each policy, run by run
-    for run in looks:
+    for run in styles:
         curve = next(c for (_, online), c in found.curves.items() if run in ("offline", f"to-{online}"))
         steps = curve.offline_updates if run == "offline" else curve.online_steps
         paths = [policy_at(job.folder / run, int(step)) for step in steps]
         if missing := [path for path in paths if not path.exists()]:
             raise CheckpointError(
-                f"{missing[0]} is not there: this run was made without the figure embedding, which needs the policy of "
-                "every evaluation. Give another --results, or remove the run's folder to make it again."
+                f"{missing[0]} does not exist. The figure embedding needs the policy of every evaluation, and this run "
+                "was trained without it. Give another --results, or remove the run's folder to train it again."
             )
         for path in paths:
             arrays = smac_jax.load(path, seed="all").arrays.values()
@@ -222,12 +222,12 @@ def embedding(name: str, found: Found) -> Path:
     low, high = np.min(returns), np.max(returns)
     for i, (seed, axis) in enumerate(zip(job.seeds, axes, strict=False)):
         of_seed = np.stack([vector[i] for vector in vectors])
-        # a policy that did not change between evaluations is one point, not a cluster
-        apart, which = np.unique(of_seed, axis=0, return_inverse=True)
-        perplexity = min(30.0, (len(apart) - 1) / 3)
-        places = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(apart)[which]
+        # equal policies of several evaluations are one point, not a cluster
+        distinct, which = np.unique(of_seed, axis=0, return_inverse=True)
+        perplexity = min(30.0, (len(distinct) - 1) / 3)
+        places = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(distinct)[which]
         runs = np.split(places, np.cumsum(lengths)[:-1])
-        for (label, color), run_places in zip(looks.values(), runs, strict=True):
+        for (label, color), run_places in zip(styles.values(), runs, strict=True):
             axis.plot(run_places[:, 0], run_places[:, 1], color=color, lw=1.2, label=label, zorder=1)
         axis.plot(*runs[0][-1], "*", ms=13, mfc="none", mec="0.1", label="transfer", zorder=3)
         shown = [point[i] for point in returns]
@@ -238,7 +238,7 @@ def embedding(name: str, found: Found) -> Path:
         axis.spines[:].set_visible(False)
     axes[0].legend(frameon=False, fontsize=7)
     figure.colorbar(drawn, ax=list(axes), label=task_info(curve.task).rewards.evaluation)
-    figure.suptitle(f"{found.data.name}: t-SNE of SMAC's policies along training", fontsize=11)
+    figure.suptitle(f"{found.data.name}: t-SNE of SMAC's policies during training", fontsize=11)
     return save(figure, found.folder / name, found.caption)[0]
 
 
@@ -246,26 +246,26 @@ def _kappas(config: ConfigDict) -> list[str]:
     return ["smac.kappa=" + ",".join(f"{factor * config.smac.kappa:g}" for factor in (0.0, 0.1, 1.0, 10.0))]
 
 
-FIGURES: dict[str, Evidence] = {
-    "kappa": Evidence("SMAC is not sensitive to kappa.", variants, vary=_kappas),
-    "muon": Evidence("Muon helps SMAC.", variants, vary=lambda config: ["smac.optimizer=adam,muon"]),
-    "condition": Evidence(
+FIGURES: dict[str, PaperFigure] = {
+    "kappa": PaperFigure("SMAC is not sensitive to kappa.", variants, vary=_kappas),
+    "muon": PaperFigure("Muon helps SMAC.", variants, vary=lambda config: ["smac.optimizer=adam,muon"]),
+    "condition": PaperFigure(
         "Conditioning the score on the best return helps.",
         variants,
         vary=lambda config: ["smac.score_model.condition_on_return=True,False"],
     ),
-    "residual": Evidence("The identity holds through offline training.", residual, online=()),
-    "coverage": Evidence("What there is to learn from.", coverage, online=(), trains=False),
-    "size": Evidence("How much data does SMAC need?", variants, parts=(0.05, 0.2)),
-    "transfer": Evidence("SMAC goes over with no drop.", transfer, online=("sac", "td3"), control=True),
-    "line": Evidence("The policies are linearly connected.", line),
-    "plane": Evidence("They lie in one basin.", plane, online=("sac", "td3_bc")),
-    "embedding": Evidence("Fine-tuned policies stay near the pre-trained one.", embedding, online=("sac", "td3_bc")),
+    "residual": PaperFigure("The identity holds during offline training.", residual, online=()),
+    "coverage": PaperFigure("Which states and returns do the data cover?", coverage, online=(), trains=False),
+    "size": PaperFigure("How much data does SMAC need?", variants, parts=(0.05, 0.2)),
+    "transfer": PaperFigure("SMAC transfers with no drop.", transfer, online=("sac", "td3"), control=True),
+    "line": PaperFigure("The policies are linearly connected.", line),
+    "plane": PaperFigure("The policies are in the same basin.", plane, online=("sac", "td3_bc")),
+    "embedding": PaperFigure("Fine-tuned policies stay near the pre-trained one.", embedding, online=("sac", "td3_bc")),
 }
 
 
 def offline_metrics(jobs: Iterable[Job]) -> list[dict[str, Any]]:
-    """Points of SMAC's offline training, seeds of all jobs side by side."""
+    """The logged points of SMAC's offline training, with the seeds of all jobs joined."""
     merged: dict[int, dict[str, Any]] = {}
     for job in jobs:
         for line in (job.folder / "offline" / "metrics.jsonl").read_text(encoding="utf-8").splitlines():

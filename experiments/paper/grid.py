@@ -1,4 +1,4 @@
-"""What tables and figures of a task need trained: its cells, of which they share as many as they can."""
+"""The jobs that the paper's tables and figures of a task need, shared where possible."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from smac_jax.sweep.grid import Job, make_jobs, parse_vary, path_name
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One row of the evidence: data that are at hand, and where they belong.
+    """A task with its data.
 
     Attributes:
-      source: as given to ``load_dataset``.
+      source: the name or path of the data set, as given to ``load_dataset``.
       data: the data set.
-      env: its environment.
-      of: its place in the suite.
-      name: what it is called in titles and paths; empty: its short name.
+      env: the name of its environment.
+      of: the task of the suite.
+      name: the name in titles and paths; empty for the short name of the data set.
     """
 
     source: str
@@ -39,25 +39,34 @@ class Task:
 
     @property
     def folder(self) -> str:
-        """Its own, below the results."""
+        """The name of the task's folder in the results."""
         return path_name(self.name or short_name(self.source))
 
 
+class Pairs(NamedTuple):
+    """The algorithms of the leaderboard: each offline algorithm is combined with each online algorithm."""
+
+    offline: tuple[str, ...]
+    online: tuple[str, ...]
+
+
 class Grid(NamedTuple):
-    """The cells of a task, by label.
+    """The jobs of a task, by label.
 
     Attributes:
-      table: of the tables: a cell for each offline algorithm.
-      figures: of each figure.
+      table: the jobs of the tables, one for each offline algorithm.
+      figures: the jobs of each figure.
+      leaderboard: the jobs of the leaderboard, one for each of its offline algorithms.
     """
 
     table: dict[str, Job]
     figures: dict[str, dict[str, Job]]
+    leaderboard: dict[str, Job]
 
     @property
     def jobs(self) -> list[Job]:
-        """All of them."""
-        return [job for cells in (self.table, *self.figures.values()) for job in cells.values()]
+        """All jobs."""
+        return [job for jobs in (self.table, self.leaderboard, *self.figures.values()) for job in jobs.values()]
 
 
 def grid_of(
@@ -69,19 +78,11 @@ def grid_of(
     *,
     tables: bool,
     figures: Sequence[str],
-    also: Sequence[str] = (),
+    leaderboard: Pairs | None = None,
 ) -> Grid:
-    """What must be trained; all share SMAC's plain cell, with every end that any of them needs.
+    """The jobs to train. They share the job of the unchanged SMAC, which has every online algorithm that any needs.
 
-    Args:
-      task: what is trained on.
-      folder: of all results.
-      scale: of networks, steps and evaluations.
-      seeds: all of them.
-      physics: the engine.
-      tables: whether the cells of tables are needed.
-      figures: names.
-      also: offline algorithms beside the paper's, for the tables.
+    The leaderboard also shares the jobs of the tables.
     """
     config = scale.config(task.of.family)
     name = task.name or short_name(task.source)
@@ -114,44 +115,50 @@ def grid_of(
             )
         }
 
-    asked = {name: FIGURES[name] for name in figures}
-    needed = {*(tasks.ONLINE if tables else ()), *(end for figure in asked.values() for end in figure.online)}
-    ends = [end for end in tasks.ONLINE if end in needed]
-    plain = make(("smac",), ends, tables or any(figure.control for figure in asked.values()))["smac"]
-    table = make(task.of.offline, tasks.ONLINE, control=True) | {"smac": plain} if tables else {}
-    for offline in also if tables else ():
-        table |= make((offline,), followers(config, offline), control=True)
-    cells: dict[str, dict[str, Job]] = {}
-    for name, figure in asked.items():
+    requested = {name: FIGURES[name] for name in figures}
+    needed = {*(tasks.ONLINE if tables else ()), *(end for figure in requested.values() for end in figure.online)}
+    board = leaderboard or Pairs((), ())
+    needed |= {*board.online} if "smac" in board.offline else set()
+    ends = [end for end in dict.fromkeys([*tasks.ONLINE, *board.online]) if end in needed]
+    plain = make(("smac",), ends, tables or any(figure.control for figure in requested.values()))["smac"]
+    more = [end for end in board.online if end not in tasks.ONLINE]
+    table = make(task.of.offline, (*tasks.ONLINE, *more), control=True) | {"smac": plain} if tables else {}
+    known = table | {"smac": plain}
+    others = [name for name in board.offline if name not in known]
+    shown = known
+    for offline in others:
+        shown = shown | make((offline,), followers(config, offline, board.online), control=False)
+    figure_jobs: dict[str, dict[str, Job]] = {}
+    for name, figure in requested.items():
         if not figure.trains:
-            cells[name] = {}
+            figure_jobs[name] = {}
             continue
         parts = {
             f"{fraction:.0%} of the data": job
             for fraction in figure.parts
             for job in make(("smac",), figure.online, False, fraction).values()
         }
-        whole = {"100% of the data" if parts else "smac": plain}
-        varied = make(("smac",), figure.online, False, vary=figure.vary(config)) if figure.vary else whole
-        cells[name] = parts | {
-            # the variant whose value is the configuration's own is the plain cell
+        unchanged = {"100% of the data" if parts else "smac": plain}
+        varied = make(("smac",), figure.online, False, vary=figure.vary(config)) if figure.vary else unchanged
+        figure_jobs[name] = parts | {
+            # the variant with the configuration's own value is the job of the unchanged SMAC
             label: plain if job.offline.config == plain.offline.config else job
             for label, job in varied.items()
         }
-    return Grid(table, cells)
+    return Grid(table, figure_jobs, {name: shown[name] for name in board.offline})
 
 
-def followers(config: ConfigDict, offline: str) -> list[str]:
-    """Those of the paper's online algorithms that can follow an offline one."""
+def followers(config: ConfigDict, offline: str, online: Sequence[str]) -> list[str]:
+    """The online algorithms that can take the policy of an offline one; SAC cannot take FQL's, which has no density."""
     network = getattr(make_offline(offline, config[offline]).config, "network", None)
-    return [end for end in tasks.ONLINE if can_follow(network, make_online(end, config[online_section(end)]))]
+    return [end for end in online if can_follow(network, make_online(end, config[online_section(end)]))]
 
 
-def curves_of(cells: Mapping[str, Job]) -> dict[tuple[str, str], TransferCurve]:
-    """By the label of the cell and of what it was handed to, of those that are done."""
+def curves_of(jobs: Mapping[str, Job]) -> dict[tuple[str, str], TransferCurve]:
+    """The learning curves that exist, by the labels of the job and of the online algorithm."""
     return {
         (label, end.label): TransferCurve.from_json(job.curve(end))
-        for label, job in cells.items()
+        for label, job in jobs.items()
         for end in job.online
         if job.curve(end).exists()
     }

@@ -1,4 +1,4 @@
-"""Tables over all tasks: the paper's table 1, and interquartile means, probabilities and profiles of every pair."""
+"""Tables over all tasks: the paper's table 1; and interquartile means, probabilities and performance profiles."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PerSeed = Float[np.ndarray, " seed"]
 
 
 class Measured(NamedTuple):
-    """What each pair did on each task, a number a seed.
+    """The results of each pair on each task, one number for each seed.
 
     Attributes:
       at_transfer, final: D4RL's normalized score.
@@ -51,7 +51,7 @@ class Measured(NamedTuple):
 
 
 def measure(by_task: Mapping[str, Sequence[TransferCurve]]) -> Measured:
-    """Reads the curves of all tasks; pairs carry the names of the paper's rows."""
+    """Computes the results from the curves of all tasks; pairs have the names of the paper's rows."""
     measured = Measured({}, {}, {})
     for source, curves in by_task.items():
         environment = curves[0].task
@@ -64,7 +64,7 @@ def measure(by_task: Mapping[str, Sequence[TransferCurve]]) -> Measured:
 
 
 def merged(offline: str) -> str:
-    """The paper's row that an offline algorithm stands in."""
+    """The row of the paper's table for an offline algorithm."""
     return "cal_ql/cql" if offline in ("cql", "cal_ql") else offline
 
 
@@ -72,46 +72,40 @@ def over_all_tasks(
     folder: Path,
     tables: Sequence[str],
     tasks: Sequence[Task],
-    cells: Mapping[str, dict[str, Job]],
+    jobs: Mapping[str, dict[str, Job]],
     provenance: dict[str, Any],
     every_task: bool,
 ) -> None:
-    """Tables over the tasks whose cells are all there; says which are left out.
+    """Writes the tables over the tasks whose jobs are all done; prints which tasks are left out.
 
     Args:
-      folder: for them.
-      tables: which: 1, aggregate.
-      tasks: of the run.
-      cells: of each task, by its source.
-      provenance: of the run.
-      every_task: table 1 is of all of them; otherwise of the paper's alone, if any of its own is there.
+      folder: where the tables are written.
+      tables: the names of the tables: 1, aggregate.
+      tasks: all tasks.
+      jobs: the jobs of each task, by its source.
+      provenance: the provenance record.
+      every_task: whether table 1 is over all tasks; otherwise it is over the paper's tasks if there are any.
     """
-    whole = [task for task in tasks if all(job.done for job in cells[task.source].values())]
+    complete = [task for task in tasks if all(job.done for job in jobs[task.source].values())]
     for task in tasks:
-        if task not in whole:
-            print(f"left out of the tables over all tasks: {task.source}, of whose cells some failed", file=sys.stderr)
-    papers = [task for task in whole if every_task or task.of.in_paper] or whole
-    for name, some, write in (("1", papers, table_1), ("aggregate", whole, aggregate)):
+        if task not in complete:
+            print(f"left out of the tables over all tasks: {task.source}, because some jobs failed", file=sys.stderr)
+    papers = [task for task in complete if every_task or task.of.in_paper] or complete
+    for name, some, write in (("1", papers, table_1), ("aggregate", complete, aggregate)):
         if name in tables and some:
             sources = [task.source for task in some]
             about = provenance | {
                 "data": {source: provenance["data"][source] for source in sources},
-                "trained_by": trained_by(job for source in sources for job in cells[source].values()),
+                "trained_by": trained_by(job for source in sources for job in jobs[source].values()),
             }
-            write(folder, measure({s: list(curves_of(cells[s]).values()) for s in sources}), about)
+            write(folder, measure({s: list(curves_of(jobs[s]).values()) for s in sources}), about)
 
 
 def table_1(folder: Path, measured: Measured, provenance: dict[str, Any]) -> None:
-    """Mean normalized regret of each pair over the tasks, beside the paper's.
-
-    Writes ``table-1.md`` and ``table-1.csv``.
-    """
+    """Writes ``table-1.md`` and ``table-1.csv``: the mean normalized regret of each pair, beside the paper's."""
     sources = list(next(iter(measured.regret.values())))
     intervals = normalized_regret_intervals(
-        {
-            source: {pair: x[source] for pair, x in measured.regret.items() if pair[0] in tasks.PAPER_TABLE_1}
-            for source in sources
-        }
+        {source: {pair: values[source] for pair, values in measured.regret.items()} for source in sources}
     )
     lines = [["offline \\ online", *map(name_of, tasks.ONLINE)]]
     narrow = [lines[0]]
@@ -130,18 +124,18 @@ def table_1(folder: Path, measured: Measured, provenance: dict[str, Any]) -> Non
         folder / "table-1",
         lines,
         records,
-        f"Mean normalized regret over {count(sources, 'task')}, 0 the best and 1 the worst pair of each: ours with "
-        "its 95 % interval (bootstrap over seeds, stratified by task and pair), in parentheses the paper's, of its "
-        f"tasks: {paper_tasks}.",
+        f"Mean normalized regret over {count(sources, 'task')}, where 0 is the best and 1 the worst pair of a task, "
+        "with 95 % intervals (bootstrap over seeds, stratified by task and pair). In parentheses: the paper's values "
+        f"over its tasks ({paper_tasks}).",
         provenance,
         narrow,
     )
 
 
 def aggregate(folder: Path, measured: Measured, provenance: dict[str, Any]) -> None:
-    """Interquartile means, probabilities of improvement and performance profiles, as Agarwal et al. 2021 recommend.
+    """Writes ``aggregate.md``, ``aggregate.csv`` and ``profiles.png``, as Agarwal et al. 2021 recommend.
 
-    Writes ``aggregate.md``, ``aggregate.csv`` and ``profiles.png``.
+    They have interquartile means, probabilities of improvement and performance profiles.
     """
     lines = [["offline", "online", "at transfer", "final", "SMAC's regret is lower"]]
     records = ["offline,online,quantity,estimate,low,high"]
@@ -152,7 +146,7 @@ def aggregate(folder: Path, measured: Measured, provenance: dict[str, Any]) -> N
         }
         ours = ("smac", pair[1])
         if pair != ours and ours in measured.regret:
-            # of two runs the one with the lower regret is better
+            # a lower regret is better, so the order of the arguments is reversed
             found["SMAC's regret is lower"] = probability_of_improvement(measured.regret[pair], measured.regret[ours])
         lines.append([*map(name_of, pair), *(_text(found[name]) if name in found else "" for name in lines[0][2:])])
         records += [f"{pair[0]},{pair[1]},{name},{a:.6g},{b:.6g},{c:.6g}" for name, (a, b, c) in found.items()]
@@ -173,18 +167,17 @@ def _draw_profiles(path: Path, final: Mapping[Pair, Mapping[str, PerSeed]], prov
     every = np.concatenate([values for by_task in final.values() for values in by_task.values()])
     thresholds = np.linspace(every.min(), every.max(), 60)
     onlines = list(dict.fromkeys(online for _, online in final))
-    every_offline = list(dict.fromkeys(offline for offline, _ in final))
     figure = Figure(figsize=(3.1 * len(onlines), 3.1), layout="constrained")
     panels = figure.subplots(1, len(onlines), sharex=True, sharey=True, squeeze=False)[0]
     for axis, online in zip(panels, onlines, strict=True):
-        for offline in (offline for offline, other in final if other == online):
+        rows = [offline for offline, other in final if other == online]
+        for color, offline in zip(COLORS, rows, strict=False):
             profile = np.array(performance_profile(final[offline, online], thresholds))
-            color = COLORS[every_offline.index(offline) % len(COLORS)]
             draw_band(axis, thresholds, profile, color, label=name_of(offline))
         axis.set_title(f"under {name_of(online)}", fontsize=10)
         axis.set_xlabel("final normalized score")
         axis.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("share of runs above it")
+    panels[0].set_ylabel("share of runs above this score")
     panels[-1].legend(frameon=False, fontsize=8)
     save(figure, path, caption(provenance | {"data": ", ".join(provenance["data"])}))
 
@@ -198,20 +191,20 @@ def _write(
     path: Path,
     lines: Sequence[Sequence[str]],
     records: Sequence[str],
-    says: str,
+    note: str,
     provenance: dict[str, Any],
     narrow: Sequence[Sequence[str]] | None = None,
 ) -> None:
-    """``.md`` and ``.csv``, and on the screen, where ``narrow`` lines stand if there is little room."""
-    said = provenance | {"data": "; ".join(provenance["data"].values())}
+    """Writes ``.md`` and ``.csv``, and prints the table; ``narrow`` has the lines for terminals with little room."""
+    record = provenance | {"data": "; ".join(provenance["data"].values())}
     rows = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
     text = "\n".join(
         [
             *("| " + " | ".join(row) + " |" for row in rows),
             "",
-            says,
+            note,
             "",
-            tables.provenance_text(said),
+            tables.provenance_text(record),
         ]
     )
     write_text(path.with_suffix(".md"), text + "\n")
@@ -221,4 +214,4 @@ def _write(
     cells = [list(map(Cell, *pair)) for pair in zip(lines[1:], (narrow or lines)[1:], strict=True)]
     console = console_for_tables()
     console.print(FittedTable(columns, cells, elsewhere=str(path.with_suffix(".md"))))
-    console.print(Text(says))
+    console.print(Text(note))

@@ -1,4 +1,4 @@
-"""The paper's tasks, its algorithms, and the scales at which its evidence can be made again."""
+"""The paper's tasks and algorithms, and the scales at which its experiments can be reproduced."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from collections.abc import Callable
 from ml_collections import ConfigDict
 
 from experiments.configs import transfer_study
+from smac_jax.registry import OFFLINE
 from smac_jax.sweep.landscape import Resolution
 
 ONLINE = ("awr", "sac", "td3", "td3_bc")
-OFFLINE = ("smac", "iql", "td3_bc", "cql", "cal_ql", "rebrac", "fql", "awac", "bc")
-"""The paper's, and those that may be asked for beside them."""
 PAPER_TABLE_1 = {
     "iql": (0.508, 0.471, 0.653, 0.494),
     "smac": (0.380, 0.031, 0.090, 0.226),
     "td3_bc": (0.654, 0.962, 0.545, 0.562),
     "cal_ql/cql": (0.482, 0.448, 0.442, 0.614),
 }
-"""Mean normalized regret, lower is better (SMAC, table 1); columns as in :data:`ONLINE`."""
+"""Mean normalized regret (SMAC, table 1), lower is better. The columns are those of :data:`ONLINE`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +28,8 @@ class SuiteTask:
 
     Attributes:
       data: its data set in D4RL.
-      family: of the paper's settings: a module of :mod:`smac_jax.presets`.
-      in_paper: one of its six; the others stand in the project's summary only.
+      family: the family of the paper's settings, a module of :mod:`smac_jax.presets`.
+      in_paper: whether it is one of the paper's six tasks.
     """
 
     data: str
@@ -39,7 +38,7 @@ class SuiteTask:
 
     @property
     def offline(self) -> tuple[str, ...]:
-        """The compared algorithms: CQL where the data have no Monte-Carlo return, Cal-QL elsewhere (SMAC, appendix)."""
+        """The algorithms to compare: CQL for data without Monte-Carlo returns, else Cal-QL (SMAC, appendix)."""
         return ("iql", "smac", "td3_bc", "cql" if self.family == "locomotion" else "cal_ql")
 
 
@@ -55,24 +54,24 @@ SUITE = (
 )
 
 
-FAMILIES = ("locomotion", "adroit", "kitchen")
-"""Families of tasks (``TaskInfo.family``) with settings of the paper, which are modules of ``smac_jax.presets``."""
+FAMILIES = ("locomotion", "adroit", "kitchen", "antmaze")
+"""Families of tasks (``TaskInfo.family``) with a preset in ``smac_jax.presets``; that of AntMaze is not the paper's."""
 
 
 def paper_scale(family: str) -> ConfigDict:
-    """The paper's networks, steps and evaluations: hours on a GPU for each cell."""
+    """The paper's networks, steps and evaluations, which take hours on a GPU for each job."""
     return importlib.import_module(f"smac_jax.presets.{family}").get_config()
 
 
 def small_scale(family: str) -> ConfigDict:
-    """The study's networks and steps, for two CPU cores: some minutes a cell; rewards as the family's."""
+    """The networks and steps of the transfer study (minutes per job on two CPU cores), with the family's rewards."""
     config = transfer_study.get_config()
     config.pretrain.update({"num_updates": 12_000, "eval_every": 3_000, "eval_episodes": 5})
     return _rewards(config, family)
 
 
 def tiny_scale(family: str) -> ConfigDict:
-    """Seconds a cell: to see that everything runs, and nothing else."""
+    """A scale that takes seconds per job, to check that everything runs."""
     config = small_scale(family)
     evaluations = {"eval_every": 10, "eval_episodes": 1, "final_episodes": 1}
     config.pretrain.update({"num_updates": 20, **evaluations})
@@ -80,32 +79,34 @@ def tiny_scale(family: str) -> ConfigDict:
     config.smac.score_model.num_updates = 10
     config.smac.network.num_critics = 2
     for name in OFFLINE:
-        config[name].network.update({"actor_hidden": (8, 8), "critic_hidden": (8, 8)})
+        if "network" in config[name]:
+            config[name].network.update({"actor_hidden": (8, 8), "critic_hidden": (8, 8)})
     return config
 
 
 def _rewards(config: ConfigDict, family: str) -> ConfigDict:
     as_published = paper_scale(family)
     for name in OFFLINE:
-        config[name].reward_scale = as_published[name].reward_scale
-        config[name].reward_bias = as_published[name].reward_bias
+        for field in ("reward_scale", "reward_bias"):
+            if field in config[name]:
+                config[name][field] = as_published[name][field]
     return config
 
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """How large everything is.
+    """A scale of the experiments.
 
     Attributes:
-      config: makes a family's configuration.
-      seeds: how many.
-      says: what a reader must know.
-      resolution: of lines and planes.
+      config: makes the configuration for a family.
+      seeds: the number of seeds.
+      description: a description for captions.
+      resolution: the resolution of lines and planes.
     """
 
     config: Callable[[str], ConfigDict]
     seeds: int
-    says: str
+    description: str
     resolution: Resolution
 
 
@@ -117,7 +118,7 @@ SCALES = {
     "tiny": Scale(
         tiny_scale,
         2,
-        "20 updates of networks of 2 x 8: shows that it runs, and nothing about the method",
+        "20 updates of networks of 2 x 8: a test of the program, not of the method",
         Resolution(points=7, grid=5, episodes=1, points_at_once=4),
     ),
 }

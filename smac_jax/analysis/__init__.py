@@ -1,1 +1,1 @@
-"""From curves to dips, regrets, intervals, tables and figures."""
+"""Analysis of learning curves: dip, regret, confidence intervals, tables and figures."""

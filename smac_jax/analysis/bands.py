@@ -1,4 +1,4 @@
-"""A mean with its 95 % interval as a band: the one way in which figures draw it."""
+"""Draws a mean with its 95 % interval as a band, in the same way in all figures."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from smac_jax.analysis.statistics import bootstrap_interval
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's palette, told apart by color-blind readers, too."""
+"""Okabe and Ito's palette, which color-blind readers can distinguish."""
 
 DOTTED = (0, (1, 1.2))
-"""Line style of what stands beside the thing that is shown, such as a control."""
+"""Line style of comparisons, such as a control."""
 
 
 def intervals_of(values: Float[np.ndarray, "seed point"]) -> Float[np.ndarray, "point 3"]:
@@ -23,7 +23,7 @@ def intervals_of(values: Float[np.ndarray, "seed point"]) -> Float[np.ndarray, "
     return np.array([_interval(tuple(column)) for column in np.asarray(values, float).T]).reshape(-1, 3)
 
 
-@functools.lru_cache(maxsize=100_000)  # a curve is drawn more than once
+@functools.lru_cache(maxsize=100_000)  # the same curve is drawn in several figures
 def _interval(values: tuple[float, ...]) -> tuple[float, float, float]:
     return bootstrap_interval(values, resamples=2000)
 
@@ -40,12 +40,12 @@ def draw_band(
     """Draws the mean as a line and the interval as a band.
 
     Args:
-      ax: where.
-      x: of the points.
+      ax: the axes.
+      x: the positions of the points.
       intervals: mean, low and high (:func:`intervals_of`).
-      color: of all of it.
-      label: in the legend.
-      seeds: also draw each of these, as a thin line.
+      color: the color of line and band.
+      label: the label in the legend.
+      seeds: values of each seed, which are drawn as thin lines.
     """
     mean, low, high = np.asarray(intervals).T
     ax.fill_between(x, low, high, color=color, alpha=0.2, lw=0)

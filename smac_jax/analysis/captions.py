@@ -1,4 +1,4 @@
-"""Figures with a caption: what they were made from, below everything else on them."""
+"""Saves figures with a caption below them, which states their provenance."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from matplotlib.figure import Figure
 from smac_jax.files import local_path
 
 SIZE = 6.5
-"""Of the caption's letters, in points."""
+"""Font size of the caption, in points."""
 GAP = 0.06
-"""Between the figure and its caption, in inches."""
+"""Distance between the figure and its caption, in inches."""
 
 
 def save(figure: Figure, path: Path, caption: str = "", endings: Sequence[str] = (".png",)) -> list[Path]:
-    """Writes a figure with its caption below; afterwards its layout stays as it is.
+    """Saves a figure with its caption below. This fixes the figure's layout.
 
     Args:
-      figure: what is drawn.
-      path: of the figure, without an ending; its folder is made.
-      caption: lines; those wider than the figure are broken.
-      endings: of the files.
+      figure: the figure.
+      path: the path without its suffix; its folder is created.
+      caption: the lines of the caption; lines wider than the figure are wrapped.
+      endings: the suffixes of the files.
 
     Returns:
-      The files written.
+      The paths of the files.
     """
     if caption:
         _write_below(figure, caption)
     path = local_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # not with_suffix, which would cut "kappa-0.5" at its point
+    # not with_suffix, which would replace the ".5" of "kappa-0.5"
     files = [path.with_name(path.name + ending) for ending in endings]
     for file in files:
         figure.savefig(file, dpi=180, bbox_inches="tight", pad_inches=0.1)
@@ -43,7 +43,7 @@ def _write_below(figure: Figure, caption: str) -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for legend in figure.legends:
-        # one outside the axes is laid at the edge of whatever is saved, and would move onto the caption
+        # a legend outside the axes is placed at the edge of the saved area, and would overlap the caption
         legend.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
     width, height = figure.get_size_inches()
     letters = int(21 * width)

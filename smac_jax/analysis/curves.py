@@ -1,4 +1,4 @@
-"""One offline algorithm transferred to one online algorithm: what was measured, in a file."""
+"""Learning curves of transfers from an offline to an online algorithm, and their files."""
 
 from __future__ import annotations
 
@@ -18,31 +18,33 @@ from smac_jax.errors import DatasetError
 from smac_jax.files import local_path, write_bytes, write_text
 
 PARTS = {"offline": "offline_updates", "online": "online_steps", "control": "control_steps"}
-"""Of a curve, with where the steps of each stand."""
+"""The parts of a curve, with the names of their steps."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TransferCurve:
-    """Mean evaluation returns across the transfer, of the same seeds throughout; and the returns of every episode.
+    """The returns of one pair of algorithms on one task before and after the transfer, for the same seeds.
 
     Attributes:
-      task, offline, online: the cell of the comparison.
-      offline_updates: gradient steps at the evaluations of pre-training; may be empty.
-      offline_returns: at these, NaN where an evaluation failed.
-      online_steps: environment steps; the first is 0, the transfer.
-      online_returns: at these.
-      warm_start: how many of the environment steps, the first ones, only collected.
-      control_steps: gradient steps since the transfer of a control that was not transferred but went on training
-        offline; the first is 0. Empty where there was no control.
-      control_returns: at these. The first is of the same policies as the first of ``online_returns``, other episodes.
-      seeds: their numbers; may be empty.
-      diverged: for each seed where it diverged and was frozen, such as ``"online at step 3,000"``, or ``""``; empty
-        where that was not recorded.
-      offline_episodes, online_episodes, control_episodes: the returns of every episode, one array an evaluation, whose
-        means the fields before hold; empty where they were not recorded. Evaluations may have different numbers of
-        episodes.
-      checkpoint: offline updates after which the transfer began, where offline training went on beyond it; None where
-        the transfer began at its end.
+      task: the name of the environment.
+      offline, online: the labels of the offline and the online algorithm.
+      offline_updates: the numbers of gradient updates at the evaluations of pre-training; may be empty.
+      offline_returns: the mean returns of these evaluations; NaN if an evaluation failed.
+      online_steps: the numbers of environment steps at the evaluations of fine-tuning; the first is 0, the transfer.
+      online_returns: the mean returns of these evaluations.
+      warm_start: the number of environment steps before the first online update.
+      control_steps: the numbers of gradient updates after the transfer at the evaluations of the control, which
+        continued offline training; the first is 0. Empty if there was no control.
+      control_returns: the mean returns of these evaluations. The first one is of the same policies as the first of
+        ``online_returns``, but over other episodes.
+      seeds: the numbers of the seeds; may be empty.
+      diverged: for each seed the step at which it diverged and was frozen, such as ``"online at step 3,000"``, or
+        ``""``; empty if this was not recorded.
+      offline_episodes, online_episodes, control_episodes: the returns of every episode, one array for each evaluation,
+        of which the fields above hold the means; empty if they were not recorded. Evaluations may have different
+        numbers of episodes.
+      checkpoint: the number of offline updates at the transfer if offline training continued after it; None if the
+        transfer was at the end of offline training.
     """
 
     task: str
@@ -80,7 +82,7 @@ class TransferCurve:
             if y.size and len(y) != len(self.online_returns):
                 raise self._error(f"{returns} has {len(y)} seeds, online_returns {len(self.online_returns)}.")
         if self.online_returns.size == 0 or self.online_steps[0] != 0:
-            raise self._error("online_steps must start at 0, the transfer, and online_returns hold a seed or more.")
+            raise self._error("online_steps must start at 0 (the transfer), and online_returns must have a seed.")
         object.__setattr__(self, "warm_start", plain(self.warm_start))
         object.__setattr__(self, "checkpoint", plain(self.checkpoint))
         if not 0 <= self.warm_start <= self.online_steps[-1]:
@@ -91,7 +93,7 @@ class TransferCurve:
             if found and len(found) != len(self.online_returns):
                 raise self._error(f"{name} has {len(found)} entries, online_returns {len(self.online_returns)} seeds.")
         if self.has_control and self.control_steps[0] != 0:
-            raise self._error("control_steps must start at 0, at the transfer.")
+            raise self._error("control_steps must start at 0 (the transfer).")
         for part, steps in PARTS.items():
             episodes = tuple(np.asarray(x, np.float32) for x in getattr(self, f"{part}_episodes"))
             object.__setattr__(self, f"{part}_episodes", episodes)
@@ -112,26 +114,26 @@ class TransferCurve:
 
     @property
     def pair(self) -> str:
-        """What was transferred to what: ``smac to sac``, ``smac at 3,000 updates to sac``."""
+        """The pair as text: ``smac to sac``, ``smac at 3,000 updates to sac``."""
         at = "" if self.checkpoint is None else f" at {self.checkpoint:,} updates"
         return f"{self.offline}{at} to {self.online}"
 
     @property
     def key(self) -> tuple[str, str, int | None]:
-        """What curves of other seeds must agree in to be joined with this one."""
+        """The properties that curves of other seeds must share to be joined with this one."""
         return self.offline, self.online, self.checkpoint
 
     @property
     def has_control(self) -> bool:
-        """Whether the control without a transfer was run."""
+        """Whether there is a control without a transfer."""
         return self.control_returns.size > 0
 
     def to_json(self, path: Path) -> None:
-        """Writes the curve, a field a line; what is not finite becomes null.
+        """Writes the curve as JSON, one field per line. Values that are not finite become null.
 
-        The returns of single episodes go into a file beside it, ``NAME_episodes.npz``: for each part of the curve
-        ``PART_returns`` ``[seed, episode]`` in float32, one evaluation's episodes after the other's, and how many of
-        them each evaluation has, ``PART_counts``.
+        The returns of single episodes are written to ``NAME_episodes.npz`` in the same folder. For each part of the
+        curve it has ``PART_returns`` ``[seed, episode]`` in float32, with the episodes of all evaluations in order, and
+        ``PART_counts``, the number of episodes of each evaluation.
         """
         path = local_path(path)
         names = [field.name for field in dataclasses.fields(self) if not field.name.endswith("_episodes")]
@@ -142,24 +144,24 @@ class TransferCurve:
                 arrays[f"{part}_returns"] = np.concatenate(episodes, axis=1)
                 arrays[f"{part}_counts"] = np.array([found.shape[1] for found in episodes], np.int32)
         if arrays:
-            whole = io.BytesIO()
-            np.savez_compressed(whole, **arrays)
-            write_bytes(episodes_file(path), whole.getvalue())
+            content = io.BytesIO()
+            np.savez_compressed(content, **arrays)
+            write_bytes(episodes_file(path), content.getvalue())
         else:
-            episodes_file(path).unlink(missing_ok=True)  # of an earlier curve
+            episodes_file(path).unlink(missing_ok=True)  # an earlier curve may have had episodes
         write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
     @classmethod
     def from_json(cls, path: Path) -> TransferCurve:
-        """Reads what :meth:`to_json` wrote; null becomes NaN. Curves of versions that kept no episodes have none.
+        """Reads a file of :meth:`to_json`; null becomes NaN. Files of versions that saved no episodes have none.
 
         Raises:
-          DatasetError: no such file, or not such a file; or there are episodes beside it that are not its own.
+          DatasetError: the file does not exist or is not a learning curve, or its file of episodes does not fit.
         """
         try:
             values = json.loads(local_path(path).read_text(encoding="utf-8"))
             arrays = {name: np.array(value, float) for name, value in values.items() if name.endswith("_returns")}
-            # JSON has no shapes: no seed at no evaluation reads as a vector of nothing
+            # JSON has no shapes: an array without seeds and evaluations is read as a vector of length 0
             arrays = {name: array.reshape(0, 0) if array.shape == (0,) else array for name, array in arrays.items()}
             curve = cls(**(values | arrays))
         except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -168,15 +170,15 @@ class TransferCurve:
 
 
 def episodes_file(path: Path) -> Path:
-    """Where the returns of single episodes lie, given where the curve does."""
+    """The file with the returns of single episodes that belongs to a curve's file."""
     return path.with_name(f"{path.stem}_episodes.npz")
 
 
 def _read_episodes(path: Path) -> dict[str, Any]:
-    """What :meth:`TransferCurve.to_json` has put beside a curve; nothing where it has not.
+    """Reads the file of episodes of :meth:`TransferCurve.to_json`; empty if there is none.
 
     Raises:
-      DatasetError: another file.
+      DatasetError: the file is not of this format.
     """
     if not path.exists():
         return {}
@@ -191,17 +193,17 @@ def _read_episodes(path: Path) -> dict[str, Any]:
             }
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DatasetError(
-            f"{path}: no returns of episodes written by this package ({error}). Without this file the curve beside it "
-            "is read with its means alone."
+            f"{path}: not a file of episode returns written by this package ({error}). Remove it to read the curve "
+            "without its episodes."
         ) from error
     return found
 
 
 def joined(curves: Sequence[TransferCurve]) -> TransferCurve:
-    """The same pair's curves of different seeds as one; with single episodes where all of them have those.
+    """Joins the curves of one pair with different seeds. The result has single episodes if all curves have them.
 
     Raises:
-      DatasetError: they are not of one pair, or were not evaluated at the same steps.
+      DatasetError: the curves are not of one pair, or were not evaluated at the same steps.
     """
     first = curves[0]
     of_pair = ("task", "offline", "online", "checkpoint", "warm_start")
@@ -209,7 +211,7 @@ def joined(curves: Sequence[TransferCurve]) -> TransferCurve:
     for other in curves[1:]:
         for name in steps:
             if not np.array_equal(getattr(first, name), getattr(other, name)):
-                raise first._error(f"other seeds of it have another {name}.")
+                raise first._error(f"other seeds of this pair have a different {name}.")
     episodes: dict[str, Any] = {}
     for name in (f"{part}_episodes" for part in PARTS):
         of_curves = [getattr(curve, name) for curve in curves]

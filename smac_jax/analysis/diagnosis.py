@@ -1,8 +1,7 @@
-"""Is a transfer sound? What a run has logged by the time of its transfer, judged.
+"""Is a transfer sound? A verdict from the metrics that a run has logged.
 
-Pure functions from logged numbers to a verdict: sound, not sound, or unknown, each with the figure that it rests on and
-with one sentence that says what to do. What each number means, and how far each threshold was found to be right:
-``docs/pages/is-my-transfer-sound.md``.
+Pure functions from logged numbers to a verdict (sound, not sound, or unknown), with the number on which it is based and
+a recommendation. ``docs/pages/is-my-transfer-sound.md`` explains each number and the evidence for each threshold.
 """
 
 from __future__ import annotations
@@ -19,56 +18,60 @@ from jaxtyping import Float
 from smac_jax.text import count
 
 SOUND, NOT_SOUND, UNKNOWN = "sound", "not sound", "unknown"
-"""Verdicts. Sound: nothing was found against it. Unknown: what would decide was not measured, or is in between."""
+"""The verdicts. Sound: no check failed. Unknown: the deciding number was not measured, or does not decide."""
 
 IDENTITY_COSINE = 0.5
-"""The least mean cosine between ``grad_a Q`` and the score for the identity to hold: 60 degrees. Even with the best
-scale alpha, a gradient at this angle leaves ``1 - 0.5^2``, which is :data:`IDENTITY_RESIDUAL`, unexplained."""
+"""The least mean cosine between ``grad_a Q`` and the score for the identity to hold: an angle of 60 degrees. Even with
+the best alpha, a gradient at this angle has a relative residual of ``1 - 0.5^2``, :data:`IDENTITY_RESIDUAL`."""
 
 IDENTITY_RESIDUAL = 0.75
-"""The largest residual for the identity to hold. That of a flat Q, which knows nothing, is 1."""
+"""The largest relative residual for the identity to hold. A constant Q has a residual of 1."""
 
 RELEASED = 0.1
-"""The penalty counts as released where its gradient is less than this share of the temporal differences' gradient: the
-critics then follow the temporal differences, and the identity is not asked for any more."""
+"""The penalty counts as released if the ratio of its gradient to that of the temporal differences is less than this.
+The critics then follow the temporal differences, and the identity is no longer required."""
 
 OPTIMISTIC = 0.25
-"""Critics that promise a quarter more than the policy gets are too optimistic. Over 20 episodes the figure itself is
-uncertain by some hundredths. Well-behaved critics lie within a tenth or two of zero (REDQ, Chen et al. 2021, figure
-2); those of a transfer that has failed were found between 1 and 3."""
+"""Critics whose values exceed the returns by more than a quarter are too optimistic. With 20 episodes, the standard
+error of the optimism is a few hundredths. Good critics lie within 0.1 or 0.2 of zero (REDQ, Chen et al. 2021, figure
+2); the critics of failed transfers had an optimism between 1 and 3."""
 
 AT_LEVEL = 0.75
 """Critics whose values are less than this share of the discounted return have not reached its level yet, unless they
-are pessimistic by construction (CQL). They begin at 0, and temporal differences carry rewards back step by step."""
+are pessimistic by construction (CQL). Values begin at 0 and grow as temporal differences propagate rewards back."""
 
 PREFERRED = 0.1
-"""The largest share of random actions that the critics may prefer to the policy's own. SMAC's preferred at most 0.02,
-those of IQL and TD3+BC on half cheetah, whose returns SAC loses, 0.25 to 0.53; one half is a critic that cannot tell
-the policy's actions from any others."""
+"""The largest share of random actions that the critics may prefer to the policy's own. SMAC's critics preferred at most
+0.02. Those of IQL and TD3+BC on half cheetah, where the returns drop under SAC, preferred 0.25 to 0.53. At one half,
+the critics cannot distinguish the policy's actions from random ones."""
 
 CAUGHT_UP = 0.75
 """The least share of this run's offline return that the control with ``kappa = 0`` must reach. Of this project's
-published transfers of SMAC to SAC the 12 below it dipped by 18 to 51 %, and 13 of the 19 above by less than 18 %."""
+published transfers from SMAC to SAC, the 12 below it dipped by 18 to 51 %, and 13 of the 19 above it by less than
+18 %."""
 
 GROWING = 0.5
-"""Temporal differences that grow by more than this, relative to the values, within a third of the training diverge."""
+"""Temporal differences are diverging if their ratio to the values grows by more than this share in a third of the
+training."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evidence:
-    """What one run, of one seed, has logged by its transfer. NaN where it was not logged.
+    """The logged numbers of one run and one seed from which its transfer is judged. NaN if a number was not logged.
 
     Attributes:
-      cosine: between ``grad_a Q`` and ``alpha * score``, the mean of that at the policy's and at uniform actions.
-      residual: of the identity ``grad_a Q = alpha * score``, squared, over what it would be for a flat Q.
-      pull: size of the penalty's gradient over that of the temporal differences (``gradient_ratio``).
-      optimism: of the critics at the transfer, as a share of the discounted return (``relative_optimism``).
-      level: the mean of the critics' values at the transfer over the mean discounted return.
-      final_optimism: ``optimism`` at the end of fine-tuning.
-      preferred: share of random actions that the critics value above the policy's own (``random_preferred``).
-      share: what the control with ``kappa = 0`` earns offline over what this run does, both above a random policy.
-      growth: of the temporal differences relative to the values, from the second to the last third of the offline
-        training: 0.5 is half as much again.
+      cosine: the cosine between ``grad_a Q`` and ``alpha * score``, mean over policy actions and uniform actions.
+      residual: the squared residual of the identity ``grad_a Q = alpha * score``, relative to that of a constant Q.
+      pull: the ratio of the penalty's gradient norm to that of the temporal differences (``gradient_ratio``).
+      optimism: the optimism of the critics at the transfer, relative to the discounted return
+        (``relative_optimism``).
+      level: the ratio of the critics' mean value at the transfer to the mean discounted return.
+      final_optimism: the relative optimism at the end of fine-tuning.
+      preferred: the share of random actions that the critics value above the policy's own (``random_preferred``).
+      share: the ratio of the offline return of the control with ``kappa = 0`` to that of this run, both measured from
+        the return of a random policy.
+      growth: the relative growth of the ratio of temporal differences to values, from the second to the last third of
+        offline training.
     """
 
     cosine: float = math.nan
@@ -83,12 +86,12 @@ class Evidence:
 
 
 class Finding(NamedTuple):
-    """What one check found.
+    """The result of one check.
 
     Attributes:
       verdict: :data:`SOUND`, :data:`NOT_SOUND` or :data:`UNKNOWN`.
-      figure: what it rests on; empty where nothing was logged.
-      advice: what to do, a sentence; empty where there is nothing to do.
+      figure: the number on which the verdict is based, as text; empty if nothing was logged.
+      advice: a recommendation in one sentence; empty if there is none.
     """
 
     verdict: str
@@ -97,12 +100,12 @@ class Finding(NamedTuple):
 
 
 class Diagnosis(NamedTuple):
-    """The verdict on one run, of one seed.
+    """The verdict on one run and one seed.
 
     Attributes:
-      verdict: not sound where one check says so; sound where the checks of other actions and of temporal differences
-        say so, and no check is against it; else unknown.
-      findings: of each check, by a name of :data:`CHECKS`.
+      verdict: not sound if one check is not sound; sound if the checks of random actions and of temporal differences
+        are sound and no check is not sound; else unknown.
+      findings: the result of each check, by its name in :data:`CHECKS`.
     """
 
     verdict: str
@@ -110,7 +113,7 @@ class Diagnosis(NamedTuple):
 
 
 def identity(evidence: Evidence) -> Finding:
-    """Does ``grad_a Q = alpha * score`` hold? Asked of SMAC, as long as its penalty is in force."""
+    """Checks that ``grad_a Q = alpha * score`` holds. For SMAC only, until its penalty is released."""
     cosine, residual = evidence.cosine, evidence.residual
     if not math.isfinite(cosine):
         return Finding(UNKNOWN)
@@ -122,32 +125,36 @@ def identity(evidence: Evidence) -> Finding:
     return Finding(
         NOT_SOUND,
         figure,
-        "The critics do not have the data's score: pre-train longer, raise smac.kappa, and see that alpha has not "
-        "fallen to zero (smac.alpha_floor) and that the score model's loss has settled (smac.score_model.num_updates).",
+        "The critics' gradient does not match the score of the data: pre-train longer, or increase smac.kappa; and "
+        "check that alpha has not decreased to zero (smac.alpha_floor) and that the loss of the score model has "
+        "converged (smac.score_model.num_updates).",
     )
 
 
 def optimism(evidence: Evidence) -> Finding:
-    """Do the critics promise more than the policy gets?"""
+    """Checks that the critics' values do not exceed the returns at the transfer."""
     if not math.isfinite(evidence.optimism):
         return Finding(UNKNOWN)
     figure = percent(evidence.optimism)
     if evidence.optimism <= OPTIMISTIC:
         return Finding(SOUND, figure)
-    if evidence.level < AT_LEVEL:  # of losses: where rewards are negative, critics that know little promise much
+    if evidence.level < AT_LEVEL:  # values begin at 0, which is too high for negative rewards
         return Finding(
-            NOT_SOUND, figure, "The critics do not know yet what the policy will lose: pre-train longer, at least."
+            NOT_SOUND,
+            figure,
+            "The critics' values have not reached the level of the negative returns: pre-train longer.",
         )
     return Finding(
         NOT_SOUND,
         figure,
-        "The critics promise more than the policy gets: give them a layer norm (network.critic_layer_norm), take the "
-        "smallest of more of them in the backup (network.num_critics), or lower their learning rate.",
+        "The critics' values exceed the returns of the policy: use layer norm in the critics "
+        "(network.critic_layer_norm), use more critics, of which the backup takes the minimum (network.num_critics), "
+        "or decrease their learning rate.",
     )
 
 
 def other_actions(evidence: Evidence) -> Finding:
-    """Do the critics prefer other actions to the policy's, so that an online algorithm will leave it?"""
+    """Checks that the critics do not prefer random actions, to which an online algorithm would move the policy."""
     if not math.isfinite(evidence.preferred):
         return Finding(UNKNOWN)
     figure = percent(evidence.preferred, sign=False)
@@ -156,19 +163,20 @@ def other_actions(evidence: Evidence) -> Finding:
     return Finding(
         NOT_SOUND,
         figure,
-        "The critics prefer many random actions to the policy's own, and SAC or TD3 will follow them: pre-train "
-        "longer or with SMAC's penalty, or fine-tune with what holds on to the policy (td3_bc, awr).",
+        "The critics prefer many random actions to the policy's own, and SAC or TD3 will move the policy to them: "
+        "pre-train longer or with SMAC's penalty, or fine-tune with an algorithm that keeps the policy close to its "
+        "data (td3_bc, awr).",
     )
 
 
 def caught_up(evidence: Evidence) -> Finding:
-    """Have temporal differences caught up with the policy, so that it stands on its own when the penalty is gone?"""
+    """Checks that temporal differences alone, without the penalty, support the policy."""
     if evidence.growth > GROWING:
         return Finding(
             NOT_SOUND,
             f"TD error {percent(evidence.growth)}",
-            "Temporal differences grow faster than the values, as before a divergence: give the critics a layer norm "
-            "(network.critic_layer_norm), or lower their learning rate.",
+            "Temporal differences grow faster than the values, as before a divergence: use layer norm in the critics "
+            "(network.critic_layer_norm), or decrease their learning rate.",
         )
     if math.isfinite(evidence.share):
         figure = f"kappa 0: {percent(evidence.share, sign=False)}"
@@ -177,28 +185,28 @@ def caught_up(evidence: Evidence) -> Finding:
         return Finding(
             NOT_SOUND,
             figure,
-            "Temporal differences alone do not earn what this policy does, and it will fall towards what they earn: "
-            "pre-train longer, or lower the penalty or release it before the transfer "
-            '(smac.kappa_adaptation="decay"), and carry the optimizers over (sac.optimizer_start="carried").',
+            "Temporal differences alone do not reach the return of this policy, and fine-tuning will decrease it "
+            "toward the return that they reach: pre-train longer; or decrease the penalty or release it before the "
+            'transfer (smac.kappa_adaptation="decay"), and transfer the optimizers (sac.optimizer_start="carried").',
         )
     if not math.isfinite(evidence.level):
         return Finding(UNKNOWN)
     figure = f"level: {percent(evidence.level, sign=False)}"
     if evidence.level >= AT_LEVEL:
         return Finding(SOUND, figure)
-    low = "The critics' values have not reached the level of what the policy gets: pre-train longer"
+    low = "The critics' values have not reached the level of the policy's returns: pre-train longer"
     if not math.isfinite(evidence.pull):
         return Finding(UNKNOWN, figure, f"{low}.")
     return Finding(
         UNKNOWN,
         figure,
-        f"{low}, or train the same without the penalty beside it (--vary=smac.kappa=0.001,5.0): its return says how "
-        "far temporal differences are.",
+        f"{low}, or add a control without the penalty (--vary=smac.kappa=0.001,5.0), whose return shows what temporal "
+        "differences alone reach.",
     )
 
 
 def after(evidence: Evidence) -> Finding:
-    """Do the critics promise more than the policy gets once it was fine-tuned?"""
+    """Checks that the critics' values do not exceed the returns at the end of fine-tuning."""
     if not math.isfinite(evidence.final_optimism):
         return Finding(UNKNOWN)
     figure = percent(evidence.final_optimism)
@@ -207,9 +215,9 @@ def after(evidence: Evidence) -> Finding:
     return Finding(
         NOT_SOUND,
         figure,
-        "After fine-tuning the critics promise more than the policy gets: lower the temperature "
-        '(sac.initial_temperature), carry the optimizers over (sac.optimizer_start="carried"), or give the critics a '
-        "layer norm offline (network.critic_layer_norm).",
+        "After fine-tuning the critics' values exceed the returns of the policy: decrease the temperature "
+        '(sac.initial_temperature), transfer the optimizers (sac.optimizer_start="carried"), or use layer norm in the '
+        "critics (network.critic_layer_norm).",
     )
 
 
@@ -220,11 +228,11 @@ CHECKS = {
     "caught up": caught_up,
     "optimism at the end": after,
 }
-"""By what tables call them, in their order."""
+"""The checks, by their names in tables."""
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:
-    """The verdict on a run of one seed."""
+    """The verdict on one run and one seed."""
     findings = {name: check(evidence) for name, check in CHECKS.items()}
     verdicts = {name: finding.verdict for name, finding in findings.items()}
     if NOT_SOUND in verdicts.values():
@@ -239,18 +247,18 @@ def gather(
     at_end: Mapping[str, np.ndarray] | None = None,
     share: Float[np.ndarray, " seed"] | None = None,
 ) -> list[Evidence]:
-    """The evidence of every seed of a run.
+    """The evidence for every seed of a run.
 
     Args:
-      offline: metrics of pre-training, ``[point, seed]``, with ``phase`` ``[point]``: ``pretrain(...).metrics``.
-      at_transfer: what evaluations of pre-training measured, ``[seed, evaluation]``:
-        ``pretrain(...).evaluations.metrics``. The last one counts.
-      at_end: the same of fine-tuning, where it is done.
-      share: see :class:`Evidence`, where there was a control with ``kappa = 0``.
+      offline: the metrics of pre-training, ``pretrain(...).metrics``: ``[point, seed]``, and ``phase`` ``[point]``.
+      at_transfer: the metrics of the evaluations of pre-training, ``pretrain(...).evaluations.metrics``:
+        ``[seed, evaluation]``. The last evaluation is used.
+      at_end: the same for fine-tuning, if it is done.
+      share: see :class:`Evidence`; None if there was no control with ``kappa = 0``.
     """
     main = np.asarray(offline["phase"]) == "offline"
     columns = {name: np.asarray(values, float)[main] for name, values in offline.items() if np.ndim(values) == 2}
-    # of a run whose metrics are all those of its evaluations, too
+    # also if only evaluations were logged
     seeds = next((len(of_seeds) for of_seeds in (*at_transfer.values(), *(x.T for x in columns.values()))), 0)
 
     def last(name: str, seed: int) -> float:
@@ -263,8 +271,8 @@ def gather(
         return float(values[seed][-1]) if values is not None and np.size(values[seed]) else math.nan
 
     def level(seed: int) -> float:
-        got = last_of(at_transfer, "discounted_return", seed)
-        return last_of(at_transfer, "value", seed) / got if got else math.nan
+        discounted = last_of(at_transfer, "discounted_return", seed)
+        return last_of(at_transfer, "value", seed) / discounted if discounted else math.nan
 
     def growth(seed: int) -> float:
         if not {"td_loss", "q"} <= columns.keys():
@@ -289,7 +297,7 @@ def gather(
 
 
 def growth_of(values: Float[np.ndarray, " point"]) -> float:
-    """How much larger the mean of the last third is than that of the second: 0 for a level. NaN for fewer than 3."""
+    """The relative growth from the mean of the second third to that of the last third. NaN for fewer than 3 values."""
     values = np.asarray(values, float)
     values = values[np.isfinite(values)]
     if len(values) < 3:
@@ -302,12 +310,14 @@ def growth_of(values: Float[np.ndarray, " point"]) -> float:
 def share_of(
     returns: Float[np.ndarray, " seed"], control: Float[np.ndarray, " control_seed"], random_return: float
 ) -> Float[np.ndarray, " seed"]:
-    """What a control earns over what each seed does, both above a random policy; NaN for seeds no better than that.
+    """The ratio of a control's mean return to the return of each seed, both measured from that of a random policy.
+
+    NaN for seeds that are not better than a random policy.
 
     Args:
-      returns: of each seed, at the end of pre-training.
-      control: the same of the control with ``kappa = 0``; its mean counts.
-      random_return: of a random policy.
+      returns: the return of each seed at the end of pre-training.
+      control: the same returns of the control with ``kappa = 0``, of which the mean is used.
+      random_return: the return of a random policy.
     """
     above = np.asarray(returns, float) - random_return
     finite = np.asarray(control, float)
@@ -318,14 +328,14 @@ def share_of(
 
 
 class Summary(NamedTuple):
-    """The diagnoses of all seeds of a pair, together.
+    """The diagnoses of all seeds of a pair.
 
     Attributes:
-      verdict: with the number of seeds where these do not agree.
-      cells: for each check of :data:`CHECKS` the figure of the seeds' mean, ``(!)`` behind it where a seed is not
-        sound, ``(?)`` where one could not be decided.
-      advice: of checks that have any, with how many seeds it is for.
-      seeds: the diagnosis of each.
+      verdict: the worst verdict, with the number of its seeds if they do not agree.
+      cells: for each check of :data:`CHECKS` the figure for the mean over seeds, followed by ``(!)`` if a seed is not
+        sound, or by ``(?)`` if a seed could not be decided.
+      advice: recommendations, with the number of seeds to which they apply.
+      seeds: the diagnosis of each seed.
     """
 
     verdict: str
@@ -335,7 +345,7 @@ class Summary(NamedTuple):
 
 
 def summarize(evidence: Sequence[Evidence]) -> Summary:
-    """Judges every seed of a pair. One seed that is not sound makes the pair so: it may be the one that is deployed."""
+    """Judges every seed of a pair. A pair with one seed that is not sound is not sound: any seed may be deployed."""
     seeds = [diagnose(one) for one in evidence]
     together = diagnose(mean_evidence(evidence))
     cells = {
@@ -354,7 +364,7 @@ def summarize(evidence: Sequence[Evidence]) -> Summary:
 
 
 def marked(figure: str, findings: Sequence[Finding]) -> str:
-    """A figure with the mark of the worst of some findings: ``(!)`` for not sound, ``(?)`` where advice is given."""
+    """A figure with a mark for the worst of some findings: ``(!)`` for not sound, ``(?)`` for unknown with advice."""
     if not figure:
         return ""
     verdict = worst([finding.verdict for finding in findings])
@@ -373,7 +383,7 @@ def mean_evidence(evidence: Sequence[Evidence]) -> Evidence:
 
 
 def worst(verdicts: Sequence[str]) -> str:
-    """Not sound before unknown before sound; of nothing, unknown."""
+    """The worst verdict: not sound, then unknown, then sound. Unknown if there are no verdicts."""
     return next((verdict for verdict in (NOT_SOUND, UNKNOWN, SOUND) if verdict in verdicts), UNKNOWN)
 
 

@@ -1,4 +1,4 @@
-"""Tables that fit the terminal that they are printed to: no cell is broken, and what there is no room for is named."""
+"""Tables that fit the terminal: numbers are not wrapped, and columns without room are left out and named below."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from rich.table import Table
 from rich.text import Text
 
 LOG_WIDTH = 100
-"""Width of a table that goes to no terminal."""
+"""Width of a table if the output is not a terminal."""
 WRAPPED = 20
-"""Width that words are wrapped to, at least."""
+"""The least width to which text is wrapped."""
 
 
 class Column(NamedTuple):
-    """A column.
+    """A column of a table.
 
     Attributes:
-      head: at its top.
-      short: the same where there is little room; default: as it is.
-      justify: which side its cells stand at.
-      rank: columns of a higher rank go first where there is too little room; those of 1 and 2 go only where wrapped
-        words are not enough, and those of 0 stay.
-      wraps: cells are words that may go over several lines. Others are never broken.
+      head: the heading.
+      short: the heading if there is little room; default: ``head``.
+      justify: the alignment of its cells.
+      rank: if there is too little room, columns with a higher rank are left out first. Columns of rank 1 and 2 are left
+        out only if wrapping is not enough, and columns of rank 0 never.
+      wraps: whether its cells may be wrapped to several lines.
     """
 
     head: str
@@ -37,23 +37,24 @@ class Column(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """What stands in a cell, and what does where there is little room."""
+    """The text of a cell, and a shorter one for tables with little room."""
 
     text: str | Text
     short: str | Text | None = None
 
 
 class FittedTable:
-    """A table for ``rich``, as wide as the terminal lets it be.
+    """A table for ``rich`` that is at most as wide as the terminal.
 
-    Where it is too wide, in this order: shorter cells and heads; no frame; columns left out, those of the highest rank
-    first, with a line that names them; and, before the last of them, words of cells that may wrap on several lines.
+    A table that is too wide is reduced in this order: shorter cells and headings; no frame; columns of rank above 2 are
+    left out, the highest rank first; cells are wrapped; columns of rank 2 and 1 are left out. A line below the table
+    names the missing columns.
 
     Args:
-      columns: from left to right.
-      rows: a cell each.
-      title: above.
-      elsewhere: where columns that were left out can be found, for the line that names them.
+      columns: the columns from left to right.
+      rows: the rows, with one cell for each column.
+      title: the title above the table.
+      elsewhere: the file with the complete table, named in the line about missing columns.
     """
 
     def __init__(
@@ -68,17 +69,17 @@ class FittedTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         table, left_out = self._fitting(console, options)
-        # not the table's own: rich would break it where the table is narrow
+        # not rich's own title, which would be wrapped to the width of the table
         if self._title:
             yield Text(self._title, style="italic") if isinstance(self._title, str) else self._title
         yield table
         if left_out:
             place = f" (see {self._elsewhere})" if self._elsewhere else ""
-            yield Text(f"Left out, for want of room: {', '.join(left_out)}{place}.", style="dim")
+            yield Text(f"Columns left out to fit: {', '.join(left_out)}{place}.", style="dim")
 
     def _fitting(self, console: Console, options: ConsoleOptions) -> tuple[Table, list[str]]:
-        """The widest table that fits, else the narrowest; and the heads that it leaves out."""
-        for found in self._ever_narrower():
+        """The widest table that fits, else the narrowest; and the headings that it leaves out."""
+        for found in self._narrower_tables():
             table, _, wrapped = found
             needed = table.__rich_measure__(console, options.update(width=10_000)).maximum
             if needed - (self._saved_by_wrapping() if wrapped else 0) <= options.max_width:
@@ -86,7 +87,7 @@ class FittedTable:
         return found[:2]
 
     def _saved_by_wrapping(self) -> int:
-        """Columns of the terminal that are saved where words wrap, but into no lines of a word or two."""
+        """The width that wrapping saves if no line becomes shorter than :data:`WRAPPED`."""
         saved = 0
         for i, column in enumerate(self._columns):
             if column.wraps:
@@ -95,8 +96,8 @@ class FittedTable:
                 saved += max(0, max(map(cell_len, texts)) - max(word, WRAPPED))
         return saved
 
-    def _ever_narrower(self) -> Iterator[tuple[Table, list[str], bool]]:
-        """Tables, the heads that they leave out, and whether words wrap."""
+    def _narrower_tables(self) -> Iterator[tuple[Table, list[str], bool]]:
+        """Tables of decreasing width, the headings that they leave out, and whether cells are wrapped."""
         shown = list(range(len(self._columns)))
         yield self._table(shown, short=False, framed=True), [], False
         yield self._table(shown, short=True, framed=True), [], False
@@ -118,17 +119,17 @@ class FittedTable:
         for i in shown:
             column = self._columns[i]
             head = column.short if short and column.short else column.head
-            # the newlines of a head are its own; rich breaks what wraps between words, or folds it
+            # headings contain their own newlines; rich wraps other cells between words, or folds them
             table.add_column(Text(head), justify=column.justify, no_wrap=not column.wraps, overflow="fold")
         for row in self._rows:
             cells = (row[i] for i in shown)
-            # Text: a name may hold what looks like markup
+            # Text, because a name may contain rich's markup
             texts = (cell.short if short and cell.short is not None else cell.text for cell in cells)
             table.add_row(*(Text(text) if isinstance(text, str) else text for text in texts))
         return table
 
 
 def console_for_tables() -> Console:
-    """Standard output, and :data:`LOG_WIDTH` wide where that is no terminal."""
+    """A console for standard output, with :data:`LOG_WIDTH` if it is not a terminal."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=LOG_WIDTH)

@@ -1,7 +1,7 @@
-"""The points of a landscape, and how far the return falls along a line of them.
+"""The points of a landscape, and the largest decrease of the return along a line.
 
-Source: SMAC section 6. Every point of a line or a plane is a weighted sum of the given policies' parameters, with
-weights that add up to one; :mod:`smac_jax.train.landscape` evaluates them.
+Source: SMAC, section 6. Every point of a line or a plane is a weighted sum of the given policies' parameters, with
+weights that add up to one; :mod:`smac_jax.train.landscape` evaluates the points.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Spanned(NamedTuple):
     """The two directions of a plane in the space of the actors' parameters, for each seed.
 
     Attributes:
-      u, v: their Euclidean lengths.
-      angle: between them, in radians.
+      u, v: the Euclidean lengths of the directions.
+      angle: the angle between them, in radians.
     """
 
     u: Float[np.ndarray, " seed"]
@@ -29,17 +29,17 @@ class Spanned(NamedTuple):
 
 
 def positions(count: int, beyond: float) -> Float[np.ndarray, " count"]:
-    """Where to look along a line from a policy at 0 to another at 1: evenly from ``-beyond`` to ``1 + beyond``.
+    """Evenly spaced positions from ``-beyond`` to ``1 + beyond`` on a line with one policy at 0 and another at 1.
 
-    The policies are always among the points: where even steps would miss one, the nearest point is moved onto it.
+    Both policies are always among the points: if no point is at a policy, the nearest one is moved there.
 
     Raises:
-      ConfigError: fewer than 2 points, or a negative ``beyond``.
+      ConfigError: there are fewer than 2 points, or ``beyond`` is negative.
     """
     if count < 2 or beyond < 0:
         raise ConfigError(
-            f"landscape: {count} points with {beyond} beyond the policies: there must be 2 points at least, one for "
-            f"each policy, and no less than 0 beyond."
+            f"landscape: points = {count} must be at least 2, one for each policy, and beyond = {beyond} must not be "
+            "negative."
         )
     even = np.linspace(-beyond, 1 + beyond, count)
     first = int(np.argmin(np.round(np.abs(even), 9)))
@@ -49,22 +49,26 @@ def positions(count: int, beyond: float) -> Float[np.ndarray, " count"]:
 
 
 def line_weights(t: Float[np.ndarray, " point"]) -> Float[np.ndarray, "point 2"]:
-    """Weights of ``theta + t u``: the first policy at 0, the second at 1."""
+    """The policies' weights for the points ``theta + t u``: the first policy is at 0, the second at 1."""
     t = np.asarray(t, float)
     return np.stack([1 - t, t], axis=1)
 
 
 def plane_weights(x: Float[np.ndarray, " x"], y: Float[np.ndarray, " y"]) -> Float[np.ndarray, "xy 3"]:
-    """Weights of ``theta + x u + y v`` over a grid, ``y`` fastest: the three policies at (0,0), (1,0), (0,1)."""
+    """The policies' weights for the points ``theta + x u + y v`` of a grid, with ``y`` as the last axis.
+
+    The three policies are at (0, 0), (1, 0) and (0, 1).
+    """
     first, second = (axis.reshape(-1) for axis in np.meshgrid(x, y, indexing="ij"))
     return np.stack([1 - first - second, first, second], axis=1)
 
 
 def largest_fall(returns: Float[np.ndarray, "point seed"]) -> Interval:
-    """How far the mean return falls, at most, below an earlier point of a line; seeds are paired.
+    """The largest decrease of the mean return from an earlier to a later point of a line; 0 if it never decreases.
 
-    The interval is that of the two points found, and so says too little of a line of many points: a fall whose interval
-    holds 0 is not told from noise, one whose interval does not may still be chosen noise. 0 where the mean never falls.
+    The interval is for the difference between the two points that were found, with paired seeds. It does not account
+    for the choice of these points among many. If it contains 0, the decrease cannot be distinguished from noise; if it
+    does not, the decrease may still be noise.
     """
     returns = np.asarray(returns)
     mean = returns.mean(axis=1)

@@ -1,7 +1,7 @@
 """Dip and regret of a transfer.
 
-Source: SMAC section 5 (regret, normalized regret). The paper speaks of drops and gives no formula; the dip, its excess
-over a control that is not transferred, and the threshold of a smooth transfer are ours.
+Source: SMAC, section 5 (regret, normalized regret). The paper gives no formula for the drop after the transfer. The
+dip, its excess over a control without a transfer, and the threshold of a smooth transfer are defined here.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from smac_jax.analysis.statistics import Interval, bootstrap_interval
 from smac_jax.spread import ROUNDING, spread
 
 EARLY = 0.25
-"""Share of online training in which a dip is looked for."""
+"""The share of online training, from its beginning, over which the dip is measured."""
 
 SMOOTH_BELOW = 0.10
-"""A transfer is smooth when the upper end of the 95 % interval of the mean dip is below this."""
+"""A transfer is smooth if the upper end of the 95 % interval of its mean dip is below this."""
 
 
 def dip(
@@ -28,23 +28,23 @@ def dip(
     warm_start: float = 0.0,
     horizon: float | None = None,
 ) -> Float[np.ndarray, " seed"]:
-    """``(J(transfer) - min J(t)) / (J(transfer) - J(random))`` over the first quarter of training, of each seed.
+    """``(J(transfer) - min J(t)) / (J(transfer) - J(random))`` over the first quarter of training, for each seed.
 
-    Training begins after the warm start, which only collects.
+    The quarter is counted after the warm start, in which there are no updates.
 
-    At least 0, since the transfer itself is among the ``t``; 1 is down to a random policy. A minimum over noisy
-    evaluations is positive even where nothing happened: compare with a control (:func:`excess_dip`).
+    The dip is at least 0, since ``t`` includes the transfer itself; it is 1 if the return drops to that of a random
+    policy. A minimum over noisy evaluations is positive even without a drop, so it should be compared with a control
+    (:func:`excess_dip`).
 
-    NaN (undefined) where the policy that was transferred is no better than random (but for rounding), and so has
-    nothing to lose; and
-    where an evaluation in the window is NaN, since it may have been the lowest.
+    The dip is undefined (NaN) if the transferred policy is not better than a random one (up to rounding), or if an
+    evaluation in the window is NaN, because it may have been the lowest.
 
     Args:
-      steps: since the transfer; the first is 0.
-      returns: at these steps.
-      random_return: of a random policy in this task.
-      warm_start: steps without an update at the start of ``steps``.
-      horizon: look up to this step; default: the warm start and a quarter of what comes after it.
+      steps: the steps of the evaluations since the transfer; the first is 0.
+      returns: the returns at these steps.
+      random_return: the return of a random policy on this task.
+      warm_start: the number of steps before the first update.
+      horizon: the last step of the window; default: the warm start and a quarter of the steps after it.
     """
     steps, returns = _checked(steps, returns)
     horizon = warm_start + early_updates(steps, warm_start) if horizon is None else horizon
@@ -56,7 +56,7 @@ def dip(
 
 
 def early_updates(online_steps: Real[np.ndarray, " evaluation"], warm_start: float = 0.0) -> float:
-    """How many updates online training makes in its first quarter, at one an environment step after the warm start."""
+    """The number of updates in the first quarter of online training, one per environment step after the warm start."""
     return EARLY * float(np.asarray(online_steps)[-1] - warm_start)
 
 
@@ -67,7 +67,7 @@ def control_dip(
     random_return: float,
     warm_start: float = 0.0,
 ) -> Float[np.ndarray, " seed"]:
-    """Dip of the control that went on training offline, over the same number of updates as the dip of the transfer."""
+    """The dip of the control, which continues offline training, over as many updates as the dip of the transfer."""
     return dip(control_steps, control_returns, random_return, horizon=early_updates(online_steps, warm_start))
 
 
@@ -79,9 +79,10 @@ def excess_dip(
     random_return: float,
     warm_start: float = 0.0,
 ) -> Float[np.ndarray, " seed"]:
-    """How much more a transfer dips than its control: what the transfer itself costs, of each seed.
+    """The dip of a transfer minus the dip of its control, for each seed: the part that the transfer causes.
 
-    Seeds are paired: a seed's transfer and control start from the same policy. Below 0 where the control dips more.
+    Seeds are paired, because a seed's transfer and its control start from the same policy. The excess is negative if
+    the control dips more.
     """
     transfer = dip(online_steps, online_returns, random_return, warm_start)
     return transfer - control_dip(online_steps, control_steps, control_returns, random_return, warm_start)
@@ -90,7 +91,7 @@ def excess_dip(
 def cumulative_regret(
     steps: Real[np.ndarray, " evaluation"], returns: Float[np.ndarray, "seed evaluation"], best_return: float
 ) -> Float[np.ndarray, " seed"]:
-    """Area between ``R*`` and ``R_t`` (trapezoid rule), of each seed; in units of return times steps."""
+    """The area between ``R*`` and ``R_t`` (trapezoid rule) for each seed, in units of return times steps."""
     steps, returns = _checked(steps, returns)
     return np.trapezoid(best_return - returns, steps, axis=1)
 
@@ -98,7 +99,7 @@ def cumulative_regret(
 def regret(
     steps: Real[np.ndarray, " evaluation"], returns: Float[np.ndarray, "seed evaluation"], best_return: float
 ) -> Float[np.ndarray, " seed"]:
-    """Mean of ``R* - R_t`` over online time, of each seed; in units of return. At a single evaluation the gap there."""
+    """The mean of ``R* - R_t`` over online training for each seed, in units of return."""
     steps, returns = _checked(steps, returns)
     if len(steps) == 1:
         return best_return - returns[:, 0]
@@ -108,14 +109,14 @@ def regret(
 def normalized_regret(
     regrets: Mapping[str, Mapping[tuple[str, str], float]],
 ) -> dict[tuple[str, str], float]:
-    """Min-max normalized over all pairs within each task (0 best, 1 worst), then the mean over tasks.
+    """The regret normalized to [0, 1] over all pairs within each task (0 is best), then averaged over tasks.
 
     Args:
-      regrets: ``{task: {(offline, online): regret}}``. A task in which all pairs are equal (but for rounding) counts 0
-        for each.
+      regrets: ``{task: {(offline, online): regret}}``. If all pairs of a task are equal (up to rounding), each of them
+        has 0.
 
     Raises:
-      ValueError: a pair is missing in a task or its regret is not finite; the means would not be comparable.
+      ValueError: a pair is missing in a task, or its regret is not finite, so that the means are not comparable.
     """
     pairs = list(dict.fromkeys(pair for task in regrets.values() for pair in task))
     total = dict.fromkeys(pairs, 0.0)
@@ -137,17 +138,17 @@ def normalized_regret_intervals(
 ) -> dict[tuple[str, str], Interval]:
     """:func:`normalized_regret` of the means over seeds, with percentile intervals of a stratified bootstrap.
 
-    Seeds are resampled within each task and pair, and every resample is normalized anew: which pairs are best and worst
-    is uncertain, too. Source: Agarwal et al. 2021, section 4.2.
+    Seeds are resampled within each task and pair. Every resample is normalized again, because the best and the worst
+    pair are uncertain, too. Source: Agarwal et al. 2021, section 4.2.
 
     Args:
       regrets: ``{task: {(offline, online): regret of each seed}}``.
-      level: of confidence.
-      resamples: of the bootstrap.
-      seed: of the resampling.
+      level: the confidence level.
+      resamples: the number of bootstrap resamples.
+      seed: the seed of the resampling.
 
     Raises:
-      ValueError: as :func:`normalized_regret`.
+      ValueError: as for :func:`normalized_regret`.
     """
     rng = np.random.default_rng(seed)
     means = {task: {pair: float(np.mean(x)) for pair, x in values.items()} for task, values in regrets.items()}
@@ -164,9 +165,9 @@ def normalized_regret_intervals(
 
 
 def is_smooth(dips: Sequence[float] | Float[np.ndarray, " seed"]) -> bool:
-    """Whether the mean dip is below 10 % with 95 % confidence; seeds with an undefined dip do not count.
+    """Whether the mean dip is below 10 % with 95 % confidence, over the seeds with a defined dip.
 
-    Never true of fewer than two defined dips, which support no interval.
+    Always false for fewer than two defined dips, because they have no interval.
     """
     return bool(bootstrap_interval(dips).high < SMOOTH_BELOW)
 

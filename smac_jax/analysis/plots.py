@@ -22,20 +22,20 @@ from smac_jax.tasks import task_info
 from smac_jax.text import name_of, start_of
 
 BEYOND = 0.4
-"""Of the height of the curves, how far from them a reference may be to be drawn as a line."""
+"""A reference is drawn as a line if its distance from the curves is at most this share of their height."""
 LABEL = 0.17
-"""Room for a label, in inches."""
+"""Height of a label, in inches."""
 
 
 class Series(NamedTuple):
-    """A mean that was drawn.
+    """A curve of a figure.
 
     Attributes:
-      ax: where.
-      label: what.
-      color: in which it is.
-      steps: at which.
-      intervals: mean, low and high.
+      ax: the axes.
+      label: the label.
+      color: the color.
+      steps: the steps of its points.
+      intervals: mean, low and high at these steps.
     """
 
     ax: Axes
@@ -52,33 +52,33 @@ def plot_transfer(
     reference: Mapping[str, float] | tuple[str, float] | None = None,
     caption: str = "",
 ) -> list[Path]:
-    """Draws every curve: pre-training left of the transfer, fine-tuning right of it.
+    """Draws learning curves, with pre-training to the left of the transfer and fine-tuning to its right.
 
-    There is one row for each online algorithm, and for each checkpoint that was transferred to it.
-
-    Thick lines are means over seeds, bands their 95 % bootstrap intervals, thin lines single seeds. Dotted is the mean
-    of the control that went on training offline.
+    There is one row for each online algorithm and checkpoint. Thick lines are means over seeds, bands are their 95 %
+    bootstrap intervals, and thin lines are single seeds. A dotted line is the mean of the control, which continues
+    offline training.
 
     Args:
-      curves: of one task.
-      path: of the figure, without an ending; ``.png`` and ``.pdf`` are written.
-      title: above all.
-      reference: returns to draw as horizontal lines, by label, e.g. the data's mean and best; or one label and return.
-      caption: below all: what was drawn from, by what.
+      curves: learning curves of one task.
+      path: the path of the figure without its suffix; ``.png`` and ``.pdf`` are written.
+      title: the title of the figure.
+      reference: returns to draw as horizontal lines, by label, such as the mean and the best return of the data; or one
+        label and its return.
+      caption: the caption below the figure, with its provenance.
 
     Returns:
-      The files written.
+      The paths of the files.
     """
     figure, _ = transfer_figure(curves, title, reference)
     return save(figure, path, caption, (".png", ".pdf"))
 
 
 def colors_of(curves: Sequence[TransferCurve]) -> dict[str, str]:
-    """A color for each offline algorithm."""
+    """The color of each offline algorithm."""
     return {name: COLORS[i % len(COLORS)] for i, name in enumerate(dict.fromkeys(curve.offline for curve in curves))}
 
 
-@rc_context({"text.parse_math": False})  # a name with two $ in it is no formula
+@rc_context({"text.parse_math": False})  # a name with two $ is not a formula
 def transfer_figure(
     curves: Sequence[TransferCurve],
     title: str = "",
@@ -86,28 +86,28 @@ def transfer_figure(
     colors: Mapping[str, str] | None = None,
     compact: bool = False,
 ) -> tuple[Figure, list[Series]]:
-    """What :func:`plot_transfer` writes.
+    """The figure of :func:`plot_transfer`.
 
     Args:
-      curves, title, reference: as there.
-      colors: of the offline algorithms; default: :func:`colors_of` these curves.
-      compact: small, and without a legend.
+      curves, title, reference: as for :func:`plot_transfer`.
+      colors: the colors of the offline algorithms; default: :func:`colors_of` these curves.
+      compact: whether to draw a small figure without a legend.
 
     Returns:
-      The figure, and the means that are on it.
+      The figure, and the curves in it.
     """
     shown = list(dict.fromkeys((curve.online, curve.checkpoint) for curve in curves))
     several = len({checkpoint for _, checkpoint in shown}) > 1
     colors = colors or colors_of(curves)
     drawn = []
-    # Figure rather than pyplot: needs no display, and leaves the caller's backend and open figures alone
-    # and no gap between the halves: the transfer is where they meet
+    # Figure instead of pyplot, which needs no display and does not change the caller's backend and figures; there is no
+    # gap between the two panels, which meet at the transfer
     layout = ConstrainedLayoutEngine(wspace=0.0, w_pad=0.0, hspace=0.02)
     size = (4.8, 2.5) if compact else (9.0, 1.1 + 3.0 * len(shown))
     figure = Figure(figsize=size, layout=layout)
     axes = figure.subplots(
         *(len(shown), 2),
-        sharex=False if several else "col",  # offline training ends where the transfer is, at another update each
+        sharex=False if several else "col",  # each checkpoint has another number of offline updates
         sharey=True,
         squeeze=False,
         width_ratios=(1.0, 1.5),
@@ -122,7 +122,7 @@ def transfer_figure(
             ]
             if curve.has_control:
                 intervals = intervals_of(curve.control_returns)
-                # an update of the control beside an update of the transfer, which makes none in its warm start
+                # aligned by the number of updates, of which there are none in the warm start
                 steps = curve.warm_start + curve.control_steps
                 right.plot(steps, intervals[:, 0], ls=DOTTED, color=color, lw=1.5, zorder=2.5)
                 drawn.append(Series(right, f"{label}, no transfer", color, steps, intervals))
@@ -154,12 +154,12 @@ def transfer_figure(
 
 
 def _mark_warm_start(ax: Axes, steps: int, width: float) -> None:
-    """A grey band; its label stands upright where the band is narrow, and is left out where there is no room at all.
+    """Draws the warm start as a gray band. Its label is vertical if the band is narrow, and omitted without room.
 
     Args:
-      ax: where.
-      steps: of it.
-      width: of the panel, nearly, in inches.
+      ax: the axes.
+      steps: the number of steps of the warm start.
+      width: the approximate width of the panel, in inches.
     """
     if not steps:
         return
@@ -178,17 +178,17 @@ def _mark_warm_start(ax: Axes, steps: int, width: float) -> None:
         fontsize=8,
         color="0.45",
         bbox={"facecolor": "0.95", "alpha": 0.7, "lw": 0, "pad": 0.5},
-        zorder=2.4,  # below means, that it hides none
+        zorder=2.4,  # below the means, so that it does not hide them
     )
 
 
 def _draw_references(axes: np.ndarray, references: Mapping[str, float], height: float) -> None:
-    """Dashed lines where the curves are; what lies far from them is named at the edge, and stretches no axis.
+    """Draws references near the curves as dashed lines. The others are named at the edge and do not extend the axis.
 
     Args:
-      axes: ``[row, half]``, which share their returns.
+      axes: ``[row, panel]``, which share the axis of returns.
       references: returns, by label.
-      height: of a panel, nearly, in inches.
+      height: the approximate height of a panel, in inches.
     """
     low, high = axes[0, 0].get_ylim()
     span = high - low
@@ -206,7 +206,7 @@ def _draw_references(axes: np.ndarray, references: Mapping[str, float], height: 
     far = {label: y for label, y in ordered.items() if label not in near}
     above = [f"{label}: {y:,.4g} \N{UPWARDS ARROW}" for label, y in far.items() if y > middle]
     below = [f"{label}: {y:,.4g} \N{DOWNWARDS ARROW}" for label, y in far.items() if y <= middle]
-    # room for what stands at the edges
+    # space for the labels at the edges
     bottom, top = low - len(below) * label_height, high + len(above) * label_height
     style: dict[str, Any] = {
         "xycoords": ("axes fraction", "data"),
@@ -217,11 +217,11 @@ def _draw_references(axes: np.ndarray, references: Mapping[str, float], height: 
         "bbox": {"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 0.5},
         "zorder": 4,
     }
-    # low lines have room at the right, where fine-tuning ends high
+    # labels are at the right, where the curves are usually high and leave space for low lines
     for right in axes[:, -1]:
         before = np.inf
         for label, y in near.items():
-            # of two that are close the upper one's label stands above its line, the lower one's below
+            # if two lines are close, the upper label is above its line and the lower label below
             under = before - y < label_height < y - bottom
             side = {"xytext": (0, -3), "va": "top"} if under else {"xytext": (0, 3), "va": "bottom"}
             right.annotate(label, (0.99, y), **side, **style)
@@ -239,14 +239,14 @@ def _draw(
     steps: Real[np.ndarray, " point"],
     returns: Float[np.ndarray, "seed point"],
 ) -> Series:
-    """Mean, interval and single seeds."""
+    """Draws the mean, its interval and single seeds."""
     intervals = intervals_of(returns)
     draw_band(ax, steps, intervals, color, seeds=returns)
     return Series(ax, label, color, steps, intervals)
 
 
 def _frame(left: Axes, right: Axes) -> None:
-    """Joins the halves at a line that stands for the transfer."""
+    """Joins the two panels at a line that marks the transfer."""
     for ax in (left, right):
         ax.margins(x=0.0)
         ax.grid(color="0.93", lw=0.8)
@@ -269,7 +269,7 @@ def _frame(left: Axes, right: Axes) -> None:
 
 
 def _ticks(ax: Axes, count: int) -> None:
-    """At most so many intervals of round numbers; labels at the ends stand inwards, clear of the other half's."""
+    """Sets at most ``count`` intervals of round numbers. The outer labels are aligned inward to avoid overlaps."""
     low, high = ax.get_xlim()
     ticks = [
         tick for tick in MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high) if low <= tick <= high

@@ -1,4 +1,4 @@
-"""Intervals over a handful of seeds.
+"""Confidence intervals over a small number of seeds.
 
 Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice" (2021), sections 3 and 4.
 """
@@ -22,7 +22,7 @@ class Interval(NamedTuple):
 
 
 def interquartile_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Mean of the middle half; below four values nothing is cut and it is the mean."""
+    """The mean of the middle half of the values; for fewer than four values it is the mean of all."""
     return stats.trim_mean(values, 0.25, axis=axis)
 
 
@@ -33,18 +33,18 @@ def bootstrap_interval(
     seed: int = 0,
     statistic: Callable[..., np.ndarray] = np.mean,
 ) -> Interval:
-    """A statistic over seeds and its percentile bootstrap interval; values that are not finite are left out.
+    """A statistic over seeds with its percentile bootstrap interval; values that are not finite are ignored.
 
-    No value: all three are NaN. One value: there is nothing to resample and both ends are NaN. All values equal: both
-    ends are that value. With a handful of seeds the percentile interval is too narrow (with 4 it covers about 80 %
-    rather than 95 %); it is what the field reports.
+    Without values, estimate and interval are NaN. For one value, the interval is NaN. If all values are equal, both
+    ends of the interval are this value. For few seeds the percentile interval is too narrow (for 4 seeds it covers
+    about 80 % instead of 95 %), but it is the interval that is usually reported.
 
     Args:
-      values: one a seed.
-      level: of confidence.
-      resamples: of the bootstrap.
-      seed: of the resampling, so that a table is the same every time.
-      statistic: called with an array and ``axis``, e.g. :func:`interquartile_mean`.
+      values: one value for each seed.
+      level: the confidence level.
+      resamples: the number of bootstrap resamples.
+      seed: the seed of the resampling, which makes tables reproducible.
+      statistic: a function of an array and ``axis``, such as :func:`interquartile_mean`.
     """
     finite = np.asarray(values, float)
     finite = finite[np.isfinite(finite)]
@@ -73,15 +73,15 @@ def stratified_interval(
     resamples: int = 5_000,
     seed: int = 0,
 ) -> Interval:
-    """A statistic of several groups of seeds and its percentile interval, seeds resampled within each group.
+    """A statistic of several groups of seeds with its percentile interval. Seeds are resampled within each group.
 
-    Source: Agarwal et al. 2021, section 4.2, the groups being tasks. Both ends are NaN where a group has fewer than two
-    seeds.
+    Source: Agarwal et al. 2021, section 4.2, where the groups are tasks. The interval is NaN if a group has fewer than
+    two seeds.
 
     Args:
-      strata: the groups. Values must be finite.
-      statistic: called with the groups and ``axis``.
-      level, resamples, seed: as of :func:`bootstrap_interval`.
+      strata: the groups, with finite values.
+      statistic: a function of the groups and ``axis``.
+      level, resamples, seed: as for :func:`bootstrap_interval`.
     """
     groups = [np.asarray(group, float) for group in strata]
     estimate = float(statistic(*groups, axis=-1))
@@ -102,10 +102,10 @@ def stratified_interval(
 
 
 def interquartile_mean_over_tasks(scores: Mapping[str, Float[np.ndarray, "_"]]) -> Interval:
-    """The interquartile mean of all runs of all tasks together (Agarwal et al. 2021, section 4.3).
+    """The interquartile mean over all runs of all tasks (Agarwal et al. 2021, section 4.3).
 
     Args:
-      scores: comparable between tasks, by task.
+      scores: the scores of the runs by task, which must be comparable between tasks.
     """
 
     def of_all(*groups: np.ndarray, axis: int) -> np.ndarray:
@@ -117,22 +117,22 @@ def interquartile_mean_over_tasks(scores: Mapping[str, Float[np.ndarray, "_"]]) 
 def probability_of_improvement(
     ours: Mapping[str, Float[np.ndarray, "_"]], theirs: Mapping[str, Float[np.ndarray, "_"]]
 ) -> Interval:
-    """How likely a run of ours is above one of theirs on the same task, mean over tasks; ties count half.
+    """The probability that a run of one algorithm is better than a run of another, averaged over tasks.
 
-    Source: Agarwal et al. 2021, section 4.3.
+    Ties count half. Source: Agarwal et al. 2021, section 4.3.
 
     Args:
-      ours, theirs: by task, the same tasks.
+      ours, theirs: the scores of the two algorithms' runs by task, for the same tasks.
 
     Raises:
-      ValueError: they are not the same tasks.
+      ValueError: the tasks differ.
     """
     if set(ours) != set(theirs):
-        raise ValueError(f"probability_of_improvement: tasks {sorted(ours)} and {sorted(theirs)} are not the same.")
+        raise ValueError(f"probability_of_improvement: the tasks {sorted(ours)} and {sorted(theirs)} must be equal.")
     tasks = list(ours)
 
     def mean_over_tasks(*groups: np.ndarray, axis: int) -> np.ndarray:
-        del axis  # the last
+        del axis  # always the last one
         shares = []
         for x, y in zip(groups[: len(tasks)], groups[len(tasks) :], strict=True):
             x, y = x[..., :, None], y[..., None, :]
@@ -145,7 +145,7 @@ def probability_of_improvement(
 def performance_profile(
     scores: Mapping[str, Float[np.ndarray, "_"]], thresholds: Float[np.ndarray, " threshold"]
 ) -> list[Interval]:
-    """The share of runs above each threshold, every task counting the same (Agarwal et al. 2021, section 4.1)."""
+    """The share of runs above each threshold, with equal weights of the tasks (Agarwal et al. 2021, section 4.1)."""
 
     def above(threshold: float) -> Callable[..., np.ndarray]:
         def share(*groups: np.ndarray, axis: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A figure as part of a web page: it takes the page's colors, and a pointer over it can ask for numbers."""
+"""Figures as inline SVG of a web page, with the page's colors and the data for its pointer."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from smac_jax.analysis.plots import Series
 
 
 def inline_svg(figure: Figure, name: str) -> str:
-    """The ``<svg>`` element of a figure, with no background of its own.
+    """The ``<svg>`` element of a figure, with a transparent background.
 
-    Greys become mixtures of the page's ``--ink`` and ``--paper``, so that light and dark pages can show it.
+    Grays become mixtures of the page's ``--ink`` and ``--paper``, so that the figure fits light and dark pages.
 
     Args:
-      figure: that is drawn.
-      name: unlike that of any other figure on the page.
+      figure: the figure.
+      name: a name that is unique on the page.
     """
     out = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
@@ -31,25 +31,25 @@ def inline_svg(figure: Figure, name: str) -> str:
     text = text[text.index("<svg") :].replace("xlink:href", "href")
     head, _, body = text.partition(">")
     (box,) = re.findall(r'viewBox="([\d. ]+)"', head)
-    # groups are numbered alike in every figure; what is referred to (markers, clips) has names made with the salt
+    # the ids of groups repeat in every figure and are not needed; ids of markers and clips depend on the salt
     body = re.sub(r'<g id="[^"]*"', "<g", body)
     return f'<svg viewBox="{box}" xmlns="http://www.w3.org/2000/svg">' + re.sub(
         r"#([0-9a-f]{2})\1\1(?![0-9a-f])",
-        lambda grey: f"color-mix(in srgb, var(--ink) {100 - int(grey[1], 16) / 2.55:.0f}%, var(--paper))",
+        lambda gray: f"color-mix(in srgb, var(--ink) {100 - int(gray[1], 16) / 2.55:.0f}%, var(--paper))",
         body,
     )
 
 
 def panels(figure: Figure, drawn: Sequence[Series]) -> list[dict[str, Any]]:
-    """Where on the ``<svg>`` each number stands, as JSON can hold it; call after :func:`inline_svg`.
+    """The positions of the data in the ``<svg>``, as plain values for JSON. Must be called after :func:`inline_svg`.
 
     Args:
-      figure: that is drawn.
-      drawn: what is on it.
+      figure: the figure.
+      drawn: its curves.
 
     Returns:
-      For each panel ``box`` (left, top, right, bottom) and ``series``: ``label``, ``color``, ``steps``, ``x`` (where
-      they are), ``y`` and ``values`` (text).
+      For each panel ``box`` (left, top, right, bottom) and ``series``, a list with ``label``, ``color``, ``steps``,
+      ``x`` and ``y`` (positions), and ``values`` (text).
     """
     width, height = figure.get_size_inches() * 72
     found: dict[Axes, dict[str, Any]] = {}
@@ -68,11 +68,11 @@ def panels(figure: Figure, drawn: Sequence[Series]) -> list[dict[str, Any]]:
                 "steps": [f"{step:,.0f}" for step in steps],
                 "x": np.round(points[:, 0] * width, 2).tolist(),
                 "y": np.round((1 - points[:, 1]) * height, 2).tolist(),
-                "values": [_said(*interval) for interval in intervals],
+                "values": [_value_text(*interval) for interval in intervals],
             }
         )
     return list(found.values())
 
 
-def _said(mean: float, low: float, high: float) -> str:
+def _value_text(mean: float, low: float, high: float) -> str:
     return f"{mean:,.1f}" if np.isnan(low) else f"{mean:,.1f} [{low:,.1f}, {high:,.1f}]"

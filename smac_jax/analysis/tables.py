@@ -1,4 +1,4 @@
-"""The comparison as a table: Markdown, CSV, and for the terminal."""
+"""Tables of transfers: as Markdown, as CSV, and for the terminal."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from smac_jax.text import name_of, seeds_text, start_of
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Row:
-    """One pair.
+    """The results of one pair.
 
-    Quantities hold one number a seed; dips are shares, ``control_dip`` None where there was no control. ``diverged``
-    holds a line for each seed that diverged and was frozen. ``transfer_episodes`` and ``final_episodes`` are the
-    episodes that ``at_transfer`` and ``final`` are the means of, None where they were not recorded. ``checkpoint`` is
-    as in :class:`~smac_jax.analysis.curves.TransferCurve`.
+    Quantities have one number for each seed. Dips are shares; ``control_dip`` is None if there was no control.
+    ``diverged`` has a line for each seed that diverged and was frozen. ``transfer_episodes`` and ``final_episodes`` are
+    the returns of the episodes of which ``at_transfer`` and ``final`` are the means; None if they were not recorded.
+    ``checkpoint`` is as in :class:`~smac_jax.analysis.curves.TransferCurve`.
     """
 
     offline: str
@@ -44,15 +44,15 @@ class Row:
 
     @property
     def transfer_sample(self) -> Float[np.ndarray, " sample"]:
-        """What the interval of ``at_transfer`` is over: seeds; of one seed, its episodes where they are kept.
+        """The sample of the interval of ``at_transfer``: the seeds, or the episodes of a single seed if they are known.
 
-        With several seeds the spread of their means holds that of their episodes already.
+        With several seeds, the spread of their means already includes that of their episodes.
         """
         return _sample(self.at_transfer, self.transfer_episodes)
 
     @property
     def final_sample(self) -> Float[np.ndarray, " sample"]:
-        """The same of ``final``."""
+        """The sample of the interval of ``final``, as :attr:`transfer_sample`."""
         return _sample(self.final, self.final_episodes)
 
     @property
@@ -62,7 +62,7 @@ class Row:
 
     @property
     def smooth(self) -> str:
-        """``"yes"``, ``"no"``, or ``"unknown"`` where fewer than two seeds have a dip."""
+        """``"yes"``, ``"no"``, or ``"unknown"`` if fewer than two seeds have a defined dip."""
         if np.isfinite(self.dip).sum() < 2:
             return "unknown"
         return "yes" if is_smooth(self.dip) else "no"
@@ -75,7 +75,7 @@ def _sample(
 
 
 def best_return(curves: Sequence[TransferCurve]) -> float:
-    """``R*`` of the regret: the highest return of any agent at any time, before or after the transfer."""
+    """``R*`` of the regret: the highest mean return of any evaluation in the curves, before or after the transfer."""
     every = [
         c.ravel() for curve in curves for c in (curve.offline_returns, curve.online_returns, curve.control_returns)
     ]
@@ -84,15 +84,15 @@ def best_return(curves: Sequence[TransferCurve]) -> float:
 
 
 def rows(curves: Sequence[TransferCurve], random_return: float, best: float | None = None) -> list[Row]:
-    """The quantities of each curve.
+    """The row of each curve.
 
     Args:
-      curves: of one task.
-      random_return: of a random policy in this task.
-      best: ``R*`` of the regret, where other runs have seen a higher one; default: the best of these curves.
+      curves: learning curves of one task.
+      random_return: the return of a random policy on this task.
+      best: ``R*`` of the regret; default: the best return of these curves.
 
     Raises:
-      DatasetError: curves of more than one task, whose returns are not to be compared.
+      DatasetError: the curves are from more than one task, so that their returns are not comparable.
     """
     tasks = {curve.task for curve in curves}
     if len(tasks) != 1:
@@ -115,7 +115,7 @@ def rows(curves: Sequence[TransferCurve], random_return: float, best: float | No
                 final=returns[:, -1],
                 regret=regret(steps, returns, best),
                 diverged=tuple(
-                    f"{curve.pair}, seed {seed}: diverged {note}, frozen as it was there"
+                    f"{curve.pair}, seed {seed}: diverged {note} and was frozen"
                     for seed, note in zip(curve.seeds or range(len(returns)), curve.diverged, strict=False)
                     if note
                 ),
@@ -130,11 +130,11 @@ HEADER = (
     *("offline", "online", "seeds", "at transfer", "dip %", "control's dip %", "excess dip %"),
     *("smooth", "final", "regret"),
 )
-"""Of every table, whatever a terminal has room for."""
+"""The columns of every table; a terminal may show fewer."""
 
 
 def cells(row: Row) -> list[str]:
-    """A row as text: mean and 95 % interval over seeds."""
+    """A row as text, with means and 95 % intervals."""
     return _cells(row, decimals=True)
 
 
@@ -156,11 +156,12 @@ def _cells(row: Row, decimals: bool) -> list[str]:
 
 
 def interval_text(values: Float[np.ndarray, " seed"], decimals: bool = True) -> str:
-    """``mean [low, high]`` to three digits or whole numbers, and how many seeds had no value; ``mean`` for one seed.
+    """``mean [low, high]``, or ``mean`` for one seed; and the number of seeds without a value.
 
     Args:
-      values: one a seed.
-      decimals: False shows two digits or whole numbers.
+      values: one value for each seed.
+      decimals: whether to show three significant digits instead of two; numbers of 100 and more are rounded to
+        integers.
     """
     interval = bootstrap_interval(values)
     undefined = len(values) - int(np.isfinite(values).sum())
@@ -176,36 +177,37 @@ def interval_text(values: Float[np.ndarray, " seed"], decimals: bool = True) -> 
 
 
 def markdown(made: Sequence[Row], provenance: Mapping[str, Any]) -> str:
-    """The table with its provenance below."""
+    """The table as Markdown, with its provenance below."""
     lines = [HEADER, ["---"] * len(HEADER), *(cells(row) for row in made)]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     notes = "".join(f"- {note}\n" for row in made for note in row.diverged)
-    notes = f"Seeds that diverged, counted as they were frozen:\n\n{notes}\n" if notes else ""
+    heading = "Seeds that diverged. Their later returns are those of the frozen policy:"
+    notes = f"{heading}\n\n{notes}\n" if notes else ""
     return f"{table}\n\n{intervals_note(made)}\n\n{notes}{provenance_text(provenance)}\n"
 
 
 def intervals_note(made: Sequence[Row]) -> str:
-    """What the intervals of a table are over, for people."""
+    """A sentence that explains the intervals of a table."""
     if any(len(row.at_transfer) > 1 for row in made):
         return "Mean and 95 % bootstrap interval over seeds."
     if any(row.transfer_episodes is not None for row in made):
         return (
-            "One seed: the intervals at the transfer and at the end are over its evaluation episodes. They say how "
-            "well this seed was measured, and nothing of other seeds."
+            "One seed: the intervals at the transfer and at the end are over its evaluation episodes. They show how "
+            "precisely this seed was measured, and nothing about other seeds."
         )
-    return "One seed, so without intervals."
+    return "One seed, therefore without intervals."
 
 
 def provenance_text(provenance: Mapping[str, Any]) -> str:
-    """What a table or figure needs beside it, a line each; unknown where nothing is said.
+    """The provenance of a table, one line for each entry; ``unknown`` for entries that are missing.
 
     Args:
-      provenance: as :func:`smac_jax.runs.provenance.write_provenance` gives it, with ``data``, ``scale`` and ``seeds``
-        added, and ``trained_by`` where other processes did.
+      provenance: a record of :func:`smac_jax.runs.provenance.write_provenance`, with ``data``, ``scale`` and ``seeds``;
+        and ``trained_by`` if other processes trained.
     """
     versions = ", ".join(f"{name} {version}" for name, version in provenance.get("versions", {}).items())
     command = provenance.get("command")
-    said = {
+    found = {
         "Command": f"`{command}`" if command else None,
         "Data": provenance.get("data"),
         "Scale": provenance.get("scale"),
@@ -216,14 +218,14 @@ def provenance_text(provenance: Mapping[str, Any]) -> str:
         "Date": provenance.get("date"),
     }
     if provenance.get("trained_by"):
-        said["Trained by"] = "; ".join(provenance["trained_by"])
-    return "\n".join(f"- {name}: {value or 'unknown'}" for name, value in said.items())
+        found["Trained by"] = "; ".join(provenance["trained_by"])
+    return "\n".join(f"- {name}: {value or 'unknown'}" for name, value in found.items())
 
 
 def comma_separated(made: Sequence[Row]) -> str:
-    """One line a pair: mean and both ends of the interval of each quantity, empty where undefined; dips are shares.
+    """The table as CSV, one line for each pair, with mean and interval of each quantity; empty if undefined.
 
-    ``updates`` is the checkpoint, empty where the transfer began at the end of offline training.
+    Dips are shares. ``updates`` is the checkpoint, empty if the transfer was at the end of offline training.
     """
     quantities = ("at_transfer", "dip", "control_dip", "excess_dip", "final", "regret")
     columns = [f"{name}{end}" for name in quantities for end in ("", "_low", "_high")]
@@ -256,9 +258,9 @@ COLUMNS = (
 
 
 def terminal(made: Sequence[Row], title: str, elsewhere: str = "") -> FittedTable:
-    """The table for a terminal, as wide as that lets it be; ``elsewhere`` is the file with all of it."""
+    """The table for a terminal; ``elsewhere`` is the file with the complete table."""
     rows = [[Cell(*pair) for pair in zip(cells(row), _cells(row, decimals=False), strict=True)] for row in made]
-    # of several seeds they are over seeds, as everywhere
+    # the title mentions intervals over episodes, because they are over seeds elsewhere
     over_episodes = all(len(row.at_transfer) == 1 for row in made) and any(
         row.transfer_episodes is not None for row in made
     )

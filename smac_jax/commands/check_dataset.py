@@ -1,18 +1,20 @@
-r"""A data set's card: what is in it, and whether the simulator gives the same rows.
+r"""Show a summary of a data set, and whether the simulator reproduces its transitions.
 
     smac-jax check-dataset NAME-or-FILE
 
-NAME is whatever `load_dataset` and `--task` take: embedded, D4RL's, minari:ID, part:FRACTION:NAME, a file.
+NAME is a name that `load_dataset` and `--task` accept (an embedded data set, D4RL's, minari:ID, part:FRACTION:NAME), or
+a file.
 
-The last lines of the card step the simulator once from the state of each logged row and compare the observation with
-the one that the log has next. Physics other than those of the log are seen there and nowhere else: contact margins as
-MuJoCo adds them up since 3.5 change a quarter of Hopper's rows, and hardly a return. The states are `infos/qpos` and
-`infos/qvel` of the file, or what the observations show where that is all (hopper, walker2d, halfcheetah, ant). Rows
-of rounded numbers are compared less strictly. Only observations decide, and not rewards: the ant's reward depends on
-where its torso's frame lagged, which no log holds.
+For the agreement with the simulator, the program steps the simulator once from the state of each logged row and
+compares the resulting observation with the next one in the log. Only this test detects a simulator whose physics differ
+from those of the log. For example, MuJoCo sums contact margins since version 3.5: this changes a quarter of Hopper's
+rows, but hardly changes returns. The states are `infos/qpos` and `infos/qvel` of the file; for hopper, walker2d,
+halfcheetah and ant they can also be computed from the observations. Rows of rounded numbers are compared with a larger
+tolerance. Rewards are not compared, because the ant's reward depends on a delayed position of its torso that no log
+contains.
 
-Ends with 0, also where agreement could not be checked (the card says why); with 3 where the simulator reproduces fewer
-than --min_share of the rows; with 2 where the data set cannot be read.
+The exit code is 0 if the simulator agrees or if agreement could not be checked (the summary says why), 3 if the
+simulator reproduces a smaller share of the rows than --min_share, and 2 if the data set cannot be read.
 """
 
 from __future__ import annotations
@@ -37,23 +39,29 @@ if TYPE_CHECKING:
     from smac_jax.envs.logged_states import Comparison
 
 WIDTH = 100
-MOST_COLUMNS = 6  # constant columns that are listed one by one
+MOST_COLUMNS = 6  # the largest number of constant columns that are listed
 
 ARGUMENTS = 1
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("max_rows", 20_000, "Rows to step from, evenly spread; 0 leaves the simulator out.", lower_bound=0)
-flags.DEFINE_float(
-    "min_share", 0.99, "Share of these rows that the simulator must give again.", lower_bound=0.0, upper_bound=1.0
+flags.DEFINE_integer(
+    "max_rows", 20_000, "Number of evenly spaced rows from which to step; 0 does not use the simulator.", lower_bound=0
 )
-flags.DEFINE_string("env", None, "The task that was logged, where neither the file nor its name says it.")
-flags.DEFINE_string("version", None, "The environment's version (v4, v5, d4rl, v1); default: the one that fits.")
-flags.DEFINE_enum("physics", "mujoco", ["mujoco", "mjx", "warp"], "The engine; the C engine is the exact one.")
-flags.DEFINE_enum("margins", "max", ["max", "sum"], "Contact margins: the logs' (max), or those of MuJoCo since 3.5.")
-flags.DEFINE_string("json", None, "Write the card to this file, too.")
+flags.DEFINE_float(
+    "min_share", 0.99, "Share of these rows that the simulator must reproduce.", lower_bound=0.0, upper_bound=1.0
+)
+flags.DEFINE_string("env", None, "The task of the data; default: from the file or its name.")
+flags.DEFINE_string(
+    "version", None, "The environment's version (v4, v5, d4rl, v1); default: the one that matches the data."
+)
+flags.DEFINE_enum("physics", "mujoco", ["mujoco", "mjx", "warp"], "Physics engine; only mujoco is exact.")
+flags.DEFINE_enum(
+    "margins", "max", ["max", "sum"], "Contact margins: max as in D4RL's logs, or sum as in MuJoCo since 3.5."
+)
+flags.DEFINE_string("json", None, "Also write the summary to this file, as JSON.")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Prints the card and says whether the simulator agrees."""
+    """Prints the summary and whether the simulator agrees with the data."""
     if len(argv) != 2:
         raise app.UsageError("Give one data set: smac-jax check-dataset NAME-or-FILE")
     set_up()
@@ -81,18 +89,18 @@ def main(argv: Sequence[str]) -> int:
 
 
 def contradiction(name: str, data: Dataset, file: Path | None, found: Agreement) -> str:
-    """One line on rows that the simulator does not give again, and on whether it does with the other margins."""
+    """The error message if the simulator does not reproduce the rows, with the result for the other margins."""
     margins = "sum" if FLAGS.margins == "max" else "max"
     other = compare(name, data, file, margins).agreement
     return (
-        f"error: {name}: the simulator gives {found.share:.1%} of {found.rows:,} rows again, expected at least "
-        f"{FLAGS.min_share:.0%}; worst: row {found.worst_row}, observation[{found.worst_number}] off by "
-        f"{found.worst_error:.2g}." + (f" With --margins={margins} it gives {other.share:.1%}." if other else "")
+        f"error: {name}: the simulator reproduces {found.share:.1%} of {found.rows:,} rows, expected at least "
+        f"{FLAGS.min_share:.0%}. Largest error: row {found.worst_row}, observation[{found.worst_number}], "
+        f"{found.worst_error:.2g}." + (f" With --margins={margins} it reproduces {other.share:.1%}." if other else "")
     )
 
 
 def logged_file(name: str) -> Path | None:
-    """The one file in D4RL's layout whose rows a data set has, all of them."""
+    """The file in D4RL's layout that holds exactly the rows of a data set, if there is one."""
     from smac_jax.data.readers.demonstrations import SUFFIXES
     from smac_jax.data.sources import files_of
 
@@ -101,7 +109,7 @@ def logged_file(name: str) -> Path | None:
 
 
 def compare(name: str, data: Dataset, file: Path | None, margins: str) -> Comparison:
-    """Compares a data set with the simulator, from its file as it was logged where there is one."""
+    """Compares a data set with the simulator; uses the original file if there is one."""
     import numpy as np
 
     from smac_jax.data.readers.d4rl import OPTIONAL, REQUIRED, read_columns
@@ -113,7 +121,7 @@ def compare(name: str, data: Dataset, file: Path | None, margins: str) -> Compar
     task = parse_name(FLAGS.env).task if FLAGS.env else data.task
     columns = {} if file is None else read_columns(file, (*REQUIRED, *OPTIONAL, *INFOS))
     if not {"terminals", "timeouts"} <= set(columns):
-        # what the data set has is settled: an observation never leads to one of another episode
+        # use the rows of the data set, in which no next observation belongs to another episode
         columns = {key: np.asarray(getattr(data, key)) for key in (*REQUIRED, *OPTIONAL)}
     elif "unmarked_breaks" in dict(data.metadata):
         logged = {key: columns[key] for key in (*REQUIRED, *OPTIONAL) if key in columns}
@@ -130,19 +138,19 @@ def compare(name: str, data: Dataset, file: Path | None, margins: str) -> Compar
 
 
 def card_lines(card: Card) -> Iterator[tuple[str, str]]:
-    """The card's lines, each a word and what it is."""
+    """The lines of the summary, each a label and its text."""
     yield "data set", card.name
-    yield "task", card.task or "not known"
-    yield "rows", f"{card.rows:,} of {card.observation_size} observations and {card.action_size} actions"
-    ended = "ended in success" if card.successes is not None else "ended"
-    yield "episodes", f"{card.episodes:,}: {card.terminals:,} {ended}, {card.timeouts:,} cut"
+    yield "task", card.task or "unknown"
+    yield "rows", f"{card.rows:,}, each with {card.observation_size} observations and {card.action_size} actions"
+    ended = "ended in success" if card.successes is not None else "terminated"
+    yield "episodes", f"{card.episodes:,}: {card.terminals:,} {ended}, {card.timeouts:,} truncated"
     yield "lengths", _spread(card.lengths, 0)
     yield "returns", _spread(card.returns, 2)
     if card.score is not None:
         yield "score", f"{card.score:.1f} (normalized, of the mean)"
     yield "rewards", _spread(card.rewards, 3)
-    yield "actions", f"{_spread(card.actions, 3)}; {card.at_the_edge:.1%} at the edge (from 0.99)"
-    yield "duplicates", f"{card.duplicates:,} rows ({card.duplicates / card.rows:.2%}) are copies of an earlier one"
+    yield "actions", f"{_spread(card.actions, 3)}; {card.at_the_edge:.1%} saturated (magnitude above 0.99)"
+    yield "duplicates", f"{card.duplicates:,} rows ({card.duplicates / card.rows:.2%}) are copies of an earlier row"
     yield (
         "constant",
         f"observations: {_columns(card.constant_observations)}; actions: {_columns(card.constant_actions)}",
@@ -150,47 +158,48 @@ def card_lines(card: Card) -> Iterator[tuple[str, str]]:
 
 
 def file_lines(name: str, file: Path | None) -> Iterator[tuple[str, str]]:
-    """What the file holds before anything is left out, and what others printed of it."""
+    """The lines on the file before rows are left out, and on the statistics that were published for it."""
     import numpy as np
 
     from smac_jax.data.d4rl_statistics import count, differences, published_name, published_statistics
     from smac_jax.data.readers.d4rl import read_columns
 
-    claimed = published_name(name)
-    printed = published_statistics()[claimed] if claimed else None
+    known_as = published_name(name)
+    published = published_statistics()[known_as] if known_as else None
     if file is not None:
         logged = read_columns(file, ("rewards", "terminals", "timeouts"))
         ended = logged.get("terminals", np.zeros(len(logged["rewards"])))
         found = count(logged["rewards"], ended, logged.get("timeouts"))
         episodes = "time-outs are not marked" if found.episodes is None else f"{found.episodes:,} episodes"
-        tail = f", the last cut after {found.tail:,} rows by the end of the log" if found.tail else ""
+        tail = f", the last one truncated after {found.tail:,} rows by the end of the log" if found.tail else ""
         yield "file", f"{found.rows:,} rows, {episodes}{tail}"
-        if claimed and printed:
-            apart = differences(claimed, found)
-            yield "published", "; ".join(apart) if apart else f"as printed of {claimed} ({_known(printed.counts)})"
+        if known_as and published:
+            apart = differences(known_as, found)
+            same = f"equal to the statistics of {known_as} ({_known(published.counts)})"
+            yield "published", "; ".join(apart) if apart else same
             return
-    if printed:
-        yield "published", f"{_known(printed.counts)} were printed of {claimed}; differences are warned of on reading"
+    if published:
+        yield "published", f"{_known(published.counts)} for {known_as}; load_dataset warns if the data differ"
 
 
 def agreement(checked: Comparison | None) -> Iterator[tuple[str, str]]:
-    """What the simulator says."""
+    """The lines on the agreement with the simulator."""
     if checked is None:
         return
     if checked.agreement is None:
-        yield "simulator", f"agreement was not checked: {checked.note}"
+        yield "simulator", f"agreement not checked: {checked.note}"
     else:
         yield "simulator", str(checked.agreement)
         yield "", checked.note
 
 
 def table(lines: Sequence[tuple[str, str]]) -> Table:
-    """Two columns that fit the width."""
+    """A table of two columns that fits the width."""
     laid_out = Table(box=None, show_header=False, pad_edge=False, width=WIDTH)
     laid_out.add_column(style="bold", no_wrap=True)
     laid_out.add_column(overflow="fold", ratio=1)
-    for word, text in lines:
-        laid_out.add_row(Text(word), Text(text))
+    for label, text in lines:
+        laid_out.add_row(Text(label), Text(text))
     return laid_out
 
 

@@ -1,19 +1,19 @@
-r"""One training file of several data sets of the same task, in D4RL's layout.
+r"""Join several data sets of the same task into one file, in D4RL's layout.
 
     smac-jax combine-datasets --task=pen-binary --parts=pen-human-v1,pen-cloned-v1 \
         --out=data/pen-binary.hdf5
 
-For the hand's binary tasks: demonstrations and rollouts, with rewards of 0 on success and -1 otherwise, each trajectory
-cut after its last success. Parts are whatever `load_dataset` takes:
+For Adroit's binary tasks, the file holds demonstrations and rollouts with a reward of 0 on success and -1 otherwise,
+and each trajectory ends after its last success. The parts are names or files that `load_dataset` accepts:
 
     D4RL's     --parts=pen-human-v1,pen-cloned-v1
     Minari's   --parts=minari:D4RL/pen/human-v2,minari:D4RL/pen/cloned-v2
     AWAC's     --parts=pen2_sparse.npy,pen_bc_sparse4.npy
     your own   --parts=demonstrations.pickle,rollouts.hdf5,part:0.1:hopper-medium-v2
 
-Trajectories without a success are kept; --nofailures leaves them out, as Cal-QL and WSRL do of AWAC's files (of which
-they are left out in any case). Other tasks are put together as they are. The file says what it was made of, with
-checksums, and is read as that task again: --task=data/pen-binary.hdf5.
+Trajectories without a success are kept; --nofailures leaves them out. From AWAC's files they are always left out, as in
+Cal-QL and WSRL. The data sets of other tasks are joined unchanged. The file records its parts with their checksums. Use
+it as a data set of its task: --task=data/pen-binary.hdf5.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from smac_jax.data.combine import Part
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("parts", [], "Names or files of data sets, in the order in which they are to stand.")
-flags.DEFINE_string("task", None, "The task of the whole, such as pen-binary; default: the first part's.")
-flags.DEFINE_string("out", None, "The .hdf5 file to write; what is there is replaced.", required=True)
+flags.DEFINE_list("parts", [], "Names or files of data sets, in the order of the joined data.")
+flags.DEFINE_string("task", None, "The task of the joined data, such as pen-binary; default: the first part's.")
+flags.DEFINE_string("out", None, "The .hdf5 file to write; an existing file is replaced.", required=True)
 flags.DEFINE_bool("failures", True, "Keep trajectories without a success (binary tasks).")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Reads the parts, writes the whole, and prints what came of each."""
+    """Reads the parts, writes the joined data, and prints a table of the parts."""
     del argv
     set_up()
     from smac_jax.data import load_dataset
@@ -51,21 +51,21 @@ def main(argv: Sequence[str]) -> int:
 
     out = local_path(FLAGS.out)
     if out.suffix not in (".hdf5", ".h5"):
-        raise ConfigError(f"--out={FLAGS.out}: must end in .hdf5, as what is written is a D4RL file.")
+        raise ConfigError(f"--out={FLAGS.out}: must end in .hdf5, because the program writes an HDF5 file.")
     if not FLAGS.parts:
-        raise ConfigError("--parts is empty: give the data sets to put together, with commas between them.")
+        raise ConfigError("--parts is empty. Give the data sets to join, separated by commas.")
     datasets = [load_dataset(name) for name in FLAGS.parts]
     checksums = [checksum(name, data.fingerprint()) for name, data in zip(FLAGS.parts, datasets, strict=True)]
-    whole, parts = concatenate(datasets, out.stem, FLAGS.task, failures=FLAGS.failures, checksums=checksums)
+    joined, parts = concatenate(datasets, out.stem, FLAGS.task, failures=FLAGS.failures, checksums=checksums)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_d4rl(out, whole)
+    write_d4rl(out, joined)
     Console(width=100, highlight=False).print(table(parts))
-    print(f"\n{out} ({out.stat().st_size / 1e6:.1f} MB), to be read as --task={out}\n{load_dataset(out).summary()}")
+    print(f"\n{out} ({out.stat().st_size / 1e6:.1f} MB); use it with --task={out}\n{load_dataset(out).summary()}")
     return 0
 
 
 def checksum(name: str, fingerprint: str) -> str:
-    """The SHA-256 of the files behind a name; of Minari's, which its package keeps, a digest of the numbers."""
+    """The SHA-256 of a data set's files; for Minari's data, which its package stores, the data set's fingerprint."""
     from smac_jax.data.sources import files_of
 
     digests = []
@@ -76,7 +76,7 @@ def checksum(name: str, fingerprint: str) -> str:
 
 
 def table(parts: Sequence[Part]) -> Table:
-    """A line a part, and the total."""
+    """A table with a row for each part, and the total."""
     of_hand = all(part.successes is not None for part in parts)
     some_left_out = any(part.left_out for part in parts)
     shown = Table(box=None, pad_edge=False, show_footer=len(parts) > 1)

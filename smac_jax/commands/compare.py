@@ -1,11 +1,12 @@
-r"""A table and a figure of any learning curves: of several sweeps side by side, or of published ones once more.
+r"""Make a table and a figure of learning curves, from several sweeps or from published results.
 
     smac-jax compare results/A/curves/*_sac.json "wider=results/B/curves/smac_sac.json" --results=results/a-and-b
 
-The files are those that a sweep leaves in its curves/, or curve-*.json of a job. Curves of one pair whose seeds differ
-become one row; NAME=FILE gives a curve another name than that of its offline algorithm, which tells apart what two
-sweeps call the same. Regret is measured from the best return of the curves that are compared, so it differs from table
-to table. Writes table.md, table.csv, transfer.png, transfer.pdf and provenance.json to --results. Nothing is trained.
+The files are those that a sweep writes to its curves/, or the curve-*.json files of a job. Curves of the same pair with
+different seeds become one row. NAME=FILE replaces the name of a curve's offline algorithm, to distinguish curves that
+have the same name in two sweeps. Regret is measured from the best return of all curves in the comparison, so it differs
+between tables. The program writes table.md, table.csv, transfer.png, transfer.pdf and provenance.json to --results. It
+trains nothing.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from smac_jax.sweep.program import results_folder
 if TYPE_CHECKING:
     from smac_jax.analysis.curves import TransferCurve
 
-ARGUMENTS = None  # any number of them
+ARGUMENTS = None  # any number
 FLAGS = flags.FLAGS
-flags.DEFINE_string("results", None, "Folder for what is written.")
-flags.DEFINE_string("title", "", "Title of table and figure; default: the task.")
+flags.DEFINE_string("results", None, "Folder of the output.")
+flags.DEFINE_string("title", "", "Title of the table and the figure; default: the task.")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -36,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     from smac_jax.sweep.results import write_results
 
     if len(argv) < 2 or not FLAGS.results:
-        raise ConfigError("which curves, and where to? smac-jax compare FILE [MORE ...] --results=FOLDER")
+        raise ConfigError("Give curves and an output folder: smac-jax compare FILE [MORE ...] --results=FOLDER")
     folder = results_folder(FLAGS.results)
     named = [name_and_path(argument) for argument in argv[1:]]
     curves = compared([read(name, path) for name, path in named])
@@ -55,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def name_and_path(argument: str) -> tuple[str, Path]:
-    """``NAME=FILE`` taken apart; a file whose own name has an equals sign is a file."""
+    """Splits ``NAME=FILE``. A text that is the path of an existing file is not split."""
     name, equals, rest = argument.partition("=")
     if not equals or local_path(argument).exists():
         return "", local_path(argument)
@@ -63,10 +64,10 @@ def name_and_path(argument: str) -> tuple[str, Path]:
 
 
 def read(name: str, path: Path) -> TransferCurve:
-    """A curve, under its own name or the one that is given.
+    """Reads a curve; a name that is not empty replaces that of its offline algorithm.
 
     Raises:
-      DatasetError: no such file, or no curve.
+      DatasetError: the file does not exist, or is not a learning curve.
     """
     from smac_jax.analysis.curves import TransferCurve
 
@@ -75,11 +76,11 @@ def read(name: str, path: Path) -> TransferCurve:
 
 
 def compared(curves: Sequence[TransferCurve]) -> list[TransferCurve]:
-    """The rows of the table: seeds of one pair joined; what differs in the length of offline training told apart.
+    """The rows of the table. Seeds of one pair are joined; different lengths of offline training become separate rows.
 
     Raises:
-      ConfigError: two curves of the same pair and seeds.
-      DatasetError: curves of two tasks, or seeds of one pair that were not evaluated at the same steps.
+      ConfigError: two curves have the same pair and the same seeds.
+      DatasetError: the curves are from two tasks, or the seeds of a pair were not evaluated at the same steps.
     """
     from smac_jax.analysis.curves import joined
 
@@ -95,31 +96,31 @@ def compared(curves: Sequence[TransferCurve]) -> list[TransferCurve]:
         seeds = [seed for curve in same for seed in curve.seeds]
         if len(same) > 1 and (len(set(seeds)) < len(seeds) or not all(curve.seeds for curve in same)):
             raise ConfigError(
-                f"{len(same)} curves are of {same[0].pair}, and of the same seeds as far as they say. Give them names "
-                "that tell them apart: NAME=FILE."
+                f"{len(same)} curves are of the pair {same[0].pair}, with the same or unknown seeds. Give them "
+                "different names: NAME=FILE."
             )
     return [joined(same) for same in rows.values()]
 
 
 def updates_of(curve: TransferCurve) -> int:
-    """Offline updates after which a curve's transfer began; 0 where offline training was not evaluated."""
+    """The number of offline updates at a curve's transfer; 0 if offline training was not evaluated."""
     return int(curve.offline_updates[-1]) if curve.offline_updates.size else 0
 
 
 def seeds_of(curves: Sequence[TransferCurve], records: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Numbers of the seeds: from the curves, or of older ones, which do not say, from the records beside them."""
-    said = [curve.seeds for curve in curves] + [record.get("seeds") or [] for record in records]
-    return list(dict.fromkeys(seed for seeds in said if isinstance(seeds, (list, tuple)) for seed in seeds))
+    """The seeds of the curves; for older curves, which do not record them, those of their provenance."""
+    recorded = [curve.seeds for curve in curves] + [record.get("seeds") or [] for record in records]
+    return list(dict.fromkeys(seed for seeds in recorded if isinstance(seeds, (list, tuple)) for seed in seeds))
 
 
 def scale_of(curve: TransferCurve) -> str:
-    """How long a curve is."""
+    """The lengths of a curve's offline and online training."""
     online = curve.online_steps[-1] - curve.warm_start
     return f"{updates_of(curve):,} updates offline, {online:,.0f} online"
 
 
 def record_of(path: Path) -> dict[str, Any]:
-    """What was written down where a curve was made: the nearest ``provenance.json`` above, if there is one."""
+    """The provenance of a curve: the nearest ``provenance.json`` in the folders above it, or an empty dictionary."""
     from smac_jax.runs.status import read_json
 
     for folder in list(path.absolute().parents)[:5]:
@@ -129,13 +130,13 @@ def record_of(path: Path) -> dict[str, Any]:
 
 
 def data_of(record: Mapping[str, Any]) -> list[str]:
-    """The data sets of a record."""
+    """The data sets of a provenance record."""
     data = record.get("data", [])
     return [data] if isinstance(data, str) else list(map(str, data.values() if isinstance(data, Mapping) else data))
 
 
 def trained_by(record: Mapping[str, Any]) -> list[str]:
-    """Commit, device and day of what trained, as far as a record says."""
+    """Commit, device and day of the processes that trained, if a provenance record names them."""
     from smac_jax.sweep.provenance import made_by
 
     if isinstance(found := record.get("trained_by"), list):

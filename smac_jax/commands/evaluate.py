@@ -1,10 +1,10 @@
-r"""Measure the returns of a trained policy: whole episodes in the simulator, for every seed.
+r"""Measure the returns of a trained policy over episodes in the simulator, for every seed.
 
     smac-jax evaluate results/NAME/runs/TASK/OFFLINE/seeds-0-3/to-sac --env=hopper --episodes=20
 
-RUN is a run's folder, or its actor_critic folder. The environment is the one that the run was trained for, where its
-folder says so; --env names another. Prints the mean return of each seed, and of all seeds with a bootstrap interval;
-and D4RL's normalized score where the task has one. With --out, also writes every episode's return as JSON.
+RUN is a run's folder, or its actor_critic folder. The environment is the one in which the run was trained; --env names
+another one. The program prints the mean return of each seed, the mean over seeds with a bootstrap interval, and D4RL's
+normalized score if the task has one. With --out, it also writes the return of every episode as JSON.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from smac_jax.text import count
 
 ARGUMENTS = 1
 FLAGS = flags.FLAGS
-flags.DEFINE_string("env", None, "The environment; default: the one that the run was trained for.")
-flags.DEFINE_enum("physics", "auto", ENGINES, "Engine; auto is mujoco on the CPU and mjx elsewhere.")
+flags.DEFINE_string("env", None, "The environment; default: the one in which the run was trained.")
+flags.DEFINE_enum("physics", "auto", ENGINES, "Physics engine; auto is mujoco on the CPU and mjx elsewhere.")
 flags.DEFINE_enum("version", None, VERSIONS, "Version of the task, as in make_env; default: the run's.")
 flags.DEFINE_integer("episodes", 20, "Episodes of each seed.", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "Of the starting states, and of the actions where they are sampled.", lower_bound=0)
-flags.DEFINE_bool("sample", False, "Sample actions from the policy; default: its mode.")
+flags.DEFINE_integer("seed", 0, "Seed of the starting states and, with --sample, of the actions.", lower_bound=0)
+flags.DEFINE_bool("sample", False, "Sample actions from the policy; default: use its mode.")
 flags.DEFINE_string("out", None, "Also write every episode's return to this file, as JSON.")
 
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     actor_critic, job = load_actor_critic(place), job_of(place)
     task = FLAGS.env or job.get("task")
     if task is None:
-        raise ConfigError(f"{run} does not say which environment it was trained for; name one with --env.")
+        raise ConfigError(f"{run} does not record its environment. Name one with --env.")
     env = smac_jax.make_env(task, physics=FLAGS.physics, version=FLAGS.version or job.get("version", "v4"))
     length = time_limit(task, env)
     returns = smac_jax.evaluate(
@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
     mean, low, high = bootstrap_interval(returns.mean(axis=1))
     interval = f", 95 % interval {low:,.1f} to {high:,.1f}" if len(returns) > 1 else ""
     print(f"{task}: {mean:,.1f}{interval}, over {count(len(returns), 'seed')} of {count(FLAGS.episodes, 'episode')}")
-    with contextlib.suppress(UnknownNameError):  # no reference returns: no score
+    with contextlib.suppress(UnknownNameError):  # the task has no reference returns, so no score
         print(f"normalized score: {normalized_score(task, mean):.1f}")
     if FLAGS.out:
         write_json(local_path(FLAGS.out), {"task": task, "seeds": seeds, "returns": returns.tolist()})
@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def job_of(place: Path) -> dict[str, Any]:
-    """What the job above a checkpoint says of its task and seeds; empty where there is none."""
+    """The content of ``job.json`` above a checkpoint; empty if there is none."""
     from smac_jax.sweep.landscape import described
 
     try:

@@ -1,26 +1,27 @@
-r"""Write a trained policy as a file that runs elsewhere.
+r"""Export a trained policy as a file for NumPy, ONNX Runtime or JAX.
 
     smac-jax export results/NAME/runs/TASK/OFFLINE/seeds-0-3/to-sac --out=policy.onnx
 
-The format is what --out ends in, or --to:
+The format is the suffix of --out, or --to:
 
-  npz         NumPy alone, no JAX on the machine that acts. The run's own actor_critic/policy.npz is such a file with
-              all seeds; here, one of them.
+  npz         For NumPy, on machines without JAX. The run's own actor_critic/policy.npz is such a file with all seeds;
+              this command writes one of them.
                   policy = smac_jax.load("policy.npz")
                   action = policy(observation)
-  onnx        ONNX Runtime, TensorRT, browsers, small devices (opset 17). Writing needs: pip install 'smac_jax[onnx]'
+  onnx        For ONNX Runtime, TensorRT, browsers and small devices (opset 17). To write it, you need:
+              pip install 'smac_jax[onnx]'
                   session = onnxruntime.InferenceSession("policy.onnx")
                   (action,) = session.run(None, {"observation": observations})
-  stablehlo   JAX alone, on CPU, CUDA or TPU, without this package; JAX reads it for six months and more.
+  stablehlo   For JAX on CPU, CUDA or TPU, without this package. JAX can read the file for at least six months.
                   policy = jax.jit(jax.export.deserialize(Path("policy.stablehlo").read_bytes()).call)
                   action = policy(observations)
 
-All compute float32 actions [batch, action] in [-1, 1] from float32 observations [batch, observation] in the
-environment's own units: the normalization of observations is inside. The action is the policy's mode; with --sample the
-file takes a second input, noise [batch, action], for you to fill with standard normal numbers. With --seed=all every
-seed acts: [seed, batch, action].
+All formats compute float32 actions [batch, action] in [-1, 1] from float32 observations [batch, observation] in the
+environment's own units; the normalization of observations is part of the file. The action is the policy's mode. With
+--sample the file has a second input, noise [batch, action], which must be standard normal. With --seed=all the output
+has the actions of every seed: [seed, batch, action].
 
-RUN is a run's folder, its actor_critic folder, a policy file, or a folder above that holds one of them.
+RUN is a run's folder, its actor_critic folder, a policy file, or a folder above that contains one of them.
 """
 
 from __future__ import annotations
@@ -36,18 +37,18 @@ if TYPE_CHECKING:
 
 ARGUMENTS = 1
 FLAGS = flags.FLAGS
-flags.DEFINE_string("out", None, "The file to write; what is there is replaced.", required=True)
-flags.DEFINE_enum("to", None, ["npz", "stablehlo", "onnx"], "Format; default: what --out ends in.")
-flags.DEFINE_string("seed", None, "Which of the run's seeds, by its number, or all; default: the first.")
+flags.DEFINE_string("out", None, "The file to write; an existing file is replaced.", required=True)
+flags.DEFINE_enum("to", None, ["npz", "stablehlo", "onnx"], "Format; default: the suffix of --out.")
+flags.DEFINE_string("seed", None, "The number of the seed to export, or all; default: the run's first seed.")
 flags.DEFINE_integer("batch", None, "A fixed batch size; default: any.", lower_bound=1)
-flags.DEFINE_bool("sample", False, "Take standard normal noise, and give a sample of the policy.")
+flags.DEFINE_bool("sample", False, "Take standard normal noise as a second input, and compute a sample of the policy.")
 
 
 def source_of(run: Path) -> Path | FlaxPolicy:
-    """What is exported: the run, or the policy in it where its network is somebody's own, whose module is imported.
+    """The run to export; or its policy as a Flax module, if its network is defined in a user's file.
 
     Raises:
-      CheckpointError: it is not.
+      CheckpointError: the user's file has not been imported.
     """
     from smac_jax.deploy.load import own_actor
     from smac_jax.files import local_path
@@ -62,7 +63,7 @@ def source_of(run: Path) -> Path | FlaxPolicy:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Exports, and says what there is now."""
+    """Exports the policy, and prints the shapes of its input and output."""
     import smac_jax
     from smac_jax.errors import ConfigError
     from smac_jax.files import local_path

@@ -1,13 +1,13 @@
-r"""How does the return change from one policy to another? Along the line between two, over the plane through three.
+r"""Draw the return on the line between two policies, or on the plane through three policies, in parameter space.
 
     R=results/quickstart/runs/halfcheetah-medium-replay/smac/seeds-0-3
     smac-jax landscape $R/offline $R/to-sac                  # a line
     smac-jax landscape $R/offline $R/to-sac $R/to-td3_bc     # and a plane
 
-The policies are folders of a sweep's runs (what holds an actor_critic/), the pre-trained one first, the others
-fine-tuned from it. Every point, seed and episode of a batch is one compiled rollout. Writes line-1.png (and line-2.png,
-plane.png), the numbers behind them (.csv) and provenance.json under --results; what was evaluated before is kept in
-*-points.npz, and the same command goes on from there.
+The policies are folders of a sweep's runs (which contain actor_critic/). The first policy is the pre-trained one; the
+others were fine-tuned from it. The program writes line-1.png (and line-2.png, plane.png), their numbers (.csv) and
+provenance.json to --results. It saves the evaluated points in *-points.npz, so that the same command resumes after an
+interruption.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ FLAGS = flags.FLAGS
 flags.DEFINE_integer(
     "points",
     25,
-    "Points along a line, from a quarter before the first policy to one beyond the other; both are among them.",
+    "Points along a line, including both policies. The line extends beyond each policy by a quarter of their distance.",
     lower_bound=2,
 )
 flags.DEFINE_integer(
-    "grid", 17, "Points along each side of the plane, the policies among them; 0: no plane.", lower_bound=0
+    "grid", 17, "Points along each side of the plane, including the policies; 0 draws no plane.", lower_bound=0
 )
 flags.DEFINE_integer("episodes", 5, "Episodes at each point, for each seed.", lower_bound=1)
-flags.DEFINE_integer("points_at_once", 64, "In one rollout; as memory allows.", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "Of the starting states, the same at every point.", lower_bound=0)
-flags.DEFINE_string("results", None, "Folder for what comes out; default: landscape, beside the first policy.")
+flags.DEFINE_integer("points_at_once", 64, "Points in one compiled rollout, limited by memory.", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "Seed of the starting states, which are the same at every point.", lower_bound=0)
+flags.DEFINE_string("results", None, "Folder of the output; default: landscape, beside the first policy's run.")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Evaluates what is not there yet, then draws."""
+    """Evaluates the missing points, then draws the figures."""
     set_up()
     from smac_jax.sweep.landscape import Resolution, draw
 

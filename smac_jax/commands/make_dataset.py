@@ -1,19 +1,19 @@
-r"""Makes D4RL-style data sets, deterministically from a seed: with this project's own SAC, or with any policy.
+r"""Make data sets in D4RL's layout, deterministically from a seed: with this package's SAC, or with given policies.
 
     smac-jax make-dataset --task=hopper --kinds=medium-replay,medium --out=data/
     smac-jax make-dataset --task=hopper --policy=dope-hopper.npz@3,dope-hopper.npz@6 --shares=0.7,0.3
 
-**With SAC**, by D4RL's recipe (Fu et al. 2020, arXiv 2004.07219, section 5): *random*, a policy at initialization;
-*medium*, SAC stopped at about a third of the expert's return; *medium-replay*, all that this SAC had in its replay
-buffer when it got there; *expert*, SAC trained for all of --expert_steps; *medium-expert*, half of each.
+**With SAC**, by D4RL's recipe (Fu et al. 2020, arXiv 2004.07219, section 5): *random* is a policy at initialization;
+*medium* is SAC stopped at about a third of the expert's return; *medium-replay* is the replay buffer of this SAC when
+it reached that return; *expert* is SAC trained for --expert_steps; *medium-expert* is half of each.
 
-**With policies that exist already**, --policy: files in .npz or ONNX, or runs of this project (which files:
-:mod:`smac_jax.deploy.policy_source`), in any task of ``make_env``. ``FILE@3`` is checkpoint 3 (of a run: seed 3) of a
-file that holds several. --shares says which part of the transitions each gives. Every policy gives whole episodes, the
-first that have its share of --size rows together. So each exceeds its share by less than one episode, and no episode
-is cut. Beside D4RL's arrays the file has ``infos/qpos``, ``infos/qvel`` and, where the task has one, ``infos/scene``:
-the simulator's state in which each action was taken, in float64; and ``infos/checkpoint``, which entry of --policy
-acted, from 0. ``metadata/policies`` says which files these were.
+**With given policies**, --policy: files in .npz or ONNX, or runs of this package (see
+:mod:`smac_jax.deploy.policy_source` for the formats), in any task of ``make_env``. ``FILE@3`` is checkpoint 3 of a file
+that holds several (of a run: seed 3). --shares gives the share of the transitions that each policy collects. Every
+policy collects complete episodes until it has its share of --size rows, so it exceeds its share by less than one
+episode. In addition to D4RL's arrays, the file has ``infos/qpos``, ``infos/qvel`` and, for tasks that need it,
+``infos/scene``: the simulator's state in which each action was taken, in float64. ``infos/checkpoint`` is the index of
+the entry of --policy that acted, from 0. ``metadata/policies`` names the policies' files.
 """
 
 from __future__ import annotations
@@ -55,62 +55,64 @@ OF_SAC = (
     "hidden",
     "batch_size",
 )
-"""Flags that --policy does not go with."""
+"""Flags that cannot be used with --policy."""
 OF_POLICIES = ("shares", "deterministic", "noise", "version", "name")
-"""Flags that only go with --policy."""
+"""Flags that can only be used with --policy."""
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
     "task",
     "hopper",
-    f"One of {', '.join(LOCOMOTION)}, or one that --import registers; with --policy any that make_env knows.",
+    f"One of {', '.join(LOCOMOTION)}, or one that --import registers; with --policy any task of make_env.",
 )
-flags.DEFINE_list("kinds", ["medium-replay"], f"Which sets, of: {', '.join(KINDS)}.")
-flags.DEFINE_integer("seed", 0, "Everything follows from it.", lower_bound=0)
+flags.DEFINE_list("kinds", ["medium-replay"], f"The kinds of data to make with SAC, of {', '.join(KINDS)}.")
+flags.DEFINE_integer("seed", 0, "Seed, which determines the data completely.", lower_bound=0)
 flags.DEFINE_string("out", "data", "Folder for the files TASK-KIND.hdf5.")
 flags.DEFINE_integer(
-    "size", 100_000, "Transitions in random, medium and expert sets; with --policy at least so many.", lower_bound=1000
+    "size",
+    100_000,
+    "Number of transitions in random, medium and expert data; with --policy the least number.",
+    lower_bound=1000,
 )
 flags.DEFINE_list(
-    "policy", [], "Policies to collect data with, FILE or FILE@CHECKPOINT, in place of SAC: .npz, .onnx, or a run."
+    "policy", [], "Collect data with these policies instead of SAC: FILE or FILE@CHECKPOINT, .npz, .onnx or a run."
 )
 flags.DEFINE_list(
-    "shares", [], "Which part of the transitions each --policy gives: 0.7,0.3 or 2/3,1/3; default: equal."
+    "shares", [], "Share of the transitions of each --policy, such as 0.7,0.3 or 2/3,1/3; default: equal shares."
 )
-flags.DEFINE_bool("deterministic", False, "Act by the mean of --policy, without its own noise.")
+flags.DEFINE_bool("deterministic", False, "Use the mean action of --policy instead of a sample.")
 flags.DEFINE_float("noise", 0.0, "Standard deviation of normal noise added to the actions of --policy.", lower_bound=0)
 flags.DEFINE_string(
-    "version", None, "The environment's version, as in make_env; default: d4rl for hands and kitchen, v4 for robots."
+    "version", None, "The environment's version, as in make_env; default: d4rl for Adroit and kitchen, v4 otherwise."
 )
-flags.DEFINE_string("name", "policy", "With --policy, the KIND in TASK-KIND.hdf5.")
+flags.DEFINE_string("name", "policy", "With --policy, the KIND in the file name TASK-KIND.hdf5.")
 flags.DEFINE_integer(
     "max_steps",
     300_000,
-    "Give up on reaching the medium return after this many steps, the warm start's 5,000 included.",
+    "Fail if SAC has not reached the medium return after this many environment steps, including the warm start.",
     lower_bound=1,
 )
 flags.DEFINE_integer(
-    "expert_steps", 1_000_000, "Environment steps of the expert's training, the warm start's included.", lower_bound=1
+    "expert_steps", 1_000_000, "Environment steps of the expert's training, including the warm start.", lower_bound=1
 )
-flags.DEFINE_float("medium_fraction", 1 / 3, "Share of the expert's reference return at which SAC counts as medium.")
-flags.DEFINE_integer("eval_every", 5_000, "Steps between looks at the return.", lower_bound=100)
-flags.DEFINE_integer("eval_episodes", 10, "Episodes a look.", lower_bound=1)
+flags.DEFINE_float("medium_fraction", 1 / 3, "Share of the expert's reference return at which medium SAC stops.")
+flags.DEFINE_integer("eval_every", 5_000, "Environment steps between evaluations.", lower_bound=100)
+flags.DEFINE_integer("eval_episodes", 10, "Episodes of an evaluation.", lower_bound=1)
 flags.DEFINE_bool(
     "next_observations",
     True,
-    "Store next_observations; without them files are half as large, and the last "
-    "row of an episode that ran out of time is dropped on reading (its reward counts in the return).",
+    "Store next_observations. Without them files are half as large, and the last row of a truncated episode is dropped "
+    "when the file is read (its reward still counts in the return).",
 )
 flags.DEFINE_integer(
     "mantissa_bits",
     23,
-    "Round numbers to this many bits after the leading one: 10 (a relative error of 0.0005) makes "
-    "files about half as large.",
+    "Round numbers to this many mantissa bits: 10 (a relative error of 0.0005) makes files about half as large.",
     lower_bound=1,
     upper_bound=23,
 )
-flags.DEFINE_list("hidden", ["256", "256"], "Layers of SAC's networks.")
-flags.DEFINE_integer("batch_size", 256, "SAC's batch.", lower_bound=1)
+flags.DEFINE_list("hidden", ["256", "256"], "Widths of the hidden layers of SAC's networks.")
+flags.DEFINE_integer("batch_size", 256, "Batch size of SAC.", lower_bound=1)
 
 
 def fresh_policy(env: Any, seed: int) -> ActorCritic:
@@ -132,15 +134,21 @@ def fresh_policy(env: Any, seed: int) -> ActorCritic:
 
 
 def train(env: Any, seed: int, steps: int, until: float | None) -> FinetuneResult:
-    """SAC from nothing for so many steps; stops at the first evaluation whose mean return is at least ``until``.
+    """Trains SAC from an untrained policy.
 
-    The first 5,000 steps, or half of fewer than 10,000, are the warm start: they count, and nothing is learned in them.
-    The evaluation of the untrained policy stops nothing, as there are no transitions yet.
+    The first 5,000 steps, or half of them if there are fewer than 10,000, are the warm start without updates.
+
+    Args:
+      env: the environment.
+      seed: the seed.
+      steps: the largest number of environment steps, including the warm start.
+      until: stop at the first evaluation whose mean return is at least this; not at the evaluation of the untrained
+        policy, which has no transitions. None: train for all steps.
     """
     from smac_jax.train.online import finetune
 
     warm_start = min(5_000, steps // 2)
-    print(f"SAC for at most {steps:,} steps; nothing is learned in the first {warm_start:,}, the warm start")
+    print(f"SAC for at most {steps:,} steps, of which the first {warm_start:,} are a warm start without updates")
 
     def reached(step: int, returns: np.ndarray) -> bool:
         print(
@@ -155,7 +163,7 @@ def train(env: Any, seed: int, steps: int, until: float | None) -> FinetuneResul
         env,
         seeds=(seed,),
         num_steps=steps - warm_start,
-        # Haarnoja's settings, not SMAC's: entropy in the backup, and a temperature that starts at one
+        # the settings of Haarnoja et al., not SMAC's: entropy in the backup, and an initial temperature of 1
         config={
             "batch_size": FLAGS.batch_size,
             "actor_learning_rate": 3e-4,
@@ -172,16 +180,14 @@ def train(env: Any, seed: int, steps: int, until: float | None) -> FinetuneResul
 
 
 def replay_arrays(buffer: ReplayBuffer) -> dict[str, np.ndarray]:
-    """A replay buffer that never wrapped, in the order it was filled, with the time-outs marked."""
+    """The rows of a replay buffer that has not overwritten any, in their order, with time-outs marked."""
     size = int(np.asarray(buffer.size)[0])
     stored = {
         name: np.asarray(getattr(buffer.storage, name))[0, :size]
         for name in ("observation", "action", "reward", "next_observation", "terminal")
     }
     terminals = stored["terminal"] > 0.5
-    new_episode = np.ones(
-        size, bool
-    )  # the row after the last would start one: the tail is cut, so marked as a time-out
+    new_episode = np.ones(size, bool)  # true for the last row, too, because the last episode is truncated
     new_episode[:-1] = (stored["observation"][1:] != stored["next_observation"][:-1]).any(axis=1)
     return {
         "observations": stored["observation"],
@@ -196,9 +202,9 @@ def replay_arrays(buffer: ReplayBuffer) -> dict[str, np.ndarray]:
 def rollout_arrays(
     env: Any, actor_critic: ActorCritic, size: int, seed: int, num_envs: int = 20
 ) -> dict[str, np.ndarray]:
-    """``size`` transitions of a (sampled, not deterministic) policy in ``num_envs`` environments side by side.
+    """At least ``size`` transitions with sampled actions of a policy, from ``num_envs`` parallel environments.
 
-    Each environment's stream stands in the file in one piece; where it is cut, the row is marked as a time-out.
+    The rows of each environment are contiguous. Its last row is marked as a time-out unless it is terminal.
     """
     import jax
     import jax.numpy as jnp
@@ -235,7 +241,7 @@ def rollout_arrays(
 
 
 def round_mantissa(values: np.ndarray, bits: int) -> np.ndarray:
-    """Float32 numbers with only ``bits`` bits after the leading one, half away from zero; other types as they are."""
+    """Rounds float32 numbers to ``bits`` mantissa bits, half away from zero; other types are not changed."""
     if values.dtype != np.float32 or bits >= 23:
         return values
     dropped = np.uint32(23 - bits)
@@ -244,20 +250,20 @@ def round_mantissa(values: np.ndarray, bits: int) -> np.ndarray:
 
 
 def check_flags() -> None:
-    """Refuses flags that would do nothing.
+    """Refuses flags that would have no effect.
 
     Raises:
-      ConfigError: one of SAC's with --policy, or one of --policy's without it.
-      UnknownNameError: no such task, or kind of data.
+      ConfigError: a flag of SAC is given with --policy, or a flag of --policy without it.
+      UnknownNameError: the task or the kind of data does not exist.
     """
     policies = bool(FLAGS.policy)
-    if idle := [f"--{name}" for name in (OF_SAC if policies else OF_POLICIES) if FLAGS[name].present]:
-        raise ConfigError(f"{', '.join(idle)}: not {'with' if policies else 'without'} --policy.")
+    if unused := [f"--{name}" for name in (OF_SAC if policies else OF_POLICIES) if FLAGS[name].present]:
+        raise ConfigError(f"{', '.join(unused)}: cannot be used {'with' if policies else 'without'} --policy.")
     if policies:
         check_name(FLAGS.task)
         if not re.fullmatch(r"\w[\w.-]*", FLAGS.name):
             raise ConfigError(
-                f"--name={FLAGS.name}: give letters, digits, '-', '_' and '.', for a part of a file's name."
+                f"--name={FLAGS.name}: must consist of letters, digits, '-', '_' and '.', as a part of a file name."
             )
         return
     others = [name for name in registry.ENVIRONMENTS.added() if not registry.ENVIRONMENTS[name].is_family]
@@ -270,16 +276,16 @@ def check_flags() -> None:
 
 
 def parse_shares(texts: Sequence[str], count: int) -> list[Fraction]:
-    """The part of the transitions that each of ``count`` policies gives; equal parts where none are stated.
+    """Parses the shares of ``count`` policies in the transitions; equal shares if ``texts`` is empty.
 
     Raises:
-      ConfigError: another number of shares, one that is no number above 0, or a sum that is not 1.
+      ConfigError: the number of shares is not ``count``, a share is not a number above 0, or their sum is not 1.
     """
     if not texts:
         return [Fraction(1, count)] * count
     given = f"--shares={','.join(texts)}"
     if len(texts) != count:
-        raise ConfigError(f"{given}: {len(texts)} shares for {count} policies; give one for each --policy.")
+        raise ConfigError(f"{given}: there are {len(texts)} shares for {count} policies. Give one for each --policy.")
     try:
         shares = [Fraction(text.strip()) for text in texts]
     except (ValueError, ZeroDivisionError):
@@ -292,14 +298,14 @@ def parse_shares(texts: Sequence[str], count: int) -> list[Fraction]:
 
 
 def roll_out(policies: Sequence[str], texts: Sequence[str]) -> None:
-    """Writes one set that policies from files collect, and says what each of them did.
+    """Writes a data set that given policies collect, and prints a table of the policies.
 
     Args:
-      policies: FILE or FILE@CHECKPOINT, each.
-      texts: of their shares.
+      policies: ``FILE`` or ``FILE@CHECKPOINT`` of each policy.
+      texts: their shares.
 
     Raises:
-      SmacError: a file, share, size or task that does not fit.
+      SmacError: a file cannot be read or does not fit the task, or a share or the size is wrong.
     """
     import jax
 
@@ -309,7 +315,7 @@ def roll_out(policies: Sequence[str], texts: Sequence[str]) -> None:
     from smac_jax.train.rollouts import collect_episodes
 
     shares = parse_shares(texts, len(policies))
-    # before the environment, whose physics takes seconds to load
+    # errors in the files are reported before the environment is loaded, which takes seconds
     sources = [read_policy_source(*split_checkpoint(text)) for text in policies]
     ours = FLAGS.task in registry.TASKS
     version = FLAGS.version or (registry.TASKS[FLAGS.task].versions.get("v4", "v4") if ours else "v4")
@@ -336,7 +342,7 @@ def roll_out(policies: Sequence[str], texts: Sequence[str]) -> None:
     infos["checkpoint"] = np.repeat(np.arange(len(parts), dtype=np.int32), [note["rows"] for note in notes])
     listed = ", ".join(f"{note['policy']} ({note['rows'] / rows:.1%})" for note in notes)
     acting = "mean actions" if FLAGS.deterministic else "rollouts"
-    acting += f" with further noise of {FLAGS.noise:g}" if FLAGS.noise else ""
+    acting += f" with added noise of {FLAGS.noise:g}" if FLAGS.noise else ""
     save(
         FLAGS.name,
         {key: np.concatenate([part.arrays[key] for part in parts]) for key in parts[0].arrays},
@@ -354,7 +360,7 @@ def roll_out(policies: Sequence[str], texts: Sequence[str]) -> None:
 
 
 def describe(policy: PolicySource, share: Fraction, part: Rollouts) -> dict[str, Any]:
-    """What ``metadata/policies`` says of one policy."""
+    """The entry of ``metadata/policies`` for one policy."""
     return {
         "policy": policy.name,
         "sha256": policy.sha256,
@@ -375,7 +381,7 @@ def save(
     infos: Mapping[str, np.ndarray] | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Writes one set, with how it was made."""
+    """Writes a data set with its provenance."""
     from smac_jax.data.readers.d4rl import read_d4rl, write_d4rl
     from smac_jax.runs.provenance import command_line, versions
 
@@ -389,7 +395,7 @@ def save(
         "kind": kind,
         "recipe": recipe,
         "seed": FLAGS.seed,
-        "command": command_line(without=("out",)),  # the same data wherever they lie
+        "command": command_line(without=("out",)),  # the data do not depend on their folder
         "date": datetime.date.today().isoformat(),
         "versions": json.dumps(versions(), sort_keys=True),
     }
@@ -400,9 +406,9 @@ def save(
 
 
 def main(argv: Sequence[str]) -> int:
-    """Makes the sets that --kinds names, or the one of --policy."""
+    """Makes the data sets of --kinds, or the one of --policy."""
     del argv
-    results_folder(FLAGS.out, "out")  # refused now, not after the training
+    results_folder(FLAGS.out, "out")  # an error is reported now, not after the training
     check_flags()
     set_up()
     if FLAGS.policy:
@@ -417,27 +423,28 @@ def main(argv: Sequence[str]) -> int:
         )
     if wanted & {"medium", "medium-replay", "medium-expert"}:
         goal = FLAGS.medium_fraction * TASKS[FLAGS.task].expert_return
-        print(f"SAC until its return is {goal:.0f}, {FLAGS.medium_fraction:.0%} of the expert's")
+        print(f"SAC until its return is {goal:.0f}, {FLAGS.medium_fraction:.0%} of the expert's return")
         result = train(env, FLAGS.seed, FLAGS.max_steps, until=goal)
         reached = float(result.returns[0, -1].mean())
         if reached < goal:
             raise SmacError(
-                f"SAC reached {reached:.0f} of {goal:.0f} in {FLAGS.max_steps:,} steps; give it more --max_steps."
+                f"SAC reached a return of {reached:.0f} in {FLAGS.max_steps:,} steps, but {goal:.0f} is required. "
+                "Increase --max_steps."
             )
-        story = f"SAC stopped at {result.evaluation_steps[-1]:,} steps, at a return of {reached:.1f}"
+        trained = f"SAC stopped at {result.evaluation_steps[-1]:,} steps, at a return of {reached:.1f}"
         if "medium-replay" in wanted:
-            save("medium-replay", replay_arrays(result.buffer), f"replay buffer of {story}")
+            save("medium-replay", replay_arrays(result.buffer), f"replay buffer of {trained}")
         if wanted & {"medium", "medium-expert"}:
             medium = rollout_arrays(env, result.actor_critic, FLAGS.size, FLAGS.seed)
         if "medium" in wanted and medium is not None:
-            save("medium", medium, f"samples of {story}")
+            save("medium", medium, f"samples of {trained}")
     if wanted & {"expert", "medium-expert"}:
         result = train(env, FLAGS.seed, FLAGS.expert_steps, until=None)
         expert = rollout_arrays(env, result.actor_critic, FLAGS.size, FLAGS.seed + 1)
-        story = f"SAC after {FLAGS.expert_steps:,} steps, at a return of {result.returns[0, -1].mean():.1f}"
+        trained = f"SAC after {FLAGS.expert_steps:,} steps, at a return of {result.returns[0, -1].mean():.1f}"
         if "expert" in wanted:
-            save("expert", expert, f"samples of {story}")
+            save("expert", expert, f"samples of {trained}")
         if "medium-expert" in wanted and medium is not None:
             both = {key: np.concatenate([medium[key], expert[key]]) for key in medium}
-            save("medium-expert", both, f"medium, then samples of {story}")
+            save("medium-expert", both, f"medium, then samples of {trained}")
     return 0

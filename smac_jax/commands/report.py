@@ -1,10 +1,10 @@
-"""A sweep on one page, for a browser: what was run, tables, curves, and what became of every job.
+"""Write the report of a sweep, an HTML page: provenance, tables, learning curves, and the state of every job.
 
     smac-jax report results/NAME [MORE ...]
 
-writes ``report.html`` in each folder, from what lies there: after a sweep, which does so itself, or while it runs. The
-page is one file that needs no other, nor a network. It also prints whether the transfers are sound: what that means
-stands in docs/pages/is-my-transfer-sound.md.
+The program writes ``report.html`` in each folder. A sweep writes its report itself when it ends; use this command while
+it runs. The page is a single file and needs no network. The program also prints whether the transfers are sound
+(explained in docs/pages/is-my-transfer-sound.md).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from smac_jax.errors import ConfigError
 from smac_jax.files import local_path
 
-ARGUMENTS = None  # any number of them
+ARGUMENTS = None  # any number
 
 
 def main(argv: Sequence[str]) -> int:
@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
     from smac_jax.sweep.report import write_report
 
     if len(argv) < 2:
-        raise ConfigError("which sweep? smac-jax report FOLDER")
+        raise ConfigError("Give the folder of a sweep: smac-jax report FOLDER")
     for folder in argv[1:]:
         path = write_report(local_path(folder))
         show_soundness(path.parent)
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def show_soundness(folder: Path) -> None:
-    """Prints what was found of each pair of a sweep, a table for each data set, and what to do."""
+    """Prints a table for each data set with the verdict on each pair, and recommendations."""
     from rich.text import Text
 
     from smac_jax.analysis.fitting import console_for_tables

@@ -98,8 +98,8 @@ def concatenate(
         rows, part = _prepare_part(data, task, failures)
         columns.append(rows)
         parts.append(part)
-    whole: dict[str, Any] = {key: np.concatenate([rows[key] for rows in columns]) for key in _COLUMNS}
-    if not len(whole["rewards"]):
+    joined: dict[str, Any] = {key: np.concatenate([rows[key] for rows in columns]) for key in _COLUMNS}
+    if not len(joined["rewards"]):
         raise DatasetError(
             f"{name}: no episode of {', '.join(part.name for part in parts)} succeeds, so nothing is left."
         )
@@ -112,8 +112,8 @@ def concatenate(
         for key in _COUNTED_NOTES:
             add_to_count(notes, key, int(dict(data.metadata).get(key, 0)))
     if "dropped_rows" in notes:
-        whole["trajectory_returns"] = np.concatenate([rows["trajectory_returns"] for rows in columns])
-    return Dataset.from_arrays(**whole, name=name, task=task, metadata=notes), parts
+        joined["trajectory_returns"] = np.concatenate([rows["trajectory_returns"] for rows in columns])
+    return Dataset.from_arrays(**joined, name=name, task=task, metadata=notes), parts
 
 
 def _check_part(first: Dataset, data: Dataset, task: str | None) -> None:

@@ -98,7 +98,7 @@ class Dataset(struct.PyTreeNode):
 
     @property
     def is_sparse(self) -> bool:
-        """Whether every reward says no more than success or failure.
+        """Whether every reward only distinguishes success from failure.
 
         If the task does not define it, rewards are sparse if they take two values.
         """
@@ -149,18 +149,19 @@ class Dataset(struct.PyTreeNode):
           actions: ``[row, action]`` in ``[-1, 1]``. Rescale them from the bounds of the action space first.
           rewards: ``[row]``, undiscounted, in the environment's units: the reward of each row's action.
           terminals: ``[row]``, true (or 1) where the task ended with this row, so that no reward can follow.
-          timeouts: ``[row]``, true (or 1) where the episode was cut after this row although the task went on. None
-            means that episodes were cut only at the end of the log and at the breaks that ``next_observations`` show.
+          timeouts: ``[row]``, true (or 1) where the episode was truncated after this row although the task was not
+            over. None means that episodes were truncated only at the end of the log and at the breaks that
+            ``next_observations`` show.
           next_observations: ``[row, observation]``, the observation after each row's action. At a row where an episode
-            was cut it must not be the first observation of the next episode; such a row is dropped. If it is None, the
-            next row's observation is used, and the last row of each episode that was cut is dropped.
+            was truncated it must not be the first observation of the next episode; such a row is dropped. If it is
+            None, the next row's observation is used, and the last row of each truncated episode is dropped.
           name: the name of the data set in error messages and tables.
           task: the task in which the data were logged, a key of ``TASKS``. With None no normalized scores are shown.
           metadata: further facts about the data. Their values are kept as text.
-          clip_actions: whether to clip actions outside ``[-1, 1]`` and note it in the metadata, in place of refusing
+          clip_actions: whether to clip actions outside ``[-1, 1]`` and note it in the metadata, instead of refusing
             them. None clips if the task's simulator clips, too (``TaskInfo.clips_actions``).
-          trajectory_returns: ``[row]``, the return of each row's whole episode, for data that lack some of the rows. If
-            it is None, the returns follow from ``rewards``.
+          trajectory_returns: ``[row]``, the return of each row's complete episode, for data that lack some of its rows.
+            If it is None, the returns are computed from ``rewards``.
 
         Raises:
           DatasetError: an array is None, does not hold numbers, has a wrong rank or number of rows, or is empty; it
@@ -204,7 +205,7 @@ class Dataset(struct.PyTreeNode):
         )
         if not keep.any():
             raise DatasetError(
-                f"{name}: every row is the last row of an episode that was cut, and there are no "
+                f"{name}: every row is the last row of a truncated episode, and there are no "
                 "next_observations, so no transition is left. Give next_observations."
             )
         columns |= {"next_observations": following, "timeouts": cut_after}
@@ -301,14 +302,13 @@ class Dataset(struct.PyTreeNode):
         return rewards_after
 
     def part(self, fraction: float, seed: int = 0) -> Dataset:
-        """Returns whole episodes, drawn at random until they hold the given share of the transitions.
+        """Returns complete episodes, drawn at random until they hold the given share of the transitions.
 
         The conditions are normalized again over these episodes.
 
         Args:
           fraction: the share of the transitions, above 0 and at most 1.
           seed: the seed of the random draw.
-
 
         Raises:
           ConfigError: ``fraction`` is not above 0 and at most 1, or ``seed`` is not a valid seed.
@@ -341,7 +341,7 @@ class Dataset(struct.PyTreeNode):
         return returns
 
     def episode_scores(self) -> Float[np.ndarray, " episode"]:
-        """Returns what an evaluation would report of each trajectory.
+        """Returns the score of each trajectory as an evaluation would report it.
 
         It is the success (0 or 1), the largest number of completed subtasks, or the return, as the task defines it.
         """
@@ -349,7 +349,7 @@ class Dataset(struct.PyTreeNode):
         if not (rule.only_success or rule.return_is_highest):
             return self.episode_returns()
         last = self._last_rows()
-        if rule.log_goes_on:  # the log went on after a terminal if the next row holds the observation that it led to
+        if rule.log_continues:  # the log continued after a terminal if the next row has its next observation
             follows, _ = compare_next_observations(np.asarray(self.observations), np.asarray(self.next_observations))
             last &= ~((np.asarray(self.terminals) > 0.5) & follows)
         last[-1] = True
@@ -369,7 +369,7 @@ class Dataset(struct.PyTreeNode):
         )
         if self.reward_rule.only_success:
             text += f", {np.mean(np.asarray(self.terminals)[self._last_rows()]):.0%} end in success"
-        elif self.reward_rule.log_goes_on:
+        elif self.reward_rule.log_continues:
             scores = self.episode_scores()
             text += f"; {np.mean(scores > 0):.0%} of {len(scores):,} uninterrupted logs succeed"
         elif self.task is not None:

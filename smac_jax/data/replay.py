@@ -8,6 +8,7 @@ from flax import struct
 
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
+from smac_jax.errors import ConfigError
 from smac_jax.short_repr import of_value
 from smac_jax.types import Array, Key, Transition
 
@@ -72,6 +73,27 @@ def insert(buffer: ReplayBuffer, transition: Transition) -> ReplayBuffer:
         storage=jax.tree.map(write, buffer.storage, transition),
         position=(buffer.position + 1) % capacity,
         size=jnp.minimum(buffer.size + 1, capacity),
+    )
+
+
+def insert_many(buffer: ReplayBuffer, transitions: Transition) -> ReplayBuffer:
+    """Returns the buffer with several more transitions, as if they were inserted one after the other.
+
+    Args:
+      buffer: the buffer before.
+      transitions: ``[number, ...]``, not more than the capacity.
+
+    Raises:
+      ConfigError: there are more transitions than the buffer can hold.
+    """
+    capacity, number = buffer.storage.reward.shape[0], transitions.reward.shape[0]
+    if number > capacity:
+        raise ConfigError(f"Replay buffer: {number} transitions at once do not fit into a capacity of {capacity}.")
+    rows = (buffer.position + jnp.arange(number)) % capacity
+    return ReplayBuffer(
+        storage=jax.tree.map(lambda column, new: column.at[rows].set(new), buffer.storage, transitions),
+        position=(buffer.position + number) % capacity,
+        size=jnp.minimum(buffer.size + number, capacity),
     )
 
 

@@ -100,8 +100,8 @@ def short_name(name: str | os.PathLike) -> str:
     """Returns a short form of a name, for folders and figures: a file loses its folder and its suffix."""
     prefix, colon, rest = str(name).partition(":")
     if colon and prefix == "part":
-        fraction, _, whole = rest.partition(":")
-        return f"{short_name(whole)}-part-{fraction}"
+        fraction, _, full = rest.partition(":")
+        return f"{short_name(full)}-part-{fraction}"
     return str(name) if has_reader(name) else Path(name).stem
 
 
@@ -149,7 +149,7 @@ def read_minari(name: str) -> Dataset:
 
 
 def read_ogbench(name: str) -> Dataset:
-    """What ``ogbench:NAME`` means."""
+    """Reads the data set ``ogbench:NAME``."""
     from smac_jax.data.readers import ogbench
 
     return ogbench.read_ogbench(name)

@@ -1,4 +1,4 @@
-"""A policy outside training: in NumPy alone, as StableHLO, as ONNX.
+"""Deployment of policies: in NumPy without JAX, as StableHLO, and as ONNX.
 
-Nothing here imports JAX before it is needed, and acting never needs it.
+These modules import JAX only where it is needed. Acting with NumPy never needs it.
 """

@@ -1,4 +1,4 @@
-"""One trained policy as a file for somewhere else."""
+"""Exports a trained policy to a file for NumPy, JAX or ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -26,41 +26,41 @@ def export(
     batch: int | None = None,
     sample: bool = False,
 ) -> NumpyPolicy | FlaxPolicy:
-    """Writes a policy that runs elsewhere.
+    """Exports a trained policy to a file.
 
     >>> smac_jax.export(on.actor_critic, "policy.onnx", seed=0)
 
-    The file computes ``observation [batch, observation] -> action [batch, action]``, float32: observations in the
-    environment's own units, actions in the box ``[-1, 1]``.
+    The file computes ``observation [batch, observation] -> action [batch, action]`` in float32, from observations in
+    the environment's own units to actions in the box ``[-1, 1]``.
 
-    A policy whose network is a Flax module of somebody's own is given as an actor-critic, and written as StableHLO
-    alone. Samples of it are taken where its distribution is one of this package's.
+    If the policy's network is a user's own Flax module, ``source`` must be an actor-critic, and StableHLO is the only
+    format. Its actions can be sampled if its distribution is one of this package's.
 
     Args:
-      source: whatever :func:`smac_jax.load` takes, what it gives, or an actor-critic.
-      out: the file; its folder must be there.
-      to: ``"npz"`` (for :func:`smac_jax.load`: NumPy alone), ``"stablehlo"`` (for ``jax.export.deserialize``; CPU, CUDA
-        and TPU) or ``"onnx"`` (opset 17; needs the ``onnx`` package); default: what ``out`` ends in.
+      source: a path that :func:`smac_jax.load` takes, a policy that it returns, or an actor-critic.
+      out: the path of the file; its folder must exist.
+      to: ``"npz"`` (for :func:`smac_jax.load`, NumPy only), ``"stablehlo"`` (for ``jax.export.deserialize`` on CPU,
+        CUDA and TPU) or ``"onnx"`` (opset 17; needs the ``onnx`` package); default: the suffix of ``out``.
       seed: as for :func:`smac_jax.load`.
-      batch: a fixed batch size; None leaves it open. Not for ``"npz"``, which takes any.
-      sample: add an input ``noise [batch, action]``, standard normal, and compute a sample instead of the mode. Not for
-        ``"npz"``, which does both.
+      batch: a fixed batch size; None for any. Not for ``"npz"``, which takes any batch size.
+      sample: whether to add an input ``noise [batch, action]``, standard normal, and compute a sample instead of the
+        mode. Not for ``"npz"``, which can compute both.
 
     Returns:
       The policy that was written.
 
     Raises:
-      CheckpointError: no policy at ``source``, or a file that cannot be written.
-      ConfigError: no such seed, a batch size below 1, an option that the format has not, another source, a URL, or a
-        network of somebody's own that this format cannot have.
-      UnknownNameError: no such format.
+      CheckpointError: there is no policy at ``source``, or the file cannot be written.
+      ConfigError: the seed does not exist, the batch size is below 1, the format does not have an option or does not
+        support the network, ``source`` has another type, or a path is a URL.
+      UnknownNameError: the format does not exist.
     """
     out = local_path(out)
     to = to or out.suffix.removeprefix(".")
     if to not in FORMATS:
         raise UnknownNameError("export format", to, FORMATS)
     if to == "npz" and (batch is not None or sample):
-        raise ConfigError("batch, sample: not for to = 'npz', which takes any batch and samples when it is asked to.")
+        raise ConfigError("batch, sample: not for to = 'npz', which takes any batch size and can always sample.")
     batch = None if batch is None else whole_number("batch", batch, 1)
     sample = true_or_false("sample", sample)
     policy = _policy_of(source, seed, to)
@@ -75,17 +75,17 @@ def export(
 
 
 def _policy_of(source: Any, seed: int | Literal["all"] | None, to: str) -> NumpyPolicy | FlaxPolicy:
-    """The policy of one seed, or of all.
+    """The policy of one seed, or of all seeds.
 
     Raises:
-      ConfigError: a network of somebody's own, and another format than StableHLO: said before anything is read.
+      ConfigError: the network is a user's own, and the format is not StableHLO. Checked before anything is read.
     """
     if isinstance(source, (str, os.PathLike)):
         if actor := own_actor(local_path(source)):
             _check_format(actor, to)
             raise ConfigError(
-                f"{source}: the policy's network is {actor}, a Flax module of somebody's own. Give the actor-critic, "
-                "as smac_jax.runs.checkpoint.load_actor_critic loads it; `smac-jax export --import=...` does."
+                f"{source}: the policy's network is {actor}, a user's own Flax module. Give the actor-critic from "
+                "smac_jax.runs.checkpoint.load_actor_critic, or use `smac-jax export --import=...`."
             )
         return load(source, seed)
     if isinstance(source, (NumpyPolicy, FlaxPolicy)):

@@ -1,4 +1,4 @@
-"""A policy whose network is a Flax module of somebody's own: JAX computes it, and nothing else does."""
+"""A policy whose network is a user's own Flax module, which only JAX can compute."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from smac_jax.deploy.policy import TrainedActor
 from smac_jax.errors import CheckpointError, ConfigError
 
 GAUSSIANS = ("TanhGaussian", "BoxGaussian")
-"""Distributions of :mod:`smac_jax.networks`, of which a sample is made of normal noise."""
+"""Distributions of :mod:`smac_jax.networks` whose samples are computed from normal noise."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class FlaxPolicy:
       actor_critic: its leaves are those of one seed, or ``[seed, ...]``; ``actor_critic.policy(observation)`` gives the
         distribution of actions.
       seeds: the number of its seed; or of each seed along the leaves' first axis.
-      action_size: of the actions.
+      action_size: the number of action dimensions.
     """
 
     actor_critic: Any
@@ -36,8 +36,8 @@ class FlaxPolicy:
         """The policy of an actor-critic.
 
         Args:
-          actor_critic: one, or several stacked along a leading seed axis.
-          seeds: their numbers; default: from 0.
+          actor_critic: an actor-critic, or several stacked along a leading seed axis.
+          seeds: the numbers of the seeds; default: from 0.
         """
         import jax
 
@@ -56,10 +56,10 @@ class FlaxPolicy:
         return int(self.actor_critic.observation_mean.shape[-1])
 
     def select(self, seed: int | Literal["all"] | None = None) -> FlaxPolicy:
-        """The policy of one seed (None: the first), or of all.
+        """The policy of one seed (None for the first), or of all seeds.
 
         Raises:
-          ConfigError: there is no such seed.
+          ConfigError: the seed does not exist.
           CheckpointError: its parameters are not finite.
         """
         import jax
@@ -78,14 +78,14 @@ class FlaxPolicy:
         for path, leaf in jax.tree_util.tree_leaves_with_path(chosen.actor_critic.actor_params):
             if not np.isfinite(np.asarray(leaf)).all():
                 name = jax.tree_util.keystr(path)
-                raise CheckpointError(f"{name} of seed {chosen.seeds} is not finite: the training broke down.")
+                raise CheckpointError(f"{name} of seed {chosen.seeds} is not finite: the training diverged.")
         return chosen
 
     def act(self, observation: Any, noise: Any = None) -> Any:
         """The action for each row of ``observation [batch, observation]``, as :func:`smac_jax.deploy.policy.act`.
 
         Raises:
-          ConfigError: ``noise`` is given, and the policy is of a distribution of somebody's own.
+          ConfigError: ``noise`` is given, and the policy's distribution is a user's own.
         """
         import jax
         import jax.numpy as jnp
@@ -97,7 +97,7 @@ class FlaxPolicy:
             kind = type(found).__name__
             if kind not in GAUSSIANS or type(found).__module__ != "smac_jax.networks.actor":
                 raise ConfigError(
-                    f"sample: the policy is a {kind}, a distribution of somebody's own, which is not made of normal "
+                    f"sample: the policy is a {kind}, a user's own distribution, which cannot be sampled from normal "
                     "noise. Export its mode, without sample."
                 )
             draw = found.mean + jnp.exp(found.log_std) * noise

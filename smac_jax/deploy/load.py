@@ -1,4 +1,4 @@
-"""From a path to a policy."""
+"""Loads a policy from a path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from smac_jax.errors import CheckpointError, ConfigError
 from smac_jax.files import local_path
 
 LISTED = 20
-"""How many candidates an error names."""
+"""The largest number of candidates in an error message."""
 
 
 def load(path: str | os.PathLike[str], seed: int | Literal["all"] | None = None) -> NumpyPolicy:
@@ -24,16 +24,16 @@ def load(path: str | os.PathLike[str], seed: int | Literal["all"] | None = None)
     >>> action = policy(observation)
 
     Args:
-      path: a run (``runs/TASK/OFFLINE/seeds-A-B/to-sac``), its ``actor_critic`` folder, or a policy file
-        (``policy.npz`` from there, or one that :func:`smac_jax.export` wrote). A folder above is fine where there is
-        one policy below.
-      seed: the number of the seed as it was trained; ``"all"`` for all of them, the actions with a leading seed axis;
-        None for the first.
+      path: a run (``runs/TASK/OFFLINE/seeds-A-B/to-sac``), its ``actor_critic`` folder, or a policy file (its
+        ``policy.npz``, or a file that :func:`smac_jax.export` wrote). It may also be a folder above that contains only
+        one policy.
+      seed: the number of the seed in training; ``"all"`` for all seeds, whose actions have a leading seed axis; None
+        for the first.
 
     Raises:
-      CheckpointError: nothing there, several policies, something else, a damaged file, parameters that are not finite,
-        or a network of somebody's own, which NumPy cannot compute.
-      ConfigError: there is no such seed, or a URL is given.
+      CheckpointError: the path has no policy or several, the file is damaged or of another kind, the parameters are not
+        finite, or the network is a user's own, which NumPy cannot compute.
+      ConfigError: the seed does not exist, or the path is a URL.
     """
     found, policy = read_all_seeds(path)
     try:
@@ -43,9 +43,9 @@ def load(path: str | os.PathLike[str], seed: int | Literal["all"] | None = None)
 
 
 def read_all_seeds(path: str | os.PathLike[str]) -> tuple[Path, NumpyPolicy]:
-    """The file that ``path`` leads to, and its policy with every seed that is in it.
+    """The policy file at ``path``, and its policy with all seeds.
 
-    The parameters may hold what is not finite: a seed whose training broke down does not spoil the others.
+    The parameters of a seed that diverged may not be finite; the other seeds can still be used.
 
     Raises:
       CheckpointError: as for :func:`load`.
@@ -56,10 +56,10 @@ def read_all_seeds(path: str | os.PathLike[str]) -> tuple[Path, NumpyPolicy]:
 
 
 def find(folder: Path) -> Path:
-    """The one policy file in or below a folder.
+    """The policy file in a folder or below it.
 
     Raises:
-      CheckpointError: none, or several.
+      CheckpointError: there is none, or there are several.
     """
     if not folder.exists():
         raise CheckpointError(f"{folder} does not exist: give a run, its actor_critic folder, or a policy file.")
@@ -73,12 +73,13 @@ def find(folder: Path) -> Path:
         raise CheckpointError(f"{folder}: {only_by_jax(actor)}")
     if not below:
         raise CheckpointError(
-            f"{folder}: no policy here or below. A run writes actor_critic/{POLICY_FILE} when it is done."
+            f"{folder}: there is no policy in this folder or below. A run writes actor_critic/{POLICY_FILE} when it is "
+            "done."
         )
     places = [str(found.parent.parent) for found in below]
     more = [f"and {len(places) - LISTED} more"] if len(places) > LISTED else []
     listed = "\n  ".join([*places[:LISTED], *more])
-    raise CheckpointError(f"{folder} holds {len(places)} policies: give one of\n  {listed}")
+    raise CheckpointError(f"{folder} holds {len(places)} policies. Give one of\n  {listed}")
 
 
 def _policy_in(folder: Path) -> Path | None:
@@ -87,7 +88,7 @@ def _policy_in(folder: Path) -> Path | None:
 
 
 def own_actor(folder: Path) -> str | None:
-    """The class of the actor of a run, or in a folder of its actor-critic, where it is somebody's own; else None."""
+    """The class of the actor of a run if it is a user's own, else None. The folder may also be its actor_critic."""
     for place in (folder, folder / "actor_critic"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             described = json.loads((place / "networks.json").read_text(encoding="utf-8"))

@@ -34,12 +34,12 @@ LAYER_NORM_EPSILON = 1e-6
 
 @runtime_checkable
 class TrainedActor(Protocol):
-    """What is read of an actor-critic, such as :class:`smac_jax.ActorCritic`; its arrays are NumPy's or JAX's.
+    """The attributes of an actor-critic that a policy needs, as in :class:`smac_jax.ActorCritic`.
 
     Attributes:
-      actor: the network's description: the fields of :class:`Architecture`, the observation's size aside.
-      actor_params: its parameters, named as Flax names them.
-      observation_mean, observation_std: the network sees ``(observation - mean) / std``.
+      actor: the network, with the fields of :class:`Architecture` except for the observation's size.
+      actor_params: its parameters, with Flax's names.
+      observation_mean, observation_std: the input of the network is ``(observation - mean) / std``.
     """
 
     @property
@@ -57,10 +57,10 @@ class TrainedActor(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """How a policy's network is built; see :class:`smac_jax.networks.Actor`.
+    """The architecture of a policy's network; see :class:`smac_jax.networks.Actor`.
 
     Raises:
-      ValueError: an activation, distribution or position that is not known, or a size below 1.
+      ValueError: the activation, the distribution or the position of the layer norms is unknown, or a size is below 1.
     """
 
     observation_size: int
@@ -83,7 +83,7 @@ class Architecture:
             raise ValueError(f"sizes {self.observation_size}, {self.hidden}, {self.action_size}: must be at least 1")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The arrays that belong to it, by name. A kernel is ``[input, output]``."""
+        """The shapes of the policy's arrays, by name. A kernel is ``[input, output]``."""
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(
             ("observation_mean", "observation_std"), (self.observation_size,)
         )
@@ -107,12 +107,12 @@ def act(xp: Any, built: Architecture, parameters: Mapping[str, Any], observation
     """The action for each row of ``observation [batch, observation]``: ``[batch, action]``, in the box ``[-1, 1]``.
 
     Args:
-      xp: ``numpy``, ``jax.numpy``, or what else has ``maximum``, ``clip``, ``tanh``, ``exp``, ``mean`` and ``sqrt``.
-      built: what the parameters are of.
-      parameters: :attr:`NumpyPolicy.parameters`; with a leading seed axis the action has one too.
-      observation: in the environment's own units.
-      noise: ``[batch, action]``, standard normal, for a sample; None for the mode. The mode of a one-step flow is where
-        the noise is zero.
+      xp: ``numpy``, ``jax.numpy``, or an object with ``maximum``, ``clip``, ``tanh``, ``exp``, ``mean`` and ``sqrt``.
+      built: the architecture.
+      parameters: the arrays of :attr:`NumpyPolicy.parameters`; if they have a leading seed axis, so has the action.
+      observation: the observations, in the environment's own units.
+      noise: standard normal noise ``[batch, action]`` for a sample; None for the mode, which for a one-step flow is
+        the action for zero noise.
     """
     flow = built.distribution == "one_step_flow"
 
@@ -147,14 +147,14 @@ def act(xp: Any, built: Architecture, parameters: Mapping[str, Any], observation
 
 
 def computes(actor: Any) -> bool:
-    """Whether :func:`act` computes what an actor computes: that is so of this package's own alone."""
+    """Whether :func:`act` can compute an actor; true for this package's own actors only."""
     return (type(actor).__module__, type(actor).__qualname__) == ("smac_jax.networks.actor", "Actor")
 
 
 def only_by_jax(actor: str) -> str:
-    """Why a policy is neither loaded for NumPy nor written for anything but JAX, where :func:`computes` says no."""
+    """The error message for a network that only JAX can compute (:func:`computes` is false)."""
     return (
-        f"the policy's network is {actor}, a Flax module of somebody's own, which JAX alone computes. Export it to "
+        f"the policy's network is {actor}, a user's own Flax module, which only JAX can compute. Export it to "
         "stablehlo, or load it with smac_jax.runs.checkpoint.load_actor_critic."
     )
 
@@ -168,12 +168,13 @@ class NumpyPolicy:
     >>> action = policy(observation, rng=np.random.default_rng(0))  # a sample
 
     Attributes:
-      architecture: how its network is built.
-      arrays: float32, named and shaped by :meth:`Architecture.shapes`; ``[seed, ...]`` where there are several seeds.
-      seeds: the number of its seed; or of each seed along the arrays' first axis.
+      architecture: the architecture of its network.
+      arrays: float32 arrays with the names and shapes of :meth:`Architecture.shapes`; ``[seed, ...]`` for several
+        seeds.
+      seeds: the number of its seed; or the numbers of the seeds along the first axis of the arrays.
 
     Raises:
-      CheckpointError: arrays that do not fit the architecture.
+      CheckpointError: the arrays do not fit the architecture.
     """
 
     architecture: Architecture
@@ -193,8 +194,8 @@ class NumpyPolicy:
         if found != expected:
             name = min(n for n in found | expected if found.get(n) != expected.get(n))
             raise CheckpointError(
-                f"The policy's {name} has shape {found.get(name)}, its architecture and {leading or 'no'} seeds say "
-                f"{expected.get(name)}."
+                f"The policy's {name} has shape {found.get(name)}, but its architecture and {leading or 'no'} seeds "
+                f"need {expected.get(name)}."
             )
 
     @classmethod
@@ -202,12 +203,12 @@ class NumpyPolicy:
         """The policy of an actor-critic.
 
         Args:
-          actor_critic: one, or several stacked along a leading seed axis.
-          seeds: their numbers; default: from 0.
+          actor_critic: an actor-critic, or several stacked along a leading seed axis.
+          seeds: the numbers of the seeds; default: from 0.
 
         Raises:
-          CheckpointError: another number of seeds than the actor-critic has.
-          ConfigError: an actor of somebody's own, which NumPy cannot compute.
+          CheckpointError: the number of seeds is not that of the actor-critic.
+          ConfigError: the actor is a user's own, which NumPy cannot compute.
         """
         if not computes(actor_critic.actor):
             found = type(actor_critic.actor)
@@ -236,19 +237,19 @@ class NumpyPolicy:
             norms = {i: trunk[f"LayerNorm_{i}"] for i in range(len(actor.hidden))}
             arrays |= {f"hidden_{i}_norm_{part}": norm[part] for i, norm in norms.items() for part in ("scale", "bias")}
         arrays = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
-        alone = actor_critic.observation_mean.ndim == 1
-        if alone:
+        single = actor_critic.observation_mean.ndim == 1
+        if single:
             arrays = {name: array[None] for name, array in arrays.items()}
         count = len(arrays["observation_mean"])
         numbers = range(count) if seeds is None else seeds
         stacked = cls(built, arrays, tuple(whole_number("seeds", seed, 0) for seed in numbers))
-        return stacked._take(0) if alone else stacked
+        return stacked._take(0) if single else stacked
 
     def select(self, seed: int | Literal["all"] | None = None) -> NumpyPolicy:
-        """The policy of one seed (None: the first); or of all, its actions ``[seed, ...]``.
+        """The policy of one seed (None for the first); or of all seeds, with actions ``[seed, ...]``.
 
         Raises:
-          ConfigError: there is no such seed.
+          ConfigError: the seed does not exist.
           CheckpointError: its parameters are not finite.
         """
         numbers = (self.seeds,) if isinstance(self.seeds, int) else self.seeds
@@ -265,7 +266,7 @@ class NumpyPolicy:
             chosen = chosen._take(numbers.index(seed))
         for name, array in chosen.arrays.items():
             if not np.isfinite(array).all():
-                raise CheckpointError(f"{name} of seed {seed} is not finite: the training broke down.")
+                raise CheckpointError(f"{name} of seed {seed} is not finite: the training diverged.")
         return chosen
 
     def _take(self, at: int) -> NumpyPolicy:
@@ -284,36 +285,37 @@ class NumpyPolicy:
 
     @cached_property
     def parameters(self) -> dict[str, np.ndarray]:
-        """The arrays as :func:`act` takes them: vectors as rows, that go with a batch where there is a seed axis."""
+        """The arrays for :func:`act`, in which vectors are rows, so that they broadcast with a batch."""
         kernels = {name for name, shape in self.architecture.shapes().items() if len(shape) == 2}
         return {name: array if name in kernels else array[..., None, :] for name, array in self.arrays.items()}
 
     def __call__(
         self, observation: Float[np.ndarray, "*batch observation"], rng: np.random.Generator | None = None
     ) -> Float[np.ndarray, "*seeds_and_batch action"]:
-        """The action for an observation, or a batch of them, in the environment's own units.
+        """The action for an observation or a batch of observations.
 
         Args:
-          observation: with any number of leading axes, or none.
-          rng: draws a sample from the policy; None gives its mode.
+          observation: observations in the environment's own units, with any number of leading axes.
+          rng: the generator for a sample; None gives the mode.
 
         Returns:
-          float32 in ``[-1, 1]``, with the leading axes of ``observation``, and before them a seed axis where there are
-          several seeds (which see the same observations and draw different samples).
+          Actions in ``[-1, 1]``, float32, with the leading axes of ``observation``. For several seeds there is also a
+          seed axis in front; the seeds receive the same observations and draw different samples.
 
         Raises:
-          ObservationError: an observation of another size, or one that holds NaN, infinity, or no numbers.
+          ObservationError: the observation has the wrong size, or contains NaN, infinity, or something else than
+            numbers.
         """
         batch, rows = self._rows(observation)
         seeds = () if isinstance(self.seeds, int) else (len(self.seeds),)
         size = self.architecture.action_size
         noise = None if rng is None else rng.standard_normal((*seeds, len(rows), size), np.float32)
-        # an activation may overflow on its way to a limit that is finite
+        # an activation may overflow although its limit is finite
         with np.errstate(over="ignore", invalid="ignore"):
             action: np.ndarray = act(np, self.architecture, self.parameters, rows, noise)
         if np.isnan(action).any():
             raise ObservationError(
-                f"The observation is so far out (up to {np.abs(rows).max():g}) that the policy overflows."
+                f"The observation is so large (up to {np.abs(rows).max():g}) that the policy overflows."
             )
         return action.reshape(*seeds, *batch, size)
 
@@ -323,12 +325,12 @@ class NumpyPolicy:
         try:
             given = np.asarray(observation)
         except (ValueError, TypeError, RuntimeError) as error:  # a ragged list, a tensor on a device or with gradients
-            raise ObservationError(f"The observation is no array of numbers ({error}).") from error
+            raise ObservationError(f"The observation is not an array of numbers ({error}).") from error
         if given.dtype.kind not in "fiub":
             raise ObservationError(f"The observation is of type {given.dtype}: it must be an array of real numbers.")
         if given.ndim == 0 or given.shape[-1] != size:
             raise ObservationError(
-                f"The observation has shape {given.shape}: this policy sees {size} numbers, in an array of shape "
+                f"The observation has shape {given.shape}, but this policy needs {size} numbers, in an array of shape "
                 f"({size},), or (..., {size}) for a batch."
             )
         with np.errstate(over="ignore"):

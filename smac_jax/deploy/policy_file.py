@@ -1,4 +1,4 @@
-"""A policy in one file that NumPy reads: the arrays, what they belong to, and a checksum over all of it.
+"""The policy file, which NumPy can read: the arrays, a description of the policy, and a checksum.
 
 The file is an ``.npz`` (uncompressed zip of ``.npy``) with the arrays of :meth:`Architecture.shapes
 <smac_jax.deploy.policy.Architecture.shapes>`, and ``about``, UTF-8 JSON as bytes: ``format``, ``version``,
@@ -22,19 +22,19 @@ from smac_jax.deploy.policy import Architecture, NumpyPolicy
 from smac_jax.errors import CheckpointError
 
 POLICY_FILE = "policy.npz"
-"""Its name in the folder of an actor-critic."""
+"""The name of the policy file in the folder of an actor-critic."""
 FORMAT, VERSION = "smac_jax.policy", 1
 
 
 def write_policy(path: Path, policy: NumpyPolicy) -> None:
-    """Writes the file; one that was there before is replaced in one go."""
+    """Writes the file; an existing file is replaced atomically."""
     about = {
         "format": FORMAT,
         "version": VERSION,
         "architecture": dataclasses.asdict(policy.architecture),
         "seeds": policy.seeds,
     }
-    # as read again: a checksum must not depend on what JSON does not tell apart
+    # converted by JSON and back, so that the checksum is over the values that a reader gets
     about = json.loads(json.dumps(about))
     about["sha256"] = checksum(about, policy.arrays)
     content: dict[str, Any] = {"about": np.frombuffer(json.dumps(about).encode(), np.uint8), **policy.arrays}
@@ -73,7 +73,7 @@ def read_policy(path: Path) -> NumpyPolicy:
         seeds = about["seeds"]
         return NumpyPolicy(built, arrays, tuple(seeds) if isinstance(seeds, list) else seeds)
     except Exception as error:
-        raise CheckpointError(f"{path} is damaged ({error}): copy it anew.") from error
+        raise CheckpointError(f"{path} is damaged ({error}). Copy it again.") from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:

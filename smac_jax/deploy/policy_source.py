@@ -1,4 +1,4 @@
-"""A policy that somebody trained, from its file, as a function that acts inside a compiled program.
+"""Reads trained policies of various sources as functions for compiled programs.
 
 >>> policy = read_policy_source("dope-hopper.npz", checkpoint=3)
 >>> actions = jax.vmap(policy.act)(observations, keys)
@@ -72,12 +72,12 @@ class PolicySource:
 
     Attributes:
       name: the file's name, with ``@CHECKPOINT`` where it holds several.
-      sha256: of the file.
-      observation_size: how many numbers it sees.
-      action_size: how many motors it moves.
-      stochastic: whether the policy has noise of its own.
-      network: what it computes.
-      parameters: the arrays that the network takes. They are an argument of compiled programs and not part of them.
+      sha256: the SHA-256 of the file.
+      observation_size: the number of observations.
+      action_size: the number of action dimensions.
+      stochastic: whether the policy is stochastic.
+      network: the function that computes the action.
+      parameters: the arrays of the network. They are an argument of compiled programs, not part of them.
     """
 
     name: str
@@ -98,15 +98,15 @@ class PolicySource:
         return act_with(self.network, self.parameters, self.action_size, observation, key)
 
     def fit(self, observation_size: int, action_size: int, environment: str) -> PolicySource:
-        """The same policy for observations of an environment, padded as :data:`PADDINGS` says where sizes differ.
+        """The policy for the observations of an environment, which are padded by :data:`PADDINGS` if sizes differ.
 
         Args:
-          observation_size: of the environment.
-          action_size: of the environment.
-          environment: its name, for the error.
+          observation_size: the number of observations of the environment.
+          action_size: the number of action dimensions of the environment.
+          environment: the name of the environment, for error messages.
 
         Raises:
-          ConfigError: other sizes than the environment's, and no known padding leads from one to the other.
+          ConfigError: the sizes differ, and there is no padding for them.
         """
         padding = PADDINGS.get((observation_size, self.observation_size))
         same = observation_size == self.observation_size
@@ -140,7 +140,7 @@ def act_with(
 
 
 def split_checkpoint(text: str) -> tuple[str, int | None]:
-    """Takes ``FILE@CHECKPOINT`` apart; a file whose name ends like that goes first."""
+    """Splits ``FILE@CHECKPOINT``. A text that is the path of an existing file is not split."""
     path, at, number = text.rpartition("@")
     if at and number.isdecimal() and not local_path(text).exists():
         return path, int(number)
@@ -152,15 +152,15 @@ def read_policy_source(path: str | os.PathLike[str], checkpoint: int | None = No
 
     Args:
       path: a file, or the folder of a run.
-      checkpoint: which of the file's checkpoints, counted from 0, or which seed of a run; None where there is one.
+      checkpoint: the index of the file's checkpoint, from 0, or the number of a run's seed; None if there is only one.
 
     Raises:
-      CheckpointError: there is no such file, it is not a policy, it is damaged, or numbers in it are not finite.
-      ConfigError: a checkpoint that the file does not have, several and none named, or a package that is missing.
+      CheckpointError: the file does not exist, is not a policy, is damaged, or has numbers that are not finite.
+      ConfigError: the checkpoint does not exist or is not given although there are several, or a package is missing.
     """
     path = local_path(path)
     if not path.exists():
-        raise CheckpointError(f"{path}: no such file.")
+        raise CheckpointError(f"{path}: the file does not exist.")
     if path.is_dir():
         return _read_ours(path, checkpoint)
     if path.suffix.lower() == ".onnx":
@@ -194,10 +194,10 @@ def _missing(names: Sequence[str]) -> list[str]:
 
 
 def _choose(path: Path, numbers: Sequence[int], checkpoint: int | None, kind: str = "checkpoint") -> int:
-    """The checkpoint that was asked for, or the only one."""
+    """The given checkpoint, or the only one."""
     listed = f"{kind}s {', '.join(map(str, numbers))}" if len(numbers) > 1 else f"only {kind} {numbers[0]}"
     if checkpoint is None and len(numbers) > 1:
-        raise ConfigError(f"{path} holds {listed}: name one, as in {path.name}@{numbers[-1]}.")
+        raise ConfigError(f"{path} holds {listed}. Name one of them, as in {path.name}@{numbers[-1]}.")
     if checkpoint is not None and checkpoint not in numbers:
         raise ConfigError(f"{path} has no {kind} {checkpoint}: it holds {listed}.")
     return numbers[0] if checkpoint is None else checkpoint
@@ -216,7 +216,7 @@ class Perceptron:
     """The network of the first kind of file.
 
     Attributes:
-      layers: how many hidden layers.
+      layers: the number of hidden layers.
       activation: a key of :data:`smac_jax.deploy.policy.ACTIVATIONS`.
       head: one of :data:`HEADS`.
     """
@@ -276,7 +276,7 @@ def _read_perceptron(path: Path, stored: Mapping[str, np.ndarray], checkpoint: i
         if count is not None and array.shape == (count, *shape):
             array = array[chosen]
         if array.shape != shape:
-            raise CheckpointError(f"{path}: {name} has shape {stored[name].shape}, the other arrays ask for {shape}.")
+            raise CheckpointError(f"{path}: {name} has shape {stored[name].shape}, but the other arrays need {shape}.")
         if not np.isfinite(array).all():
             at = "" if count is None else f" of checkpoint {chosen}"
             raise CheckpointError(
@@ -347,14 +347,14 @@ def _read_ours(path: Path, seed: int | None) -> PolicySource:
 
 
 class OnnxNetwork:
-    """A graph that ONNX Runtime computes on the host, for a whole batch in one call.
+    """A graph that ONNX Runtime computes on the host, with one call for each batch.
 
     Args:
-      session: of ONNX Runtime.
-      inputs: the names of the observation, and of the noise where the graph takes one, and the type of each.
+      session: the session of ONNX Runtime.
+      inputs: the types of the inputs by their names: the observation, and the noise if the graph takes one.
       output: the name of the action.
-      batch: how many rows the graph takes; None for any number.
-      action_size: how many numbers an action has; None until it is known.
+      batch: the batch size of the graph; None for any.
+      action_size: the number of action dimensions; None until it is known.
     """
 
     def __init__(
@@ -388,11 +388,11 @@ class OnnxNetwork:
 
     def _run(self, rows: Sequence[np.ndarray], step: int) -> np.ndarray:
         count = len(rows[0])
-        # a graph of a fixed batch takes no fewer rows
-        whole = [np.concatenate([array, np.zeros((step - count, array.shape[1]), array.dtype)]) for array in rows]
+        # a graph with a fixed batch size needs all rows
+        padded = [np.concatenate([array, np.zeros((step - count, array.shape[1]), array.dtype)]) for array in rows]
         feed = {
             name: np.ascontiguousarray(array, kind)
-            for (name, kind), array in zip(self._inputs.items(), whole, strict=True)
+            for (name, kind), array in zip(self._inputs.items(), padded, strict=True)
         }
         (action,) = self._session.run([self._output], feed)
         return np.asarray(action, np.float32)[:count]
@@ -401,12 +401,12 @@ class OnnxNetwork:
 def read_onnx(path: Path) -> PolicySource:
     """Reads an ONNX file whose input is ``[batch, observation]`` and whose output is ``[batch, action]``.
 
-    A second input is allowed where it is the noise of this package's own exports. Where there are several outputs, one
-    that is called ``action`` or ``actions`` is taken, or else the first.
+    A second input is allowed if it is the noise of this package's own exports. If there are several outputs, the one
+    called ``action`` or ``actions`` is used, else the first.
 
     Raises:
       ConfigError: ONNX Runtime is not installed.
-      CheckpointError: another kind of graph, or a file that ONNX Runtime cannot read.
+      CheckpointError: ONNX Runtime cannot read the file, or the graph has other inputs or outputs.
     """
     try:
         import onnxruntime
@@ -416,13 +416,13 @@ def read_onnx(path: Path) -> PolicySource:
         ) from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    # a policy is small, and the physics has the other threads
+    # a policy is small, and the physics uses the other threads
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # any: ONNX Runtime's own exceptions have no public base
-        said = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{path} is not an ONNX file that ONNX Runtime can read ({said}).") from error
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{path} is not an ONNX file that ONNX Runtime can read ({reason}).") from error
     inputs, outputs = session.get_inputs(), session.get_outputs()
     sees = inputs[0] if inputs else None
     size = sees.shape[1] if sees is not None and len(sees.shape) == 2 else None
@@ -443,8 +443,8 @@ def read_onnx(path: Path) -> PolicySource:
     try:
         action = network().on_host(np.zeros((1, size)), *noise)
     except Exception as error:  # any: ONNX Runtime's own exceptions have no public base
-        said = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{path}: ONNX Runtime cannot compute {output} of {size} zeros ({said}).") from error
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{path}: ONNX Runtime cannot compute {output} of {size} zeros ({reason}).") from error
     if action.ndim != 2 or len(action) != 1:
         shape = next(x.shape for x in outputs if x.name == output)
         raise CheckpointError(f"{path}: its output {output} has shape {shape}, expected [batch, action].")
@@ -466,11 +466,11 @@ def read_onnx(path: Path) -> PolicySource:
 
 @dataclasses.dataclass(frozen=True)
 class Padded:
-    """A network that sees some of the observation, then zeros, then ones.
+    """A network whose input is a part of the observation, followed by zeros and ones.
 
     Attributes:
-      network: what it is given to.
-      keep: how many numbers of the observation it sees.
+      network: the network of the padded observation.
+      keep: how many numbers of the observation are used.
       zeros: how many zeros follow.
       ones: how many ones follow.
     """

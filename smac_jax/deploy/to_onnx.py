@@ -1,6 +1,6 @@
-"""A policy as an ONNX graph: runs in ONNX Runtime, TensorRT and on many small devices.
+"""Exports a policy as an ONNX graph for ONNX Runtime, TensorRT and many small devices.
 
-The graph is made by running :func:`smac_jax.deploy.policy.act` on values that note what is done to them.
+The graph is traced by running :func:`smac_jax.deploy.policy.act` on values that record all operations.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from smac_jax.errors import ConfigError
 from smac_jax.version import __version__
 
 OPSET = 17
-"""Of 2022; ONNX Runtime reads it from 1.12 on."""
+"""The version of ONNX's operators, from 2022; ONNX Runtime supports it since 1.12."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Value:
 
 
 class Graph:
-    """What was done so far, and the functions that ``act`` looks for in its ``xp``.
+    """The recorded operations, and the functions that ``act`` needs in its ``xp``.
 
     Attributes:
-      nodes: kind, inputs, output, attributes.
-      initializers: the tensors that are in the file.
+      nodes: kind, inputs, output and attributes of each operation.
+      initializers: the constant tensors.
     """
 
     def __init__(self) -> None:
@@ -56,12 +56,12 @@ class Graph:
         self.initializers: dict[str, np.ndarray] = {}
 
     def initializer(self, name: str, array: Any) -> Value:
-        """A tensor that is in the file."""
+        """Adds a constant tensor."""
         self.initializers[name] = np.asarray(array, np.float32)
         return Value(self, name)
 
     def node(self, kind: str, *inputs: Any, **attributes: Any) -> Value:
-        """An operation on values and numbers."""
+        """Adds an operation on values and numbers."""
         values = [x if isinstance(x, Value) else self.initializer(f"constant {x}", x) for x in inputs]
         self.nodes.append((kind, [value.name for value in values], f"{kind} {len(self.nodes)}", attributes))
         return Value(self, self.nodes[-1][2])
@@ -82,12 +82,12 @@ class Graph:
         return self.node("Clip", x, low, high)
 
     def maximum(self, x: Value, least: float) -> Value:
-        # runtimes look for Relu to fuse it
+        # runtimes can fuse Relu
         return self.node("Relu", x) if least == 0.0 else self.node("Max", x, least)
 
 
 def to_onnx(policy: NumpyPolicy, batch: int | None = None, sample: bool = False) -> bytes:
-    """The file's content: inputs ``observation`` and, where asked for, ``noise``; output ``action``.
+    """The content of the file: input ``observation``, with ``sample`` also ``noise``; output ``action``.
 
     Raises:
       ConfigError: ``onnx`` is not installed.

@@ -1,4 +1,4 @@
-"""A policy as StableHLO, serialized by ``jax.export``: runs where JAX runs, without this package."""
+"""Exports a policy as StableHLO, serialized by ``jax.export``, which JAX can run without this package."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def to_stablehlo(policy: NumpyPolicy | FlaxPolicy, batch: int | None = None, sample: bool = False) -> bytes:
-    """The file's content; ``jax.jit(jax.export.deserialize(content).call)`` takes observations, and noise.
+    """The content of the file; ``jax.jit(jax.export.deserialize(content).call)`` takes observations (and noise).
 
-    JAX promises that it can be read for at least six months after this version of JAX came out.
+    JAX guarantees that it can be read for at least six months after the release of the current version of JAX.
 
     Raises:
-      ConfigError: a network of somebody's own that JAX cannot export so, or from whose policy no sample can be taken.
+      ConfigError: JAX cannot export a user's own network, or its policy cannot be sampled.
     """
     import jax
     import jax.numpy as jnp
     from jax import export
 
     def policy_action(*inputs: Any) -> Any:
-        # accelerators would round the factors of a product to fewer bits
+        # by default, accelerators round the factors of a product to fewer bits
         with jax.default_matmul_precision("highest"):
             if isinstance(policy, FlaxPolicy):
                 return policy.act(*inputs)
@@ -39,20 +39,20 @@ def to_stablehlo(policy: NumpyPolicy | FlaxPolicy, batch: int | None = None, sam
     try:
         with _no_source_paths():
             return bytes(export.export(jax.jit(policy_action), platforms=PLATFORMS)(*shapes).serialize())
-    except Exception as error:  # any: what a module of somebody's own can raise while it is traced
+    except Exception as error:  # any: a user's module may raise anything while it is traced
         if isinstance(policy, NumpyPolicy) or isinstance(error, ConfigError):
             raise
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        size = " Perhaps it can be with a fixed batch size." if batch is None else ""
-        raise ConfigError(f"The policy's network cannot be exported ({said}).{size}") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        advice = " Try a fixed batch size." if batch is None else ""
+        raise ConfigError(f"The policy's network cannot be exported ({reason}).{advice}") from error
 
 
 @contextlib.contextmanager
 def _no_source_paths() -> Iterator[None]:
-    """A file for others does not say where things lie on this machine; so the same policy makes the same file, too."""
+    """Leaves paths of this machine out of the file, so that the same policy also gives the same file elsewhere."""
     import jax
 
-    config: Any = jax.config  # whose fields only some versions of JAX declare
+    config: Any = jax.config  # only some versions of JAX declare its fields
     before = config.jax_traceback_in_locations_limit
     config.update("jax_traceback_in_locations_limit", 0)
     try:

@@ -21,7 +21,14 @@ def get_config() -> ConfigDict:
     evaluations = {"eval_episodes": 20, "final_episodes": 20}
     config.pretrain = ConfigDict({"num_updates": 250_000, "eval_every": 10_000, **evaluations})
     config.finetune = ConfigDict(
-        {"num_steps": 200_000, "warm_start": 5_000, "data_fraction": 0.5, "eval_every": 5_000, **evaluations}
+        {
+            "num_steps": 200_000,
+            "warm_start": 5_000,
+            "data_fraction": 0.5,
+            "environments": 1,
+            "eval_every": 5_000,
+            **evaluations,
+        }
     )
     for name, (config_class, _) in OFFLINE.items():
         config[name] = ConfigDict(defaults(config_class))

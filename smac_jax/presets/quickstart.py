@@ -1,4 +1,4 @@
-"""SMAC and IQL on the embedded half cheetah data, transferred to SAC: minutes on two CPU cores.
+"""SMAC and TD3+BC on the embedded half cheetah data, transferred to SAC: minutes on two CPU cores.
 
 Everything is small: networks of 2 x 128, thousands of updates where the paper has hundreds of thousands, and four
 critics for SMAC where it has ten. What SMAC has otherwise than by the library's defaults is what its transfer was found
@@ -21,8 +21,10 @@ from smac_jax.presets import base
 def get_config() -> ConfigDict:
     """The quickstart's sizes; what is not named here is the library's default."""
     config = base.get_config()
-    config.pretrain.update({"num_updates": 7_000, "eval_every": 1_000, "eval_episodes": 5})
-    config.finetune.update({"num_steps": 1_750, "warm_start": 5_000, "eval_every": 250, "eval_episodes": 5})
+    # 1,250 is a multiple of 250, so that offline training and its control share one compiled program
+    evaluations = {"eval_episodes": 5, "final_episodes": 10}
+    config.pretrain.update({"num_updates": 7_000, "eval_every": 1_250, **evaluations})
+    config.finetune.update({"num_steps": 1_500, "warm_start": 5_000, "eval_every": 250, **evaluations})
     network = {"actor_hidden": (128, 128), "critic_hidden": (128, 128)}
     config.smac.update(
         {

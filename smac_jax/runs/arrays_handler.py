@@ -1,8 +1,8 @@
-"""NumPy arrays in orbax, each process's own.
+"""An orbax handler for NumPy arrays that differ between processes.
 
-Orbax's handlers take a NumPy array for the same in every process, and let the first one write it; under
-``jax.distributed`` the others' seeds would be lost. This one writes what it is given, in whatever process. Whole or not
-at all, in the background, the newest few: all that stays orbax's.
+Orbax's own handlers assume that a NumPy array is the same in every process, and let only the first process write it.
+Under ``jax.distributed`` the seeds of the other processes would be lost. This handler writes its arrays in every
+process. Orbax still provides atomic and asynchronous saves and the removal of old checkpoints.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FILE = "arrays.npz"
 
 
 def single_process_options() -> ocp.options.MultiprocessingOptions:
-    """What tells orbax that each process of a distributed run saves what is its own, and waits for nobody."""
+    """Options with which each process of a distributed run saves its own arrays without waiting for the others."""
     if jax.process_count() == 1:
         return ocp.options.MultiprocessingOptions()
     process = jax.process_index()
@@ -29,10 +29,10 @@ def single_process_options() -> ocp.options.MultiprocessingOptions:
 
 
 class ArraysHandler(ocp.AsyncCheckpointHandler):
-    """Keeps ``{name: array}`` as one uncompressed ``.npz`` of their bytes; types and shapes are the caller's."""
+    """Saves ``{name: array}`` as one uncompressed ``.npz`` of bytes. The caller must know the types and shapes."""
 
     async def async_save(self, directory: Any, args: ArraysSave) -> list[ocp.future.Future]:
-        """Writes in a thread; the arrays must not change meanwhile."""
+        """Writes in a thread; the arrays must not be changed in the meantime."""
 
         async def write() -> None:
             numbers = {name: np.ascontiguousarray(x).reshape(-1).view(np.uint8) for name, x in args.arrays.items()}
@@ -42,17 +42,17 @@ class ArraysHandler(ocp.AsyncCheckpointHandler):
         return [ocp.future.CommitFutureAwaitingContractedSignals(write(), name="arrays")]
 
     def save(self, directory: Any, *, args: ArraysSave) -> None:
-        """The same, and waits."""
+        """Writes and waits for the end."""
         import asyncio
 
         for written in asyncio.run(self.async_save(directory, args)):
             written.result()
 
     def restore(self, directory: Any, *, args: ArraysRestore) -> dict[str, np.ndarray]:
-        """The arrays, in the types and shapes that are expected of them.
+        """Reads the arrays with the expected types and shapes.
 
         Raises:
-          KeyError, ValueError, OSError: damaged, or other arrays.
+          KeyError, ValueError, OSError: the file is damaged, or has other arrays.
         """
         with (directory / FILE).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name].view(x.dtype).reshape(x.shape) for name, x in args.like.items()}
@@ -61,7 +61,7 @@ class ArraysHandler(ocp.AsyncCheckpointHandler):
 @ocp.args.register_with_handler(ArraysHandler, for_save=True)
 @dataclasses.dataclass
 class ArraysSave(ocp.args.CheckpointArgs):
-    """What to save."""
+    """The arrays to save."""
 
     arrays: Mapping[str, np.ndarray]
 
@@ -69,6 +69,6 @@ class ArraysSave(ocp.args.CheckpointArgs):
 @ocp.args.register_with_handler(ArraysHandler, for_restore=True)
 @dataclasses.dataclass
 class ArraysRestore(ocp.args.CheckpointArgs):
-    """What to expect: anything with a ``dtype`` and a ``shape`` under each name."""
+    """The expected arrays: for each name an object with a ``dtype`` and a ``shape``."""
 
     like: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Actor-critics on disk: arrays by orbax; beside them the networks' shapes as JSON, and the policy for deployment."""
+"""Checkpoints of actor-critics: arrays in orbax's format, the networks as JSON, and the policy for deployment."""
 
 from __future__ import annotations
 
@@ -36,25 +36,25 @@ ARRAYS = (
 
 
 def save_actor_critic(folder: Path, actor_critic: ActorCritic, seeds: Sequence[int] | None = None) -> None:
-    """Writes ``folder/arrays`` (orbax), ``policy.npz`` and ``networks.json``; what was there before is replaced.
+    """Writes ``folder/arrays`` (orbax), ``policy.npz`` and ``networks.json``; an existing checkpoint is replaced.
 
-    The arrays may have a leading seed axis. ``networks.json`` is written last, so that a save that was cut short is not
-    taken for a checkpoint. ``policy.npz`` is the policy once more, for :func:`smac_jax.load`, which needs no JAX; an
-    actor of somebody's own, which NumPy cannot compute, has none.
+    ``networks.json`` is written last, so that an interrupted save does not count as a checkpoint. ``policy.npz`` is the
+    policy for :func:`smac_jax.load`, which does not need JAX. It is not written for a user's own actor, which NumPy
+    cannot compute.
 
     Args:
-      folder: made if need be.
-      actor_critic: one, or several stacked along a leading seed axis.
-      seeds: their numbers; default: from 0.
+      folder: the folder of the checkpoint, which is created if it does not exist.
+      actor_critic: an actor-critic, or several stacked along a leading seed axis.
+      seeds: the numbers of the seeds; default: from 0.
 
     Raises:
-      CheckpointError: another number of seeds than the actor-critic has.
+      CheckpointError: the number of seeds is not that of the actor-critic.
       ConfigError: as for :func:`describe_networks`.
     """
     folder, networks = local_path(folder).absolute(), describe_networks(actor_critic)
     policy = NumpyPolicy.of(actor_critic, seeds) if computes(actor_critic.actor) else None
     folder.mkdir(parents=True, exist_ok=True)
-    # as NumPy's: orbax notes the device of JAX's arrays, and refuses to restore where there is no such device
+    # as NumPy arrays: for JAX's arrays, orbax records the device and requires it when they are restored
     known = {name: getattr(actor_critic, name) for name in ARRAYS if getattr(actor_critic, name) is not None}
     tree = jax.tree.map(np.asarray, known)
     arrays = flatten_dict(tree, sep="/")
@@ -71,13 +71,13 @@ def save_actor_critic(folder: Path, actor_critic: ActorCritic, seeds: Sequence[i
 
 
 def load_actor_critic(folder: Path) -> ActorCritic:
-    """Reads what :func:`save_actor_critic` wrote.
+    """Reads a checkpoint of :func:`save_actor_critic`.
 
-    A network of somebody's own is found where its module is imported already.
+    The module of a user's own network must have been imported.
 
     Raises:
-      CheckpointError: nothing there, something else, arrays that do not fit the networks beside them, or a network
-        whose module is not imported.
+      CheckpointError: there is no checkpoint, it is damaged, its arrays do not fit its networks, or the module of a
+        network has not been imported.
     """
     folder = local_path(folder).absolute()
     try:
@@ -88,26 +88,26 @@ def load_actor_critic(folder: Path) -> ActorCritic:
             arrays = checkpointer.restore(folder / "arrays", args=ArraysRestore(like))
         tree: dict[str, Any] = {"temperature": None, **unflatten_dict(arrays, sep="/")}
         if tree["temperature"] is not None and np.isnan(tree["temperature"]).all():
-            tree["temperature"] = None  # how earlier versions wrote that it is not known
+            tree["temperature"] = None  # earlier versions wrote NaN for an unknown temperature
         loaded = ActorCritic(**jax.tree.map(jnp.asarray, tree), **networks)
         _check_fit(loaded)
-    except Exception as error:  # any: what orbax and Flax raise depends on where the damage is
+    except Exception as error:  # any: the errors of orbax and Flax depend on the damage
         raise CheckpointError(f"{folder}: no actor-critic can be read here ({error}).") from error
     return loaded
 
 
 def seeds_of(folder: Path) -> list[int] | None:
-    """The numbers of the seeds of an actor-critic, from the run that it lies in; None where that does not say."""
+    """The numbers of the seeds of an actor-critic, from the run that contains it; None if they are not recorded."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         return list(json.loads((folder.absolute().parent / "identity.json").read_text(encoding="utf-8"))["seeds"])
     return None
 
 
 def _check_fit(found: ActorCritic) -> None:
-    """Compares the shapes of the parameters with those that the networks would make, without making any.
+    """Compares the shapes of the parameters with those of the networks, without initializing parameters.
 
     Raises:
-      ValueError: they differ.
+      ValueError: the shapes differ.
     """
     *seeds, observation_size = found.observation_mean.shape
     observation, action = jnp.zeros(observation_size, jnp.float32), jnp.zeros(action_size(found), jnp.float32)
@@ -127,7 +127,7 @@ def _check_fit(found: ActorCritic) -> None:
         if shapes != expected:
             wrong = sorted(path for path in shapes.keys() | expected.keys() if shapes.get(path) != expected.get(path))
             raise ValueError(
-                f"{name}{wrong[0]} has shape {shapes.get(wrong[0])}, the networks say {expected.get(wrong[0])}"
+                f"{name}{wrong[0]} has shape {shapes.get(wrong[0])}, but the networks need {expected.get(wrong[0])}"
             )
 
 

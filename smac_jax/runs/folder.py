@@ -1,4 +1,4 @@
-"""One training run on disk: what it is, what it measured, how far it is, and what it goes on from after a crash."""
+"""The folder of a training run: its identity, metrics, status, and the snapshots from which it resumes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.config import real_number, true_or_false, whole_number
 from smac_jax.deploy.policy import NumpyPolicy
 from smac_jax.deploy.policy_file import write_policy
-from smac_jax.errors import CheckpointError
+from smac_jax.errors import CheckpointError, SmacError
 from smac_jax.files import local_path, write_json
 from smac_jax.runs.history import History
 from smac_jax.runs.interrupts import Interrupted, Interrupts
@@ -32,6 +32,8 @@ from smac_jax.runs.pace import Standing, TimeLeft
 from smac_jax.runs.provenance import versions
 from smac_jax.runs.snapshots import Position, Snapshot, first_line
 from smac_jax.runs.status import read_status
+from smac_jax.runs.trackers.base import Tracker
+from smac_jax.runs.trackers.connection import PROJECT
 
 if TYPE_CHECKING:
     from smac_jax.runs.snapshot_store import SnapshotStore
@@ -43,28 +45,32 @@ STATUS_EVERY = 2.0
 
 
 class RunFolder:
-    """Where a run lives: ``identity.json``, ``snapshots/``, ``metrics.jsonl``, ``status.json``; ``policies/`` if asked.
+    """The folder of a run: ``identity.json``, ``snapshots/``, ``metrics.jsonl``, ``status.json``, ``policies/``.
 
-    Use as a context manager around :func:`~smac_jax.train.offline.pretrain` or
-    :func:`~smac_jax.train.online.finetune`; inside, the folder is this process's alone. A run whose process was killed
-    at any moment goes on from its newest snapshot when the same call is made with the same folder, and ends with the
-    numbers of a run that never stopped. A run that was finished gives its result again. What cannot be written while it
-    trains, or at its end, is warned of with the reason, and never ends the run or loses its result.
+    Use it as a context manager around :func:`~smac_jax.train.offline.pretrain` or
+    :func:`~smac_jax.train.online.finetune`, during which the folder is locked for this process. If the process is
+    killed at any time, the same call with the same folder resumes from the newest snapshot, and ends with the same
+    numbers as an uninterrupted run. For a run that is done, it returns the result again. Errors in writing cause a
+    warning; they neither end the run nor lose its result.
 
     Args:
-      folder: made if need be.
-      title: what a person sees.
-      save_every: seconds between snapshots; 0 saves after every chunk. There is always one at the end.
-      keep: snapshots that stay.
-      policies: keep the policy of every evaluation, as ``policies/STEP.npz`` for :func:`smac_jax.load`.
-      interrupts: asks the run to stop; None never does.
-      other_versions: go on from a snapshot of other versions of JAX and the rest, whose numbers may round differently.
-      wandb: tell Weights & Biases too, in this project.
-      warn: told of what went wrong and did not end the run; default: a line on standard error.
+      folder: the folder, which is created if it does not exist.
+      title: the name of the run in messages.
+      save_every: seconds between snapshots; 0 saves after every chunk. There is always a snapshot at the end.
+      keep: the number of newest snapshots to keep.
+      policies: whether to save the policy at every evaluation, as ``policies/STEP.npz`` for :func:`smac_jax.load`.
+      interrupts: the signals that ask the run to stop; None for no signals.
+      other_versions: whether to resume from a snapshot of other versions of JAX and its libraries, which may round
+        differently.
+      trackers: trackers that show the metrics during training, or their names (``tensorboard``, ``wandb``, ``trackio``,
+        or one from :func:`smac_jax.extend.register_tracker`). None for TensorBoard if tensorboardX is installed.
+      project: the project of the run in the trackers.
+      warn: a function for warnings; default: print a line to standard error.
 
     Raises:
-      ConfigError: ``folder`` is a URL; an argument that is no number of its kind, or out of range.
-      CheckpointError: on entering, where another process is at work in the folder, or nothing can be written there.
+      ConfigError: ``folder`` is a URL, an argument has the wrong type or is out of range, or the package of a tracker
+        is not installed.
+      CheckpointError: on entering, if another process uses the folder, or if it cannot be written.
     """
 
     def __init__(
@@ -77,7 +83,8 @@ class RunFolder:
         policies: bool = False,
         interrupts: Interrupts | None = None,
         other_versions: bool = False,
-        wandb: str | None = None,
+        trackers: Sequence[str | Tracker] | None = None,
+        project: str = PROJECT,
         warn: Callable[[str], None] | None = None,
     ):
         self.folder = local_path(folder).absolute()
@@ -89,36 +96,37 @@ class RunFolder:
         self._warn = warn or (lambda line: print(f"{self.title}: {line}", file=sys.stderr))
         self._lock = filelock.FileLock(self.folder / ".lock")
         self._snapshots: SnapshotStore | None = None
-        self._logger = MetricLogger(self.folder, wandb)
+        self._logger = MetricLogger(self.folder, self.title, trackers, project)
         self._seen = (0, 0)
-        self._saved_at = self._told_at = -float("inf")
+        self._saved_at = self._status_written_at = -float("inf")
         self._unsaved = True
         self._behind = False
-        self._said: dict[str, Any] = {}
+        self._status: dict[str, Any] = {}
+        self._identity: dict[str, Any] = {}
         self.took: dict[str, float] = {}
 
     def __enter__(self) -> RunFolder:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # not at once: a look at whether this folder is in use (smac-jax status) holds the lock for a moment
+            # with a timeout, because smac-jax status holds the lock for a moment to see whether the folder is in use
             self._lock.acquire(timeout=0.5)
             owner = json.dumps({"pid": os.getpid(), "host": platform.node()}) + "\n"
             (self.folder / "owner.json").write_text(owner, encoding="utf-8")
         except filelock.Timeout:
             owner = ""
             with contextlib.suppress(OSError, ValueError, KeyError):
-                said = json.loads((self.folder / "owner.json").read_text(encoding="utf-8"))
-                owner = f" (process {said['pid']} on {said['host']})"
+                other = json.loads((self.folder / "owner.json").read_text(encoding="utf-8"))
+                owner = f" (process {other['pid']} on {other['host']})"
             raise CheckpointError(
-                f"{self.folder}: another process{owner} is at work here. Wait for it, or give another folder."
+                f"{self.folder}: another process{owner} uses this folder. Wait for it, or give another folder."
             ) from None
         except OSError as error:
             self._lock.release()
             raise CheckpointError(f"{self.folder}: nothing can be written here ({error.strerror}).") from error
         earlier = read_status(self.folder)
         if earlier.found:
-            said = ("phase", "done", "total", "last_return", "diverged")
-            self._said = {name: getattr(earlier, name) for name in said} | _left(earlier.left)
+            kept = ("phase", "done", "total", "last_return", "diverged")
+            self._status = {name: getattr(earlier, name) for name in kept} | _left(earlier.left)
             self.took = dict(earlier.took)
         return self
 
@@ -130,14 +138,14 @@ class RunFolder:
             self._logger.close()
         if error is not None:
             stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
-            self._tell(state="stopped" if stopped else "failed", error=None if stopped else str(error)[:500])
+            self._write_status(state="stopped" if stopped else "failed", error=None if stopped else str(error)[:500])
         self._lock.release()
 
     def claim(self, identity: Mapping[str, Any]) -> None:
-        """Says what this run is: algorithm, configuration, seeds, data, environment.
+        """Records the identity of the run: algorithm, configuration, seeds, data and environment.
 
         Raises:
-          CheckpointError: the folder holds another run, or was made by other versions of what the numbers depend on.
+          CheckpointError: the folder holds a run with another identity, or of other versions of the libraries.
         """
         path = self.folder / "identity.json"
         now = json.loads(json.dumps({**to_json(identity), "versions": versions()}))
@@ -145,90 +153,91 @@ class RunFolder:
             try:
                 found = json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
-                raise CheckpointError(f"{path} cannot be read ({error}); remove the folder to start anew.") from error
-            found = {"environment": now.get("environment")} | found  # earlier versions did not write it down
+                raise CheckpointError(f"{path} cannot be read ({error}). Remove the folder to start again.") from error
+            found = {"environment": now.get("environment")} | found  # earlier versions did not record it
             differing = [name for name in sorted(now | found) if now.get(name) != found.get(name)]
             if self._other_versions and "versions" in differing:
                 differing.remove("versions")
             if differing:
                 details = "; ".join(_difference(name, found.get(name), now.get(name)) for name in differing)
-                hint = "" if "versions" not in differing else " --other_versions goes on with other versions."
+                hint = "" if "versions" not in differing else " Use --other_versions to resume with other versions."
                 raise CheckpointError(
                     f"{self.folder} holds another run: {details}. Nothing was changed. Give another folder for this "
-                    f"one, or repeat what made that one.{hint}"
+                    f"run, or repeat the command of the other one.{hint}"
                 )
+        self._identity = now
         try:
             write_json(path, now)
             self._snapshots = self._open()
         except OSError as error:
             raise CheckpointError(f"{self.folder}: nothing can be written here ({first_line(error)}).") from error
-        self._tell(state="running")
+        self._write_status(state="running")
 
     def restore(self, begin: Callable[[], Any], layout: Layout) -> Snapshot | None:
-        """The newest snapshot, its arrays where ``layout`` says; None where there is none."""
-        assert self._snapshots is not None, "claim() comes first"
+        """The newest snapshot, with its arrays distributed as in ``layout``; None if there is no snapshot."""
+        assert self._snapshots is not None, "claim() must be called first"
         like = jax.eval_shape(lambda: layout.unpad(begin()))
         found = self._snapshots.newest(like, layout, self._warn)
         self._unsaved = found is None
         return found
 
     def begin(self, history: History) -> None:
-        """Makes the log say what the history says: after a crash it may be ahead.
+        """Rewrites the log from the history. After a crash, the log may be ahead of the snapshot.
 
         Raises:
-          ConfigError: Weights & Biases was asked for and cannot be told, which is said before anything is trained.
+          ConfigError: a tracker cannot be opened.
         """
-        self._logger.connect()
+        self._logger.connect(self._identity)
         self._rewrite(history)
         self._saved_at = time.monotonic()
 
     def log(self, history: History) -> None:
-        """Writes what is new."""
-        if self._behind:  # what could not be written before comes now
+        """Writes the new points of the history."""
+        if self._behind:  # an earlier write failed
             self._rewrite(history)
             return
         points, self._seen = history.since(self._seen)
         with self._writing_may_fail():
             for phase, step, values in points:
-                self._logger.log(self.title, phase, step, values)
+                self._logger.log(phase, step, values)
 
     def _rewrite(self, history: History) -> None:
         points, self._seen = history.since()
         with self._writing_may_fail():
-            self._logger.restart(self.title, points)
+            self._logger.restart(points)
 
     def evaluated(self, step: int, actor_critic: ActorCritic, seeds: Sequence[int]) -> None:
-        """Keeps the policy that was evaluated after ``step``, where policies are kept."""
+        """Saves the policy that was evaluated after ``step``, if policies are kept."""
         if self._policies:
             path = policy_at(self.folder, step)
             try:
                 path.parent.mkdir(exist_ok=True)
                 write_policy(path, NumpyPolicy.of(actor_critic, seeds))
-            except Exception as error:  # any: the training is worth more than a policy of one evaluation
-                self._warn(f"{path} could not be written ({reason(error)}); the run goes on.")
+            except Exception as error:  # any: a policy that cannot be saved must not end the training
+                self._warn(f"{path} could not be written ({reason(error)}); the run continues.")
 
     def show(self, standing: Standing) -> None:
-        """Writes down how far the run is, and what it is doing."""
-        self._say(standing)
-        self._told_at = time.monotonic()
-        self._tell(state="running")
+        """Writes the progress of the run and its activity to the status."""
+        self._update_status(standing)
+        self._status_written_at = time.monotonic()
+        self._write_status(state="running")
 
     def after_chunk(self, snapshot: Callable[[], Snapshot], standing: Standing) -> None:
-        """Tells how far the run is, saves where it is time, and stops where that was asked for.
+        """Writes the status, saves a snapshot if it is time, and stops if the run was asked to.
 
         Args:
-          snapshot: makes one.
-          standing: how far it is.
+          snapshot: makes a snapshot.
+          standing: the progress of the run.
 
         Raises:
-          Interrupted: it was asked to stop.
+          Interrupted: the run was asked to stop; its state is saved.
         """
         self._unsaved = True
         now = time.monotonic()
-        self._say(standing)
-        if now - self._told_at >= STATUS_EVERY:
-            self._told_at = now
-            self._tell(state="running")
+        self._update_status(standing)
+        if now - self._status_written_at >= STATUS_EVERY:
+            self._status_written_at = now
+            self._write_status(state="running")
         number = self._interrupts.number if self._interrupts else None
         if number is not None:
             self.finish(snapshot, state="stopped")
@@ -239,58 +248,58 @@ class RunFolder:
             self._saved_at = now
             try:
                 self._require().save(snapshot())
-            except Exception as error:  # any: orbax passes on what its threads met, in many guises
-                self._warn(f"no snapshot could be saved ({reason(error)}); the run goes on, and tries again.")
+            except Exception as error:  # any: orbax wraps the errors of its threads in various ways
+                self._warn(f"no snapshot could be saved ({reason(error)}); the run continues, and will try again.")
                 self._reopen()
 
     def finish(self, snapshot: Callable[[], Snapshot], state: str = "done") -> None:
-        """Saves, and waits until it is on disk.
+        """Saves a snapshot, and waits until it is on disk.
 
         Args:
-          snapshot: makes one.
-          state: of the run from here on. One that is "done" has a result, which is worth more than the folder: what
-            cannot be saved is then warned of, and written to the status.
+          snapshot: makes a snapshot.
+          state: the new state of the run. For a run that is done, an error in saving causes a warning only, so that its
+            result is not lost.
 
         Raises:
-          CheckpointError: a run that is not done could not be saved.
+          CheckpointError: the snapshot of a run that is not done could not be saved.
         """
         problem = None
         if self._unsaved:
             try:
                 try:
-                    self._require().wait()  # for an earlier one, whose failure is not this one's
+                    self._require().wait()  # for an earlier snapshot, whose failure does not concern this one
                 except Exception:
                     self._reopen()
                 try:
                     self._save_and_wait(snapshot)
-                except TimeoutError:  # orbax goes by the clock, which may have been set
+                except TimeoutError:  # orbax uses the system's clock, which may have been set
                     self._reopen()
                     self._save_and_wait(snapshot)
-            except Exception as error:  # any: orbax passes on what its threads met, in many guises
+            except Exception as error:  # any: orbax wraps the errors of its threads in various ways
                 problem = f"could not be saved ({reason(error)})"
-                room = "make room, and " if is_full(error) else ""
+                advice = "Free disk space, and repeat" if is_full(error) else "Repeat"
                 if state != "done":
                     raise CheckpointError(
-                        f"{self.folder}: the run {problem}. What was saved before is whole: {room}the same command "
-                        f"goes on from there."
+                        f"{self.folder}: the run {problem}. What was saved before is intact. {advice} the command to "
+                        "resume."
                     ) from error
                 self._warn(
-                    f"the run is done and its result is returned, but in {self.folder} it {problem}. What was saved "
-                    f"before is whole: {room}the same command would go on from there."
+                    f"the run is done and its result is returned, but it {problem} in {self.folder}. What was saved "
+                    f"before is intact. {advice} the command to resume from it."
                 )
             self._unsaved = problem is not None
-        self._tell(state=state, error=problem)
+        self._write_status(state=state, error=problem)
 
     def _save_and_wait(self, snapshot: Callable[[], Snapshot]) -> None:
         self._require().save(snapshot())
         self._require().wait()
 
     def _require(self) -> SnapshotStore:
-        assert self._snapshots is not None, "claim() comes first"
+        assert self._snapshots is not None, "claim() must be called first"
         return self._snapshots
 
     def _open(self) -> SnapshotStore:
-        # imported here: orbax takes a third of a second, and training without a folder does not need it
+        # imported here, because orbax takes a third of a second to import and only runs with a folder need it
         from smac_jax.runs.snapshot_store import SnapshotStore
 
         return SnapshotStore(self.folder / "snapshots", self._keep)
@@ -300,8 +309,8 @@ class RunFolder:
             self._require().close()
         self._snapshots = self._open()
 
-    def _say(self, standing: Standing) -> None:
-        self._said = {
+    def _update_status(self, standing: Standing) -> None:
+        self._status = {
             "phase": standing.phase,
             "done": standing.done,
             "total": standing.total,
@@ -313,8 +322,8 @@ class RunFolder:
             "took": dict(standing.took),
         }
 
-    def _tell(self, **what: Any) -> None:
-        status = {"title": self.title, "time": time.time(), "took": self.took, **self._said, **what}
+    def _write_status(self, **what: Any) -> None:
+        status = {"title": self.title, "time": time.time(), "took": self.took, **self._status, **what}
         with contextlib.suppress(Exception):  # a status that cannot be written must not end the run
             write_json(self.folder / "status.json", to_json(status))
 
@@ -323,14 +332,15 @@ class RunFolder:
         try:
             yield
             self._behind = False
-        except Exception as error:  # any: what was measured is in the history, and the result
+        except Exception as error:  # any: the metrics are still in the history and in the result
             if not self._behind:
-                self._warn(f"metrics could not be written ({reason(error)}); they come later, when that is possible.")
+                what = error if isinstance(error, SmacError) else f"metrics could not be written ({reason(error)})"
+                self._warn(f"{what}; they will be written when it is possible.")
             self._behind = True
 
 
 def causes(error: BaseException) -> list[BaseException]:
-    """An error, and those that it was made of: orbax wraps what its threads met."""
+    """An error and its causes: orbax wraps the errors of its threads."""
     found: list[BaseException] = []
     while error not in found:
         found.append(error)
@@ -339,7 +349,7 @@ def causes(error: BaseException) -> list[BaseException]:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether the disk, or a quota, has no room; orbax passes some errors on as text."""
+    """Whether the disk or a quota is full. Orbax passes on some errors as text."""
     full = (errno.ENOSPC, errno.EDQUOT)
     return any(
         getattr(cause, "errno", None) in full or any(os.strerror(number) in str(cause) for number in full)
@@ -348,26 +358,26 @@ def is_full(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, in a line: what the system said of a file, where it did, else what is at the bottom of it."""
+    """An error's message as one line: that of the operating system's error among its causes, else of the last cause."""
     found = causes(error)
     of_system = [cause for cause in found if isinstance(cause, OSError)]
     return first_line((of_system or found)[-1])
 
 
 def _left(left: TimeLeft | None) -> dict[str, Any]:
-    """The time left as ``status.json`` has it."""
+    """The fields of ``status.json`` for the time left."""
     left = left or TimeLeft(0.0, at_least=True)
     return {"seconds_left": left.seconds if left.known else None, "at_least": left.at_least}
 
 
 def policy_at(folder: Path, step: int) -> Path:
-    """Where a run that keeps its policies has the one that was evaluated after ``step``."""
+    """The file of the policy that was evaluated after ``step``."""
     return folder / "policies" / f"{step:09d}.npz"
 
 
 def _difference(name: str, found: Any, now: Any) -> str:
-    """Where two values of an identity differ, down to the field."""
+    """The difference between two values of an identity, by field."""
     if isinstance(found, dict) and isinstance(now, dict):
         keys = [key for key in sorted(found | now) if found.get(key) != now.get(key)]
         return "; ".join(_difference(f"{name}.{key}", found.get(key), now.get(key)) for key in keys[:3])
-    return f"{name} = {found!r} there, {now!r} here"
+    return f"{name} = {found!r} in the folder, {now!r} now"

@@ -1,4 +1,4 @@
-"""What a run measured, as it comes."""
+"""The metrics and evaluations of a run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Evaluations:
     """The evaluations of a run, in order. Some have more episodes than others.
 
     Attributes:
-      steps: after which the policy was evaluated.
-      episodes: returns of every episode of each evaluation.
-      metrics: what else an evaluation measured (:func:`smac_jax.train.evaluate.measured_values`), NaN where one did
-        not.
-      seeds: how many.
+      steps: the steps after which the policy was evaluated.
+      episodes: the returns of every episode of each evaluation.
+      metrics: further metrics of the evaluations (:func:`smac_jax.train.evaluate.measured_values`), NaN if an
+        evaluation lacks one.
+      seeds: the number of seeds.
     """
 
     steps: Int[np.ndarray, " evaluation"]
@@ -33,7 +33,7 @@ class Evaluations:
 
     @property
     def returns(self) -> Float[np.ndarray, "seed evaluation episode"]:
-        """As many episodes of each evaluation as all of them have; ``[seed, 0, 0]`` where there was none."""
+        """The first episodes of each evaluation, as many as all have; ``[seed, 0, 0]`` without evaluations."""
         if not self.episodes:
             return np.zeros((self.seeds, 0, 0))
         common = min(returns.shape[1] for returns in self.episodes)
@@ -41,13 +41,13 @@ class Evaluations:
 
     @property
     def mean_returns(self) -> Float[np.ndarray, "seed evaluation"]:
-        """Means over all episodes of each evaluation."""
+        """The mean over all episodes of each evaluation."""
         if not self.episodes:
             return np.zeros((self.seeds, 0))
         return np.stack([returns.mean(axis=1) for returns in self.episodes], axis=1)
 
     def followed_by(self, later: Evaluations) -> Evaluations:
-        """With the evaluations of a run that went on from this one: the one that both have, once."""
+        """Joins the evaluations of a run that resumed from this one; the evaluation that both have appears once."""
         names = list(dict.fromkeys([*self.metrics, *later.metrics]))
 
         def column(of: Evaluations, name: str) -> np.ndarray:
@@ -62,23 +62,23 @@ class Evaluations:
 
 
 class Evaluated:
-    """What results of training share: the ways to look at their ``evaluations``."""
+    """Properties of training results that have ``evaluations``."""
 
     evaluations: Evaluations
 
     @property
     def evaluation_steps(self) -> Int[np.ndarray, " evaluation"]:
-        """Steps after which the policy was evaluated."""
+        """The steps after which the policy was evaluated."""
         return self.evaluations.steps
 
     @property
     def returns(self) -> Float[np.ndarray, "seed evaluation episode"]:
-        """As many episodes of each evaluation as all of them have: ``evaluations.episodes`` has every one."""
+        """The first episodes of each evaluation, as many as all have; ``evaluations.episodes`` has all of them."""
         return self.evaluations.returns
 
     @property
     def mean_returns(self) -> Float[np.ndarray, "seed evaluation"]:
-        """Means over all episodes of each evaluation."""
+        """The mean over all episodes of each evaluation."""
         return self.evaluations.mean_returns
 
 
@@ -88,11 +88,11 @@ class History:
     def __init__(self, seeds: Sequence[int]):
         self._seeds = len(seeds)
         self._points: list[Point] = []
-        # with the number of points that were there before, which is what orders the two
+        # each with the number of points before it, which gives the common order of points and evaluations
         self._evaluations: list[tuple[int, np.ndarray, dict[str, np.ndarray], int]] = []
 
     def add(self, phase: str, step: int, metrics: Metrics | Mapping[str, np.ndarray]) -> None:
-        """Records metrics; those of the same phase and step make one point."""
+        """Records metrics. Metrics of the same phase and step become one point."""
         values = {name: np.asarray(value) for name, value in metrics.items()}
         if self._points and self._points[-1][:2] == (phase, step):
             self._points[-1][2].update(values)
@@ -102,11 +102,11 @@ class History:
     def add_returns(
         self, step: int, returns: Array | np.ndarray, metrics: Mapping[str, np.ndarray] | None = None
     ) -> None:
-        """Records an evaluation: returns ``[seed, episode]``, and what else it measured of each seed."""
+        """Records an evaluation: returns ``[seed, episode]``, and further metrics ``[seed]``."""
         self._evaluations.append((step, np.asarray(returns), dict(metrics or {}), len(self._points)))
 
     def since(self, seen: tuple[int, int] = (0, 0)) -> tuple[list[Point], tuple[int, int]]:
-        """Points ``(phase, step, metrics)`` that are new, as they came, and what to call with next."""
+        """The new points ``(phase, step, metrics)`` in order, and the argument for the next call."""
         new = [(i, 0, point) for i, point in enumerate(self._points[seen[0] :], seen[0] + 1)]
         for step, returns, metrics, before in self._evaluations[seen[1] :]:
             new.append((before, 1, ("evaluation", step, {"return": returns.mean(axis=-1), **metrics})))
@@ -115,7 +115,7 @@ class History:
 
     @property
     def last_return(self) -> float | None:
-        """Mean over seeds of the newest evaluation; a seed without a finite return is left out, as it is in tables."""
+        """The mean return of the newest evaluation over the seeds with a finite return, as in tables."""
         if not self._evaluations:
             return None
         of_seeds = self._evaluations[-1][1].mean(axis=-1, dtype=np.float64)
@@ -124,11 +124,11 @@ class History:
 
     @property
     def last_point(self) -> tuple[str, int] | None:
-        """Phase and step of the newest metrics."""
+        """The phase and the step of the newest metrics."""
         return self._points[-1][:2] if self._points else None
 
     def metrics(self) -> dict[str, np.ndarray]:
-        """``{name: [point, seed]}``, NaN where a point lacks a metric; and ``"phase"``, ``"step"`` ``[point]``."""
+        """All metrics: ``{name: [point, seed]}``, NaN if a point lacks one; and ``"phase"``, ``"step"`` ``[point]``."""
         names = sorted({name for _, _, values in self._points for name in values})
         missing = np.full(self._seeds, np.nan)
         columns = {name: np.stack([v.get(name, missing) for _, _, v in self._points]) for name in names}
@@ -136,7 +136,7 @@ class History:
         return {"phase": phases, "step": np.array([step for _, step, _ in self._points], int), **columns}
 
     def evaluations(self) -> Evaluations:
-        """Every evaluation so far."""
+        """All evaluations."""
         names = list(dict.fromkeys(name for _, _, metrics, _ in self._evaluations for name in metrics))
         missing = np.full(self._seeds, np.nan)
         return Evaluations(
@@ -150,7 +150,7 @@ class History:
         )
 
     def dump(self) -> dict[str, Any]:
-        """All of it as JSON can hold it, to the last bit (with NaN, which Python's JSON reads and writes)."""
+        """The history as exact values for JSON (including NaN, which Python's JSON can represent)."""
         points = [(phase, step, dump_metrics(values)) for phase, step, values in self._points]
         evaluations = [
             (step, returns.dtype.name, returns.tolist(), dump_metrics(metrics), before)
@@ -159,7 +159,7 @@ class History:
         return {"points": points, "evaluations": evaluations}
 
     def load(self, dumped: Mapping[str, Any]) -> None:
-        """Takes what :meth:`dump` gave in place of what is here."""
+        """Replaces the history with the values from :meth:`dump`."""
         self._points = [(phase, step, load_metrics(values)) for phase, step, values in dumped["points"]]
         self._evaluations = [
             (step, np.array(returns, dtype), load_metrics(metrics), before)
@@ -173,5 +173,5 @@ def dump_metrics(metrics: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def load_metrics(dumped: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """What :func:`dump_metrics` took."""
+    """The arrays from the values of :func:`dump_metrics`."""
     return {name: np.array(value, dtype) for name, (dtype, value) in dumped.items()}

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT ask a run to save and stop; they do not cut it off."""
+"""Handles SIGTERM and SIGINT, so that a run saves its state before it stops."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interrupted(SmacError):
-    """A run that was asked to stop, and has saved all that it did.
+    """A run was asked to stop, and has saved its state.
 
     Attributes:
-      exit_code: 128 and the signal's number, as shells give it.
+      exit_code: 128 plus the number of the signal, as in shells.
     """
 
     def __init__(self, message: str, number: int):
@@ -25,16 +25,16 @@ class Interrupted(SmacError):
 
 
 class Interrupts:
-    """Notes the first signal; a second one does what it does in any other program.
+    """Records the first signal. A second signal has its default effect.
 
-    Use as a context manager. In a thread other than the main one, where Python handles no signals, it notes nothing.
+    Use it as a context manager. It has an effect only in the main thread, in which Python handles signals.
 
     Args:
-      signals: that are heard.
-      second_ends: False where it is a scheduler that sends them, who may send several; then a second one does nothing.
+      signals: the signals to handle.
+      second_ends: whether a second signal has its default effect. False for schedulers, which may send several signals.
 
     Attributes:
-      number: of the first signal that came; None before.
+      number: the number of the first signal; None before.
     """
 
     def __init__(self, signals: Sequence[int] = SIGNALS, second_ends: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""What a run's folder must know of the seed axis: which seeds there are, and where their arrays lie."""
+"""The interface of a run's folder to the seed axis: the seeds, and the devices of their arrays."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ Tree = TypeVar("Tree")
 
 @runtime_checkable
 class Layout(Protocol):
-    """Seeds over devices, as :class:`smac_jax.train.sharding.SeedLayout` lays them.
+    """The assignment of seeds to devices, implemented by :class:`smac_jax.train.sharding.SeedLayout`.
 
     Attributes:
-      seeds: the numbers of the seeds that were asked for.
+      seeds: the numbers of the seeds.
     """
 
     @property
     def seeds(self) -> tuple[int, ...]: ...
 
     def shard(self, tree: Tree) -> Tree:
-        """Puts leaves ``[seed, ...]`` on the devices on which their seeds run."""
+        """Distributes leaves ``[seed, ...]`` over the devices."""
 
     def unpad(self, tree: Tree) -> Tree:
-        """Leaves ``[seed, ...]`` of the seeds that were asked for, without those that fill up the devices."""
+        """Removes the seeds that were added as padding from leaves ``[seed, ...]``."""

@@ -1,7 +1,7 @@
-"""The networks of an actor-critic as JSON: this package's by their fields; of others' also the class, by its module.
+"""The networks of an actor-critic as JSON: fields, and the class of networks that users define.
 
-A file of a checkpoint is not trusted to import anything: classes and functions are looked up among the modules that are
-imported already, and functions not in Python's own library.
+A checkpoint must not cause imports. So classes and functions are looked up only in modules that have been imported, and
+functions never in Python's standard library.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from smac_jax.networks import Actor, Critic
 from smac_jax.plugins import LIBRARIES, code_of, shown_path
 
 PUBLIC = ("jax.nn", "jax.numpy", "flax.linen", "flax.linen.initializers")
-"""Where functions are looked for first: the module that a function says that it is from may be another tomorrow."""
+"""Modules in which functions are looked up first: their public names are stable, their ``__module__`` is not."""
 
 
 NETWORKS: dict[str, Any] = {"actor": Actor, "critic": Critic}
@@ -46,11 +46,11 @@ def describe_networks(actor_critic: ActorCritic) -> dict[str, dict[str, Any]]:
 
 
 def rebuild_networks(described: Mapping[str, Any], where: str) -> dict[str, nn.Module]:
-    """The networks of what :func:`describe_networks` gave; a class whose file has changed since is warned of.
+    """The networks from the description of :func:`describe_networks`; warns if the file of a class has changed.
 
     Args:
-      described: as JSON.
-      where: that was read, for the warning.
+      described: the description.
+      where: the place of the description, for the warning.
 
     Raises:
       CheckpointError: as for :func:`rebuild`.
@@ -69,16 +69,16 @@ def rebuild_networks(described: Mapping[str, Any], where: str) -> dict[str, nn.M
 
 
 def describe(module: nn.Module) -> dict[str, Any]:
-    """A module as JSON.
+    """A Flax module as JSON.
 
     Raises:
-      ConfigError: its class, or what a field holds, cannot be found again by a name; the message says which.
+      ConfigError: the class, or the value of a field, has no name by which it can be found again.
     """
     cls = type(module)
     if _found(cls.__module__, cls.__qualname__) is not cls:
         raise ConfigError(
             f"The network {cls.__qualname__} cannot be saved: it is defined inside a function, so that nothing else "
-            "can import it. Define it in a file, outside of functions."
+            "can import it. Define it at the top level of a file."
         )
     fields = {}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
@@ -88,7 +88,7 @@ def describe(module: nn.Module) -> dict[str, Any]:
         try:
             fields[field.name] = _encoded(value, f"{cls.__name__}.{field.name}")
         except ConfigError:
-            if value is not field.default:  # which the class brings by itself
+            if value is not field.default:  # the class itself provides its default
                 raise
     file = getattr(sys.modules[cls.__module__], "__file__", None)
     return {
@@ -100,10 +100,10 @@ def describe(module: nn.Module) -> dict[str, Any]:
 
 
 def rebuild(described: Mapping[str, Any]) -> nn.Module:
-    """The module of what :func:`describe` gave.
+    """The Flax module from the description of :func:`describe`.
 
     Raises:
-      CheckpointError: its class is not imported, or is no Flax module.
+      CheckpointError: its class has not been imported, or is not a Flax module.
     """
     module, _, name = described["class"].partition(":")
     cls = _found(module, name)
@@ -111,23 +111,23 @@ def rebuild(described: Mapping[str, Any]) -> nn.Module:
         file = described.get("file")
         how = f"--import={shown_path(file)}" if file else f"--import={module}"
         raise CheckpointError(
-            f"its network is the class {name} of {module}, which is not imported here: give {how}, or in Python "
+            f"its network is the class {name} of {module}, which is not imported: give {how}, or in Python "
             f"`import {module}` before."
         )
     if not isinstance(cls, type) or not issubclass(cls, nn.Module):
-        raise CheckpointError(f"{described['class']} is no flax.linen.Module")
+        raise CheckpointError(f"{described['class']} is not a flax.linen.Module")
     return cls(**{name: _decoded(value) for name, value in described["fields"].items()})
 
 
 def changed_code(described: Mapping[str, Any]) -> list[str]:
-    """The files of a module's class that are not what they were when it was described."""
+    """The files of a module's class that have changed since it was described."""
     module, _, name = described["class"].partition(":")
     now = code_of([_found(module, name)], [module])
     return [file for file, sha256 in described.get("code", {}).items() if now.get(file) != sha256]
 
 
 def _found(module: str, name: str) -> Any:
-    """What a module that is imported has under a name, with dots for what classes hold; None where there is nothing."""
+    """The object with a dotted name in an imported module; None if there is none."""
     found: Any = sys.modules.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)
@@ -152,8 +152,8 @@ def _encoded(value: Any, name: str) -> Any:
                 return {"function": f"{module}:{known}"}
     raise ConfigError(
         f"The network's field {name} cannot be saved: it holds {value!r:.80}. It may hold numbers, text, sequences and "
-        "mappings of these, types of numbers, other modules, and functions that a module can be asked for by name (no "
-        "lambda, and none that is made inside a function)."
+        "mappings of these, dtypes, other Flax modules, and functions at the top level of a module (no lambda, and no "
+        "function that is defined inside another one)."
     )
 
 
@@ -174,12 +174,12 @@ def _decoded(value: Any) -> Any:
         importlib.import_module(module)
     found = None if top in sys.stdlib_module_names and top not in LIBRARIES else _found(module, name)
     if found is None:
-        raise CheckpointError(f"its network uses the function {name} of {module}, which is not imported here")
+        raise CheckpointError(f"its network uses the function {name} of {module}, which is not imported")
     return found
 
 
 def _dtype(value: Any) -> str | None:
-    """The name of a type of numbers, NumPy's or JAX's; None for anything else."""
+    """The name of a NumPy or JAX dtype; None for other values."""
     if isinstance(value, type) and issubclass(value, np.generic):
         value = np.dtype(value)
     elif not hasattr(value, "shape"):  # jnp.float32 has a dtype, and so has an array

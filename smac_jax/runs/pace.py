@@ -1,7 +1,7 @@
-"""How fast a run goes, and how long it still takes: measured stage by stage, without the time of compilation.
+"""The pace of a run and the time left, measured for each stage and without compilation.
 
-Stages differ in speed by a factor of ten and more (a warm start only collects, an evaluation is no training), so each
-has its own rate, taken from its newest chunks.
+The speeds of stages differ by a factor of ten and more (training, warm start, evaluation), so each stage has its own
+rate, which is measured over its newest chunks.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ TRAINING = "training"
 COMPILATION = "compilation"
 EVALUATION = "evaluation"
 RECENT = 10
-"""Measurements of a stage that its rate is the mean of."""
+"""The number of newest measurements over which the rate of a stage is averaged."""
 
 
 class TimeLeft(NamedTuple):
-    """How long something still takes.
+    """An estimate of the remaining time.
 
     Attributes:
-      seconds: of the stages whose rate is known.
-      at_least: whether a stage to come is left out, since its rate is not known yet.
+      seconds: the time of the stages whose rate is known.
+      at_least: whether a stage is left out because its rate is not known yet.
     """
 
     seconds: float = 0.0
@@ -35,17 +35,17 @@ class TimeLeft(NamedTuple):
 
     @property
     def known(self) -> bool:
-        """Whether there is anything to say."""
+        """Whether there is an estimate."""
         return self.seconds > 0 or not self.at_least
 
     @property
     def text(self) -> str:
-        """``12 min``, ``12 min+`` where a stage is left out; empty where there is nothing to wait for, or to say."""
+        """``12 min``, or ``12 min+`` if a stage is left out; empty if there is no time left or no estimate."""
         return f"{duration(self.seconds)}{'+' if self.at_least else ''}" if 0 < self.seconds < math.inf else ""
 
     @property
     def words(self) -> str:
-        """The same within a sentence: ``12 min``, ``at least 12 min``."""
+        """The text within a sentence: ``12 min``, ``at least 12 min``."""
         return f"{'at least ' if self.at_least else ''}{duration(self.seconds)}" if 0 < self.seconds < math.inf else ""
 
     def __add__(self, other: TimeLeft) -> TimeLeft:  # type: ignore[override]
@@ -53,18 +53,18 @@ class TimeLeft(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """How far a run is: what the progress bar, the log and ``status.json`` show.
+    """The progress of a run, as the progress bar, the log and ``status.json`` show it.
 
     Attributes:
-      phase: what it is at.
-      done, total: steps of that phase.
-      doing: training, compilation or evaluation.
-      rate: steps a second, of what it is at.
-      phase_left: of this phase, its evaluations included.
-      run_left: of the whole run.
+      phase: the title of the current phase.
+      done, total: the steps of that phase.
+      doing: the activity: training, compilation or evaluation.
+      rate: steps per second in the current stage.
+      phase_left: the time left of this phase, including its evaluations.
+      run_left: the time left of the run.
       took: seconds so far, by stage.
-      last_return: of the newest evaluation, the mean over seeds.
-      diverged: seeds that have, and at which step.
+      last_return: the mean return of the newest evaluation over seeds.
+      diverged: the seeds that have diverged, each with the step.
     """
 
     phase: str
@@ -80,14 +80,14 @@ class Standing(NamedTuple):
 
 
 class Pace:
-    """Measures what a step of each stage takes.
+    """Measures the time of a step in each stage.
 
     Args:
-      took: of earlier processes of the same run, seconds.
-      clock: gives seconds.
+      took: seconds of earlier processes of the same run, by stage.
+      clock: a function that gives the time in seconds.
 
     Attributes:
-      took: by stage, seconds so far; those of compilation apart.
+      took: seconds so far, by stage; compilation is a stage of its own.
     """
 
     def __init__(self, took: Mapping[str, float] | None = None, clock: Callable[[], float] = time.monotonic):
@@ -98,7 +98,7 @@ class Pace:
         self._compiled = 0.0
 
     def compiling(self, begins: bool) -> None:
-        """Says that the compilation of a program begins or ends (:func:`smac_jax.train.compilation.listening`)."""
+        """Records that a compilation begins or ends; a listener of :func:`smac_jax.train.compilation.listening`."""
         now = self._clock()
         if begins:
             self._compiling_since = now
@@ -110,29 +110,29 @@ class Pace:
 
     @contextlib.contextmanager
     def measure(self, stage: str, steps: int) -> Iterator[None]:
-        """Takes the time of what is done inside for that of so many steps of a stage."""
+        """Measures the code inside as a number of steps of a stage."""
         began, compiled = self._clock(), self._compiled
         yield
         self.add(stage, steps, self._clock() - began - (self._compiled - compiled))
 
     def add(self, stage: str, steps: int, seconds: float) -> None:
-        """Says that so many steps of a stage took so many seconds."""
+        """Adds a measurement: the seconds of a number of steps of a stage."""
         self.took[stage] = self.took.get(stage, 0.0) + seconds
         if steps > 0:
             self._recent.setdefault(stage, deque(maxlen=RECENT)).append((steps, seconds))
 
     def seconds_per_step(self, stage: str) -> float | None:
-        """Of the newest measurements of a stage; None where there is none."""
+        """Seconds per step of a stage, over its newest measurements; None if there are none."""
         recent = self._recent.get(stage)
         return sum(seconds for _, seconds in recent) / sum(steps for steps, _ in recent) if recent else None
 
     def rate(self, stage: str) -> float | None:
-        """Steps a second of a stage."""
+        """Steps per second of a stage."""
         seconds = self.seconds_per_step(stage)
         return 1.0 / seconds if seconds else None
 
     def left(self, ahead: Mapping[str, int]) -> TimeLeft:
-        """How long so many steps of each stage will take."""
+        """The estimated time of a number of steps of each stage."""
         found = TimeLeft()
         for stage, steps in ahead.items():
             seconds = self.seconds_per_step(stage)

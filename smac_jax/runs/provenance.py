@@ -1,4 +1,4 @@
-"""What is recorded about how results came about: command, versions, device, commit and configuration."""
+"""The provenance of results: command, versions, device, commit and configuration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "brax", "mujoco", "mujoco-mjx", "n
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that the numbers depend on."""
+    """The versions of Python and of the packages on which results depend."""
     found = {"python": platform.python_version(), "smac_jax": __version__}
     for package in PACKAGES:
         try:
@@ -37,13 +37,13 @@ def versions() -> dict[str, str]:
 def device_description() -> str:
     """The kind and number of JAX's devices, and the processor."""
     devices = jax.devices()
-    # what this process may use, where the system tells: a container often has fewer than the machine
+    # the cores that this process may use, if the system tells; a container often has fewer than the machine
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{len(devices)} x {devices[0].device_kind} ({platform.machine()}, {cores} cores)"
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout that this package lies in, ``-dirty`` where files differ from it."""
+    """The commit of the checkout that contains this package, with ``-dirty`` if files differ from it."""
     try:
         described = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
         here = Path(__file__).parent
@@ -63,14 +63,14 @@ def git_commit() -> str | None:
 
 
 def write_provenance(folder: Path, **what: Any) -> dict[str, Any]:
-    """Writes ``provenance.json``: command, date, device, platform, versions, commit, imports, and what else is given.
+    """Writes ``provenance.json`` with command, date, device, platform, versions, commit, imports, and given entries.
 
     Args:
-      folder: of the run.
-      what: e.g. ``config`` as run, ``data`` and ``seeds``.
+      folder: the folder of the results.
+      what: further entries, such as ``config``, ``data`` and ``seeds``.
 
     Returns:
-      What was written.
+      The record that was written.
     """
     provenance = {
         "command": command_line(),
@@ -87,10 +87,10 @@ def write_provenance(folder: Path, **what: Any) -> dict[str, Any]:
 
 
 def command_line(without: Sequence[str] = ()) -> str:
-    """The command that this process was started with, as one would type it again; with the compiler's flags, if any.
+    """The command line of this process, with ``XLA_FLAGS`` if it is set.
 
     Args:
-      without: flags that are left out, such as where the results go, as far as they are written ``--flag=value``.
+      without: names of flags to leave out, such as the folder of the results, if they are written ``--flag=value``.
     """
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if sys.argv[0].startswith("smac-jax "):

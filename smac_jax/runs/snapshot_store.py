@@ -1,7 +1,6 @@
-"""Snapshots on disk, through orbax: in the background, whole or not at all, the newest few kept.
+"""Saves snapshots with orbax: asynchronously and atomically; only the newest snapshots are kept.
 
-Each array's checksum lies beside it, so that a file that was damaged after it was written is noticed, and the snapshot
-before is used.
+The checksum of each array is saved with it. If a file was damaged after it was written, the previous snapshot is used.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ class SnapshotStore:
     """The snapshots of one run.
 
     Args:
-      folder: theirs alone.
-      keep: how many of the newest ones stay.
+      folder: the folder of the snapshots, which holds nothing else.
+      keep: the number of newest snapshots to keep.
     """
 
     def __init__(self, folder: Path, keep: int = 2):
@@ -38,27 +37,27 @@ class SnapshotStore:
 
     def _open(self) -> ocp.CheckpointManager:
         self._folder.mkdir(parents=True, exist_ok=True)
-        alone = single_process_options()
+        one_process = single_process_options()
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=self._keep, create=False, cleanup_tmp_directories=True, multiprocessing_options=alone
+            max_to_keep=self._keep, create=False, cleanup_tmp_directories=True, multiprocessing_options=one_process
         )
         handlers = {
             "arrays": ArraysHandler(),
-            "about": ocp.JsonCheckpointHandler(multiprocessing_options=alone),
+            "about": ocp.JsonCheckpointHandler(multiprocessing_options=one_process),
         }
         logging.getLogger("absl").addFilter(not_of_orbax)
         return ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)
 
     def save(self, snapshot: Snapshot) -> None:
-        """Begins to save; returns when the arrays are copied, and the run may go on.
+        """Begins to save a snapshot; returns when its arrays are copied and the run may continue.
 
         Raises:
-          OSError, ValueError: this one, or the one before, could not be written.
+          OSError, ValueError: this snapshot or the previous one could not be written.
         """
-        # a copy: orbax writes in the background, and the next chunk is given the arrays' memory
+        # a copy, because orbax writes in the background while the next chunk reuses the arrays' memory
         arrays = named_leaves((snapshot.state, snapshot.diverged))
         leaves = {name: np.array(array) for name, array in arrays.items()}
-        # as it will be read: a number of NumPy's anywhere in what was measured must not lose the run
+        # converted to plain values, so that a NumPy number among the metrics cannot make the save fail
         about = as_json(
             {
                 "position": [snapshot.position.item, snapshot.position.done],
@@ -77,7 +76,7 @@ class SnapshotStore:
         self._manager.save(number, args=arguments, force=True)
 
     def wait(self) -> None:
-        """Returns when all is on disk, or raises what went wrong."""
+        """Waits until the snapshot is on disk, and raises the error if this failed."""
         self._manager.wait_until_finished()
         self._manager.check_for_errors()
 
@@ -86,18 +85,18 @@ class SnapshotStore:
         self._manager.close()
 
     def newest(self, like: Any, layout: Layout, warn: Callable[[str], None]) -> Snapshot | None:
-        """The newest snapshot that can be read; damaged ones are set aside, and reported.
+        """The newest snapshot that can be read. Damaged snapshots are renamed, with a warning.
 
         Args:
-          like: the state's shapes and types, leaves ``[seed, ...]`` for the seeds that were asked for.
-          layout: where the arrays shall lie.
-          warn: told of each damaged snapshot.
+          like: the shapes and types of the state, with leaves ``[seed, ...]`` without padding.
+          layout: the layout of the seeds over devices.
+          warn: a function for the warning about each damaged snapshot.
 
         Returns:
-          None where nothing was ever saved.
+          The snapshot; None if nothing was ever saved.
 
         Raises:
-          CheckpointError: snapshots are there, but none of them can be read, or they are of another program.
+          CheckpointError: there are snapshots, but none can be read, or another program wrote them.
         """
         template = (like, jax.ShapeDtypeStruct((len(layout.seeds),), jnp.int32))
         numbers = sorted(self._manager.all_steps(), reverse=True)
@@ -107,9 +106,12 @@ class SnapshotStore:
                 about, arrays = self._read(number, named_leaves(template), layout)
             except CheckpointError:
                 raise
-            except Exception as error:  # any: what orbax raises depends on where the damage is
-                aside = self._set_aside(number)
-                warn(f"snapshot {number} is damaged ({first_line(error)}); it is now {aside}, the one before is used.")
+            except Exception as error:  # any: the errors of orbax depend on the damage
+                renamed = self._set_aside(number)
+                warn(
+                    f"snapshot {number} is damaged ({first_line(error)}) and was renamed to {renamed}; the previous "
+                    "snapshot is used."
+                )
                 continue
             state, diverged = from_named_leaves(template, arrays)
             item, done = about["position"]
@@ -121,30 +123,30 @@ class SnapshotStore:
             )
         if numbers or set_aside:
             raise CheckpointError(
-                f"{self._folder}: no snapshot can be read. They were kept beside it, under damaged-*; remove "
-                f"{self._folder.parent} to start this run from the beginning."
+                f"{self._folder}: no snapshot can be read. The damaged ones are beside this folder, as damaged-*. "
+                f"Remove {self._folder.parent} to start this run from the beginning."
             )
         return None
 
     def _read(self, number: int, expected: dict[str, Any], layout: Layout) -> tuple[dict[str, Any], Any]:
-        """What lies beside the arrays, and the arrays by name; raises whatever, if they are damaged."""
+        """The description and the arrays of a snapshot; raises various errors if they are damaged."""
         about = self._manager.restore(number, args=ocp.args.Composite(about=ocp.args.JsonRestore()))["about"]
         if json_checksum({name: value for name, value in about.items() if name != "checksum"}) != about["checksum"]:
-            raise ValueError("the checksum of what was measured is not what it was")
+            raise ValueError("the checksum of its metrics is wrong")
         there, here = about["arrays"], {name: [x.dtype.name, list(x.shape)] for name, x in expected.items()}
         if there != here:
             wrong = min(name for name in there | here if there.get(name) != here.get(name))
             raise CheckpointError(
-                f"{self._folder}: snapshot {number} is of another program: {wrong} is {there.get(wrong, 'missing')} "
-                f"there, and {here.get(wrong, 'missing')} here. Nothing was changed; go on with the version that wrote "
-                f"it, or give another folder."
+                f"{self._folder}: snapshot {number} was written by another version of the program: {wrong} is "
+                f"{there.get(wrong, 'missing')} in the snapshot and {here.get(wrong, 'missing')} now. Nothing was "
+                "changed. Resume with the version that wrote it, or give another folder."
             )
         arguments = ArraysRestore({str(i): x for i, x in enumerate(expected.values())})
         stored = self._manager.restore(number, args=ocp.args.Composite(arrays=arguments))["arrays"]
         arrays = dict(zip(expected, stored.values(), strict=True))
         changed = [name for name, found in checksums(arrays).items() if found != about["checksums"][name]]
         if changed:
-            raise ValueError(f"the checksum of {changed[0]} is not what it was")
+            raise ValueError(f"the checksum of {changed[0]} is wrong")
         return about, arrays
 
     def _set_aside(self, number: int) -> str:
@@ -161,5 +163,5 @@ class SnapshotStore:
 
 
 def not_of_orbax(record: logging.LogRecord) -> bool:
-    """Keeps orbax from telling of every file, and pages of what we report in a line."""
+    """A log filter that suppresses orbax's messages, whose errors are reported as one line instead."""
     return "orbax" not in record.pathname

@@ -1,7 +1,7 @@
-"""The full state of a training run as data: what a snapshot holds, by name, and the checksums of it.
+"""Snapshots: the complete state of a training run as data, with names and checksums of its arrays.
 
-A snapshot holds everything that the rest of the run depends on: parameters, optimizers, environments, replay buffers,
-keys, and what was measured. :mod:`smac_jax.runs.snapshot_store` keeps snapshots on disk.
+A snapshot has everything on which the rest of the run depends: parameters, optimizers, environments, replay buffers,
+keys, and metrics. :mod:`smac_jax.runs.snapshot_store` keeps snapshots on disk.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from smac_jax.types import Array
 
 
 class Position(NamedTuple):
-    """How far a plan is carried out.
+    """A position in a plan (:mod:`smac_jax.train.plan`).
 
     Attributes:
-      item: of the plan.
-      done: steps of this item.
-      parts: ``(steps, what was measured)`` of the chunks that did them, means and counts ``[2, seed]``.
+      item: the index of the current item.
+      done: the completed steps of this item.
+      parts: ``(steps, metrics)`` of the chunks of this item; metrics are means and counts ``[2, seed]``.
     """
 
     item: int
@@ -35,13 +35,13 @@ class Position(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
-    """Everything that the rest of a run depends on.
+    """Everything on which the rest of a run depends.
 
     Attributes:
-      state: leaves ``[seed, ...]``.
-      diverged: the step at which each seed was frozen, -1 where it was not.
-      position: in the plan.
-      history: :meth:`smac_jax.runs.history.History.dump`.
+      state: the training state, with leaves ``[seed, ...]``.
+      diverged: the step at which each seed diverged and was frozen, or -1.
+      position: the position in the plan.
+      history: the values of :meth:`smac_jax.runs.history.History.dump`.
     """
 
     state: Any
@@ -54,7 +54,7 @@ class Snapshot:
 
 
 def named_leaves(tree: Any) -> dict[str, Array]:
-    """A tree's arrays under their paths, random keys as the numbers that they are."""
+    """The arrays of a tree by their paths, with the data of random keys."""
 
     def plain(x: Any) -> Any:
         if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
@@ -65,7 +65,7 @@ def named_leaves(tree: Any) -> dict[str, Array]:
 
 
 def from_named_leaves(like: Any, arrays: dict[str, Array]) -> Any:
-    """The tree of :func:`named_leaves`, in the form of ``like``."""
+    """The tree from the arrays of :func:`named_leaves`, with the structure of ``like``."""
 
     def one(path: Any, template: Any) -> Array:
         array = arrays[jax.tree_util.keystr(path)]
@@ -82,11 +82,11 @@ def checksums(arrays: Mapping[str, Array | np.ndarray]) -> dict[str, int]:
 
 
 def checksum(tree: Any) -> int:
-    """CRC-32 of a whole tree."""
+    """CRC-32 of all arrays of a tree."""
     return zlib.crc32(repr(sorted(checksums(named_leaves(tree)).items())).encode())
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, short enough for a line."""
+    """The first line of an error's message, shortened."""
     text = str(error).strip()
     return text.splitlines()[0][:200] if text else type(error).__name__

@@ -1,7 +1,7 @@
-"""How far a run is, as it says itself in ``status.json``: the one place that reads the file.
+"""Reads ``status.json``, in which a run records its progress.
 
-The run writes it while it trains (:class:`smac_jax.runs.folder.RunFolder`); whoever reads it must expect a file that is
-missing, half written or damaged. Nothing here imports JAX.
+The run writes the file while it trains (:class:`smac_jax.runs.folder.RunFolder`), so it may be missing, incomplete or
+damaged. This module does not import JAX.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ FILE = "status.json"
 
 @dataclasses.dataclass(frozen=True)
 class RunStatus:
-    """What a run said last. Text is one line; numbers are finite, and None where the file does not have them.
+    """The last status of a run. Texts are single lines; numbers are finite, or None if they are missing.
 
     Attributes:
-      found: whether there is a file, readable or not.
-      state: running, done, stopped (as it was asked to) or failed; empty where the file cannot be read.
-      title: of the run, for people.
-      phase: what it is at.
-      doing: training, compilation or evaluation.
-      done, total: steps of the phase.
-      rate: steps a second.
-      left: how long the run still takes.
+      found: whether there is a file, even if it cannot be read.
+      state: running, done, stopped (on request) or failed; empty if the file cannot be read.
+      title: the name of the run.
+      phase: the title of the current phase.
+      doing: the activity: training, compilation or evaluation.
+      done, total: the steps of the phase.
+      rate: steps per second.
+      left: the estimated time that the run still takes.
       took: seconds so far, by stage.
-      last_return: of the newest evaluation, mean over seeds.
-      diverged: seeds that were frozen, and the step of each.
-      time: when it was written, in seconds since 1970.
-      error: what went wrong.
+      last_return: the mean return of the newest evaluation over seeds.
+      diverged: the seeds that have diverged, each with the step.
+      time: the time of writing, in seconds since 1970.
+      error: the error of a failed run.
     """
 
     found: bool = False
@@ -55,48 +55,48 @@ class RunStatus:
 
 
 def read_status(run: Path) -> RunStatus:
-    """The status of the run whose folder this is.
+    """The status of the run in a folder.
 
     Raises:
-      OSError, ValueError: a path that no file can have, or a folder that must not be read.
+      OSError, ValueError: the path is invalid, or reading the folder is not permitted.
     """
     path = run / FILE
-    told = read_json(path)
-    seconds = finite_number(told.get("seconds_left"))
-    took = {str(stage): finite_number(value) for stage, value in _mapping(told.get("took")).items()}
-    diverged = {str(seed): finite_number(step) for seed, step in _mapping(told.get("diverged")).items()}
+    written = read_json(path)
+    seconds = finite_number(written.get("seconds_left"))
+    took = {str(stage): finite_number(value) for stage, value in _mapping(written.get("took")).items()}
+    diverged = {str(seed): finite_number(step) for seed, step in _mapping(written.get("diverged")).items()}
     return RunStatus(
-        found=bool(told) or path.exists(),
-        state=first_line(told.get("state")),
-        title=first_line(told.get("title")),
-        phase=first_line(told.get("phase")),
-        doing=first_line(told.get("doing")),
-        done=finite_number(told.get("done")),
-        total=finite_number(told.get("total")),
-        rate=finite_number(told.get("rate")),
-        left=None if seconds is None else TimeLeft(seconds, told.get("at_least", True) is not False),
+        found=bool(written) or path.exists(),
+        state=first_line(written.get("state")),
+        title=first_line(written.get("title")),
+        phase=first_line(written.get("phase")),
+        doing=first_line(written.get("doing")),
+        done=finite_number(written.get("done")),
+        total=finite_number(written.get("total")),
+        rate=finite_number(written.get("rate")),
+        left=None if seconds is None else TimeLeft(seconds, written.get("at_least", True) is not False),
         took={stage: value for stage, value in took.items() if value is not None},
-        last_return=finite_number(told.get("last_return")),
+        last_return=finite_number(written.get("last_return")),
         diverged={int(seed): int(step or 0) for seed, step in diverged.items() if seed.isdecimal()},
-        time=finite_number(told.get("time")),
-        error=first_line(told.get("error")),
+        time=finite_number(written.get("time")),
+        error=first_line(written.get("error")),
     )
 
 
 def steps_text(phase: str, done: float | None, total: float | None, doing: str) -> str:
-    """``SMAC: offline 2,000/5,000, compiling``; empty where the number of steps is not known."""
+    """The progress as text: ``SMAC: offline 2,000/5,000, compiling``; empty if the number of steps is unknown."""
     if not total:
         return ""
     return ", ".join(part for part in (f"{phase} {done or 0:,.0f}/{total:,.0f}".strip(), doing_text(doing)) if part)
 
 
 def doing_text(doing: str) -> str:
-    """What a run does that is no training, for people."""
+    """The activity of a run as text; empty for training."""
     return {COMPILATION: "compiling", EVALUATION: "evaluating"}.get(doing, "")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """An object in a file; empty where there is none that can be read."""
+    """The JSON object in a file; empty if it cannot be read."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -105,13 +105,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def first_line(text: Any) -> str:
-    """The first line of a text that may be anything, and no longer than a line."""
+    """The first line of any value's text, shortened."""
     lines = str(text or "").strip().splitlines()
     return lines[0][:300] if lines else ""
 
 
 def finite_number(value: Any) -> float | None:
-    """A finite number, or None."""
+    """The value if it is a finite number, else None."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if abs(value) < 1e300 and math.isfinite(value) else None

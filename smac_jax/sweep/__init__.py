@@ -5,5 +5,5 @@ import os
 from smac_jax.files import cache_folder, in_home
 
 if (_home := in_home()) is None or _home not in cache_folder().parents:
-    # Matplotlib looks for the same home directory, and warns by itself
+    # Matplotlib uses the same home directory and prints a warning where it cannot write there
     os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))

@@ -1,4 +1,4 @@
-"""What a sweep will cost, from rates measured just now on this machine."""
+"""Estimates how long a sweep will take, from rates measured on this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from smac_jax.sweep.grid import Job, Run, Variant
 from smac_jax.sweep.job import run_states
 from smac_jax.tasks import time_limit
 from smac_jax.text import count, duration
-from smac_jax.train import offline, online
+from smac_jax.train import collection, offline, online
 from smac_jax.train.compilation import listening
 from smac_jax.train.divergence import NOT_DIVERGED
 from smac_jax.train.evaluate import make_evaluator, value_discount
@@ -32,15 +32,15 @@ from smac_jax.train.progress import Progress
 from smac_jax.train.sharding import SeedLayout
 
 LENGTH = 20
-"""Steps of the chunk that is timed."""
+"""Number of steps in the compiled chunk that is timed."""
 
 
 def show(jobs: Sequence[Job], datasets: Mapping[str, Dataset]) -> None:
-    """Prints each run of each job, and whether it is there; then measures, and prints what is left to pay.
+    """Prints the state of each run of each job; then measures rates, and prints the time that each job still takes.
 
     Args:
-      jobs: of the sweep.
-      datasets: by the jobs' names for them; of one task any will do for all.
+      jobs: the jobs of the sweep.
+      datasets: the data sets, by the names that the jobs use.
     """
     left = [job for job in jobs if not job.done]
     rows = [
@@ -48,32 +48,32 @@ def show(jobs: Sequence[Job], datasets: Mapping[str, Dataset]) -> None:
         for job in jobs
         for i, (run, state) in enumerate(zip(job.plan, run_states(job).values(), strict=True))
     ]
-    words = Column("job", justify="left", wraps=True), Column("run", justify="left"), Column("state", justify="left")
+    names = Column("job", justify="left", wraps=True), Column("run", justify="left"), Column("state", justify="left")
     title = f"{count(jobs, 'job')}, {len(jobs) - len(left)} of them done"
     console = console_for_tables()
-    console.print(FittedTable([*words, Column("steps")], rows, title))
+    console.print(FittedTable([*names, Column("steps")], rows, title))
     if not left:
         return
     rates, total = Rates({job.task: datasets[job.data] for job in left}), 0.0
     rows = []
     with Progress() as bar:
-        bar.phase("measuring rates, job by job", len(left), steady=False)  # jobs share programs
+        bar.phase("measuring rates, job by job", len(left), steady=False)  # jobs share compiled programs
         for job in left:
             states = run_states(job)
             seconds = sum(run_seconds(job, run, rates) for run in job.plan if states[str(run.name)] != "done")
             total += seconds
             rows.append([job.title, duration(seconds)])
             bar.advance(1)
-    table = FittedTable([Column("left to pay", justify="left", wraps=True), Column("time")], rows)
-    console.print(f"At rates measured now on {device_description()}:", table)
+    table = FittedTable([Column("remaining job", justify="left", wraps=True), Column("time")], rows)
+    console.print(f"At the rates just measured on {device_description()}:", table)
     console.print(
-        f"In all at most {duration(total)} one after the other, every evaluation episode counted at full length; and "
-        f"compilation, which took {duration(rates.compilation)} here."
+        f"In total at most {duration(total)} if the jobs run one after the other and every evaluation episode has full "
+        f"length; in addition compilation, which took {duration(rates.compilation)} here."
     )
 
 
 def run_seconds(job: Job, run: Run, rates: Rates) -> float:
-    """What a run takes from beginning to end."""
+    """Estimated seconds of a run from beginning to end."""
     episode = rates.episode_length(job)
     if run.online is None:
         phases = rates.phases(job)
@@ -82,7 +82,7 @@ def run_seconds(job: Job, run: Run, rates: Rates) -> float:
         schedule = job.offline.schedule
         if run.name.kind == "control":
             schedule = max(job.online, key=lambda v: v.schedule["num_steps"]).schedule
-        # the last has more episodes, and where a run goes on from another, the first as well
+        # the last evaluation has more episodes; so has the first one of a run that resumes another
         repeated = rounds_for(job.offline.schedule["final_episodes"], job.offline.schedule["eval_episodes"]) - 1
         evaluations = 1 + math.ceil(run.steps / schedule["eval_every"]) + repeated * (1 if run.after == 0 else 2)
         once = before if run.after == 0 else 0.0
@@ -96,60 +96,63 @@ def run_seconds(job: Job, run: Run, rates: Rates) -> float:
 
 
 class Rates:
-    """Seconds of a step, for all seeds of a job together: each program that several jobs share is measured once.
+    """Measured seconds per step, for all seeds of a job together. A program that several jobs share is timed once.
 
     Attributes:
-      compilation: seconds that went into making the programs, some of them perhaps from the cache.
+      compilation: seconds of compilation; some of the programs may have come from the compilation cache.
     """
 
     def __init__(self, datasets: Mapping[str, Dataset]) -> None:
-        """``datasets``: one for each task; its size does not change what a step costs."""
+        """``datasets``: one data set for each task; its size does not change the time of a step."""
         self._datasets = datasets
         self._known: dict[Any, Any] = {}
         self.compilation = 0.0
 
     def phases(self, job: Job) -> tuple[float, ...]:
-        """An update of each phase of offline training."""
+        """Seconds of an update in each phase of offline training."""
 
         def measure() -> tuple[float, ...]:
             built, layout = _built(job), SeedLayout.over(job.seeds)
             prepared, state = self._begun(job)
-            state = jax.tree.map(jnp.copy, state)  # a chunk takes its state's memory
+            state = jax.tree.map(jnp.copy, state)  # a chunk donates its state's memory
             seconds = []
             for phase in built.phases:
                 chunk = offline.make_chunk(phase, layout, math.inf, LENGTH)
-                rate, state = self._timed(chunk, state, *_driven(layout), prepared)
+                rate, state = self._timed(chunk, state, *_chunk_inputs(layout), prepared)
                 seconds.append(rate)
             return tuple(seconds)
 
         return self._once(("phases", *_program(job, job.offline)), measure)
 
     def online(self, job: Job, variant: Variant, learn: bool) -> float:
-        """An environment step of fine-tuning, with its update or (``learn`` false) without."""
-        # what acts while nothing is learned costs the same whatever will learn
-        asked = _program(job, variant) if learn else _world(job)
+        """Seconds of an environment step of fine-tuning, with its update or (``learn`` false) without."""
+        environments = variant.schedule.get("environments", 1)
+        # before learning begins, a step costs the same for every online algorithm
+        program = _program(job, variant) if learn else _environment(job)
 
         def measure() -> float:
-            layout, world = SeedLayout.over(job.seeds), self._auto_reset(job)
+            layout, env = SeedLayout.over(job.seeds), self._auto_reset(job)
             algorithm = make_online(variant.algorithm, variant.config)
             state = self._begun(job)[1]
             actor_critic = jax.tree.map(jnp.copy, _built(job).actor_critic(state))
             carried = jax.tree.map(jnp.copy, jax.vmap(_built(job).training_state)(state))
 
             def begin(key: Any, actor_critic: Any, carried: Any) -> online.LoopState:
-                buffer = init_buffer(1000, world.observation_size, world.action_size)
-                return online.LoopState(algorithm.init(key, actor_critic, carried), world.reset(key), buffer)
+                buffer = init_buffer(1000, env.observation_size, env.action_size)
+                first = collection.begin(env, key, environments)
+                return online.LoopState(algorithm.init(key, actor_critic, carried), first, buffer)
 
             loop = layout.map(begin, (0, 0, 0))(layout.keys("online"), actor_critic, carried)
             fraction = variant.schedule.get("data_fraction", 0.5)
-            chunk = online.make_chunk(algorithm, world, layout, learn, fraction, math.inf, LENGTH)
-            rate, _ = self._timed(chunk, loop, *_driven(layout), layout.replicate(self._datasets[job.task]))
-            return rate
+            length = LENGTH * environments
+            chunk = online.make_chunk(algorithm, env, layout, learn, fraction, math.inf, length, environments)
+            rate, _ = self._timed(chunk, loop, *_chunk_inputs(layout), layout.replicate(self._datasets[job.task]))
+            return rate / environments
 
-        return self._once(("online", learn, _networks(job), *asked), measure)
+        return self._once(("online", learn, environments, _networks(job), *program), measure)
 
     def evaluation(self, job: Job) -> float:
-        """A step of all episodes of an evaluation."""
+        """Seconds of one step of all episodes of an evaluation."""
         episodes = job.offline.schedule["eval_episodes"]
 
         def measure() -> float:
@@ -160,10 +163,10 @@ class Rates:
 
             return self._timed(lambda ac, keys: (ac, evaluator(ac, keys)), actor_critic, layout.keys("online"))[0]
 
-        return self._once(("evaluation", _networks(job), episodes, *_world(job)), measure)
+        return self._once(("evaluation", _networks(job), episodes, *_environment(job)), measure)
 
     def episode_length(self, job: Job) -> int:
-        """In steps."""
+        """The time limit of an episode, in steps."""
         return self._auto_reset(job).episode_length
 
     def _auto_reset(self, job: Job) -> AutoReset:
@@ -171,10 +174,10 @@ class Rates:
             env = smac_jax.make_env(job.task, physics=job.physics, version=job.version)
             return AutoReset(env, time_limit(job.task, env))
 
-        return self._once(("environment", *_world(job)), make)
+        return self._once(("environment", *_environment(job)), make)
 
     def _begun(self, job: Job) -> tuple[Any, Any]:
-        """What offline training prepares of the data, and its state before the first update."""
+        """The data as offline training prepares them, and its state before the first update."""
 
         def begin() -> tuple[Any, Any]:
             pace, built, layout = Pace(), _built(job), SeedLayout.over(job.seeds)
@@ -184,10 +187,10 @@ class Rates:
             self.compilation += pace.took.get(COMPILATION, 0.0)
             return prepared, state
 
-        asked = "begun", *_program(job, job.offline)
-        if asked not in self._known:  # one at a time: a state may be large
+        program = "begun", *_program(job, job.offline)
+        if program not in self._known:  # only one is kept: a state may be large
             self._known = {key: value for key, value in self._known.items() if key[0] != "begun"}
-        return self._once(asked, begin)
+        return self._once(program, begin)
 
     def _once(self, key: tuple[Any, ...], measure: Callable[[], Any]) -> Any:
         if key not in self._known:
@@ -195,7 +198,7 @@ class Rates:
         return self._known[key]
 
     def _timed(self, chunk: Any, state: Any, *inputs: Any) -> tuple[float, Any]:
-        """Seconds of a step, compilation left out, and the state after."""
+        """Seconds of a step without compilation, and the state afterwards."""
         pace = Pace()
         with listening(pace.compiling):
             state, *_ = jax.block_until_ready(chunk(state, *inputs))
@@ -209,29 +212,29 @@ def _built(job: Job) -> OfflineAlgorithm:
     return make_offline(job.offline.algorithm, job.offline.config)
 
 
-def _driven(layout: SeedLayout) -> tuple[Any, int, Any]:
-    """What a chunk takes beside its state: seeds that are well, the first step, keys."""
+def _chunk_inputs(layout: SeedLayout) -> tuple[Any, int, Any]:
+    """The inputs of a chunk other than its state: the step of divergence of each seed, the first step, keys."""
     return layout.shard(jnp.full(len(layout.seeds), NOT_DIVERGED)), 0, layout.keys("online")
 
 
-def _world(job: Job) -> tuple[Any, ...]:
+def _environment(job: Job) -> tuple[Any, ...]:
     return job.task, job.physics, job.version, len(job.seeds)
 
 
 def _networks(job: Job) -> tuple[Any, ...]:
-    """What of the networks tells in the cost of a step: their sizes, and how many."""
+    """The properties of the networks on which the time of a step depends: their sizes and their number."""
     network = job.offline.config.get("network")
-    if not isinstance(network, dict) or OFFLINE.code(job.offline.algorithm):  # of somebody's own nothing is known
+    if not isinstance(network, dict) or OFFLINE.code(job.offline.algorithm):  # a user's algorithm may differ in more
         return _program(job, job.offline)
     return tuple(repr(network[name]) for name in ("actor_hidden", "critic_hidden", "num_critics"))
 
 
 def _program(job: Job, variant: Variant) -> tuple[Any, ...]:
-    """What a step's program depends on: everything but the values of what is a fraction, unless it is 0."""
+    """Everything on which a step's compiled program depends. Of a float only whether it is 0 matters."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
             return {name: plain(item) for name, item in value.items()}
         return value != 0.0 if isinstance(value, float) else value
 
-    return variant.algorithm, repr(plain(variant.config)), *_world(job)
+    return variant.algorithm, repr(plain(variant.config)), *_environment(job)

@@ -1,4 +1,4 @@
-"""A sweep's data sets: which environment each belongs to, whether it fits, and what evaluations are compared with."""
+"""The data sets of a sweep: their environments, and the reference returns that figures show."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from smac_jax.tasks import task_info
 
 
 def environment_of(data: smac_jax.Dataset, given: str | None) -> str:
-    """The environment that a data set belongs to (``env`` in its metadata, or else its task), or the one given.
+    """The name of a data set's environment: the one given, else ``env`` in its metadata, else its task.
 
     Raises:
-      ConfigError: nobody says which; or its rewards are not those of the binary task.
-      UnknownNameError: there is no such environment.
+      ConfigError: none of these names an environment; or the data's rewards are not those of a binary task.
+      UnknownNameError: the environment does not exist.
     """
     task = given or dict(data.metadata).get("env") or data.task
     if task is None:
-        raise ConfigError(f"{data.name} does not say which environment it belongs to; say it with --env.")
+        raise ConfigError(f"{data.name} does not record the environment of its data. Name the environment with --env.")
     check_name(task)
     if task_info(task).rewards.only_success and data.task != task:
         raise ConfigError(
-            f"{data.name} has the rewards of {data.task or 'another task'}, not of {task}: give its file a name that "
-            f"begins with {task}, and they are made binary on reading."
+            f"{data.name} has the rewards of {data.task or 'another task'}, not of {task}. Rename its file so that the "
+            f"name begins with {task}; its rewards are then made binary when it is read."
         )
     return task
 
 
 def check_fits(data: smac_jax.Dataset, task: str, env: Any) -> None:
-    """Raises ConfigError where a data set's observations or actions are not the environment's."""
-    ours = data.observations.shape[-1], data.actions.shape[-1]
-    theirs = env.observation_size, env.action_size
-    if ours != theirs:
+    """Raises ConfigError if the sizes of a data set's observations and actions are not those of the environment."""
+    of_data = data.observations.shape[-1], data.actions.shape[-1]
+    of_env = env.observation_size, env.action_size
+    if of_data != of_env:
         raise ConfigError(
-            f"{data.name} has {ours[0]} observations and {ours[1]} actions, the environment {task} {theirs[0]} and "
-            f"{theirs[1]}: these data are not of it. Another environment is named with --env."
+            f"{data.name} has {of_data[0]} observations and {of_data[1]} actions, but the environment {task} has "
+            f"{of_env[0]} and {of_env[1]}: the data are not from this environment. Name another one with --env."
         )
 
 
 def references(data: smac_jax.Dataset) -> dict[str, float]:
-    """What to compare evaluations with, by label, in their units (``RewardRule.evaluation``).
+    """Reference values for evaluations, by label, in the units of evaluations (``RewardRule.evaluation``).
 
-    Empty where the data are in others: OGBench's are paid in each step, and its evaluations count successes.
+    Empty if the data have other units: OGBench's data have a reward in each step, and its evaluations count successes.
     """
     env = dict(data.metadata).get("env")
     if env is not None and task_info(env).rewards.evaluation != data.reward_rule.evaluation:

@@ -1,4 +1,4 @@
-"""What a sweep computes, in matrix products, and what this machine makes of them: how long it takes is their ratio."""
+"""The number of floating-point operations of a sweep, and the rate of this machine: their ratio is a lower bound."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from smac_jax.matrix_products import product_flops, product_rate
 from smac_jax.sweep.grid import Job
 
 ROWS, WIDTH = 512, 512
-"""Of the product that the machine is measured by."""
+"""Shape of the matrix product whose rate is measured."""
 
 
 def machine_rate() -> float:
-    """FLOP/s of float32 products ``[512, 512] x [512, 512]`` in a compiled program."""
+    """The rate of float32 matrix products ``[512, 512] x [512, 512]`` in a compiled program, in FLOP/s."""
     return product_rate(ROWS, WIDTH)
 
 
 def flops_of_jobs(jobs: Iterable[Job], datasets: Mapping[str, Dataset]) -> float:
-    """Multiplications and additions in the matrix products of all updates of all runs; evaluations are left out."""
+    """The floating-point operations in the matrix products of all updates of all runs, without evaluations."""
     return math.fsum(_flops_of_job(job, datasets[job.data]) for job in jobs)
 
 
 def _flops_of_job(job: Job, data: Dataset) -> float:
     key = jax.random.key(0)
     offline = make_offline(job.offline.algorithm, job.offline.config)
-    data = jax.tree.map(lambda column: column[:2], offline.prepare(data))  # shapes alone count
+    data = jax.tree.map(lambda column: column[:2], offline.prepare(data))  # only the shapes matter
     state = offline.init(key, data)
 
     def of_update(update: Any, state: Any, rows: int) -> float:

@@ -1,9 +1,9 @@
-"""A sweep as a list of jobs: what one process trains from beginning to end.
+"""The jobs of a sweep. One process trains one job from beginning to end.
 
 The grid is tasks x offline algorithms (or variants that the configuration names) x online algorithms x seeds x the
 values that ``--vary`` gives to fields of the configuration. A job trains one offline algorithm once, for some of the
-seeds, and transfers from its end, or from each of several checkpoints, to every online algorithm: so nothing is trained
-twice, and no job waits for another.
+seeds, and fine-tunes the result with every online algorithm. It transfers at the end of offline training or at each of
+several checkpoints. Nothing is trained twice, and no job waits for another.
 """
 
 from __future__ import annotations
@@ -29,9 +29,12 @@ from smac_jax.presets.base import online_section
 from smac_jax.registry import OFFLINE, ONLINE
 from smac_jax.sweep.run_names import RunName
 from smac_jax.text import name_of
+from smac_jax.train.collection import check_multiples
 
-POSITIVE = ("num_updates", "num_steps", "eval_every", "eval_episodes", "final_episodes")
-"""Of a schedule."""
+POSITIVE = ("num_updates", "num_steps", "eval_every", "eval_episodes", "final_episodes", "environments")
+"""Fields of a schedule that must be at least 1."""
+STEPS = ("num_steps", "warm_start", "eval_every")
+"""Fields of the schedule of fine-tuning that are numbers of environment steps."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,12 +42,12 @@ class Variant:
     """An algorithm with its configuration.
 
     Attributes:
-      label: its name in tables and paths: the algorithm's or the one that the configuration gives it, and the fields
-        that ``--vary`` changed.
-      algorithm: as registered.
-      config: every field, as it runs.
-      schedule: of ``pretrain`` or ``finetune``: steps, evaluations; of offline training without ``num_updates`` where
-        the job has checkpoints.
+      label: the name in tables and paths. It is the algorithm's name or the variant's name, followed by the fields that
+        ``--vary`` changed.
+      algorithm: the registered name.
+      config: every field of the algorithm's configuration.
+      schedule: the ``pretrain`` or ``finetune`` section (steps and evaluations). The schedule of offline training has
+        no ``num_updates`` if the job transfers from checkpoints.
     """
 
     label: str
@@ -54,13 +57,13 @@ class Variant:
 
 
 class Run(NamedTuple):
-    """One run of a job: what is trained in one folder.
+    """One run of a job. Each run has its own folder.
 
     Attributes:
-      name: the folder's.
-      steps: gradient updates, or environment steps.
-      after: offline updates that are done when it begins.
-      online: what fine-tunes; None where the run trains offline.
+      name: the folder's name.
+      steps: the number of gradient updates of an offline run, or of environment steps of an online run.
+      after: the number of offline updates before the run begins.
+      online: the algorithm of fine-tuning; None for a run that trains offline.
     """
 
     name: RunName
@@ -71,22 +74,23 @@ class Run(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What one process trains.
+    """One offline algorithm for some seeds, and everything that is fine-tuned from it.
 
     Attributes:
-      folder: where it lives.
-      data: name or path of the data set.
-      task: the environment.
-      physics, version: of the environment.
-      offline: what is trained first.
-      online: what starts from it, if anything.
-      seeds: trained side by side.
-      control: also go on offline with no transfer.
-      name: what the data set is called in titles and paths; empty: its short name.
-      fingerprint: of the data, which the results depend on; None where the data were not read yet.
-      checkpoints: offline updates after which to transfer, in increasing order; empty: after all of them.
-      imports: files and modules of users that a process must import before it can train the job.
-      code: those files of users that define its algorithms and its environment, with their SHA-256.
+      folder: the job's folder.
+      data: the name or path of the data set.
+      task: the name of the environment.
+      physics, version: the environment's physics engine and version.
+      offline: the algorithm of offline training.
+      online: the algorithms of fine-tuning; may be empty.
+      seeds: the seeds, which are trained in parallel by ``vmap``.
+      control: whether to also continue offline training without a transfer, for comparison.
+      name: the name of the data set in titles and paths; empty for its short name.
+      fingerprint: the digest of the data; None if the data have not been read.
+      checkpoints: the numbers of offline updates after which to transfer, in increasing order; empty to transfer once,
+        at the end.
+      imports: the user's files and modules that a process must import before it can train the job.
+      code: the user's files that define the job's algorithms and environment, with their SHA-256.
     """
 
     folder: Path
@@ -106,7 +110,7 @@ class Job:
 
     @property
     def title(self) -> str:
-        """For people."""
+        """The job's name in messages and tables."""
         first, last = self.seeds[0], self.seeds[-1]
         return f"{self.name or short_name(self.data)} {name_of(self.offline.label)} " + (
             f"seed {first}" if first == last else f"seeds {first}-{last}"
@@ -114,7 +118,7 @@ class Job:
 
     @property
     def plan(self) -> tuple[Run, ...]:
-        """The runs that it consists of, in order: checkpoint by checkpoint, each offline run going on from the last."""
+        """The job's runs in order: checkpoint by checkpoint. Each offline run resumes from the previous one."""
         made: list[Run] = []
         done = 0
         for checkpoint in self.checkpoints or (None,):
@@ -131,51 +135,51 @@ class Job:
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """Names of the runs, in order, which are names of folders in its own."""
+        """Names of the runs in order, which are also the names of their folders."""
         return tuple(str(run.name) for run in self.plan)
 
     @property
     def updates(self) -> tuple[int, ...]:
-        """Offline updates after which it transfers."""
+        """The numbers of offline updates after which the job transfers."""
         return self.checkpoints or (self.offline.schedule["num_updates"],)
 
     def curve(self, online: Variant, checkpoint: int | None = None) -> Path:
-        """Where the learning curve of a pair lies once it is done."""
+        """The file of the learning curve of a pair. It exists when the pair is done."""
         return self.folder / RunName("online", path_name(online.label), checkpoint).curve
 
     @property
     def curves(self) -> Iterator[Path]:
-        """Where all its learning curves lie once they are done."""
+        """The files of all learning curves of the job. Each exists when its pair is done."""
         return (self.folder / run.name.curve for run in self.plan if run.online is not None)
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to do."""
-        if not self.online:  # what is written last
+        """Whether the job is complete."""
+        if not self.online:  # this file is written last
             return all((self.folder / run / "actor_critic" / "networks.json").exists() for run in self.runs)
         return all(map(self.has_curve, self.curves))
 
     def needs(self, run: Run) -> bool:
-        """Whether a learning curve that a run is part of is not there."""
+        """Whether a learning curve that includes this run is missing."""
         of_checkpoint = [r.name for r in self.plan if r.online and r.name.checkpoint == run.name.checkpoint]
         names = of_checkpoint if run.online is None else [run.name]
         return not all(self.has_curve(self.folder / name.curve) for name in names)
 
     def has_curve(self, path: Path) -> bool:
-        """Whether a learning curve is there, with a control where the job has one."""
+        """Whether a learning curve exists, and includes the control if the job has one."""
         if not self.control or not path.exists():
             return path.exists()
         try:
             return TransferCurve.from_json(path).has_control
-        except DatasetError:  # what is damaged is named where it is read
+        except DatasetError:  # a damaged file is reported where the curves are read
             return True
 
 
 def parse_vary(texts: Sequence[str]) -> dict[str, list[Any]]:
-    """``["smac.kappa=1,5"]`` as ``{"smac.kappa": [1, 5]}``.
+    """Parses the values of ``--vary``: ``["smac.kappa=1,5"]`` becomes ``{"smac.kappa": [1, 5]}``.
 
     Raises:
-      ConfigError: not of that form.
+      ConfigError: a text does not have this form.
     """
     found: dict[str, list[Any]] = {}
     for text in texts:
@@ -186,17 +190,17 @@ def parse_vary(texts: Sequence[str]) -> dict[str, list[Any]]:
             parsed = [value.strip() for value in values.split(",")]
         if not equals or "." not in field or not values or field in found:
             raise ConfigError(
-                f"--vary={text}: must be SECTION.FIELD=VALUE,VALUE,... such as smac.kappa=1,5,20; once a field."
+                f"--vary={text}: must be SECTION.FIELD=VALUE,VALUE,... such as smac.kappa=1,5,20. Give each field once."
             )
         found[field] = parsed
     return found
 
 
 def parse_checkpoints(texts: Sequence[str]) -> tuple[int, ...]:
-    """``["3000", "12000"]`` as ``(3000, 12000)``.
+    """Parses the values of ``--checkpoints``: ``["3000", "12000"]`` becomes ``(3000, 12000)``.
 
     Raises:
-      ConfigError: they are not increasing positive numbers.
+      ConfigError: the values are not increasing positive integers.
     """
     try:
         numbers = [int(text) for text in texts]
@@ -211,23 +215,23 @@ def parse_checkpoints(texts: Sequence[str]) -> tuple[int, ...]:
 
 
 def offline_names(config: ConfigDict, given: Sequence[str] | None) -> list[str]:
-    """What to train offline: what was asked for, else the variants that the configuration names, else two algorithms.
+    """The offline algorithms of a sweep: those given, else the configuration's variants, else SMAC and TD3+BC.
 
     Args:
-      config: of the sweep.
-      given: names of algorithms or variants; None: nothing was asked for.
+      config: the configuration of the sweep.
+      given: the value of ``--offline``: names of algorithms or variants; None if the flag is not set.
     """
     return list(given if given is not None else named_variants(config) or ("smac", "td3_bc"))
 
 
 def named_variants(config: ConfigDict) -> dict[str, dict[str, Any]]:
-    """Variants of offline algorithms that a configuration names, in its order: what each is and changes.
+    """The variants of offline algorithms that a configuration defines, by name and in its order.
 
-    ``config.variants = ({"name": "smac (muon)", "algorithm": "smac", "smac": {"optimizer": "muon"}}, ...)``: an
-    algorithm, and what differs from the rest of the configuration, by section. A variant may change any section.
+    ``config.variants = ({"name": "smac (muon)", "algorithm": "smac", "smac": {"optimizer": "muon"}}, ...)``. A variant
+    is an algorithm and the fields that differ from the rest of the configuration. It may change fields of any section.
 
     Raises:
-      ConfigError: a variant without a name or an algorithm, or two of one name.
+      ConfigError: a variant has no name or no algorithm, or two variants have the same name.
     """
     found: dict[str, dict[str, Any]] = {}
     for variant in config.get("variants") or ():
@@ -235,22 +239,22 @@ def named_variants(config: ConfigDict) -> dict[str, dict[str, Any]]:
         name = changes.pop("name", None)
         if not isinstance(name, str) or not name or "algorithm" not in changes or name in found:
             raise ConfigError(
-                f"The configuration's variant {dict(variant)!r}: must have a name that no other has, and an algorithm."
+                f"The configuration's variant {dict(variant)!r}: must have an algorithm and a unique name."
             )
         found[name] = changes
     return found
 
 
 def with_variant(config: ConfigDict, name: str) -> tuple[str, ConfigDict]:
-    """An offline algorithm and the configuration that it is trained with.
+    """The offline algorithm that a name stands for, and the configuration with which it is trained.
 
     Args:
-      config: of the sweep.
-      name: of a variant of the configuration (:func:`named_variants`), or of an offline algorithm.
+      config: the configuration of the sweep.
+      name: a variant of the configuration (:func:`named_variants`), or an offline algorithm.
 
     Raises:
-      UnknownNameError: neither, or a variant of no offline algorithm.
-      ConfigError: a variant that changes a field which does not exist, or to a value of another type.
+      UnknownNameError: the name is neither, or the variant's algorithm does not exist.
+      ConfigError: the variant changes a field that does not exist, or gives it a value of another type.
     """
     named = named_variants(config)
     changes = named.get(name, {})
@@ -264,7 +268,7 @@ def with_variant(config: ConfigDict, name: str) -> tuple[str, ConfigDict]:
 
 
 def _flat(changes: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """``{"smac": {"kappa": 1}}`` as ``("smac.kappa", 1)``."""
+    """Flattens nested sections: ``{"smac": {"kappa": 1}}`` yields ``("smac.kappa", 1)``."""
     for name, value in changes.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{before}{name}.")
@@ -275,18 +279,18 @@ def _flat(changes: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, A
 def variants(
     config: ConfigDict, vary: dict[str, list[Any]], label: str, algorithm: str, section: str, phase: str
 ) -> list[Variant]:
-    """An algorithm at each combination of the varied fields that concern it.
+    """One variant of an algorithm for each combination of the varied fields that apply to it.
 
     Args:
-      config: the base of all.
-      vary: from :func:`parse_vary`.
-      label: what it is called where no field varies.
-      algorithm: as registered.
-      section: of the configuration.
-      phase: ``"pretrain"`` or ``"finetune"``, whose settings vary with it.
+      config: the configuration of the sweep, which each variant changes.
+      vary: the varied fields, from :func:`parse_vary`.
+      label: the name of the algorithm if no field varies.
+      algorithm: the registered name.
+      section: the algorithm's section of the configuration.
+      phase: ``"pretrain"`` or ``"finetune"``; the fields of this section may vary, too.
 
     Raises:
-      ConfigError: a value out of range.
+      ConfigError: a value is out of range.
     """
     fields = {name: values for name, values in vary.items() if name.split(".")[0] in (section, phase)}
     made = []
@@ -304,16 +308,19 @@ def variants(
         for name, value in changed[phase].items():
             if name in POSITIVE and not value >= 1:
                 raise ConfigError(f"{phase}.{name} = {value}: must be at least 1.")
+        if phase == "finetune":
+            together = changed[phase].get("environments", 1)
+            check_multiples(together, {name: changed[phase][name] for name in STEPS})
         named = " ".join([label, *(f"{_short(n)}={v}" for n, v in zip(fields, values, strict=True))])
         made.append(Variant(named, algorithm, dataclasses.asdict(built.config), changed[phase].to_dict()))
     return _once(made)
 
 
 def _once(made: Sequence[Variant]) -> list[Variant]:
-    """Each variant once; two that differ must not share a folder, or one would be reported with the other's results.
+    """Removes duplicates, and refuses two different variants that would share a folder.
 
     Raises:
-      ConfigError: two variants whose names cannot be told apart as parts of a path.
+      ConfigError: the labels of two variants give the same folder name.
     """
     found: dict[str, Variant] = {}
     for variant in made:
@@ -336,7 +343,7 @@ def _set(config: ConfigDict, name: str, value: Any, where: str) -> None:
     try:
         section[field] = value
     except TypeError as error:
-        raise ConfigError(f"{where}: {value!r} is of another type than the field ({error}).") from error
+        raise ConfigError(f"{where}: {value!r} does not have the type of the field ({error}).") from error
 
 
 def _short(name: str) -> str:
@@ -361,27 +368,28 @@ def make_jobs(
     names: Mapping[str, str] | None = None,
     fingerprints: Mapping[str, str] | None = None,
 ) -> list[Job]:
-    """The whole grid.
+    """All jobs of a sweep.
 
     Args:
-      results: folder of the sweep.
+      results: the folder of the sweep.
       data: ``(data set, environment)`` pairs.
       offline: names of algorithms, or of variants of the configuration (:func:`with_variant`).
       online: names of algorithms.
-      config: the base of all.
-      vary: from :func:`parse_vary`.
-      seeds: all of them.
-      seeds_per_job: trained side by side.
-      physics, version: of the environments.
-      control: also go on offline with no transfer.
-      checkpoints: offline updates after which to transfer, in increasing order; none: after ``pretrain.num_updates``.
-      names: of the data sets, in titles and paths; default: :func:`distinct_names` of them.
-      fingerprints: of the data sets, as far as they were read.
+      config: the configuration of the sweep.
+      vary: the varied fields, from :func:`parse_vary`.
+      seeds: all seeds of the sweep.
+      seeds_per_job: the largest number of seeds that one job trains in parallel.
+      physics, version: the environments' physics engine and version.
+      control: whether each job also continues offline training without a transfer.
+      checkpoints: the numbers of offline updates after which to transfer, in increasing order; empty to transfer once,
+        after ``pretrain.num_updates``.
+      names: the names of the data sets in titles and paths; default: :func:`distinct_names` of them.
+      fingerprints: the digests of the data sets that have been read.
 
     Raises:
-      UnknownNameError: no such algorithm.
-      ConfigError: a value out of range, a varied field that concerns none of the algorithms, a policy that an online
-        algorithm cannot take, or two data sets or variants that would share a folder.
+      UnknownNameError: an algorithm does not exist.
+      ConfigError: a value is out of range, a varied field applies to none of the algorithms, an online algorithm cannot
+        take the policy of an offline one, or two data sets or variants would share a folder.
     """
     for name in online:
         if name not in ONLINE:
@@ -390,10 +398,12 @@ def make_jobs(
     algorithms = {algorithm for algorithm, _ in configured.values()}
     sections = {*algorithms, *map(online_section, online), "pretrain", "finetune"}
     if checkpoints and "pretrain.num_updates" in vary:
-        raise ConfigError("--vary=pretrain.num_updates: --checkpoints says how long to train offline; give either.")
+        raise ConfigError(
+            "--vary=pretrain.num_updates: --checkpoints already sets the length of offline training. Give only one."
+        )
     for name in vary:
         if name.split(".")[0] not in sections:
-            raise ConfigError(f"--vary={name}: concerns none of {', '.join(sorted(sections))}.")
+            raise ConfigError(f"--vary={name}: must be a field of one of the sections {', '.join(sorted(sections))}.")
     names = names if names is not None else distinct_names([source for source, _ in data])
     ends_of: dict[str, tuple[Variant, ...]] = {}
     starts: list[Variant] = []
@@ -437,12 +447,12 @@ def make_jobs(
 
 
 def _without_length(schedule: Mapping[str, Any]) -> dict[str, Any]:
-    """Of offline training to checkpoints: what is found at one does not depend on how many come after it."""
+    """The schedule without ``num_updates``: the result at a checkpoint does not depend on the later checkpoints."""
     return {name: value for name, value in schedule.items() if name != "num_updates"}
 
 
 def code_of(offline: Variant, online: Iterable[Variant], task: str) -> dict[str, str]:
-    """The files of users that define algorithms and an environment, with their SHA-256."""
+    """The user's files that define the algorithms and the environment, with their SHA-256."""
     code = code_behind(make_offline(offline.algorithm, offline.config)) | code_of_environment(task)
     for variant in online:
         code |= code_behind(make_online(variant.algorithm, variant.config))
@@ -450,13 +460,15 @@ def code_of(offline: Variant, online: Iterable[Variant], task: str) -> dict[str,
 
 
 def distinct_names(sources: Sequence[str]) -> dict[str, str]:
-    """What each data set is called in titles and paths: its short name, with folders in front where two share one.
+    """A distinct name for each data set, for titles and paths.
+
+    It is the data set's short name, preceded by the names of its folders where two data sets share a short name.
 
     Args:
-      sources: as ``load_dataset`` takes them.
+      sources: names or files of data sets, as ``load_dataset`` takes them.
 
     Raises:
-      ConfigError: two of them are one file, or cannot be told apart.
+      ConfigError: two of them are the same file, or have names that cannot be told apart.
     """
     sources = list(dict.fromkeys(sources))
     choices = {source: _names(source) for source in sources}
@@ -472,19 +484,19 @@ def distinct_names(sources: Sequence[str]) -> dict[str, str]:
             longer = [source for source in group if depth[source] + 1 < len(choices[source])]
             if not longer:
                 raise ConfigError(
-                    f"--task: {' and '.join(group)} are one file, or have names that cannot be told apart, so that "
-                    "their results would share a folder. Name each data set once, or rename one of the files."
+                    f"--task: {' and '.join(group)} are the same file, or have names that cannot be told apart, so "
+                    "that their results would share a folder. Name each data set once, or rename one of the files."
                 )
             for source in longer:
                 depth[source] += 1
 
 
 def _names(source: str) -> list[str]:
-    """What a data set may be called, the shortest first, each with more of its path."""
+    """Possible names of a data set, from the shortest to the longest; each includes more of its path."""
     prefix, colon, rest = source.partition(":")
     if colon and prefix == "part":
-        fraction, _, whole = rest.partition(":")
-        return [f"{name}-part-{fraction}" for name in _names(whole)]
+        fraction, _, full = rest.partition(":")
+        return [f"{name}-part-{fraction}" for name in _names(full)]
     if not is_file_name(source):
         return [short_name(source)]
     path = Path(os.path.abspath(local_path(source)))
@@ -494,7 +506,7 @@ def _names(source: str) -> list[str]:
 
 
 def batches(seeds: Sequence[int], size: int) -> Iterable[tuple[int, ...]]:
-    """Seeds in groups of at most ``size``, as even as can be."""
+    """Splits seeds into groups of at most ``size`` whose sizes differ by at most one."""
     count = -(-len(seeds) // size)
     least, more = divmod(len(seeds), count)
     ends = list(itertools.accumulate(least + (i < more) for i in range(count)))
@@ -502,7 +514,7 @@ def batches(seeds: Sequence[int], size: int) -> Iterable[tuple[int, ...]]:
 
 
 def path_name(label: str) -> str:
-    """A label as part of a path; never empty, nor a folder above."""
+    """A label as one component of a path; never empty, ``.`` or ``..``."""
     kept = "".join(c if c.isalnum() or c in "._=+" else "-" for c in label)
     name = "-".join(part for part in kept.split("-") if part)
     return name if name.strip(".") else "unnamed"

@@ -1,4 +1,4 @@
-"""One job of a sweep, from beginning to end, or from where an earlier process left it."""
+"""Trains one job of a sweep, from the beginning or from its newest snapshots."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from smac_jax.runs.interrupts import Interrupts
 from smac_jax.runs.json_values import to_json
 from smac_jax.runs.provenance import device_description, git_commit
 from smac_jax.runs.status import read_status
+from smac_jax.runs.trackers.connection import PROJECT
 from smac_jax.sweep.grid import Job, code_of
 from smac_jax.sweep.provenance import made_by
 from smac_jax.sweep.results import transfer_curve
@@ -26,42 +27,44 @@ from smac_jax.train.offline import PretrainResult
 from smac_jax.train.progress import Progress
 
 CODE = "code "
-"""What stands before a file's name in ``job.json``, where the file's SHA-256 is."""
+"""Prefix of the entries of ``job.json`` that hold the SHA-256 of a user's file."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointOptions:
-    """How a job is kept on disk.
+    """What a job saves, and how often.
 
     Attributes:
       save_every: seconds between snapshots.
-      keep: how many of the newest stay.
-      policies: keep the policy of every evaluation.
-      other_versions: go on from snapshots of other versions of JAX and the rest.
-      wandb: the project to tell Weights & Biases of, or None.
+      keep: the number of newest snapshots to keep.
+      policies: whether to save the policy at every evaluation.
+      other_versions: whether to resume from snapshots that other versions of JAX and its libraries wrote.
+      trackers: names of the trackers to log to; None for TensorBoard if tensorboardX is installed.
+      project: the project of the runs in the trackers.
     """
 
     save_every: float = 300.0
     keep: int = 2
     policies: bool = False
     other_versions: bool = False
-    wandb: str | None = None
+    trackers: tuple[str, ...] | None = None
+    project: str = PROJECT
 
 
 def run_job(
     job: Job, options: CheckpointOptions, progress: Progress | bool, interrupts: Interrupts | None = None
 ) -> None:
-    """Trains what is left of a job.
+    """Trains the runs of a job that are not done.
 
     Raises:
-      Interrupted: asked to stop; all is saved.
-      CheckpointError: its folder holds something else, is in use, or cannot be written; or its data, or a file of the
-        user's, have changed since the sweep began.
-      ConfigError: a file of the user's cannot be imported.
+      Interrupted: the process was asked to stop; the state is saved.
+      CheckpointError: the job's folder holds something else, is in use, or cannot be written; or the data or a user's
+        file have changed since the sweep began.
+      ConfigError: a user's file cannot be imported.
     """
     if already_done(job):
         return
-    plugins.load(job.imports)  # in a process of its own nobody has
+    plugins.load(job.imports)  # a worker process has not imported them
     _check_code(job)
     import smac_jax
     from smac_jax.runs.checkpoint import save_actor_critic
@@ -78,7 +81,7 @@ def run_job(
         "episode_length": time_limit(job.task, env),
     }
     start, ends = job.offline, [end.schedule for end in job.online]
-    going_on = {name: value for name, value in start.schedule.items() if name != "num_updates"}
+    schedule = {name: value for name, value in start.schedule.items() if name != "num_updates"}
     off: PretrainResult | None = None
     control: PretrainResult | None = None
     for run in job.plan:
@@ -92,15 +95,15 @@ def run_job(
             how = {**shared, "folder": folder}
             if kind == "offline":
                 _claim(job)
-                how |= {"config": start.config, "resume": off, "num_updates": run.steps, **going_on}
+                how |= {"config": start.config, "resume": off, "num_updates": run.steps, **schedule}
                 off = continued(off, smac_jax.pretrain(start.algorithm, data, **how))
                 control = None
                 save_actor_critic(place / "actor_critic", off.actor_critic, job.seeds)
                 continue
             assert off is not None, "a plan begins with offline training"
             if run.online is None:
-                longest = max(ends, key=lambda schedule: schedule["num_steps"])
-                how |= {"config": start.config, "resume": off, "num_updates": run.steps, **going_on}
+                longest = max(ends, key=lambda end: end["num_steps"])
+                how |= {"config": start.config, "resume": off, "num_updates": run.steps, **schedule}
                 control = smac_jax.pretrain(start.algorithm, data, **how | {"eval_every": longest["eval_every"]})
                 continue
             end = run.online
@@ -113,21 +116,21 @@ def run_job(
 
 
 def continued(earlier: PretrainResult | None, later: PretrainResult) -> PretrainResult:
-    """A result that was resumed from another, with the evaluations of both; that of the moment between them once."""
+    """The later of two results, with the evaluations of both; the evaluation that both contain appears once."""
     if earlier is None:
         return later
     return dataclasses.replace(later, evaluations=earlier.evaluations.followed_by(later.evaluations))
 
 
 def _check_code(job: Job) -> None:
-    """Raises CheckpointError where the files that define the job's algorithms are not those that the sweep saw."""
+    """Raises CheckpointError if a user's file that defines the job's algorithms has changed since the sweep began."""
     now = code_of(job.offline, job.online, job.task)
     for file in sorted(job.code.keys() | now.keys()):
         if job.code.get(file) != now.get(file):
             raise CheckpointError(
                 f"{file} has changed since this sweep began (sha256 {_short(job.code.get(file))} then, "
-                f"{_short(now.get(file))} now). Nothing was trained with it. Bring the earlier file back, or repeat "
-                "the command."
+                f"{_short(now.get(file))} now). Nothing was trained with it. Restore the earlier file, or repeat the "
+                "command."
             )
 
 
@@ -136,15 +139,15 @@ def _short(sha256: Any) -> str:
 
 
 def _with_data(job: Job, fingerprint: str) -> Job:
-    """The job of the data that were read.
+    """The job with the fingerprint of the data that were read.
 
     Raises:
-      CheckpointError: these are not the data that the sweep began with, or that trained the job.
+      CheckpointError: the data are not those with which the sweep began, or on which the job was trained.
     """
     if job.fingerprint not in (None, fingerprint):
         raise CheckpointError(
             f"{job.data} has changed since this sweep began (fingerprint {job.fingerprint} then, {fingerprint} "
-            "now). Nothing was trained on it. Bring the earlier file back, or give another --results."
+            "now). Nothing was trained on it. Restore the earlier file, or give another --results."
         )
     job = dataclasses.replace(job, fingerprint=fingerprint)
     already_done(job)
@@ -152,10 +155,10 @@ def _with_data(job: Job, fingerprint: str) -> Job:
 
 
 def already_done(job: Job) -> bool:
-    """Whether nothing is left to do.
+    """Whether a job is complete. Removes its damaged learning curves, which are then computed again.
 
     Raises:
-      CheckpointError: its folder holds a job of another configuration, or of other data.
+      CheckpointError: the job's folder holds results of another configuration, other data or other code.
     """
     if (job.folder / "job.json").exists():
         found, now = _claimed(job), description(job)
@@ -165,15 +168,14 @@ def already_done(job: Job) -> bool:
         if differing == ["fingerprint"]:
             raise CheckpointError(
                 f"{job.folder} holds results of other data: {job.data} has changed since (fingerprint {trained_on} "
-                f"then, {job.fingerprint} now). Give another --results for the new data, or bring the earlier file "
-                "back."
+                f"then, {job.fingerprint} now). Give another --results for the new data, or restore the earlier file."
             )
         files = [name.removeprefix(CODE) for name in differing if name.startswith(CODE)]
         if files and len(files) == len(differing):
             raise CheckpointError(
                 f"{job.folder} holds results of other code: {', '.join(files)} has changed since (sha256 "
                 f"{_short(found[CODE + files[0]])} then, {_short(now[CODE + files[0]])} now). Give another --results "
-                "for the new code, or bring the earlier file back."
+                "for the new code, or restore the earlier file."
             )
         if differing:
             raise CheckpointError(
@@ -183,29 +185,30 @@ def already_done(job: Job) -> bool:
         there = tuple(found.get("checkpoints", ()))
         if job.checkpoints[: len(there)] != there[: len(job.checkpoints)]:
             raise CheckpointError(
-                f"{job.folder} transfers from checkpoints {', '.join(map(str, there))}. Later ones may be added, but "
-                "none between them, and none be left out before others. Give another --results."
+                f"{job.folder} transfers from checkpoints {', '.join(map(str, there))}. You may add later checkpoints, "
+                "but not insert or leave out earlier ones. Give another --results."
             )
     for path in job.curves:
         try:
             if path.exists():
                 TransferCurve.from_json(path)
         except DatasetError as error:
-            print(f"{error} It is made again from the run's snapshots.", file=sys.stderr)
+            print(f"{error} It is computed again from the run's snapshots.", file=sys.stderr)
             path.unlink()
     return job.done
 
 
 def fingerprint_of(job: Job, claimed: Mapping[str, Any]) -> str | None:
-    """Of the data that a job was trained on; None where that was not written down.
+    """The fingerprint of the data on which a job was trained; None if it was not recorded.
 
     Args:
-      job: which.
-      claimed: what its ``job.json`` says. Jobs of earlier versions say it only in the identities of their runs.
+      job: the job.
+      claimed: the content of its ``job.json``. Jobs of earlier versions recorded the fingerprint only in the
+        ``identity.json`` of their runs.
     """
     if "fingerprint" in claimed:
         return claimed["fingerprint"]
-    # Cal-QL's pre-training writes down the data with the returns that it adds
+    # Cal-QL's pre-training records the fingerprint of the data with the returns that it adds
     own = [] if job.offline.algorithm == "cal_ql" else [RunName("offline")]
     for run in [*(run.name for run in job.plan if run.online is not None), *own]:
         try:
@@ -216,12 +219,15 @@ def fingerprint_of(job: Job, claimed: Mapping[str, Any]) -> str | None:
 
 
 def run_states(job: Job) -> dict[str, str]:
-    """For each run of a job what its status says: done, running, stopped, failed; or left, where there is none."""
+    """The recorded state of each run: done, running, stopped, failed; or left, if the run has not begun."""
     return {run: read_status(job.folder / run).state or "left" for run in job.runs}
 
 
 def description(job: Job) -> dict[str, Any]:
-    """What a job's results depend on; the control, online variants and later checkpoints may be added to it."""
+    """Everything on which a job's results depend.
+
+    The control, further online variants and later checkpoints may be added to a job, so they are not part of it.
+    """
     online = {f"online {v.label}": to_json(v) for v in job.online}
     names = ["data", "task", "physics", "version", "offline", "seeds"]
     names += ["fingerprint"] if job.fingerprint is not None else []
@@ -230,27 +236,28 @@ def description(job: Job) -> dict[str, Any]:
 
 
 def trained_by(jobs: Iterable[Job]) -> list[str]:
-    """Commit, device and day of every process that trained some of the jobs, whoever makes tables of them later."""
-    return trained_by_of([claimed for job in {b.folder: b for b in jobs}.values() if (claimed := _claimed(job))])
+    """Commit, device and day of every process that trained one of the jobs."""
+    distinct = {job.folder: job for job in jobs}.values()
+    return trained_by_of([claimed for job in distinct if (claimed := _claimed(job))])
 
 
 def trained_by_of(claims: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The same, of what ``job.json`` of each says."""
+    """The same from the contents of the jobs' ``job.json`` files."""
     found = [made_by(by) for claimed in claims for by in claimed.get("trained_by", [])]
-    silent = sum("trained_by" not in claimed for claimed in claims)
-    return list(dict.fromkeys(found)) + ([f"of {count(silent, 'job')} not recorded"] if silent else [])
+    unrecorded = sum("trained_by" not in claimed for claimed in claims)
+    return list(dict.fromkeys(found)) + ([f"not recorded for {count(unrecorded, 'job')}"] if unrecorded else [])
 
 
 def _claim(job: Job) -> None:
     claimed = _claimed(job)
-    us = {
+    this_process = {
         "commit": git_commit(),
         "device": device_description(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
-    earlier = [by for by in claimed.get("trained_by", []) if by != us]
+    earlier = [by for by in claimed.get("trained_by", []) if by != this_process]
     checkpoints = {"checkpoints": max(job.checkpoints, tuple(claimed.get("checkpoints", ())), key=len)}
-    now = description(job) | (checkpoints if job.checkpoints else {}) | {"trained_by": [*earlier, us]}
+    now = description(job) | (checkpoints if job.checkpoints else {}) | {"trained_by": [*earlier, this_process]}
     write_json(job.folder / "job.json", claimed | now)
 
 

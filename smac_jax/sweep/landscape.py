@@ -1,4 +1,4 @@
-"""Lines and planes of the return between the policies of a sweep's runs: evaluated, kept point by point, drawn."""
+"""Landscapes: evaluates and draws the return on lines and planes through the parameters of a sweep's policies."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from smac_jax.tasks import task_info
 from smac_jax.text import count, name_of
 
 BEYOND = 0.25
-"""How far lines and planes go on beyond their policies."""
+"""How far lines and planes extend beyond their policies, as a share of the distance between them."""
 NARROW = 0.15
-"""Sides of a plane in this ratio and beyond are not drawn to scale: nothing could be read off a sliver."""
+"""A plane whose sides have a more extreme ratio is not drawn to scale, because it would be too narrow to read."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Resolution:
-    """How finely the return is looked at.
+    """At how many points, and with how many episodes, the return is evaluated.
 
     Attributes:
-      points: along a line; both policies are among them. They are evenly spaced if they are one more than a multiple of
-        6; otherwise the nearest ones are moved onto the policies.
-      grid: points along each side of a plane; 0: no plane. The three policies are among them; evenly spaced if they are
-        one more than a multiple of 4.
-      episodes: at each point, for each seed.
-      seed: of the starting states, the same at every point.
-      points_at_once: in one rollout; as memory allows.
+      points: the number of points along a line, including both policies. They are evenly spaced if their number is one
+        more than a multiple of 6; otherwise the nearest points are moved onto the policies.
+      grid: the number of points along each side of a plane, including the three policies; 0 for no plane. They are
+        evenly spaced if their number is one more than a multiple of 4.
+      episodes: the number of episodes at each point, for each seed.
+      seed: the seed of the starting states, which are the same at every point.
+      points_at_once: the number of points in one rollout, limited by memory.
     """
 
     points: int = 25
@@ -62,18 +62,18 @@ class Resolution:
 def draw(
     places: Sequence[Path], folder: Path, resolution: Resolution, lines: bool = True, said: str = ""
 ) -> list[Path]:
-    """Evaluates what is not there yet, then draws: a line from the first to each other policy, and a plane of three.
+    """Evaluates the missing points, then draws a line from the first to each other policy, and a plane through three.
 
     Args:
-      places: of the policies, folders of runs; the pre-trained one first.
-      folder: for what comes out.
-      resolution: of it.
-      lines: False draws the plane alone.
-      said: what the figures must name; default: what the policies' job says.
+      places: the folders of the policies' runs, the pre-trained policy first.
+      folder: where figures and numbers are written.
+      resolution: the numbers of points and episodes.
+      lines: whether to draw the lines in addition to the plane.
+      said: the caption of the figures; default: the provenance from the policies' job.
 
     Raises:
-      CheckpointError: a place holds no policy of a sweep.
-      ConfigError: policies between which there is no line.
+      CheckpointError: a folder holds no policy of a sweep.
+      ConfigError: the policies have different architectures.
     """
     import smac_jax
     from smac_jax.runs.checkpoint import load_actor_critic
@@ -111,8 +111,8 @@ def draw(
     names = [called(place) for place in places]
     for name, (which, weights) in pieces.items():
         chosen = [policies[i] for i in which]
-        world = [job["task"], job["physics"], job["version"], length]
-        values = evaluated(folder, name, chosen, weights, env, world, resolution)
+        setup = [job["task"], job["physics"], job["version"], length]
+        values = evaluated(folder, name, chosen, weights, env, setup, resolution)
         write_csv(folder / f"{name}.csv", weights, values)
         if name == "plane":
             path = draw_plane(folder / name, across, values, names, spanned(policies), job["task"], said)
@@ -124,15 +124,15 @@ def draw(
 
 
 def described(place: Path) -> dict[str, Any]:
-    """What a run's job says of its task.
+    """The content of ``job.json`` of a run's job.
 
     Raises:
-      CheckpointError: it is no run of a sweep.
+      CheckpointError: the folder is not a run of a sweep.
     """
     for folder in (place.parent, place.parent.parent):
         if (folder / "job.json").exists():
             return json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    raise CheckpointError(f"{place}: no run of a sweep (there is no job.json above it).")
+    raise CheckpointError(f"{place} is not a run of a sweep: there is no job.json in the folders above it.")
 
 
 def evaluated(
@@ -141,16 +141,19 @@ def evaluated(
     policies: Sequence[Any],
     weights: np.ndarray,
     env: Any,
-    world: list[Any],
+    setup: list[Any],
     resolution: Resolution,
 ) -> np.ndarray:
-    """Returns at all points; each batch is on disk before the next one begins. ``world`` ends in the time limit."""
+    """The returns at all points. Each batch is saved before the next one begins.
+
+    ``setup`` names the environment, its engine and its version, and ends with its time limit.
+    """
     from smac_jax.runs.snapshots import checksum
     from smac_jax.train.landscape import landscape
     from smac_jax.train.progress import Progress
 
     seen = [(p.actor_params, p.observation_mean, p.observation_std) for p in policies]
-    identity = list(map(str, [checksum(seen), resolution.episodes, resolution.seed, *world, len(weights)]))
+    identity = list(map(str, [checksum(seen), resolution.episodes, resolution.seed, *setup, len(weights)]))
     store = folder / f"{name}-points.npz"
     known: dict[int, np.ndarray] = {}
     if store.exists():
@@ -175,7 +178,7 @@ def evaluated(
             env,
             resolution.episodes,
             seed=resolution.seed,
-            episode_length=world[-1],
+            episode_length=setup[-1],
             points_at_once=resolution.points_at_once,
             known=dict(known),
             on_points=keep,
@@ -183,7 +186,7 @@ def evaluated(
 
 
 def caption(provenance: dict[str, Any], job: dict[str, Any]) -> str:
-    """What a figure must name, as far as a run's job knows it."""
+    """The caption of the figures, with what the run's job records."""
     ends = [end for name, end in job.items() if name.startswith("online ")]
     start = job["offline"]
     updates = start["schedule"].get("num_updates")
@@ -196,17 +199,19 @@ def caption(provenance: dict[str, Any], job: dict[str, Any]) -> str:
 
 
 def called(place: Path) -> str:
-    """What a figure calls the policy of a sweep's run."""
+    """The name of a run's policy in figures."""
     name = place.parent.name if place.name == "actor_critic" else place.name
     run = RunName.parse(name)
     if run is None:
         return name
-    what = {"offline": "pre-trained", "control": "trained on offline"}.get(run.kind, f"after {name_of(run.online)}")
+    what = {"offline": "pre-trained", "control": "after continued offline training"}.get(
+        run.kind, f"after {name_of(run.online)}"
+    )
     return what if run.checkpoint is None else f"{what} ({run.checkpoint:,} updates)"
 
 
 def write_csv(path: Path, weights: np.ndarray, values: np.ndarray) -> None:
-    """A line a point: its weights, then the mean return of each seed."""
+    """Writes a line for each point: its weights, then the mean return of each seed."""
     header = [f"weight_{i}" for i in range(weights.shape[1])] + [f"return_{i}" for i in range(values.shape[1])]
     rows = np.concatenate([weights, values.mean(axis=2)], axis=1)
     write_text(path, "\n".join([",".join(header), *(",".join(f"{x:.6g}" for x in row) for row in rows)]) + "\n")
@@ -215,35 +220,35 @@ def write_csv(path: Path, weights: np.ndarray, values: np.ndarray) -> None:
 def draw_line(
     path: Path, along: np.ndarray, values: np.ndarray, names: Sequence[str], fall: Interval, task: str, said: str
 ) -> Path:
-    """Mean over seeds with its interval, each seed thin."""
+    """Draws the mean over seeds with its interval, and a thin line for each seed."""
     figure = Figure(figsize=(6.2, 3.6), layout="constrained")
     axis = figure.subplots()
     per_seed = values.mean(axis=2).T
     draw_band(axis, along, intervals_of(per_seed), COLORS[0], seeds=per_seed)
     for x, name in zip((0, 1), names, strict=True):
         axis.axvline(x, color="0.3", lw=0.9, ls=(0, (5, 3)))
-        label = textwrap.fill(name, 30)  # two policies are two thirds of the axis apart
+        label = textwrap.fill(name, 30)  # the distance between the policies is two thirds of the axis
         axis.annotate(label, (x, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
     axis.set_xlabel("position on the line between the policies' parameters")
     axis.set_ylabel(task_info(task).rewards.evaluation)
     axis.spines[["top", "right"]].set_visible(False)
-    verdict = "the mean never falls"
+    verdict = "the mean never decreases"
     if fall.estimate > 0:
         estimate, low, high = (f"{x:,.0f}" if fall.estimate >= 10 else f"{x:.2f}" for x in fall)
-        verdict = f"largest fall of the mean {estimate}" + (f" [{low}, {high}]" if np.isfinite(fall.low) else "")
-    figure.suptitle(f"between the two: {verdict}", fontsize=10)
+        verdict = f"largest decrease of the mean: {estimate}" + (f" [{low}, {high}]" if np.isfinite(fall.low) else "")
+    figure.suptitle(f"Between the policies: {verdict}", fontsize=10)
     return save(figure, path, said)[0]
 
 
 def draw_plane(
     path: Path, across: np.ndarray, values: np.ndarray, names: Sequence[str], plane: Spanned, task: str, said: str
 ) -> Path:
-    """Filled contours of the mean return, with the three policies, in the true shape of the mean seed's plane."""
+    """Draws contours of the mean return with the three policies. Lengths and the angle are means over seeds."""
     figure = Figure(figsize=(6.2, 4.6), layout="constrained")
     axis = figure.subplots()
     u, v, angle = (float(np.mean(x)) for x in plane)
 
-    # of two ways in one direction the plane is a line: they are drawn at a right angle, as far as they go
+    # if both policies lie in the same direction, the plane is a line; it is then drawn with a right angle
     flattened = v * np.sin(angle) <= 1e-3 * max(u, v)
     shown = np.pi / 2 if flattened else angle
 
@@ -255,7 +260,7 @@ def draw_plane(
     to_scale = not flattened and NARROW < height / max(width, np.finfo(float).tiny) < 1 / NARROW
     heights = values.mean(axis=(1, 2)).reshape(len(across), len(across))
     flat = np.ptp(heights) <= 1e-6 * max(1.0, np.abs(heights).max())
-    # where all is level, levels would be drawn of rounding
+    # if all returns are equal, contours would show rounding errors only
     levels = heights.mean() + np.array([-0.5, 0.5]) if flat else 20
     drawn = axis.contourf(*places, heights, levels=levels, cmap="viridis")
     if not flat:
@@ -263,14 +268,14 @@ def draw_plane(
     figure.colorbar(drawn, ax=axis, label=f"{task_info(task).rewards.evaluation}, mean over seeds")
     for corner, name, marker in zip(((0, 0), (1, 0), (0, 1)), names, "osD", strict=True):
         axis.plot(*at(*corner), marker, color="white", mec="black", ms=8, label=textwrap.fill(name, 30), ls="none")
-    # not beside the markers, which lie on each other where the plane is narrow
+    # not beside the markers, which overlap if the plane is narrow
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     if to_scale:
         axis.set_aspect("equal")
-    axis.set_xlabel(textwrap.fill(f"distance between parameters, towards: {names[1]}", 70))
-    axis.set_ylabel("distance across" + ("" if to_scale else ", not to scale"))
+    axis.set_xlabel(textwrap.fill(f"distance between parameters, toward the policy {names[1]}", 70))
+    axis.set_ylabel("perpendicular distance" + ("" if to_scale else ", not to scale"))
     ticks = MaxNLocator(max(1, min(6, int(6 * height / width)))) if to_scale else MaxNLocator(6)
     axis.yaxis.set_major_locator(ticks)
-    about = f"{names[1]} is {u:.2g} away, {names[2]} {v:.2g}, {np.degrees(angle):.0f} degrees between them"
+    about = f"distances: {names[1]} {u:.2g}, {names[2]} {v:.2g}; angle {np.degrees(angle):.0f} degrees"
     figure.suptitle(textwrap.fill(about, 80), fontsize=9)
     return save(figure, path, said)[0]

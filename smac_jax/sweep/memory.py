@@ -1,4 +1,4 @@
-"""How many seeds of a job fit side by side."""
+"""The number of seeds of a job that fit in memory when they are trained in parallel."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from smac_jax.train.offline import make_chunk
 from smac_jax.train.sharding import SeedLayout
 
 SHARE = 0.8
-"""Of the memory that is planned with; the rest is for programs, evaluation and what the estimate overlooks."""
+"""Share of the memory that is planned for. The rest is for programs, evaluation and errors of the estimate."""
 
 
 def seeds_that_fit(job: Job, data: Dataset) -> int:
-    """As many of a job's seeds as the devices of this process hold at once, at least one.
+    """The number of a job's seeds that fit in the memory of this process's devices at once, at least one.
 
-    What a seed takes: the compiled offline chunk's own figures, and on top the replay buffer twice (a snapshot copies
-    it). The program is compiled only where a rough estimate says that it could matter.
+    The memory of a seed is what the compiler reports for the offline chunk, plus twice the replay buffer (a snapshot
+    copies it). The program is compiled only if a rough estimate does not already show that all seeds fit.
 
     Raises:
       ConfigError: not even one seed fits.
@@ -39,37 +39,38 @@ def seeds_that_fit(job: Job, data: Dataset) -> int:
     fit = math.floor(available / each) * len(devices)
     if fit < 1:
         raise ConfigError(
-            f"{job.title}: one seed takes {each / 1e9:.1f} GB beside {nbytes(data) / 1e9:.1f} GB of data; a device "
-            f"has {memory_of(devices[0]) / 1e9:.1f} GB. Smaller networks, batches or finetune.buffer_capacity help."
+            f"{job.title}: one seed needs {each / 1e9:.1f} GB in addition to {nbytes(data) / 1e9:.1f} GB of data, and "
+            f"a device has {memory_of(devices[0]) / 1e9:.1f} GB. Use smaller networks, a smaller batch or a smaller "
+            "finetune.buffer_capacity."
         )
     return min(fit, len(job.seeds))
 
 
 def memory_of(device: jax.Device) -> float:
-    """Bytes that a device, or on the CPU this process, may use."""
+    """The number of bytes that a device may use; on the CPU, that this process may use."""
     stats = device.memory_stats()
     if stats and "bytes_limit" in stats:
         return float(stats["bytes_limit"])
-    whole = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    physical = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     limit = Path("/sys/fs/cgroup/memory.max")
     text = limit.read_text(encoding="utf-8").strip() if limit.exists() else "max"
-    return min(whole, math.inf if text == "max" else float(text)) / len(jax.local_devices())
+    return min(physical, math.inf if text == "max" else float(text)) / len(jax.local_devices())
 
 
 def nbytes(tree: Any) -> int:
-    """Of all arrays, or shapes of arrays, of a tree."""
+    """The bytes of all arrays (or ``ShapeDtypeStruct``) of a tree."""
     return sum(math.prod(x.shape) * jnp.dtype(x.dtype).itemsize for x in jax.tree.leaves(tree))
 
 
 def buffer_bytes(job: Job, data: Dataset) -> float:
-    """One seed's replay buffer."""
+    """The bytes of one seed's replay buffer."""
     row = 4 * (2 * data.observations.shape[1] + data.actions.shape[1] + 4)
     schedules = [v.schedule for v in job.online]
     return row * max(s.get("buffer_capacity") or s["num_steps"] + s["warm_start"] for s in schedules)
 
 
 def rough_estimate(job: Job, data: Dataset) -> float:
-    """One seed's parameters, optimizers and replay buffer, without what is computed from them."""
+    """The bytes of one seed's parameters, optimizer states and replay buffer, without intermediate results."""
     built = make_offline(job.offline.algorithm, job.offline.config)
     state = jax.eval_shape(lambda: built.init(jax.random.key(0), built.prepare(data)))
     batches = [make_online(v.algorithm, v.config).batch_size for v in job.online]
@@ -78,7 +79,7 @@ def rough_estimate(job: Job, data: Dataset) -> float:
 
 
 def compiled_estimate(job: Job, data: Dataset) -> float:
-    """What the compiler says that one seed's offline training takes."""
+    """The bytes that one seed's offline training needs according to the compiler."""
     built = make_offline(job.offline.algorithm, job.offline.config)
     data = built.prepare(data)
     layout = SeedLayout.over([0], jax.local_devices()[:1])
@@ -86,5 +87,5 @@ def compiled_estimate(job: Job, data: Dataset) -> float:
     chunk = make_chunk(built.phases[-1], layout, math.inf, 10)
     compiled = chunk.lower(state, jnp.full(1, NOT_DIVERGED), 0, layout.keys("offline"), data).compile()
     analysis = compiled.memory_analysis()
-    whole = analysis.argument_size_in_bytes + analysis.temp_size_in_bytes + analysis.output_size_in_bytes
-    return max(whole - analysis.alias_size_in_bytes - nbytes(data), 2 * nbytes(state))
+    total = analysis.argument_size_in_bytes + analysis.temp_size_in_bytes + analysis.output_size_in_bytes
+    return max(total - analysis.alias_size_in_bytes - nbytes(data), 2 * nbytes(state))

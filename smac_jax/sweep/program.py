@@ -1,4 +1,4 @@
-"""What every program does first."""
+"""The start of every command: flags, ``--config``, ``--import``, and errors as one line."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ THE_DISK = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG),
 )
-"""Errors that say what is wrong with where results go, without a traceback."""
+"""Operating system errors about the place of the results, which are shown without a traceback."""
 
 
 flags.DEFINE_multi_string(
     "import",
     [],
-    "A Python file of yours, or the name of a module, that registers algorithms, tasks, environments, readers of data "
-    "or scores (smac_jax.extend), which then are known by their names. Repeat it for more.",
+    "A Python file, or the name of a module, that registers your own algorithms, tasks, environments, data readers, "
+    "scores or trackers (smac_jax.extend). May be repeated.",
 )
 
 PRESETS = Path(__file__).parents[1] / "presets"
@@ -38,7 +38,7 @@ def set_up(cache: str | None = None) -> None:
     """Turns on JAX's persistent compilation cache (:func:`smac_jax.train.compilation.use_cache`).
 
     Args:
-      cache: folder of the cache, where the user has not said which.
+      cache: folder of the cache if the user has not chosen one.
     """
     from smac_jax.train.compilation import use_cache
 
@@ -46,14 +46,14 @@ def set_up(cache: str | None = None) -> None:
 
 
 def results_folder(given: str | os.PathLike[str], flag: str = "results") -> Path:
-    """The folder that ``--results`` names, or its default; asked for before anything is computed that should go there.
+    """The folder of ``--results``, checked before anything is computed.
 
     Args:
-      given: the folder.
-      flag: that names it.
+      given: the folder's path.
+      flag: the name of the flag, for error messages.
 
     Raises:
-      ConfigError: a URL, a file stands where it would be, or a name that the locale's encoding does not have.
+      ConfigError: the path is a URL, leads through a file, or cannot be encoded in the locale's encoding.
     """
     from smac_jax.errors import ConfigError
     from smac_jax.files import local_path
@@ -61,37 +61,40 @@ def results_folder(given: str | os.PathLike[str], flag: str = "results") -> Path
     folder = local_path(given)
     try:
         str(folder.absolute()).encode("utf-8")
-    except UnicodeEncodeError as error:  # which orbax would fail on when it has saved the first snapshot
+    except UnicodeEncodeError as error:  # otherwise orbax would fail after it has saved the first snapshot
         raise ConfigError(
-            f"--{flag}={given}: the locale's encoding has no such letters. Set PYTHONUTF8=1, or give another name."
+            f"--{flag}={given}: the name has letters that the locale's encoding lacks. Set PYTHONUTF8=1, or give "
+            "another name."
         ) from error
     for place in (folder, *folder.parents):
         if place.exists() and not place.is_dir():
-            raise ConfigError(f"--{flag}={given}: {place} is a file. Give a folder, which is made if need be.")
+            raise ConfigError(
+                f"--{flag}={given}: {place} is a file. Give a folder; it is created if it does not exist."
+            )
     return folder
 
 
 def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0) -> None:
-    """``absl.app.run`` for people: an error that we raise on purpose is a line, not a traceback.
+    """Runs a command with ``absl.app.run``. An expected error is printed as one line, without a traceback.
 
     Args:
-      main: takes the program's name and what is left of the command line after the flags.
-      arguments: how many of those there may be; None: any number.
+      main: the command's function of the program's name and the positional arguments.
+      arguments: the largest number of positional arguments; None for any number.
     """
     from smac_jax.errors import SmacError
     from smac_jax.runs.interrupts import Interrupted
 
     def guarded(argv: Sequence[str]) -> int | None:
         tracebacks = flags.FLAGS.verbosity > 0
-        logging.set_verbosity(logging.WARNING)  # what comes below is nothing that users could act upon
+        logging.set_verbosity(logging.WARNING)  # users cannot act upon messages of lower levels
         for stream in (sys.stdout, sys.stderr):
-            # where the locale has no such letter, a name in it must not end the program
+            # a name with letters that the locale lacks must not end the program
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
         try:
             return main(argv)
         except Interrupted as stopped:
-            print(f"{stopped}. The same command goes on from there.", file=sys.stderr)
+            print(f"{stopped}. Repeat the command to resume.", file=sys.stderr)
             return stopped.exit_code
         except SmacError as error:
             print(f"error: {error}", file=sys.stderr)
@@ -99,10 +102,10 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0) 
         except OSError as error:
             if error.errno not in THE_DISK:
                 raise
-            print(f"error: {error}. What was saved before is whole.", file=sys.stderr)
+            print(f"error: {error}. What was saved before is intact.", file=sys.stderr)
             return 2
         except Exception as error:
-            # an error of this package's own is shown whole
+            # an error of this package itself is shown with its traceback
             if tracebacks or not plugins.is_of_a_plugin(error):
                 raise
             print(f"error: {plugins.line_of(error)} (--verbosity=1 shows the traceback)", file=sys.stderr)
@@ -115,17 +118,17 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0) 
             plugins.load(imports_of(argv))
             sys.argv = argv = with_config_found(argv)
             if _default_config:
-                # looks for the fields that are overridden in sys.argv, and runs the file: what comes above is quick
+                # this runs the file, which takes seconds; it finds the overridden fields in sys.argv
                 config_flags.DEFINE_config_file("config", _default_config[-1], "Configuration file.")
             rest = flags.FLAGS(argv)
             if "config" in flags.FLAGS:
                 load_config()
-            refuse_strays(rest[1:], arguments)
+            check_positional(rest[1:], arguments)
             return rest
         except (AttributeError, KeyError) as error:
-            say_no_field(error)
+            print_unknown_field(error)
         except Exception as error:  # any: a configuration is a program
-            # of a configuration that cannot be read, ml_collections gives the traceback for the message
+            # if a configuration cannot be read, the message of ml_collections is a traceback
             said = str(error).strip()
             print(f"error: {said.splitlines()[-1].strip() if 'Traceback' in said else said}", file=sys.stderr)
         sys.exit(2)
@@ -134,15 +137,15 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0) 
 
 
 def load_config() -> None:
-    """Runs the file that ``--config`` names, which would otherwise wait until somebody asks for a field.
+    """Runs the file that ``--config`` names now, rather than at the first access to a field.
 
     Raises:
-      ValueError: it cannot be.
+      ValueError: the file cannot be run.
     """
     config: Any = flags.FLAGS["config"].value
     try:
         config.to_dict()
-    except Exception as error:  # any: what absl keeps in place of a file that is not there raises when it is asked
+    except Exception as error:  # any: absl reports a missing file only at the first access
         said = str(error).strip().splitlines()[-1].strip()
         raise ValueError(f"--config cannot be read: {said}") from error
 
@@ -152,30 +155,31 @@ HELP = ("help", "helpshort", "helpfull", "helpxml", "h", "?")
 
 
 def define_config(default: str) -> None:
-    """Defines ``--config``, a preset or a file of a configuration, each of whose fields can be overridden.
+    """Defines ``--config``, the name of a preset or a configuration file. Each of its fields can be overridden.
 
-    The flag is there once :func:`run` has read the command line: to define it takes the file, which imports JAX.
+    The flag exists once :func:`run` has read the command line, because its definition runs the file, which imports JAX.
 
     Args:
-      default: a preset's name, or a file.
+      default: the name of a preset, or a file.
     """
     _default_config[:] = [config_file(default)]
 
 
 def presets() -> list[str]:
-    """Names that ``--config`` knows."""
+    """The names of the presets."""
     shared = ("__init__", "paper", "bases")
     return sorted(path.stem for path in PRESETS.glob("*.py") if path.stem not in shared)
 
 
 def config_file(value: str) -> str:
-    """The file that a value of ``--config`` means, and what stands behind its colon.
+    """The value of ``--config`` with the name of a preset replaced by its file.
 
     Args:
-      value: a preset's name (``quickstart``), with a variant (``locomotion:literal``), or the path of a file.
+      value: the name of a preset (``quickstart``), possibly with a variant (``locomotion:literal``), or the path of a
+        file.
 
     Raises:
-      ConfigError: a URL; or neither a file nor a preset.
+      ConfigError: the value is a URL, or neither a file nor a preset.
     """
     from smac_jax.errors import ConfigError
     from smac_jax.files import local_path
@@ -189,32 +193,30 @@ def config_file(value: str) -> str:
     if path.suffix != ".py" and not path.exists():
         close = difflib.get_close_matches(name, presets(), 1)
         raise ConfigError(
-            f"--config={value}: there is no such preset. The presets: {', '.join(presets())}"
-            + (f". Did you mean {close[0]}?" if close else ", or the path of a file.")
+            f"--config={value}: there is no such preset. The presets are {', '.join(presets())}."
+            + (f" Did you mean {close[0]}?" if close else " You may also give the path of a file.")
         )
     return f"{path}{colon}{rest}"
 
 
 def check_names(argv: Sequence[str], arguments: int | None = None) -> None:
-    """Refuses what can be seen to be wrong before anything that takes time is imported.
-
-    That is: flags that do not exist, values that they cannot have, and more arguments than the program takes.
+    """Checks flags and the number of arguments before anything slow is imported.
 
     Args:
-      argv: the program, then what it was given.
-      arguments: how many there may be beside the flags; None: any number.
+      argv: the program and its arguments.
+      arguments: the largest number of positional arguments; None for any number.
 
     Raises:
-      absl.flags.Error: one of these is there.
+      absl.flags.Error: a flag does not exist, a value is not allowed, or there are too many positional arguments.
     """
     end = argv.index("--") if "--" in argv else len(argv)
     if any(argument.lstrip("-").partition("=")[0] in HELP for argument in argv[1:end] if argument.startswith("-")):
-        return  # which shows --config too, once that is there
+        return  # the help text is shown later, when --config is defined
     known = [*flags.FLAGS, *(["config"] if _default_config else [])]
-    is_value, strays = False, [*argv[end + 1 :]]
+    is_value, positional = False, [*argv[end + 1 :]]
     for argument in argv[1:end]:
         if is_value or not argument.startswith("-") or argument == "-":
-            strays += [] if is_value else [argument]
+            positional += [] if is_value else [argument]
             is_value = False
             continue
         name, equals, _ = argument.lstrip("-").partition("=")
@@ -223,26 +225,26 @@ def check_names(argv: Sequence[str], arguments: int | None = None) -> None:
         if plain not in known:
             raise flags.UnrecognizedFlagError(name, suggestions=difflib.get_close_matches(name, known))
         is_value = not equals and not (plain in flags.FLAGS and flags.FLAGS[plain].boolean)
-    refuse_strays(strays, arguments)
+    check_positional(positional, arguments)
     try:
-        flags.FLAGS(list(argv[:end]), known_only=True)  # --config is not there yet
+        flags.FLAGS(list(argv[:end]), known_only=True)  # --config is not defined yet
     finally:
-        for name in flags.FLAGS:  # they are read again, and a flag that may be repeated would have each value twice
+        for name in flags.FLAGS:  # the flags are parsed again, and a repeated flag would have each value twice
             flags.FLAGS[name].unparse()
         flags.FLAGS.unparse_flags()
 
 
-def refuse_strays(given: Sequence[str], arguments: int | None) -> None:
-    """Raises :class:`absl.flags.Error` where there are more arguments beside the flags than a program takes."""
+def check_positional(given: Sequence[str], arguments: int | None) -> None:
+    """Raises :class:`absl.flags.Error` if there are more positional arguments than the command accepts."""
     if arguments is not None and len(given) > arguments:
-        raise flags.Error(f"not understood: {' '.join(given[arguments:])}")
+        raise flags.Error(f"unexpected arguments: {' '.join(given[arguments:])}")
 
 
 def imports_of(argv: Sequence[str]) -> list[str]:
-    """The files and modules that ``--import`` names: what they register must be known when ``--config`` is read.
+    """The files and modules that ``--import`` names. They must be imported before ``--config`` is read.
 
     Args:
-      argv: the program, then what it was given.
+      argv: the program and its arguments.
     """
     end = argv.index("--") if "--" in argv else len(argv)
     alone = flags.FlagValues()
@@ -252,10 +254,10 @@ def imports_of(argv: Sequence[str]) -> list[str]:
 
 
 def with_config_found(argv: Sequence[str]) -> list[str]:
-    """The command line with ``--config`` naming a file, where it named a preset or has a ``~``.
+    """The command line with the value of ``--config`` replaced by the path of a file (:func:`config_file`).
 
     Args:
-      argv: the program, then what it was given.
+      argv: the program and its arguments.
 
     Raises:
       ConfigError: as for :func:`config_file`.
@@ -272,17 +274,17 @@ def with_config_found(argv: Sequence[str]) -> list[str]:
     return given
 
 
-def say_no_field(error: Exception) -> None:
-    """Prints what config_flags says, in its way, of a --config.FIELD that does not exist."""
+def print_unknown_field(error: Exception) -> None:
+    """Prints the error of config_flags about a ``--config.FIELD`` that does not exist."""
     field = str(error).replace("\\n", " ").replace("\\'", "").strip("\"'")
     print(f"error: the configuration has no field {field}", file=sys.stderr)
 
 
 def underscored(argv: Sequence[str]) -> list[str]:
-    """Takes ``--dry-run`` for ``--dry_run``, in the names of all flags and of fields of configurations.
+    """The command line with ``--dry-run`` spelled ``--dry_run``, for all flags and fields of configurations.
 
     Args:
-      argv: the program, then what it was given. Values, and whatever stands behind a ``--``, stay as they are.
+      argv: the program and its arguments. Values, and everything after ``--``, are not changed.
     """
     known = {*flags.FLAGS, "config"}
     end = argv.index("--") if "--" in argv else len(argv)

@@ -1,4 +1,4 @@
-"""What tables and figures say of where they come from: data, scale, seeds, commits, devices."""
+"""The provenance that tables and figures show: data, scale, seeds, commits and devices."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ if TYPE_CHECKING:
 
 
 def describe(data: smac_jax.Dataset) -> str:
-    """The data set, and how it was made or where it is from, where it says so."""
+    """The name and size of a data set and, if its metadata record it, how it was made or where it is from."""
     notes = dict(data.metadata)
-    said = [notes[key] for key in ("recipe", "source", "alone", "without_success") if key in notes]
-    return f"{data.name} ({'; '.join([f'{data.size:,} transitions', *said])})"
+    recorded = [notes[key] for key in ("recipe", "source", "alone", "without_success") if key in notes]
+    return f"{data.name} ({'; '.join([f'{data.size:,} transitions', *recorded])})"
 
 
 def scale_of(configs: Iterable[Mapping[str, Any]], updates: Iterable[int], steps: Iterable[int]) -> str:
-    """How large everything is, in a line for tables and figures.
+    """The sizes of networks and the lengths of training, as one line for tables and figures.
 
     Args:
-      configs: of the offline algorithms.
+      configs: the configurations of the offline algorithms.
       updates: their numbers of gradient updates.
-      steps: numbers of environment steps after them, with an update each.
+      steps: the numbers of environment steps of fine-tuning, with one update each.
     """
 
     def either(values: Iterable[str]) -> str:
         return " or ".join(dict.fromkeys(values))
 
-    # an algorithm of somebody's own may have another way to say it
-    said = [config.get("network", {}).get("critic_hidden") for config in configs]
-    networks = either(_sizes(hidden) for hidden in said if hidden)
+    # the configuration of a user's algorithm may not have these fields
+    layers = [config.get("network", {}).get("critic_hidden") for config in configs]
+    networks = either(_sizes(hidden) for hidden in layers if hidden)
     offline, online = either(f"{x:,}" for x in updates), either(f"{x:,}" for x in steps)
-    parts = [f"networks of {networks}"] if networks else []
+    parts = [f"networks {networks}"] if networks else []
     return ", ".join([*parts, f"{offline} updates offline", *([f"{online} online"] if online else [])])
 
 
 def scale_of_jobs(jobs: Sequence[Job]) -> str:
-    """The same of a sweep's jobs."""
+    """:func:`scale_of` the jobs of a sweep."""
     return scale_of(
         [job.offline.config for job in jobs],
         [updates for job in jobs for updates in job.updates],
@@ -53,20 +53,20 @@ def _sizes(hidden: Sequence[int]) -> str:
 
 
 def made_by(record: Mapping[str, Any]) -> str:
-    """Commit, device and day, of a record that has them."""
+    """Commit, device and day from a provenance record."""
     return f"{record['commit'] or 'no commit'}, {record['device']}, {record['date'][:10]}"
 
 
 def caption(provenance: Mapping[str, Any]) -> str:
-    """What a figure must name, a line each: data; scale; seeds, with commit, device and day of drawing and training."""
+    """The caption of a figure: a line with the data, one with the scale, and one with seeds, commits and devices."""
     provenance = {"trained_by": [], **provenance}
-    here, seeds = made_by(provenance), provenance["seeds"]
-    trained = provenance["trained_by"] if provenance["trained_by"] != [here] else []
+    drawn_by, seeds = made_by(provenance), provenance["seeds"]
+    trained = provenance["trained_by"] if provenance["trained_by"] != [drawn_by] else []
     return "\n".join(
         [
             str(provenance["data"]),
             *([f"scale: {provenance['scale']}"] if provenance.get("scale") else []),
-            f"{count(seeds, 'seed') if seeds else 'seeds unknown'}; commit {here}"
+            f"{count(seeds, 'seed') if seeds else 'seeds unknown'}; commit {drawn_by}"
             + "".join(f"; trained by {by}" for by in trained),
         ]
     )

@@ -1,4 +1,4 @@
-"""A sweep on one page, for a browser: what was run, tables, curves, and what became of every job."""
+"""The report of a sweep, an HTML page: provenance, tables, learning curves, and the state of every job."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Chart(NamedTuple):
     """A figure on the page.
 
     Attributes:
-      title: below it.
-      svg: the figure.
-      panels: what a pointer over it finds.
+      title: the caption.
+      svg: the figure as inline SVG.
+      panels: the data that the page shows under the pointer.
     """
 
     title: str
@@ -42,9 +42,9 @@ class Soundness(NamedTuple):
     """Whether the transfers of a data set are sound.
 
     Attributes:
-      table: cells of each pair.
-      advice: what to do, a sentence each.
-      seeds: cells of each seed, with the pair's name and the seed's number in front.
+      table: a row for each pair.
+      advice: recommendations, one sentence each.
+      seeds: a row for each seed, which begins with the pair's name and the seed's number.
     """
 
     table: list[list[str]]
@@ -53,17 +53,17 @@ class Soundness(NamedTuple):
 
 
 class Section(NamedTuple):
-    """What was found on one data set.
+    """The results on one data set.
 
     Attributes:
-      title: its name.
-      about: the data.
-      table: cells of each pair.
-      intervals: what those of the table are over.
-      notes: below the table.
-      chart: all pairs together.
-      pairs: each by itself.
-      soundness: whether the transfers are sound; None where there is nothing to judge.
+      title: the name of the data set.
+      about: the description of the data.
+      table: a row for each pair.
+      intervals: an explanation of the table's intervals.
+      notes: notes below the table.
+      chart: the figure of all pairs.
+      pairs: a figure for each pair.
+      soundness: whether the transfers are sound; None if nothing was measured.
     """
 
     title: str
@@ -77,16 +77,16 @@ class Section(NamedTuple):
 
 
 def write_report(folder: Path) -> Path:
-    """Makes the page of a sweep from what is there.
+    """Writes the report of a sweep, which may still be running.
 
     Args:
-      folder: of the sweep.
+      folder: the sweep's folder.
 
     Returns:
-      The page's file.
+      The path of the page.
 
     Raises:
-      NoSweepError: there is no sweep.
+      NoSweepError: the folder holds no sweep.
     """
     import jinja2
     import markupsafe
@@ -115,7 +115,7 @@ def write_report(folder: Path) -> Path:
         config={name: json.dumps(part, indent=2, ensure_ascii=False) for name, part in settings(sweep.provenance)},
         style=markupsafe.Markup((PAGE / "report.css").read_text(encoding="utf-8")),
         script=markupsafe.Markup(script),
-        # nothing else runs on the page, whatever a name or a path holds
+        # the page's security policy allows this script only, so that a name or a path cannot add another one
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
@@ -125,7 +125,7 @@ def write_report(folder: Path) -> Path:
 
 
 def read_curves(sweep: SweepState) -> tuple[dict[str, list[TransferCurve]], list[str]]:
-    """The curves that are there, of each data set, seeds of a pair joined; and what could not be read."""
+    """The learning curves of each data set, with the seeds of a pair joined; and messages on files left out."""
     from smac_jax.analysis.curves import TransferCurve, joined
 
     found: dict[str, dict[tuple[str, str, int | None], list[TransferCurve]]] = {}
@@ -156,7 +156,7 @@ def section(
     judged: Mapping[soundness.Pair, Summary],
     number: str,
 ) -> Section:
-    """Tables and figures of a data set."""
+    """The tables and figures of a data set."""
     from smac_jax.analysis import tables
     from smac_jax.analysis.plots import colors_of, transfer_figure
     from smac_jax.analysis.svg import inline_svg, panels
@@ -178,7 +178,7 @@ def section(
         return Chart(title, markupsafe.Markup(inline_svg(figure, name)), panels(figure, drawn))
 
     return Section(
-        # as the sweep called it, which tells two files of one name apart
+        # the sweep's own name for the data set, which is unique
         title=about.partition(" (")[0] if about != data else Path(data).stem,
         about=about,
         table=[tables.cells(row) for row in rows],
@@ -196,11 +196,11 @@ def section(
 def of_soundness(
     judged: Mapping[soundness.Pair, Summary], seeds: Mapping[soundness.Pair, Sequence[int]]
 ) -> Soundness | None:
-    """What the page says of whether transfers are sound; None where nothing is known of any.
+    """The page's tables on whether the transfers are sound; None if nothing was measured.
 
     Args:
       judged: the summary of each pair.
-      seeds: the numbers of its seeds, as far as they are known.
+      seeds: the numbers of the seeds of each pair, if they are known.
     """
     from smac_jax.analysis.diagnosis import marked
 
@@ -220,10 +220,10 @@ def of_soundness(
 
 
 def facts(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """What was run, where and with what."""
+    """The command, date, seeds, device, versions and data of a sweep."""
     versions = ", ".join(f"{name} {version}" for name, version in _mapping(provenance.get("versions")).items())
     seeds = provenance.get("seeds")
-    said = {
+    found = {
         "Command": provenance.get("command"),
         "Date": provenance.get("date"),
         "Seeds": seeds_text(seeds) if seeds else None,
@@ -233,13 +233,13 @@ def facts(provenance: Mapping[str, Any]) -> dict[str, str]:
         "Commit": provenance.get("commit"),
         "Data": "; ".join(map(str, _mapping(provenance.get("data")).values())),
     }
-    return {name: str(value or "unknown") for name, value in said.items()}
+    return {name: str(value or "unknown") for name, value in found.items()}
 
 
 def settings(provenance: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Flags, and the sections of the configuration."""
+    """The flags, and the sections of the configuration."""
     config = _mapping(provenance.get("config"))
-    # what stands alone in a configuration file belongs to no section
+    # fields outside of any section
     alone = {name: part for name, part in config.items() if not isinstance(part, dict)}
     parts = [("flags", provenance.get("flags")), ("general", alone), *config.items()]
     return [(name, part) for name, part in parts if isinstance(part, dict) and part]

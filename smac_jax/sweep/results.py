@@ -1,4 +1,4 @@
-"""What a transfer leaves: its learning curve, and of several a table and a figure."""
+"""The results of transfers: the learning curve of each pair, and a table and a figure of several curves."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def transfer_curve(
     control: PretrainResult | None,
     checkpoint: int | None = None,
 ) -> TransferCurve:
-    """Returns of one pair, means and every episode: before the transfer, after it, and of the control without one.
+    """The learning curve of one pair: its returns before and after the transfer, and those of the control.
 
     Args:
-      task: the environment.
+      task: the name of the environment.
       offline: label of the offline algorithm.
-      off: what it was trained to.
+      off: the result of offline training.
       online: label of the online algorithm.
-      on: what it made of that.
-      warm_start: steps without an update at its beginning.
-      control: what offline training made of the same.
-      checkpoint: as in :class:`TransferCurve`.
+      on: the result of fine-tuning.
+      warm_start: the number of environment steps before the first online update.
+      control: the result of continued offline training, if there is one.
+      checkpoint: the number of offline updates at the transfer, as in :class:`TransferCurve`.
     """
     extra: dict[str, Any] = {}
     if control is not None:
@@ -76,10 +76,10 @@ def _divergence(offline: int, online: int) -> str:
 
 
 def joined_curves(jobs: Iterable[Job]) -> list[TransferCurve]:
-    """The learning curves of jobs that are there, those of one pair's seeds joined.
+    """The learning curves of the pairs that are done. Curves of one pair with different seeds are joined.
 
     Raises:
-      DatasetError: one is damaged, or seeds of one pair were not evaluated at the same steps.
+      DatasetError: a file is damaged, or the seeds of a pair were not evaluated at the same steps.
     """
     pairs: dict[tuple[str, str, int | None], list[TransferCurve]] = {}
     for path in (path for job in jobs for path in job.curves if path.exists()):
@@ -89,7 +89,7 @@ def joined_curves(jobs: Iterable[Job]) -> list[TransferCurve]:
 
 
 def curve_file(curve: TransferCurve) -> str:
-    """What the file of a pair's learning curve is called among those of others: ``smac-at-3000_sac.json``."""
+    """The file name of a pair's learning curve in ``curves/``, such as ``smac-at-3000_sac.json``."""
     at = "" if curve.checkpoint is None else f"-at-{curve.checkpoint}"
     return f"{path_name(curve.offline)}{at}_{path_name(curve.online)}.json"
 
@@ -104,10 +104,10 @@ def write_results(
     """Writes ``table.md``, ``table.csv``, ``transfer.png`` and ``transfer.pdf``, and prints the table.
 
     Args:
-      folder: for them.
-      curves: of one task.
-      provenance: as :func:`smac_jax.analysis.tables.provenance_text` wants it.
-      title: of table and figure.
+      folder: where the files are written.
+      curves: learning curves of one task.
+      provenance: the record that :func:`smac_jax.analysis.tables.provenance_text` takes.
+      title: the title of table and figure.
       reference: returns to compare with, by label.
     """
     rows = tables.rows(curves, task_info(curves[0].task).random_return)

@@ -1,4 +1,4 @@
-"""What the runs of a job are called: each has a folder of its own in the job's, named by this rule alone.
+"""Names of the runs of a job, which are the names of their folders and of their learning curves.
 
 =====================  =====================  ==================  =====================
 offline training       control                fine-tuning         learning curve
@@ -7,8 +7,8 @@ offline training       control                fine-tuning         learning curve
 ``offline-at-3000``    ``control-at-3000``    ``to-sac-at-3000``  ``curve-sac-at-3000.json``
 =====================  =====================  ==================  =====================
 
-The second line is of a job that transfers from checkpoints of its offline training: ``offline-at-3000`` trains from the
-checkpoint before it to the one after 3,000 updates. Nothing here imports JAX.
+The second line is for a job that transfers from checkpoints of its offline training: ``offline-at-3000`` trains from
+the previous checkpoint to the one after 3,000 updates. This module does not import JAX.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class RunName(NamedTuple):
     """The parts of a run's name.
 
     Attributes:
-      kind: offline training; the control, which goes on offline; or fine-tuning online.
-      online: what fine-tunes, as part of a path; empty in other runs.
-      checkpoint: offline updates after which the transfer begins; None after all of them.
+      kind: offline training; the control, which continues offline training; or online fine-tuning.
+      online: the online algorithm, as part of a path; empty for other runs.
+      checkpoint: the number of offline updates at the transfer; None for a transfer at the end of offline training.
     """
 
     kind: Kind
@@ -37,7 +37,7 @@ class RunName(NamedTuple):
 
     @property
     def curve(self) -> str:
-        """The file of the learning curve that ends with this run of fine-tuning."""
+        """The file name of the learning curve that ends with this run of fine-tuning."""
         return f"curve-{self.online}{self._suffix}.json"
 
     @property
@@ -46,7 +46,7 @@ class RunName(NamedTuple):
 
     @classmethod
     def parse(cls, name: str) -> RunName | None:
-        """Takes a run's name apart; None for what is no run's name."""
+        """Parses a run's name; None for a text that is not the name of a run."""
         found = re.fullmatch(r"(?:(offline|control)|to-(.+?))(?:-at-(\d+))?", name)
         if found is None:
             return None
@@ -55,12 +55,12 @@ class RunName(NamedTuple):
 
     @classmethod
     def of_curve(cls, file: str) -> RunName | None:
-        """The run of fine-tuning that a curve's file is of; None for another file."""
+        """The run of fine-tuning that belongs to a learning curve's file; None for any other file."""
         found = re.fullmatch(r"curve-(.+)\.json", file)
         return None if found is None else cls.parse(f"to-{found[1]}")
 
     @property
     def order(self) -> tuple[float, int, str]:
-        """Sorts the runs of a job as they are carried out: checkpoint by checkpoint."""
+        """A sort key that puts the runs of a job in the order in which they are trained: checkpoint by checkpoint."""
         place = ("offline", "control", "online").index(self.kind)
         return (float("inf") if self.checkpoint is None else self.checkpoint), place, self.online

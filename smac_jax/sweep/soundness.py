@@ -1,6 +1,6 @@
-"""Are the transfers of a sweep sound? What its runs have logged, gathered for :mod:`smac_jax.analysis.diagnosis`.
+"""Are the transfers of a sweep sound? Collects what its runs have logged for :mod:`smac_jax.analysis.diagnosis`.
 
-Nothing here imports JAX, waits for a run, or changes a file.
+This module does not import JAX, wait for a run, or change a file.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from smac_jax.tasks import task_info
 from smac_jax.text import name_of, start_of
 
 NO_PENALTY = 1e-3
-"""The largest kappa of a control without penalty: where kappa adapts, it cannot start from less."""
+"""The largest kappa of a control without penalty: an adaptive kappa cannot start from a smaller value."""
 
 Pair = tuple[str, str, int | None]
 """Labels of the offline and of the online algorithm, and the checkpoint (:attr:`TransferCurve.key`)."""
 
 
 class Log(NamedTuple):
-    """What a run has logged.
+    """The metrics that a run has logged.
 
     Attributes:
-      metrics: of training, ``[point, seed]``; with ``phase`` and ``step``, ``[point]``.
-      evaluations: ``[seed, evaluation]``; with ``step``, ``[evaluation]``.
+      metrics: metrics of training, each ``[point, seed]``; and ``phase`` and ``step``, ``[point]``.
+      evaluations: results of evaluations, each ``[seed, evaluation]``; and ``step``, ``[evaluation]``.
     """
 
     metrics: dict[str, np.ndarray]
@@ -42,13 +42,13 @@ class Log(NamedTuple):
 
 
 def read_log(paths: Sequence[Path], seeds: int, until: float = np.inf) -> Log:
-    """Reads ``metrics.jsonl`` of a run. What is not there is NaN; a line that cannot be read is left out.
+    """Reads the ``metrics.jsonl`` of a run. Missing values are NaN; a line that cannot be read is skipped.
 
     Args:
-      paths: of the file, or of those of several runs of which each went on from the one before. One that is missing
-        is empty.
-      seeds: how many the run has.
-      until: leaves out what comes after this step of the main phase.
+      paths: the file; or the files of several runs, each of which resumed from the previous one. A missing file counts
+        as empty.
+      seeds: the number of seeds of the run.
+      until: points after this step of the main phase are skipped.
     """
     lines: list[str] = []
     for path in paths:
@@ -59,7 +59,7 @@ def read_log(paths: Sequence[Path], seeds: int, until: float = np.inf) -> Log:
         try:
             point = json.loads(line)
             kept = point["phase"] not in ("offline", "evaluation") or point["step"] <= until
-        except (ValueError, KeyError, TypeError):  # the last one, which is being written
+        except (ValueError, KeyError, TypeError):  # the last line may be incomplete
             continue
         if kept:
             points.append(point)
@@ -92,7 +92,7 @@ def _is_row(value: Any, seeds: int) -> bool:
 
 
 def read_evidence(sweep: SweepState) -> dict[str, dict[Pair, list[Evidence]]]:
-    """The evidence of every pair whose curve is there, seed by seed, by data set."""
+    """The evidence for every pair that is done: for each data set and pair, one entry for each seed."""
     jobs = [(job, read_json(job.folder / "job.json")) for job in sweep.jobs]
     controls = [
         (_kind(job.folder, claimed), job.folder, len(claimed["seeds"]))
@@ -108,20 +108,20 @@ def read_evidence(sweep: SweepState) -> dict[str, dict[Pair, list[Evidence]]]:
             try:
                 curve = TransferCurve.from_json(job.folder / run.curve)
                 evidence = _evidence(curve, job.folder, run, of_kind)
-            except (DatasetError, UnknownNameError):  # which the page names
+            except (DatasetError, UnknownNameError):  # the report names these files
                 continue
             found.setdefault(data_of(job.folder, claimed), {}).setdefault(curve.key, []).extend(evidence)
     return found
 
 
 def _evidence(curve: TransferCurve, folder: Path, run: RunName, controls: Sequence[tuple[Path, int]]) -> list[Evidence]:
-    """Of every seed of one pair of one job.
+    """The evidence for every seed of one pair of a job.
 
     Args:
-      curve: of the pair.
-      folder: of the job.
-      run: of fine-tuning.
-      controls: jobs without penalty that are like this one otherwise, with how many seeds they have.
+      curve: the learning curve of the pair.
+      folder: the folder of the job.
+      run: the run of fine-tuning.
+      controls: the folders of jobs that differ from this one only in having no penalty, with their numbers of seeds.
     """
     seeds = len(curve.online_returns)
     transferred = float(curve.offline_updates[-1]) if curve.offline_updates.size else np.inf
@@ -134,17 +134,17 @@ def _evidence(curve: TransferCurve, folder: Path, run: RunName, controls: Sequen
         random_return = task_info(curve.task).random_return
         share = share_of(curve.offline_returns[:, -1], np.concatenate(of_controls), random_return)
     found = gather(offline.metrics, offline.evaluations, online.evaluations, share)
-    return found or [Evidence()] * seeds  # of a run whose log is gone
+    return found or [Evidence()] * seeds  # the run's log is missing
 
 
 def offline_logs(job: Path) -> list[Path]:
-    """Of a job's offline training: of several runs, in order, where it transfers from checkpoints."""
+    """The logs of a job's offline training, in order; several if the job transfers from checkpoints."""
     runs = [run for path in job.glob("offline*") if (run := RunName.parse(path.name)) and run.kind == "offline"]
     return [job / str(run) / "metrics.jsonl" for run in sorted(runs, key=lambda run: run.order)]
 
 
 def has_no_penalty(claimed: Mapping[str, Any]) -> bool:
-    """Whether a job, given its ``job.json``, trains SMAC without its penalty."""
+    """Whether a job trains SMAC without its penalty, according to its ``job.json``."""
     offline = claimed.get("offline")
     if not isinstance(offline, dict) or offline.get("algorithm") != "smac" or not claimed.get("seeds"):
         return False
@@ -158,7 +158,7 @@ def data_of(folder: Path, claimed: Mapping[str, Any]) -> str:
 
 
 def _kind(folder: Path, claimed: Mapping[str, Any]) -> str:
-    """What a job shares with its control without penalty: data, algorithm, length, and every field but kappa's."""
+    """What a job has in common with its control without penalty: data, algorithm, length, all fields but kappa's."""
     offline = claimed.get("offline")
     offline = offline if isinstance(offline, dict) else {}
     config = {name: value for name, value in offline.get("config", {}).items() if not name.startswith("kappa")}
@@ -167,7 +167,7 @@ def _kind(folder: Path, claimed: Mapping[str, Any]) -> str:
 
 
 HEADER = ("offline", "online", "verdict", *CHECKS)
-"""Of the table, here and on the page."""
+"""The columns of the table, in the terminal and in the report."""
 COLUMNS = (
     Column("offline", justify="left", wraps=True),
     Column("online", justify="left", wraps=True),
@@ -178,32 +178,34 @@ COLUMNS = (
     Column("caught up", rank=1),
     Column("optimism at the end", "optimism\nat end", rank=4),
 )
-MARKS = "(!) is not sound, (?) could not be decided; what is empty was not measured, or is not asked of this algorithm."
+MARKS = (
+    "(!): not sound. (?): could not be decided. An empty entry was not measured, or does not apply to this algorithm."
+)
 
 
 def summaries(found: Mapping[Pair, Sequence[Evidence]]) -> dict[Pair, Summary]:
-    """The judgment on each pair of a data set."""
+    """The verdict on each pair of a data set."""
     return {pair: summarize(evidence) for pair, evidence in found.items()}
 
 
 def terminal(judged: Mapping[Pair, Summary], title: str, elsewhere: str = "") -> FittedTable:
-    """A table for a terminal; ``elsewhere`` is a file with all of it."""
+    """A table for a terminal; ``elsewhere`` is a file with the complete table."""
     return FittedTable(COLUMNS, [cells(pair, summary) for pair, summary in judged.items()], title, elsewhere)
 
 
 def cells(pair: Pair, summary: Summary) -> list[str]:
-    """A row under :data:`HEADER`."""
+    """A row of the table, with the columns of :data:`HEADER`."""
     return [*names(pair), summary.verdict, *summary.cells.values()]
 
 
 def names(pair: Pair) -> tuple[str, str]:
-    """What a transfer starts from, and the online algorithm, for people."""
+    """The names of a pair in tables: the start of the transfer and the online algorithm."""
     offline, online, checkpoint = pair
     return start_of(offline, checkpoint), name_of(online)
 
 
 def advice(judged: Mapping[Pair, Summary]) -> list[str]:
-    """What to do, a sentence a line, each with the pairs that it is for."""
+    """Recommendations, one sentence each, with the pairs to which they apply."""
     pairs: dict[str, list[str]] = {}
     for pair, summary in judged.items():
         for sentence in summary.advice:

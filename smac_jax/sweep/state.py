@@ -1,6 +1,6 @@
-"""How far a sweep is, from what its runs have written: while they write it, and whatever is damaged or missing.
+"""The progress of a sweep, read from the files of its runs, also while they run or where files are damaged or missing.
 
-Nothing here imports JAX, waits for a run, or changes a file.
+This module does not import JAX, wait for a run, or change a file.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from smac_jax.sweep.run_names import RunName
 from smac_jax.text import count
 
 SILENT = 600.0
-"""Seconds without news after which a process on another host, whose lock is not seen from here, counts as gone."""
+"""Seconds without an update after which a process on another host, whose lock is not visible here, counts as ended."""
 
 STATES = ("done", "running", "starting", "stopped", "died", "failed", "damaged", "left")
-"""Of a run. Starting: a process holds it, and has not told how far it is. Died: a process had it, and ended without a
-word. Damaged: its status cannot be read. Left: nothing was done yet."""
+"""The states of a run. Starting: a process holds the run's lock and has not written its progress yet. Died: the run's
+process ended without recording why. Damaged: the run's status cannot be read. Left: the run has not begun."""
 
 
 class NoSweepError(SmacError):
-    """A folder that holds no sweep."""
+    """The folder holds no sweep."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RunState:
-    """A run.
+    """The state of one run.
 
     Attributes:
-      name: its folder.
+      name: the name of its folder.
       state: one of :data:`STATES`.
-      status: what it said last, whatever has become of it since.
-      left: how long it still takes, from all that is known; None where it is done.
-      last_return: of the newest evaluation, mean over seeds: of a run that is done from its learning curve, as in the
-        sweep's table.
-      age: seconds since it last told something; None also where its time stamp lies in the future.
-      why: what went wrong, a line.
+      status: the last status that the run wrote, even if its process has ended since.
+      left: the estimated time that the run still takes; None if it is done.
+      last_return: the return of the newest evaluation, mean over seeds; for a run that is done the one of its learning
+        curve, as in the sweep's table.
+      age: seconds since the last update of the status; None if unknown, or if its time stamp lies in the future.
+      why: what went wrong, as one line.
     """
 
     name: str
@@ -59,17 +59,17 @@ class RunState:
 
     @property
     def alive(self) -> bool:
-        """Whether a process is at work on it."""
+        """Whether a process is training the run now."""
         return self.state in ("running", "starting")
 
     @property
     def rate(self) -> float | None:
-        """Steps a second, while it is running."""
+        """Steps per second while the run is running, else None."""
         return self.status.rate if self.state == "running" else None
 
     @property
     def steps_text(self) -> str:
-        """How far it is, and what it is doing where that is no training."""
+        """The progress in steps and, while it is not training, what the run is doing."""
         status = self.status
         if self.state == "left":
             return ""
@@ -77,26 +77,26 @@ class RunState:
 
     @property
     def diverged(self) -> tuple[str, ...]:
-        """Seeds that did, with where."""
+        """The seeds that diverged, each with the step."""
         part = RunName.parse(self.name)
         phase = part.kind if part else self.name
         return tuple(f"seed {seed}: {phase} at step {step:,}" for seed, step in self.status.diverged.items())
 
     @property
     def return_text(self) -> str:
-        """The last return."""
+        """The last return, for tables."""
         return f"{self.last_return:,.1f}" if self.last_return is not None and self.state != "left" else ""
 
 
 @dataclasses.dataclass(frozen=True)
 class JobState:
-    """A job.
+    """The state of one job.
 
     Attributes:
-      title: for people.
-      folder: where it lives.
+      title: the job's name in tables.
+      folder: the job's folder.
       runs: its runs, in order.
-      why: what made it fail outside of any run; empty where nothing did.
+      why: the error that made it fail outside of any run; empty if there was none.
     """
 
     title: str
@@ -106,22 +106,22 @@ class JobState:
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether all runs are done."""
         return all(run.state == "done" for run in self.runs)
 
     @property
     def failed(self) -> bool:
-        """Whether something went wrong that was not tried again since."""
+        """Whether the job or one of its runs failed and has not been repeated since."""
         return bool(self.why) or any(run.state == "failed" for run in self.runs)
 
     @property
     def diverged(self) -> tuple[str, ...]:
-        """Seeds that did, with where."""
+        """The seeds that diverged, each with the step."""
         return tuple(note for run in self.runs for note in run.diverged)
 
     @property
     def troubles(self) -> list[str]:
-        """What went wrong, a line each."""
+        """Everything that went wrong, one line each."""
         found = [f"{self.title}: failed: {self.why}"] if self.why else []
         found += [f"{self.title} {run.name}: {run.state}: {run.why}" for run in self.runs if run.why]
         return found + [f"{self.title}: diverged and frozen: {note}" for note in self.diverged]
@@ -129,13 +129,13 @@ class JobState:
 
 @dataclasses.dataclass(frozen=True)
 class SweepState:
-    """A sweep.
+    """The state of a sweep.
 
     Attributes:
-      folder: where it lives.
-      jobs: in order.
-      provenance: what its newest command wrote; empty where that cannot be read.
-      notes: what is wrong with the folder itself.
+      folder: the sweep's folder.
+      jobs: the states of its jobs, in order.
+      provenance: the content of ``provenance.json``; empty if it cannot be read.
+      notes: problems with the folder itself.
     """
 
     folder: Path
@@ -145,12 +145,12 @@ class SweepState:
 
     @property
     def counts(self) -> Counter[str]:
-        """How many runs are in each state."""
+        """The number of runs in each state."""
         return Counter(run.state for job in self.jobs for run in job.runs)
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether all jobs are done."""
         return all(job.done for job in self.jobs)
 
     @property
@@ -160,7 +160,7 @@ class SweepState:
 
     @property
     def totals(self) -> str:
-        """A line."""
+        """One line with the numbers of jobs and runs in each state, and the time left."""
         counts = self.counts
         states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
         done, failed = (sum(getattr(job, name) for job in self.jobs) for name in ("done", "failed"))
@@ -170,30 +170,30 @@ class SweepState:
         text = f"{done} of {count(len(self.jobs), 'job')} done{notes}. Runs: {states or 'none'}."
         if self.done:
             return text
-        at_work = any(run.alive for job in self.jobs for run in job.runs)
-        return f"{text} {'Time' if at_work else 'Work'} left: {self.left.words or 'unknown'}."
+        active = any(run.alive for job in self.jobs for run in job.runs)
+        return f"{text} {'Time' if active else 'Work'} left: {self.left.words or 'unknown'}."
 
     @property
     def left(self) -> TimeLeft:
-        """How long the whole sweep still takes, with as many jobs at work at once as there are now."""
+        """The estimated time that the sweep still takes if as many jobs run at once as now."""
         of_jobs = [
             sum((run.left for run in job.runs if run.left is not None), TimeLeft()) for job in self.jobs if not job.done
         ]
-        at_work = sum(any(run.alive for run in job.runs) for job in self.jobs)
+        active = sum(any(run.alive for run in job.runs) for job in self.jobs)
         seconds = [left.seconds for left in of_jobs]
-        longest, shared = max(seconds, default=0.0), sum(seconds) / max(1, at_work)
+        longest, shared = max(seconds, default=0.0), sum(seconds) / max(1, active)
         return TimeLeft(max(longest, shared), any(left.at_least for left in of_jobs))
 
 
 def read_sweep(folder: Path, now: float | None = None) -> SweepState:
-    """Looks at a sweep.
+    """Reads the state of a sweep.
 
     Args:
-      folder: its ``--results``.
-      now: the time, in seconds since 1970.
+      folder: the sweep's folder (its ``--results``).
+      now: the current time, in seconds since 1970; default: that of the clock.
 
     Raises:
-      NoSweepError: there is none.
+      NoSweepError: the folder holds no sweep.
     """
     now = time.time() if now is None else now
     if not folder.is_dir():
@@ -203,15 +203,15 @@ def read_sweep(folder: Path, now: float | None = None) -> SweepState:
     if not listed:
         if not (folder / "runs").is_dir():
             raise NoSweepError(f"{folder} holds no sweep: neither jobs in provenance.json, nor runs/.")
-        notes.append("provenance.json is missing or damaged: what is shown is what lies under runs/.")
+        notes.append("provenance.json is missing or damaged. The table shows the jobs found under runs/.")
         listed = [{"folder": str(found.relative_to(folder))} for found in sorted(folder.glob("runs/*/*/seeds-*"))]
     jobs = _with_time_left([_read_job(folder, entry, now) for entry in listed])
     return SweepState(folder, jobs, provenance, tuple(notes))
 
 
 def _with_time_left(jobs: Sequence[JobState]) -> tuple[JobState, ...]:
-    """The same jobs, each run with the time that it still takes."""
-    # runs of jobs of the same data set and offline algorithm say more than others: runs/TASK/OFFLINE/SEEDS
+    """The same jobs, with the time left of each run."""
+    # the times of runs with the same data set and offline algorithm are the best estimate: runs/TASK/OFFLINE/SEEDS
     known = [
         (job.folder.parts[-3:-1], run.name, run.status.took)
         for job in jobs
@@ -234,18 +234,18 @@ def _with_time_left(jobs: Sequence[JobState]) -> tuple[JobState, ...]:
 
 
 def most_alike(kind: Sequence[Any], known: Sequence[tuple[Sequence[Any], Mapping[str, float]]]) -> Mapping | None:
-    """Seconds by stage of the run, of those that are ``known``, whose kind agrees with ``kind`` in most; or None."""
+    """The entry of ``known`` (pairs of a kind and seconds by stage) whose kind is most similar to ``kind``; or None."""
     best = max(known, key=lambda pair: sum(a == b for a, b in zip(kind, pair[0], strict=True)), default=None)
     return best[1] if best else None
 
 
 def run_left(took: Mapping[str, float], told: TimeLeft | None, model: Mapping[str, float] | None) -> TimeLeft:
-    """How long a run still takes.
+    """The estimated time that a run still takes.
 
     Args:
       took: its seconds so far, by stage.
-      told: what it says itself; None where it does not know anything.
-      model: seconds by stage of a run like it that is done, or None.
+      told: the run's own estimate; None if there is none.
+      model: seconds by stage of a similar run that is done, or None.
     """
     model = {stage: seconds for stage, seconds in (model or {}).items() if stage != COMPILATION}
     if told is None:
@@ -261,8 +261,8 @@ def _read_job(sweep: Path, entry: Mapping[str, Any], now: float) -> JobState:
     title = str(entry.get("title") or entry["folder"])
     try:
         return _read_files(folder, title, entry, now)
-    except (OSError, ValueError) as error:  # a name that no file can have; a folder that may not be read
-        why = f"its files cannot be looked at ({first_line(error)})"
+    except (OSError, ValueError) as error:  # an invalid file name, or a folder without permission to read
+        why = f"its files cannot be read ({first_line(error)})"
         return JobState(title, folder, (RunState("?", "damaged", why=why),))
 
 
@@ -274,15 +274,15 @@ def _read_files(folder: Path, title: str, entry: Mapping[str, Any], now: float) 
         runs = [str(name) for name in sorted(there | begins, key=lambda name: name.order)]
     curves = {path.name: read_json(path) for path in sorted(folder.glob("curve-*.json"))}
     states = tuple(_read_run(folder, name, now, curves) for name in runs)
-    # a run that failed says why itself; one that is at work, or done, came after
+    # a failed run records its own error; a run that is active or done is newer than error.txt
     over = all(run.state == "done" for run in states) or any(run.alive or run.state == "failed" for run in states)
-    return JobState(title, folder, states, "" if over else _last_words(folder / "error.txt"))
+    return JobState(title, folder, states, "" if over else _error_message(folder / "error.txt"))
 
 
 def _read_run(job: Path, name: str, now: float, curves: Mapping[str, Mapping[str, Any]]) -> RunState:
     folder = job / name
     status, held = read_status(folder), in_use(folder / ".lock")
-    # a clock that was set, or another host's, can be ahead of this one
+    # another host's clock, or a clock that was reset, can be ahead of this one
     age = None if status.time is None or status.time > now + 5 else max(0.0, now - status.time)
     said = status.state
     part = RunName.parse(name)
@@ -301,22 +301,22 @@ def _read_run(job: Path, name: str, now: float, curves: Mapping[str, Mapping[str
     elif said in ("stopped", "failed"):
         state = said
     elif status.found:
-        state, why = "damaged", "status.json cannot be read; the same command goes on from the newest snapshot"
+        state, why = "damaged", "status.json cannot be read; repeat the command to resume from the newest snapshot"
     elif owner:
         state = "died" if gone else "starting"
     else:
         state = "left"
     if state == "died":
-        why = "its process ended without a word; the same command goes on"
+        why = "its process ended unexpectedly; repeat the command to resume"
     if state == "failed":
-        why = status.error or "no reason was given"
+        why = status.error or "no error was recorded"
     measured = _last_of_curves(part, curves) if part and state == "done" else None
     last_return = status.last_return if measured is None else measured
     return RunState(name, state, status, None, last_return, age, why)
 
 
 def _last_of_curves(run: RunName, curves: Mapping[str, Mapping[str, Any]]) -> float | None:
-    """The last return of a run in the learning curves of its job, as tables have it: the mean of finite ones."""
+    """The last return of a run in the learning curves of its job: the mean over seeds with a finite return."""
     for file, curve in curves.items():
         of = RunName.of_curve(file)
         if of is None or of.checkpoint != run.checkpoint or (run.kind == "online" and of != run):
@@ -330,9 +330,9 @@ def _last_of_curves(run: RunName, curves: Mapping[str, Mapping[str, Any]]) -> fl
 
 
 def in_use(lock: Path) -> bool | None:
-    """Whether a process holds a lock; None where the system does not say.
+    """Whether a process holds a lock; None if the file system does not tell.
 
-    Takes it, shared with others who look, and lets it go at once.
+    The lock is acquired in shared mode, so that several readers do not disturb each other, and released at once.
     """
     try:
         descriptor = os.open(lock, os.O_RDONLY)
@@ -349,15 +349,15 @@ def in_use(lock: Path) -> bool | None:
     return False
 
 
-def _last_words(path: Path) -> str:
-    """What the error at the end of a traceback says; empty where there is no such file."""
+def _error_message(path: Path) -> str:
+    """The message of the error at the end of a traceback's file; empty if there is no such file."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
     begins = max((i for i, line in enumerate(lines) if line.startswith("Traceback ")), default=-1)
     said = [line for line in lines[begins + 1 :] if line.strip() and not line.startswith(" ")]
-    return first_line(said[0]) if said else "error.txt does not say why"
+    return first_line(said[0]) if said else "error.txt holds no message"
 
 
 def _list(value: Any) -> list[Any]:

@@ -1,6 +1,6 @@
-"""Jobs that run side by side, elsewhere: how far each is, from the ``status.json`` that each of its runs writes.
+"""Shows the progress of jobs that run in other processes, read from the ``status.json`` of their runs.
 
-On a terminal a table that is drawn again and again; in a log a line for whatever changed.
+On a terminal it is a table that is redrawn in place; in a log, a line for each change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from smac_jax.sweep.grid import Job
 
 SILENT = 120.0
-"""Seconds without news after which a job that should run is said to be silent."""
+"""Seconds without an update after which a running job is shown as silent."""
 
 ENDED = ("done", "failed")
 
@@ -40,13 +40,13 @@ COLUMNS = (
 
 
 class View(NamedTuple):
-    """What there is to see of a job.
+    """What is shown of a job.
 
     Attributes:
-      state: waiting, running, silent, done, failed, or what the launcher says.
-      run: which of its runs it is at, such as ``to-sac (3/3)``.
-      status: what that run said last.
-      left: until the job is done.
+      state: waiting, running, silent, done, failed, or a state that the launcher reports.
+      run: the current run, such as ``to-sac (3/3)``.
+      status: the last status of that run.
+      left: the estimated time until the job is done.
     """
 
     state: str
@@ -56,13 +56,13 @@ class View(NamedTuple):
 
 
 class Watch:
-    """Shows jobs; use as a context manager.
+    """Shows the progress of jobs; use as a context manager.
 
-    What a job's files say counts from when they change: an earlier attempt may have left them.
+    A job's files count only once they change, because an earlier attempt may have left them.
 
     Args:
-      jobs: to be watched.
-      console: where; default: standard error.
+      jobs: the jobs to watch.
+      console: where to print; default: standard error.
     """
 
     def __init__(self, jobs: Sequence[Job], console: Console | None = None):
@@ -86,10 +86,10 @@ class Watch:
             self._live.stop()
 
     def update(self, states: Mapping[int, str]) -> None:
-        """Looks again, and shows what there is.
+        """Reads the files of the jobs again, and shows their progress.
 
         Args:
-          states: what the launcher knows of jobs, by their number; it goes before what their files say.
+          states: states that the launcher reports, by the index of the job; they take precedence over the files.
         """
         views = self.views(states)
         if self._live is not None:
@@ -103,7 +103,7 @@ class Watch:
                 self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def views(self, states: Mapping[int, str]) -> list[View]:
-        """Of all jobs."""
+        """What is shown of each job."""
         for i, job in enumerate(self._jobs):
             if i not in self._over:
                 self._statuses[i] = self._read(job)
@@ -136,7 +136,7 @@ class Watch:
         )
 
     def _left(self, i: int, run: str) -> TimeLeft:
-        """How long a job still takes: of its run what that says, of the runs after it what they took elsewhere."""
+        """The time that a job still takes: its current run's own estimate, and for later runs that of similar jobs."""
         status, runs = self._statuses[i][run], self._jobs[i].runs
         left = TimeLeft()
         if status.state != "done":
@@ -146,7 +146,7 @@ class Watch:
         return left
 
     def _took(self, i: int, run: str) -> Mapping[str, float] | None:
-        """Seconds of each stage of a run where another job has done the same; None where none has."""
+        """Seconds by stage of the same run of a similar job that has completed it; None if there is none."""
         known = [
             ((job.offline, job.task), statuses[run].took)
             for job, statuses in zip(self._jobs, self._statuses, strict=True)
@@ -163,7 +163,7 @@ class Watch:
         for view in views:
             counts[view.state] = counts.get(view.state, 0) + 1
         title = f"{count(views, 'job')}: " + ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
-        # what runs comes first, what is over last; as many as there is room for
+        # running jobs first, completed ones last, as many as fit on the screen
         order = sorted(range(len(views)), key=lambda i: (views[i].state in ENDED, not views[i].run, i))
         rows = [[self._jobs[i].title, *_cells(views[i])] for i in order[: max(1, self._console.height - 6)]]
         return FittedTable(COLUMNS, rows, title)

@@ -1,6 +1,6 @@
-"""One compiled call of training: a scan over steps, every seed in it at once, and what is done with a seed that breaks.
+"""One compiled call of training: a scan over steps, vmapped over seeds, in which seeds that diverge are frozen.
 
-Offline and online training differ in what a step is. What surrounds it is the same, and is here.
+Offline and online training differ only in the step. Both use this function to compile it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from smac_jax.train.sharding import SeedLayout
 from smac_jax.types import Array, Key, Metrics, Sometimes
 
 OneStep = Callable[[Any, Key, Any], tuple[Any, Metrics]]
-"""``(state, key, data) -> (state, metrics)`` of one seed; the key is of this step."""
+"""``(state, key, data) -> (state, metrics)`` of one seed, with a new key in each step."""
 
 
 def compile_chunk(
@@ -25,22 +25,24 @@ def compile_chunk(
     q_limit: float,
     length: int,
     *,
+    stride: int = 1,
     learner_of: Callable[[Any], Any] = lambda state: state,
     with_learner: Callable[[Any, Any], Any] = lambda state, learner: learner,
     measured_at_end: Callable[[Any], dict[str, Sometimes]] = lambda state: {},
 ) -> Any:
-    """A compiled ``(state[seed], diverged[seed], first step, keys[seed], data) -> (state, diverged, mean metrics)``.
+    """Compiles ``(state[seed], diverged[seed], first step, keys[seed], data) -> (state, diverged, mean metrics)``.
 
-    The state's memory is reused.
+    The state is donated: its memory is reused.
 
     Args:
-      one_step: what is done ``length`` times.
-      layout: of the seeds.
+      one_step: the training step of one seed, which is called ``length / stride`` times.
+      layout: the layout of the seeds over devices.
       q_limit: see :func:`smac_jax.train.divergence.has_diverged`.
-      length: steps.
-      learner_of: the part of a state that learns, which is frozen where a seed diverges.
-      with_learner: the state with another such part.
-      measured_at_end: metrics of the state after the last step, beside the means over all steps.
+      length: the number of steps, a multiple of ``stride``.
+      stride: the number of steps that one call of ``one_step`` does.
+      learner_of: gives the learner, the part of a state that is frozen when a seed diverges.
+      with_learner: gives the state with its learner replaced.
+      measured_at_end: further metrics, of the state after the last step; other metrics are means over the steps.
     """
 
     def one_seed(state: Any, diverged: Array, start: Array, seed_key: Key, data: Any) -> tuple[Any, Array, Metrics]:
@@ -49,7 +51,7 @@ def compile_chunk(
         def body(state: Any, step: Array) -> tuple[Any, Metrics]:
             return one_step(state, jax.random.fold_in(seed_key, step), data)
 
-        state, metrics = jax.lax.scan(body, state, start + jnp.arange(length, dtype=jnp.int32))
+        state, metrics = jax.lax.scan(body, state, start + jnp.arange(0, length, stride, dtype=jnp.int32))
         means = mean_over_steps(metrics) | measured_at_end(state)
         kept, diverged = freeze_diverged(before, learner_of(state), means, diverged, start, q_limit)
         return with_learner(state, kept), diverged, means
@@ -58,7 +60,7 @@ def compile_chunk(
 
 
 def mean_over_steps(metrics: Metrics) -> dict[str, Sometimes]:
-    """Each metric's mean over the steps of a chunk that have it, from leaves ``[step]``."""
+    """The mean of each metric over the steps that have it, from leaves ``[step]``."""
 
     def one(metric: Array | Sometimes) -> Sometimes:
         if not isinstance(metric, Sometimes):

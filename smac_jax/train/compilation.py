@@ -1,4 +1,4 @@
-"""Compiled programs: whoever waits for one is told, and what was compiled is kept on disk for the next process."""
+"""Compiled programs: notifies listeners of compilations, and sets up JAX's persistent compilation cache."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import jax
 from smac_jax.files import cache_folder, local_path
 
 SWITCH = "SMAC_JAX_CACHE"
-"""Environment variable: ``off`` keeps no compiled programs, anything else is the folder to keep them in."""
+"""Environment variable: ``off`` disables the cache; any other value is the folder of the cache."""
 MIN_SECONDS = 0.5
-"""Programs that compile faster are not kept."""
+"""Programs that compile in less time are not cached."""
 
 _listeners: list[Callable[[bool], None]] = []
 _cache_is_set = False
@@ -31,17 +31,17 @@ def listening(listener: Callable[[bool], None]) -> Iterator[None]:
         _listeners.remove(listener)
 
 
-def _tell(begins: bool) -> None:
+def _notify(begins: bool) -> None:
     for listener in [*_listeners]:
         listener(begins)
 
 
 class Program:
-    """A jitted function that tells when it compiles.
+    """A jitted function that notifies listeners (:func:`listening`) when it compiles.
 
     Args:
-      function: what is compiled.
-      donate: arguments whose memory may be reused.
+      function: the function to compile.
+      donate: indices of the arguments whose memory may be reused.
     """
 
     def __init__(self, function: Callable[..., Any], donate: Sequence[int] = ()):
@@ -54,11 +54,11 @@ class Program:
             signature = structure, tuple((jax.numpy.shape(leaf), getattr(leaf, "dtype", None)) for leaf in leaves)
             if signature not in self._compiled:
                 use_cache()
-                _tell(True)
+                _notify(True)
                 try:
-                    self._jitted.lower(*arguments).compile()  # the call below finds it
+                    self._jitted.lower(*arguments).compile()  # JAX caches it for the call below
                 finally:
-                    _tell(False)
+                    _notify(False)
                 self._compiled.add(signature)
         return self._jitted(*arguments)
 
@@ -70,26 +70,26 @@ class Program:
 def use_cache(folder: str | Path | None = None) -> None:
     """Turns on JAX's persistent compilation cache, unless the user has configured it or switched it off.
 
-    The folder is the one that JAX is configured with (``jax_compilation_cache_dir``, ``$JAX_COMPILATION_CACHE_DIR``),
-    or else that of ``$SMAC_JAX_CACHE``, or else ``folder``, or else :func:`smac_jax.files.cache_folder`. With
-    ``SMAC_JAX_CACHE=off`` this does nothing. Where the folder cannot be written, no program is kept. The first two may
-    also be URLs that JAX can write, such as gs://.
+    The folder is the first of these that is set: JAX's own setting (``jax_compilation_cache_dir``,
+    ``$JAX_COMPILATION_CACHE_DIR``), ``$SMAC_JAX_CACHE``, ``folder``, :func:`smac_jax.files.cache_folder`. The first two
+    may also be URLs that JAX can write, such as gs://. With ``SMAC_JAX_CACHE=off`` this does nothing. If the folder
+    cannot be written, programs are not cached.
 
-    On older versions of JAX (0.10) programs that hold a host callback (Gymnasium's environments; the C engine in the
-    online loop, where there is no C++ compiler) are not cached and compile in every process.
+    JAX 0.10 does not cache programs with a host callback, so they compile in every process. These are programs with
+    Gymnasium's environments, and the online loop with the C engine on machines without a C++ compiler.
     """
     global _cache_is_set
     if _cache_is_set and folder is None:
         return
     _cache_is_set = True
-    wish = os.environ.get(SWITCH, "").strip()
-    config: Any = jax.config  # whose fields only some versions of JAX declare
+    setting = os.environ.get(SWITCH, "").strip()
+    config: Any = jax.config  # only some versions of JAX declare its fields
     configured = config.jax_compilation_cache_dir
-    if configured is not None or wish.lower() == "off":
-        if configured is not None and configured.startswith("~"):  # which JAX takes for a name
+    if configured is not None or setting.lower() == "off":
+        if configured is not None and configured.startswith("~"):  # JAX does not expand it
             jax.config.update("jax_compilation_cache_dir", str(local_path(configured)))
         return
-    place = wish if "://" in wish else local_path(wish or folder or cache_folder())
+    place = setting if "://" in setting else local_path(setting or folder or cache_folder())
     if isinstance(place, Path):
         try:
             place.mkdir(parents=True, exist_ok=True)
@@ -102,4 +102,4 @@ def use_cache(folder: str | Path | None = None) -> None:
     jax.config.update("jax_compilation_cache_dir", str(place))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_SECONDS)
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
-    reset_cache()  # JAX looks for a folder once, at its first compilation, which may lie behind us
+    reset_cache()  # JAX reads the folder only at its first compilation, which may already have happened

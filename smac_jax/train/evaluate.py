@@ -1,12 +1,12 @@
-"""Whole episodes of every seed's policy at once: their returns, and what the critics promised of them.
+"""Evaluation: the returns of every seed's policy over complete episodes, and the optimism of its critics.
 
-The optimism of the critics is how far their values lie above what the evaluated policy gets,
+The optimism of the critics is how far their values lie above the returns of the evaluated policy,
 
     optimism = mean of  Q(s_t, a_t) - G_t ,    G_t = r_t + gamma r_(t+1) + gamma^2 r_(t+2) + ...  to the episode's end,
 
-over some moments ``t`` of the evaluation episodes, so it costs no episode and next to no arithmetic. Source: REDQ (Chen
-et al. 2021, arXiv 2101.05982), section 3, "normalized bias". At the same moments the critics are asked what they think
-of a random action: an online algorithm follows them wherever they prefer that to the policy's own.
+over some time steps ``t`` of the evaluation episodes, so it needs no further episodes. Source: REDQ (Chen et al. 2021,
+arXiv 2101.05982), section 3, "normalized bias". At the same time steps the critics are also evaluated at a random
+action: an online algorithm moves the policy to such actions if the critics prefer them to the policy's own.
 """
 
 from __future__ import annotations
@@ -34,24 +34,25 @@ if TYPE_CHECKING:
     from brax.envs.base import Env
 
 PROBES = 8
-"""Moments of an episode, evenly spaced over its time limit, at which the critics are compared with what follows."""
+"""Number of time steps of an episode, evenly spaced over its time limit, at which the critics are evaluated."""
 
 
 class Probes(NamedTuple):
-    """What the critics promise at some moments of each episode, and what the policy then got.
+    """The critics' values at some time steps of each episode, and the discounted rewards that followed.
 
-    All in the units that the critics learn from, ``reward_scale * reward + reward_bias``. An episode that ends by its
-    time limit, after ``n`` more steps, shows ``gamma^n`` of the value too little; the critics' own value of the state
-    in which it was cut stands in for that, and ``weight`` says how much was seen.
+    Values and rewards are in the critics' units, ``reward_scale * reward + reward_bias``. If the time limit ends an
+    episode ``n`` steps after ``t``, the observed rewards are a return of ``n`` steps: the rest, ``gamma^n`` times the
+    value of the last state, was not observed. It is therefore subtracted from the critics' value, and ``weight`` is the
+    observed share ``1 - gamma^n``.
 
     Attributes:
-      value: ``Q(s_t, a_t)``, the mean over the critics, less ``gamma^n Q(s_(t+n), a_(t+n))`` where the time limit
-        ended the episode.
-      earned: the discounted rewards from ``t`` to the end of the episode.
-      weight: 1, less ``gamma^n`` where the time limit ended the episode; 0, as the others, at a moment that the episode
-        did not reach.
-      preferred: 1 where the critics value an action that is uniform over the action box above the policy's own.
-      reached: 1 at a moment that the episode reached.
+      value: ``Q(s_t, a_t)``, mean over the critics; minus ``gamma^n Q(s_(t+n), a_(t+n))`` if the time limit ended the
+        episode.
+      earned: the sum of the discounted rewards from ``t`` to the end of the episode.
+      weight: 1; minus ``gamma^n`` if the time limit ended the episode. This and all other fields are 0 at time steps
+        that the episode did not reach.
+      preferred: 1 if the critics value an action drawn uniformly from the action box above the policy's own action.
+      reached: 1 at time steps that the episode reached.
     """
 
     value: Float[Array, "seed episode probe"]
@@ -62,11 +63,11 @@ class Probes(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """Some episodes of each seed's policy.
+    """The result of an evaluation.
 
     Attributes:
-      returns: undiscounted, or the sum of what the task is judged by.
-      probes: None where the critics were not asked.
+      returns: the undiscounted return of each episode, or its score (``metrics["score"]``) if the task has one.
+      probes: the critics' values and what followed; None if the critics were not evaluated.
     """
 
     returns: Float[Array, "seed episode"]
@@ -74,7 +75,7 @@ class Evaluation(NamedTuple):
 
 
 class _Progress(NamedTuple):
-    """Episodes under way. ``earned`` and ``factor`` begin anew at each probe."""
+    """The state of the running episodes. ``earned`` and ``factor`` are reset at each probe."""
 
     state: Any
     step: Array
@@ -91,18 +92,18 @@ class _Progress(NamedTuple):
 def make_evaluator(
     env: Env, episodes: int, episode_length: int, deterministic: bool, layout: SeedLayout, discount: float | None = None
 ) -> Callable[[ActorCritic, Key], Evaluation]:
-    """A compiled ``(actor_critic, keys[seed]) -> evaluation``.
+    """Compiles ``(actor_critic, keys[seed]) -> evaluation``.
 
-    All episodes of a device's seeds step together until the last has ended or the time limit is reached. Where an
-    environment reports ``metrics["score"]``, that is summed in place of the reward: what the task is judged by.
+    All episodes of a device's seeds step together until the last one has ended or the time limit is reached. If the
+    environment reports ``metrics["score"]``, its sum replaces the return.
 
     Args:
       env: an environment that is not vectorized and does not reset itself.
-      episodes: of each seed.
-      episode_length: time limit in environment steps.
-      deterministic: act by the policy's mode rather than by a sample.
-      layout: of the seeds.
-      discount: of the critics, to compare them with what the policy gets; None does not ask them.
+      episodes: the number of episodes of each seed.
+      episode_length: the time limit in environment steps.
+      deterministic: whether to act with the policy's mode instead of a sample.
+      layout: the layout of the seeds over devices.
+      discount: the discount of the critics, to compare their values with the returns; None does not evaluate them.
     """
     reset = jax.vmap(jax.vmap(env.reset))
     step = jax.vmap(jax.vmap(env.step))
@@ -136,7 +137,7 @@ def make_evaluator(
             earned = state.metrics.get("score", state.reward).astype(jnp.float32)
             reward = scale * state.reward.astype(jnp.float32) + bias
             out_of_time = jnp.broadcast_to(state.info.get("truncated", 0.0), state.done.shape) > 0
-            # `where`, not a product: a simulation that went on past its end may hold anything
+            # `where` instead of a product: after its end, a simulation may contain values that are not finite
             return _Progress(
                 state=state,
                 step=now.step + 1,
@@ -150,7 +151,7 @@ def make_evaluator(
             )
 
         def to_next_probe(now: _Progress, end: Array) -> tuple[_Progress, tuple[Array, Array, Array]]:
-            """Episodes up to a step; and at its begin what was seen and who was alive, and what was earned until."""
+            """Runs the episodes up to a step. Also gives their first observations, which ran, and their rewards."""
             begin = now._replace(earned=jnp.zeros_like(now.earned), factor=jnp.ones_like(now.factor))
             after = jax.lax.while_loop(lambda now: (now.step < end) & now.alive.any(), advance, begin)
             return after, (begin.last_observation, begin.alive, after.earned)
@@ -174,13 +175,13 @@ def make_evaluator(
         follows = [jnp.zeros(shape, jnp.float32)]
         for i in reversed(range(probes)):
             follows.append(earned[i] + gamma ** (times[i + 1] - times[i]) * follows[-1])
-        # what is alive after the last step is cut by the time limit
-        cut = jnp.where(last.truncated | last.alive, 1.0, 0.0)
+        # an episode that still runs after the last step is truncated by the time limit
+        truncated = jnp.where(last.truncated | last.alive, 1.0, 0.0)
         left = jnp.maximum(last.length - jnp.array(times[:-1], jnp.int32)[:, None, None], 0)
-        beyond = cut * jnp.float32(gamma) ** left.astype(jnp.float32)
+        beyond = truncated * jnp.float32(gamma) ** left.astype(jnp.float32)
         values = jax.vmap(value_of_policy, in_axes=(0, 1), out_axes=1)(actor_critic, seen)
         at_end = jax.vmap(value_of_policy)(actor_critic, last.last_observation)
-        action_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, episode_length)  # after those of the steps
+        action_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, episode_length)  # not the key of a step
         random = jax.vmap(value_of_random, in_axes=(0, 1, 0), out_axes=1)(actor_critic, seen, action_keys)
         found = Probes(
             value=values - beyond * at_end,
@@ -198,38 +199,38 @@ def make_evaluator(
 def value_discount(config: Any) -> float | None:
     """The discount under which an algorithm's critics estimate returns.
 
-    None where they estimate something else: their targets hold the policy's entropy as well (``entropy_backup``), or
+    None if they estimate something else, because their targets include the policy's entropy (``entropy_backup``), or if
     the algorithm's configuration has no ``discount``.
     """
     return None if getattr(config, "entropy_backup", False) else getattr(config, "discount", None)
 
 
 def measured_values(probes: Probes) -> dict[str, Float[np.ndarray, " seed"]]:
-    """What the critics promise, what the policy got, and whether they prefer other actions; of each seed.
+    """The optimism of the critics and the share of random actions that they prefer, for each seed.
 
-    The first four are sums over all probes of all episodes, divided by the sum of their weights: critics that are too
-    high by the same amount everywhere are found to be so, wherever the time limit lies.
+    The first four metrics are sums over all probes of all episodes, divided by the sum of their weights. So a constant
+    error of the critics is measured correctly for any time limit.
 
     Returns:
-      ``value``: the mean of the critics' values. ``discounted_return``: the mean of what followed. ``optimism``: their
-      difference, all three in the units that the critics learn from. ``relative_optimism``: the same as a share of the
-      root mean square of what followed, 1 for critics that promise twice as much. ``random_preferred``: the share of
-      random actions that the critics value above the policy's own; one half says that they do not tell the policy's
-      actions from any others. NaN where there is nothing to compare with: an undiscounted value of episodes that their
-      time limit cuts.
+      ``value``: the mean of the critics' values. ``discounted_return``: the mean discounted return. ``optimism``: their
+      difference. All three are in the critics' units. ``relative_optimism``: the optimism divided by the root mean
+      square of the discounted return; it is 1 for critics whose values are twice as large as the returns.
+      ``random_preferred``: the share of random actions that the critics value above the policy's own action; at one
+      half the critics do not distinguish them. NaN if nothing can be compared, as for undiscounted values of truncated
+      episodes.
     """
     value, earned, weight, preferred, reached = (np.asarray(x, float).reshape(len(x), -1) for x in probes)
     with np.errstate(all="ignore"):
-        in_all = np.where(weight.sum(axis=1) > 0, weight.sum(axis=1), np.nan)
-        promised, got = value.sum(axis=1) / in_all, earned.sum(axis=1) / in_all
-        squared = np.where(weight > 0, earned**2 / np.where(weight > 0, weight, 1.0), 0.0).sum(axis=1) / in_all
+        total = np.where(weight.sum(axis=1) > 0, weight.sum(axis=1), np.nan)
+        mean_value, mean_return = value.sum(axis=1) / total, earned.sum(axis=1) / total
+        squared = np.where(weight > 0, earned**2 / np.where(weight > 0, weight, 1.0), 0.0).sum(axis=1) / total
         size = np.where(squared > 0, np.sqrt(squared), np.nan)
         random = preferred.sum(axis=1) / reached.sum(axis=1)
     return {
-        "value": promised,
-        "discounted_return": got,
-        "optimism": promised - got,
-        "relative_optimism": (promised - got) / size,
+        "value": mean_value,
+        "discounted_return": mean_return,
+        "optimism": mean_value - mean_return,
+        "relative_optimism": (mean_value - mean_return) / size,
         "random_preferred": random,
     }
 
@@ -241,16 +242,16 @@ def run_evaluation(
     rounds: int,
     layout: SeedLayout,
 ) -> tuple[Float[np.ndarray, "seed episode"], dict[str, Float[np.ndarray, " seed"]]]:
-    """Runs an evaluator as often as is asked for; gives the returns, and what :func:`measured_values` finds.
+    """Runs an evaluator one or several times; gives the returns and the metrics of :func:`measured_values`.
 
-    The same program serves an evaluation of more episodes than the others have.
+    An evaluation with more episodes repeats the evaluator, so that it uses the same compiled program.
 
     Args:
       evaluator: from :func:`make_evaluator`.
-      actor_critic: leaves ``[seed, ...]``, in place.
-      step: after which it is evaluated; other steps start other episodes.
-      rounds: how often all episodes of the evaluator are run, each time from other states.
-      layout: of the seeds.
+      actor_critic: the policies, leaves ``[seed, ...]`` distributed over the devices.
+      step: the training step, which determines the starting states.
+      rounds: how often the evaluator runs, each time from other starting states.
+      layout: the layout of the seeds over devices.
     """
     further = fold_in(layout.keys("further evaluation"), step)
     keys = [fold_in(layout.keys("evaluation"), step), *(fold_in(further, i) for i in range(1, rounds))]
@@ -268,22 +269,22 @@ def evaluate(
     episode_length: int = 1000,
     deterministic: bool = True,
 ) -> Float[np.ndarray, "seed episode"]:
-    """Undiscounted returns of whole episodes.
+    """The undiscounted returns of policies over complete episodes.
 
-    Where a task is judged otherwise (``metrics["score"]``) it is that: whether a binary task succeeded, how much of the
-    kitchen was solved.
+    If the environment reports ``metrics["score"]``, the result is this score instead: success for binary tasks, the
+    number of completed subtasks for the kitchen.
 
     Args:
       actor_critic: one policy, or several stacked along a leading seed axis.
       env: an environment that is not vectorized and does not reset itself.
-      episodes: how many for each policy.
-      seed: of the starting states and, if not ``deterministic``, of the actions; the same for every policy.
-      episode_length: time limit in environment steps.
-      deterministic: act by ``tanh(mu)`` rather than by a sample.
+      episodes: the number of episodes for each policy.
+      seed: the seed of the starting states and, if not ``deterministic``, of the actions; the same for every policy.
+      episode_length: the time limit in environment steps.
+      deterministic: whether to act with the policy's mode instead of a sample.
 
     Raises:
-      ConfigError: a policy made for another observation or action size than the environment's; an argument that is no
-        number of its kind, or out of range.
+      ConfigError: the policy's observation or action size differs from the environment's, or an argument has the wrong
+        type or is out of range.
     """
     check_sizes(actor_critic, env)
     episodes = whole_number("evaluate: episodes", episodes, 1)
@@ -300,10 +301,10 @@ def evaluate(
 
 
 def check_sizes(actor_critic: ActorCritic, env: Env) -> None:
-    """Raises ConfigError where a policy does not fit an environment."""
-    sees, acts = actor_critic.observation_mean.shape[-1], action_size(actor_critic)
-    if (sees, acts) != (env.observation_size, env.action_size):
+    """Raises ConfigError if the sizes of a policy's observations and actions are not those of the environment."""
+    observations, actions = actor_critic.observation_mean.shape[-1], action_size(actor_critic)
+    if (observations, actions) != (env.observation_size, env.action_size):
         raise ConfigError(
-            f"The policy maps {sees} observations to {acts} actions, the environment has {env.observation_size} and "
-            f"{env.action_size}: were they made for the same task and version?"
+            f"The policy maps {observations} observations to {actions} actions, but the environment has "
+            f"{env.observation_size} and {env.action_size}. Check that both are for the same task and version."
         )

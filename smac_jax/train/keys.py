@@ -1,5 +1,5 @@
-"""Where randomness comes from: ``fold_in(seed key, stream, global step)``, so that a run's numbers do not depend on
-where it was cut into chunks, nor on which other seeds ran beside it.
+"""Random keys: ``fold_in(seed key, stream, global step)``. The numbers of a seed depend neither on the division of the
+run into chunks nor on the other seeds of the run.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ STREAMS = ("init", "offline", "online", "environment", "evaluation", "diagnostic
 
 
 def seed_numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    """``4`` means seeds 0, 1, 2, 3; a sequence means itself.
+    """The numbers of the seeds: a count ``4`` means 0, 1, 2, 3; a sequence holds the numbers themselves.
 
     Raises:
-      ConfigError: none; one that is no whole number of 32 bits; or the same one twice.
+      ConfigError: there are no seeds, a seed is not an integer of 32 bits, or a seed appears twice.
     """
-    if np.ndim(seeds) == 0:  # also refuses text
+    if np.ndim(seeds) == 0:  # true for text, too, which is then refused
         return tuple(range(whole_number("seeds", seeds, 1)))
     numbers = tuple(seed_number(f"seeds[{i}]", seed) for i, seed in enumerate(seeds))  # type: ignore[arg-type]
     if not numbers:
@@ -35,11 +35,11 @@ def seed_numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def stream_keys(seeds: Sequence[int], stream: str) -> Key:
-    """One key a seed, ``[seed]``, for one of ``STREAMS``."""
+    """The keys of the seeds, ``[seed]``, for one of ``STREAMS``."""
     number = STREAMS.index(stream)
     return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), number))(jnp.asarray(seeds, jnp.uint32))
 
 
 def fold_in(keys: Key, step: int) -> Key:
-    """Each seed's key for a step, ``[seed]``."""
+    """The keys of the seeds for a step, ``[seed]``."""
     return jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, step)

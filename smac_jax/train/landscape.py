@@ -1,8 +1,8 @@
-"""Return as a function of the policy's parameters: along a line, and over a plane.
+"""The return as a function of the policy's parameters, on a line or a plane in parameter space.
 
-Source: SMAC section 6. The line runs through the pre-trained and a fine-tuned policy; the plane through the pre-trained
-policy ``theta`` and two fine-tuned ones, spanned by ``u = theta1 - theta`` and ``v = theta2 - theta``. Every point of
-either is a weighted sum of the given policies with weights that add up to one
+Source: SMAC, section 6. The line contains the pre-trained and a fine-tuned policy. The plane contains the pre-trained
+policy ``theta`` and two fine-tuned policies, and is spanned by ``u = theta1 - theta`` and ``v = theta2 - theta``. Every
+point is a weighted sum of the given policies with weights that add up to one
 (:mod:`smac_jax.analysis.landscape_points`).
 """
 
@@ -30,43 +30,46 @@ if TYPE_CHECKING:
 
 
 def mix(policies: Sequence[ActorCritic], weights: Float[np.ndarray, "point policy"]) -> ActorCritic:
-    """The actors ``sum_i weights[:, i] theta_i``, leaves ``[point, seed, ...]``; critics are left out.
+    """The actors ``sum_i weights[:, i] theta_i``, with leaves ``[point, seed, ...]`` and without critics.
 
     Args:
-      policies: of the same networks, with a leading seed axis; a seed is mixed with itself.
-      weights: of each point.
+      policies: policies with the same networks and a leading seed axis. Each seed is mixed with the same seed of the
+        other policies.
+      weights: the weights of the policies at each point.
 
     Raises:
-      ConfigError: other networks, numbers of seeds, or observations seen otherwise; between them there is no line.
+      ConfigError: the policies differ in their networks, number of seeds or normalization of observations.
     """
     first = policies[0]
     for other in policies[1:]:
         shapes = [jax.tree.map(jnp.shape, p.actor_params) for p in (first, other)]
         if shapes[0] != shapes[1] or first.actor != other.actor:
-            raise ConfigError("landscape: the policies have different networks or seeds: there is no line between them")
+            raise ConfigError(
+                "landscape: the policies have different networks or numbers of seeds and cannot be mixed."
+            )
         for name in ("observation_mean", "observation_std"):
             if not np.allclose(getattr(first, name), getattr(other, name), rtol=1e-5, atol=1e-6):
                 raise ConfigError(
-                    f"landscape: the policies differ in {name}: their parameters belong to differently scaled inputs. "
-                    "Take policies that were fine-tuned from the same one, or trained on the same data."
+                    f"landscape: the policies differ in {name}, so their parameters belong to differently scaled "
+                    "inputs. Give policies that were fine-tuned from the same policy or trained on the same data."
                 )
     w = jnp.asarray(weights, jnp.float32)
 
     def weighted(*leaves: Array) -> Array:
-        # a GPU's default would round the parameters themselves to ten bits
+        # with the default precision a GPU would round the parameters to ten bits
         return jnp.einsum("pi,i...->p...", w, jnp.stack(leaves), precision=jax.lax.Precision.HIGHEST)
 
     actors = jax.tree.map(weighted, *(p.actor_params for p in policies))
     spread = [jnp.broadcast_to(x, (len(w), *x.shape)) for x in (first.observation_mean, first.observation_std)]
-    nothing = jnp.zeros(spread[0].shape[:2], jnp.float32)
+    unused = jnp.zeros(spread[0].shape[:2], jnp.float32)
     return ActorCritic(
         actor_params=actors,
         critic_params={},
         target_critic_params={},
         observation_mean=spread[0],
         observation_std=spread[1],
-        reward_scale=nothing,
-        reward_bias=nothing,
+        reward_scale=unused,
+        reward_bias=unused,
         temperature=None,
         actor=first.actor,
         critic=first.critic,
@@ -74,7 +77,7 @@ def mix(policies: Sequence[ActorCritic], weights: Float[np.ndarray, "point polic
 
 
 def spanned(policies: Sequence[ActorCritic]) -> Spanned:
-    """How long, and how far apart, the ways from the first policy to the second and to the third are."""
+    """The distances from the first policy to the second and the third in parameter space, and the angle between."""
     origin, first, second = (
         np.concatenate([np.asarray(x, float).reshape(len(x), -1) for x in jax.tree.leaves(p.actor_params)], axis=1)
         for p in policies
@@ -97,23 +100,24 @@ def landscape(
     known: dict[int, np.ndarray] | None = None,
     on_points: Callable[[dict[int, np.ndarray]], None] | None = None,
 ) -> Float[np.ndarray, "point seed episode"]:
-    """Returns of mixed policies: all points, seeds and episodes of a batch in one compiled rollout.
+    """The returns of mixed policies, with all points, seeds and episodes of a batch in one compiled rollout.
 
-    Every point starts its episodes from the same states, so that what differs is the policy.
+    The episodes of every point start from the same states, so that only the policy differs.
 
     Args:
-      policies: with a leading seed axis (:func:`mix`).
-      weights: of each point (:func:`~smac_jax.analysis.landscape_points.line_weights`, ``plane_weights``).
-      env: as for :func:`smac_jax.evaluate`.
-      episodes: at each point, for each seed.
-      seed: of the starting states.
-      episode_length: time limit in environment steps.
-      points_at_once: in one rollout; as memory allows.
-      known: points that are evaluated already, by index.
-      on_points: told of each batch's points as they come.
+      policies: policies with a leading seed axis (:func:`mix`).
+      weights: the weights of the policies at each point
+        (:func:`~smac_jax.analysis.landscape_points.line_weights`, ``plane_weights``).
+      env: an environment, as for :func:`smac_jax.evaluate`.
+      episodes: the number of episodes at each point, for each seed.
+      seed: the seed of the starting states.
+      episode_length: the time limit in environment steps.
+      points_at_once: the number of points in one rollout, limited by memory.
+      known: the returns of points that have been evaluated, by index.
+      on_points: called with the returns of each batch of points, by index.
 
     Raises:
-      ConfigError: policies that cannot be mixed, or that do not fit the environment.
+      ConfigError: the policies cannot be mixed, or do not fit the environment.
     """
     episodes = whole_number("landscape: episodes", episodes, 1)
     episode_length = whole_number("landscape: episode_length", episode_length, 1)
@@ -125,7 +129,7 @@ def landscape(
     left = [i for i in range(len(weights)) if i not in found]
     for start in range(0, len(left), points_at_once):
         batch = left[start : start + points_at_once]
-        # the last batch is filled up, so that one program serves all
+        # the last batch is padded, so that all batches use the same compiled program
         size = points_at_once if len(left) > points_at_once else len(batch)
         rows = np.resize(batch, size)
         mixed = mix(policies, np.asarray(weights)[rows])

@@ -1,4 +1,4 @@
-"""Pre-training on a data set: one compiled scan a chunk, every seed in it at once."""
+"""Offline training on a data set, for all seeds at once, in compiled chunks of updates."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class PretrainResult(Evaluated):
-    """What offline training leaves behind.
+    """The result of offline training.
 
     Attributes:
-      algorithm: the algorithm as configured.
-      actor_critic: what is transferred; every leaf ``[seed, ...]``.
-      metrics: means over each stretch of training, ``{name: [point, seed]}``, NaN where a phase has no such metric;
-        ``metrics["step"]`` and ``metrics["phase"]`` say where each point lies.
-      evaluations: of the policy, with their steps counted in updates of the main phase.
-      seeds: the seeds' numbers.
-      training_state: what an online algorithm may go on from beside the networks (its config's ``optimizer_start``,
-        ``temperature_start``); None where the algorithm has nothing.
-      state: the full training state, from which ``pretrain(..., resume=result)`` goes on.
-      updates: updates of the main phase done.
-      diverged: for each seed the step at which it was frozen because its numbers had gone, -1 if it was not.
+      algorithm: the algorithm with its configuration.
+      actor_critic: the actor-critic to transfer; every leaf is ``[seed, ...]``.
+      metrics: means between evaluations, ``{name: [point, seed]}``, NaN for metrics that a phase does not have.
+        ``metrics["step"]`` and ``metrics["phase"]`` are the step and the phase of each point.
+      evaluations: the evaluations of the policy; their steps are updates of the main phase.
+      seeds: the numbers of the seeds.
+      training_state: the optimizer states and the temperature, with which an online algorithm may continue (see
+        ``optimizer_start`` and ``temperature_start`` of its configuration); None if the algorithm has none.
+      state: the complete training state, from which ``pretrain(..., resume=result)`` continues.
+      updates: the number of updates of the main phase.
+      diverged: for each seed the step at which it diverged and was frozen, or -1.
     """
 
     algorithm: OfflineAlgorithm[Any]
@@ -65,12 +65,12 @@ class PretrainResult(Evaluated):
     diverged: Int[np.ndarray, "seed"]
 
     def __repr__(self) -> str:
-        told = of_evaluations(self.mean_returns, self.diverged, self.seeds)
-        return f"PretrainResult({self.algorithm.name}, seeds {list(self.seeds)}, {self.updates:,} updates, {told})"
+        returns = of_evaluations(self.mean_returns, self.diverged, self.seeds)
+        return f"PretrainResult({self.algorithm.name}, seeds {list(self.seeds)}, {self.updates:,} updates, {returns})"
 
 
 def make_chunk(phase: Phase[Any], layout: SeedLayout, q_limit: float, length: int) -> Any:
-    """A chunk of updates (:func:`smac_jax.train.chunk.compile_chunk`) that takes the data set last."""
+    """A compiled chunk of updates (:func:`smac_jax.train.chunk.compile_chunk`), whose data is the data set."""
 
     def one_update(state: Any, key: Key, dataset: Dataset) -> tuple[Any, Metrics]:
         batch_key, update_key = jax.random.split(key)
@@ -82,7 +82,7 @@ def make_chunk(phase: Phase[Any], layout: SeedLayout, q_limit: float, length: in
 def make_diagnostics(
     algorithm: OfflineAlgorithm[Any], layout: SeedLayout, batch_size: int = 1024
 ) -> Callable[[Any, Key, Dataset], Metrics]:
-    """A compiled ``(state[seed], keys[seed], dataset) -> metrics[seed]``."""
+    """Compiles ``(state[seed], keys[seed], dataset) -> metrics[seed]``."""
 
     def one_seed(state: Any, key: Key, dataset: Dataset) -> Metrics:
         batch_key, diagnostics_key = jax.random.split(key)
@@ -112,31 +112,31 @@ def pretrain(
     """Trains an actor-critic on a data set, for several seeds at once.
 
     Args:
-      algorithm: a name in :data:`smac_jax.algorithms.OFFLINE`, or an algorithm that is built already.
+      algorithm: a name in :data:`smac_jax.algorithms.OFFLINE`, or an algorithm object.
       data: the data set.
-      seeds: how many, or which.
-      num_updates: gradient steps of the main phase (SMAC's score model is trained before, for as long as its config
-        says).
-      config: None for the defaults, a mapping of the fields that differ, or the algorithm's config; not beside an
-        algorithm that is built, which has its own.
-      env: evaluate in this environment while training; None trains without.
-      eval_every: updates between evaluations and between points of the metrics.
-      eval_episodes: episodes an evaluation and seed.
-      final_episodes: at least so many at the last evaluation, from which the transfer starts, and at the first of a run
-        that is resumed: whole evaluations are repeated until there are.
-      episode_length: time limit of an episode.
-      progress: show a progress bar; or the :class:`Progress` to show it on.
-      resume: go on from this result, whose seeds and algorithm are used in place of the arguments; a seed that was
-        frozen there stays so.
-      q_limit: a seed whose critics' mean value is beyond this, or any of whose numbers is NaN or infinite, counts as
-        diverged: it is frozen as it was up to 500 updates before, and the others go on.
-      devices: that the seeds are laid over; default: all of this process.
-      folder: where the run is saved as it goes, and from where it goes on if it is there already.
+      seeds: the number of seeds, or their numbers.
+      num_updates: the number of gradient updates of the main phase. (SMAC's score model is trained before it, for the
+        number of updates in the configuration.)
+      config: None for the defaults, a mapping of the fields that differ, or the algorithm's configuration. Must be None
+        if ``algorithm`` is an object.
+      env: the environment of the evaluations during training; None for no evaluations.
+      eval_every: the number of updates between evaluations, and between points of the metrics.
+      eval_episodes: the number of episodes of each seed in an evaluation.
+      final_episodes: the least number of episodes in the last evaluation, at which the transfer starts, and in the
+        first one of a resumed run. The evaluation is repeated until it has this number.
+      episode_length: the time limit of an episode.
+      progress: whether to show a progress bar; or the :class:`Progress` that shows it.
+      resume: continue from this result, whose seeds and algorithm replace the arguments. A seed that has diverged stays
+        frozen.
+      q_limit: a seed diverges if the absolute mean of its critics exceeds this limit, or if one of its parameters
+        becomes NaN or infinite. It is then frozen in its state up to 500 updates earlier, and the other seeds continue.
+      devices: the devices over which the seeds are distributed; default: all devices of this process.
+      folder: where the run is saved, and from where it resumes if it has been saved before.
 
     Raises:
-      UnknownNameError: no algorithm of that name.
-      ConfigError: a config field or an argument out of range, or an environment that does not fit the data.
-      RegistrationError: an algorithm of somebody's own that does not satisfy the contract, or that cannot be recorded.
+      UnknownNameError: there is no algorithm of this name.
+      ConfigError: a configuration field or an argument is out of range, or the environment does not fit the data.
+      RegistrationError: a user's algorithm does not satisfy the contract, or cannot be recorded.
       CheckpointError, Interrupted: see :class:`~smac_jax.runs.folder.RunFolder`.
     """
     num_updates = whole_number("pretrain: num_updates", num_updates, 1)
@@ -153,7 +153,7 @@ def pretrain(
 
     def begin() -> Any:
         if resume:
-            # a copy: the chunks donate their input, and the result resumed from stays usable
+            # a copy, because the chunks donate their input and the earlier result must stay usable
             return layout.shard(jax.tree.map(jnp.copy, resume.state))
         return layout.map(built.init, (0, None))(layout.keys("init"), data)
 
@@ -171,7 +171,7 @@ def pretrain(
     history = History(numbers)
     done = resume.updates if resume else 0
 
-    def look(state: Any, at: Evaluate) -> bool:
+    def evaluate_at(state: Any, at: Evaluate) -> bool:
         step = at.step
         history.add("offline", step, layout.unpad(diagnose(state, fold_in(diagnostics_keys, step), data)))
         if evaluator is not None:
@@ -202,7 +202,7 @@ def pretrain(
             if main:
                 plan.append(Evaluate(shown + stop, rounds if stop == total else 1))
     if folder:
-        describe_networks(acting_first)  # what cannot be saved is said before it is trained
+        describe_networks(acting_first)  # raises before the training if the networks cannot be saved
         folder.claim(
             {
                 "algorithm": built.name,
@@ -224,7 +224,7 @@ def pretrain(
         )
     with Progress.of(progress) as bar:
         frozen = resume.diverged if resume else None
-        outcome = run_plan(plan, begin, look, history, layout, bar, folder, frozen)
+        outcome = run_plan(plan, begin, evaluate_at, history, layout, bar, folder, frozen)
     return PretrainResult(
         algorithm=built,
         actor_critic=jax.tree.map(jnp.copy, built.actor_critic(outcome.state)),

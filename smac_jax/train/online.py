@@ -1,4 +1,4 @@
-"""Fine-tuning in the simulator: acting, physics, replay and learning in one compiled scan, every seed in it at once."""
+"""Online training in the simulator for all seeds at once: acting, physics, replay and learning in one compiled scan."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from smac_jax.algorithms.contracts import OnlineAlgorithm, TrainingState
 from smac_jax.algorithms.make import check_actor_critic, check_density, code_behind, make_online
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
-from smac_jax.data.replay import ReplayBuffer, init, insert, sample, sample_mixed
+from smac_jax.data.replay import ReplayBuffer, init, insert, insert_many, sample, sample_mixed
 from smac_jax.envs import identity_of
 from smac_jax.errors import ConfigError
 from smac_jax.runs.folder import RunFolder
@@ -27,7 +27,8 @@ from smac_jax.runs.modules import describe_networks
 from smac_jax.runs.snapshots import checksum
 from smac_jax.short_repr import brief, of_evaluations
 from smac_jax.text import name_of
-from smac_jax.train.chunk import compile_chunk
+from smac_jax.train import collection
+from smac_jax.train.chunk import compile_chunk, mean_over_steps
 from smac_jax.train.evaluate import check_sizes, make_evaluator, run_evaluation, value_discount
 from smac_jax.train.keys import seed_numbers
 from smac_jax.train.plan import Evaluate, Train, rounds_for, run_plan
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class LoopState(struct.PyTreeNode):
-    """Everything of one seed that the scan carries: the learner, the world, and what was seen."""
+    """The state of one seed in the scan: the algorithm's state, the environment's state, and the replay buffer."""
 
     algorithm: Any
     environment: Any
@@ -51,16 +52,16 @@ class LoopState(struct.PyTreeNode):
 
 @dataclasses.dataclass
 class FinetuneResult(Evaluated):
-    """What online training leaves behind.
+    """The result of online training.
 
     Attributes:
-      algorithm: the algorithm as configured.
-      actor_critic: the fine-tuned policy and critics; every leaf ``[seed, ...]``.
+      algorithm: the algorithm with its configuration.
+      actor_critic: the fine-tuned policy and critics; every leaf is ``[seed, ...]``.
       metrics: as in :class:`~smac_jax.train.offline.PretrainResult`; ``metrics["step"]`` counts environment steps.
-      evaluations: of the policy, with their steps counted in environment steps; 0 is the transfer.
-      seeds: the seeds' numbers.
+      evaluations: the evaluations of the policy; their steps are environment steps, and 0 is the transfer.
+      seeds: the numbers of the seeds.
       buffer: the replay buffer, ``[seed, ...]``.
-      diverged: for each seed the step at which it was frozen because its numbers had gone, -1 if it was not.
+      diverged: for each seed the step at which it diverged and was frozen, or -1.
     """
 
     algorithm: OnlineAlgorithm[Any]
@@ -73,8 +74,8 @@ class FinetuneResult(Evaluated):
 
     def __repr__(self) -> str:
         steps = int(self.metrics["step"].max(initial=0))
-        told = of_evaluations(self.mean_returns, self.diverged, self.seeds)
-        return f"FinetuneResult({self.algorithm.name}, seeds {list(self.seeds)}, {steps:,} steps, {told})"
+        returns = of_evaluations(self.mean_returns, self.diverged, self.seeds)
+        return f"FinetuneResult({self.algorithm.name}, seeds {list(self.seeds)}, {steps:,} steps, {returns})"
 
 
 def make_chunk(
@@ -85,19 +86,22 @@ def make_chunk(
     data_fraction: float,
     q_limit: float,
     length: int,
+    environments: int = 1,
 ) -> Any:
-    """A chunk of environment steps (:func:`smac_jax.train.chunk.compile_chunk`) that takes the data set last.
+    """A compiled chunk of environment steps (:func:`smac_jax.train.chunk.compile_chunk`), whose data is the data set.
 
-    Where that is None, it learns from the replay buffer alone.
+    If the data set is None, batches are from the replay buffer only.
 
     Args:
-      algorithm: how to act and to learn.
+      algorithm: the online algorithm.
       env: an environment that resets itself (:class:`smac_jax.envs.AutoReset`).
-      layout: of the seeds.
-      learn: False only collects (the warm start).
-      data_fraction: share of each batch that comes from the data set.
+      layout: the layout of the seeds over devices.
+      learn: whether to update; False for the warm start.
+      data_fraction: the share of each batch that is from the data set.
       q_limit: see :func:`finetune`.
-      length: environment steps.
+      length: the number of environment steps, a multiple of ``environments``.
+      environments: the number of environments that step together. Their transitions are added to the replay buffer, and
+        then there are as many updates.
     """
 
     def draw(key: Key, dataset: Dataset | None, buffer: ReplayBuffer) -> Transition:
@@ -107,27 +111,26 @@ def make_chunk(
 
     def one_step(state: LoopState, key: Key, dataset: Dataset | None) -> tuple[LoopState, Metrics]:
         act_key, batch_key, update_key = jax.random.split(key, 3)
-        observation = state.environment.obs
-        action = algorithm.act(state.algorithm, observation, act_key)
-        world = env.step(state.environment, action)
-        transition = Transition(
-            observation=observation,
-            action=action,
-            reward=world.reward,
-            next_observation=world.info["next_observation"],
-            terminal=world.info["terminal"],
-            condition=jnp.zeros((), jnp.float32),
-            return_to_go=jnp.zeros((), jnp.float32),
-        )
-        buffer = insert(state.buffer, transition)
-        learner, metrics = state.algorithm, {"reward": world.reward}
-        if learn:
-            learner, learning = algorithm.update(learner, draw(batch_key, dataset, buffer), update_key)
+        learner = state.algorithm
+        world, seen = collection.step(env, algorithm.act, learner, state.environment, act_key, environments)
+        buffer = (insert if environments == 1 else insert_many)(state.buffer, seen)
+
+        def learn_once(learner: Any, keys: tuple[Key, Key]) -> tuple[Any, Metrics]:
+            batch_key, update_key = keys
+            return algorithm.update(learner, draw(batch_key, dataset, buffer), update_key)
+
+        metrics: Metrics = {"reward": seen.reward.mean()}
+        if learn and environments == 1:
+            learner, learning = learn_once(learner, (batch_key, update_key))
             metrics |= learning
+        elif learn:
+            keys = jax.random.split(batch_key, environments), jax.random.split(update_key, environments)
+            learner, learning = jax.lax.scan(learn_once, learner, keys)
+            metrics |= mean_over_steps(learning)
         return LoopState(learner, world, buffer), metrics
 
     def last_episode(state: LoopState) -> dict[str, Sometimes]:
-        earned = state.environment.info["last_episode_return"]
+        earned = state.environment.info["last_episode_return"].mean()
         return {"training_return": Sometimes(earned, jnp.full_like(earned, length))}
 
     return compile_chunk(
@@ -135,7 +138,8 @@ def make_chunk(
         layout,
         q_limit,
         length,
-        # of a frozen seed only the learner stands still: its policy goes on acting, which changes nothing that is kept
+        stride=environments,
+        # only the learner of a diverged seed is frozen; its policy still acts, which does not change the result
         learner_of=lambda state: state.algorithm,
         with_learner=lambda state, learner: state.replace(algorithm=learner),
         measured_at_end=last_episode,
@@ -153,6 +157,7 @@ def finetune(
     *,
     warm_start: int = 5_000,
     data_fraction: float = 0.5,
+    environments: int = 1,
     buffer_capacity: int | None = None,
     eval_every: int = 5_000,
     eval_episodes: int = 10,
@@ -165,49 +170,57 @@ def finetune(
     folder: RunFolder | None = None,
     training_state: TrainingState | None = None,
 ) -> FinetuneResult:
-    """Hands an actor-critic to an ordinary online algorithm and trains it in the simulator, for several seeds at once.
+    """Fine-tunes an actor-critic in the simulator with an online algorithm, for several seeds at once.
 
-    The policy is evaluated at the transfer (step 0), right after the warm start, every ``eval_every`` steps from
-    there, and at the end. Steps count every environment step, the warm start's too; after it there is one update an
-    environment step.
+    The policy is evaluated at the transfer (step 0), after the warm start, then every ``eval_every`` steps, and at the
+    end. Steps are environment steps, including those of the warm start. After the warm start there is one update per
+    environment step. Several ``environments`` step together, which takes an accelerator almost the same time as one;
+    their transitions are added to the replay buffer, and then there are as many updates.
 
     Args:
-      algorithm: a name in :data:`smac_jax.algorithms.ONLINE`, or an algorithm that is built already.
-      actor_critic: from ``pretrain(...).actor_critic``: leaves ``[seed, ...]``.
+      algorithm: a name in :data:`smac_jax.algorithms.ONLINE`, or an algorithm object.
+      actor_critic: the pre-trained actor-critic, ``pretrain(...).actor_critic``, with leaves ``[seed, ...]``.
       env: one environment, not vectorized and without automatic reset.
-      data: the data set that gives ``data_fraction`` of each batch; None learns from the replay buffer alone.
-      seeds: how many, or which; as many as ``actor_critic`` holds.
-      num_steps: environment steps after the warm start.
-      config: None for the defaults, a mapping of the fields that differ, or the algorithm's config; not beside an
-        algorithm that is built, which has its own.
-      warm_start: environment steps with the pre-trained policy before the first update (SMAC, section 5: 5,000).
-      data_fraction: share of each batch from ``data``.
-      buffer_capacity: transitions kept; None keeps all.
-      eval_every: environment steps between evaluations.
-      eval_episodes: episodes an evaluation and seed.
-      final_episodes: at least so many at the transfer and at the end: whole evaluations are repeated until there are.
-      episode_length: time limit of an episode, in training and evaluation.
-      progress: show a progress bar; or the :class:`Progress` to show it on.
-      on_evaluation: called with ``(step, returns[seed, episode])``; returning True ends the training there.
+      data: the data set that gives ``data_fraction`` of each batch; None uses the replay buffer only.
+      seeds: the number of seeds, or their numbers; as many as ``actor_critic`` has.
+      num_steps: the number of environment steps after the warm start.
+      config: None for the defaults, a mapping of the fields that differ, or the algorithm's configuration. Must be None
+        if ``algorithm`` is an object.
+      warm_start: the number of environment steps with the pre-trained policy before the first update (SMAC, section 5:
+        5,000).
+      data_fraction: the share of each batch that is from ``data``.
+      environments: the number of environments that step together, for each seed; ``num_steps``, ``warm_start`` and
+        ``eval_every`` must be multiples of it.
+      buffer_capacity: the number of transitions in the replay buffer; None keeps all transitions.
+      eval_every: the number of environment steps between evaluations.
+      eval_episodes: the number of episodes of each seed in an evaluation.
+      final_episodes: the least number of episodes in the evaluations at the transfer and at the end. The evaluation is
+        repeated until it has this number.
+      episode_length: the time limit of an episode, in training and evaluation.
+      progress: whether to show a progress bar; or the :class:`Progress` that shows it.
+      on_evaluation: called with ``(step, returns[seed, episode])``; training ends if it returns True.
       q_limit, devices, folder: as in :func:`~smac_jax.train.offline.pretrain`.
-      training_state: ``pretrain(...).training_state``, for a config that carries optimizers or the temperature over.
+      training_state: ``pretrain(...).training_state``, for a configuration that continues with its optimizers or its
+        temperature.
 
     Raises:
-      UnknownNameError: no algorithm of that name.
-      ConfigError: a field or argument out of range, or an actor-critic that does not fit the environment, the seeds or
-        the algorithm (a one-step flow has no density, which SAC needs).
-      RegistrationError: an algorithm of somebody's own that does not satisfy the contract, or that cannot be recorded.
+      UnknownNameError: there is no algorithm of this name.
+      ConfigError: a field or an argument is out of range, or the actor-critic does not fit the environment or seeds.
+      RegistrationError: a user's algorithm does not satisfy the contract, or cannot be recorded.
       CheckpointError, Interrupted: see :class:`~smac_jax.runs.folder.RunFolder`.
     """
-    from smac_jax.envs.wrappers import AutoReset  # brax takes seconds to import, and only this needs it
+    from smac_jax.envs.wrappers import AutoReset  # imported here, because brax takes seconds to import
 
     numbers = seed_numbers(seeds)
     num_steps = whole_number("finetune: num_steps", num_steps, 1)
     warm_start = whole_number("finetune: warm_start", warm_start, 0)
     data_fraction = real_number("finetune: data_fraction", data_fraction, 0.0, 1.0)
+    environments = whole_number("finetune: environments", environments, 1)
     if buffer_capacity is not None:
-        buffer_capacity = whole_number("finetune: buffer_capacity", buffer_capacity, 1)
+        buffer_capacity = whole_number("finetune: buffer_capacity", buffer_capacity, environments)
     eval_every = whole_number("finetune: eval_every", eval_every, 1)
+    schedule = {"num_steps": num_steps, "warm_start": warm_start, "eval_every": eval_every}
+    collection.check_multiples(environments, schedule)
     eval_episodes = whole_number("finetune: eval_episodes", eval_episodes, 1)
     final_episodes = whole_number("finetune: final_episodes", final_episodes, 1)
     episode_length = whole_number("finetune: episode_length", episode_length, 1)
@@ -223,7 +236,8 @@ def finetune(
 
     def begin_one(init_key: Key, environment_key: Key, ac: ActorCritic, carried: TrainingState | None) -> LoopState:
         buffer = init(buffer_capacity or total, env.observation_size, env.action_size)
-        return LoopState(built.init(init_key, ac, carried), training_env.reset(environment_key), buffer)
+        world = collection.begin(training_env, environment_key, environments)
+        return LoopState(built.init(init_key, ac, carried), world, buffer)
 
     def begin() -> LoopState:
         start = layout.map(begin_one, (0, 0, 0, 0))
@@ -234,7 +248,7 @@ def finetune(
     evaluator = make_evaluator(env, eval_episodes, episode_length, True, layout, discount=value_discount(built.config))
     history = History(numbers)
 
-    def look(state: LoopState, at: Evaluate) -> bool:
+    def evaluate_at(state: LoopState, at: Evaluate) -> bool:
         acting = built.actor_critic(state.algorithm)
         returns, optimism = run_evaluation(evaluator, acting, at.step, at.rounds, layout)
         history.add_returns(at.step, returns, optimism)
@@ -243,7 +257,9 @@ def finetune(
         return on_evaluation is not None and on_evaluation(at.step, returns)
 
     makers = {
-        learn: partial(make_chunk, built, training_env, layout, learn, data_fraction, q_limit)
+        learn: partial(
+            make_chunk, built, training_env, layout, learn, data_fraction, q_limit, environments=environments
+        )
         for learn in (False, True)
     }
     stops = sorted({warm_start, total, *range(warm_start + eval_every, total, eval_every)} - {0})
@@ -253,16 +269,16 @@ def finetune(
     for start, stop in zip([0, *stops], stops, strict=False):
         learn = start >= warm_start
         phase = "online" if learn else "warm start"
-        plan.append(Train(title, total, phase, start, stop, 0, 0, makers[learn], (keys, data)))
+        plan.append(Train(title, total, phase, start, stop, 0, 0, makers[learn], (keys, data), environments))
         plan.append(Evaluate(stop, rounds if stop == total else 1))
-    # what the config asks of the offline phase and is not there is said before anything is trained
+    # raises before the training if the configuration needs a training state that is missing
     first = jax.eval_shape(
         jax.vmap(built.init), layout.keys("init"), layout.shard(actor_critic), layout.shard(training_state)
     )
     acting_first = jax.eval_shape(jax.vmap(built.actor_critic), first)
     check_actor_critic(acting_first, built)
     if folder:
-        describe_networks(acting_first)  # what cannot be saved is said before it is trained
+        describe_networks(acting_first)  # raises before the training if the networks cannot be saved
         folder.claim(
             {
                 "algorithm": built.name,
@@ -276,6 +292,7 @@ def finetune(
                 "num_steps": num_steps,
                 "warm_start": warm_start,
                 "data_fraction": data_fraction,
+                **({} if environments == 1 else {"environments": environments}),
                 "buffer_capacity": buffer_capacity,
                 "evaluation": {
                     "every": eval_every,
@@ -287,7 +304,7 @@ def finetune(
             }
         )
     with Progress.of(progress) as bar:
-        outcome = run_plan(plan, begin, look, history, layout, bar, folder)
+        outcome = run_plan(plan, begin, evaluate_at, history, layout, bar, folder)
     return FinetuneResult(
         algorithm=built,
         actor_critic=built.actor_critic(outcome.state.algorithm),
@@ -303,5 +320,5 @@ def _check_actor_critic(actor_critic: ActorCritic, env: Env, seeds: Sequence[int
     shape = actor_critic.observation_mean.shape
     if len(shape) != 2 or shape[0] != len(seeds):
         held = shape[0] if len(shape) == 2 else "no seed axis"
-        raise ConfigError(f"finetune: {len(seeds)} seeds were asked for, the actor-critic holds {held}.")
+        raise ConfigError(f"finetune: seeds has {len(seeds)}, but the actor-critic has {held}; they must be equal.")
     check_sizes(actor_critic, env)

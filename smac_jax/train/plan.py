@@ -1,4 +1,4 @@
-"""The loop around compiled chunks, the same for both phases: what is done between them is done here."""
+"""The host's loop of offline and online training, which runs compiled chunks, evaluates, saves and resumes."""
 
 from __future__ import annotations
 
@@ -23,21 +23,23 @@ from smac_jax.train.sharding import SeedLayout
 from smac_jax.types import Sometimes
 
 CHUNK = 500
-"""Steps a compiled call, at most: what lies between two movements of the progress bar, and two chances to save."""
+"""The largest number of steps of a compiled call. Progress is shown, and a run can be saved, between two calls."""
 
 
 class Train(NamedTuple):
-    """A stretch of training that makes one point of the metrics.
+    """Some steps of training, whose mean metrics become one point of the history.
 
     Attributes:
-      title: on the progress bar, over all stretches of the same title.
-      total: steps of all these stretches.
-      phase: under which the metrics stand.
-      start, stop: steps since the title began.
-      offset: the number of the title's first step among all steps of the run.
-      shown: what is added to ``stop`` to give the step of the metrics.
-      make: compiles a chunk of so many steps, ``(state, diverged, first step, *inputs) -> (state, diverged, metrics)``.
-      inputs: what else the chunk takes.
+      title: the title on the progress bar, which consecutive items share.
+      total: the number of steps of all items with this title.
+      phase: the phase of the metrics.
+      start, stop: the range of steps, counted from the first step with this title.
+      offset: the index of the title's first step among all steps of the run.
+      shown: the number to add to ``stop`` to get the step of the metrics.
+      make: compiles a chunk of a given number of steps, ``(state, diverged, first step, *inputs) -> (state, diverged,
+        metrics)``.
+      inputs: the further inputs of the chunk.
+      stride: the number of steps that are done together; the length of a chunk is a multiple of it.
     """
 
     title: str
@@ -49,14 +51,15 @@ class Train(NamedTuple):
     shown: int
     make: Callable[[int], Any]
     inputs: tuple[Any, ...]
+    stride: int = 1
 
 
 class Evaluate(NamedTuple):
-    """A diagnosis and an evaluation at a step.
+    """An evaluation, with diagnostics.
 
     Attributes:
-      step: in the metrics.
-      rounds: how often the episodes of an ordinary evaluation are run.
+      step: the step in the metrics.
+      rounds: how often the evaluator is run.
     """
 
     step: int
@@ -64,13 +67,13 @@ class Evaluate(NamedTuple):
 
 
 def rounds_for(episodes: int, eval_episodes: int) -> int:
-    """How many ordinary evaluations have so many episodes, or more."""
+    """How often an evaluation of ``eval_episodes`` must be repeated to have at least ``episodes`` episodes."""
     return math.ceil(episodes / eval_episodes)
 
 
 @dataclasses.dataclass
 class Outcome:
-    """What is left when a plan is done."""
+    """The final state of a plan, and the steps of divergence of its seeds."""
 
     state: Any
     diverged: np.ndarray
@@ -81,28 +84,28 @@ class Outcome:
 def run_plan(
     plan: Sequence[Train | Evaluate],
     begin: Callable[[], Any],
-    look: Callable[[Any, Evaluate], bool],
+    evaluate_at: Callable[[Any, Evaluate], bool],
     history: History,
     layout: SeedLayout,
     bar: Progress,
     folder: RunFolder | None,
     frozen: np.ndarray | None = None,
 ) -> Outcome:
-    """Works through a plan, from where an earlier process left it if there is a folder that says so.
+    """Runs a plan; resumes from the newest snapshot if the run's folder has one.
 
     Args:
-      plan: what to do, in order.
-      begin: makes the state, leaves ``[seed, ...]``.
-      look: ``(state, evaluate) -> enough``, writes into the history; ``enough`` drops the rest of the plan.
-      history: what is measured, empty.
-      layout: of the seeds.
-      bar: where progress is shown.
-      folder: of the run; None neither saves nor resumes.
-      frozen: ``diverged`` of the result that this run goes on from; None where it goes on from none.
+      plan: the items, in order.
+      begin: makes the initial state, with leaves ``[seed, ...]``.
+      evaluate_at: ``(state, item) -> stop`` evaluates and writes into the history; ``stop`` skips the rest of the plan.
+      history: an empty history, to which metrics are added.
+      layout: the layout of the seeds over devices.
+      bar: the progress display.
+      folder: the run's folder; None neither saves nor resumes.
+      frozen: ``diverged`` of the result from which this run continues; None if there is none.
 
     Raises:
-      Interrupted: the process was asked to stop; all that was done is saved.
-      CheckpointError: what was saved does not fit this run.
+      Interrupted: the process was asked to stop; the state is saved.
+      CheckpointError: the snapshot does not fit this run.
     """
     found = folder.restore(begin, layout) if folder else None
     position = found.position if found else Position(0, 0, [])
@@ -134,7 +137,7 @@ def run_plan(
 
     def compiling(begins: bool) -> None:
         pace.compiling(begins)
-        if folder:  # the bar listens itself
+        if folder:  # the bar has its own listener
             folder.show(standing(COMPILATION if begins else doing))
 
     def snapshot() -> Snapshot:
@@ -144,13 +147,13 @@ def run_plan(
         show(TRAINING)
         state = begin() if found is None else found.state
         chunks: dict[tuple[Callable, int], Any] = {}
-        enough = False
-        while position.item < len(plan) and not enough:
+        stop = False
+        while position.item < len(plan) and not stop:
             item = plan[position.item]
             if isinstance(item, Evaluate):
                 show(EVALUATION)
                 with pace.measure(EVALUATION, item.rounds):
-                    enough = look(state, item)
+                    stop = evaluate_at(state, item)
             else:
                 doing = TRAINING
                 while item.start + position.done < item.stop:
@@ -169,79 +172,80 @@ def run_plan(
                     if folder:
                         folder.after_chunk(snapshot, standing(TRAINING))
                 history.add(item.phase, item.stop + item.shown, weighted_mean(position.parts))
-            position = Position(len(plan) if enough else position.item + 1, 0, [])
-            coming = plan[position.item] if position.item < len(plan) else None
-            if folder and not isinstance(coming, Evaluate):  # a look adds to the point that the stretch before it made
+            position = Position(len(plan) if stop else position.item + 1, 0, [])
+            following = plan[position.item] if position.item < len(plan) else None
+            if folder and not isinstance(following, Evaluate):  # an evaluation adds to the point of the training before
                 folder.log(history)
             if isinstance(item, Evaluate):
-                show(TRAINING)  # the return that was just measured
+                show(TRAINING)  # shows the new return
     if folder:
-        folder.log(history)  # in case it could not be written before
+        folder.log(history)  # in case an earlier attempt to write it failed
         folder.finish(snapshot)
     return Outcome(layout.unpad(state), np.asarray(layout.unpad(diverged)))
 
 
 def chunk_lengths(plan: Sequence[Train | Evaluate]) -> dict[Callable[[int], Any], int]:
-    """Steps a compiled call of each kind of chunk: at most :data:`CHUNK`, and if possible such that one program serves.
+    """The number of steps in a compiled call of each kind of chunk: at most :data:`CHUNK`.
 
-    A stretch of 1,200 steps in chunks of 500 would compile two programs, of 500 and of 200 steps; in chunks of 400 it
-    compiles one.
+    If possible, one compiled program is enough: 1,200 steps in chunks of 500 would need two programs (500 and 200
+    steps), but in chunks of 400 they need one.
     """
-    stretches: dict[Callable[[int], Any], list[int]] = {}
+    lengths: dict[tuple[Callable[[int], Any], int], list[int]] = {}
     for item in plan:
         if isinstance(item, Train):
-            stretches.setdefault(item.make, []).append(item.stop - item.start)
+            lengths.setdefault((item.make, item.stride), []).append((item.stop - item.start) // item.stride)
     found = {}
-    for make, steps in stretches.items():
-        common = math.gcd(*steps)
-        divisor = max(n for n in range(1, min(CHUNK, common) + 1) if common % n == 0)
-        # short chunks are slow: the host waits between them
-        found[make] = divisor if divisor >= CHUNK // 4 or divisor == max(steps) else CHUNK
+    for (make, stride), calls in lengths.items():
+        longest = max(1, CHUNK // stride)
+        common = math.gcd(*calls)
+        divisor = max(n for n in range(1, min(longest, common) + 1) if common % n == 0)
+        # short chunks are slow, because the host synchronizes after each one
+        found[make] = stride * (divisor if divisor >= longest // 4 or divisor == max(calls) else longest)
     return found
 
 
 class _Schedule:
-    """What of a plan lies ahead at each of its items, for a :class:`~smac_jax.runs.pace.Standing`.
+    """The remaining steps of a plan at each of its items, for a :class:`~smac_jax.runs.pace.Standing`.
 
     Args:
-      plan: of the run.
-      history: of the run, as far as it is done.
+      plan: the plan of the run.
+      history: the history of the run.
     """
 
     def __init__(self, plan: Sequence[Train | Evaluate], history: History):
         self._history = history
-        self._stretches = [item for item in plan if isinstance(item, Train)]
-        # of each item, from the last to the first: the stretch whose title is shown there and its steps done; what is
-        # left from there on, of the title and in all
+        self._training = [item for item in plan if isinstance(item, Train)]
+        # for each item, from the last to the first: the training item whose title is shown and its completed steps; and
+        # the remaining steps of the title and of the plan
         shown: list[tuple[Train, int]] = []
         of_title: list[dict[str, int]] = [{}]
-        in_all: list[dict[str, int]] = [{}]
-        before = len(self._stretches)
+        of_plan: list[dict[str, int]] = [{}]
+        before = len(self._training)
         following: Train | None = None
         for item in reversed(plan):
             if isinstance(item, Train):
                 before -= 1
                 following = item
                 at, done, stage, steps = item, item.start, item.phase, item.stop - item.start
-            else:  # an evaluation between two titles is of the one that begins
-                at = following or self._stretches[before - 1]
+            else:  # an evaluation between two titles belongs to the second one
+                at = following or self._training[before - 1]
                 done, stage, steps = (at.start if following else at.stop), EVALUATION, item.rounds
             same = bool(shown) and shown[-1][0].title == at.title
             of_title.append(_more(of_title[-1] if same else {}, stage, steps))
-            in_all.append(_more(in_all[-1], stage, steps))
+            of_plan.append(_more(of_plan[-1], stage, steps))
             shown.append((at, done))
-        self._shown, self._of_title, self._in_all = shown[::-1], of_title[:0:-1], in_all[:0:-1]
+        self._shown, self._of_title, self._of_plan = shown[::-1], of_title[:0:-1], of_plan[:0:-1]
 
     def standing(self, position: Position, pace: Pace, doing: str) -> Standing:
-        """How far a run is that has come to a position."""
+        """The progress of a run at a position of the plan."""
         i = position.item
         if i < len(self._shown):
-            (at, done), ahead = self._shown[i], (self._of_title[i], self._in_all[i])
-        else:  # done, perhaps before the end of the plan
+            (at, done), ahead = self._shown[i], (self._of_title[i], self._of_plan[i])
+        else:  # the run is done, possibly before the end of the plan
             ahead = {}, {}
             last = self._history.last_point
-            trained_last = (t for t in reversed(self._stretches) if (t.phase, t.stop + t.shown) == last)
-            at = next(trained_last, self._stretches[-1])
+            trained_last = (t for t in reversed(self._training) if (t.phase, t.stop + t.shown) == last)
+            at = next(trained_last, self._training[-1])
             done = at.stop
         phase_left, run_left = (pace.left(_more(steps, at.phase, -position.done)) for steps in ahead)
         return Standing(
@@ -261,7 +265,7 @@ def _more(counts: Mapping[str, int], stage: str, steps: int) -> dict[str, int]:
 
 
 def measured(metrics: Mapping[str, Sometimes], diverged: np.ndarray) -> dict[str, np.ndarray]:
-    """A chunk's means and counts, ``[2, seed]`` for each metric; the mean is NaN where a seed is frozen."""
+    """A chunk's means and counts, ``[2, seed]`` for each metric; the mean of a frozen seed is NaN."""
     return {
         name: np.stack([np.where(diverged == NOT_DIVERGED, value, np.float32(np.nan)), count])
         for name, (value, count) in metrics.items()
@@ -269,7 +273,7 @@ def measured(metrics: Mapping[str, Sometimes], diverged: np.ndarray) -> dict[str
 
 
 def weighted_mean(parts: Sequence[tuple[int, dict[str, np.ndarray]]]) -> dict[str, np.ndarray]:
-    """Mean over chunks ``(length, what was measured)`` of each metric; NaN where no step of any of them had it."""
+    """The mean of each metric over chunks ``(length, metrics)``; NaN for a metric that no step had."""
     means = {}
     for name in parts[0][1]:
         value, count = np.moveaxis(np.stack([found[name] for _, found in parts]), 1, 0)  # [part, seed]

@@ -1,4 +1,4 @@
-"""What a person sees while a run is under way: a bar on a terminal, a line every ten seconds in a log."""
+"""The progress display of a run: a bar on a terminal, or a line every ten seconds in a log."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from smac_jax.text import rate_text
 from smac_jax.train.compilation import listening
 
 LOG_EVERY = 10.0
-"""Seconds between lines where the output is no terminal."""
+"""Seconds between lines if the output is not a terminal."""
 
 
 class _Console(Console):
-    """A console whose reader may go away."""
+    """A console that stays silent after its pipe has been closed."""
 
     def on_broken_pipe(self) -> None:
-        # rich would end the program here, and send its standard output to nowhere
+        # by default rich ends the program and discards its standard output
         self.quiet = True
 
 
 class Progress:
-    """Shows the phase, steps done, steps a second, the last return and the time left; and that a program is compiled.
+    """Shows the phase, the steps, the steps per second, the last return, the time left, and compilations.
 
-    Use as a context manager. Entering it again inside (a loop called by a program that already shows one) does nothing,
-    so one bar serves a program's many phases. What goes wrong in showing (a closed pipe, another live display) is
-    swallowed: it must not end hours of training.
+    Use it as a context manager. Entering it again inside (as a training loop does within a program that already shows a
+    bar) has no effect, so one bar serves all phases of a program. Errors of the display (a closed pipe, another live
+    display) are suppressed, because they must not end the training.
 
-    A log gets a line when the first program of a phase is compiled, then a line every ten seconds, and, where a phase
-    has any line, one of its end.
+    In a log, a phase has a line when its first program is compiled, then a line every ten seconds, and a last line at
+    its end if it had any.
 
     Args:
-      disable: show nothing.
-      console: where to show it; default: standard error.
+      disable: whether to show nothing.
+      console: where to show the progress; default: standard error.
     """
 
     def __init__(self, disable: bool = False, console: Console | None = None):
@@ -53,7 +53,7 @@ class Progress:
         self._doing = self._now.doing
         self._logged_at = self._advanced_at = _now()
         self._logged: Standing | None = None
-        self._compilation_said = False
+        self._compilation_logged = False
         self._steady = True
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
@@ -61,7 +61,7 @@ class Progress:
 
     @classmethod
     def of(cls, progress: Progress | bool) -> Progress:
-        """What the ``progress`` argument of the training functions means: itself, a new one, or none."""
+        """The display for the ``progress`` argument of a training function: the given one, a new one, or none."""
         return progress if isinstance(progress, cls) else cls(disable=not progress)
 
     def __enter__(self) -> Progress:
@@ -76,7 +76,7 @@ class Progress:
                         TextColumn("{task.description:<30}", markup=False),
                         BarColumn(),
                         MofNCompleteColumn(),
-                        TimeElapsedColumn(),  # moves while a program is compiled
+                        TimeElapsedColumn(),  # shows that the program is alive during a compilation
                         TextColumn("{task.fields[note]}", markup=False),
                         console=self._console,
                     )
@@ -96,32 +96,32 @@ class Progress:
             self._bar = self._task = None
 
     def part(self, name: str, number: int, of: int, note: str = "") -> None:
-        """Begins one of several parts of a program, numbered from 1, each of some phases; ``note`` stands behind it."""
+        """Begins one of several parts of a program, numbered from 1; ``note`` is shown after its name."""
         if self._disable:
             return
         self._end_phase()
         with contextlib.suppress(Exception):
             if self._bar is not None:
-                for task in self._bar.task_ids:  # of the part before: a sweep has more than a screen holds
+                for task in self._bar.task_ids:  # the bars of all parts would not fit on the screen
                     self._bar.remove_task(task)
                 self._task = None
             self._print(f"[{number}/{of}] {name}" + (f"  {note}" if note else ""))
 
     def run(self, name: str) -> None:
-        """Says which run the phases to come are of, where a program has several."""
+        """Sets the name of the run that is shown before the names of the following phases."""
         self._run = f"{name}  "
 
     def phase(self, name: str, total: int, done: int = 0, steady: bool = True) -> None:
-        """Begins a stretch of ``total`` steps, of which an earlier process has ``done`` some.
+        """Begins a phase of ``total`` steps, of which an earlier process has done ``done``.
 
-        Where steps take too unlike times to say how long the others will take, it is not ``steady``.
+        If ``steady`` is false, no time left is shown, because the steps take very different times.
         """
         self._pace = Pace(clock=_now)
         self._steady = steady
         self._begin_phase(Standing(self._run + name, done, total))
 
     def advance(self, steps: int, last_return: float | None = None) -> None:
-        """Says that so many more steps are done, and the newest return where there is one."""
+        """Adds completed steps and, if it is given, the newest return."""
         now, before = _now(), self._now
         seconds = max(0.0, now - self._advanced_at - self._pace.took.pop(COMPILATION, 0.0))
         self._pace.add("", steps if self._steady else 0, seconds)
@@ -136,7 +136,7 @@ class Progress:
         )
 
     def show(self, standing: Standing) -> None:
-        """Shows how far a run is that measures its pace itself; begins a phase where it is at another one."""
+        """Shows the progress of a run that measures its own pace, and begins a new phase if it has changed."""
         standing = standing._replace(phase=self._run + standing.phase)
         if standing.phase != self._now.phase or standing.total != self._now.total or standing.done < self._now.done:
             self._begin_phase(standing)
@@ -144,14 +144,14 @@ class Progress:
 
     def _begin_phase(self, standing: Standing) -> None:
         self._end_phase()
-        self._now, self._logged, self._compilation_said = standing, None, False
+        self._now, self._logged, self._compilation_logged = standing, None, False
         self._advanced_at = _now()
         if self._bar is not None:
             with contextlib.suppress(Exception):
                 self._task = self._bar.add_task(standing.phase, total=standing.total, completed=standing.done, note="")
 
     def _end_phase(self) -> None:
-        """A log that has said something of a phase says how it ended."""
+        """Writes the last line of a phase that has a line in the log."""
         if self._logged is not None and self._bar is None and self._logged != self._now and not self._disable:
             with contextlib.suppress(Exception):
                 self._log()
@@ -170,8 +170,8 @@ class Progress:
     def _log(self) -> None:
         now = self._now
         self._logged_at, self._logged = _now(), now
-        said = note(now)
-        self._print(f"{now.phase}: {now.done:,}/{now.total:,}" + (f"  {said}" if said else ""))
+        details = note(now)
+        self._print(f"{now.phase}: {now.done:,}/{now.total:,}" + (f"  {details}" if details else ""))
 
     def _compiling(self, begins: bool) -> None:
         self._pace.compiling(begins)
@@ -179,8 +179,8 @@ class Progress:
             if begins:
                 self._doing = self._now.doing
             self._show(self._now._replace(doing=COMPILATION if begins else self._doing))
-        elif begins and self._now.phase and not self._compilation_said:
-            self._compilation_said, self._logged = True, self._now
+        elif begins and self._now.phase and not self._compilation_logged:
+            self._compilation_logged, self._logged = True, self._now
             with contextlib.suppress(Exception):
                 self._print(f"{self._now.phase}: compiling")
 
@@ -189,15 +189,15 @@ class Progress:
 
 
 def note(standing: Standing) -> str:
-    """What a run is doing, its rate, its last return and the time left."""
+    """The activity of a run, its rate, its last return and the time left, as text."""
     doing = doing_text(standing.doing)
-    # a rate of one evaluation a second says nothing
+    # the rate of evaluations is not informative
     rate = f"{rate_text(standing.rate)}/s" if standing.rate is not None and not doing else ""
     value = "" if standing.last_return is None else f"return {standing.last_return:,.1f}"
-    left, whole = standing.phase_left.text, standing.run_left.text
-    left = f"{left} left" if left else ""
-    whole = f"{whole} left of the run" if whole and standing.run_left != standing.phase_left else ""
-    return "  ".join(part for part in (doing, rate, value, left, whole) if part)
+    of_phase, of_run = standing.phase_left.text, standing.run_left.text
+    left = f"{of_phase} left" if of_phase else ""
+    total = f"{of_run} left of the run" if of_run and standing.run_left != standing.phase_left else ""
+    return "  ".join(part for part in (doing, rate, value, left, total) if part)
 
 
 def _now() -> float:

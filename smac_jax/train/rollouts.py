@@ -1,4 +1,4 @@
-"""Whole episodes of a given policy, in environments side by side in one compiled program."""
+"""Collects complete episodes of a given policy in parallel environments."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from brax.envs.base import Env
 
 CHUNK = 250
-"""The most steps of one call of the compiled program."""
+"""The largest number of steps in one call of the compiled program."""
 
 
 class Rollouts(NamedTuple):
-    """Episodes one after the other.
+    """Consecutive episodes.
 
     Attributes:
-      arrays: the rows in D4RL's layout.
-      infos: ``qpos``, ``qvel`` and, where the task has one, ``scene`` of the state in which each action was taken;
-        empty for environments that are not this package's.
-      returns: of each episode.
-      lengths: of each episode.
-      scores: the sum of ``metrics["score"]`` over each episode; None for tasks that have none.
+      arrays: the transitions in D4RL's layout.
+      infos: ``qpos``, ``qvel`` and, for tasks that have one, ``scene`` of the state in which each action was taken;
+        empty for environments of other packages.
+      returns: the return of each episode.
+      lengths: the number of steps of each episode.
+      scores: the sum of ``metrics["score"]`` over each episode; None for tasks that have no score.
     """
 
     arrays: dict[str, np.ndarray]
@@ -54,26 +54,27 @@ def collect_episodes(
     num_envs: int = 20,
     progress: Progress | bool = False,
 ) -> Rollouts:
-    """The first episodes that have ``size`` rows together, so that there are fewer too many than an episode is long.
+    """Collects episodes until they have at least ``size`` transitions.
 
-    They are taken in the order in which they were started. Whether an episode is among them depends on the lengths of
-    those before it and not on its own, so their returns are those that episodes one after the other would have: taking
-    what ends first would prefer short episodes.
+    The result has the first episodes in the order in which they were started, so it exceeds ``size`` by less than one
+    episode. Whether an episode is included depends on the lengths of the episodes before it and not on its own length.
+    Its returns are therefore distributed like those of sequential episodes; with the episodes that end first, short
+    episodes would be too frequent.
 
     Args:
-      env: an environment that is neither vectorized nor resets itself.
-      policy: fits the environment (:meth:`PolicySource.fit`).
-      size: the least number of rows.
-      key: everything follows from it.
-      episode_length: the time limit, in environment steps.
-      deterministic: act by the policy's mean.
-      noise: standard deviation of normal noise that is added to the policy's actions.
-      num_envs: the most environments side by side.
-      progress: show a bar, or the one to show it in; its phase counts rows.
+      env: an environment that is not vectorized and does not reset itself.
+      policy: a policy that fits the environment (:meth:`PolicySource.fit`).
+      size: the least number of transitions.
+      key: the random key, which determines the result completely.
+      episode_length: the time limit in environment steps.
+      deterministic: whether to act with the policy's mean instead of a sample.
+      noise: the standard deviation of normal noise that is added to the actions.
+      num_envs: the largest number of parallel environments.
+      progress: whether to show a bar, or the display to use; its steps are transitions.
 
     Raises:
-      ConfigError: a size, limit, count or noise out of range.
-      CheckpointError: the policy gave an action that is not a number.
+      ConfigError: an argument is out of range.
+      CheckpointError: the policy gave an action that is not finite.
     """
     if min(size, episode_length, num_envs) < 1 or not 0 <= noise < np.inf:
         raise ConfigError(
@@ -99,7 +100,7 @@ def collect_episodes(
             chunks.append(jax.tree.map(np.asarray, rows))
             if not np.isfinite(chunks[-1]["actions"]).all():
                 raise CheckpointError(
-                    f"{policy.name} gave an action that is not a number within {len(ends) + steps} steps."
+                    f"{policy.name} gave an action that is not finite within {len(ends) + steps} steps."
                 )
             ends = np.concatenate([ends, (chunks[-1]["terminals"] | chunks[-1]["timeouts"]).T])
             chosen = first_episodes(ends, size)
@@ -124,17 +125,17 @@ def collect_episodes(
 
 
 def first_episodes(ends: Bool[np.ndarray, "time env"], size: int) -> list[tuple[int, int, int]] | None:
-    """Environment, first row and end of each of the first episodes that have ``size`` rows together, in order.
+    """The first episodes with at least ``size`` transitions in total: environment, first row and end row of each.
 
-    None while one of these is still under way.
+    None while one of these episodes has not ended.
 
     Args:
       ends: whether an episode ended at each step of each environment.
-      size: the least number of rows.
+      size: the least number of transitions.
     """
     episodes: list[tuple[int, int, int | None]] = []
     for env, column in enumerate(ends.T):
-        # the last start is that of an episode under way, or of one that begins with the next step
+        # the last start is that of an episode that has not ended, or that begins with the next step
         starts = [0, *(np.flatnonzero(column) + 1).tolist()]
         stops = [*starts[1:], None] if starts[-1] < len(column) else starts[1:]
         episodes += [(start, env, stop) for start, stop in zip(starts, stops, strict=False)]
@@ -159,7 +160,7 @@ def _make_collector(
     deterministic: bool,
     noise: float,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Compiled: the first states of environments, and some steps of them with their rows, ``[env, time, ...]``."""
+    """Compiles the reset of all environments, and ``steps`` steps of them that give their rows ``[env, time, ...]``."""
     from smac_jax.envs import AutoReset
     from smac_jax.envs.task_env import TaskEnv
 

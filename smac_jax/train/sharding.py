@@ -1,4 +1,4 @@
-"""The seed axis over the devices of this process: as many seeds as devices cost the time of one."""
+"""Distributes the seeds over the devices of this process."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ EVERYWHERE = PartitionSpec()
 
 @dataclasses.dataclass(frozen=True)
 class SeedLayout:
-    """Which seeds run where.
+    """The assignment of seeds to devices.
 
-    Each device gets equally many, next to each other. Where the number of seeds is no multiple, the last seed is
-    repeated to fill up, and its repetitions are dropped again from all that comes out. No device talks to another:
-    what a seed computes depends on the number of devices only through the rounding of batched matrix products.
+    Each device has the same number of consecutive seeds. If the number of seeds is not a multiple of the number of
+    devices, the last seed is repeated, and the repetitions are removed from all results. Devices do not communicate.
+    The numbers of a seed depend on the number of devices only through the rounding of batched matrix products.
 
     Attributes:
-      seeds: the seeds' numbers.
-      devices: those that are used; as few as do not lengthen the run.
+      seeds: the numbers of the seeds.
+      devices: the devices in use, as few as possible without making the run longer.
     """
 
     seeds: tuple[int, ...]
@@ -38,24 +38,24 @@ class SeedLayout:
 
     @classmethod
     def over(cls, seeds: Sequence[int], devices: Sequence[jax.Device] | None = None) -> SeedLayout:
-        """Lays seeds over devices; default: all of this process."""
+        """The layout of seeds over devices; default: all devices of this process."""
         available = tuple(jax.local_devices() if devices is None else devices)
         each = math.ceil(len(seeds) / len(available))
         return cls(tuple(seeds), available[: math.ceil(len(seeds) / each)])
 
     @property
     def padded(self) -> tuple[int, ...]:
-        """The seeds with the repetitions of the last one."""
+        """The seeds, including the repetitions of the last one."""
         each = math.ceil(len(self.seeds) / len(self.devices))
         return self.seeds + self.seeds[-1:] * (each * len(self.devices) - len(self.seeds))
 
     @cached_property
     def mesh(self) -> Mesh:
-        """One axis, ``seed``."""
+        """The mesh of the devices, with one axis ``seed``."""
         return Mesh(np.array(self.devices), ("seed",))
 
     def shard(self, tree: Tree) -> Tree:
-        """Puts leaves ``[seed, ...]`` where their seeds run, with the repetitions."""
+        """Pads leaves ``[seed, ...]`` with the repetitions and distributes them over the devices."""
         extra = len(self.padded) - len(self.seeds)
 
         def one(x: jax.Array) -> jax.Array:
@@ -66,34 +66,34 @@ class SeedLayout:
         return jax.device_put(jax.tree.map(one, tree), NamedSharding(self.mesh, SEED))
 
     def replicate(self, tree: Tree) -> Tree:
-        """Puts a copy on each device."""
+        """Puts a copy of a tree on each device."""
         return jax.device_put(tree, NamedSharding(self.mesh, EVERYWHERE))
 
     def unpad(self, tree: Tree) -> Tree:
-        """Drops the repetitions: leaves ``[seed, ...]`` of the seeds that were asked for."""
+        """Removes the repetitions from leaves ``[seed, ...]``."""
         count = len(self.seeds)
         return tree if count == len(self.padded) else jax.tree.map(lambda x: x[:count], tree)
 
     def keys(self, stream: str) -> Key:
-        """:func:`smac_jax.train.keys.stream_keys`, in place."""
+        """:func:`smac_jax.train.keys.stream_keys`, distributed over the devices."""
         from smac_jax.train.keys import stream_keys
 
         return self.shard(stream_keys(self.seeds, stream))
 
     def map(self, one_seed: Callable[..., Any], in_axes: Sequence[int | None], donate: Sequence[int] = ()) -> Program:
-        """Compiles a function of one seed for all of them.
+        """Compiles a function of one seed for all seeds.
 
         Args:
-          one_seed: takes and returns pytrees.
-          in_axes: for each argument 0 (leaves ``[seed, ...]``) or None (the same for all seeds).
-          donate: arguments whose memory may be reused.
+          one_seed: a function of pytrees.
+          in_axes: for each argument 0 (leaves ``[seed, ...]``) or None (the same value for all seeds).
+          donate: indices of the arguments whose memory may be reused.
         """
         return self.spread(jax.vmap(one_seed, in_axes=tuple(in_axes)), in_axes, donate)
 
     def spread(self, seeds: Callable[..., Any], in_axes: Sequence[int | None], donate: Sequence[int] = ()) -> Program:
-        """Compiles a function of several seeds, each device taking its own; arguments as in :meth:`map`."""
+        """Compiles a function of several seeds so that each device computes its own; arguments as in :meth:`map`."""
         if len(self.devices) > 1:
-            # by hand: left to itself, the compiler would gather all seeds for a call into the C engine
+            # an explicit shard_map, because the compiler would gather all seeds for a call into the C engine
             seeds = jax.shard_map(
                 seeds,
                 mesh=self.mesh,

@@ -110,7 +110,7 @@ def test_episodes_that_are_damaged_or_of_another_curve_are_refused(make_curve, t
     beside = tmp_path / "smac_sac_episodes.npz"
     whole = beside.read_bytes()
     beside.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DatasetError, match=r"smac_sac_episodes\.npz: no returns of episodes"):
+    with pytest.raises(DatasetError, match=r"smac_sac_episodes\.npz: not a file of episode returns"):
         TransferCurve.from_json(path)
     other = with_episodes(make_curve)
     fewer = dataclasses.replace(

@@ -56,8 +56,8 @@ def test_a_run_with_nothing_against_it_is_sound_and_has_nothing_to_do():
 @pytest.mark.parametrize(
     ("change", "check", "advice"),
     [
-        ({"cosine": 0.4}, "cosine / residual", "raise smac.kappa"),
-        ({"residual": 0.9}, "cosine / residual", "alpha has not fallen to zero"),
+        ({"cosine": 0.4}, "cosine / residual", "increase smac.kappa"),
+        ({"residual": 0.9}, "cosine / residual", "alpha has not decreased to zero"),
         ({"optimism": 0.4, "level": 1.4}, "optimism", "critic_layer_norm"),
         # returns of -100, of which the critics know 20
         ({"optimism": 0.8, "level": 0.2}, "optimism", "pre-train longer"),

@@ -54,7 +54,7 @@ def test_the_policies_are_among_the_points_however_many_there_are(count, beyond)
 
 @pytest.mark.parametrize(("count", "beyond"), [(1, 0.25), (0, 0.25), (5, -0.1)])
 def test_fewer_points_than_policies_are_refused(count, beyond):
-    with pytest.raises(ConfigError, match="2 points at least"):
+    with pytest.raises(ConfigError, match="must be at least 2, one for each policy"):
         positions(count, beyond)
 
 

@@ -99,7 +99,7 @@ def test_probability_of_improvement_counts_pairs():
     assert math.isnan(interval.low)  # one seed in b: nothing to resample
     other = probability_of_improvement(theirs, SCORES)
     assert other.estimate == pytest.approx(1 - interval.estimate)
-    with pytest.raises(ValueError, match="not the same"):
+    with pytest.raises(ValueError, match="must be equal"):
         probability_of_improvement(SCORES, {"a": theirs["a"]})
 
 

@@ -134,19 +134,19 @@ def test_terminal_table_breaks_no_cell_and_says_what_there_is_no_room_for(make_c
         assert len(re.findall(r"-?[\d.]+ \[-?[\d.]+, -?[\d.]+\]", line)) == line.count("[")
     shown = text.replace("\n", " ")
     heads = {"control's": "control's dip %", "excess": "excess dip %", "regret": "regret", "smooth": "smooth"}
-    left_out = text.partition("Left out, for want of room: ")[2].replace("\n", " ")
+    left_out = text.partition("Columns left out to fit: ")[2].replace("\n", " ")
     for word, head in heads.items():
         assert word in shown
-        assert (head in left_out) != (word in shown.partition("Left out")[0])
+        assert (head in left_out) != (word in shown.partition("Columns left out")[0])
     assert ("(see table.md)" in " ".join(left_out.split())) == bool(left_out)
     for kept in ("offline", "online", "transfer", "dip %"):
-        assert kept in shown.partition("Left out")[0]
+        assert kept in shown.partition("Columns left out")[0]
 
 
 def test_terminal_table_of_the_quickstart_keeps_all_but_three_columns_at_100(make_curve):
     made = tables.rows([make_curve(), make_curve("td3_bc")], 0.0)
-    assert "Left out" not in "".join(shown_at(150, made))
-    left_out = shown_at(100, made)[-1].removeprefix("Left out, for want of room: ").rstrip(".").split(", ")
+    assert "Columns left out" not in "".join(shown_at(150, made))
+    left_out = shown_at(100, made)[-1].removeprefix("Columns left out to fit: ").rstrip(".").split(", ")
     assert set(left_out) <= {"control's dip %", "smooth", "seeds"}
 
 

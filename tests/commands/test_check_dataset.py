@@ -38,8 +38,8 @@ def test_rows_of_others_agree_with_the_simulator(expert, tmp_path):
     assert max(map(len, lines)) <= 100
     said = {line[:10].strip(): line[12:].strip() for line in lines if line[:1] != " "}
     assert said["task"] == "hopper"
-    assert said["rows"] == "2,000 of 11 observations and 3 actions"
-    assert said["episodes"] == "2: 0 ended, 2 cut"
+    assert said["rows"] == "2,000, each with 11 observations and 3 actions"
+    assert said["episodes"] == "2: 0 terminated, 2 truncated"
     assert said["duplicates"].startswith("0 rows")
     assert said["file"] == "2,000 rows, 2 episodes"
     assert said["simulator"].startswith("100.0% of 1,644 rows reproduced in one step")
@@ -53,9 +53,9 @@ def test_rows_that_the_simulator_contradicts_are_one_line_and_a_code(expert):
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
     assert line.startswith(
-        f"error: {expert}: the simulator gives 74.5% of 1,644 rows again, expected at least 99%; worst: row"
+        f"error: {expert}: the simulator reproduces 74.5% of 1,644 rows, expected at least 99%. Largest error: row"
     )
-    assert line.endswith("With --margins=max it gives 100.0%.")
+    assert line.endswith("With --margins=max it reproduces 100.0%.")
 
 
 def test_a_card_without_a_simulator(tmp_path):
@@ -65,9 +65,9 @@ def test_a_card_without_a_simulator(tmp_path):
     write_d4rl(path, columns | {"terminals": np.zeros(9), "timeouts": np.arange(9) == 4})
     done = check(path)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "file        9 rows, 2 episodes, the last cut after 4 rows by the end of the log" in done.stdout
+    assert "file        9 rows, 2 episodes, the last one truncated after 4 rows by the end of the log" in done.stdout
     assert "actions: [0] = 0.5, [1] = 0.5" in done.stdout
-    assert "agreement was not checked: the task is not known; see --env" in done.stdout
+    assert "agreement not checked: the task is not known; see --env" in done.stdout
 
 
 def test_a_published_name_is_compared_with_what_was_printed(tmp_path):
@@ -78,7 +78,7 @@ def test_a_published_name_is_compared_with_what_was_printed(tmp_path):
     assert file == "9 rows, 1 episodes"
     assert (word, said) == ("published", "9 rows, not 1,000,000; 1 episodes, not 1,000")
     ((word, said),) = file_lines("minari:D4RL/door/human-v2", None)
-    assert said.startswith("6,729 rows, 25 episodes were printed of minari:D4RL/door/human-v2")
+    assert said.startswith("6,729 rows, 25 episodes for minari:D4RL/door/human-v2")
 
 
 def test_what_is_no_data_set_is_one_line(tmp_path):

@@ -90,7 +90,7 @@ def test_seeds_of_a_pair_are_joined_and_lengths_are_told_apart():
 def test_what_cannot_be_told_apart_is_refused(seeds):
     other = curve(seeds=(0, 1), diverged=()) if not seeds else curve(seeds=seeds)
     same = [curve(), other if seeds else TransferCurve(**{**vars(other), "seeds": ()})]
-    with pytest.raises(ConfigError, match=r"2 curves are of smac to sac.* NAME=FILE"):
+    with pytest.raises(ConfigError, match=r"2 curves are of the pair smac to sac.* NAME=FILE"):
         compared(same)
 
 
@@ -104,8 +104,8 @@ def test_a_name_is_taken_off_unless_it_is_part_of_the_files(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "which curves, and where to?"),
-        (["x.json"], "which curves, and where to?"),
+        ([], "Give curves and an output folder"),
+        (["x.json"], "Give curves and an output folder"),
         (["nowhere.json", "--results=out"], "nowhere.json: not a learning curve"),
     ],
 )

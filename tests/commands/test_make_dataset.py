@@ -105,13 +105,13 @@ def test_steps_are_all_steps_and_an_untrained_policy_of_medium_return_leaves_dat
     small = ["--hidden=8,8", "--batch_size=8", "--eval_episodes=1", "--eval_every=100"]
     done = make(tmp_path, "--kinds=medium-replay", "--max_steps=300", "--medium_fraction=0", *small)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "SAC for at most 300 steps; nothing is learned in the first 150, the warm start" in done.stdout
+    assert "SAC for at most 300 steps, of which the first 150 are a warm start without updates" in done.stdout
     data = read_d4rl(tmp_path / "hopper-medium-replay.hdf5")
     assert data.size == 150  # the untrained policy returns more than 0: training stops after the warm start
     assert "SAC stopped at 150 steps" in dict(data.metadata)["recipe"]
     done = make(tmp_path, "--kinds=medium-replay", "--max_steps=300", *small)
     assert done.returncode == 2
-    assert "in 300 steps; give it more --max_steps" in done.stderr
+    assert "in 300 steps, but" in done.stderr
     assert "  step      300  return" in done.stdout
     assert "  step      3" not in done.stdout.replace("  step      300", "")
 
@@ -176,10 +176,10 @@ def test_shares_may_be_fractions_or_left_out():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--policy={path}"], "holds checkpoints 0, 1, 2: name one, as in p.npz@2."),
+        (["--policy={path}"], "holds checkpoints 0, 1, 2. Name one of them, as in p.npz@2."),
         (["--policy={path}@0", "--task=ant"], "p.npz@0 maps 11 observations to 3 actions, but ant (v4) has 27 and 8."),
-        (["--policy={path}@0", "--kinds=medium"], "--kinds: not with --policy."),
-        (["--shares=1"], "--shares: not without --policy."),
+        (["--policy={path}@0", "--kinds=medium"], "--kinds: cannot be used with --policy."),
+        (["--shares=1"], "--shares: cannot be used without --policy."),
     ],
 )
 def test_what_does_not_fit_is_one_line(arguments, message, tmp_path):

@@ -152,7 +152,7 @@ def test_page_holds_table_curves_provenance_configuration_and_what_went_wrong(tm
     ):
         assert word in said
     assert "hopper-medium-replay iql seeds-0-3 offline: failed: no room" in said
-    assert "smac to sac, seed 3: diverged online at step 1,200, frozen as it was there" in said
+    assert "smac to sac, seed 3: diverged online at step 1,200 and was frozen" in said
     assert '"kappa": 5.0' in said
     assert page.tags.count("details") == 3
     assert "2 of 3 jobs done, 1 failed; 1 diverged seed." in said
@@ -226,7 +226,7 @@ def test_a_sweep_that_has_just_begun_or_lost_its_provenance_has_a_page(tmp_path)
     for path in tmp_path.glob("runs/*/*/*/curve-*.json"):
         path.unlink()
     page, _ = read(tmp_path)
-    assert "No pair is done yet." in page.text["p"]
+    assert "No pair is complete yet." in page.text["p"]
     with pytest.raises(NoSweepError):
         write_report(tmp_path / "runs")
 

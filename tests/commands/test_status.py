@@ -18,19 +18,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from smac_jax.commands.status import look, watch
+from smac_jax.commands.status import tables, watch
 from smac_jax.runs.pace import TimeLeft
 from smac_jax.sweep.state import STATES, NoSweepError, in_use, read_sweep
 
 ROOT = Path(__file__).parents[2]
 NOW = 1_800_000_000.0
-LEGS = ("offline", "control", "to-sac")
+RUNS = ("offline", "control", "to-sac")
 
 
 def sweep_at(folder: Path, jobs: int = 1) -> list[Path]:
     """A sweep of which nothing was done yet."""
     entries = [
-        {"folder": f"runs/hopper/smac/seeds-{i}-{i}", "title": f"hopper smac seed {i}", "runs": LEGS}
+        {"folder": f"runs/hopper/smac/seeds-{i}-{i}", "title": f"hopper smac seed {i}", "runs": RUNS}
         for i in range(jobs)
     ]
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def state_of(folder: Path, run: str = "offline", now: float = NOW):
 
 def shown(*folders: Path) -> tuple[str, int]:
     out = io.StringIO()
-    group, code = look(folders)
+    group, code = tables(folders)
     Console(file=out, width=200).print(group)
     return out.getvalue(), code
 
@@ -78,7 +78,7 @@ def test_a_run_that_holds_its_lock_shows_phase_steps_rate_time_left_and_last_new
     # the same files, and nobody there
     run = state_of(tmp_path)
     assert (run.state, run.rate) == ("died", None)
-    assert "the same command goes on" in shown(tmp_path)[0]
+    assert "repeat the command to resume" in shown(tmp_path)[0]
 
 
 def test_what_a_run_is_doing_is_shown(tmp_path):
@@ -121,7 +121,7 @@ def test_time_left_of_the_sweep_is_that_of_its_runs_by_what_runs_like_them_took(
             assert read_sweep(tmp_path, NOW).left == TimeLeft(346.0)
     assert read_sweep(tmp_path, NOW).totals.endswith("Work left: 12 min.")
     for job in (two, three):
-        for run in LEGS:
+        for run in RUNS:
             tell(job, run, state="done")
     assert read_sweep(tmp_path, NOW).totals == "3 of 3 jobs done. Runs: 9 done."
 
@@ -129,7 +129,7 @@ def test_time_left_of_the_sweep_is_that_of_its_runs_by_what_runs_like_them_took(
 def test_the_return_of_a_run_that_is_done_is_that_of_its_curve(tmp_path):
     """Which tables are made of; a status may be older, as one that was written before the last evaluation."""
     (job,) = sweep_at(tmp_path)
-    for run in LEGS:
+    for run in RUNS:
         tell(job, run, state="done", last_return=53.3)
     returns = {
         "offline_returns": [[0.0, 190.0], [0.0, 202.0]],
@@ -192,7 +192,7 @@ def test_a_process_on_another_host_whose_lock_is_not_seen_has_ten_minutes(tmp_pa
 def test_exit_codes(tmp_path):
     done, failed = tmp_path / "done", tmp_path / "failed"
     (job,) = sweep_at(done)
-    for run in LEGS:
+    for run in RUNS:
         tell(job, run, state="done")
     assert shown(done)[1] == 0
     sweep_at(tmp_path / "left")
@@ -336,7 +336,7 @@ def test_looking_disturbs_nobody(tmp_path):
 def test_watch_ends_when_all_is_done_and_leaves_out_what_there_is_no_room_for(tmp_path):
     jobs = sweep_at(tmp_path, jobs=30)
     for job in jobs:
-        for run in LEGS:
+        for run in RUNS:
             tell(job, run, state="done")
     tell(jobs[7], "offline", state="stopped", phase="smac: offline", done=5, total=10)
     out = io.StringIO()
@@ -367,4 +367,4 @@ def test_it_starts_without_jax_and_within_a_second(tmp_path):
     assert "0 of 1 job done" in done.stdout
     nothing = subprocess.run(command[:4], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert nothing.returncode == 2
-    assert "Which sweep?" in nothing.stderr
+    assert "Give the folder of a sweep" in nothing.stderr

@@ -41,11 +41,34 @@ TINY = [
 sweep = partial(run_command, "sweep")
 
 
+TRACKER = """
+from smac_jax.extend import register_tracker
+
+@register_tracker("lines")
+class Lines:
+    def open(self, run):
+        self.path = run.folder / "lines.txt"
+        if not run.logged:
+            self.path.write_text(f"{run.project} {run.name} {run.config['seeds']}\\n")
+        return run.logged
+
+    def log(self, step, metrics):
+        with self.path.open("a") as file:
+            file.write(f"{step}\\n")
+
+    def close(self):
+        pass
+"""
+
+
 def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(hopper_file, tmp_path):
     from smac_jax.runs.checkpoint import load_actor_critic
 
     folder = tmp_path / "run"
+    lab = tmp_path / "my_lab.py"
+    lab.write_text(TRACKER)
     request = [f"--task={hopper_file}", "--seeds=2", f"--results={folder}", *TINY]
+    request += [f"--import={lab}", "--tracker=lines", "--project=my-lab"]
     done = sweep(*request)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "SMAC" in done.stdout
@@ -69,6 +92,11 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(hopper_file, 
             assert len((runs / run / "metrics.jsonl").read_text().splitlines()) > 2
         for run in ("offline", "control", "to-sac"):
             assert json.loads((runs / run / "status.json").read_text())["state"] == "done"
+            points = [json.loads(line) for line in (runs / run / "metrics.jsonl").read_text().splitlines()]
+            written = (runs / run / "lines.txt").read_text().splitlines()
+            assert written[0] == f"my-lab hopper-tiny/{name}/seeds-0-1/{run} [0, 1]"
+            assert [int(line) for line in written[1:]] == [point["step"] for point in points]
+            assert not (runs / run / "tensorboard").exists()
 
     # the same command finds all of it done, and changes nothing
     table, saved = (folder / "table.csv").read_text(), (runs / "offline" / "snapshots").stat().st_mtime_ns
@@ -77,6 +105,7 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(hopper_file, 
     assert json.loads((folder / "provenance.json").read_text())["trained_by"] == provenance["trained_by"]
     assert f"- Trained by: {provenance['commit']}" in (folder / "table.md").read_text()
     assert (folder / "table.csv").read_text() == table
+    assert (runs / run / "lines.txt").read_text().splitlines() == written
     assert (runs / "offline" / "snapshots").stat().st_mtime_ns == saved
 
     # another configuration does not take their place
@@ -123,12 +152,17 @@ def test_two_files_of_one_name_and_one_that_is_overwritten_keep_their_own_result
         (["--task=nowhere.hdf5"], "nowhere.hdf5"),
         (["--env=spider"], "spider"),
         (["--sedes=3"], "Unknown command line flag 'sedes'"),
-        (["smac"], "not understood: smac"),
+        (["smac"], "unexpected arguments: smac"),
         (["--results=gs://bucket/x"], "gs://bucket/x is a URL"),
         ([f"--results={__file__}"], "test_sweep.py is a file. Give a folder"),
         ([f"--results={__file__}/x"], "test_sweep.py is a file. Give a folder"),
         (["--config=gs://bucket/x.py"], "gs://bucket/x.py is a URL"),
         (["--config=nowhere.py"], "--config cannot be read"),
+        (["--tracker=clearml"], "Unknown tracker 'clearml'. Known: tensorboard, trackio, wandb"),
+        (
+            [f"--import={ROOT}/docs/examples/my_tracker.py", "--tracker=chat"],
+            "error: The tracker 'chat' cannot be created: docs/examples/my_tracker.py, line ",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_no_traceback(arguments, words, tmp_path):
@@ -167,7 +201,7 @@ def test_a_sweep_on_two_hosts_that_is_stopped_goes_on(hopper_file, tmp_path):
     said = [process.communicate(timeout=300)[0] for process in first]
     for process, words in zip(first, said, strict=True):
         assert process.returncode == 128 + signal.SIGTERM, words
-        assert "The same command goes on from there." in words
+        assert "Repeat the command to resume." in words
     assert not (tmp_path / "two" / "table.csv").exists()
 
     for process in both():
@@ -221,14 +255,14 @@ def test_transfers_from_checkpoints_of_named_variants_are_named_wherever_they_ar
         assert sorted(map(str, csv.DictReader(file))) == sorted(map(str, rows))
 
 
-def test_a_dry_run_shows_the_cells_and_their_cost_and_writes_nothing(hopper_file, tmp_path):
+def test_a_dry_run_shows_the_jobs_and_their_cost_and_writes_nothing(hopper_file, tmp_path):
     folder = tmp_path / "run"
     request = [f"--task={hopper_file}", "--offline=td3_bc", "--vary=td3_bc.alpha=1,2.5", "--dry_run", *TINY]
     done = sweep(*request, f"--results={folder}")
     assert done.returncode == 0, done.stderr[-2000:]
-    shown, _, priced = done.stdout.partition("At rates measured now on ")
+    shown, _, priced = done.stdout.partition("At the rates just measured on ")
     for words in ("2 jobs, 0 of them done", "TD3+BC, alpha = 2.5", "to-sac"):
         assert words in shown  # before anything is measured
-    for words in ("TD3+BC, alpha = 2.5", "In all at most"):
+    for words in ("TD3+BC, alpha = 2.5", "In total at most"):
         assert words in priced
     assert not folder.exists()

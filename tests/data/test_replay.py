@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from smac_jax.data.dataset import Dataset
-from smac_jax.data.replay import init, insert, sample, sample_mixed
+from smac_jax.data.replay import init, insert, insert_many, sample, sample_mixed
 from smac_jax.errors import ConfigError
 from smac_jax.types import Transition
 
@@ -54,6 +54,24 @@ def test_inserting_is_the_same_plain_scanned_and_vmapped():
         many = jax.vmap(insert)(many, jax.vmap(numbered)(i + 100 * jnp.arange(3)))
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[0]), plain, many)
     np.testing.assert_array_equal(many.storage.reward[2], plain.storage.reward + 200)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(1, 7), st.lists(st.integers(1, 7), max_size=5))
+def test_inserting_many_at_once_is_inserting_one_after_the_other(capacity, numbers):
+    one_by_one = at_once = init(capacity, 2, 3)
+    first = 0
+    for number in (min(number, capacity) for number in numbers):
+        at_once = insert_many(at_once, jax.vmap(numbered)(first + jnp.arange(number)))
+        for i in range(number):
+            one_by_one = insert(one_by_one, numbered(first + i))
+        first += number
+    jax.tree.map(np.testing.assert_array_equal, at_once, one_by_one)
+
+
+def test_more_at_once_than_fit_are_refused():
+    with pytest.raises(ConfigError, match="4 transitions at once do not fit into a capacity of 3"):
+        insert_many(init(3, 2, 3), jax.vmap(numbered)(jnp.arange(4)))
 
 
 @pytest.mark.parametrize(("capacity", "count"), [(40, 25), (40, 40), (40, 70)])

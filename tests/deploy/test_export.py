@@ -224,7 +224,7 @@ def test_the_program_writes_one_seed_and_says_its_shapes(stacked, flax_policies,
     [
         (["nowhere", "--out=policy.npz"], "error: nowhere does not exist"),
         (["--out=policy.npz"], "Give one RUN"),
-        (["a", "b", "--out=policy.npz"], "not understood: b"),
+        (["a", "b", "--out=policy.npz"], "unexpected arguments: b"),
         (["a", "--out=policy.npz", "--seed=x"], "error: --seed=x: must be the number of a seed, or all"),
     ],
 )

@@ -76,7 +76,7 @@ def test_several_policies_are_listed(runs):
         with pytest.raises(CheckpointError) as caught:
             smac_jax.load(folder)
         first, *listed = str(caught.value).splitlines()
-        assert first == f"{folder} holds 2 policies: give one of"
+        assert first == f"{folder} holds 2 policies. Give one of"
         assert [line.strip() for line in listed] == [
             str(runs / "runs/task/smac/seeds-4-6" / name) for name in ("offline", "to-sac")
         ]
@@ -93,7 +93,7 @@ def test_a_long_list_is_cut(leg, tmp_path):
 def test_nothing_there_is_said(runs, tmp_path):
     with pytest.raises(CheckpointError, match="absent does not exist"):
         smac_jax.load(tmp_path / "absent")
-    with pytest.raises(CheckpointError, match=r"control: no policy here or below\. .* when it is done"):
+    with pytest.raises(CheckpointError, match=r"control: there is no policy in this folder .* when it is done"):
         smac_jax.load(runs / "runs/task/smac/seeds-4-6/control")
 
 
@@ -114,6 +114,6 @@ def test_a_damaged_policy_is_not_passed_over(leg):
 
 
 def test_another_number_of_seeds_is_refused_before_anything_is_written(stacked, tmp_path):
-    with pytest.raises(CheckpointError, match=r"\(2,\) seeds say"):
+    with pytest.raises(CheckpointError, match=r"\(2,\) seeds need"):
         save_actor_critic(tmp_path / "new", stacked, [0, 1])
     assert not (tmp_path / "new").exists()

@@ -125,7 +125,7 @@ def test_whatever_is_an_array_of_numbers_will_do(policy, kind):
 @pytest.mark.parametrize(
     ("observation", "words"),
     [
-        (np.zeros(4), r"shape \(4,\): this policy sees 5 numbers, in an array of shape \(5,\), or \(\.\.\., 5\)"),
+        (np.zeros(4), r"shape \(4,\), but this policy needs 5 numbers, in an array of shape \(5,\), or \(\.\.\., 5\)"),
         (np.zeros((5, 1)), r"shape \(5, 1\)"),
         (1.0, r"shape \(\)"),
         (np.array([0, 1, np.nan, 2, 3]), r"observation\[2\] is nan: 1 of 5 numbers"),
@@ -134,8 +134,8 @@ def test_whatever_is_an_array_of_numbers_will_do(policy, kind):
         (["a"] * 5, "type <U1: it must be an array of real numbers"),
         (np.zeros(5, complex), "type complex128"),
         (None, "type object"),
-        ([[1.0], [1.0, 2.0]], "no array of numbers"),
-        (np.full(5, 3e38), r"so far out \(up to 3e\+38\) that the policy overflows"),
+        ([[1.0], [1.0, 2.0]], "not an array of numbers"),
+        (np.full(5, 3e38), r"so large \(up to 3e\+38\) that the policy overflows"),
     ],
 )
 def test_what_cannot_be_acted_upon_is_refused(policy, observation, words):
@@ -162,10 +162,10 @@ def test_parameters_that_are_not_finite_are_refused(stacked):
 
 
 def test_arrays_that_do_not_fit_are_refused(stacked, policy, make_actor_critic):
-    with pytest.raises(CheckpointError, match=r"shape \(1, .*\(2,\) seeds say"):
+    with pytest.raises(CheckpointError, match=r"shape \(1, .*\(2,\) seeds need"):
         NumpyPolicy.of(make_actor_critic(seeds=None), [0, 1])
     assert NumpyPolicy.of(make_actor_critic(seeds=None), [7]).seeds == 7
-    with pytest.raises(CheckpointError, match=r"hidden_0_bias has shape \(3, 16\), .* \(2,\) seeds say \(2, 16\)"):
+    with pytest.raises(CheckpointError, match=r"hidden_0_bias has shape \(3, 16\), .* \(2,\) seeds need \(2, 16\)"):
         NumpyPolicy.of(stacked, [0, 1])
     without = {name: array for name, array in policy.arrays.items() if name != "mean_bias"}
     with pytest.raises(CheckpointError, match="mean_bias has shape None"):

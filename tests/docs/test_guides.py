@@ -56,7 +56,7 @@ def test_the_diagnosis_of_the_guide_is_printed(capsys):
     exec(blocks("is-my-transfer-sound.md")[0], {"off": off, "on": off})
     said = capsys.readouterr().out
     assert "3 not sound" in said
-    assert "cosine / residual: 0.20  The critics do not have the data's score" in said
+    assert "cosine / residual: 0.20  The critics' gradient does not match the score of the data" in said
 
 
 def test_the_environment_of_the_guide_steps():

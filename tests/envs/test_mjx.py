@@ -65,3 +65,24 @@ def test_ant_agrees_with_elliptic_cones(version):
     # The contact forces of v5 multiply a float32 penetration depth by a large stiffness.
     assert observation < (2e-2 if version == "v5" else 2e-3)
     assert reward < 1e-3
+
+
+@pytest.mark.parametrize("task", ["hopper", "ant"])
+def test_every_product_of_the_physics_is_of_full_precision(task):
+    """An accelerator would round the operands of the others."""
+    env = make_env(task, physics="mjx")
+    state = jax.eval_shape(env.reset, jax.random.key(0))
+    traced = jax.make_jaxpr(env.step)(state, jnp.zeros(env.action_size))
+    products = [equation for equation in equations(traced.jaxpr) if equation.primitive.name == "dot_general"]
+    assert len(products) > 10
+    for product in products:
+        assert product.params["precision"] == (jax.lax.Precision.HIGHEST,) * 2, product
+
+
+def equations(jaxpr):
+    """Of a traced function, and of all that it calls."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for parameter in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: hasattr(x, "eqns")):
+            if hasattr(parameter, "eqns"):
+                yield from equations(getattr(parameter, "jaxpr", parameter))

@@ -18,7 +18,7 @@ from experiments.paper import figures, tables, tasks
 from experiments.paper.grid import Task
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.tasks import normalized_score
-from smac_jax.text import count
+from smac_jax.text import count, name_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,12 +45,37 @@ def test_every_scale_has_every_algorithm_and_the_familys_rewards(family, scale):
     from smac_jax.presets.base import online_section
 
     config = tasks.SCALES[scale].config(family)
-    for name in ("iql", "smac", "td3_bc", "cql", "cal_ql", *program.ALSO):
+    for name in ("iql", "smac", "td3_bc", "cql", "cal_ql"):
         make_offline(name, config[name].to_dict())
         assert config[name].reward_scale == {"locomotion": 1, "adroit": 10, "kitchen": 1}[family]
         assert config[name].reward_bias == {"locomotion": 0, "adroit": 5, "kitchen": -4}[family]
     for name in tasks.ONLINE:
         make_online(name, config[online_section(name)].to_dict())
+
+
+@pytest.mark.parametrize("scale", list(tasks.SCALES))
+def test_antmaze_has_the_rewards_of_its_publications(scale):
+    config = tasks.SCALES[scale].config("antmaze")
+    rewards = {name: (config[name].reward_scale, config[name].reward_bias) for name in ("smac", "iql", "cal_ql", "bc")}
+    assert rewards == {"smac": (1.0, -1.0), "iql": (1.0, -1.0), "cal_ql": (10.0, -5.0), "bc": (1.0, -1.0)}
+
+
+def test_the_leaderboard_of_the_smallest_run_has_its_algorithms_and_the_peers(tmp_path):
+    request = ["--scale=tiny", "--seeds=2", "--task=hopper-medium-replay", f"--results={tmp_path}"]
+    done = reproduce(*request, "--table=leaderboard", "--offline=bc", "--online=td3")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "Published scores are of hopper-medium-replay-v2. The data here are another data set" in done.stdout
+    curve = TransferCurve.from_json(tmp_path / "runs/hopper-medium-replay/bc/seeds-0-1/curve-td3.json")
+    with (tmp_path / "leaderboard.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if not row["source"]]
+    found = {(row["algorithm"], row["fine_tuned_with"]): float(row["score"]) for row in rows}
+    assert set(found) == {("bc", ""), ("bc", "td3")}
+    assert found["bc", ""] == pytest.approx(normalized_score("hopper", curve.offline_returns[:, -1]).mean(), rel=1e-4)
+    assert found["bc", "td3"] == pytest.approx(normalized_score("hopper", curve.online_returns[:, -1]).mean(), rel=1e-4)
+    assert "Scale: tiny (20 updates" in (tmp_path / "leaderboard.html").read_text()
+    assert f"| {name_of('rebrac')} |" in (tmp_path / "leaderboard.md").read_text()
+    assert not list(tmp_path.glob("runs/*/*/*/control"))
+    assert not (tmp_path / "table-1.md").exists()
 
 
 def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
@@ -60,7 +85,7 @@ def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
     for name in ("embedding", "residual", "coverage", "line/line-1", "plane/plane"):
         assert (tmp_path / "hopper-medium-replay" / f"{name}.png").stat().st_size > 10_000
         assert f"{name}.png" in done.stdout
-    assert f"Tables and figures are in {tmp_path}; to look at: {tmp_path / 'report.html'}" in done.stdout
+    assert f"Tables and figures are in {tmp_path}; open {tmp_path / 'report.html'} in a browser." in done.stdout
     assert "SMAC seed 0" in (tmp_path / "report.html").read_text()
     runs = sorted(path.parent.name for path in tmp_path.glob("runs/hopper-medium-replay/smac/*/*/status.json"))
     assert runs == ["offline", "to-sac", "to-td3_bc"]  # no figure here shows the control
@@ -86,7 +111,7 @@ def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--table=2"], "Unknown table '2'. Known: 1, aggregate, all, tasks."),
+        (["--table=2"], "Unknown table '2'. Known: 1, aggregate, all, leaderboard, tasks."),
         (["--figure=kapa"], "Unknown figure 'kapa'"),
         (["--task=nowhere.hdf5"], "nowhere.hdf5"),
     ],
@@ -99,11 +124,11 @@ def test_a_mistake_is_one_line(arguments, words, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_learning_curves_of_one_cell(tmp_path):
+def test_learning_curves_of_one_job(tmp_path):
     curves = {("smac", online): made_up("hopper", "smac", online, 900.0) for online in ("sac", "td3")}
-    cells = {"smac": types.SimpleNamespace(seeds=(0, 1, 2, 3))}
+    jobs = {"smac": types.SimpleNamespace(seeds=(0, 1, 2, 3))}
     data = smac_jax.load_dataset("hopper-medium-replay")
-    found = figures.Found(tmp_path, data, cells, curves, "a caption", tasks.SCALES["tiny"].resolution)
+    found = figures.FigureData(tmp_path, data, jobs, curves, "a caption", tasks.SCALES["tiny"].resolution)
     assert figures.FIGURES["transfer"].draw("transfer", found) == tmp_path / "smac-transfer.png"
     assert (tmp_path / "smac-transfer.png").stat().st_size > 10_000
 
@@ -198,7 +223,7 @@ def test_tables_over_all_tasks_leave_out_what_failed_and_what_is_not_the_papers(
         tables.over_all_tasks(tmp_path, ("1", "aggregate"), named, cells, about, every_task)
         assert "left out of the tables over all tasks: walker2d-set" in capsys.readouterr().err
         text = (tmp_path / "table-1.md").read_text()
-        assert f"over {count(of_table_1, 'task')}, 0 the best" in text
+        assert f"over {count(of_table_1, 'task')}, where 0 is the best" in text
         for task in named:
             assert (f"the {task.source}" in text) == (task.env in of_table_1)
         assert "the halfcheetah-set" in (tmp_path / "aggregate.md").read_text()

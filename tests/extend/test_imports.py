@@ -222,7 +222,7 @@ def test_every_command_takes_imports(name, write, tmp_path):
 
 def test_help_tells_of_imports():
     done = command("status", "--help")
-    assert "--import: A Python file of yours, or the name of a module" in done.stdout
+    assert "--import: A Python file, or the name of a module" in done.stdout
 
 
 def test_an_error_of_a_users_function_is_one_line_and_the_traceback_is_there_for_the_asking(write):

@@ -177,7 +177,7 @@ def test_a_process_that_has_not_imported_the_module_says_what_to_import(run):
     )
     command = [sys.executable, "-c", code, str(run / "actor_critic")]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120).stderr.splitlines()[-1]
-    assert "its network is the class OwnActor of test_own_networks, which is not imported here" in said
+    assert "its network is the class OwnActor of test_own_networks, which is not imported" in said
     assert "give --import=tests/extend/test_own_networks.py, or in Python `import test_own_networks` before" in said
 
 
@@ -209,8 +209,8 @@ def test_the_command_line_imports_the_network_and_exports_and_evaluates_it(off, 
     got = jax.jit(jax.export.deserialize(path.read_bytes()).call)(OBSERVATIONS)
     np.testing.assert_allclose(got, of_seed(off.actor_critic, 1).policy(OBSERVATIONS).mode(), rtol=1e-5, atol=1e-6)
     refused = said("export", module, str(run), "--out=policy.onnx", code=2)
-    assert "error: to = 'onnx': the policy's network is test_own_networks.OwnActor, a Flax module of some" in refused
-    assert "not imported here" in said("export", str(run), f"--out={path}", code=2)
+    assert "error: to = 'onnx': the policy's network is test_own_networks.OwnActor, a user's own Flax module" in refused
+    assert "which is not imported: give" in said("export", str(run), f"--out={path}", code=2)
     assert "seed 1: " in said("evaluate", module, str(run), "--env=hopper", "--episodes=1")
 
 
@@ -228,7 +228,7 @@ def test_samples_are_taken_of_box_gaussians_and_refused_of_other_distributions(d
         got = jax.export.deserialize(path.read_bytes()).call(OBSERVATIONS)
         np.testing.assert_allclose(got, actor_critic.policy(OBSERVATIONS).mode(), rtol=1e-5, atol=1e-6)
         if isinstance(actor, UniformActor):
-            with pytest.raises(ConfigError, match="sample: the policy is a Uniform, a distribution of somebody's own"):
+            with pytest.raises(ConfigError, match="sample: the policy is a Uniform, a user's own distribution"):
                 smac_jax.export(actor_critic, path, sample=True)
         else:
             smac_jax.export(actor_critic, path, sample=True)
@@ -241,16 +241,14 @@ def test_samples_are_taken_of_box_gaussians_and_refused_of_other_distributions(d
 def test_other_formats_are_refused_before_anything_is_read(to, off, run, tmp_path):
     for source in (run, run / "actor_critic", off.actor_critic):
         with pytest.raises(
-            ConfigError, match=rf"to = '{to}': the policy's network is .*OwnActor, a Flax module of some"
+            ConfigError, match=rf"to = '{to}': the policy's network is .*OwnActor, a user's own Flax module"
         ):
             smac_jax.export(source, tmp_path / "out", to)
         assert not (tmp_path / "out").exists()
 
 
 def test_acting_in_numpy_is_refused_with_the_reason(off, run):
-    with pytest.raises(
-        CheckpointError, match=r"test_own_networks\.OwnActor, a Flax module of somebody's own, which JAX"
-    ):
+    with pytest.raises(CheckpointError, match=r"test_own_networks\.OwnActor, a user's own Flax module, which only JAX"):
         smac_jax.load(run)
     with pytest.raises(ConfigError, match=r"NumPy cannot act: the policy's network is test_own_networks\.OwnActor"):
         NumpyPolicy.of(off.actor_critic)
@@ -263,7 +261,7 @@ def test_seeds_that_are_not_there_are_refused(seed, words, off, tmp_path):
 
 
 def test_a_path_is_refused_with_how_to_load_it(run, tmp_path):
-    with pytest.raises(ConfigError, match=r"Give the actor-critic, as smac_jax\.runs\.checkpoint\.load_actor_critic"):
+    with pytest.raises(ConfigError, match=r"Give the actor-critic from smac_jax\.runs\.checkpoint\.load_actor_critic"):
         smac_jax.export(run, tmp_path / "policy.stablehlo")
 
 
@@ -306,12 +304,12 @@ def test_fields_become_json_and_fields_again():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"class": "os:system"}, "os:system is no flax.linen.Module"),
+        ({"class": "os:system"}, "os:system is not a flax.linen.Module"),
         (
             {"class": "not_imported:Actor"},
-            "the class Actor of not_imported, which is not imported here: give --import=n",
+            "the class Actor of not_imported, which is not imported: give --import=n",
         ),
-        ({"class": "test_own_networks:Nothing"}, "the class Nothing of test_own_networks, which is not imported here"),
+        ({"class": "test_own_networks:Nothing"}, "the class Nothing of test_own_networks, which is not imported"),
         ({"fields": {"actions": 3, "clip": {"function": "os:system"}}}, "uses the function system of os"),
         ({"fields": {"color": 3}}, "color"),
     ],

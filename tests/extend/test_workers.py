@@ -139,7 +139,7 @@ def test_a_job_that_fails_in_a_users_file_is_a_line_that_names_it(tmp_path, monk
     plugins.load([str(tmp_path / "my_lab.py")])
     monkeypatch.setattr(base, "run_job", sys.modules["my_lab"].broken)
     job = Job(tmp_path / "job", "x", "hopper", "auto", "v4", Variant("a", "a", {}, {}), (), (0,), False)
-    failure = base.run_jobs(job, CheckpointOptions(), None, None)
+    failure = base.try_job(job, CheckpointOptions(), None, None)
     error = tmp_path / "job" / "error.txt"
     assert failure.error == f"{tmp_path}/my_lab.py, line 2: IndexError: list index out of range (see {error})"
     assert "Traceback" in error.read_text()

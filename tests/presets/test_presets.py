@@ -54,6 +54,7 @@ def test_the_papers_numbers(name):
         "num_steps": 200_000,
         "warm_start": 5_000,
         "data_fraction": 0.5,
+        "environments": 1,
         "eval_every": 5_000,
         "eval_episodes": 20,
         "final_episodes": 20,

@@ -133,12 +133,12 @@ def test_other_descriptions_of_networks_are_refused(copy, text):
 @pytest.mark.parametrize(
     ("network", "field", "value", "message"),
     [
-        ("actor", "hidden", [4, 6], r"actor_params.* has shape .*5.*, the networks say .*6"),
-        ("actor", "hidden", [4], "actor_params.*, the networks say"),
-        ("actor", "action_size", 3, "actor_params.*, the networks say"),
+        ("actor", "hidden", [4, 6], r"actor_params.* has shape .*5.*, but the networks need .*6"),
+        ("actor", "hidden", [4], "actor_params.*, but the networks need"),
+        ("actor", "action_size", 3, "actor_params.*, but the networks need"),
         ("actor", "activation", "rexu", "rexu"),
-        ("critic", "hidden", [7], r"critic_params.* has shape .*6.*, the networks say .*7"),
-        ("critic", "layer_norm", False, "critic_params.*, the networks say None"),
+        ("critic", "hidden", [7], r"critic_params.* has shape .*6.*, but the networks need .*7"),
+        ("critic", "layer_norm", False, "critic_params.*, but the networks need None"),
     ],
 )
 def test_networks_that_do_not_fit_the_arrays_are_refused(copy, network, field, value, message):

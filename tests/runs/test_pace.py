@@ -95,3 +95,14 @@ def test_chunks_are_of_one_length_where_that_is_not_too_short(stretches, length)
 
     plan = [Train("x", sum(stretches), "x", 0, steps, 0, 0, make, ()) for steps in stretches]
     assert chunk_lengths([Evaluate(0), *plan]) == {make: length}
+
+
+@pytest.mark.parametrize(
+    ("stretches", "stride", "length"), [([5000, 5000], 8, 200), ([1600], 8, 400), ([4000], 1000, 1000)]
+)
+def test_chunks_have_a_whole_number_of_the_steps_that_are_done_together(stretches, stride, length):
+    def make(length):
+        raise AssertionError
+
+    plan = [Train("x", sum(stretches), "x", 0, steps, 0, 0, make, (), stride) for steps in stretches]
+    assert chunk_lengths(plan) == {make: length}

@@ -158,7 +158,7 @@ def test_later_checkpoints_may_be_added_and_others_are_refused(uncut, hopper_fil
     assert TransferCurve.from_json(longer.curve(longer.online[0], 30)).offline_updates[-1] == 30
     for checkpoints in ((10, 15, 25), (25,), (5, 10, 25)):
         (other,) = jobs(results, hopper_file, checkpoints=checkpoints)
-        with pytest.raises(CheckpointError, match=r"transfers from checkpoints 10, 25, 30\. Later ones may be added"):
+        with pytest.raises(CheckpointError, match=r"checkpoints 10, 25, 30\. You may add later checkpoints"):
             already_done(other)
     (fewer,) = jobs(results, hopper_file, checkpoints=(10,))
     assert already_done(fewer)
@@ -200,7 +200,7 @@ def test_checkpoints_are_increasing_numbers(texts):
 
 
 def test_checkpoints_and_another_length_are_refused(hopper_file, tmp_path):
-    with pytest.raises(ConfigError, match="--checkpoints says how long"):
+    with pytest.raises(ConfigError, match="--checkpoints already sets the length"):
         make_jobs(
             *(tmp_path, [(str(hopper_file), "hopper")], ["td3_bc"], ["sac"], get_config()),
             *({"pretrain.num_updates": [1, 2]}, [0], 1),

@@ -52,8 +52,8 @@ def test_the_quickstart_computes_less_than_12_tflop():
     """Five minutes on 2 cores that make 130 GFLOP/s leave a third of the time for evaluation and compilation."""
     data = smac_jax.load_dataset("halfcheetah-medium-replay")
     jobs = make_jobs(
-        Path("nowhere"), [("data", "halfcheetah")], ["smac", "iql"], ["sac"], quickstart.get_config(), {}, range(4), 4,
-        physics="mujoco", version="v4", control=True,
+        Path("nowhere"), [("data", "halfcheetah")], ["smac", "td3_bc"], ["sac"], quickstart.get_config(), {}, range(4),
+        4, physics="mujoco", version="v4", control=True,
     )  # fmt: skip
     found = flops_of_jobs(jobs, {"data": data})
     assert 1e12 < found < 12e12

@@ -74,11 +74,11 @@ def test_a_label_never_leaves_its_folder(label):
     [
         (["smac.kappa"], ConfigError, "must be SECTION.FIELD=VALUE,VALUE"),
         (["kappa=1,2"], ConfigError, "must be SECTION.FIELD=VALUE,VALUE"),
-        (["smac.kappa=1", "smac.kappa=2"], ConfigError, "once a field"),
+        (["smac.kappa=1", "smac.kappa=2"], ConfigError, "Give each field once"),
         (["smac.kapa=1,2"], ConfigError, "no such field"),
         (["smac.kappa=1,-2"], ConfigError, "kappa = -2"),
-        (["smac.kappa=one,two"], ConfigError, "of another type"),
-        (["iql.tau=0.7,0.9"], ConfigError, "concerns none of"),
+        (["smac.kappa=one,two"], ConfigError, "does not have the type"),
+        (["iql.tau=0.7,0.9"], ConfigError, "must be a field of one of the sections"),
     ],
 )
 def test_what_cannot_be_varied_is_named(vary, error, words):
@@ -168,7 +168,7 @@ def test_data_sets_whose_names_collide_are_told_apart_by_their_folders(sources, 
 
 def test_one_file_under_two_names_is_refused(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=r"a/x\.hdf5 and \./a/x\.hdf5 are one file"):
+    with pytest.raises(ConfigError, match=r"a/x\.hdf5 and \./a/x\.hdf5 are the same file"):
         distinct_names(["a/x.hdf5", "./a/x.hdf5"])
     with pytest.raises(ConfigError, match=r"x y\.hdf5 and x-y\.hdf5 .* names that cannot be told apart"):
         distinct_names(["x y.hdf5", "x-y.hdf5"])
@@ -223,7 +223,7 @@ def test_who_trained_a_job_stays_known(tmp_path, monkeypatch):
     claimed = json.loads((made[0].folder / "job.json").read_text())
     del claimed["trained_by"]
     (made[0].folder / "job.json").write_text(json.dumps(claimed))  # as jobs were before that was written down
-    assert job_module.trained_by([*made, *made])[-1] == "of 1 job not recorded"
+    assert job_module.trained_by([*made, *made])[-1] == "not recorded for 1 job"
     assert not already_done(made[0])  # nor does it make the job another one
 
 
@@ -234,7 +234,7 @@ def test_a_damaged_curve_is_made_again(tmp_path, capsys):
     curve.write_text('{"task": "hopper", "online_')
     assert not already_done(job)
     assert not curve.exists()
-    assert "made again from the run's snapshots" in capsys.readouterr().err
+    assert "computed again from the run's snapshots" in capsys.readouterr().err
 
 
 def test_states_of_runs_that_left_none_or_half_a_status(tmp_path):
@@ -294,11 +294,15 @@ def test_a_variant_may_vary_and_has_a_place_of_its_own():
     [
         ({"name": "x", "algorithm": "smac", "smac": {"kapa": 1.0}}, ConfigError, r"variant 'x', smac.kapa: .*no such"),
         ({"name": "x", "algorithm": "smac", "sma": {"kappa": 1.0}}, ConfigError, r"variant 'x', sma.kappa: .*no such"),
-        ({"name": "x", "algorithm": "smac", "smac": {"kappa": "one"}}, ConfigError, "'x', smac.kappa: .*another type"),
+        (
+            {"name": "x", "algorithm": "smac", "smac": {"kappa": "one"}},
+            ConfigError,
+            "'x', smac.kappa: .*does not have the type",
+        ),
         ({"name": "x", "algorithm": "smac", "smac": {"kappa": -1.0}}, ConfigError, "kappa = -1"),
         ({"name": "x", "algorithm": "smak"}, UnknownNameError, "Unknown offline algorithm 'smak'.*smac"),
-        ({"name": "x", "smac": {"kappa": 1.0}}, ConfigError, "must have a name that no other has, and an algorithm"),
-        ({"algorithm": "smac"}, ConfigError, "must have a name that no other has, and an algorithm"),
+        ({"name": "x", "smac": {"kappa": 1.0}}, ConfigError, "must have an algorithm and a unique name"),
+        ({"algorithm": "smac"}, ConfigError, "must have an algorithm and a unique name"),
     ],
 )
 def test_what_a_variant_cannot_be_is_said(variant, error, words):
@@ -307,7 +311,7 @@ def test_what_a_variant_cannot_be_is_said(variant, error, words):
 
 
 def test_two_variants_of_one_name_and_an_unknown_name_are_refused():
-    with pytest.raises(ConfigError, match="must have a name that no other has"):
+    with pytest.raises(ConfigError, match="must have an algorithm and a unique name"):
         named_jobs(configured(MUON, MUON), ["smac (muon)"])
     with pytest.raises(UnknownNameError, match=r"Unknown offline algorithm 'muon'.*smac \(muon\)"):
         named_jobs(configured(MUON), ["muon"])

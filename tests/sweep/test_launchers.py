@@ -145,7 +145,7 @@ def test_preempted_jobs_save_requeue_and_end_with_the_bits_of_an_undisturbed_swe
     folder = tmp_path / "run"
     flags = ["--seeds=2", "--launcher=slurm", f"--slurm_cluster={cluster}", "--slurm_cpus=1", "--slurm_time=30"]
     said = Sweep(request_, folder, *flags, "--detach").end()
-    assert "2 jobs submitted, 0 were under way" in said
+    assert "2 jobs submitted, 0 were submitted before" in said
     assert not (folder / "table.md").exists()
     assert not (folder / "slurm" / "%j").exists()
     job = in_the_middle(folder, 0)
@@ -154,7 +154,7 @@ def test_preempted_jobs_save_requeue_and_end_with_the_bits_of_an_undisturbed_swe
 
     # the same command finds the jobs, watches them to the end, and makes the tables
     said = Sweep(request_, folder, *flags).end()
-    assert re.search("0 jobs submitted, (1 was|2 were) under way", said)
+    assert re.search("0 jobs submitted, (1 was|2 were) submitted before", said)
     said = Path(submitted["log"]).read_text()
     assert f"Requeued job {submitted['number']}" in said
     assert "stopped at TD3+BC: offline" in said
@@ -180,7 +180,7 @@ def test_ray_survives_a_killed_worker_a_failing_job_and_a_signal(request_, undis
     in_the_middle(folder, 0)
     first.process.send_signal(signal.SIGTERM)
     said = first.end(128 + signal.SIGTERM)
-    assert "all jobs are saved. The same command goes on from there." in said
+    assert "all jobs are saved. Repeat the command to resume." in said
     assert status(folder / "runs/hopper-tiny/td3_bc/seeds-0-0")["state"] == "stopped"
 
     # the same command goes on; a worker is killed
@@ -211,13 +211,13 @@ def test_a_failure_is_a_line_and_a_file_that_the_next_attempt_removes(make_job, 
 
     job = make_job(tmp_path / "job")
     monkeypatch.setattr(base, "run_job", fails)
-    failure = base.run_jobs(job, CheckpointOptions(), Bar(), Interrupts())
+    failure = base.try_job(job, CheckpointOptions(), Bar(), Interrupts())
     error = job.folder / "error.txt"
     assert failure == (job.title, f"first line (see {error})")
     assert "Traceback" in error.read_text()
     assert "second line" in error.read_text()
     monkeypatch.setattr(base, "run_job", lambda *what: None)
-    assert base.run_jobs(job, CheckpointOptions(), Bar(), Interrupts()) is None
+    assert base.try_job(job, CheckpointOptions(), Bar(), Interrupts()) is None
     assert not error.exists()
 
 
@@ -227,7 +227,7 @@ def test_an_interruption_is_no_failure(make_job, tmp_path, monkeypatch):
 
     monkeypatch.setattr(base, "run_job", stops)
     with pytest.raises(Interrupted):
-        base.run_jobs(make_job(tmp_path / "job"), CheckpointOptions(), Bar(), Interrupts())
+        base.try_job(make_job(tmp_path / "job"), CheckpointOptions(), Bar(), Interrupts())
     assert not (tmp_path / "job" / "error.txt").exists()
 
 
@@ -341,8 +341,8 @@ def test_an_extra_that_is_missing_is_named(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--ray_address=localhost:1"], "--ray_address=localhost:1: no Ray cluster there"),
-        (["--cpus_per_job=1000"], "A job asks for 1000 CPU"),
+        (["--ray_address=localhost:1"], "--ray_address=localhost:1: cannot connect to a Ray cluster"),
+        (["--cpus_per_job=1000"], "A job requests 1000 CPU"),
         (["--ray_resources=TPU"], "--ray_resources=TPU: must be KEY=VALUE"),
         (["--ray_resources=TPU=many"], "--ray_resources=TPU=many: could not convert"),
     ],
@@ -358,8 +358,8 @@ def test_a_request_that_no_ray_can_fulfil_is_one_line(arguments, words, request_
     ("arguments", "words"),
     [
         (["--launcher=slurm", "--slurm_time=soon"], "--slurm_time=soon: must be minutes"),
-        (["--launcher=ray", "--distributed"], "--distributed shares jobs among hosts"),
-        (["--launcher=local", "--detach"], "--detach is for --launcher=slurm"),
+        (["--launcher=ray", "--distributed"], "--distributed and --launcher=ray both distribute the jobs"),
+        (["--launcher=local", "--detach"], "--detach needs --launcher=slurm"),
     ],
 )
 def test_a_request_that_makes_no_sense_is_one_line(arguments, words, request_, tmp_path):

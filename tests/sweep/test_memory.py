@@ -32,5 +32,5 @@ def test_with_less_room_fewer_do_in_proportion(job, data, monkeypatch):
         monkeypatch.setattr(memory, "memory_of", lambda device, room=room: room)
         assert memory.seeds_that_fit(job, data) == seeds
     monkeypatch.setattr(memory, "memory_of", lambda device: each / 2)
-    with pytest.raises(ConfigError, match=r"one seed takes .* GB"):
+    with pytest.raises(ConfigError, match=r"one seed needs .* GB"):
         memory.seeds_that_fit(job, data)

@@ -81,7 +81,7 @@ def test_presets_are_found_by_name_from_anywhere(tmp_path, monkeypatch):
     for given, meant in {"~/my.py:x": f"{tmp_path}/home/my.py:x", "my.py": "my.py", "": ""}.items():
         assert with_config_found(["p", f"--config={given}"]) == ["p", f"--config={meant}"]
     assert with_config_found(["p", "--", "--config=quickstart"]) == ["p", "--", "--config=quickstart"]
-    with pytest.raises(ConfigError, match=r"The presets: .*wsrl_base. Did you mean quickstart\?"):
+    with pytest.raises(ConfigError, match=r"The presets are .*wsrl_base. Did you mean quickstart\?"):
         config_file("quikstart")
     program = (
         "from smac_jax.commands import sweep\n"
@@ -117,10 +117,10 @@ MISTAKES = {
     **{(program, "--sedes=3"): "'sedes'" for program in ("sweep", "reproduce", "landscape", "make_dataset", "status")},
     **{(program, "--helpp"): "'helpp'" for program in ("sweep", "check_dataset", "combine_datasets", "export")},
     **{(program, "-nope"): "'nope'" for program in ("sweep", "report", "compare")},
-    ("sweep", "stray"): "not understood: stray",
-    ("sweep", "--dry_run stray --seeds 3"): "not understood: stray",
-    ("sweep", "--seeds 3 -- stray"): "not understood: stray",
-    ("landscape", "a b --points 3 c d"): "not understood: d",
+    ("sweep", "stray"): "unexpected arguments: stray",
+    ("sweep", "--dry_run stray --seeds 3"): "unexpected arguments: stray",
+    ("sweep", "--seeds 3 -- stray"): "unexpected arguments: stray",
+    ("landscape", "a b --points 3 c d"): "unexpected arguments: d",
     ("reproduce", "--seeds=many"): "'many'",
 }
 

@@ -141,7 +141,7 @@ def test_the_report_shows_it_on_the_page_and_in_the_terminal(sweep, capsys):
     assert "Is the transfer sound? hopper" in said
     assert "not sound" in said
     assert "kappa 0: 61 % (!)" in said
-    assert "* SMAC to SAC: Temporal differences alone do not earn" in said
+    assert "* SMAC to SAC: Temporal differences alone do not reach" in said
     assert said.splitlines()[-1] == str(sweep / "report.html")
     page = (sweep / "report.html").read_text()
     assert "<h3>Is the transfer sound?</h3>" in page

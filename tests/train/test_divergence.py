@@ -113,6 +113,6 @@ def test_online_a_broken_seed_is_frozen_and_the_tables_say_so(small_chunks):
 
     curve = transfer_curve("hopper", "td3_bc", off, "sac", on, warm_start=30, control=None)
     rows = tables.rows([curve], random_return=0.0)
-    assert "td3_bc to sac, seed 3: diverged online at step 0, frozen as it was there" in tables.markdown(rows, {})
+    assert "td3_bc to sac, seed 3: diverged online at step 0 and was frozen" in tables.markdown(rows, {})
     (row,) = csv.DictReader(tables.comma_separated(rows).splitlines())
     assert row["diverged"] == "1"

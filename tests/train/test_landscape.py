@@ -84,7 +84,7 @@ def test_batches_of_points_and_points_that_are_known_change_nothing():
 
 def test_policies_with_no_line_between_them_are_refused():
     first, second = policies(2)
-    with pytest.raises(ConfigError, match="different networks or seeds"):
+    with pytest.raises(ConfigError, match="different networks or numbers of seeds"):
         mix([first, policies(1, hidden=(5,))[0]], line_weights(np.array([0.5])))
     with pytest.raises(ConfigError, match="differ in observation_std"):
         mix([first, second.replace(observation_std=2 * second.observation_std)], line_weights(np.array([0.5])))

@@ -173,9 +173,9 @@ def test_compilation_is_said_in_a_log_and_counts_in_no_rate(clock):
     with Progress(console=Console(file=out)) as bar:
         bar.phase("smac: offline", 6000)
         for _ in range(2):
-            compilation._tell(True)
+            compilation._notify(True)
             clock.now += 30.0
-            compilation._tell(False)
+            compilation._notify(False)
         clock.now += 12.5
         bar.advance(500)
     first, second = out.getvalue().splitlines()
@@ -187,10 +187,10 @@ def test_compilation_is_said_on_a_terminal():
     out = io.StringIO()
     with Progress(console=Console(file=out, force_terminal=True, width=120)) as bar:
         bar.phase("smac: offline", 6000)
-        compilation._tell(True)
+        compilation._notify(True)
         bar._bar.refresh()
         shown = out.getvalue()
-        compilation._tell(False)
+        compilation._notify(False)
         bar._bar.refresh()
     assert "compiling" in shown
     assert "compiling" not in out.getvalue().splitlines()[-1]

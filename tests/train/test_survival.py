@@ -149,7 +149,7 @@ def test_a_damaged_newest_snapshot_is_reported_and_the_one_before_used(stopped, 
         pretrain(stopped, After(0))
     said = capsys.readouterr().err
     assert f"snapshot {newest.name} is damaged" in said
-    assert f"damaged-snapshots-{newest.name}, the one before is used" in said
+    assert f"damaged-snapshots-{newest.name}; the previous snapshot is used" in said
     assert before.exists()
     assert (stopped / f"damaged-snapshots-{newest.name}").exists()
     assert survivor.fingerprint(pretrain(stopped)) == pretrained
@@ -176,7 +176,7 @@ def test_a_save_that_was_cut_leaves_nothing_that_is_taken_for_a_snapshot(stopped
 
 def test_another_run_is_refused_and_changes_nothing(stopped):
     held = {p: p.read_bytes() for p in stopped.rglob("*") if p.is_file() and "owner" not in p.name}
-    with pytest.raises(CheckpointError, match=r"holds another run: seeds = \[0, 3\] there, \[5\] here\. Nothing was"):
+    with pytest.raises(CheckpointError, match=r"another run: seeds = \[0, 3\] in the folder, \[5\] now\. Nothing was"):
         pretrain(stopped, seeds=[5])
     del held[stopped / "status.json"]
     assert all(path.read_bytes() == content for path, content in held.items())
@@ -188,7 +188,7 @@ def test_a_run_of_another_environment_is_refused(tmp_path):
         run.claim({"environment": {"name": "hopper", "version": "v4"}})
     with (
         RunFolder(tmp_path) as run,
-        pytest.raises(CheckpointError, match=r"environment\.version = 'v4' there, 'v5' here"),
+        pytest.raises(CheckpointError, match=r"environment\.version = 'v4' in the folder, 'v5' now"),
     ):
         run.claim({"environment": {"name": "hopper", "version": "v5"}})
     earlier = json.loads((tmp_path / "identity.json").read_text())
@@ -202,7 +202,7 @@ def test_other_versions_are_refused_unless_they_are_asked_for(stopped, pretraine
     path = stopped / "identity.json"
     found = json.loads(path.read_text())
     path.write_text(json.dumps(found | {"versions": found["versions"] | {"jax": "0.1.2"}}))
-    with pytest.raises(CheckpointError, match=r"versions\.jax = '0\.1\.2' there.*--other_versions goes on"):
+    with pytest.raises(CheckpointError, match=r"versions\.jax = '0\.1\.2' in the folder.*Use --other_versions"):
         pretrain(stopped)
     with RunFolder(stopped, other_versions=True) as run:
         assert survivor.fingerprint(survivor.pretrain(run)) == pretrained
@@ -210,7 +210,9 @@ def test_other_versions_are_refused_unless_they_are_asked_for(stopped, pretraine
 
 def test_a_snapshot_of_another_program_is_named_and_kept(stopped):
     (stopped / "identity.json").unlink()
-    with pytest.raises(CheckpointError, match=r"snapshot \d+ is of another program: .* there, and .* here\. Nothing"):
+    with pytest.raises(
+        CheckpointError, match=r"snapshot \d+ was written by another version.* in the snapshot and .* now\. Nothing"
+    ):
         pretrain(stopped, seeds=[0, 3, 4])
     assert len(snapshots(stopped)) == 2
 
@@ -291,7 +293,7 @@ def test_a_disk_that_is_full_at_the_end_costs_a_warning_and_not_the_result(small
     assert "the run is done and its result is returned" in said
     assert "could not be saved (" in said
     assert "No space left on device" in said
-    assert "make room, and the same command would go on from there" in said
+    assert "Free disk space, and repeat the command to resume from it" in said
     (small_disk / "blob").unlink()
     assert survivor.fingerprint(pretrain(folder)) == pretrained
 
@@ -306,7 +308,7 @@ def test_an_interrupted_run_on_a_full_disk_says_what_to_do_and_what_was_saved_be
             return number
 
     folder = small_disk / "run"
-    with pytest.raises(CheckpointError, match=r"No space left.*make room, and the same command goes on from there"):
+    with pytest.raises(CheckpointError, match=r"No space left.*Free disk space, and repeat the command to resume"):
         pretrain(folder, Filling(2))
     (small_disk / "blob").unlink()
     assert survivor.fingerprint(pretrain(folder)) == pretrained
@@ -325,7 +327,7 @@ def test_what_cannot_be_saved_for_another_reason_does_not_ask_for_room(tmp_path,
     said = capfd.readouterr().err
     assert "its result is returned" in said
     assert "could not be saved (Object of type int64 is not JSON serializable)" in said
-    assert "make room" not in said
+    assert "Free disk space" not in said
     status = json.loads((tmp_path / "run" / "status.json").read_text())
     assert status["state"] == "done"
     assert status["error"] == "could not be saved (Object of type int64 is not JSON serializable)"
@@ -336,7 +338,7 @@ def test_what_cannot_be_saved_for_another_reason_does_not_ask_for_room(tmp_path,
     ("broken", "words"),
     [
         ("smac_jax.runs.metrics.MetricLogger.log", "metrics could not be written (odd)"),
-        ("smac_jax.runs.folder.write_policy", "could not be written (odd); the run goes on"),
+        ("smac_jax.runs.folder.write_policy", "could not be written (odd); the run continues"),
     ],
 )
 def test_what_else_cannot_be_written_does_not_end_a_run(tmp_path, pretrained, monkeypatch, capfd, broken, words):

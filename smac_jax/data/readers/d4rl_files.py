@@ -1,7 +1,7 @@
 """D4RL's files by the names of its data sets. Files that are not on this machine are downloaded.
 
-Source: the table of URLs in D4RL's code (``d4rl/infos.py``); sizes and checksums as TensorFlow Datasets lists them (the
-size of antmaze-medium-play-v2, whose checksum nobody wrote down, is the one that D4RL's server is said to give).
+Source: the table of URLs in D4RL's code (``d4rl/infos.py``), and the sizes and checksums in TensorFlow Datasets. For
+antmaze-medium-play-v2 no checksum has been published; its size is the one that D4RL's server reports.
 """
 
 from __future__ import annotations

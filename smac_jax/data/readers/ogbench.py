@@ -1,11 +1,12 @@
-"""OGBench's data sets with one task (``singletask``), from the files that its package keeps.
+"""Reads OGBench's data sets with a single task (``singletask``) from the files of its package.
 
-A file (``.npz``) holds ``observations``, ``actions``, ``terminals`` and the states of the simulator (``qpos``, and
-``button_states``) of whole trajectories. ``terminals`` marks the last row of each, which is where its last action led
-to: a next observation, and no transition. What the task pays is in no file; the package computes it from the states
-(``ogbench.relabel_utils``), and so it does here: a row is paid for the state *before* its action (in the environment of
-one task, too), 0 where it is solved and -1 elsewhere, or minus how many objects are not where they should be. Rows
-in which it is solved are terminals, and the log goes on after them.
+A file (``.npz``) has ``observations``, ``actions``, ``terminals`` and the states of the simulator (``qpos``, and
+``button_states``) of complete trajectories. ``terminals`` marks the last row of each trajectory, which holds the
+observation after its last action; it is a next observation and not a transition. The files have no rewards. As in
+OGBench's own code (``ogbench.relabel_utils``), the rewards are computed from the states: the reward of a row depends on
+the state *before* its action, as in the environment. It is 0 if the task is solved and -1 otherwise, or minus the
+number of objects that are not at their goals. Rows in which the task is solved are terminals, and the log continues
+after them.
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ REQUIRED = ("observations", "actions", "terminals", "qpos")
 
 
 def read_ogbench(name: str) -> Dataset:
-    """Reads one of OGBench's data sets from ``~/.ogbench/data``, or fetches it to there.
+    """Reads a data set of OGBench from ``~/.ogbench/data``, to which it is downloaded if necessary.
 
-    Its validation set (``-val.npz``) is not needed, and not fetched.
+    Its validation set (``-val.npz``) is not needed and not downloaded.
 
     Args:
       name: such as ``antmaze-large-navigate-singletask-v0``.
 
     Raises:
-      DatasetError: the package is not installed; the name is none of its sets with one task of vectors; the file is not
-        there and cannot be fetched, is damaged, or its sizes do not fit together or the environment.
+      DatasetError: the package is not installed; the name is not one of its data sets with a single task and vector
+        observations; the file cannot be downloaded or is damaged; or its sizes do not fit the environment.
     """
     parsed = parse_ogbench(name, DatasetError)
     package = import_ogbench(name, DatasetError)
@@ -55,7 +56,7 @@ def read_ogbench(name: str) -> Dataset:
         relabel_dataset(parsed.env, env, states)  # adds `rewards` and `masks`
     except DatasetError:
         raise
-    except Exception as error:  # any: the package looks for the things of its task in the states
+    except Exception as error:  # any: the package expects the objects of its task in the states
         raise DatasetError(
             f"{path}: the package cannot compute the rewards of {parsed.env} ({type(error).__name__}: {error})."
         ) from error
@@ -75,13 +76,13 @@ def read_ogbench(name: str) -> Dataset:
 
 
 def transitions(last: Bool[np.ndarray, " row"], where: str) -> np.ndarray:
-    """The rows of a file that are transitions: all but the last of each trajectory.
+    """Returns the rows of a file that are transitions: all but the last row of each trajectory.
 
     Raises:
-      DatasetError: the file ends inside a trajectory, or has nothing but last rows.
+      DatasetError: the file ends inside a trajectory, or has only last rows.
     """
     if not len(last) or not last[-1]:
-        raise DatasetError(f"{where}: ends inside a trajectory (its last terminal is 0): it is cut short.")
+        raise DatasetError(f"{where}: the file is incomplete: it ends inside a trajectory (its last terminal is 0).")
     if last.all():
         raise DatasetError(f"{where}: every row is the last of its trajectory, so no transition is left.")
     return np.flatnonzero(~last)
@@ -90,7 +91,7 @@ def transitions(last: Bool[np.ndarray, " row"], where: str) -> np.ndarray:
 def _file(parsed: OGBenchName, package: Any) -> Path:
     path = local_path(package.utils.DEFAULT_DATASET_DIR) / f"{parsed.dataset}.npz"
     if not path.is_file():
-        # neither size nor checksum is known; a file that is cut short is no zip archive
+        # neither size nor checksum is known; an incomplete file is not a valid zip archive
         download(f"{package.utils.DATASET_URL}/{path.name}", path, size=None, sha256=None)
     return path
 
@@ -99,21 +100,21 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             if missing := [key for key in REQUIRED if key not in file]:
-                raise DatasetError(f"{path}: no {', '.join(missing)}; it has {', '.join(file) or 'nothing'}.")
+                raise DatasetError(f"{path} has no {', '.join(missing)}; it has {', '.join(file) or 'nothing'}.")
             columns = {key: file[key] for key in (*REQUIRED, *STATES[1:]) if key in file}
     except DatasetError:
         raise
-    except Exception as error:  # any: what NumPy raises for a damaged archive depends on where the damage is
+    except Exception as error:  # any: the errors of NumPy depend on the damage
         raise DatasetError(
-            f"{path}: is no .npz file, or is damaged; remove it, and it is fetched ({error})."
+            f"{path} is not an .npz file, or is damaged ({error}). Remove it to download it again."
         ) from error
     rows = len(columns["observations"])
     for key, column in columns.items():
         rank = 1 if key == "terminals" else 2
         if column.ndim != rank or len(column) != rows or column.dtype.kind not in "fiub":
             raise DatasetError(
-                f"{path}: {key} holds {column.dtype} of shape {column.shape}, expected numbers, {rank} axes and {rows} "
-                "rows, as observations have."
+                f"{path}: {key} holds {column.dtype} of shape {column.shape}, expected numbers with {rank} axes and "
+                f"{rows} rows, like the observations."
             )
     columns["terminals"] = columns["terminals"] > 0.5
     return columns
@@ -124,6 +125,6 @@ def _check_sizes(columns: dict[str, np.ndarray], env: Any, path: Path) -> None:
     for key, space in spaces.items():
         if columns[key].shape[1:] != space.shape:
             raise DatasetError(
-                f"{path}: {key} have {columns[key].shape[1]} numbers a row, the environment {env.spec.id} has "
-                f"{space.shape[0]}: the file is not of it."
+                f"{path}: {key} have {columns[key].shape[1]} numbers per row, but the environment {env.spec.id} has "
+                f"{space.shape[0]}: the file is not from this environment."
             )

@@ -1,6 +1,6 @@
-"""Where jobs run: each launcher is a function of them, in a file of its own, with its flags.
+"""The launchers of a sweep's jobs. Each launcher is a function of the jobs, in its own file together with its flags.
 
-Nothing here imports JAX until jobs run: a mistyped flag is refused at once.
+These modules do not import JAX until jobs run, so that a mistyped flag is reported at once.
 """
 
 from __future__ import annotations
@@ -23,4 +23,5 @@ LAUNCHERS: dict[str, Callable[[Sequence["Job"], "CheckpointOptions", Path], list
     "ray": ray.launch,
     "slurm": slurm.launch,
 }
-"""Each takes the jobs, how they are kept, and the sweep's folder; gives None where it did not wait for them."""
+"""Each takes the jobs, their checkpoint options and the sweep's folder. It returns the jobs that failed, or None if it
+does not wait for the jobs."""

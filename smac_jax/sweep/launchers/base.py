@@ -1,4 +1,4 @@
-"""What launchers have in common."""
+"""Functions that the launchers share."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Failure(NamedTuple):
-    """A job that could not be carried out, and why."""
+    """A job that failed, and its error message."""
 
     title: str
     error: str
 
 
 def failure_of(job: Job, error: BaseException) -> Failure:
-    """Notes an error in ``error.txt`` of the job, with where it came from, and as a line."""
+    """Writes an error with its traceback to ``error.txt`` of the job, and returns its message."""
     from smac_jax.runs.snapshots import first_line
 
     text = "".join(traceback.format_exception(error))
@@ -45,17 +45,17 @@ def failure_of(job: Job, error: BaseException) -> Failure:
 def run_job(
     job: Job, options: CheckpointOptions, progress: Progress | bool, interrupts: Interrupts | None = None
 ) -> None:
-    """:func:`smac_jax.sweep.job.run_job`."""
+    """:func:`smac_jax.sweep.job.run_job`, imported when it is called because it imports JAX."""
     from smac_jax.sweep.job import run_job
 
     run_job(job, options, progress, interrupts)
 
 
-def run_jobs(job: Job, options: CheckpointOptions, bar: Progress, interrupts: Interrupts) -> Failure | None:
-    """Trains what is left of a job; what goes wrong is noted, and the other jobs have nothing to do with it.
+def try_job(job: Job, options: CheckpointOptions, bar: Progress, interrupts: Interrupts) -> Failure | None:
+    """Trains the runs of a job that are not done. An error is recorded and returned, and does not stop other jobs.
 
     Raises:
-      Interrupted: asked to stop; all is saved.
+      Interrupted: the process was asked to stop; the state is saved.
     """
     try:
         (job.folder / "error.txt").unlink(missing_ok=True)
@@ -67,28 +67,29 @@ def run_jobs(job: Job, options: CheckpointOptions, bar: Progress, interrupts: In
     return None
 
 
-def run_jobs_here(job: Job, options: CheckpointOptions, interrupts: Interrupts, threads: int) -> Failure | None:
-    """The same in a process of its own, which somebody else's machine may run beside other jobs.
+def run_job_in_worker(job: Job, options: CheckpointOptions, interrupts: Interrupts, threads: int) -> Failure | None:
+    """:func:`try_job` in a worker process, which may share its machine with other jobs.
 
     Args:
-      job, options: what to do.
-      interrupts: asks to save and stop.
-      threads: of the CPU; all that compute, before JAX computes anything.
+      job: the job.
+      options: what the job saves.
+      interrupts: the signals that ask to save and stop.
+      threads: the number of CPU threads. It must be set before JAX computes anything.
     """
     from smac_jax.sweep.program import set_up
     from smac_jax.train.progress import Progress
 
-    os.environ |= {"NPROC": str(threads), "OMP_NUM_THREADS": str(threads)}  # NPROC: XLA's and, through it, MuJoCo's
+    os.environ |= {"NPROC": str(threads), "OMP_NUM_THREADS": str(threads)}  # NPROC sets XLA's and MuJoCo's threads
     set_up()
     with Progress() as bar:
-        return run_jobs(job, options, bar, interrupts)
+        return try_job(job, options, bar, interrupts)
 
 
 def need(module: str, extra: str) -> Any:
-    """Imports what only one launcher needs.
+    """Imports a module that only one launcher needs.
 
     Raises:
-      ConfigError: it is not installed.
+      ConfigError: the module is not installed.
     """
     try:
         return importlib.import_module(module)
@@ -99,14 +100,14 @@ def need(module: str, extra: str) -> Any:
 
 
 def pairs(name: str, texts: list[str]) -> dict[str, str]:
-    """``["a=1"]`` as ``{"a": "1"}``.
+    """Parses a flag of ``KEY=VALUE`` pairs: ``["a=1"]`` becomes ``{"a": "1"}``.
 
     Args:
-      name: of the flag.
+      name: the name of the flag.
       texts: its values.
 
     Raises:
-      ConfigError: not of that form.
+      ConfigError: a value does not have this form.
     """
     for text in texts:
         if not all(text.partition("=")):

@@ -1,7 +1,7 @@
-"""Several hosts at work on one sweep, through ``jax.distributed``: each takes its share of the jobs.
+"""Distributes the jobs of one sweep among several hosts with ``jax.distributed``.
 
-Jobs need nothing of each other, so hosts talk only at the beginning, to know who is who, and at the end, when the
-first one waits for the others before it makes tables.
+Jobs do not depend on each other. The hosts communicate only at the beginning, to learn their indices, and at the end,
+when they wait for each other before the first host writes tables.
 """
 
 from __future__ import annotations
@@ -17,29 +17,31 @@ from smac_jax.runs.interrupts import Interrupted, Interrupts
 
 FLAGS = flags.FLAGS
 flags.DEFINE_bool(
-    "distributed", False, "One of several hosts runs this; all run the same command, and share the results folder."
+    "distributed",
+    False,
+    "Divide the jobs among several hosts. Run the same command on each of them, with a results folder that they share.",
 )
 flags.DEFINE_string(
-    "coordinator", None, "HOST:PORT of the first host; default: what Slurm, a TPU pod or Kubernetes says."
+    "coordinator", None, "HOST:PORT of the first host; default: set by Slurm, the TPU pod or Kubernetes."
 )
-flags.DEFINE_integer("num_hosts", None, "How many hosts there are, where nobody else says.", lower_bound=1)
-flags.DEFINE_integer("host", None, "Which of them this is, from 0, where nobody else says.", lower_bound=0)
+flags.DEFINE_integer("num_hosts", None, "Number of hosts; default as for --coordinator.", lower_bound=1)
+flags.DEFINE_integer("host", None, "Index of this host, from 0; default as for --coordinator.", lower_bound=0)
 
 LONGEST_WAIT = 30 * 24 * 3600
-"""Seconds that a host which is done waits for the others."""
+"""The longest time in seconds that a host waits for the others at the end."""
 
 Share = TypeVar("Share")
 
 
 def join() -> None:
-    """Meets the other hosts, where ``--distributed`` is given; before JAX computes anything.
+    """Connects to the other hosts if ``--distributed`` is given. Must be called before JAX computes anything.
 
     Raises:
-      ConfigError: nobody says who the hosts are, or they cannot be reached.
+      ConfigError: the hosts are not known, or cannot be reached.
     """
     if not FLAGS.distributed:
         if FLAGS.coordinator or FLAGS.host is not None or FLAGS.num_hosts is not None:
-            raise ConfigError("--coordinator, --num_hosts and --host say who is who under --distributed; give it too.")
+            raise ConfigError("--coordinator, --num_hosts and --host need --distributed.")
         return
     import jax
 
@@ -47,13 +49,13 @@ def join() -> None:
         jax.distributed.initialize(FLAGS.coordinator, FLAGS.num_hosts, FLAGS.host)
     except (ValueError, RuntimeError, TypeError) as error:
         raise ConfigError(
-            f"--distributed: {error} On machines that are not managed by Slurm, Kubernetes or a TPU pod, give "
-            "--coordinator=HOST:PORT of the first host, --num_hosts and --host."
+            f"--distributed: {error} Outside of Slurm, Kubernetes and TPU pods, give --coordinator=HOST:PORT of the "
+            "first host, --num_hosts and --host."
         ) from error
 
 
 def share(jobs: Sequence[Share]) -> list[Share]:
-    """What this host works on."""
+    """The jobs of this host."""
     if not FLAGS.distributed:
         return list(jobs)
     import jax
@@ -62,7 +64,7 @@ def share(jobs: Sequence[Share]) -> list[Share]:
 
 
 def is_first() -> bool:
-    """Whether this host writes what concerns the whole sweep."""
+    """Whether this is the first host, which writes the files that belong to the sweep as a whole."""
     if not FLAGS.distributed:
         return True
     import jax
@@ -71,11 +73,11 @@ def is_first() -> bool:
 
 
 def wait_for_all() -> None:
-    """Returns when every host has come here.
+    """Waits until every host has called this function.
 
     Raises:
-      Interrupted: asked to stop. JAX ends all hosts when one leaves without a word, the others' last save or not; so
-        this one must leave in an orderly way, too.
+      Interrupted: the process was asked to stop. It must end in an orderly way, because JAX terminates all hosts if one
+        of them ends unexpectedly, even while they save.
     """
     if not FLAGS.distributed:
         return

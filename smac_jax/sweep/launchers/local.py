@@ -1,4 +1,4 @@
-"""In this process, one job after the other, each with all devices."""
+"""The local launcher: runs the jobs in this process, one after the other, each on all devices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smac_jax.runs.interrupts import Interrupts
-from smac_jax.sweep.launchers.base import Failure, run_jobs
+from smac_jax.sweep.launchers.base import Failure, try_job
 from smac_jax.sweep.state import NoSweepError, read_sweep
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def launch(jobs: Sequence[Job], options: CheckpointOptions, results: Path) -> list[Failure]:
-    """Carries out the jobs; one that fails does not stop the others.
+    """Runs the jobs; one that fails does not stop the others.
 
     Raises:
-      Interrupted: SIGTERM or SIGINT came; all is saved.
+      Interrupted: the process received SIGTERM or SIGINT; the state is saved.
     """
     from smac_jax.train.progress import Progress
 
@@ -28,13 +28,13 @@ def launch(jobs: Sequence[Job], options: CheckpointOptions, results: Path) -> li
         outcomes = []
         for i, job in enumerate(jobs):
             bar.part(job.title, i + 1, len(jobs), _time_left(results) if i else "")
-            outcomes.append(run_jobs(job, options, bar, interrupts))
+            outcomes.append(try_job(job, options, bar, interrupts))
     return [outcome for outcome in outcomes if outcome]
 
 
 def _time_left(results: Path) -> str:
-    """Of the whole sweep, in parentheses; empty where its files do not say."""
+    """The time left of the sweep, in parentheses; empty if it is unknown."""
     with contextlib.suppress(NoSweepError, OSError, ValueError):
         left = read_sweep(results).left.words
-        return f"({left} left in all)" if left else ""
+        return f"({left} left in total)" if left else ""
     return ""

@@ -1,7 +1,7 @@
-"""On a Ray cluster, or on this machine under Ray: each job a task, with the processors and devices that it asks for.
+"""The Ray launcher: runs each job as a task, on a Ray cluster or on this machine, with the resources it requests.
 
-A task whose worker dies is tried again, and goes on from the job's snapshots. The cluster's machines must see this
-folder (the code, and relative paths of data) and the results, all under the same paths: a shared file system.
+A task whose worker dies is restarted, and resumes from the job's snapshots. The cluster's machines need a shared file
+system, on which the current folder (the code and relative paths of data) and the results have the same paths.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from absl import flags
 
 from smac_jax.errors import ConfigError
 from smac_jax.runs.interrupts import Interrupted, Interrupts
-from smac_jax.sweep.launchers.base import Failure, failure_of, need, pairs, run_jobs_here
+from smac_jax.sweep.launchers.base import Failure, failure_of, need, pairs, run_job_in_worker
 from smac_jax.sweep.watch import Watch
 
 if TYPE_CHECKING:
@@ -32,33 +32,33 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string(
     "ray_address",
     None,
-    "Ray: HOST:PORT of the cluster's head, or 'auto' for the one that this machine belongs to; default: $RAY_ADDRESS, "
-    "or this machine alone, for as long as the sweep takes.",
+    "Ray: HOST:PORT of the cluster's head, or 'auto' for the cluster of this machine; default: $RAY_ADDRESS, or a new "
+    "cluster of this machine alone, which ends with the sweep.",
 )
 flags.DEFINE_float(
-    "cpus_per_job", 1.0, "Ray: processors that a job asks for, and threads that it computes with.", lower_bound=0.0
+    "cpus_per_job", 1.0, "Ray: CPUs that a job requests, and the number of its threads.", lower_bound=0.0
 )
 flags.DEFINE_float(
     "gpus_per_job",
     0.0,
-    "Ray: GPUs that a job asks for; its seeds are spread over them. A share such as 0.5 puts two jobs on one. "
-    "0: the job runs on the CPU.",
+    "Ray: GPUs that a job requests; its seeds are distributed over them. With a share such as 0.5 two jobs run on one "
+    "GPU. With 0 the job runs on the CPU.",
     lower_bound=0.0,
 )
-flags.DEFINE_list("ray_resources", [], "Ray: what else a job asks for, such as TPU=4 or highmem=1.")
-flags.DEFINE_integer("ray_retries", 3, "Ray: how often a job is tried again whose worker died.", lower_bound=0)
+flags.DEFINE_list("ray_resources", [], "Ray: further resources that a job requests, such as TPU=4 or highmem=1.")
+flags.DEFINE_integer("ray_retries", 3, "Ray: how often a job is restarted after its worker died.", lower_bound=0)
 
 STOPPED = "stopped"
 POLL = 1.0
-"""Seconds between two looks."""
+"""Seconds between updates."""
 
 
 def launch(jobs: Sequence[Job], options: CheckpointOptions, results: Path) -> list[Failure]:
-    """Carries out the jobs, as many at once as the cluster has room for; one that fails does not stop the others.
+    """Runs the jobs, as many at once as the cluster has resources for; one that fails does not stop the others.
 
     Raises:
-      Interrupted: SIGTERM or SIGINT came; the jobs were asked to save, and have.
-      ConfigError: Ray is not installed, there is no such cluster, or this machine is too small for a job.
+      Interrupted: the process received SIGTERM or SIGINT; the jobs have saved their state.
+      ConfigError: Ray is not installed, the cluster cannot be reached, or this machine is too small for a job.
     """
     del results
     ray = need("ray", "ray")
@@ -81,7 +81,7 @@ def launch(jobs: Sequence[Job], options: CheckpointOptions, results: Path) -> li
             for one in over:
                 i = waiting.pop(one)
                 outcome = _outcome(ray, one, jobs[i])
-                if outcome == STOPPED and not stopping:  # by who looks after its machine
+                if outcome == STOPPED and not stopping:  # by the administrator of its machine
                     waiting[submit(i)] = i
                     continue
                 states[i] = "done" if outcome is None else STOPPED if outcome == STOPPED else "failed"
@@ -98,17 +98,17 @@ def launch(jobs: Sequence[Job], options: CheckpointOptions, results: Path) -> li
 
 
 def work(job: Job, options: CheckpointOptions, folder: str, threads: int) -> Failure | str | None:
-    """One job, in a worker: None when it is done, ``STOPPED`` when it was asked to stop and has saved."""
+    """Runs one job in a worker. Returns None when it is done, ``STOPPED`` when it was asked to stop and has saved."""
     os.chdir(folder)
     job.folder.mkdir(parents=True, exist_ok=True)
     with (
         (job.folder / "log.txt").open("a", buffering=1, encoding="utf-8", errors="backslashreplace") as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
-        Interrupts(second_ends=False) as interrupts,  # ray.cancel may be heard more than once
+        Interrupts(second_ends=False) as interrupts,  # ray.cancel may deliver its signal more than once
     ):
         try:
-            return run_jobs_here(job, options, interrupts, threads)
+            return run_job_in_worker(job, options, interrupts, threads)
         except Interrupted:
             return STOPPED
 
@@ -132,16 +132,16 @@ def _cluster(ray: Any, resources: dict[str, float]) -> Iterator[None]:
     if address == "local":
         quiet["include_dashboard"] = False
     try:
-        if re.fullmatch(r"[^:/]+:\d+", address):  # Ray itself would take minutes to say that nobody is there
+        if re.fullmatch(r"[^:/]+:\d+", address):  # Ray itself takes minutes to report that it cannot connect
             host, port = address.split(":")
             socket.create_connection((host, int(port)), timeout=10).close()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # JAX's of forks: this one executes Ray and nothing else
+            warnings.simplefilter("ignore", RuntimeWarning)  # JAX warns of forks; this fork only executes Ray
             ray.init(address=address, **quiet)
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(
-            f"--ray_address={address}: no Ray cluster there that lets us in ({first_line(error)}). One that asks for a "
-            "token needs RAY_AUTH_MODE=token."
+            f"--ray_address={address}: cannot connect to a Ray cluster ({first_line(error)}). If the cluster requires "
+            "a token, set RAY_AUTH_MODE=token."
         ) from error
     try:
         if address == "local":
@@ -149,7 +149,7 @@ def _cluster(ray: Any, resources: dict[str, float]) -> Iterator[None]:
             for name, amount in resources.items():
                 if amount > there.get(name, 0.0):
                     raise ConfigError(
-                        f"A job asks for {amount:g} {name} (--cpus_per_job, --gpus_per_job, --ray_resources); "
+                        f"A job requests {amount:g} {name} (--cpus_per_job, --gpus_per_job, --ray_resources), but "
                         f"this machine has {there.get(name, 0.0):g}."
                     )
         yield
@@ -158,7 +158,7 @@ def _cluster(ray: Any, resources: dict[str, float]) -> Iterator[None]:
 
 
 def _resources() -> dict[str, float]:
-    """What a job asks for, under Ray's names."""
+    """The resources that a job requests, by Ray's names."""
     try:
         others = {name: float(value) for name, value in pairs("ray_resources", FLAGS.ray_resources).items()}
     except ValueError as error:
@@ -178,6 +178,6 @@ def _task(ray: Any, resources: dict[str, float]) -> Any:
         num_gpus=resources["GPU"],
         resources={name: amount for name, amount in resources.items() if name not in ("CPU", "GPU")},
         max_retries=FLAGS.ray_retries,
-        max_calls=1,  # a process of its own: its memory, and its number of threads
+        max_calls=1,  # a new process for each job, with its own memory and number of threads
         runtime_env={"env_vars": environment},
     )(work)

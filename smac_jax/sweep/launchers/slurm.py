@@ -1,8 +1,8 @@
-"""On a Slurm cluster, through submitit: an array job with a task for each job.
+"""The Slurm launcher: submits an array job with a task for each job, through submitit.
 
-The command submits what is not under way yet, then watches; stopping it leaves the Slurm jobs alone, and repeating it
-watches again. A job that is preempted, or comes to its time limit, saves, and goes back to the queue. Results must lie
-on a file system that the cluster's machines share.
+The command submits the jobs that are neither queued nor running, then shows their progress. Stopping the command does
+not stop the Slurm jobs, and repeating it shows their progress again. A job that is preempted or reaches its time limit
+saves its state and returns to the queue. The results must be on a file system that the cluster's machines share.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from absl import flags
 from smac_jax.errors import ConfigError, SmacError
 from smac_jax.files import write_json
 from smac_jax.runs.interrupts import SIGNALS, Interrupted, Interrupts
-from smac_jax.sweep.launchers.base import Failure, failure_of, need, pairs, run_jobs_here
+from smac_jax.sweep.launchers.base import Failure, failure_of, need, pairs, run_job_in_worker
 from smac_jax.sweep.watch import ENDED, Watch
 from smac_jax.text import count
 
@@ -39,46 +39,46 @@ flags.DEFINE_string("slurm_partition", None, "Slurm: partition; default: the clu
 flags.DEFINE_string(
     "slurm_time",
     "1-00",
-    "Slurm: time limit of a job, as sbatch takes it (minutes, H:MM:SS, D-HH). A job that takes longer is saved, and "
-    "goes back to the queue.",
+    "Slurm: time limit of a job in the format of sbatch (minutes, H:MM:SS, D-HH). A job that takes longer is saved and "
+    "queued again.",
 )
-flags.DEFINE_integer("slurm_cpus", 4, "Slurm: processors of a job, and threads that it computes with.", lower_bound=1)
-flags.DEFINE_integer("slurm_gpus", 0, "Slurm: GPUs of a job; a job's seeds are spread over them.", lower_bound=0)
-flags.DEFINE_string("slurm_gres", None, "Slurm: the same where GPUs go by names, such as gpu:a100:1.")
+flags.DEFINE_integer("slurm_cpus", 4, "Slurm: CPUs of a job, and the number of its threads.", lower_bound=1)
+flags.DEFINE_integer("slurm_gpus", 0, "Slurm: GPUs of a job; its seeds are distributed over them.", lower_bound=0)
+flags.DEFINE_string("slurm_gres", None, "Slurm: GPUs of a job by their name in the cluster, such as gpu:a100:1.")
 flags.DEFINE_string("slurm_mem", None, "Slurm: memory of a job, such as 16GB; default: the cluster's.")
-flags.DEFINE_integer("slurm_array_parallelism", 256, "Slurm: jobs that run at once, at most.", lower_bound=1)
-flags.DEFINE_multi_string(
-    "slurm_extra", [], "Slurm: any other option of sbatch, such as account=me; repeat it for more."
-)
+flags.DEFINE_integer("slurm_array_parallelism", 256, "Slurm: the most jobs that run at once.", lower_bound=1)
+flags.DEFINE_multi_string("slurm_extra", [], "Slurm: any other option of sbatch, such as account=me; may be repeated.")
 flags.DEFINE_enum(
     "slurm_cluster",
     "slurm",
     ["slurm", "local"],
-    "Slurm: 'local' runs the Slurm jobs as processes of this machine, to try.",
+    "Slurm: 'local' runs the Slurm jobs as processes of this machine, for a test.",
 )
 flags.DEFINE_bool(
-    "detach", False, "Slurm: return as soon as the Slurm jobs are submitted; the same command without it watches."
+    "detach",
+    False,
+    "Slurm: return as soon as the jobs are submitted. The same command without --detach shows their progress.",
 )
 
 POLL = 2.0
-"""Seconds between two looks at the jobs' files."""
-ASK = 10.0
-"""Seconds between two questions to Slurm."""
+"""Seconds between two readings of the jobs' files."""
+SQUEUE_INTERVAL = 10.0
+"""Seconds between two calls of squeue."""
 GRACE = 20.0
-"""Seconds that the files of a Slurm job may take to arrive once Slurm has forgotten it."""
+"""Seconds until the files of a Slurm job must be visible after squeue no longer lists it."""
 RESTARTS = 1000
-"""How often a Slurm job may come to its time limit."""
+"""How often a Slurm job may reach its time limit."""
 WHY = "cancelled, killed, or out of memory"
 
 
 class SlurmJob(NamedTuple):
-    """Where a job runs; ``slurm.json`` in its folder.
+    """The Slurm job of a job of the sweep; ``slurm.json`` in the job's folder.
 
     Attributes:
       cluster: ``slurm``, or ``local``.
-      number: the job's, such as ``12_3``.
-      result: what it leaves when it ends by itself.
-      log: what it prints.
+      number: the number of the Slurm job, such as ``12_3``.
+      result: the file that it writes when it ends normally.
+      log: the file of its output.
     """
 
     cluster: str
@@ -96,30 +96,31 @@ class Work:
     threads: int
 
     def __call__(self) -> Failure | None:
-        """Trains what is left of the job; asked to make room, it saves, and submitit puts it back in the queue."""
-        # submitit's handler: it puts the Slurm job back in the queue, and does not come back
+        """Trains the runs of the job that are not done. When it is preempted, it saves and submitit requeues it."""
+        # submitit's handler requeues the Slurm job, and does not return
         requeue = signal.getsignal(signal.SIGUSR2)
         with Interrupts((*SIGNALS, signal.SIGUSR2), second_ends=False) as interrupts:
             try:
-                return run_jobs_here(self.job, self.options, interrupts, self.threads)
+                return run_job_in_worker(self.job, self.options, interrupts, self.threads)
             except Interrupted as stopped:
                 print(stopped, file=sys.stderr, flush=True)
                 if callable(requeue) and (interrupts.number == signal.SIGUSR2 or preempted()):
                     requeue(signal.SIGUSR2, None)
-                # cancelled: no result, so that nobody takes it for the end
+                # cancelled: without a result file, the job does not count as done
                 sys.exit(stopped.exit_code)
 
     def checkpoint(self) -> Any:
-        """What submitit puts back in the queue: the same, which finds its snapshots."""
+        """The work that submitit queues again: the same job, which resumes from its snapshots."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self)
 
 
 def preempted() -> bool:
-    """Whether this process's Slurm job has to make room for another one.
+    """Whether this process's Slurm job is being preempted.
 
-    Slurm then sends SIGTERM, as it does to a job that is cancelled, and forgets the job if it ends before it is killed.
+    Slurm then sends SIGTERM, as it does to a job that is cancelled, and does not requeue the job if it ends before it
+    is killed.
     """
     command = ["scontrol", "--oneliner", "show", "job", os.environ.get("SLURM_JOB_ID", "")]
     try:
@@ -132,11 +133,11 @@ def preempted() -> bool:
 
 
 def launch(jobs: Sequence[Job], options: CheckpointOptions, results: Path) -> list[Failure] | None:
-    """Submits the jobs that are not under way, and waits for all; None under ``--detach``.
+    """Submits the jobs that are neither queued nor running, and waits for all; returns None under ``--detach``.
 
     Raises:
-      Interrupted: SIGTERM or SIGINT came; the jobs go on.
-      ConfigError: submitit or Slurm is not there, or does not accept what it is asked.
+      Interrupted: the process received SIGTERM or SIGINT; the Slurm jobs continue.
+      ConfigError: submitit or Slurm is not installed, or Slurm rejects the jobs.
     """
     submitit = need("submitit", "slurm")
     left = [job for job in jobs if not job.done]
@@ -145,7 +146,10 @@ def launch(jobs: Sequence[Job], options: CheckpointOptions, results: Path) -> li
     slurm_jobs = [slurm_job_of(job) for job in left]
     known = under_way([slurm_job for slurm_job in slurm_jobs if slurm_job])
     if known is None:
-        raise ConfigError("--launcher=slurm: squeue gives no answer. Is this a machine of the cluster, and is it up?")
+        raise ConfigError(
+            "--launcher=slurm: squeue does not answer. Run the command on a machine of the cluster, and check that "
+            "Slurm is running."
+        )
     new = [
         job
         for job, slurm_job in zip(left, slurm_jobs, strict=True)
@@ -153,27 +157,26 @@ def launch(jobs: Sequence[Job], options: CheckpointOptions, results: Path) -> li
     ]
     if new:
         submit(submitit, new, options, results)
-    going = len(left) - len(new)
-    under = f"{count(going, 'was', 'were')} under way"
-    print(f"{count(new, 'job')} submitted, {under}: {numbers(map(slurm_job_of, left))}")
+    earlier = f"{count(len(left) - len(new), 'was', 'were')} submitted before"
+    print(f"{count(new, 'job')} submitted, {earlier}: {numbers(map(slurm_job_of, left))}")
     if FLAGS.detach:
-        print("The same command without --detach shows how far they are, and makes the tables when they are done.")
+        print("The same command without --detach shows their progress, and writes the tables when they are done.")
         return None
     return wait(jobs)
 
 
 def submit(submitit: Any, jobs: Sequence[Job], options: CheckpointOptions, results: Path) -> None:
-    """One array job of all jobs; notes in their folders which task is whose.
+    """Submits one array job of all jobs, and records the number of its task in each job's folder.
 
     Raises:
-      ConfigError: Slurm does not want it.
+      ConfigError: Slurm rejects it.
     """
     folder = (results / "slurm").absolute()
     wanted: dict[str, Any] = {
         "name": f"smac-{results.absolute().name}",
         "timeout_min": minutes(FLAGS.slurm_time),
         "slurm_cpus_per_task": FLAGS.slurm_cpus,
-        # srun does not take it over from sbatch since Slurm 22.05
+        # srun does not inherit this option from sbatch since Slurm 22.05
         "slurm_srun_args": [f"--cpus-per-task={FLAGS.slurm_cpus}"],
         "slurm_array_parallelism": FLAGS.slurm_array_parallelism,
         "slurm_additional_parameters": {"requeue": True} | pairs("slurm_extra", FLAGS.slurm_extra),
@@ -184,7 +187,7 @@ def submit(submitit: Any, jobs: Sequence[Job], options: CheckpointOptions, resul
     }
     restarts = {f"{cluster}_max_num_timeout": RESTARTS for cluster in ("slurm", "local")}
     try:
-        # a folder each; for processes of this machine submitit would make one of that very name, and use none
+        # a folder for each job; for local processes submitit does not replace %j
         where = folder / "%j" if FLAGS.slurm_cluster == "slurm" else folder
         executor = submitit.AutoExecutor(where, cluster=FLAGS.slurm_cluster, **restarts)
         executor.update_parameters(**{name: value for name, value in wanted.items() if value})
@@ -201,10 +204,10 @@ def submit(submitit: Any, jobs: Sequence[Job], options: CheckpointOptions, resul
 
 
 def wait(jobs: Sequence[Job]) -> list[Failure]:
-    """Shows how far the jobs are, until none is left.
+    """Shows the progress of the jobs until none is left.
 
     Raises:
-      Interrupted: SIGTERM or SIGINT came; the jobs go on.
+      Interrupted: the process received SIGTERM or SIGINT; the Slurm jobs continue.
     """
     states = {i: "done" for i, job in enumerate(jobs) if job.done}
     waiting = {i: slurm_job for i, job in enumerate(jobs) if i not in states and (slurm_job := slurm_job_of(job))}
@@ -215,7 +218,7 @@ def wait(jobs: Sequence[Job]) -> list[Failure]:
     with Interrupts() as interrupts, Watch(jobs) as watch:
         while waiting:
             now = time.monotonic()
-            if now - asked >= (ASK if FLAGS.slurm_cluster == "slurm" else POLL):
+            if now - asked >= (SQUEUE_INTERVAL if FLAGS.slurm_cluster == "slurm" else POLL):
                 asked, known = now, under_way(list(waiting.values()))
             for i, slurm_job in list(waiting.items()):
                 failure = None
@@ -223,13 +226,13 @@ def wait(jobs: Sequence[Job]) -> list[Failure]:
                     states[i] = "done"
                 elif failure := result(jobs[i], slurm_job):
                     pass
-                elif known is None or slurm_job.number in known:  # where Slurm gives no answer, nothing is over
+                elif known is None or slurm_job.number in known:  # without an answer of Slurm, no job counts as ended
                     gone.pop(i, None)
                     states[i] = "running" if known is None else known[slurm_job.number]
                 elif now - gone.setdefault(i, now) >= GRACE:
                     failure = failure_of(
                         jobs[i],
-                        _Lost(f"Slurm job {slurm_job.number} is over, but not done: {WHY} (see {slurm_job.log})"),
+                        _Lost(f"Slurm job {slurm_job.number} ended before it was done: {WHY} (see {slurm_job.log})"),
                     )
                 if failure:
                     states[i] = "failed"
@@ -238,7 +241,7 @@ def wait(jobs: Sequence[Job]) -> list[Failure]:
                     del waiting[i]
             watch.update(states)
             if interrupts.number is not None and waiting:
-                message = f"No longer watching; the jobs go on (scancel ends them: {numbers(waiting.values())})"
+                message = f"The Slurm jobs continue (scancel {numbers(waiting.values())} ends them)"
                 raise Interrupted(message, interrupts.number)
             if waiting:
                 time.sleep(POLL)
@@ -246,11 +249,11 @@ def wait(jobs: Sequence[Job]) -> list[Failure]:
 
 
 class _Lost(SmacError):
-    """A Slurm job that is over and has left no result."""
+    """A Slurm job ended without a result."""
 
 
 def slurm_job_of(job: Job) -> SlurmJob | None:
-    """Where a job was last submitted."""
+    """The Slurm job as which a job was last submitted; None if it was not."""
     try:
         return SlurmJob(**json.loads((job.folder / "slurm.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -258,12 +261,12 @@ def slurm_job_of(job: Job) -> SlurmJob | None:
 
 
 def result(job: Job, slurm_job: SlurmJob) -> Failure | None:
-    """Why a job failed whose Slurm job has ended by itself; None where it has not, or did not fail."""
+    """The failure of a job whose Slurm job has ended; None if it has not ended, or did not fail."""
     if not Path(slurm_job.result).exists():
         return None
     try:
         outcome, value = pickle.loads(Path(slurm_job.result).read_bytes())
-    except Exception as error:  # any: such as of another version of the code
+    except Exception as error:  # any: for example, another version of the code wrote the file
         return failure_of(job, error)
     if outcome == "error":
         return failure_of(
@@ -273,12 +276,12 @@ def result(job: Job, slurm_job: SlurmJob) -> Failure | None:
 
 
 def numbers(slurm_jobs: Iterable[SlurmJob | None]) -> str:
-    """Of array jobs, for people."""
+    """The numbers of array jobs, for messages and for scancel."""
     return " ".join(sorted({slurm_job.number.split("_")[0] for slurm_job in slurm_jobs if slurm_job}))
 
 
 def under_way(slurm_jobs: Sequence[SlurmJob]) -> dict[str, str] | None:
-    """Of these Slurm jobs those that wait or run, with what is to be said of them; None where Slurm gives no answer."""
+    """The states of those Slurm jobs that are queued or running, by number; None if Slurm does not answer."""
     found = {
         slurm_job.number: "running"
         for slurm_job in slurm_jobs
@@ -301,7 +304,7 @@ def under_way(slurm_jobs: Sequence[SlurmJob]) -> dict[str, str] | None:
 
 
 def _lives(process: int) -> bool:
-    """Whether this process is there, and is submitit's: numbers are used again."""
+    """Whether this process exists and belongs to submitit: process numbers are reused."""
     shown = subprocess.run(
         ["ps", "-o", "command=", "-p", str(process)], capture_output=True, text=True, encoding="utf-8", errors="replace"
     )
@@ -309,15 +312,15 @@ def _lives(process: int) -> bool:
 
 
 def absolute(job: Job) -> Job:
-    """A job whose folder can be found from anywhere."""
+    """The job with an absolute path of its folder."""
     return dataclasses.replace(job, folder=job.folder.absolute())
 
 
 def minutes(text: str) -> int:
-    """A time as sbatch takes it: M, M:SS, H:MM:SS, D-H, D-H:MM, D-H:MM:SS; in whole minutes, rounded up.
+    """Parses a time limit of sbatch (M, M:SS, H:MM:SS, D-H, D-H:MM, D-H:MM:SS) into minutes, rounded up.
 
     Raises:
-      ConfigError: not of these forms.
+      ConfigError: the text has none of these forms.
     """
     days, dash, rest = text.rpartition("-")
     try:
@@ -330,7 +333,7 @@ def minutes(text: str) -> int:
     except ValueError:
         raise ConfigError(f"--slurm_time={text}: must be minutes, H:MM:SS or D-HH:MM:SS, such as 90 or 1-12.") from None
     if seconds <= 0:
-        raise ConfigError(f"--slurm_time={text}: must be more than nothing.")
+        raise ConfigError(f"--slurm_time={text}: must be longer than 0.")
     return math.ceil(seconds / 60)
 
 

@@ -31,7 +31,7 @@ def test_antmaze_has_the_transitions_of_d4rls_own_function(tmp_path, one_reward)
         np.testing.assert_array_equal(getattr(data, key), expected, err_msg=key)
     np.testing.assert_array_equal(data.ended, data.terminals)
     assert data.is_sparse
-    assert dict(data.metadata)["left_out"].startswith("6 last rows of logged episodes left out")
+    assert dict(data.metadata)["left_out"].startswith("6 last rows of episodes left out")
     # no row says that an episode goes on in the next
     follows = (np.asarray(data.next_observations)[:-1] == np.asarray(data.observations)[1:]).all(1)
     assert (np.asarray(data.terminals + data.timeouts)[:-1][~follows] > 0).all()
@@ -131,5 +131,5 @@ def test_rewards_of_maze2d_that_come_a_step_late_are_noted_and_left_as_they_are(
     }
     data = read_d4rl(write(tmp_path / f"maze2d-umaze{dense}-v1.hdf5", log))
     assert data.task == f"maze2d-umaze{dense}"
-    assert ("a step late" in dict(data.metadata).get("rewards_of", "")) == late
+    assert ("one step late" in dict(data.metadata).get("rewards_of", "")) == late
     np.testing.assert_array_equal(data.rewards, log["rewards"][~log["timeouts"]])

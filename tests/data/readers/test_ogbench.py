@@ -140,14 +140,14 @@ def test_a_file_is_fetched_from_the_packages_address(folder, monkeypatch):
     [
         (
             {"actions": np.zeros((5, 8))},
-            r"actions holds float64 of shape \(5, 8\), expected numbers, 2 axes and 19 rows",
+            r"actions holds float64 of shape \(5, 8\), expected numbers with 2 axes and 19 rows",
         ),
-        ({"actions": np.zeros((19, 3))}, "actions have 3 numbers a row, the environment antmaze-medium-.* has 8"),
-        ({"observations": np.zeros((19, 31))}, "observations have 31 numbers a row, .* has 29"),
+        ({"actions": np.zeros((19, 3))}, "actions have 3 numbers per row, but the environment antmaze-medium-.* has 8"),
+        ({"observations": np.zeros((19, 31))}, "observations have 31 numbers per row, .* has 29"),
         ({"terminals": np.zeros(19, bool)}, "ends inside a trajectory"),
         ({"terminals": np.ones(19, bool)}, "every row is the last of its trajectory"),
         ({"qpos": None}, "no qpos; it has observations"),
-        ({"qpos": np.zeros((19, 1), object)}, "is no .npz file, or is damaged"),
+        ({"qpos": np.zeros((19, 1), object)}, "is not an .npz file, or is damaged"),
     ],
 )
 def test_sizes_that_do_not_fit_are_one_line(folder, make_log, changes, match):
@@ -159,7 +159,7 @@ def test_sizes_that_do_not_fit_are_one_line(folder, make_log, changes, match):
 
 def test_a_damaged_file_is_one_line(folder):
     (folder / "antmaze-medium-navigate-v0.npz").write_bytes(b"PK\x03\x04 and no more")
-    with pytest.raises(DatasetError, match=r"navigate-v0\.npz: is no \.npz file, or is damaged"):
+    with pytest.raises(DatasetError, match=r"navigate-v0\.npz: is not an \.npz file, or is damaged"):
         smac_jax.load_dataset(f"ogbench:{NAME}")
 
 

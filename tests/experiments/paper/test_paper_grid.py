@@ -7,7 +7,7 @@ import pytest
 import smac_jax
 from experiments.paper import tasks
 from experiments.paper.figures import FIGURES
-from experiments.paper.grid import Task, grid_of
+from experiments.paper.grid import Pairs, Task, grid_of
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +18,8 @@ def hopper():
 
 @pytest.fixture
 def grid(hopper, tmp_path):
-    return lambda tables, *figures, also=(): grid_of(
-        hopper, tmp_path, tasks.SCALES["tiny"], [0, 1], "mujoco", tables=tables, figures=figures, also=also
+    return lambda tables, *figures: grid_of(
+        hopper, tmp_path, tasks.SCALES["tiny"], [0, 1], "mujoco", tables=tables, figures=figures
     )
 
 
@@ -66,9 +66,28 @@ def test_what_shows_the_data_alone_trains_nothing(grid):
     assert grid(False, "coverage").jobs == []
 
 
-def test_an_algorithm_beside_the_papers_has_every_end_that_can_follow_it(grid):
-    made = grid(True, also=("rebrac", "fql")).table
-    assert list(made) == ["iql", "smac", "td3_bc", "cql", "rebrac", "fql"]
-    assert ends(made["rebrac"]) == list(tasks.ONLINE)
-    assert ends(made["fql"]) == ["td3", "td3_bc"]
-    assert grid(False, "transfer", also=("rebrac",)).table == {}
+def test_the_leaderboard_shares_the_jobs_of_tables_and_has_no_controls_of_its_own(hopper, tmp_path):
+    def grid(tables, offline, online):
+        pairs = Pairs(offline, online)
+        how = {"tables": tables, "figures": (), "leaderboard": pairs}
+        return grid_of(hopper, tmp_path, tasks.SCALES["tiny"], [0, 1], "mujoco", **how)
+
+    alone = grid(False, ("awac", "smac", "iql"), ("sac", "td3"))
+    assert list(alone.leaderboard) == ["awac", "smac", "iql"]
+    assert all(ends(job) == ["sac", "td3"] and not job.control for job in alone.jobs)
+    both = grid(True, ("awac", "smac", "iql"), ("sac",))
+    assert both.leaderboard["iql"] is both.table["iql"]
+    assert both.leaderboard["smac"] is both.table["smac"]
+    assert (ends(both.leaderboard["awac"]), both.leaderboard["awac"].control) == (["sac"], False)
+    by_folder = {}
+    for job in both.jobs:
+        assert by_folder.setdefault(job.folder, job) is job
+
+
+def test_the_leaderboard_leaves_out_what_cannot_follow_an_algorithm(hopper, tmp_path):
+    pairs = Pairs(("rebrac", "fql"), ("sac", "td3"))
+    made = grid_of(
+        hopper, tmp_path, tasks.SCALES["tiny"], [0], "mujoco", tables=False, figures=(), leaderboard=pairs
+    ).leaderboard
+    assert ends(made["rebrac"]) == ["sac", "td3"]
+    assert ends(made["fql"]) == ["td3"]
