@@ -249,7 +249,7 @@ def test_mode_and_sample_are_clipped_and_differ_by_the_noise():
     noise = jax.random.normal(jax.random.key(0), (500, ACTIONS), jnp.float32)
     np.testing.assert_allclose(sample, jnp.clip(policy.at(noise), -1, 1), atol=1e-6)
     np.testing.assert_allclose(policy.mode(), jnp.clip(policy.at(jnp.zeros((500, ACTIONS))), -1, 1), atol=1e-6)
-    assert float(sample.std(axis=0).min()) > 0.1
+    assert float(sample.std(axis=0).min()) > 0.05
     assert float(policy.mode().std(axis=0).max()) == 0.0
 
 
