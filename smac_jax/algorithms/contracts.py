@@ -168,6 +168,7 @@ class OfflineAlgorithm(NamedTuple, Generic[S]):
       prepare: adds the columns that the algorithm needs to a data set.
       diagnostics: measured once an evaluation.
       training_state: what an online algorithm may ask for beside the networks.
+      evaluate_draws: whether evaluations act with samples from the policy, and not with its mode.
     """
 
     name: str
@@ -178,6 +179,7 @@ class OfflineAlgorithm(NamedTuple, Generic[S]):
     prepare: Prepare = same_dataset
     diagnostics: Diagnostics[S] = no_diagnostics
     training_state: GetTrainingState[S] = no_training_state
+    evaluate_draws: bool = False
 
     def __repr__(self) -> str:
         return f"OfflineAlgorithm({', '.join(filter(None, (repr(self.name), of_config(self.config))))})"
@@ -195,6 +197,7 @@ class OnlineAlgorithm(NamedTuple, Generic[S]):
       actor_critic: the networks inside a state.
       batch_size: the number of transitions in each batch.
       needs_density: whether it asks the policy for the density of an action, which a one-step flow does not have.
+      evaluate_draws: whether evaluations act with samples from the policy, and not with its mode.
     """
 
     name: str
@@ -205,6 +208,7 @@ class OnlineAlgorithm(NamedTuple, Generic[S]):
     actor_critic: GetActorCritic[S]
     batch_size: int
     needs_density: bool = False
+    evaluate_draws: bool = False
 
     def __repr__(self) -> str:
         return f"OnlineAlgorithm({', '.join(filter(None, (repr(self.name), of_config(self.config))))})"

@@ -13,9 +13,9 @@ Source: Park, Li and Levine 2025 (arXiv 2502.02538), section 4 and algorithm 1, 
 parameters before it, and the target critics move towards the critics before their step; the critics' layer norms stand
 after the activations (gelu, in its form with tanh); kernels start as Glorot's. Observations are not normalized. Each
 data set has its own ``alpha``: ``--config=fql:DATA``.
-Deviations: one optimizer for each network, where the code has one for all (with Adam that is the same). An evaluation
-acts by the noise ``z = 0``, where the code draws ``z``, as ``smac_jax.evaluate(..., deterministic=False)`` does. The
-policy has no density: TD3 and TD3+BC can follow, which train ``mu(s, 0)``; SAC and AWR cannot.
+Evaluations act with draws of ``z``. Deviation: one optimizer for each network, where the code has one for all (with
+Adam that is the same). The policy has no density: TD3 and TD3+BC can follow, which train and evaluate ``mu(s, 0)``; SAC
+and AWR cannot.
 """
 
 from __future__ import annotations
@@ -267,4 +267,5 @@ def fql(config: FQLConfig) -> OfflineAlgorithm[State]:
         phases=(Phase("offline", partial(update, config), config.batch_size),),
         actor_critic=actor_critic_of,
         training_state=optimizer_states,
+        evaluate_draws=True,
     )

@@ -44,7 +44,7 @@ class OneStepFlow(struct.PyTreeNode):
         return self.network.apply(self.params, x)  # type: ignore[return-value]
 
     def mode(self) -> Float[Array, "*batch action"]:
-        """The action of the noise ``z = 0``, where the noise has its mode: what an evaluation takes."""
+        """The action for zero noise, the mode of the noise. It need not be likely."""
         return jnp.clip(self.at(jnp.zeros(self._shape, jnp.float32)), -1.0, 1.0)
 
     def sample(self, key: Key) -> Float[Array, "*batch action"]:

@@ -245,7 +245,8 @@ def finetune(
         begun: LoopState = start(layout.keys("init"), layout.keys("environment"), *given)
         return begun
 
-    evaluator = make_evaluator(env, eval_episodes, episode_length, True, layout, discount=value_discount(built.config))
+    deterministic, discount = not built.evaluate_draws, value_discount(built.config)
+    evaluator = make_evaluator(env, eval_episodes, episode_length, deterministic, layout, discount)
     history = History(numbers)
 
     def evaluate_at(state: LoopState, at: Evaluate) -> bool:
