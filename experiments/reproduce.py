@@ -190,13 +190,17 @@ def leaderboard_pairs(offline: Sequence[str], online: Sequence[str]) -> Pairs:
       UnknownNameError: a name is not known.
     """
     from experiments.paper.grid import Pairs
+    from smac_jax.algorithms.none import NONE
     from smac_jax.registry import OFFLINE, ONLINE
 
     for given, known in ((offline, OFFLINE), (online, ONLINE)):
         for name in given:
             if name not in known:
                 raise UnknownNameError(known.kind, name, tuple(known))
-    ours = [tuple(name for name in known if known.is_built_in(name)) for known in (OFFLINE, ONLINE)]
+    scratch = (NONE, "rlpd")  # which is no transfer
+    ours = [
+        tuple(name for name in known if known.is_built_in(name) and name not in scratch) for known in (OFFLINE, ONLINE)
+    ]
     return Pairs(tuple(offline) or ours[0], tuple(online) or ours[1])
 
 

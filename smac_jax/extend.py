@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from smac_jax.algorithms.actor_critic import ActorCritic, NetworkConfig
+from smac_jax.algorithms.continuation import SAME, continuation, keep_optimizers
 from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm, Phase, TrainingState
 from smac_jax.algorithms.learner import (
     Learner,
@@ -99,7 +100,9 @@ __all__ = [
     "actor_critic_for",
     "actor_critic_of",
     "choice",
+    "continuation",
     "draw_action",
+    "keep_optimizers",
     "new_learner",
     "number",
     "optimizer_states",
@@ -407,6 +410,8 @@ def _check_free_environment(registry: Registry[Any], name: str) -> None:
 def _owner_of_section(name: str) -> str | None:
     if name.startswith("online_"):
         return "sections of online algorithms are called so where an offline one has their name"
+    if name == SAME:
+        return "it stands for the offline algorithm that continues online"
     return "every configuration has a section of this name" if name in SECTIONS else None
 
 

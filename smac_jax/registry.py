@@ -240,6 +240,7 @@ OFFLINE: Registry[Algorithm] = Registry(
         "cal_ql": _algorithm("cal_ql", "CalQLConfig", "cal_ql"),
         "awac": _algorithm("awac", "AWACConfig", "awac"),
         "bc": _algorithm("bc", "BCConfig", "bc"),
+        "none": _algorithm("none", "NoneConfig", "none"),
     },
 )
 ONLINE: Registry[Algorithm] = Registry(
@@ -249,6 +250,7 @@ ONLINE: Registry[Algorithm] = Registry(
         "td3": _algorithm("td3", "TD3Config", "td3"),
         "td3_bc": _algorithm("td3_bc", "OnlineTD3BCConfig", "online_td3_bc"),
         "awr": _algorithm("awr", "AWRConfig", "awr"),
+        "rlpd": _algorithm("rlpd", "RLPDConfig", "rlpd"),
     },
 )
 SCORES: Registry[Callable[[Any], Any]] = Registry(

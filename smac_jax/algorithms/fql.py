@@ -13,9 +13,10 @@ Source: Park, Li and Levine 2025 (arXiv 2502.02538), section 4 and algorithm 1, 
 parameters before it, and the target critics move towards the critics before their step; the critics' layer norms stand
 after the activations (gelu, in its form with tanh); kernels start as Glorot's. Observations are not normalized. Each
 data set has its own ``alpha``: ``--config=fql:DATA``.
-Evaluations act with draws of ``z``. Deviation: one optimizer for each network, where the code has one for all (with
-Adam that is the same). The policy has no density: TD3 and TD3+BC can follow, which train and evaluate ``mu(s, 0)``; SAC
-and AWR cannot.
+Evaluations act with draws of ``z``. Online it continues with the same update and explores by draws of ``z``, as the
+code does, whose batches are from the union of data and replay buffer (here: a fixed share of each).
+Deviation: one optimizer for each network, where the code has one for all (with Adam that is the same).
+The policy has no density: TD3 and TD3+BC can follow, which train and evaluate ``mu(s, 0)``; SAC and AWR cannot.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from jaxtyping import Float
 
 from smac_jax.algorithms import critic
 from smac_jax.algorithms.actor_critic import ActorCritic, NetworkConfig
+from smac_jax.algorithms.continuation import continuation, keep_optimizers
 from smac_jax.algorithms.contracts import OfflineAlgorithm, Phase
 from smac_jax.algorithms.learner import (
     Learner,
@@ -53,19 +55,13 @@ from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 
 @dataclasses.dataclass(frozen=True)
-class FlowConfig(LearningConfig):
-    """What FQL has offline and online."""
+class FQLConfig(LearningConfig, PretrainingConfig):
+    """Hyper-parameters of FQL, as in its code for OGBench. The flow has the shape of the actor."""
 
     backup_aggregation: str = choice("mean", "min", "random2")
     alpha: float = number(10.0, 0.0, doc="weight of the distillation from the flow against Q")
     flow_steps: int = number(10, 1, 1000, doc="of Euler's method")
     normalize_q: bool = switch(False, doc="True: lambda is 1 / mean |Q|, else 1")
-
-
-@dataclasses.dataclass(frozen=True)
-class FQLConfig(FlowConfig, PretrainingConfig):
-    """Hyper-parameters of FQL, as in its code for OGBench. The flow has the shape of the actor."""
-
     normalize_observations: bool = switch(False, doc="see (observation - mean) / std of the data set")
     network: NetworkConfig = dataclasses.field(
         default_factory=partial(
@@ -145,9 +141,13 @@ def init(config: FQLConfig, key: Key, dataset: Dataset) -> State:
     """Fresh networks."""
     network_key, flow_key = jax.random.split(key)
     ac = actor_critic_for(config, network_key, dataset)
-    learner = new_learner(config, ac)
     inputs = jnp.zeros(dataset.observations.shape[-1] + dataset.actions.shape[-1] + 1, jnp.float32)
-    flow_params = flow_network(ac).init(flow_key, inputs)
+    return new_state(config, ac, flow_network(ac).init(flow_key, inputs))
+
+
+def new_state(config: FQLConfig, ac: ActorCritic, flow_params: Params) -> State:
+    """Networks as they are, and fresh optimizers."""
+    learner = new_learner(config, ac)
     return State(
         actor_critic=ac,
         critic_optimizer=learner.critic_optimizer,
@@ -158,7 +158,7 @@ def init(config: FQLConfig, key: Key, dataset: Dataset) -> State:
 
 
 def temporal_difference_target(
-    config: FlowConfig, ac: ActorCritic, batch: Transition, key: Key
+    config: FQLConfig, ac: ActorCritic, batch: Transition, key: Key
 ) -> Float[Array, "batch"]:
     """``y [batch]`` at an action that the policy draws."""
     action_key, subset_key = jax.random.split(key)
@@ -190,7 +190,7 @@ def flow_loss(
 
 
 def policy_loss(
-    config: FlowConfig,
+    config: FQLConfig,
     ac: ActorCritic,
     actor_params: Params,
     batch: Transition,
@@ -221,7 +221,7 @@ def policy_loss(
     return loss, {"policy_loss": loss, "distillation_loss": distillation}
 
 
-def update(config: FlowConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
+def update(config: FQLConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
     """One step of critics, policy and flow, all at the parameters before; and one of the target critics."""
     ac = state.actor_critic
     batch = ac.normalize_batch(batch)
@@ -268,4 +268,10 @@ def fql(config: FQLConfig) -> OfflineAlgorithm[State]:
         actor_critic=actor_critic_of,
         training_state=optimizer_states,
         evaluate_draws=True,
+        continue_online=continuation(
+            State,
+            lambda online: partial(update, online),
+            lambda online, state: new_state(online, state.actor_critic, state.flow_params),
+            with_optimizers=keep_optimizers("flow_optimizer"),
+        ),
     )

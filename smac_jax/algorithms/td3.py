@@ -191,7 +191,14 @@ def update(config: DelayedConfig, loss: PolicyLoss, state: State, batch: Transit
     return state, {**critic_metrics, **policy_metrics}
 
 
-def act(config: TD3Config, state: State, observation: Float[Array, "observation"], key: Key) -> Float[Array, "action"]:
+class Explores(Protocol):
+    """A configuration with noise on the actions."""
+
+    @property
+    def exploration_noise(self) -> float: ...
+
+
+def act(config: Explores, state: State, observation: Float[Array, "observation"], key: Key) -> Float[Array, "action"]:
     """The mode of the policy plus Gaussian noise, clipped to the box."""
     action = state.actor_critic.policy(observation).mode()
     return jnp.clip(action + config.exploration_noise * jax.random.normal(key, action.shape, action.dtype), -1.0, 1.0)

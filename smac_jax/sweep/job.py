@@ -107,8 +107,8 @@ def run_job(
                 control = smac_jax.pretrain(start.algorithm, data, **how | {"eval_every": longest["eval_every"]})
                 continue
             end = run.online
-            how |= {"config": end.config, "data": data, "training_state": off.training_state, **end.schedule}
-            on = smac_jax.finetune(end.algorithm, off.actor_critic, **how)
+            how |= {"config": end.config, "data": data, **end.schedule}
+            on = smac_jax.finetune(end.algorithm, off, **how)
             save_actor_critic(place / "actor_critic", on.actor_critic, job.seeds)
         warm_start = end.schedule["warm_start"]
         curve = transfer_curve(job.task, start.label, off, end.label, on, warm_start, control, checkpoint)

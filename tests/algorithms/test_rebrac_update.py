@@ -12,11 +12,11 @@ import numpy as np
 import optax
 import pytest
 
-from smac_jax.algorithms import rebrac, td3
+from smac_jax.algorithms import make_offline, rebrac
 from smac_jax.algorithms.actor_critic import new_actor_critic
 from smac_jax.config import resolve
 from smac_jax.data.dataset import Dataset
-from smac_jax.errors import DatasetError
+from smac_jax.errors import ConfigError, DatasetError
 from smac_jax.types import Transition
 
 OBSERVATIONS, ACTIONS, ROWS, UPDATES = 4, 2, 16, 5
@@ -64,7 +64,7 @@ def first_state(config):
         critic_params=moved(ac.critic_params),
         target_critic_params=moved(ac.critic_params),
     )
-    return td3.new_state(config, ac).replace(target_actor_params=moved(ac.actor_params))
+    return rebrac.new_state(config, ac, -1).replace(target_actor_params=moved(ac.actor_params))
 
 
 # --- the second writing -----------------------------------------------------------------------------------------------
@@ -214,6 +214,52 @@ def test_each_field_is_needed(rows, field):
     ac = state.actor_critic
     far = max(apart(of_actor(ac.actor_params), actor["params"]), apart(of_critic(ac.critic_params), critic["params"]))
     assert far > 1e-5
+
+
+@pytest.mark.usefixtures("one_noise")
+def test_online_updates_are_those_of_the_published_code(rows):
+    """``rebrac_finetune.py``: no distance in the target; beta_pi falls by a fifth of itself in each update."""
+    config = configured()
+    offline = make_offline("rebrac", config)
+    online = offline.continue_online(offline, {"online_decay_steps": 5, "online_decay_floor": 0.3}, "all")
+    assert (online.config.critic_bc_coef, offline.config.critic_bc_coef) == (0.0, FIELDS["critic_bc_coef"])
+    start = first_state(config)
+    *_, state = ours(config, start, rows)
+    *_, (actor, critic) = published(start, rows)
+    assert (int(state.since_transfer), int(state.step)) == (-1, UPDATES)
+    state = online.init(jax.random.key(0), state.actor_critic, state)
+    update = jax.jit(online.update)
+    for i in range(UPDATES):
+        state, _ = update(state, rows._replace(next_action=None), jax.random.key(i))
+        critic = update_critic(actor, critic, rows, beta=0.0)
+        if (UPDATES + i) % 2 == 0:  # the updates are counted on
+            share = max(0.3, (UPDATES - i) / UPDATES)
+            actor, critic = update_actor(actor, critic, rows, FIELDS["actor_bc_coef"] * share)
+    ac = state.actor_critic
+    for got, want in (
+        (of_actor(ac.actor_params), actor["params"]),
+        (of_critic(ac.critic_params), critic["params"]),
+        (of_critic(ac.target_critic_params), critic["target"]),
+    ):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=5e-6), got, want)
+
+
+def test_exploration_online_is_noise_on_the_mode():
+    offline = make_offline("rebrac", configured())
+    online = offline.continue_online(offline, {"exploration_noise": 0.2}, "all")
+    state = first_state(offline.config)
+    seen = jnp.ones(OBSERVATIONS)
+    mode = state.actor_critic.policy(seen).mode()
+    acted = jax.vmap(lambda key: online.act(state, seen, key))(jax.random.split(jax.random.key(0), 400))
+    want = jnp.clip(mode + 0.2 * np.random.default_rng(0).normal(size=(4000, ACTIONS)), -1, 1)
+    np.testing.assert_allclose(acted.std(axis=0), want.std(axis=0), rtol=0.15)
+
+
+def test_a_distance_in_the_target_is_refused_online():
+    offline = make_offline("rebrac", configured())
+    for changes in ({"critic_bc_coef": 0.1}, offline.config):
+        with pytest.raises(ConfigError, match=r"ReBRACConfig.critic_bc_coef = 0\.\d online: must be 0"):
+            offline.continue_online(offline, changes, "all")
 
 
 def test_parameters_start_as_published():

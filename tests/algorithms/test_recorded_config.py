@@ -199,7 +199,8 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     ],
     "cql": [{"max_target_backup": True, "return_span": 1.0}],
     "cal_ql": [{"max_target_backup": False, "return_span": 1.0}],
-    **{name: [{"return_span": 1.0}] for name in ("td3_bc", "rebrac", "fql", "iql", "awac", "bc")},
+    **{name: [{"return_span": 1.0}] for name in ("td3_bc", "rebrac", "fql", "iql", "awac", "bc", "none")},
+    "online rlpd": [{"optimizer_start": "carried"}, {"waiting_optimizers": "coast"}],
     "online sac": [{"optimizer_start": "carried"}, {"utd": 2, "waiting_optimizers": "coast"}],
 }
 
@@ -207,9 +208,10 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
 def read_by(name: str, online: bool, given: dict[str, Any], data: smac_jax.Dataset) -> set[str]:
     """The fields that building, initializing and one update of everything reads."""
     config_class, build = (ONLINE if online else OFFLINE)[name]
-    sizes = {} if online else {key: value for key, value in small(name).items() if key != "batch_size"}
+    sizes = {"batch_size": 16} if online else small(name)
+    sizes |= {"utd": 2} if name == "rlpd" else {}
     read: set[str] = set()
-    built: Any = build(watched(resolve(config_class, {**sizes, "batch_size": 16, **given}), "", read))
+    built: Any = build(watched(resolve(config_class, {**sizes, **given}), "", read))
     prepared = data if online else built.prepare(data)  # on the host
     key, batch = jax.random.key(0), prepared.sample(jax.random.key(1), 16)
 
@@ -218,7 +220,10 @@ def read_by(name: str, online: bool, given: dict[str, Any], data: smac_jax.Datas
             state = built.init(key, prepared)
             for phase in built.phases:
                 state, _ = phase.update(state, batch, key)
-            return built.diagnostics(state, batch, key), built.actor_critic(state), built.training_state(state)
+            acted = None
+            if built.continue_online is not None:  # some fields are of the exploration online
+                acted = built.continue_online(built).act(state, batch.observation[0], key)
+            return acted, built.diagnostics(state, batch, key), built.actor_critic(state), built.training_state(state)
         off = make_offline("smac", small("smac"))
         begun = off.init(key, data)
         state = built.init(key, off.actor_critic(begun), off.training_state(begun))
