@@ -2,6 +2,7 @@
 
     smac-jax sweep --config=wsrl --task=halfcheetah-medium-replay
     smac-jax sweep --config=wsrl --task=halfcheetah-medium-replay --offline=cql
+    smac-jax sweep --config=wsrl:scratch --task=halfcheetah-medium-replay
 
 Source: ``experiments/configs`` and ``experiments/scripts/locomotion`` of its authors' code; ten critics with layer norm
 (``--use_redq``) offline, too. Online every part of the update is that of the code, and the whole training state
@@ -16,6 +17,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from smac_jax.errors import ConfigError
 from smac_jax.presets import base
 
 NETWORK: dict[str, Any] = {
@@ -47,8 +49,14 @@ SOFT: dict[str, Any] = {
 """Of the offline and of the online algorithm."""
 
 
-def get_config() -> ConfigDict:
-    """WSRL's settings for locomotion."""
+def get_config(variant: str = "") -> ConfigDict:
+    """WSRL's settings for locomotion; ``"scratch"`` is its SAC without any offline training.
+
+    Raises:
+      ConfigError: another variant.
+    """
+    if variant not in ("", "scratch"):
+        raise ConfigError(f"The configuration wsrl has no variant {variant!r}. It has 'scratch'.")
     config = base.get_config()
     config.offline, config.online = ("cal_ql",), ("sac",)
     for name in ("cal_ql", "cql"):
@@ -66,6 +74,10 @@ def get_config() -> ConfigDict:
             "optimizer_start": "carried",
         }
     )
+    config.none.network.update(NETWORK)
+    if variant == "scratch":
+        config.offline = ("none",)
+        config.sac.update({"temperature_start": "config", "optimizer_start": "fresh"})
     config.pretrain.update({"num_updates": 250_000, "eval_every": 20_000})
     config.finetune.update({"num_steps": 500_000, "warm_start": 5_000, "data_fraction": 0.0, "eval_every": 20_000})
     return config

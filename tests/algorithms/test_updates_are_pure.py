@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_algorithms import NETWORK, small
+from small_algorithms import NETWORK, TRAINED, small
 
 from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
 

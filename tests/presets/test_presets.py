@@ -165,3 +165,8 @@ def test_wsrls_numbers():
         # what is carried over must be of the same kind on both sides
         for field in ("temperature_parameterization", "temperature_learning_rate", "optimizer", "discount"):
             assert getattr(offline, field) == getattr(sac, field)
+    scratch = get_config("wsrl", "scratch")
+    assert (scratch.offline, scratch.none.network.to_dict()) == (("none",), config.cal_ql.network.to_dict())
+    assert (scratch.sac.temperature_start, scratch.sac.optimizer_start) == ("config", "fresh")
+    with pytest.raises(ConfigError, match="no variant 'sratch'"):
+        get_config("wsrl", "sratch")

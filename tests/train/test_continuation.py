@@ -312,6 +312,6 @@ def test_continuing_improves_on_the_offline_start(name, fields):
     off = smac_jax.pretrain(name, data, SEEDS, 500, config, progress=False)
     size = {"num_steps": 6000, "warm_start": 500, "eval_every": 6000, "eval_episodes": 50, "episode_length": 50}
     on = finetune(name, off, data, **size)
-    before, after = on.returns[0], on.returns[-1]
+    before, after = on.returns[:, 0], on.returns[:, -1]
     error = np.sqrt(before.var(axis=1) / before.shape[1] + after.var(axis=1) / after.shape[1])
     assert (after.mean(axis=1) - before.mean(axis=1) > 3 * error).all(), (before.mean(axis=1), after.mean(axis=1))
