@@ -219,9 +219,8 @@ def finetune(
 
     Args:
       algorithm: a name in :data:`smac_jax.algorithms.ONLINE`, or an algorithm object. An offline algorithm continues
-        by its name ("iql", "cql", "cal_ql", "awac", "rebrac", "fql", "smac"), or by "same", which continues the one that
-        was trained.
-        was trained.
+        by its name ("iql", "cql", "cal_ql", "awac", "rebrac", "fql", "smac"), or by "same", which continues the one
+        that was trained.
       actor_critic: the pre-trained actor-critic, ``pretrain(...).actor_critic``, with leaves ``[seed, ...]``;
         or the result of ``pretrain``, which a continuation needs. None trains from scratch, with fresh networks of the
         default sizes (for other sizes, give the result of ``pretrain("none", data, config={"network": ...})``).
