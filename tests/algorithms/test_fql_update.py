@@ -250,7 +250,7 @@ def test_mode_and_sample_are_clipped_and_differ_by_the_noise():
     np.testing.assert_allclose(sample, jnp.clip(policy.at(noise), -1, 1), atol=1e-6)
     np.testing.assert_allclose(policy.mode(), jnp.clip(policy.at(jnp.zeros((500, ACTIONS))), -1, 1), atol=1e-6)
     assert float(sample.std(axis=0).min()) > 0.05
-    assert float(policy.mode().std(axis=0).max()) == 0.0
+    assert float(policy.mode().std(axis=0).max()) < 1e-6  # zero noise, and one observation
 
 
 def test_a_density_is_refused_by_name():
