@@ -332,7 +332,7 @@ def _family(maker: str) -> Callable[[], EnvironmentEntry]:
 
 ENVIRONMENTS: Registry[EnvironmentEntry] = Registry(
     "environment",
-    {name: _family(f"make_{name}") for name in ("brax", "gymnasium", "minari", "ogbench", "playground")},
+    {name: _family(f"make_{name}") for name in ("brax", "chunks", "gymnasium", "minari", "ogbench", "playground")},
     WORDS,
 )
 READERS: Registry[Callable[[str], Any]] = Registry(
@@ -341,6 +341,7 @@ READERS: Registry[Callable[[str], Any]] = Registry(
         "minari": lambda: _attribute("data.sources", "read_minari"),
         "ogbench": lambda: _attribute("data.sources", "read_ogbench"),
         "part": lambda: _attribute("data.sources", "read_part"),
+        "chunks": lambda: _attribute("data.sources", "read_chunks"),
     },
     WORDS,
 )

@@ -293,7 +293,8 @@ def finetune(
         fingerprint = data.fingerprint()
         if built.return_discount is not None and data.is_sparse:
             failure_reward = float(data.rewards.min())
-        data = layout.replicate(built.prepare(data))
+        # the replay buffer holds no next actions
+        data = layout.replicate(built.prepare(data).replace(next_actions=None))
 
     def begin_one(init_key: Key, environment_key: Key, ac: ActorCritic, carried: Any) -> LoopState:
         buffer = init(buffer_capacity or total, env.observation_size, env.action_size)

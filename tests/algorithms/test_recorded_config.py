@@ -41,6 +41,7 @@ PRESETS = [
             "antmaze",
             "rebrac",
             "fql",
+            "qc",
             "ours",
             "wsrl_base",
         )

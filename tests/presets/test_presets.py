@@ -18,6 +18,7 @@ NAMES = (
     "antmaze",
     "rebrac",
     "fql",
+    "qc",
     "rlpd",
     "wsrl",
     *FAMILIES,
@@ -130,6 +131,21 @@ def test_fqls_published_settings():
     assert (found.fql.flow_steps, found.fql.network.actor_hidden) == (10, (512,) * 4)
     with pytest.raises(ConfigError, match=r"no settings for 'hopper'\. It has: antmaze-large-navigate"):
         get_config("fql", "hopper")
+
+
+def test_the_discount_of_q_chunking_is_that_of_a_chunk():
+    config = get_config("qc")
+    assert (config.fql.alpha, config.fql.backup_aggregation, config.offline, config.online) == (
+        100,
+        "mean",
+        ("fql",),
+        ("same",),
+    )
+    assert config.fql.discount == config.bc.discount == config.td3.discount == pytest.approx(0.951, abs=1e-5)
+    assert (config.finetune.num_steps, config.finetune.warm_start) == (200_000, 1_000)
+    assert get_config("qc", "10").fql.discount == pytest.approx(0.90438, abs=1e-5)
+    with pytest.raises(ConfigError, match="The preset qc has no variant 'ten': it takes the length"):
+        get_config("qc", "ten")
 
 
 def test_rlpds_numbers():

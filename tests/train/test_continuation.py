@@ -262,6 +262,25 @@ def test_an_algorithm_that_only_shares_a_name_is_not_continued_as_the_built_in_o
         finetune("iql", off, point_data)
 
 
+def test_an_algorithm_object_is_refused_a_state_of_another_configuration(trained, point_data):
+    """Of other units, of other networks; and of another algorithm."""
+    off = trained("iql")
+    for fields, message in (
+        ({"reward_scale": 2.0}, "IQLConfig.reward_scale = 2.0: the state .* of another configuration"),
+        ({"value_hidden": (9,)}, r"IQLConfig.value_hidden = \(9,\): the state .* of another configuration"),
+    ):
+        other = make_offline("iql", {**small("iql"), **fields})
+        with pytest.raises(ConfigError, match=message):
+            finetune(other.continue_online(other), off, point_data)
+    mine = make_offline("iql", {**small("iql"), "beta": 1.0})  # what may change
+    on = finetune(mine.continue_online(mine), off, point_data.with_next_actions(), data_fraction=0.5)
+    assert on.algorithm.config.beta == 1.0
+    with pytest.raises(
+        ConfigError, match="'iql' continues the offline training of 'iql', and 'awac' was trained offline"
+    ):
+        finetune(other.continue_online(other), trained("awac"), point_data)
+
+
 @pytest.mark.parametrize(
     ("algorithm", "start", "changes", "message"),
     [
