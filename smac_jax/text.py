@@ -21,6 +21,7 @@ NAMES = {
     "td3": "TD3",
     "awr": "AWR",
     "rlpd": "RLPD",
+    "same": "itself",
 }
 """The names of the algorithms in tables, figures, pages and the progress bar."""
 
