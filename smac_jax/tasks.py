@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from smac_jax.chunk_names import without_chunks
 from smac_jax.errors import ConfigError, UnknownNameError
 from smac_jax.registry import WORDS, Registry
 from smac_jax.spread import spread
@@ -269,8 +270,10 @@ def task_info(environment: str) -> TaskInfo:
 
     An environment of another family is taken for the task that its name names, if any (``"gymnasium:Hopper-v4"`` for
     ``hopper``). Of others nothing is known: then a return of 0 counts as a random policy's, and 1,000 steps are an
-    episode. OGBench's tasks share names with D4RL's, and are others: an evaluation counts their successes.
+    episode. OGBench's tasks share names with D4RL's, and are others: an evaluation counts their successes. Of chunks
+    (``chunks:5:hopper``) it is what is known of the environment inside; the time limit counts its steps.
     """
+    environment = without_chunks(environment)
     if environment.startswith("ogbench:"):
         return TaskInfo(environment, 0.0, 1.0, 1000, rewards=SUCCESS)
     try:
@@ -349,5 +352,5 @@ def normalized_score(task: str, returns: Any) -> np.ndarray:
     Raises:
       UnknownNameError: no reference returns for this task.
     """
-    info = TASKS[parse_name(task).task]
+    info = TASKS[parse_name(without_chunks(task)).task]
     return 100.0 * (np.asarray(returns, np.float64) - info.random_return) / (info.expert_return - info.random_return)

@@ -51,6 +51,8 @@ class Transition(NamedTuple):
         model); 0.0 for transitions that do not come from a data set.
       return_to_go: the discounted sum of the rewards from here to the trajectory's end (Cal-QL's lower bound), where an
         algorithm asked for it; else 0.0.
+      next_action: what the data do at ``next_observation`` (ReBRAC's penalty of the critics), where an algorithm asked
+        for it; else None.
     """
 
     observation: Float[Array, "*batch observation"]
@@ -60,3 +62,4 @@ class Transition(NamedTuple):
     terminal: Float[Array, "*batch"]
     condition: Float[Array, "*batch"]
     return_to_go: Float[Array, "*batch"]
+    next_action: Float[Array, "*batch action"] | None = None

@@ -24,7 +24,7 @@ At these they are not recorded, so that the folders of earlier sweeps are still 
 """
 
 
-LATER_SECTIONS = (NONE, "rlpd")
+LATER_SECTIONS = (NONE, "rlpd", "rebrac", "fql")
 """Sections of algorithms that earlier versions did not have; they name no folder of a sweep that does not use them."""
 
 
