@@ -41,7 +41,11 @@ def product_flops(function: Callable[..., Any], *arguments: Any) -> float:
 
     A loop counts as often as it runs; of a branch, the mean (TD3 takes its policy step every second update).
     """
-    closed = jax.make_jaxpr(function)(*arguments)
+    return product_flops_of(jax.make_jaxpr(function)(*arguments))
+
+
+def product_flops_of(closed: Any) -> float:
+    """The same of a program that is traced already (``jax.make_jaxpr``)."""
     needed, _ = pe.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
     return _count(needed)
 
@@ -63,11 +67,12 @@ def _count(jaxpr: Any) -> float:
             counts = [_count(branch.jaxpr) for branch in parameters["branches"]]
             total += statistics.fmean(counts)
         else:
-            total += sum(_count(inner) for inner in _inner(parameters))
+            total += sum(_count(inner) for inner in inner_jaxprs(parameters))
     return total
 
 
-def _inner(parameters: dict[str, Any]) -> list[Any]:
+def inner_jaxprs(parameters: dict[str, Any]) -> list[Any]:
+    """The programs inside an equation: bodies of loops, branches, and functions."""
     found = []
     for value in parameters.values():
         for item in value if isinstance(value, (tuple, list)) else (value,):
