@@ -15,6 +15,7 @@ from benchmarks.measure import Case, memory_of
 from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
 from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
 from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm, Phase
+from smac_jax.algorithms.none import NONE
 from smac_jax.data.dataset import Dataset
 from smac_jax.matrix_products import product_flops
 from smac_jax.presets.base import online_section
@@ -45,7 +46,7 @@ ONEDNN: dict[str, bool | str] = {
     "xla_cpu_experimental_onednn_fusion_type": "LIBRARY_FUSION_TYPE_DOT",
 }
 """The compiler's options for oneDNN's products on a CPU. They are experimental, and crash with JAX 0.10."""
-OFFLINE_NAMES = tuple(OFFLINE)
+OFFLINE_NAMES = tuple(name for name in OFFLINE if name != NONE)
 ONLINE_NAMES = tuple(online_section(name) for name in ONLINE)
 
 
@@ -78,7 +79,8 @@ def online_algorithm(
         distribution="box_gaussian" if name == "awr" else "tanh_gaussian",
         critic_activation=critic_activation,
     )
-    return make_online(name, {"batch_size": size.online_batch, **overrides}), network
+    once = {"utd": 1} if name == "rlpd" else {}  # as the others, and not 20 critic steps in an update
+    return make_online(name, {"batch_size": size.online_batch, **once, **overrides}), network
 
 
 def offline_learner(name: str, size: Size, seeds: int, data: Dataset, **overrides: Any) -> Learner:

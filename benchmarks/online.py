@@ -28,6 +28,7 @@ from smac_jax.envs import ENGINES, AutoReset
 from smac_jax.errors import ConfigError
 from smac_jax.sweep.program import run
 from smac_jax.text import count
+from smac_jax.train.data_fraction import DataFraction
 from smac_jax.train.divergence import NOT_DIVERGED
 from smac_jax.train.online import LoopState, make_chunk
 from smac_jax.train.sharding import SeedLayout
@@ -68,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
     keys, diverged = layout.keys("online"), jnp.full(seeds, NOT_DIVERGED)
 
     def loop(name: str, learn: bool) -> Case:
-        chunk = make_chunk(built, training_env, layout, learn, 0.5, math.inf, length)
+        chunk = make_chunk(built, training_env, layout, learn, DataFraction.constant(0.5), math.inf, length)
         held = {"state": jax.jit(jax.vmap(loop_state))(keys), "step": 0}
 
         def call() -> None:

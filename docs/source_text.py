@@ -143,6 +143,7 @@ def _class(name: str) -> type:
         statement.target.id: _field(statement.value)
         for statement in node.body
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value
+        if "ClassVar" not in ast.unparse(statement.annotation)
     }
     return type(name, tuple(bases), {"declared": own})
 

@@ -6,7 +6,9 @@ r"""Reproduce the paper's tables and figures from the available data, beside the
 
 Tables: 1 (mean normalized regret of every offline with every online algorithm over the paper's six tasks, or those of
 --task), aggregate (interquartile means over all tasks, the probability that SMAC is better, performance profiles),
-tasks (a table with transfer, dip, final return and regret, and a figure of learning curves, for each task).
+tasks (a table with transfer, dip, final return and regret, and a figure of learning curves, for each task), leaderboard
+(normalized scores of all algorithms on all available data sets, offline and after fine-tuning, beside published scores;
+--offline and --online select its algorithms, which may be your own: --import).
 
 Figures, all of SMAC: kappa, muon, condition (with and without), size (a twentieth and a fifth of the data), transfer
 (learning curves), residual (of the identity, during training), line and plane (the return between its policies),
@@ -41,17 +43,25 @@ from smac_jax.tasks import parse_name, task_info
 from smac_jax.text import count, duration
 
 if TYPE_CHECKING:
-    from experiments.paper.grid import Task
+    from experiments.paper.grid import Pairs, Task
     from smac_jax.data.dataset import Dataset
 
-TABLES = ("1", "aggregate", "tasks")
+TABLES = ("1", "aggregate", "tasks", "leaderboard")
+DEFAULT_TABLES = TABLES[:3]
+"""Without the leaderboard, which needs many more jobs."""
 # names only, so that a mistyped flag is reported before JAX is imported
 SCALES = ("paper", "small", "tiny")
 FIGURES = (*("kappa", "muon", "condition", "residual", "coverage", "size", "transfer", "line", "plane", "embedding"),)
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("scale", "small", list(SCALES), "Sizes of networks, steps and evaluations.")
-flags.DEFINE_list("table", [], f"Tables: {', '.join(TABLES)}; default: all, unless --figure is given.")
+flags.DEFINE_list(
+    "table",
+    [],
+    f"Tables: {', '.join(TABLES)}, or all; default: {', '.join(DEFAULT_TABLES)}, unless --figure is given.",
+)
+flags.DEFINE_list("offline", [], "Offline algorithms of the leaderboard; default: all of this package.")
+flags.DEFINE_list("online", [], "Online algorithms of the leaderboard; default: all of this package.")
 flags.DEFINE_list("figure", [], f"Figures: {', '.join(FIGURES)}, or all.")
 flags.DEFINE_list("task", [], "Data sets: names or paths; default: those of the suite that are available.")
 flags.DEFINE_bool("download", False, "Download missing data of the suite from D4RL's server.")
@@ -70,6 +80,7 @@ def main(argv: Sequence[str]) -> int:
     from experiments.paper.figures import FIGURES as PAPER_FIGURES
     from experiments.paper.figures import FigureData
     from experiments.paper.grid import curves_of, grid_of
+    from experiments.paper.leaderboard import write_leaderboard
     from experiments.paper.tables import over_all_tasks
     from experiments.paper.tasks import SCALES as SIZES
     from smac_jax.sweep.datasets import references
@@ -80,15 +91,22 @@ def main(argv: Sequence[str]) -> int:
 
     tables, figures = selected(FLAGS.table, TABLES, "table"), selected(FLAGS.figure, FIGURES, "figure")
     if not tables and not figures:
-        tables = list(TABLES)
+        tables = list(DEFAULT_TABLES)
     if "embedding" in figures and importlib.util.find_spec("sklearn") is None:
         raise ConfigError("--figure=embedding needs scikit-learn: pip install 'smac_jax[analysis]'.")
     scale = SIZES[FLAGS.scale]
     folder = results_folder(FLAGS.results or f"results/reproduce-{FLAGS.scale}")
-    tasks = available_tasks(FLAGS.task, paper_only=tables == ["1"] and not figures)
+    pairs = leaderboard_pairs(FLAGS.offline, FLAGS.online) if "leaderboard" in tables else None
+    only_leaderboard = tables == ["leaderboard"] and not figures
+    tasks = available_tasks(FLAGS.task, paper_only=tables == ["1"] and not figures, published_too=only_leaderboard)
     seeds = list(range(FLAGS.seeds or scale.seeds))
     grids = {
-        task.source: grid_of(task, folder, scale, seeds, FLAGS.physics, tables=bool(tables), figures=figures)
+        task.source: grid_of(
+            *(task, folder, scale, seeds, FLAGS.physics),
+            tables=bool({*tables} - {"leaderboard"}),
+            figures=figures,
+            leaderboard=pairs,
+        )
         for task in tasks
     }
     every = list({job.folder: job for grid in grids.values() for job in grid.jobs}.values())
@@ -145,6 +163,8 @@ def main(argv: Sequence[str]) -> int:
     if {"1", "aggregate"} & {*tables}:
         jobs_of = {source: grid.table for source, grid in grids.items()}
         over_all_tasks(folder, tables, tasks, jobs_of, provenance, every_task=bool(FLAGS.task))
+    if pairs is not None:
+        write_leaderboard(folder, tasks, {source: grid.leaderboard for source, grid in grids.items()}, provenance)
     page = write_report(folder)
     took = duration(time.monotonic() - started)
     print(f"Done in {took}. Tables and figures are in {folder}; open {page} in a browser.")
@@ -163,36 +183,64 @@ def selected(given: Sequence[str], known: Sequence[str], kind: str) -> list[str]
     return list(known) if "all" in given else list(given)
 
 
-def available_tasks(given: Sequence[str], paper_only: bool) -> list[Task]:
+def leaderboard_pairs(offline: Sequence[str], online: Sequence[str]) -> Pairs:
+    """The algorithms of the leaderboard; by default all algorithms of this package.
+
+    Raises:
+      UnknownNameError: a name is not known.
+    """
+    from experiments.paper.grid import Pairs
+    from smac_jax.algorithms.none import NONE
+    from smac_jax.registry import OFFLINE, ONLINE
+
+    for given, known in ((offline, OFFLINE), (online, ONLINE)):
+        for name in given:
+            if name not in known:
+                raise UnknownNameError(known.kind, name, tuple(known))
+    scratch = (NONE, "rlpd")  # which is no transfer
+    ours = [
+        tuple(name for name in known if known.is_built_in(name) and name not in scratch) for known in (OFFLINE, ONLINE)
+    ]
+    return Pairs(tuple(offline) or ours[0], tuple(online) or ours[1])
+
+
+def available_tasks(given: Sequence[str], paper_only: bool, published_too: bool = False) -> list[Task]:
     """The tasks whose data can be read; prints which tasks of the suite are missing.
 
     Args:
       given: names of data sets; empty for the tasks of the suite.
       paper_only: whether to use only the paper's tasks of the suite, if any of them is available.
+      published_too: whether to add the data sets with published scores to those of the suite.
 
     Raises:
       DatasetError: a given data set cannot be read, or no data set is available.
-      ConfigError: a data set belongs to none of the paper's families of tasks.
+      ConfigError: a data set belongs to no family of tasks with a preset.
     """
     import smac_jax
-    from experiments.paper.tasks import SUITE
+    from experiments.paper.published import published
+    from experiments.paper.tasks import FAMILIES, SUITE
     from smac_jax.sweep.grid import distinct_names
 
     if given:
         named = distinct_names(given)
         return [_task(source, smac_jax.load_dataset(source), name) for source, name in named.items()]
     found = []
-    for task in SUITE:
-        plain = re.sub(r"-v\d+$", "", task.data)
-        places = [task.data] if FLAGS.download or is_available_offline(task.data) else []
-        places += [f"data/{name}.hdf5" for name in (task.data, plain) if Path(f"data/{name}.hdf5").exists()]
+    suite = [task.data for task in SUITE]
+    others = dict.fromkeys(score.data for score in published()) if published_too else ()
+    more = [name for name in others if name not in suite and task_info(name).family in FAMILIES]
+    for data in [*suite, *more]:
+        plain = re.sub(r"-v\d+$", "", data)
+        places = [data] if FLAGS.download or is_available_offline(data) else []
+        places += [f"data/{name}.hdf5" for name in (data, plain) if Path(f"data/{name}.hdf5").exists()]
         places += [plain] if plain in embedded_datasets() else []
         if places:
             found.append(_task(places[0], smac_jax.load_dataset(places[0])))
-        else:
-            is_binary = task_info(task.data).rewards.only_success
+        elif data in suite:
+            is_binary = task_info(data).rewards.only_success
             pair = "; or use the published pair of AWAC's files, see docs/pages/data.md" if is_binary else ""
-            print(f"not available: {task.data} (--download downloads D4RL's data{pair})", file=sys.stderr)
+            print(f"not available: {data} (--download downloads D4RL's data{pair})", file=sys.stderr)
+    if more and (missing := len(suite) + len(more) - len(found)):
+        print(f"not available: {missing} of {count([*suite, *more], 'data set')} of the leaderboard", file=sys.stderr)
     if not found:
         raise DatasetError("No data of the suite are available. Name data sets with --task.")
     return [task for task in found if task.of.in_paper or not paper_only] or found
@@ -211,7 +259,7 @@ def _task(source: str, data: Dataset, name: str = "") -> Task:
     family = task_info(env).family
     if family in FAMILIES:
         return Task(source, data, env, SuiteTask(source, family, in_paper=False), name)
-    raise ConfigError(f"{source}: the environment {env} belongs to none of the paper's families.")
+    raise ConfigError(f"{source}: the environment {env} belongs to none of the families {', '.join(FAMILIES)}.")
 
 
 if __name__ == "__main__":

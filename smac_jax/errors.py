@@ -36,3 +36,7 @@ class UnknownNameError(SmacError, KeyError):
 
 class RegistrationError(SmacError, ValueError):
     """A name that another has already, or a thing that does not satisfy the contract of what it is registered as."""
+
+
+class TrackerError(SmacError):
+    """A tracker raised an error during a run. It causes a warning, and the run continues."""

@@ -1,9 +1,10 @@
-"""For authors: an algorithm, task, environment, reader of data or score of your own, under a name, in a file of yours.
+"""For authors: what has a name here can be yours, in a file of yours: an algorithm, a task, a tracker and so on.
 
 What is registered here is used by its name wherever this package's own is: in ``pretrain``, ``finetune``, ``make_env``
-and ``load_dataset``; in ``--offline``, ``--online``, ``--env``, ``--task`` and ``--config`` of the command line, which
-imports the file that ``--import=my_lab.py`` names; and in jobs that run elsewhere, or go on later. The file is recorded
-with its checksum, and a run refuses to go on with another one.
+and ``load_dataset``; in ``--offline``, ``--online``, ``--env``, ``--task``, ``--config`` and ``--tracker`` of the
+command line, which imports the file that ``--import=my_lab.py`` names; and in jobs that run elsewhere, or continue
+later. The file is recorded with its checksum, and a run refuses to continue with another one, unless it only registers
+a tracker.
 
 >>> @register_offline("selective", SelectiveConfig)
 ... def selective(config):
@@ -19,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from smac_jax.algorithms.actor_critic import ActorCritic, NetworkConfig
+from smac_jax.algorithms.continuation import SAME, continuation, keep_optimizers
 from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm, Phase, TrainingState
 from smac_jax.algorithms.learner import (
     Learner,
@@ -45,11 +47,13 @@ from smac_jax.registry import (
     READERS,
     SCORES,
     TASKS,
+    TRACKERS,
     Algorithm,
     EnvironmentEntry,
     Registry,
     TaskEntry,
 )
+from smac_jax.runs.trackers.base import TrackedRun, Tracker
 from smac_jax.scores.base import Score, ScoreTraining, WeightedScore
 from smac_jax.short_repr import of_value
 from smac_jax.tasks import TASKS as REFERENCES
@@ -87,6 +91,8 @@ __all__ = [
     "Start",
     "State",
     "Task",
+    "TrackedRun",
+    "Tracker",
     "TrainingState",
     "Transition",
     "Version",
@@ -94,7 +100,9 @@ __all__ = [
     "actor_critic_for",
     "actor_critic_of",
     "choice",
+    "continuation",
     "draw_action",
+    "keep_optimizers",
     "new_learner",
     "number",
     "optimizer_states",
@@ -104,6 +112,7 @@ __all__ = [
     "register_online",
     "register_score",
     "register_task",
+    "register_tracker",
     "sizes",
     "switch",
     "with_networks",
@@ -142,6 +151,7 @@ BuildOffline = TypeVar("BuildOffline", bound=Callable[[Any], OfflineAlgorithm[An
 BuildOnline = TypeVar("BuildOnline", bound=Callable[[Any], OnlineAlgorithm[Any]])
 BuildScore = TypeVar("BuildScore", bound=Callable[[Any], Score[Any]])
 Read = TypeVar("Read", bound=ReadDataset)
+MakeTracker = TypeVar("MakeTracker", bound=Callable[[], Tracker])
 
 
 @overload
@@ -318,6 +328,31 @@ def register_dataset(name: str, read: Any = None) -> Any:
     return register if read is None else register(read)
 
 
+@overload
+def register_tracker(name: str, make: MakeTracker) -> MakeTracker: ...
+@overload
+def register_tracker(name: str, make: None = None) -> Callable[[MakeTracker], MakeTracker]: ...
+def register_tracker(name: str, make: Any = None) -> Any:
+    """Registers a tracker, for ``--tracker`` and :class:`~smac_jax.runs.folder.RunFolder`.
+
+    Args:
+      name: the name of the tracker.
+      make: creates a tracker without arguments: a class with the functions of :class:`Tracker`, or a function. It is
+        called before anything is trained, and raises an error if the tracker cannot work. None returns a decorator.
+
+    Raises:
+      RegistrationError: the name is taken, or ``make`` is no class or function.
+    """
+
+    def register(make: Any) -> Any:
+        TRACKERS.check_free(name)
+        _check_function(make, f"The tracker {name!r}", "a class or function that makes it")
+        TRACKERS.register(name, make, [make])
+        return make
+
+    return register if make is None else register(make)
+
+
 def __getattr__(name: str) -> Any:
     # Brax takes seconds to import, greets its users, and only environments need it
     if name in ("Env", "State"):
@@ -375,6 +410,8 @@ def _check_free_environment(registry: Registry[Any], name: str) -> None:
 def _owner_of_section(name: str) -> str | None:
     if name.startswith("online_"):
         return "sections of online algorithms are called so where an offline one has their name"
+    if name == SAME:
+        return "it stands for the offline algorithm that continues online"
     return "every configuration has a section of this name" if name in SECTIONS else None
 
 

@@ -1,4 +1,4 @@
-"""Everything that has a name: algorithms, tasks, environments, sources of data, scores.
+"""Everything that has a name: algorithms, tasks, environments, sources of data, scores, trackers.
 
 Here stands what this package has under each name, and where. It is imported when it is asked for, so that importing
 this module takes no time. Others add to it through :mod:`smac_jax.extend`.
@@ -238,6 +238,7 @@ OFFLINE: Registry[Algorithm] = Registry(
         "cal_ql": _algorithm("cal_ql", "CalQLConfig", "cal_ql"),
         "awac": _algorithm("awac", "AWACConfig", "awac"),
         "bc": _algorithm("bc", "BCConfig", "bc"),
+        "none": _algorithm("none", "NoneConfig", "none"),
     },
 )
 ONLINE: Registry[Algorithm] = Registry(
@@ -247,6 +248,7 @@ ONLINE: Registry[Algorithm] = Registry(
         "td3": _algorithm("td3", "TD3Config", "td3"),
         "td3_bc": _algorithm("td3_bc", "OnlineTD3BCConfig", "online_td3_bc"),
         "awr": _algorithm("awr", "AWRConfig", "awr"),
+        "rlpd": _algorithm("rlpd", "RLPDConfig", "rlpd"),
     },
 )
 SCORES: Registry[Callable[[Any], Any]] = Registry(
@@ -257,6 +259,16 @@ SCORES: Registry[Callable[[Any], Any]] = Registry(
     },
 )
 """By the name that the config of SMAC has in ``score``; each is built from that config."""
+
+TRACKERS: Registry[Callable[[], Any]] = Registry(
+    "tracker",
+    {
+        "tensorboard": lambda: _attribute("runs.trackers.tensorboard", "TensorBoard"),
+        "wandb": lambda: _attribute("runs.trackers.wandb", "WeightsAndBiases"),
+        "trackio": lambda: _attribute("runs.trackers.trackio", "Trackio"),
+    },
+)
+"""Each makes a :class:`smac_jax.runs.trackers.base.Tracker`."""
 
 LOCOMOTION = ("hopper", "walker2d", "halfcheetah", "ant")
 ADROIT = ("pen", "door", "hammer", "relocate")

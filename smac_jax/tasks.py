@@ -1,6 +1,6 @@
-"""Everything that is known of a task by its name: reference returns, episodes, rewards, and what evaluations measure.
+"""Facts about tasks by their names: reference returns, time limits, rewards, and the measure of evaluations.
 
-No other module tests a task's name: it asks :func:`task_info`, or for a data set's task :func:`reward_rule`.
+Other modules do not test a task's name: they use :func:`task_info`, or :func:`reward_rule` for a data set's task.
 
 Source: Fu et al. 2020 (arXiv 2004.07219), section 6, and the table of reference scores in D4RL's code (``infos.py``).
 Adroit's binary tasks score 1 for an episode that succeeds, so that the normalized score is the success rate in
@@ -26,19 +26,19 @@ Family = Literal["locomotion", "adroit", "kitchen", "antmaze", "maze2d"]
 
 @dataclasses.dataclass(frozen=True)
 class RewardRule:
-    """What the rewards of a task mean, and therefore what is measured of its trajectories.
+    """The meaning of a task's rewards, and the measure of its trajectories.
 
     Attributes:
-      evaluation: what the number of an evaluation is, in words for axes and tables.
-      only_success: rewards are 0 on success and -1 otherwise, an evaluation counts successes, and an episode of the
-        data ends with its last success.
-      solved_at: nothing is bootstrapped from a step with at least this reward, whatever the log says of episodes'
-        ends; None: the log alone says where episodes end.
-      return_is_highest: a trajectory's return is its highest reward, for each step pays for all that is completed by
-        then; False: the sum of its rewards.
-      sparse: whether every reward says no more than success or failure; None: the rewards of the data decide.
-      log_continues: a log may continue after a terminal, so that an uninterrupted log holds several trajectories; its
-        score is the best of them.
+      evaluation: the name of the measure in evaluations, for axes and tables.
+      only_success: whether rewards are 0 on success and -1 otherwise. Evaluations then report the success rate, and an
+        episode of the data ends with its last success.
+      solved_at: nothing is bootstrapped from a step with at least this reward, even if the log has no terminal there;
+        None to use the log's terminals only.
+      return_is_highest: whether a trajectory's return is its highest reward, because each reward counts everything that
+        has been completed; otherwise it is the sum of the rewards.
+      sparse: whether every reward only distinguishes success from failure; None to decide from the data's rewards.
+      log_continues: whether a log may continue after a terminal, so that an uninterrupted log holds several
+        trajectories. Its score is the best of them.
     """
 
     evaluation: str
@@ -53,27 +53,27 @@ DENSE = RewardRule("return")
 """Rewards are summed."""
 
 BINARY = RewardRule("success rate", only_success=True, solved_at=0.0, sparse=True)
-"""0 on success and -1 otherwise: Adroit's binary tasks (SMAC, section 5).
+"""0 on success and -1 otherwise, for Adroit's binary tasks (SMAC, section 5).
 
-Their environment ends at the first success, where a demonstration goes on to its last. Source of ``solved_at``:
-Cal-QL's code (``dones = rewards == 0``), which WSRL uses, too.
+An episode of the environment ends at the first success, but a demonstration continues to its last success. Source of
+``solved_at``: Cal-QL's code (``dones = rewards == 0``), which WSRL uses, too.
 """
 
 SUBTASKS = RewardRule("completed subtasks", solved_at=4.0, return_is_highest=True, sparse=False)
-"""Each step pays 1 for each of four subtasks that is completed: the kitchen's. Source of ``solved_at``: WSRL's code."""
+"""The kitchen's rewards: the number of completed subtasks (of four) in each step. Source of ``solved_at``: WSRL."""
 
 GOAL = RewardRule("success rate", return_is_highest=True, sparse=True, log_continues=True)
 """AntMaze's rewards, 1 at the goal and 0 elsewhere. D4RL's logs continue at the goal; each row there is a terminal."""
 
 SUCCESS = RewardRule("success rate")
-"""Rewards are summed, and an evaluation counts successes: OGBench's tasks."""
+"""OGBench's rewards, which are summed; evaluations report the success rate."""
 
 
 class SuccessTest(NamedTuple):
-    """How an observation shows that a task is solved.
+    """A test of whether an observation shows that the task is solved.
 
     Attributes:
-      observation_size: numbers of an observation.
+      observation_size: the number of observations.
       holds: ``observations [row, observation] -> [row]``.
     """
 
@@ -101,24 +101,23 @@ def _relocate_is_solved(observations: Float[np.ndarray, "row observation"]) -> B
 
 @dataclasses.dataclass(frozen=True)
 class TaskInfo:
-    """What is known of a task beside its physics.
+    """Facts about a task other than its physics.
 
     Attributes:
-      name: as in ``make_env``.
-      random_return: the return, or what evaluations measure in its place, at a normalized score of 0.
+      name: the name in ``make_env``.
+      random_return: the return, or the measure that evaluations report instead, at a normalized score of 0.
       expert_return: the same at a normalized score of 100.
       episode_length: the time limit, in environment steps.
-      family: tasks of one robot or suite, which share simulator and settings (``smac_jax.presets`` has a module for
-        each of the paper's three); None for others.
-      rewards: what they mean.
-      clips_actions: the simulator itself clips every action to ``[-1, 1]`` and reads nothing else of it, so that logged
-        actions outside may be clipped without changing what happened.
-      dense: of a task with binary rewards the task with dense ones: same robot, observations and actions.
-      success: how an observation shows success, of a task with binary rewards.
-      noisy_observations: two observations of one state differ, so that no logged step can be repeated.
-      version_by_size: pairs of an observation's size and the environment's version (as in ``make_env``) that has it,
-        where the size tells the version.
-      unlogged: what of a step depends on something that is in no log; empty where nothing does.
+      family: the family of tasks with the same simulator and settings (``smac_jax.presets`` has a module for each of
+        the paper's three families); None for other tasks.
+      rewards: the meaning of the rewards.
+      clips_actions: whether the simulator itself clips every action to ``[-1, 1]``, so that logged actions outside may
+        be clipped without changing the transitions.
+      dense: for a task with binary rewards, the task with dense rewards and the same robot, observations and actions.
+      success: for a task with binary rewards, the test of success.
+      noisy_observations: whether observations are noisy, so that a logged step cannot be reproduced.
+      version_by_size: pairs of an observation's size and the environment's version (as in ``make_env``) with this size.
+      unlogged: a description of what logs do not contain although a step depends on it; empty if there is nothing.
     """
 
     name: str

@@ -14,9 +14,11 @@ NAMES = {
     "cal_ql": "Cal-QL",
     "awac": "AWAC",
     "bc": "BC",
+    "none": "no offline training",
     "sac": "SAC",
     "td3": "TD3",
     "awr": "AWR",
+    "rlpd": "RLPD",
 }
 """The names of the algorithms in tables, figures, pages and the progress bar."""
 

@@ -64,7 +64,8 @@ def test_what_is_wrong_is_named(given, words):
 
 def test_unknown_algorithms_and_indivisible_batches_are_refused():
     with pytest.raises(
-        UnknownNameError, match=r"Unknown offline algorithm 'sac'\. Known: awac, bc, cal_ql, cql, iql, smac, td3_bc"
+        UnknownNameError,
+        match=r"Unknown offline algorithm 'sac'\. Known: awac, bc, cal_ql, cql, iql, none, smac, td3_bc",
     ):
         make_offline("sac")
     with pytest.raises(UnknownNameError, match="Unknown online algorithm 'smac'"):

@@ -54,7 +54,7 @@ def test_a_tilde_is_the_home_directory_wherever_a_path_is_given(home, tmp_path, 
     assert load_actor_critic("~/checkpoint").observation_mean.shape == (1, 11)
     assert smac_jax.load("~/checkpoint")(np.ones(11)).shape == (3,)
     write_provenance("~/written")
-    MetricLogger("~/logged").log("run", "offline", 0, {"x": 1.0})
+    MetricLogger("~/logged", "run").log("offline", 0, {"x": 1.0})
     curve = TransferCurve(
         **{"task": "hopper", "offline": "bc", "online": "sac", "warm_start": 0},
         **{"offline_updates": np.array([0.0]), "offline_returns": np.ones((1, 1))},

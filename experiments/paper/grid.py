@@ -39,21 +39,30 @@ class Task:
         return path_name(self.name or short_name(self.source))
 
 
+class Pairs(NamedTuple):
+    """The algorithms of the leaderboard: each offline algorithm is combined with each online algorithm."""
+
+    offline: tuple[str, ...]
+    online: tuple[str, ...]
+
+
 class Grid(NamedTuple):
     """The jobs of a task, by label.
 
     Attributes:
       table: the jobs of the tables, one for each offline algorithm.
       figures: the jobs of each figure.
+      leaderboard: the jobs of the leaderboard, one for each of its offline algorithms.
     """
 
     table: dict[str, Job]
     figures: dict[str, dict[str, Job]]
+    leaderboard: dict[str, Job]
 
     @property
     def jobs(self) -> list[Job]:
         """All jobs."""
-        return [job for jobs in (self.table, *self.figures.values()) for job in jobs.values()]
+        return [job for jobs in (self.table, self.leaderboard, *self.figures.values()) for job in jobs.values()]
 
 
 def grid_of(
@@ -65,8 +74,12 @@ def grid_of(
     *,
     tables: bool,
     figures: Sequence[str],
+    leaderboard: Pairs | None = None,
 ) -> Grid:
-    """The jobs to train. They share the job of the unchanged SMAC, which has every online algorithm that any needs."""
+    """The jobs to train. They share the job of the unchanged SMAC, which has every online algorithm that any needs.
+
+    The leaderboard also shares the jobs of the tables.
+    """
     config = scale.config(task.of.family)
     name = task.name or short_name(task.source)
 
@@ -100,9 +113,15 @@ def grid_of(
 
     requested = {name: FIGURES[name] for name in figures}
     needed = {*(tasks.ONLINE if tables else ()), *(end for figure in requested.values() for end in figure.online)}
-    ends = [end for end in tasks.ONLINE if end in needed]
+    board = leaderboard or Pairs((), ())
+    needed |= {*board.online} if "smac" in board.offline else set()
+    ends = [end for end in dict.fromkeys([*tasks.ONLINE, *board.online]) if end in needed]
     plain = make(("smac",), ends, tables or any(figure.control for figure in requested.values()))["smac"]
-    table = make(task.of.offline, tasks.ONLINE, control=True) | {"smac": plain} if tables else {}
+    more = [end for end in board.online if end not in tasks.ONLINE]
+    table = make(task.of.offline, (*tasks.ONLINE, *more), control=True) | {"smac": plain} if tables else {}
+    known = table | {"smac": plain}
+    others = [name for name in board.offline if name not in known]
+    shown = known | (make(others, board.online, control=False) if others else {})
     figure_jobs: dict[str, dict[str, Job]] = {}
     for name, figure in requested.items():
         if not figure.trains:
@@ -120,7 +139,7 @@ def grid_of(
             label: plain if job.offline.config == plain.offline.config else job
             for label, job in varied.items()
         }
-    return Grid(table, figure_jobs)
+    return Grid(table, figure_jobs, {name: shown[name] for name in board.offline})
 
 
 def curves_of(jobs: Mapping[str, Job]) -> dict[tuple[str, str], TransferCurve]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from ml_collections import ConfigDict
 
 from experiments.configs import transfer_study
+from smac_jax.registry import OFFLINE
 from smac_jax.sweep.landscape import Resolution
 
 ONLINE = ("awr", "sac", "td3", "td3_bc")
@@ -53,8 +54,8 @@ SUITE = (
 )
 
 
-FAMILIES = ("locomotion", "adroit", "kitchen")
-"""Families of tasks (``TaskInfo.family``) for which the paper has settings; modules of ``smac_jax.presets``."""
+FAMILIES = ("locomotion", "adroit", "kitchen", "antmaze")
+"""Families of tasks (``TaskInfo.family``) with a preset in ``smac_jax.presets``; that of AntMaze is not the paper's."""
 
 
 def paper_scale(family: str) -> ConfigDict:
@@ -77,16 +78,18 @@ def tiny_scale(family: str) -> ConfigDict:
     config.finetune.update({"num_steps": 20, "warm_start": 10, **evaluations})
     config.smac.score_model.num_updates = 10
     config.smac.network.num_critics = 2
-    for name in ("smac", "iql", "td3_bc", "cql", "cal_ql"):
-        config[name].network.update({"actor_hidden": (8, 8), "critic_hidden": (8, 8)})
+    for name in OFFLINE:
+        if "network" in config[name]:
+            config[name].network.update({"actor_hidden": (8, 8), "critic_hidden": (8, 8)})
     return config
 
 
 def _rewards(config: ConfigDict, family: str) -> ConfigDict:
     as_published = paper_scale(family)
-    for name in ("smac", "iql", "td3_bc", "cql", "cal_ql"):
-        config[name].reward_scale = as_published[name].reward_scale
-        config[name].reward_bias = as_published[name].reward_bias
+    for name in OFFLINE:
+        for field in ("reward_scale", "reward_bias"):
+            if field in config[name]:
+                config[name][field] = as_published[name][field]
     return config
 
 

@@ -11,6 +11,7 @@ states ask for more. The paper's identity says that alpha *is* the temperature: 
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +34,8 @@ AVERAGE_RATE = 0.01
 @dataclasses.dataclass(frozen=True)
 class AlphaConfig:
     """What alpha is: a network, a number, or the temperature."""
+
+    OF_STATE: ClassVar[tuple[str, ...]] = ("alpha_parameterization", "alpha_floor", "alpha_value", "alpha_hidden")
 
     alpha_parameterization: str = choice(
         "auto",

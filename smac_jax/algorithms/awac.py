@@ -25,6 +25,7 @@ from jaxtyping import Float
 
 from smac_jax.algorithms import critic
 from smac_jax.algorithms.actor_critic import ActorCritic, NetworkConfig
+from smac_jax.algorithms.continuation import continuation
 from smac_jax.algorithms.contracts import OfflineAlgorithm, Phase
 from smac_jax.algorithms.high_utd import UTDConfig, check_utd, high_utd_update
 from smac_jax.algorithms.learner import (
@@ -151,4 +152,10 @@ def awac(config: AWACConfig) -> OfflineAlgorithm[Learner]:
         phases=(Phase("offline", partial(update, config), config.batch_size),),
         actor_critic=actor_critic_of,
         training_state=optimizer_states,
+        continue_online=continuation(
+            Learner,
+            lambda online: partial(update, online),
+            lambda online, state: new_learner(online, state.actor_critic),
+            check=check_utd,
+        ),
     )

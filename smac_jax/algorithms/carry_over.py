@@ -70,7 +70,7 @@ def carried_optimizer(
             f"{type(config).__name__}.optimizer_start = 'carried': there is no state of the {network}'s optimizer. "
             "Pass training_state=..., as pretrain(...) returns it, of an algorithm that has one."
         )
-    if not _alike(fresh, carried):
+    if not alike(fresh, carried):
         raise ConfigError(
             f"{type(config).__name__}.optimizer_start = 'carried': the {network}'s optimizer is another one online "
             "than offline. Give both sides the same optimizer."
@@ -78,6 +78,7 @@ def carried_optimizer(
     return carried
 
 
-def _alike(a: Any, b: Any) -> bool:
+def alike(a: Any, b: Any) -> bool:
+    """Whether two trees have the same structure, and leaves of the same shapes and types."""
     shapes = [[(jnp.shape(x), jnp.result_type(x)) for x in jax.tree.leaves(tree)] for tree in (a, b)]
     return str(jax.tree.structure(a)) == str(jax.tree.structure(b)) and shapes[0] == shapes[1]

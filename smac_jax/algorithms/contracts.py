@@ -59,16 +59,35 @@ class OfflineInit(Protocol[S_out]):
 class OnlineInit(Protocol[S_out]):
     """The first state of an online algorithm."""
 
-    def __call__(self, key: Key, actor_critic: ActorCritic, training_state: TrainingState | None = None, /) -> S_out:
+    def __call__(self, key: Key, actor_critic: ActorCritic, training_state: Any = None, /) -> S_out:
         """Starts from the networks of an offline algorithm.
 
         Args:
           key: of all random draws.
           actor_critic: the pre-trained networks.
-          training_state: what the offline algorithm knows beside them; None where it is not at hand.
+          training_state: what the offline algorithm knows beside them, a :class:`TrainingState`; None where it is not
+            at hand. An algorithm that continues an offline one (``OnlineAlgorithm.carry``) takes its whole state.
 
         Raises:
           ConfigError: the config asks for a part of ``training_state`` that is missing or does not fit.
+        """
+
+
+class ContinueOnline(Protocol):
+    """How an offline algorithm continues in an environment, with what it learned beside its networks."""
+
+    def __call__(
+        self, offline: OfflineAlgorithm[Any], changes: Any = None, carry: str = "all", /
+    ) -> OnlineAlgorithm[Any]:
+        """Makes the online algorithm that continues an offline one.
+
+        Args:
+          offline: the algorithm itself, whose function this is.
+          changes: a mapping of the fields of the configuration that differ online; None: none.
+          carry: what continues: "all" of the state; the networks and their "optimizers"; or the "networks" alone.
+
+        Raises:
+          ConfigError: a field that does not exist, is out of range, or says what the carried state is.
         """
 
 
@@ -163,11 +182,12 @@ class OfflineAlgorithm(NamedTuple, Generic[S]):
       name: as in the registry.
       config: as it runs.
       init: makes the first state from a data set.
-      phases: the parts of training, in order.
+      phases: the parts of training, in order; none where nothing is trained (:mod:`smac_jax.algorithms.none`).
       actor_critic: the networks inside a state.
       prepare: adds the columns that the algorithm needs to a data set.
       diagnostics: measured once an evaluation.
       training_state: what an online algorithm may ask for beside the networks.
+      continue_online: makes the online algorithm that continues this one; None where it has no online form.
     """
 
     name: str
@@ -178,6 +198,7 @@ class OfflineAlgorithm(NamedTuple, Generic[S]):
     prepare: Prepare = same_dataset
     diagnostics: Diagnostics[S] = no_diagnostics
     training_state: GetTrainingState[S] = no_training_state
+    continue_online: ContinueOnline | None = None
 
     def __repr__(self) -> str:
         return f"OfflineAlgorithm({', '.join(filter(None, (repr(self.name), of_config(self.config))))})"
@@ -194,6 +215,12 @@ class OnlineAlgorithm(NamedTuple, Generic[S]):
       act: explores.
       actor_critic: the networks inside a state.
       batch_size: the number of transitions in each batch.
+      prepare: adds the columns that the algorithm needs to a data set.
+      carry: None for an algorithm of its own, which starts from the networks of any offline one. Where it continues
+        the offline algorithm of its name: what it carries over, as in :class:`ContinueOnline`. ``init`` then takes the
+        whole offline state in place of a :class:`TrainingState`.
+      return_discount: the discount of ``return_to_go``, if the algorithm needs it of online transitions, too, in the
+        units of its critics; None where it does not.
     """
 
     name: str
@@ -203,6 +230,9 @@ class OnlineAlgorithm(NamedTuple, Generic[S]):
     act: Act[S]
     actor_critic: GetActorCritic[S]
     batch_size: int
+    prepare: Prepare = same_dataset
+    carry: str | None = None
+    return_discount: float | None = None
 
     def __repr__(self) -> str:
         return f"OnlineAlgorithm({', '.join(filter(None, (repr(self.name), of_config(self.config))))})"

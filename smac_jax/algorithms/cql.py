@@ -29,7 +29,8 @@ from jaxtyping import Float
 
 from smac_jax.algorithms import critic, sac
 from smac_jax.algorithms.actor_critic import ActorCritic
-from smac_jax.algorithms.contracts import OfflineAlgorithm, Phase, same_dataset
+from smac_jax.algorithms.continuation import continuation
+from smac_jax.algorithms.contracts import OfflineAlgorithm, Phase, Prepare, same_dataset
 from smac_jax.algorithms.learner import actor_critic_of, apply_critic_gradient, critic_optimizer
 from smac_jax.algorithms.pretraining import PretrainingConfig, actor_critic_for, reward_scale_for
 from smac_jax.algorithms.temperature import TemperatureConfig, temperature_of
@@ -196,9 +197,8 @@ def update(
 def build(name: str, config: CQLConfig, calibrated: bool) -> OfflineAlgorithm[sac.State]:
     """CQL, or Cal-QL if ``calibrated``."""
 
-    def with_lower_bound(dataset: Dataset) -> Dataset:
-        # in the units of the critics' values, which they bound
-        return dataset.with_returns_to_go(config.discount, float(reward_scale_for(config, dataset)), config.reward_bias)
+    def prepare(config: CQLConfig) -> Prepare:
+        return partial(with_lower_bound, config) if calibrated else same_dataset
 
     return OfflineAlgorithm(
         name=name,
@@ -206,9 +206,21 @@ def build(name: str, config: CQLConfig, calibrated: bool) -> OfflineAlgorithm[sa
         init=partial(init, config),
         phases=(Phase("offline", partial(update, config, calibrated), config.batch_size),),
         actor_critic=actor_critic_of,
-        prepare=with_lower_bound if calibrated else same_dataset,
+        prepare=prepare(config),
         training_state=partial(sac.training_state, config),
+        continue_online=continuation(
+            sac.State,
+            lambda online: partial(update, online, calibrated),
+            lambda online, state: sac.new_state(online, state.actor_critic, online.initial_temperature),
+            prepare=prepare,
+            return_discount=lambda online: online.discount if calibrated else None,
+        ),
     )
+
+
+def with_lower_bound(config: CQLConfig, dataset: Dataset) -> Dataset:
+    """The data with their returns-to-go, in the units of the critics' values, which they bound."""
+    return dataset.with_returns_to_go(config.discount, float(reward_scale_for(config, dataset)), config.reward_bias)
 
 
 def cql(config: CQLConfig) -> OfflineAlgorithm[sac.State]:

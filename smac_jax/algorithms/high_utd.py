@@ -2,7 +2,7 @@
 
 Source: RLPD (Ball et al. 2023, arXiv 2302.02948), algorithm 1, and WSRL (Zhou et al. 2024, arXiv 2412.07762),
 ``update_high_utd`` of its code. Both cut one large batch in parts and take a critic step on each. The policy's step
-that follows is on the whole batch, as in WSRL's code; RLPD takes it on the last part.
+that follows is on the whole batch, as in WSRL's code; RLPD takes it on the last part (:func:`last_part`).
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ def check_utd(config: UTDConfig) -> None:
         raise ConfigError(
             f"{type(config).__name__}.batch_size = {config.batch_size}: must be a multiple of utd = {config.utd}."
         )
+
+
+def last_part(config: UTDConfig, batch: Transition) -> Transition:
+    """The last of the ``utd`` parts of a batch ``[batch, ...]``."""
+    return jax.tree.map(lambda x: x[-(x.shape[0] // config.utd) :], batch)
 
 
 def high_utd_update(

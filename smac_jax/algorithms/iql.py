@@ -15,12 +15,15 @@ published code rescales locomotion's rewards by 1000 / (highest - lowest return)
 beta means another thing; off by default, on in ``locomotion``. Observations are normalized
 (published: not). Kernels start as in :mod:`smac_jax.networks.mlp` (published: orthogonal). No dropout (published: 0.1
 in the kitchen).
+Online it continues with the same update and the policy's draws, as in the published ``train_finetune.py``, which draws
+batches from the union of data and replay buffer (here: a fixed share of each).
 """
 
 from __future__ import annotations
 
 import dataclasses
 from functools import partial
+from typing import ClassVar
 
 import chex
 import jax
@@ -30,6 +33,7 @@ from jaxtyping import Float
 
 from smac_jax.algorithms import critic
 from smac_jax.algorithms.actor_critic import ActorCritic, NetworkConfig
+from smac_jax.algorithms.continuation import continuation, keep_optimizers
 from smac_jax.algorithms.contracts import OfflineAlgorithm, Phase
 from smac_jax.algorithms.learner import (
     Learner,
@@ -56,6 +60,7 @@ class IQLConfig(LearningConfig, PretrainingConfig):
     network: NetworkConfig = dataclasses.field(
         default_factory=partial(NetworkConfig, distribution="box_gaussian", state_dependent_std=False)
     )
+    OF_STATE: ClassVar[tuple[str, ...]] = ("value_hidden",)
     value_hidden: tuple[int, ...] = sizes(256, 256)
     value_learning_rate: float = number(3e-4, 0.0, 1.0)
     actor_decay_steps: int = number(0, 0, doc="the policy's learning rate falls to zero over so many steps; 0: never")
@@ -98,7 +103,11 @@ def init(config: IQLConfig, key: Key, dataset: Dataset) -> State:
     """Fresh networks."""
     network_key, value_key = jax.random.split(key)
     ac = actor_critic_for(config, network_key, dataset)
-    value_params = MLP(config.value_hidden, "relu", output=1).init(value_key, ac.observation_mean)
+    return new_state(config, ac, MLP(config.value_hidden, "relu", output=1).init(value_key, ac.observation_mean))
+
+
+def new_state(config: IQLConfig, ac: ActorCritic, value_params: Params) -> State:
+    """Networks as they are, and fresh optimizers."""
     return State(
         actor_critic=ac,
         critic_optimizer=critic_optimizer(config).init(ac.critic_params),
@@ -187,4 +196,10 @@ def iql(config: IQLConfig) -> OfflineAlgorithm[State]:
         phases=(Phase("offline", partial(update, config), config.batch_size),),
         actor_critic=actor_critic_of,
         training_state=optimizer_states,
+        continue_online=continuation(
+            State,
+            lambda online: partial(update, online),
+            lambda online, state: new_state(online, state.actor_critic, state.value_params),
+            with_optimizers=keep_optimizers("value_optimizer"),
+        ),
     )

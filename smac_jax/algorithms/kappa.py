@@ -9,6 +9,10 @@ SAC's temperature is tuned for entropy: by Adam, on its logarithm, towards a tar
 
 ``"decay"`` halves kappa every ``kappa_half_life`` updates, so that the critics are released before the transfer and not
 at it.
+
+Where SMAC continues online, a penalty that was fixed offline can be released after the transfer: by ``"decay"``, or as
+the dual variable of ``"residual"`` with a high ``kappa_target`` (1 is the penalty of a flat Q). While the penalty stays
+below the target, ``log kappa`` falls by ``kappa_learning_rate`` an update; it rises again when the penalty exceeds it.
 """
 
 from __future__ import annotations
@@ -80,6 +84,15 @@ def init_kappa(config: KappaConfig) -> KappaState:
     """The configured kappa."""
     log_kappa = jnp.asarray(0.0 if config.kappa_adaptation == "fixed" else math.log(config.kappa), jnp.float32)
     return KappaState(log_kappa, kappa_optimizer(config).init(log_kappa))
+
+
+def continue_kappa(offline: KappaConfig, online: KappaConfig, state: KappaState) -> KappaState:
+    """The state with which another way to adapt kappa continues: from kappa as it is, or from a new ``kappa``."""
+    same = online.kappa == offline.kappa
+    if online.kappa_adaptation == "fixed" or (same and offline.kappa_adaptation != "fixed"):
+        return state
+    kappa = jnp.clip(offline.kappa if same else online.kappa, *KAPPA_RANGE)
+    return state.replace(log_kappa=jnp.log(kappa).astype(jnp.float32))
 
 
 def kappa_of(config: KappaConfig, state: KappaState) -> Float[Array, ""]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from smac_jax import plugins
 from smac_jax.algorithms.actor_critic import ActorCritic
+from smac_jax.algorithms.continuation import SAME
 from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm
 from smac_jax.config import resolve
 from smac_jax.errors import ConfigError, RegistrationError
@@ -71,10 +72,81 @@ def make_online(algorithm: str | OnlineAlgorithm, config: Any = None) -> OnlineA
     return built
 
 
+def continues(algorithm: str | OnlineAlgorithm, offline: str | None = None) -> bool:
+    """Whether an online algorithm is the continuation of an offline one.
+
+    Args:
+      algorithm: :data:`~smac_jax.algorithms.continuation.SAME`; a name, which an online algorithm of its own has before
+        an offline one; or the algorithm itself.
+      offline: the name of the offline algorithm, if it is known.
+    """
+    if not isinstance(algorithm, str):
+        return getattr(algorithm, "carry", None) is not None
+    return algorithm == SAME or (algorithm not in ONLINE and (algorithm in OFFLINE or algorithm == offline))
+
+
+def make_online_after(
+    offline: OfflineAlgorithm | None, algorithm: str | OnlineAlgorithm, config: Any = None, carry: str | None = None
+) -> OnlineAlgorithm:
+    """The online algorithm that follows an offline one: one of its own, or the offline one as it continues.
+
+    Args:
+      offline: the algorithm that has made the networks; None where it is not known.
+      algorithm: a name in :data:`smac_jax.registry.ONLINE`; the name of the offline algorithm, or
+        :data:`~smac_jax.algorithms.continuation.SAME`, with which it continues; or an online algorithm itself.
+      config: as for :func:`make_online`; of a continuation the fields that differ from the offline configuration.
+      carry: of a continuation (:class:`~smac_jax.algorithms.contracts.ContinueOnline`); None: "all".
+
+    Raises:
+      UnknownNameError, ConfigError, RegistrationError: as :func:`make_online`; and a continuation of an algorithm that
+        was not trained offline, or that has no online form.
+    """
+    if not continues(algorithm, offline and offline.name):
+        if carry is not None:
+            raise ConfigError(
+                f"carry = {carry!r}: is for an offline algorithm that continues online. SAC, TD3, TD3+BC and AWR start "
+                "from the networks; their configurations say what they take beside them: optimizer_start, "
+                "temperature_start."
+            )
+        return make_online(algorithm, config)
+    name = algorithm if isinstance(algorithm, str) else algorithm.name
+    if offline is not None and not offline.phases:
+        raise ConfigError(
+            f"The online algorithm {name!r} continues offline training, and with {offline.name!r} there was none: take "
+            f"an online algorithm of its own ({', '.join(ONLINE)})."
+        )
+    if offline is None:
+        raise ConfigError(
+            f"The online algorithm {name!r} continues offline training, and there is none: pass the result of "
+            "pretrain(...) in place of its actor-critic."
+        )
+    if name not in (SAME, offline.name):
+        raise ConfigError(
+            f"The online algorithm {name!r} continues the offline training of {name!r}, and {offline.name!r} was "
+            f"trained offline: take {SAME!r}, which continues any, or train {name!r} offline."
+        )
+    if not isinstance(algorithm, str):
+        _check_alone(algorithm, config)
+        return make_online(algorithm)
+    if offline.continue_online is None:
+        raise ConfigError(
+            f"The offline algorithm {offline.name!r} has no online form to continue in: take an online algorithm of "
+            f"its own ({', '.join(ONLINE)})."
+        )
+    built = offline.continue_online(offline, config, carry or "all")
+    where = f"The online form of {offline.name!r}"
+    _check_has(built, ("name", "config", "batch_size"), ONLINE_FUNCTIONS, where)
+    if built.name != offline.name or built.carry is None:
+        raise RegistrationError(f"{where} must have its name, and say in carry what continues.")
+    check_recordable(built.config, where)
+    return built
+
+
 def code_behind(built: OfflineAlgorithm | OnlineAlgorithm) -> dict[str, str]:
     """The files of users that an algorithm's results depend on, with their SHA-256; empty for this package's own."""
     is_offline = hasattr(built, "phases")
-    registry: Registry[Any] = OFFLINE if is_offline else ONLINE
+    # the online form of an offline algorithm is registered with that
+    registry: Registry[Any] = OFFLINE if is_offline or getattr(built, "carry", None) is not None else ONLINE
     functions = [getattr(built, name) for name in (OFFLINE_FUNCTIONS if is_offline else ONLINE_FUNCTIONS)]
     functions += [phase.update for phase in getattr(built, "phases", ())]
     score = getattr(built.config, "score", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +21,14 @@ from smac_jax.types import Array, Key
 @dataclasses.dataclass(frozen=True)
 class PretrainingConfig:
     """The networks, and how they see observations and rewards: an online algorithm takes all of it as it is."""
+
+    OF_STATE: ClassVar[tuple[str, ...]] = (
+        "network",
+        "normalize_observations",
+        "reward_scale",
+        "reward_bias",
+        "return_span",
+    )
 
     network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
     normalize_observations: bool = switch(True, doc="see (observation - mean) / std of the data set")

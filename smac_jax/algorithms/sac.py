@@ -22,6 +22,7 @@ left it (SMAC: the mean of alpha), so that the entropy term changes nothing at t
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 
 import chex
@@ -241,8 +242,14 @@ def ascended_critics(config: UpdateConfig, before: ActorCritic, after: ActorCrit
     return (before if config.policy_critics == "previous" else after).critic_params
 
 
-def update(config: SACConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
-    """``utd`` critic steps on the parts of the batch, then one policy step on all of it."""
+def update(
+    config: SACConfig,
+    state: State,
+    batch: Transition,
+    key: Key,
+    policy_rows: Callable[[Transition], Transition] = lambda batch: batch,
+) -> tuple[State, Metrics]:
+    """``utd`` critic steps on the parts of the batch, then one policy step on ``policy_rows`` of it (all of it)."""
     before = state.actor_critic
     batch = before.normalize_batch(batch)
     critic_key, policy_key = jax.random.split(key)
@@ -254,7 +261,7 @@ def update(config: SACConfig, state: State, batch: Transition, key: Key) -> tupl
 
     state, critic_metrics = high_utd_update(config, learn, state, batch, critic_key)
     critic_params = ascended_critics(config, before, state.actor_critic)
-    state, policy_metrics = policy_step(config, state, batch, policy_key, critic_params)
+    state, policy_metrics = policy_step(config, state, policy_rows(batch), policy_key, critic_params)
     return (coast_critics(config, state) if coasts else state), {**critic_metrics, **policy_metrics}
 
 

@@ -22,13 +22,16 @@ alpha (:mod:`smac_jax.algorithms.alpha`) and of kappa (:mod:`smac_jax.algorithms
   rows its mean is the same. Default: all, as published.
 * ``penalty_reduction``: the paper does not say whether kappa weighs the sum or the mean over the critics.
 * ``optimizer``: Muon helps SMAC, the paper found. The default is Adam until measured otherwise.
+
+Online SMAC can continue with its penalty, which the paper leaves open: at full weight, or released after the transfer
+(:mod:`smac_jax.algorithms.kappa`). The score model stays as it was trained.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -38,10 +41,19 @@ from jaxtyping import Float
 
 from smac_jax.algorithms import critic, sac
 from smac_jax.algorithms.actor_critic import ActorCritic, NetworkConfig
-from smac_jax.algorithms.alpha import AlphaConfig, AlphaState, alpha_of, init_alpha, update_alpha
+from smac_jax.algorithms.alpha import AlphaConfig, AlphaState, alpha_of, alpha_optimizer, init_alpha, update_alpha
+from smac_jax.algorithms.continuation import continuation, keep_optimizers
 from smac_jax.algorithms.contracts import OfflineAlgorithm, Phase, TrainingState
-from smac_jax.algorithms.kappa import KappaConfig, KappaState, check_kappa, init_kappa, kappa_of, update_kappa
-from smac_jax.algorithms.learner import apply_critic_gradient, critic_optimizer
+from smac_jax.algorithms.kappa import (
+    KappaConfig,
+    KappaState,
+    check_kappa,
+    continue_kappa,
+    init_kappa,
+    kappa_of,
+    update_kappa,
+)
+from smac_jax.algorithms.learner import apply_critic_gradient, critic_optimizer, draw_action
 from smac_jax.algorithms.pretraining import PretrainingConfig, actor_critic_for
 from smac_jax.algorithms.temperature import temperature_of
 from smac_jax.config import choice, choice_from, number
@@ -77,6 +89,7 @@ class SMACConfig(
         default_factory=partial(NetworkConfig, critic_activation="tanh", num_critics=10)
     )
     temperature_learning_rate: float = number(0.0, 0.0, 1.0, doc="0 holds the temperature; see the module's docstring")
+    OF_STATE: ClassVar[tuple[str, ...]] = ("score",)
     score: str = choice_from(SCORES, "dataset", doc="whose score the critic's action-gradient is matched to")
     penalty_reduction: str = choice("sum", "mean", doc="of the penalty over the critics")
     penalty_fraction: float = number(
@@ -270,4 +283,30 @@ def smac(config: SMACConfig) -> OfflineAlgorithm[State]:
         actor_critic=actor_critic,
         diagnostics=partial(diagnostics, config, score),
         training_state=partial(training_state, config),
+        continue_online=continuation(
+            State,
+            lambda online: partial(update, online, score),
+            restart,
+            with_optimizers=with_optimizers,
+            adapt=lambda offline, online, state: state.replace(kappa=continue_kappa(offline, online, state.kappa)),
+            check=check,
+            act=lambda state, observation, key: draw_action(state.sac, observation, key),
+            actor_critic=actor_critic,
+        ),
     )
+
+
+def restart(config: SMACConfig, state: State) -> State:
+    """The same networks, score and alpha; fresh optimizers, temperature and kappa."""
+    return State(
+        sac=sac.new_state(config, state.sac.actor_critic, config.initial_temperature),
+        score=state.score,
+        alpha=state.alpha.replace(optimizer=alpha_optimizer(config).init(state.alpha.params)),
+        kappa=init_kappa(config),
+    )
+
+
+def with_optimizers(fresh: State, carried: State) -> State:
+    """A restarted state with the optimizers of the critics, of the policy and of alpha."""
+    alpha = fresh.alpha.replace(optimizer=carried.alpha.optimizer)
+    return fresh.replace(sac=keep_optimizers()(fresh.sac, carried.sac), alpha=alpha)

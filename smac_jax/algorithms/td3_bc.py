@@ -22,7 +22,8 @@ from jaxtyping import Float
 
 from smac_jax.algorithms import td3
 from smac_jax.algorithms.actor_critic import ActorCritic, NetworkConfig
-from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm, Phase
+from smac_jax.algorithms.continuation import continuation
+from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm, Phase, Update
 from smac_jax.algorithms.high_utd import check_utd
 from smac_jax.algorithms.learner import actor_critic_of, optimizer_states
 from smac_jax.algorithms.pretraining import PretrainingConfig, actor_critic_for
@@ -83,14 +84,24 @@ def td3_bc(config: TD3BCConfig) -> OfflineAlgorithm[td3.State]:
       ConfigError: the batch cannot be cut in ``utd`` equal parts.
     """
     check_utd(config)
-    update = partial(td3.update, config, partial(policy_loss, config))
+
+    def update(config: TD3BCConfig) -> Update[td3.State]:
+        return partial(td3.update, config, partial(policy_loss, config))
+
     return OfflineAlgorithm(
         name="td3_bc",
         config=config,
         init=partial(init, config),
-        phases=(Phase("offline", update, config.batch_size),),
+        phases=(Phase("offline", update(config), config.batch_size),),
         actor_critic=actor_critic_of,
         training_state=optimizer_states,
+        continue_online=continuation(
+            td3.State,
+            update,
+            lambda online, state: td3.new_state(online, state.actor_critic),
+            check=check_utd,
+            act=partial(td3.act, td3.TD3Config()),  # TD3's noise, of which offline training has none
+        ),
     )
 
 

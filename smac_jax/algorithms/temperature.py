@@ -11,7 +11,7 @@ measures the entropy at the *next* observations.
 from __future__ import annotations
 
 import dataclasses
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,8 @@ from smac_jax.types import Array
 @dataclasses.dataclass(frozen=True)
 class TemperatureConfig:
     """The temperature: where it starts and how it is tuned."""
+
+    OF_STATE: ClassVar[tuple[str, ...]] = ("initial_temperature", "temperature_parameterization")
 
     initial_temperature: float = number(0.1, 1e-8, 1e3)
     temperature_learning_rate: float = number(3e-4, 0.0, 1.0, doc="0 holds the temperature")

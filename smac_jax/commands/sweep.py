@@ -9,6 +9,11 @@ The grid is tasks x offline algorithms x online algorithms x seeds, times the va
 Any field of the configuration can be overridden for all jobs, for example --config.smac.kappa=20
 --config.finetune.num_steps=50000.
 
+--online=same continues the offline algorithm online with its own update, and --online=iql (cql, cal_ql, awac, smac)
+this one; --config.finetune.carry says with how much of its state. The fields that differ online are in the section
+online_iql, for example --config.online_iql.beta=1. --offline=none trains from scratch. --config=rlpd and --config=wsrl
+also name their algorithms.
+
 --checkpoints=3000,6000,12000 transfers after each of these numbers of offline updates, to show how the length of
 pre-training changes the transfer. Training continues from checkpoint to checkpoint. The policy and the training state
 of each checkpoint are kept, and each transfer has its own control, which continues offline training. You may add later
@@ -43,6 +48,7 @@ from smac_jax.data.sources import short_name
 from smac_jax.envs import ENGINES, VERSIONS
 from smac_jax.errors import ConfigError
 from smac_jax.files import write_json
+from smac_jax.runs.trackers.connection import PROJECT, connections
 from smac_jax.sweep.launchers import LAUNCHERS, Failure, hosts
 from smac_jax.sweep.program import define_config, results_folder, set_up
 from smac_jax.text import duration
@@ -60,10 +66,15 @@ flags.DEFINE_enum("version", "v4", VERSIONS, "Version of the task, as in make_en
 flags.DEFINE_list(
     "offline",
     None,
-    "Offline algorithms, or variants that the configuration defines; default: its variants if it has any, else "
-    "smac,td3_bc.",
+    "Offline algorithms, or variants that the configuration defines; none trains from scratch. Default: the variants "
+    "of the configuration if it has any, else smac,td3_bc.",
 )
-flags.DEFINE_list("online", ["sac"], "Online algorithms.")
+flags.DEFINE_list(
+    "online",
+    None,
+    "Online algorithms; default: sac. An offline algorithm's name (iql, cql, cal_ql, awac, smac), or same for whatever "
+    "was trained offline, continues it online.",
+)
 flags.DEFINE_multi_string(
     "vary", [], "A field of the configuration and its values, such as smac.kappa=1,5,20; may be repeated for a grid."
 )
@@ -101,7 +112,13 @@ flags.DEFINE_bool("other_versions", False, "Resume from snapshots that other ver
 flags.DEFINE_bool(
     "arithmetic", False, "At the end, print the number of floating-point operations and the rate of this machine."
 )
-flags.DEFINE_string("wandb", None, "Also log to this Weights & Biases project.")
+flags.DEFINE_list(
+    "tracker",
+    None,
+    "Trackers that show the metrics during training: tensorboard, wandb, trackio, or your own (--import). Default: "
+    "tensorboard if tensorboardX is installed; --tracker= for none.",
+)
+flags.DEFINE_string("project", PROJECT, "The project of the runs in the trackers.")
 flags.DEFINE_string("results", None, "Folder of the results; default: results/ and a name derived from the flags.")
 define_config("base")
 
@@ -114,10 +131,16 @@ def main(argv: Sequence[str]) -> int:
     hosts.join()
     import smac_jax
     from smac_jax.presets.base import as_run
-    from smac_jax.runs.metrics import check_wandb
     from smac_jax.runs.provenance import write_provenance
     from smac_jax.sweep.datasets import check_fits, environment_of, references
-    from smac_jax.sweep.grid import distinct_names, make_jobs, offline_names, parse_checkpoints, parse_vary
+    from smac_jax.sweep.grid import (
+        distinct_names,
+        make_jobs,
+        offline_names,
+        online_names,
+        parse_checkpoints,
+        parse_vary,
+    )
     from smac_jax.sweep.job import CheckpointOptions, already_done, trained_by
     from smac_jax.sweep.provenance import describe, scale_of_jobs
 
@@ -126,11 +149,13 @@ def main(argv: Sequence[str]) -> int:
         if FLAGS[flag].value is not None and "" in (FLAGS[flag].value or [""]):
             raise ConfigError(f"--{flag} is empty, or has an empty name in its list.")
     offline = offline_names(FLAGS.config, FLAGS.offline)
+    FLAGS["online"].value = online_names(FLAGS.config, FLAGS.online)
     checkpoints = parse_checkpoints(FLAGS.checkpoints)
     if checkpoints:  # so that the recorded configuration is the one that runs
         FLAGS.config.pretrain.num_updates = checkpoints[-1]
     folder = results_folder(FLAGS.results or default_folder(offline))
-    check_wandb(FLAGS.wandb)
+    trackers = None if FLAGS.tracker is None else tuple(FLAGS.tracker)
+    connections(trackers)  # reports unknown trackers and missing packages
     vary = parse_vary(FLAGS.vary)
     labels = distinct_names(FLAGS.task)
     datasets = {name: called(name, label, smac_jax.load_dataset(name)) for name, label in labels.items()}
@@ -164,10 +189,13 @@ def main(argv: Sequence[str]) -> int:
             seeds_per_job=size,
             flags={name: FLAGS[name].value for name in names} | {"offline": offline},
             config=as_run(FLAGS.config, sorted({job.offline.algorithm for job in jobs}), FLAGS.online),
+            carried=carried(jobs),
             jobs=[{"folder": str(b.folder.relative_to(folder)), "title": b.title, "runs": b.runs} for b in jobs],
         )
     print("\n".join([*(data.summary() for data in datasets.values()), f"Results: {folder}"]))
-    options = CheckpointOptions(FLAGS.save_every, FLAGS.keep, FLAGS.policies, FLAGS.other_versions, FLAGS.wandb)
+    options = CheckpointOptions(
+        FLAGS.save_every, FLAGS.keep, FLAGS.policies, FLAGS.other_versions, trackers, FLAGS.project
+    )
     failures = LAUNCHERS[FLAGS.launcher](hosts.share(jobs), options, folder)
     if failures is None:
         return 0
@@ -186,6 +214,15 @@ def main(argv: Sequence[str]) -> int:
 def called(source: str, label: str, data: Any) -> Any:
     """The data set, renamed to its label if its short name is not unique in this sweep."""
     return data if label == short_name(source) else dataclasses.replace(data, name=label)
+
+
+def carried(jobs: Sequence[Job]) -> dict[str, str]:
+    """What each online algorithm takes from each offline one, by ``OFFLINE to ONLINE``."""
+    from smac_jax.algorithms.continuation import what_is_carried
+    from smac_jax.sweep.grid import online_of
+
+    pairs = {f"{job.offline.label} to {end.label}": (job.offline, end) for job in jobs for end in job.online}
+    return {pair: what_is_carried(online_of(*variants)) for pair, variants in pairs.items()}
 
 
 def check_launcher() -> None:
@@ -208,12 +245,15 @@ def check_launcher() -> None:
 
 def default_folder(offline: Sequence[str]) -> str:
     """A folder name derived from the flags, so that repeating the command resumes the sweep."""
+    from smac_jax.presets.base import LATER_SECTIONS, without_unset
     from smac_jax.sweep.grid import path_name
 
     before = [FLAGS[name].value for name in ("task", "env", "physics", "version")]
     after = [FLAGS[name].value for name in ("online", "vary", "seeds", "first_seed", "control")]
     checkpoints = [FLAGS.checkpoints] if FLAGS.checkpoints else []
-    values = [*before, offline, *after, *checkpoints, FLAGS.config.to_dict()]
+    unused = {*LATER_SECTIONS} - {*offline, *FLAGS.online}
+    config = {name: value for name, value in without_unset(FLAGS.config).items() if name not in unused}
+    values = [*before, offline, *after, *checkpoints, config]
     request = json.dumps(values, sort_keys=True, default=str)
     first = short_name(FLAGS.task[0])
     return f"results/{path_name(first)}-{hashlib.blake2b(request.encode(), digest_size=3).hexdigest()}"

@@ -35,7 +35,7 @@ def load_dataset(name_or_path: str | os.PathLike) -> Dataset:
         * ``minari:ID``, such as ``minari:D4RL/pen/human-v2`` (:func:`smac_jax.data.readers.minari.read_minari`);
         * ``ogbench:NAME``, such as ``ogbench:antmaze-large-navigate-singletask-v0``
           (:func:`smac_jax.data.readers.ogbench.read_ogbench`);
-        * ``part:FRACTION:NAME``, such as ``part:0.1:hopper-medium-replay``: whole episodes of one of the others
+        * ``part:FRACTION:NAME``, such as ``part:0.1:hopper-medium-replay``: complete episodes of one of the others
           (:meth:`Dataset.part`);
         * the path of a D4RL file. Its task follows from its ``metadata/task``, or else from its name
           (``hopper_medium_replay-v2.hdf5``);

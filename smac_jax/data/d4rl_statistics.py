@@ -10,8 +10,8 @@ numbers are converted to one definition:
 * ``episodes`` include a last episode that the end of the log cut. Their number is the number of terminals and time-outs
   among all rows except the last one, plus 1, whether or not the last row ends an episode. For D4RL's -v0 data no number
   of episodes is given: these files need not mark time-outs, so that D4RL's code and ours may count differently.
-* ``return_*`` are statistics of *whole* episodes, which end with a terminal or a time-out. The deviation is that of the
-  population.
+* ``return_*`` are statistics of *complete* episodes, which end with a terminal or a time-out. The deviation is that of
+  the population.
 
 For example, for hopper-medium-replay-v2 a source gives 401,598 rows of ``qlearning_dataset`` with 1,639 terminals, and
 401 time-outs were omitted. So the file has 402,000 rows and 2,041 episodes.
@@ -39,7 +39,7 @@ class Counts(NamedTuple):
     Attributes:
       rows: all rows of the file.
       episodes: the episodes that end with a terminal or a time-out, and a last one that the end of the log cuts.
-      return_mean, return_std, return_max, return_min: undiscounted returns of the episodes that the log holds whole.
+      return_mean, return_std, return_max, return_min: undiscounted returns of the complete episodes of the log.
       tail: the number of rows of a last episode that the end of the log cuts. No source gives it.
     """
 
@@ -98,7 +98,7 @@ def published_name(name: str) -> str | None:
 
 
 def count(rewards: np.ndarray, terminals: np.ndarray, timeouts: np.ndarray | None) -> Counts:
-    """Computes the statistics of logged rows. The returns are None if no episode is whole.
+    """Computes the statistics of logged rows. The returns are None if no episode is complete.
 
     Args:
       rewards: ``[row]``, of all rows of the file.

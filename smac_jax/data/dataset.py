@@ -155,7 +155,7 @@ class Dataset(struct.PyTreeNode):
           name: the name of the data set in error messages and tables.
           task: the task in which the data were logged, a key of ``TASKS``. With None no normalized scores are shown.
           metadata: further facts about the data. Their values are kept as text.
-          clip_actions: whether to clip actions outside ``[-1, 1]`` and note it in the metadata, in place of refusing
+          clip_actions: whether to clip actions outside ``[-1, 1]`` and note it in the metadata, instead of refusing
             them. None clips if the task's simulator clips, too (``TaskInfo.clips_actions``).
           trajectory_returns: ``[row]``, the return of each row's complete episode, for data that lack some of its rows.
             If it is None, the returns are computed from ``rewards``.

@@ -5,12 +5,16 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jaxtyping import Bool, Float, Int
 
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError
 from smac_jax.short_repr import of_value
 from smac_jax.types import Array, Key, Transition
+
+UNKNOWN_RETURN = -1e30
+"""The return-to-go of a transition whose episode has not ended: below every value, so that it bounds none."""
 
 
 class ReplayBuffer(struct.PyTreeNode):
@@ -97,14 +101,89 @@ def insert_many(buffer: ReplayBuffer, transitions: Transition) -> ReplayBuffer:
     )
 
 
-def sample(buffer: ReplayBuffer, key: Key, batch_size: int) -> Transition:
-    """Returns ``batch_size`` transitions, drawn uniformly with replacement; zeros if the buffer is empty."""
+def add_rewards(
+    buffer: ReplayBuffer,
+    rewards: Float[Array, "environment"],
+    lengths: Int[Array, "environment"],
+    discount: float,
+    window: int,
+) -> ReplayBuffer:
+    """Returns the buffer with rewards added to the returns-to-go of the transitions of their episodes.
+
+    The rewards are those of the transitions that were inserted last, one for each environment. Called after every
+    insertion, the column ``return_to_go`` of a whole episode is the discounted sum of the rewards from each transition
+    to the end of its episode.
+
+    Args:
+      buffer: the buffer after the insertion.
+      rewards: the rewards of the last transitions, in the units of the returns.
+      lengths: the number of transitions of each environment's episode so far, the last one included.
+      discount: the discount factor.
+      window: the longest episode. Of longer ones only the last transitions are updated.
+    """
+    rows, ago = _last_rows(buffer, rewards.shape[0], window)
+    added = jnp.where(ago < lengths, jnp.float32(discount) ** ago * rewards, 0.0)
+    column = buffer.storage.return_to_go.at[rows].add(added)
+    return buffer.replace(storage=buffer.storage._replace(return_to_go=column))
+
+
+def highest_rewards(
+    buffer: ReplayBuffer, lengths: Int[Array, "environment"], window: int
+) -> Float[Array, "environment"]:
+    """Returns the highest reward of each environment's last episode; arguments as in :func:`add_rewards`."""
+    rows, ago = _last_rows(buffer, lengths.shape[0], window)
+    return jnp.where(ago < lengths, buffer.storage.reward[rows], -jnp.inf).max(axis=0)
+
+
+def _last_rows(buffer: ReplayBuffer, environments: int, window: int) -> tuple[Array, Array]:
+    """The rows of the last insertions ``[window, environment]``, and how many insertions ago they were made."""
+    capacity = buffer.storage.reward.shape[0]
+    ago = jnp.arange(min(window, capacity // environments), dtype=jnp.int32)[:, None]
+    rows = buffer.position - environments * (ago + 1) + jnp.arange(environments, dtype=jnp.int32)
+    return rows % capacity, ago
+
+
+def in_unfinished_episode(
+    buffer: ReplayBuffer, rows: Int[Array, "row"], lengths: Int[Array, "environment"]
+) -> Bool[Array, "row"]:
+    """Whether transitions belong to the episodes that are still running.
+
+    Args:
+      buffer: the buffer, into which one transition of each environment is inserted at a time.
+      rows: the rows of the transitions.
+      lengths: the number of transitions of each environment's running episode.
+    """
+    ago = (buffer.position - 1 - rows) % buffer.storage.reward.shape[0]
+    environments = lengths.shape[0]
+    return ago // environments < lengths[environments - 1 - ago % environments]
+
+
+def sample(
+    buffer: ReplayBuffer, key: Key, batch_size: int, unfinished: Int[Array, "environment"] | None = None
+) -> Transition:
+    """Returns ``batch_size`` transitions, drawn uniformly with replacement; zeros if the buffer is empty.
+
+    Args:
+      buffer: the buffer.
+      key: the random key.
+      batch_size: the number of transitions.
+      unfinished: the lengths of the running episodes, whose returns-to-go then are :data:`UNKNOWN_RETURN`.
+    """
     rows = jax.random.randint(key, (batch_size,), 0, jnp.maximum(buffer.size, 1), jnp.int32)
-    return jax.tree.map(lambda column: column[rows], buffer.storage)
+    drawn = jax.tree.map(lambda column: column[rows], buffer.storage)
+    if unfinished is None:
+        return drawn
+    known = ~in_unfinished_episode(buffer, rows, unfinished)
+    return drawn._replace(return_to_go=jnp.where(known, drawn.return_to_go, UNKNOWN_RETURN))
 
 
 def sample_mixed(
-    key: Key, dataset: Dataset, buffer: ReplayBuffer, batch_size: int, data_fraction: float = 0.5
+    key: Key,
+    dataset: Dataset,
+    buffer: ReplayBuffer,
+    batch_size: int,
+    data_fraction: float = 0.5,
+    unfinished: Int[Array, "environment"] | None = None,
 ) -> Transition:
     """Returns a batch of rows from the data set and from the buffer.
 
@@ -117,6 +196,7 @@ def sample_mixed(
       buffer: the online data.
       batch_size: the number of rows.
       data_fraction: the share of the rows that come from the data set.
+      unfinished: as in :func:`sample`.
 
     Raises:
       ConfigError: ``data_fraction`` is outside ``[0, 1]``.
@@ -124,6 +204,28 @@ def sample_mixed(
     data_fraction = real_number("data_fraction", data_fraction, 0.0, 1.0)
     from_data = round(batch_size * data_fraction)
     data_key, buffer_key, order_key = jax.random.split(key, 3)
-    parts = dataset.sample(data_key, from_data), sample(buffer, buffer_key, batch_size - from_data)
+    parts = dataset.sample(data_key, from_data), sample(buffer, buffer_key, batch_size - from_data, unfinished)
     order = jax.random.permutation(order_key, batch_size)
     return jax.tree.map(lambda *columns: jnp.concatenate(columns)[order], *parts)
+
+
+def sample_changing_mix(
+    key: Key,
+    dataset: Dataset,
+    buffer: ReplayBuffer,
+    batch_size: int,
+    data_fraction: Float[Array, ""],
+    unfinished: Int[Array, "environment"] | None = None,
+) -> Transition:
+    """The same as :func:`sample_mixed` for a share ``[]`` that only the compiled program knows.
+
+    A whole batch is drawn from each of the two, since compiled programs have fixed shapes, and rows of both are taken.
+    """
+    data_key, buffer_key, order_key = jax.random.split(key, 3)
+    parts = dataset.sample(data_key, batch_size), sample(buffer, buffer_key, batch_size, unfinished)
+    is_data = jax.random.permutation(order_key, batch_size) < jnp.round(batch_size * data_fraction)
+
+    def choose(data: Array, online: Array) -> Array:
+        return jnp.where(is_data.reshape(-1, *[1] * (data.ndim - 1)), data, online)
+
+    return jax.tree.map(choose, *parts)

@@ -179,8 +179,8 @@ def returns_to_go(
 
     The rewards after a cut (a last row that is not a terminal) were not logged. They count as zero, with one exception:
     if rewards are sparse and a trajectory was cut before it earned more than the data's lowest reward, the trajectory
-    counts as a failure that goes on forever, ``lowest / (1 - discount)``. With zero it would be the best trajectory of
-    all.
+    counts as a failure that continues forever, ``lowest / (1 - discount)``. With zero it would be the best trajectory
+    of all.
 
     Args:
       rewards: the rewards in the units in which the critics are trained.

@@ -81,7 +81,7 @@ def is_binary(rewards: Float[np.ndarray, " row"]) -> bool:
 
 def _as_float32(key: str, value: Any, where: str) -> np.ndarray:
     if value is None:
-        hint = " False in every row means that no episode ended by itself." if key == "terminals" else ""
+        hint = " False in every row means that no episode terminated." if key == "terminals" else ""
         raise DatasetError(f"{where}: {key} is None, but it is required.{hint}")
     try:
         array = np.asarray(value)

@@ -21,7 +21,7 @@ from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.config import real_number, true_or_false, whole_number
 from smac_jax.deploy.policy import NumpyPolicy
 from smac_jax.deploy.policy_file import write_policy
-from smac_jax.errors import CheckpointError
+from smac_jax.errors import CheckpointError, SmacError
 from smac_jax.files import local_path, write_json
 from smac_jax.runs.history import History
 from smac_jax.runs.interrupts import Interrupted, Interrupts
@@ -32,6 +32,8 @@ from smac_jax.runs.pace import Standing, TimeLeft
 from smac_jax.runs.provenance import versions
 from smac_jax.runs.snapshots import Position, Snapshot, first_line
 from smac_jax.runs.status import read_status
+from smac_jax.runs.trackers.base import Tracker
+from smac_jax.runs.trackers.connection import PROJECT
 
 if TYPE_CHECKING:
     from smac_jax.runs.snapshot_store import SnapshotStore
@@ -60,11 +62,14 @@ class RunFolder:
       interrupts: the signals that ask the run to stop; None for no signals.
       other_versions: whether to resume from a snapshot of other versions of JAX and its libraries, which may round
         differently.
-      wandb: a Weights & Biases project to log to.
+      trackers: trackers that show the metrics during training, or their names (``tensorboard``, ``wandb``, ``trackio``,
+        or one from :func:`smac_jax.extend.register_tracker`). None for TensorBoard if tensorboardX is installed.
+      project: the project of the run in the trackers.
       warn: a function for warnings; default: print a line to standard error.
 
     Raises:
-      ConfigError: ``folder`` is a URL, or an argument has the wrong type or is out of range.
+      ConfigError: ``folder`` is a URL, an argument has the wrong type or is out of range, or the package of a tracker
+        is not installed.
       CheckpointError: on entering, if another process uses the folder, or if it cannot be written.
     """
 
@@ -78,7 +83,8 @@ class RunFolder:
         policies: bool = False,
         interrupts: Interrupts | None = None,
         other_versions: bool = False,
-        wandb: str | None = None,
+        trackers: Sequence[str | Tracker] | None = None,
+        project: str = PROJECT,
         warn: Callable[[str], None] | None = None,
     ):
         self.folder = local_path(folder).absolute()
@@ -90,12 +96,13 @@ class RunFolder:
         self._warn = warn or (lambda line: print(f"{self.title}: {line}", file=sys.stderr))
         self._lock = filelock.FileLock(self.folder / ".lock")
         self._snapshots: SnapshotStore | None = None
-        self._logger = MetricLogger(self.folder, wandb)
+        self._logger = MetricLogger(self.folder, self.title, trackers, project)
         self._seen = (0, 0)
         self._saved_at = self._status_written_at = -float("inf")
         self._unsaved = True
         self._behind = False
         self._status: dict[str, Any] = {}
+        self._identity: dict[str, Any] = {}
         self.took: dict[str, float] = {}
 
     def __enter__(self) -> RunFolder:
@@ -158,6 +165,7 @@ class RunFolder:
                     f"{self.folder} holds another run: {details}. Nothing was changed. Give another folder for this "
                     f"run, or repeat the command of the other one.{hint}"
                 )
+        self._identity = now
         try:
             write_json(path, now)
             self._snapshots = self._open()
@@ -177,9 +185,9 @@ class RunFolder:
         """Rewrites the log from the history. After a crash, the log may be ahead of the snapshot.
 
         Raises:
-          ConfigError: Weights & Biases is enabled and cannot be reached.
+          ConfigError: a tracker cannot be opened.
         """
-        self._logger.connect()
+        self._logger.connect(self._identity)
         self._rewrite(history)
         self._saved_at = time.monotonic()
 
@@ -191,12 +199,12 @@ class RunFolder:
         points, self._seen = history.since(self._seen)
         with self._writing_may_fail():
             for phase, step, values in points:
-                self._logger.log(self.title, phase, step, values)
+                self._logger.log(phase, step, values)
 
     def _rewrite(self, history: History) -> None:
         points, self._seen = history.since()
         with self._writing_may_fail():
-            self._logger.restart(self.title, points)
+            self._logger.restart(points)
 
     def evaluated(self, step: int, actor_critic: ActorCritic, seeds: Sequence[int]) -> None:
         """Saves the policy that was evaluated after ``step``, if policies are kept."""
@@ -326,7 +334,8 @@ class RunFolder:
             self._behind = False
         except Exception as error:  # any: the metrics are still in the history and in the result
             if not self._behind:
-                self._warn(f"metrics could not be written ({reason(error)}); they will be written when it is possible.")
+                what = error if isinstance(error, SmacError) else f"metrics could not be written ({reason(error)})"
+                self._warn(f"{what}; they will be written when it is possible.")
             self._behind = True
 
 

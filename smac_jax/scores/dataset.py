@@ -16,6 +16,7 @@ Source: SMAC (arXiv 2602.17632 v1), sections 3 and 4, tables 6-8. The network an
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +56,8 @@ class ScoreModelConfig:
 @dataclasses.dataclass(frozen=True)
 class DatasetScoreConfig:
     """The options of the data's score."""
+
+    OF_STATE: ClassVar[tuple[str, ...]] = ("score_model", "score_level", "score_sign")
 
     uniform_fraction: float = number(
         0.5, 0.0, 1.0, doc="share of uniform actions, the rest is the policy's: where the data's score is matched"

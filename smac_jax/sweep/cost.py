@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 import smac_jax
-from smac_jax.algorithms import make_offline, make_online
+from smac_jax.algorithms import make_offline
+from smac_jax.algorithms.continuation import handed_over
 from smac_jax.algorithms.contracts import OfflineAlgorithm
 from smac_jax.analysis.fitting import Column, FittedTable, console_for_tables
 from smac_jax.data.dataset import Dataset
@@ -19,12 +20,13 @@ from smac_jax.envs import AutoReset
 from smac_jax.registry import OFFLINE
 from smac_jax.runs.pace import COMPILATION, TRAINING, Pace
 from smac_jax.runs.provenance import device_description
-from smac_jax.sweep.grid import Job, Run, Variant
+from smac_jax.sweep.grid import Job, Run, Variant, online_of
 from smac_jax.sweep.job import run_states
 from smac_jax.tasks import time_limit
 from smac_jax.text import count, duration
 from smac_jax.train import collection, offline, online
 from smac_jax.train.compilation import listening
+from smac_jax.train.data_fraction import DataFraction
 from smac_jax.train.divergence import NOT_DIVERGED
 from smac_jax.train.evaluate import make_evaluator, value_discount
 from smac_jax.train.plan import rounds_for
@@ -86,7 +88,8 @@ def run_seconds(job: Job, run: Run, rates: Rates) -> float:
         repeated = rounds_for(job.offline.schedule["final_episodes"], job.offline.schedule["eval_episodes"]) - 1
         evaluations = 1 + math.ceil(run.steps / schedule["eval_every"]) + repeated * (1 if run.after == 0 else 2)
         once = before if run.after == 0 else 0.0
-        return once + run.steps * phases[-1] + evaluations * episode * rates.evaluation(job)
+        learning = run.steps * phases[-1] if phases else 0.0
+        return once + learning + evaluations * episode * rates.evaluation(job)
     schedule = run.online.schedule
     repeated = rounds_for(schedule["final_episodes"], schedule["eval_episodes"]) - 1
     evaluations = 2 + math.ceil(schedule["num_steps"] / schedule["eval_every"]) + 2 * repeated
@@ -132,10 +135,10 @@ class Rates:
 
         def measure() -> float:
             layout, env = SeedLayout.over(job.seeds), self._auto_reset(job)
-            algorithm = make_online(variant.algorithm, variant.config)
+            algorithm, before = online_of(job.offline, variant), _built(job)
             state = self._begun(job)[1]
-            actor_critic = jax.tree.map(jnp.copy, _built(job).actor_critic(state))
-            carried = jax.tree.map(jnp.copy, jax.vmap(_built(job).training_state)(state))
+            actor_critic = jax.tree.map(jnp.copy, before.actor_critic(state))
+            carried = jax.tree.map(jnp.copy, jax.vmap(lambda state: handed_over(before, algorithm, state))(state))
 
             def begin(key: Any, actor_critic: Any, carried: Any) -> online.LoopState:
                 buffer = init_buffer(1000, env.observation_size, env.action_size)
@@ -143,7 +146,8 @@ class Rates:
                 return online.LoopState(algorithm.init(key, actor_critic, carried), first, buffer)
 
             loop = layout.map(begin, (0, 0, 0))(layout.keys("online"), actor_critic, carried)
-            fraction = variant.schedule.get("data_fraction", 0.5)
+            # whether a share changes makes no difference that could be measured
+            fraction = DataFraction.constant(variant.schedule.get("data_fraction", 0.5))
             length = LENGTH * environments
             chunk = online.make_chunk(algorithm, env, layout, learn, fraction, math.inf, length, environments)
             rate, _ = self._timed(chunk, loop, *_chunk_inputs(layout), layout.replicate(self._datasets[job.task]))

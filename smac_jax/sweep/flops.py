@@ -9,10 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from smac_jax.algorithms import make_offline, make_online
+from smac_jax.algorithms import make_offline
+from smac_jax.algorithms.continuation import handed_over
 from smac_jax.data.dataset import Dataset
 from smac_jax.matrix_products import product_flops, product_rate
-from smac_jax.sweep.grid import Job
+from smac_jax.sweep.grid import Job, online_of
 
 ROWS, WIDTH = 512, 512
 """Shape of the matrix product whose rate is measured."""
@@ -42,13 +43,13 @@ def _flops_of_job(job: Job, data: Dataset) -> float:
     total = 0.0
     for run in job.plan:
         if run.online is None:
-            total += run.steps * each[-1]
+            total += run.steps * each[-1] if each else 0.0
             if run.after == 0:
                 before = zip(offline.phases[:-1], each[:-1], strict=True)
                 total += sum((phase.num_updates or 0) * flops for phase, flops in before)
             continue
-        online = make_online(run.online.algorithm, run.online.config)
-        start = online.init(key, offline.actor_critic(state), offline.training_state(state))
+        online = online_of(job.offline, run.online)
+        start = online.init(key, offline.actor_critic(state), handed_over(offline, online, state))
         learning = run.steps - run.online.schedule["warm_start"]
         total += learning * of_update(online.update, start, online.batch_size)
     return total * len(job.seeds)

@@ -19,22 +19,28 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from smac_jax import plugins
-from smac_jax.algorithms.make import code_behind, make_offline, make_online
+from smac_jax.algorithms.continuation import SAME
+from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm
+from smac_jax.algorithms.make import code_behind, continues, make_offline, make_online_after
+from smac_jax.algorithms.none import NONE
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.sources import is_file_name, short_name
 from smac_jax.envs import code_of_environment
 from smac_jax.errors import ConfigError, DatasetError, UnknownNameError
 from smac_jax.files import local_path
-from smac_jax.presets.base import online_section
+from smac_jax.presets.base import online_section, without_defaults
 from smac_jax.registry import OFFLINE, ONLINE
 from smac_jax.sweep.run_names import RunName
 from smac_jax.text import name_of
 from smac_jax.train.collection import check_multiples
+from smac_jax.train.data_fraction import data_fraction_from
 
 POSITIVE = ("num_updates", "num_steps", "eval_every", "eval_episodes", "final_episodes", "environments")
 """Fields of a schedule that must be at least 1."""
 STEPS = ("num_steps", "warm_start", "eval_every")
 """Fields of the schedule of fine-tuning that are numbers of environment steps."""
+DATA_FRACTION = ("data_fraction", "final_data_fraction", "data_fraction_steps")
+"""Fields of the schedule of fine-tuning that say how much of a batch comes from the offline data."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,13 +221,20 @@ def parse_checkpoints(texts: Sequence[str]) -> tuple[int, ...]:
 
 
 def offline_names(config: ConfigDict, given: Sequence[str] | None) -> list[str]:
-    """The offline algorithms of a sweep: those given, else the configuration's variants, else SMAC and TD3+BC.
+    """The offline algorithms of a sweep: those given, else the configuration's (variants), else SMAC and TD3+BC.
 
     Args:
       config: the configuration of the sweep.
       given: the value of ``--offline``: names of algorithms or variants; None if the flag is not set.
     """
-    return list(given if given is not None else named_variants(config) or ("smac", "td3_bc"))
+    if given is not None:
+        return list(given)
+    return list(named_variants(config) or config.get("offline") or ("smac", "td3_bc"))
+
+
+def online_names(config: ConfigDict, given: Sequence[str] | None) -> list[str]:
+    """The online algorithms of a sweep: those given (the value of ``--online``), else the configuration's, else SAC."""
+    return list(given if given is not None else config.get("online") or ("sac",))
 
 
 def named_variants(config: ConfigDict) -> dict[str, dict[str, Any]]:
@@ -276,8 +289,24 @@ def _flat(changes: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, A
             yield f"{before}{name}", value
 
 
+def online_of(offline: Variant, online: Variant) -> OnlineAlgorithm[Any]:
+    """The online algorithm of a variant, after the offline algorithm of another.
+
+    Raises:
+      ConfigError: as :func:`smac_jax.algorithms.make.make_online_after`.
+    """
+    before = make_offline(offline.algorithm, offline.config)
+    return make_online_after(before, online.algorithm, online.config, online.schedule.get("carry"))
+
+
 def variants(
-    config: ConfigDict, vary: dict[str, list[Any]], label: str, algorithm: str, section: str, phase: str
+    config: ConfigDict,
+    vary: dict[str, list[Any]],
+    label: str,
+    algorithm: str,
+    section: str,
+    phase: str,
+    offline: OfflineAlgorithm[Any] | None = None,
 ) -> list[Variant]:
     """One variant of an algorithm for each combination of the varied fields that apply to it.
 
@@ -288,6 +317,7 @@ def variants(
       algorithm: the registered name.
       section: the algorithm's section of the configuration.
       phase: ``"pretrain"`` or ``"finetune"``; the fields of this section may vary, too.
+      offline: the algorithm that an online one follows.
 
     Raises:
       ConfigError: a value is out of range.
@@ -296,23 +326,37 @@ def variants(
     made = []
     for values in itertools.product(*fields.values()):
         changed = ConfigDict(config.to_dict())
-        if section not in changed:
+        if section not in changed and not (phase == "finetune" and continues(algorithm)):
             raise ConfigError(
                 f"The configuration has no section {section!r}. smac_jax.presets.base.get_config() has one for every "
                 "algorithm: start the file of --config from it."
             )
         for name, value in zip(fields, values, strict=True):
             _set(changed, name, value, f"--vary={name}")
-        build = make_offline if phase == "pretrain" else make_online
-        built: Any = build(algorithm, changed[section].to_dict())  # raises here, before anything is trained
+        given, schedule = changed.get(section, ConfigDict()).to_dict(), changed[phase].to_dict()
+        built: Any  # made here, so that errors are raised before anything is trained
+        if phase == "pretrain":
+            built = make_offline(algorithm, given)
+            schedule |= {} if built.phases else {"num_updates": 0}
+        elif continues(algorithm):
+            given = {field: value for field, value in given.items() if value is not None}
+            built = make_online_after(offline, algorithm, given, schedule.get("carry"))
+        else:
+            schedule.pop("carry", None)
+            built = make_online_after(offline, algorithm, given)
         for name, value in changed[phase].items():
             if name in POSITIVE and not value >= 1:
                 raise ConfigError(f"{phase}.{name} = {value}: must be at least 1.")
         if phase == "finetune":
-            together = changed[phase].get("environments", 1)
-            check_multiples(together, {name: changed[phase][name] for name in STEPS})
+            together = schedule.get("environments", 1)
+            check_multiples(together, {name: schedule[name] for name in STEPS})
+            first, last, steps = (schedule.get(name) for name in DATA_FRACTION)
+            data_fraction_from(
+                0.5 if first is None else first, last, steps, schedule["warm_start"], schedule["num_steps"]
+            )
+            schedule = without_defaults(schedule)
         named = " ".join([label, *(f"{_short(n)}={v}" for n, v in zip(fields, values, strict=True))])
-        made.append(Variant(named, algorithm, dataclasses.asdict(built.config), changed[phase].to_dict()))
+        made.append(Variant(named, algorithm, dataclasses.asdict(built.config), schedule))
     return _once(made)
 
 
@@ -380,7 +424,7 @@ def make_jobs(
       seeds: all seeds of the sweep.
       seeds_per_job: the largest number of seeds that one job trains in parallel.
       physics, version: the environments' physics engine and version.
-      control: whether each job also continues offline training without a transfer.
+      control: whether each job that trains offline also continues offline training without a transfer.
       checkpoints: the numbers of offline updates after which to transfer, in increasing order; empty to transfer once,
         after ``pretrain.num_updates``.
       names: the names of the data sets in titles and paths; default: :func:`distinct_names` of them.
@@ -392,11 +436,12 @@ def make_jobs(
         variants would share a folder.
     """
     for name in online:
-        if name not in ONLINE:
-            raise UnknownNameError("online algorithm", name, tuple(ONLINE))
+        if name not in ONLINE and not continues(name):
+            raise UnknownNameError("online algorithm", name, tuple({*ONLINE, *OFFLINE, SAME} - {NONE}))
     configured = {name: with_variant(config, name) for name in offline}
     algorithms = {algorithm for algorithm, _ in configured.values()}
-    sections = {*algorithms, *map(online_section, online), "pretrain", "finetune"}
+    sections = {*algorithms, "pretrain", "finetune"}
+    sections |= {online_section(name, algorithm) for name in online for algorithm in algorithms}
     if checkpoints and "pretrain.num_updates" in vary:
         raise ConfigError(
             "--vary=pretrain.num_updates: --checkpoints already sets the length of offline training. Give only one."
@@ -409,11 +454,18 @@ def make_jobs(
     starts: list[Variant] = []
     for label, (algorithm, changed) in configured.items():
         made = variants(changed, vary, label, algorithm, algorithm, "pretrain")
-        ends_of |= dict.fromkeys(
-            (start.label for start in made),
-            tuple(_once([v for x in online for v in variants(changed, vary, x, x, online_section(x), "finetune")])),
-        )
         starts += made
+        for start in made:
+            before = make_offline(start.algorithm, start.config)
+            sections_of = [(name, online_section(name, algorithm)) for name in online]
+            each = [variants(changed, vary, x, x, section, "finetune", before) for x, section in sections_of]
+            ends_of[start.label] = tuple(_once(list(itertools.chain(*each))))
+    untrained = {start.label for start in starts if start.schedule["num_updates"] == 0}
+    if checkpoints and untrained:
+        raise ConfigError(
+            f"--checkpoints={','.join(map(str, checkpoints))}: with --offline={min(untrained)} there is no offline "
+            "training to transfer from. Run it as a sweep of its own."
+        )
     if checkpoints:
         starts = [dataclasses.replace(start, schedule=_without_length(start.schedule)) for start in starts]
     jobs = []
@@ -432,7 +484,7 @@ def make_jobs(
                 offline=start,
                 online=ends,
                 seeds=some,
-                control=control,
+                control=control and start.label not in untrained,
                 name=names[source],
                 fingerprint=fingerprint,
                 checkpoints=tuple(checkpoints),
@@ -452,7 +504,7 @@ def code_of(offline: Variant, online: Iterable[Variant], task: str) -> dict[str,
     """The user's files that define the algorithms and the environment, with their SHA-256."""
     code = code_behind(make_offline(offline.algorithm, offline.config)) | code_of_environment(task)
     for variant in online:
-        code |= code_behind(make_online(variant.algorithm, variant.config))
+        code |= code_behind(online_of(offline, variant))
     return dict(sorted(code.items()))
 
 

@@ -17,6 +17,7 @@ from smac_jax.runs.interrupts import Interrupts
 from smac_jax.runs.json_values import to_json
 from smac_jax.runs.provenance import device_description, git_commit
 from smac_jax.runs.status import read_status
+from smac_jax.runs.trackers.connection import PROJECT
 from smac_jax.sweep.grid import Job, code_of
 from smac_jax.sweep.provenance import made_by
 from smac_jax.sweep.results import transfer_curve
@@ -38,14 +39,16 @@ class CheckpointOptions:
       keep: the number of newest snapshots to keep.
       policies: whether to save the policy at every evaluation.
       other_versions: whether to resume from snapshots that other versions of JAX and its libraries wrote.
-      wandb: the Weights & Biases project to log to, or None.
+      trackers: names of the trackers to log to; None for TensorBoard if tensorboardX is installed.
+      project: the project of the runs in the trackers.
     """
 
     save_every: float = 300.0
     keep: int = 2
     policies: bool = False
     other_versions: bool = False
-    wandb: str | None = None
+    trackers: tuple[str, ...] | None = None
+    project: str = PROJECT
 
 
 def run_job(
@@ -104,8 +107,8 @@ def run_job(
                 control = smac_jax.pretrain(start.algorithm, data, **how | {"eval_every": longest["eval_every"]})
                 continue
             end = run.online
-            how |= {"config": end.config, "data": data, "training_state": off.training_state, **end.schedule}
-            on = smac_jax.finetune(end.algorithm, off.actor_critic, **how)
+            how |= {"config": end.config, "data": data, **end.schedule}
+            on = smac_jax.finetune(end.algorithm, off, **how)
             save_actor_critic(place / "actor_critic", on.actor_critic, job.seeds)
         warm_start = end.schedule["warm_start"]
         curve = transfer_curve(job.task, start.label, off, end.label, on, warm_start, control, checkpoint)

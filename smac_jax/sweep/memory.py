@@ -10,10 +10,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from smac_jax.algorithms import make_offline, make_online
+from smac_jax.algorithms import make_offline
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError
-from smac_jax.sweep.grid import Job
+from smac_jax.sweep.grid import Job, online_of
 from smac_jax.train.divergence import NOT_DIVERGED
 from smac_jax.train.offline import make_chunk
 from smac_jax.train.sharding import SeedLayout
@@ -73,7 +73,7 @@ def rough_estimate(job: Job, data: Dataset) -> float:
     """The bytes of one seed's parameters, optimizer states and replay buffer, without intermediate results."""
     built = make_offline(job.offline.algorithm, job.offline.config)
     state = jax.eval_shape(lambda: built.init(jax.random.key(0), built.prepare(data)))
-    batches = [make_online(v.algorithm, v.config).batch_size for v in job.online]
+    batches = [online_of(job.offline, v).batch_size for v in job.online]
     widest = max([p.batch_size for p in built.phases] + batches)
     return nbytes(state) + buffer_bytes(job, data) + 4 * widest * 4096
 
@@ -84,6 +84,8 @@ def compiled_estimate(job: Job, data: Dataset) -> float:
     data = built.prepare(data)
     layout = SeedLayout.over([0], jax.local_devices()[:1])
     state = jax.eval_shape(layout.map(built.init, (0, None)), layout.keys("init"), data)
+    if not built.phases:
+        return 2 * nbytes(state)
     chunk = make_chunk(built.phases[-1], layout, math.inf, 10)
     compiled = chunk.lower(state, jnp.full(1, NOT_DIVERGED), 0, layout.keys("offline"), data).compile()
     analysis = compiled.memory_analysis()

@@ -26,8 +26,8 @@ THE_DISK = (
 flags.DEFINE_multi_string(
     "import",
     [],
-    "A Python file, or the name of a module, that registers your own algorithms, tasks, environments, data readers or "
-    "scores (smac_jax.extend). May be repeated.",
+    "A Python file, or the name of a module, that registers your own algorithms, tasks, environments, data readers, "
+    "scores or trackers (smac_jax.extend). May be repeated.",
 )
 
 PRESETS = Path(__file__).parents[1] / "presets"

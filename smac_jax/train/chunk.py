@@ -15,8 +15,8 @@ from smac_jax.train.divergence import freeze_diverged
 from smac_jax.train.sharding import SeedLayout
 from smac_jax.types import Array, Key, Metrics, Sometimes
 
-OneStep = Callable[[Any, Key, Any], tuple[Any, Metrics]]
-"""``(state, key, data) -> (state, metrics)`` of one seed, with a new key in each step."""
+OneStep = Callable[[Any, Array, Key, Any], tuple[Any, Metrics]]
+"""``(state, step, key, data) -> (state, metrics)`` of one seed, with a new key in each step."""
 
 
 def compile_chunk(
@@ -49,7 +49,7 @@ def compile_chunk(
         before = learner_of(state)
 
         def body(state: Any, step: Array) -> tuple[Any, Metrics]:
-            return one_step(state, jax.random.fold_in(seed_key, step), data)
+            return one_step(state, step, jax.random.fold_in(seed_key, step), data)
 
         state, metrics = jax.lax.scan(body, state, start + jnp.arange(0, length, stride, dtype=jnp.int32))
         means = mean_over_steps(metrics) | measured_at_end(state)

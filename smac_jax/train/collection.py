@@ -1,7 +1,7 @@
-"""Acting in the environments of one seed, inside the compiled loop: one environment, or several side by side.
+"""Acting in one or several environments of a seed, inside the compiled loop.
 
-With one, leaves have no axis for it. With several, the leaves of the state are ``[environment, ...]``; all act on the
-same policy, each with a key of its own.
+A single environment has no axis. With several, the leaves of the state are ``[environment, ...]``; all use the same
+policy, each with its own key.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ Act = Callable[[Any, Array, Key], Array]
 
 
 def check_multiples(environments: int, schedule: Mapping[str, int]) -> None:
-    """Checks that environments that step together can take exactly as many steps as a schedule has.
+    """Checks that the numbers of a schedule are multiples of the number of environments that step together.
 
     Args:
-      environments: how many step together.
-      schedule: numbers of environment steps by name.
+      environments: the number of environments.
+      schedule: numbers of environment steps, by name.
 
     Raises:
-      ConfigError: one of these is not a multiple of ``environments``.
+      ConfigError: a number is not a multiple of ``environments``.
     """
     for name, number in schedule.items():
         if number % environments:
             nearest = max(1, round(number / environments)) * environments
             raise ConfigError(
                 f"finetune: {name} = {number}: must be a multiple of environments = {environments}, which step "
-                f"together; the nearest is {nearest}."
+                f"together. The nearest multiple is {nearest}."
             )
 
 
@@ -47,24 +47,24 @@ def begin(env: Env, key: Key, environments: int) -> Any:
     Args:
       env: an environment that resets itself (:class:`smac_jax.envs.AutoReset`).
       key: the random key.
-      environments: how many.
+      environments: the number of environments.
     """
     return env.reset(key) if environments == 1 else jax.vmap(env.reset)(jax.random.split(key, environments))
 
 
 def step(env: Env, act: Act, learner: Any, world: Any, key: Key, environments: int) -> tuple[Any, Transition]:
-    """One step of every environment.
+    """Makes one step in every environment.
 
     Args:
       env: as in :func:`begin`.
-      act: the policy.
-      learner: what the policy is read from.
+      act: the policy's function.
+      learner: the algorithm's state, from which the policy acts.
       world: the states of the environments before the step.
       key: the random key of the actions.
-      environments: how many.
+      environments: the number of environments.
 
     Returns:
-      The states after the step, and the transitions: one without an axis, or ``[environment, ...]``.
+      The states after the step, and the transitions: a single one without an axis, or ``[environment, ...]``.
     """
 
     def one(world: Any, key: Key) -> tuple[Any, Transition]:

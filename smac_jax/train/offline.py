@@ -30,7 +30,7 @@ from smac_jax.train.keys import fold_in, seed_numbers
 from smac_jax.train.plan import Evaluate, Train, rounds_for, run_plan
 from smac_jax.train.progress import Progress
 from smac_jax.train.sharding import SeedLayout
-from smac_jax.types import Key, Metrics
+from smac_jax.types import Array, Key, Metrics
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
@@ -72,7 +72,8 @@ class PretrainResult(Evaluated):
 def make_chunk(phase: Phase[Any], layout: SeedLayout, q_limit: float, length: int) -> Any:
     """A compiled chunk of updates (:func:`smac_jax.train.chunk.compile_chunk`), whose data is the data set."""
 
-    def one_update(state: Any, key: Key, dataset: Dataset) -> tuple[Any, Metrics]:
+    def one_update(state: Any, step: Array, key: Key, dataset: Dataset) -> tuple[Any, Metrics]:
+        del step
         batch_key, update_key = jax.random.split(key)
         return phase.update(state, dataset.sample(batch_key, phase.batch_size), update_key)
 
@@ -116,7 +117,7 @@ def pretrain(
       data: the data set.
       seeds: the number of seeds, or their numbers.
       num_updates: the number of gradient updates of the main phase. (SMAC's score model is trained before it, for the
-        number of updates in the configuration.)
+        number of updates in the configuration. Of "none", which gives fresh networks, there are none.)
       config: None for the defaults, a mapping of the fields that differ, or the algorithm's configuration. Must be None
         if ``algorithm`` is an object.
       env: the environment of the evaluations during training; None for no evaluations.
@@ -139,13 +140,13 @@ def pretrain(
       RegistrationError: a user's algorithm does not satisfy the contract, or cannot be recorded.
       CheckpointError, Interrupted: see :class:`~smac_jax.runs.folder.RunFolder`.
     """
-    num_updates = whole_number("pretrain: num_updates", num_updates, 1)
     eval_every = whole_number("pretrain: eval_every", eval_every, 1)
     eval_episodes = whole_number("pretrain: eval_episodes", eval_episodes, 1)
     final_episodes = whole_number("pretrain: final_episodes", final_episodes, 1)
     episode_length = whole_number("pretrain: episode_length", episode_length, 1)
     q_limit = real_number("pretrain: q_limit", q_limit, 0.0)
     built = resume.algorithm if resume else make_offline(algorithm, config)
+    num_updates = whole_number("pretrain: num_updates", num_updates, 1) if built.phases else 0
     numbers = resume.seeds if resume else seed_numbers(seeds)
     layout = SeedLayout.over(numbers, devices)
     warn_of_equal_returns(built.config, data)
@@ -185,6 +186,8 @@ def pretrain(
     plan: list[Train | Evaluate] = []
     rounds = rounds_for(final_episodes, eval_episodes)
     offset = 0
+    if not built.phases:
+        plan.append(Evaluate(0, rounds))
     for phase in built.phases:
         main = phase.num_updates is None
         total = num_updates if phase.num_updates is None else phase.num_updates

@@ -204,6 +204,13 @@ def chunk_lengths(plan: Sequence[Train | Evaluate]) -> dict[Callable[[int], Any]
     return found
 
 
+def _nothing(length: int) -> Any:
+    raise AssertionError("a plan without training compiles no training")
+
+
+_NO_TRAINING = Train("evaluation", 0, EVALUATION, 0, 0, 0, 0, _nothing, ())
+
+
 class _Schedule:
     """The remaining steps of a plan at each of its items, for a :class:`~smac_jax.runs.pace.Standing`.
 
@@ -214,7 +221,7 @@ class _Schedule:
 
     def __init__(self, plan: Sequence[Train | Evaluate], history: History):
         self._history = history
-        self._training = [item for item in plan if isinstance(item, Train)]
+        self._training = [item for item in plan if isinstance(item, Train)] or [_NO_TRAINING]
         # for each item, from the last to the first: the training item whose title is shown and its completed steps; and
         # the remaining steps of the title and of the plan
         shown: list[tuple[Train, int]] = []

@@ -7,12 +7,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from smac_jax.algorithms import smac
+from smac_jax.algorithms import OFFLINE, smac
 from smac_jax.config import resolve
 from smac_jax.data.dataset import Dataset
 from smac_jax.scores import SCORES, Score
 
 OBSERVATIONS, ACTIONS = 3, 2
+TRAINED = tuple(name for name in OFFLINE if name != "none")
+"""The offline algorithms that train."""
 NETWORK = {"actor_hidden": (8,), "critic_hidden": (8,)}
 SCORE_MODEL = {"num_updates": 5, "hidden": 8, "num_blocks": 1, "embedding": 4}
 _MORE = {
@@ -25,6 +27,8 @@ _MORE = {
 
 def small(name: str) -> dict[str, Any]:
     """Of one offline algorithm."""
+    if name == "none":
+        return {"network": NETWORK}
     return {"batch_size": 16, "network": NETWORK, **_MORE.get(name, {})}
 
 

@@ -11,7 +11,7 @@ import pytest
 from small_algorithms import dataset, smac_case
 
 from smac_jax.algorithms import make_offline, smac
-from smac_jax.algorithms.kappa import KAPPA_RANGE, KappaConfig, init_kappa, kappa_of, update_kappa
+from smac_jax.algorithms.kappa import KAPPA_RANGE, KappaConfig, continue_kappa, init_kappa, kappa_of, update_kappa
 from smac_jax.errors import ConfigError
 
 SMALL = {
@@ -96,3 +96,37 @@ def test_an_update_of_smac_uses_the_kappa_before_it_and_leaves_the_next(batch):
     for i in range(2):
         state, metrics = update(state, batch, jax.random.key(i))
         np.testing.assert_allclose(metrics["kappa"], 8.0 * 2.0 ** (-i / 10), rtol=1e-5)
+
+
+def continued_kappa(offline, online, updates):
+    """Kappa before the first and after each of so many online updates, after ten offline."""
+    offline, online = KappaConfig(**offline), KappaConfig(**{**offline, **online})
+    state = init_kappa(offline)
+    for _ in range(10):
+        state = update_kappa(offline, state, jnp.float32(0.1), jnp.float32(1.0))
+    state, found = continue_kappa(offline, online, state), []
+    for _ in range(updates + 1):
+        found.append(float(kappa_of(online, state)))
+        state = update_kappa(online, state, jnp.float32(0.1), jnp.float32(1.0))
+    return np.array(found)
+
+
+def test_a_fixed_kappa_is_released_after_the_transfer_on_a_schedule():
+    found = continued_kappa({"kappa": 5.0}, {"kappa_adaptation": "decay", "kappa_half_life": 4.0}, 8)
+    np.testing.assert_allclose(found, 5.0 * 0.5 ** (np.arange(9) / 4), rtol=1e-5)
+
+
+def test_it_is_released_as_a_dual_variable_by_the_rate_of_its_logarithm():
+    """The penalty is a tenth of a flat critic's; Adam's steps on a constant gradient are as long as its rate."""
+    online = {"kappa_adaptation": "residual", "kappa_target": 1.0, "kappa_learning_rate": 0.01}
+    np.testing.assert_allclose(
+        continued_kappa({"kappa": 5.0}, online, 8), 5.0 * np.exp(-0.01 * np.arange(9)), rtol=1e-4
+    )
+
+
+def test_kappa_goes_on_from_where_it_was_or_from_a_new_value():
+    decay = {"kappa": 8.0, "kappa_adaptation": "decay", "kappa_half_life": 5.0}  # 2 after ten updates
+    assert continued_kappa(decay, {}, 0) == pytest.approx(2.0, rel=1e-5)
+    assert continued_kappa(decay, {"kappa_adaptation": "residual"}, 0) == pytest.approx(2.0, rel=1e-5)
+    assert continued_kappa(decay, {"kappa": 3.0}, 0) == pytest.approx(3.0, rel=1e-5)
+    assert continued_kappa({"kappa": 5.0}, {"kappa": 0.0}, 3) == pytest.approx(np.zeros(4))

@@ -195,7 +195,8 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     ],
     "cql": [{"max_target_backup": True, "return_span": 1.0}],
     "cal_ql": [{"max_target_backup": False, "return_span": 1.0}],
-    **{name: [{"return_span": 1.0}] for name in ("td3_bc", "iql", "awac", "bc")},
+    **{name: [{"return_span": 1.0}] for name in ("td3_bc", "iql", "awac", "bc", "none")},
+    "online rlpd": [{"optimizer_start": "carried"}, {"waiting_optimizers": "coast"}],
     "online sac": [{"optimizer_start": "carried"}, {"utd": 2, "waiting_optimizers": "coast"}],
 }
 
@@ -203,9 +204,10 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
 def read_by(name: str, online: bool, given: dict[str, Any], data: smac_jax.Dataset) -> set[str]:
     """The fields that building, initializing and one update of everything reads."""
     config_class, build = (ONLINE if online else OFFLINE)[name]
-    sizes = {} if online else {key: value for key, value in small(name).items() if key != "batch_size"}
+    sizes = {"batch_size": 16} if online else small(name)
+    sizes |= {"utd": 2} if name == "rlpd" else {}
     read: set[str] = set()
-    built: Any = build(watched(resolve(config_class, {**sizes, "batch_size": 16, **given}), "", read))
+    built: Any = build(watched(resolve(config_class, {**sizes, **given}), "", read))
     key, batch = jax.random.key(0), data.sample(jax.random.key(1), 16)
     prepared = data if online else built.prepare(data)  # on the host
 

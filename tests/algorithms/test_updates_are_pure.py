@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_algorithms import NETWORK, small
+from small_algorithms import NETWORK, TRAINED, small
 
 from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
 
@@ -42,7 +42,7 @@ def offline(data):
     return {name: (it, jax.jit(jax.vmap(it.init, (0, None)))(keys, it.prepare(data))) for name, it in made.items()}
 
 
-@pytest.mark.parametrize("name", OFFLINE)
+@pytest.mark.parametrize("name", TRAINED)
 def test_an_offline_step_of_a_seed_is_the_same_among_others(name, offline, data):
     algorithm, states = offline[name]
     for phase in algorithm.phases:
@@ -79,7 +79,7 @@ def test_the_policy_delay_goes_by_the_seeds_that_go_on(offline, data):
     rows=st.integers(1, 9),
     members=st.sampled_from([1, 2, 5]),
 )
-@pytest.mark.parametrize("name", OFFLINE)
+@pytest.mark.parametrize("name", TRAINED)
 def test_a_step_keeps_every_shape_and_type(name, observations, actions, rows, members, data):
     """Of any sizes: what goes into the compiled loop comes out as it was."""
     wide = data.replace(

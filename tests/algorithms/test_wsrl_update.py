@@ -18,7 +18,7 @@ from smac_jax.algorithms import sac
 from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
 from smac_jax.algorithms.temperature import temperature_of
 from smac_jax.config import resolve
-from smac_jax.presets import wsrl_base
+from smac_jax.presets import wsrl, wsrl_base
 from smac_jax.types import Transition
 
 OBSERVATIONS, ACTIONS, ROWS, MEMBERS = 4, 2, 32, 10
@@ -88,7 +88,7 @@ def values(params, observation, action):
     return dense(params["head"], jax.vmap(trunk)(params["trunk"]))[..., 0]
 
 
-def losses(params, target_critic, batch):
+def losses(params, target_critic, batch, entropy):
     actor, temperature = params["actor"], jax.nn.softplus(params["temperature"])
     fixed = jax.lax.stop_gradient(params)
 
@@ -105,13 +105,13 @@ def losses(params, target_critic, batch):
 
     def temperature_loss():
         _, density = policy(fixed["actor"], batch.next_observation)
-        return temperature * (-density.mean() + 10.0 * ACTIONS)
+        return temperature * (-density.mean() - entropy)
 
     return {"critic": critic_loss(), "actor": actor_loss(), "temperature": temperature_loss()}
 
 
-def update(params, target, optimizers, batch, turn):
-    gradient = jax.grad(lambda p: sum(losses(p, target, batch)[name] for name in turn))(params)
+def update(params, target, optimizers, batch, turn, entropy):
+    gradient = jax.grad(lambda p: sum(losses(p, target, batch, entropy)[name] for name in turn))(params)
     new = {}
     for name, rate in RATES.items():
         step, optimizers[name] = optax.adam(rate).update(gradient[name], optimizers[name])
@@ -127,9 +127,9 @@ def as_theirs(params):
     return {"trunk": {name: layer for name, layer in layers.items() if name != "Dense_2"}, "head": head}
 
 
-def configured(**fields):
+def configured(preset=wsrl_base, **fields):
     smaller = {"batch_size": ROWS, "temperature_learning_rate": 1e-4, **fields}
-    return resolve(sac.SACConfig, wsrl_base.get_config().sac.to_dict() | smaller)
+    return resolve(sac.SACConfig, preset.get_config().sac.to_dict() | smaller)
 
 
 def assert_equal(state, config, params, target):
@@ -142,10 +142,13 @@ def assert_equal(state, config, params, target):
 
 
 @pytest.mark.usefixtures("without_noise")
-def test_offline_and_high_utd_updates(networks, rows):
+@pytest.mark.parametrize(("preset", "scale"), [(wsrl_base, -10.0), (wsrl, -1.0)], ids=["wsrl_base", "wsrl"])
+def test_offline_and_high_utd_updates(preset, scale, networks, rows):
     """Three updates with all gradients at once, then three of UTD 4 that go on with the same optimizers."""
-    offline = configured(utd=1, policy_critics="previous", temperature_start="config", optimizer_start="fresh")
-    online = configured(utd=4)
+    offline = configured(preset, utd=1, policy_critics="previous", temperature_start="config", optimizer_start="fresh")
+    online = configured(preset)
+    assert online.utd == 4
+    entropy = scale * ACTIONS
     params = {
         "actor": networks.actor_params["params"],
         "critic": as_theirs(networks.critic_params),
@@ -156,7 +159,7 @@ def test_offline_and_high_utd_updates(networks, rows):
     state = sac.init(offline, jax.random.key(0), networks)
     for i in range(3):
         state, _ = sac.update(offline, state, rows, jax.random.key(i))
-        params, target, optimizers = update(params, target, optimizers, rows, tuple(RATES))
+        params, target, optimizers = update(params, target, optimizers, rows, tuple(RATES), entropy)
     assert_equal(state, offline, params, target)
 
     state = sac.init(online, jax.random.key(0), state.actor_critic, sac.training_state(offline, state))
@@ -164,8 +167,8 @@ def test_offline_and_high_utd_updates(networks, rows):
         state, _ = sac.update(online, state, rows, jax.random.key(i))
         for part in range(4):
             some = jax.tree.map(lambda x, part=part: x.reshape(4, -1, *x.shape[1:])[part], rows)
-            params, target, optimizers = update(params, target, optimizers, some, ("critic",))
-        params, target, optimizers = update(params, target, optimizers, rows, ("actor", "temperature"))
+            params, target, optimizers = update(params, target, optimizers, some, ("critic",), entropy)
+        params, target, optimizers = update(params, target, optimizers, rows, ("actor", "temperature"), entropy)
     assert_equal(state, online, params, target)
 
 

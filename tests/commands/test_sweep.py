@@ -41,11 +41,34 @@ TINY = [
 sweep = partial(run_command, "sweep")
 
 
+TRACKER = """
+from smac_jax.extend import register_tracker
+
+@register_tracker("lines")
+class Lines:
+    def open(self, run):
+        self.path = run.folder / "lines.txt"
+        if not run.logged:
+            self.path.write_text(f"{run.project} {run.name} {run.config['seeds']}\\n")
+        return run.logged
+
+    def log(self, step, metrics):
+        with self.path.open("a") as file:
+            file.write(f"{step}\\n")
+
+    def close(self):
+        pass
+"""
+
+
 def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(hopper_file, tmp_path):
     from smac_jax.runs.checkpoint import load_actor_critic
 
     folder = tmp_path / "run"
+    lab = tmp_path / "my_lab.py"
+    lab.write_text(TRACKER)
     request = [f"--task={hopper_file}", "--seeds=2", f"--results={folder}", *TINY]
+    request += [f"--import={lab}", "--tracker=lines", "--project=my-lab"]
     done = sweep(*request)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "SMAC" in done.stdout
@@ -69,6 +92,11 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(hopper_file, 
             assert len((runs / run / "metrics.jsonl").read_text().splitlines()) > 2
         for run in ("offline", "control", "to-sac"):
             assert json.loads((runs / run / "status.json").read_text())["state"] == "done"
+            points = [json.loads(line) for line in (runs / run / "metrics.jsonl").read_text().splitlines()]
+            written = (runs / run / "lines.txt").read_text().splitlines()
+            assert written[0] == f"my-lab hopper-tiny/{name}/seeds-0-1/{run} [0, 1]"
+            assert [int(line) for line in written[1:]] == [point["step"] for point in points]
+            assert not (runs / run / "tensorboard").exists()
 
     # the same command finds all of it done, and changes nothing
     table, saved = (folder / "table.csv").read_text(), (runs / "offline" / "snapshots").stat().st_mtime_ns
@@ -77,6 +105,7 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(hopper_file, 
     assert json.loads((folder / "provenance.json").read_text())["trained_by"] == provenance["trained_by"]
     assert f"- Trained by: {provenance['commit']}" in (folder / "table.md").read_text()
     assert (folder / "table.csv").read_text() == table
+    assert (runs / run / "lines.txt").read_text().splitlines() == written
     assert (runs / "offline" / "snapshots").stat().st_mtime_ns == saved
 
     # another configuration does not take their place
@@ -84,6 +113,33 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(hopper_file, 
     assert other.returncode == 2
     assert "holds results of another configuration" in other.stderr
     assert (folder / "table.csv").read_text() == table
+
+
+def test_continuations_and_training_from_scratch_beside_a_transfer(hopper_file, tmp_path):
+    """And the same command finds them done; of each pair the record says what was carried over."""
+    folder = tmp_path / "run"
+    tiny = [flag for flag in TINY if "smac" not in flag]
+    request = [f"--task={hopper_file}", "--seeds=2", f"--results={folder}", "--online=same,sac", "--offline=iql", *tiny]
+    request += ["--config.iql.batch_size=16", "--config.sac.batch_size=16", "--config.sac.optimizer_start=fresh"]
+    request += ["--config.online_iql.beta=0.5"]
+    request += ["--config.finetune.carry=optimizers", "--config.finetune.final_data_fraction=0.0"]
+    for _ in range(2):
+        done = sweep(*request)
+        assert done.returncode == 0, done.stderr[-2000:]
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert provenance["carried"] == {"iql to same": "networks, optimizers", "iql to sac": "networks"}
+    assert provenance["config"]["online_iql"]["beta"] == 0.5
+    assert provenance["config"]["online_iql"]["expectile"] == provenance["config"]["iql"]["expectile"]
+    identity = json.loads((folder / "runs/hopper-tiny/iql/seeds-0-1/to-same/identity.json").read_text())
+    assert (identity["algorithm"], identity["carry"], identity["final_data_fraction"]) == ("iql", "optimizers", 0.0)
+
+    scratch = [f"--task={hopper_file}", "--seeds=1", f"--results={tmp_path / 'scratch'}", *tiny]
+    sizes = ["--config.rlpd.batch_size=40", "--config.none.network.critic_hidden=(8,8)"]
+    done = sweep(*[flag.replace("=quickstart", "=rlpd") for flag in scratch], *sizes)
+    assert done.returncode == 0, done.stderr[-2000:]
+    curve = json.loads((tmp_path / "scratch" / "curves" / "none_rlpd.json").read_text())
+    assert (curve["offline_updates"], curve["online_steps"]) == ([0], [0, 10, 20, 30])
+    assert not curve.get("control_steps")
 
 
 def test_two_files_of_one_name_and_one_that_is_overwritten_keep_their_own_results(hopper_file, tmp_path):
@@ -119,7 +175,14 @@ def test_two_files_of_one_name_and_one_that_is_overwritten_keep_their_own_result
     [
         (["--config.smac.kapa=3"], 'the configuration has no field kapa Did you mean "kappa"'),
         (["--config.smac.kappa=-1"], "SMACConfig.kappa = -1.0: must be in [0, inf]"),
-        (["--offline=smak"], "Unknown offline algorithm 'smak'. Known: awac, bc, cal_ql, cql, iql, smac, td3_bc"),
+        (["--offline=smak"], "Unknown offline algorithm 'smak'. Known: awac, bc, cal_ql, cql, iql, none, smac, td3_bc"),
+        (["--offline=none", "--online=iql"], "'iql' continues offline training, and with 'none' there was none"),
+        (["--offline=iql,cql", "--online=cql"], "'cql' continues the offline training of 'cql', and 'iql' was trained"),
+        (["--offline=iql", "--online=same", "--config.online_iql.value_hidden=(9,)"], "no field value_hidden"),
+        (["--offline=iql", "--online=iql", "--config.finetune.carry=most"], "carry = 'most': must be one of 'all', 'o"),
+        (["--offline=none", "--checkpoints=5"], "--checkpoints=5: with --offline=none there is no offline training"),
+        (["--config.finetune.data_fraction_steps=5"], "data_fraction_steps = 5: says in how many steps data_fraction"),
+        (["--config.finetune.final_data_fraction=1.5"], "final_data_fraction = 1.5: must be in [0, 1]"),
         (["--task=nowhere.hdf5"], "nowhere.hdf5"),
         (["--env=spider"], "spider"),
         (["--sedes=3"], "Unknown command line flag 'sedes'"),
@@ -129,6 +192,11 @@ def test_two_files_of_one_name_and_one_that_is_overwritten_keep_their_own_result
         ([f"--results={__file__}/x"], "test_sweep.py is a file. Give a folder"),
         (["--config=gs://bucket/x.py"], "gs://bucket/x.py is a URL"),
         (["--config=nowhere.py"], "--config cannot be read"),
+        (["--tracker=clearml"], "Unknown tracker 'clearml'. Known: tensorboard, trackio, wandb"),
+        (
+            [f"--import={ROOT}/docs/examples/my_tracker.py", "--tracker=chat"],
+            "error: The tracker 'chat' cannot be created: docs/examples/my_tracker.py, line ",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_no_traceback(arguments, words, tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from smac_jax.data.dataset import Dataset
-from smac_jax.data.replay import init, insert, insert_many, sample, sample_mixed
+from smac_jax.data.replay import init, insert, insert_many, sample, sample_changing_mix, sample_mixed
 from smac_jax.errors import ConfigError
 from smac_jax.types import Transition
 
@@ -132,6 +132,21 @@ def test_mixed_batches_have_exact_parts(data, batch_size, fraction, from_data):
         np.testing.assert_array_equal(batch.next_observation[from_buffer, 0], batch.reward[from_buffer] + 0.5)
         assert set(np.asarray(batch.condition)[from_buffer]) <= {0.0}
         assert set(np.asarray(batch.condition)[~from_buffer]) <= {1.0}
+
+
+def test_a_share_that_changes_has_exact_parts_in_one_program(data):
+    buffer = filled(20, 20)
+    draw = jax.jit(lambda key, share: sample_changing_mix(key, data, buffer, 10, share))
+    seen = set()
+    for seed, (share, from_data) in enumerate([(0.0, 0), (0.25, 2), (0.31, 3), (0.5, 5), (1.0, 10)]):
+        batch = draw(jax.random.key(seed), jnp.float32(share))
+        is_data = np.asarray(batch.reward) == -1
+        assert is_data.sum() == from_data
+        np.testing.assert_array_equal(batch.next_observation[~is_data, 0], batch.reward[~is_data] + 0.5)
+        assert set(np.asarray(batch.condition)[is_data]) <= {1.0}
+        seen.add(tuple(np.flatnonzero(is_data)))
+    assert draw._cache_size() == 1
+    assert tuple(range(5)) not in seen  # the rows are shuffled
 
 
 def test_each_part_of_a_mixed_batch_has_both(data):

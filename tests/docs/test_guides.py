@@ -36,6 +36,11 @@ def test_the_algorithm_of_the_guide_trains(capsys, monkeypatch):
     assert "ResidualActor" in capsys.readouterr().out
 
 
+def test_the_continuation_of_the_guide_trains(capsys):
+    exec(blocks("continue-online.md")[0], {})
+    assert capsys.readouterr().out.splitlines()[-1] == "iql all"
+
+
 def test_the_page_of_the_bases_has_every_difference():
     page = (PAGES / "bases.md").read_text(encoding="utf-8")
     for name, fields in DIFFERENCES.items():

@@ -18,7 +18,7 @@ from experiments.paper import figures, tables, tasks
 from experiments.paper.grid import Task
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.tasks import normalized_score
-from smac_jax.text import count
+from smac_jax.text import count, name_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,6 +51,31 @@ def test_every_scale_has_every_algorithm_and_the_familys_rewards(family, scale):
         assert config[name].reward_bias == {"locomotion": 0, "adroit": 5, "kitchen": -4}[family]
     for name in tasks.ONLINE:
         make_online(name, config[online_section(name)].to_dict())
+
+
+@pytest.mark.parametrize("scale", list(tasks.SCALES))
+def test_antmaze_has_the_rewards_of_its_publications(scale):
+    config = tasks.SCALES[scale].config("antmaze")
+    rewards = {name: (config[name].reward_scale, config[name].reward_bias) for name in ("smac", "iql", "cal_ql", "bc")}
+    assert rewards == {"smac": (1.0, -1.0), "iql": (1.0, -1.0), "cal_ql": (10.0, -5.0), "bc": (1.0, -1.0)}
+
+
+def test_the_leaderboard_of_the_smallest_run_has_its_algorithms_and_the_peers(tmp_path):
+    request = ["--scale=tiny", "--seeds=2", "--task=hopper-medium-replay", f"--results={tmp_path}"]
+    done = reproduce(*request, "--table=leaderboard", "--offline=bc", "--online=td3")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "Published scores are of hopper-medium-replay-v2. The data here are another data set" in done.stdout
+    curve = TransferCurve.from_json(tmp_path / "runs/hopper-medium-replay/bc/seeds-0-1/curve-td3.json")
+    with (tmp_path / "leaderboard.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if not row["source"]]
+    found = {(row["algorithm"], row["fine_tuned_with"]): float(row["score"]) for row in rows}
+    assert set(found) == {("bc", ""), ("bc", "td3")}
+    assert found["bc", ""] == pytest.approx(normalized_score("hopper", curve.offline_returns[:, -1]).mean(), rel=1e-4)
+    assert found["bc", "td3"] == pytest.approx(normalized_score("hopper", curve.online_returns[:, -1]).mean(), rel=1e-4)
+    assert "Scale: tiny (20 updates" in (tmp_path / "leaderboard.html").read_text()
+    assert f"| {name_of('rebrac')} |" in (tmp_path / "leaderboard.md").read_text()
+    assert not list(tmp_path.glob("runs/*/*/*/control"))
+    assert not (tmp_path / "table-1.md").exists()
 
 
 def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
@@ -86,7 +111,7 @@ def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--table=2"], "Unknown table '2'. Known: 1, aggregate, all, tasks."),
+        (["--table=2"], "Unknown table '2'. Known: 1, aggregate, all, leaderboard, tasks."),
         (["--figure=kapa"], "Unknown figure 'kapa'"),
         (["--task=nowhere.hdf5"], "nowhere.hdf5"),
     ],

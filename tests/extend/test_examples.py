@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,7 +21,9 @@ from smac_jax import plugins
 from smac_jax.algorithms import make_offline
 from smac_jax.algorithms.make import code_behind
 from smac_jax.envs import AutoReset, identity_of
-from smac_jax.registry import ENVIRONMENTS, OFFLINE, READERS, SCORES, TASKS
+from smac_jax.errors import ConfigError
+from smac_jax.registry import ENVIRONMENTS, OFFLINE, READERS, SCORES, TASKS, TRACKERS
+from smac_jax.runs.folder import RunFolder
 from smac_jax.tasks import normalized_score
 
 ROOT = Path(__file__).parents[2]
@@ -156,6 +160,36 @@ def test_the_reader_reads_what_was_written(example, data, tmp_path):
     assert np.isfinite(off.metrics["policy_loss"]).all()
 
 
+def test_the_tracker_posts_each_evaluation_once(example, data, tmp_path, monkeypatch):
+    example("my_tracker")
+    with pytest.raises(ConfigError, match=r"'chat' cannot be created: .*my_tracker\.py, line \d+: .*set CHAT_WEBHOOK"):
+        RunFolder(tmp_path, trackers=["chat"])
+    posted = []
+
+    class Chat(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_): ...
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Chat) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("CHAT_WEBHOOK", f"http://127.0.0.1:{server.server_port}/hook")
+        env = smac_jax.make_env("hopper")
+        for _ in range(2):  # the second time the run is done already
+            with RunFolder(tmp_path / "run", trackers=["chat"]) as folder:
+                how = {"env": env, "folder": folder, "eval_every": 2, **FEW}
+                off = smac_jax.pretrain("td3_bc", data, 2, 4, {"network": NETWORK}, **how)
+        server.shutdown()
+    name = "/".join((tmp_path / "run").parts[-4:])
+    assert posted == [
+        f"{name}, step {step}: return {value:.0f}"
+        for step, value in zip(off.evaluation_steps, off.mean_returns.mean(axis=0), strict=True)
+    ]
+
+
 def one_file(path: Path) -> Path:
     """All examples as one file of a user's."""
     texts = [
@@ -167,8 +201,8 @@ def one_file(path: Path) -> Path:
 
 def test_all_of_them_fit_in_one_file(tmp_path):
     plugins.load([str(one_file(tmp_path / "my_lab.py"))])
-    named = [r.added() for r in (OFFLINE, SCORES, TASKS, ENVIRONMENTS, READERS)]
-    assert named == [("selective",), ("gaussian",), ("halfcheetah-backward",), ("point-mass",), ("csv",)]
+    named = [r.added() for r in (OFFLINE, SCORES, TASKS, ENVIRONMENTS, READERS, TRACKERS)]
+    assert named == [("selective",), ("gaussian",), ("halfcheetah-backward",), ("point-mass",), ("csv",), ("chat",)]
     assert all(
         list(registry.code(name)) == ["my_lab.py"] for registry in (OFFLINE, SCORES) for name in registry.added()
     )

@@ -45,12 +45,12 @@ def test_all_names_are_known_without_jax():
     code = (
         "import sys\n"
         "from smac_jax import registry as r\n"
-        "print(*r.OFFLINE, *r.ONLINE, *r.TASKS, *r.ENVIRONMENTS, *r.READERS)\n"
+        "print(*r.OFFLINE, *r.ONLINE, *r.TASKS, *r.ENVIRONMENTS, *r.READERS, *r.TRACKERS)\n"
         "print('jax' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     names, has_jax = done.stdout.splitlines()
-    assert {"smac", "sac", "hopper", "pen-binary", "kitchen-mixed", "brax", "minari"} <= set(names.split())
+    assert {"smac", "sac", "hopper", "pen-binary", "kitchen-mixed", "brax", "minari", "trackio"} <= set(names.split())
     assert has_jax == "False"
 
 
@@ -85,6 +85,7 @@ def test_every_function_is_a_decorator_too():
         extend.register_online("b", OnlineConfig)(build_online),
         extend.register_dataset("c")(lambda name: None),
         extend.register_score("f")(lambda config: None),
+        extend.register_tracker("g")(lambda: None),
     ]
     assert given[:2] == [build, build_online]
 
@@ -100,7 +101,7 @@ def test_every_function_is_a_decorator_too():
     assert isinstance(E, type)
     assert {"a"} == set(OFFLINE.added())
     assert {"b"} == set(ONLINE.added())
-    assert registry.SCORES.added() == ("f",)
+    assert (registry.SCORES.added(), registry.TRACKERS.added()) == (("f",), ("g",))
     assert (registry.READERS.added(), registry.TASKS.added(), registry.ENVIRONMENTS.added()) == (("c",), ("d",), ("e",))
 
 
@@ -111,6 +112,7 @@ REGISTER = {
     "an environment": lambda name: extend.register_environment(name, lambda: None, **RETURNS),
     "a source of data": lambda name: extend.register_dataset(name, lambda name: None),
     "a score": lambda name: extend.register_score(name, lambda config: None),
+    "a tracker": lambda name: extend.register_tracker(name, lambda: None),
 }
 
 

@@ -9,7 +9,7 @@ from smac_jax.errors import ConfigError
 from smac_jax.presets import base
 
 FAMILIES = ("locomotion", "adroit", "kitchen")
-NAMES = ("base", "quickstart", "transfer_study", "ours", "wsrl_base", "antmaze", *FAMILIES)
+NAMES = ("base", "quickstart", "transfer_study", "ours", "wsrl_base", "antmaze", "rlpd", "wsrl", *FAMILIES)
 
 # SMAC, tables 6-8, written down a second time from method.md, section 4
 PAPER = {
@@ -54,7 +54,10 @@ def test_the_papers_numbers(name):
         "num_steps": 200_000,
         "warm_start": 5_000,
         "data_fraction": 0.5,
+        "final_data_fraction": None,
+        "data_fraction_steps": None,
         "environments": 1,
+        "carry": "all",
         "eval_every": 5_000,
         "eval_episodes": 20,
         "final_episodes": 20,
@@ -89,3 +92,43 @@ def test_antmaze_is_learned_as_it_was_published():
     assert (found.reward_scale, found.reward_bias, found.min_q_weight) == (10, -5, 5)
     assert found.network.critic_hidden == (256, 256, 256, 256)
     assert (config.smac.reward_scale, config.smac.reward_bias) == (1, -1)
+
+
+def test_rlpds_numbers():
+    """Of ``configs/rlpd_config.py`` and of the README of RLPD's code, for locomotion and for Adroit."""
+    for variant, hidden, entropy in (("", (256, 256), True), ("adroit", (256, 256, 256), False)):
+        config = get_config("rlpd", variant)
+        network = make_offline("none", config.none).config.network
+        assert (network.actor_hidden, network.critic_hidden) == (hidden, hidden)
+        assert (network.num_critics, network.critic_layer_norm, network.actor_layer_norm) == (10, True, False)
+        rlpd = make_online("rlpd", config.rlpd).config
+        assert (rlpd.batch_size, rlpd.utd, rlpd.discount, rlpd.polyak) == (5120, 20, 0.99, 0.005)
+        assert {rlpd.critic_learning_rate, rlpd.actor_learning_rate, rlpd.temperature_learning_rate} == {3e-4}
+        assert (rlpd.initial_temperature, rlpd.target_entropy_scale, rlpd.entropy_backup) == (1.0, -0.5, entropy)
+        assert (config.finetune.data_fraction, config.finetune.warm_start) == (0.5, 5_000)
+        assert (config.offline, config.online) == (("none",), ("rlpd",))
+    with pytest.raises(ConfigError, match="no variant 'antmaze'"):
+        get_config("rlpd", "antmaze")
+
+
+def test_wsrls_numbers():
+    """Of the scripts and configurations of WSRL's code for locomotion."""
+    config = get_config("wsrl")
+    sac = make_online("sac", config.sac).config
+    assert (sac.batch_size, sac.utd, sac.target_entropy_scale) == (1024, 4, -1.0)
+    assert (config.finetune.data_fraction, config.finetune.warm_start, config.finetune.num_steps) == (
+        0.0,
+        5_000,
+        500_000,
+    )
+    for name in ("cal_ql", "cql"):
+        offline = make_offline(name, config[name]).config
+        assert (offline.batch_size, offline.min_q_weight, offline.max_target_backup) == (256, 5.0, True)
+        # what is carried over must be of the same kind on both sides
+        for field in ("temperature_parameterization", "temperature_learning_rate", "optimizer", "discount"):
+            assert getattr(offline, field) == getattr(sac, field)
+    scratch = get_config("wsrl", "scratch")
+    assert (scratch.offline, scratch.none.network.to_dict()) == (("none",), config.cal_ql.network.to_dict())
+    assert (scratch.sac.temperature_start, scratch.sac.optimizer_start) == ("config", "fresh")
+    with pytest.raises(ConfigError, match="no variant 'sratch'"):
+        get_config("wsrl", "sratch")

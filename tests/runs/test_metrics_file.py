@@ -1,15 +1,13 @@
-"""A run's metrics are on disk when they are logged, and in TensorBoard's files where it is installed."""
+"""A run's metrics are on disk when they are logged."""
 
 from __future__ import annotations
 
-import builtins
 import json
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
-from smac_jax.runs.metrics import MetricLogger
+from smac_jax.runs.metrics import MetricLogger, means_of
 
 
 def strict(text: str):
@@ -22,42 +20,38 @@ def strict(text: str):
 
 
 def test_each_point_is_a_line_on_disk_at_once(tmp_path):
-    logger = MetricLogger(tmp_path / "run")
+    logger = MetricLogger(tmp_path / "run", "smac to sac", trackers=[])
     path = tmp_path / "run" / "metrics.jsonl"
-    logger.log("smac", "offline", 500, {"td_loss": jnp.array([1.0, jnp.nan]), "kappa": 40})
+    logger.log("offline", 500, {"td_loss": jnp.array([1.0, jnp.nan]), "kappa": 40})
     first = strict(path.read_text())
-    assert first == {"run": "smac", "phase": "offline", "step": 500, "td_loss": [1.0, None], "kappa": 40.0}
-    logger.log("smac to sac", "online", 1000, {"return": np.array([np.inf, 2.0], np.float32)})
+    assert first == {"run": "smac to sac", "phase": "offline", "step": 500, "td_loss": [1.0, None], "kappa": 40.0}
+    logger.log("online", 1000, {"return": np.array([np.inf, 2.0], np.float32)})
     lines = [strict(line) for line in path.read_text().splitlines()]
     assert lines == [first, {"run": "smac to sac", "phase": "online", "step": 1000, "return": [None, 2.0]}]
+    assert [file.name for file in path.parent.iterdir()] == ["metrics.jsonl"]
 
 
-def test_a_second_logger_goes_on_in_the_same_file(tmp_path):
+def test_a_second_logger_continues_in_the_same_file(tmp_path):
     for step in (1, 2):
-        MetricLogger(tmp_path).log("smac", "offline", step, {})
+        MetricLogger(tmp_path, "smac", trackers=[]).log("offline", step, {})
     assert [strict(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2]
 
 
-def test_tensorboard_gets_the_mean_over_seeds(tmp_path):
-    pytest.importorskip("tensorboardX")
-    logger = MetricLogger(tmp_path)
-    logger.log("smac", "offline", 5, {"loss": [1.0, 3.0, np.nan], "none": [np.nan]})
-    logger.close()
-    (events,) = (tmp_path / "tensorboard").glob("events*")
-    written = events.read_bytes()
-    assert b"smac/offline/loss" in written
-    assert np.float32(2.0).tobytes() in written
-    assert b"none" not in written
+def test_a_restart_leaves_no_other_lines(tmp_path):
+    logger = MetricLogger(tmp_path, "smac", trackers=[])
+    for step in (1, 2, 3):
+        logger.log("offline", step, {"loss": step})
+    logger.restart([("offline", 1, {"loss": 1})])
+    logger.log("offline", 2, {"loss": 5})
+    lines = [strict(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["loss"]) for line in lines] == [(1, 1.0), (2, 5.0)]
 
 
-def test_tensorboard_is_optional(tmp_path, monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *rest, **named):
-        if name.startswith("tensorboardX"):
-            raise ImportError(name)
-        return real(name, *rest, **named)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    MetricLogger(tmp_path).log("smac", "offline", 1, {"loss": 1.0})
-    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+def test_a_mean_is_over_the_seeds_that_have_a_finite_value():
+    metrics = {
+        "loss": [1.0, 3.0, np.nan],
+        "none": [np.nan, np.inf, np.nan],
+        "all": jnp.array([1.0, 2.0, 6.0]),
+        "one": 4,
+    }
+    assert means_of("offline", metrics) == {"offline/loss": 2.0, "offline/all": 3.0, "offline/one": 4.0}

@@ -72,7 +72,8 @@ def every() -> list[Any]:
             ended.append([name, off.diverged.tolist()])
         size = {"warm_start": 1, "eval_every": 1, "eval_episodes": 1, "episode_length": LENGTH, "progress": False}
         online = list(ONLINE)[i % len(ONLINE)]
-        on = smac_jax.finetune(online, off.actor_critic, env, data, 1, 2, {"batch_size": 16}, **size)
+        learn = {"batch_size": 16, "utd": 2}
+        on = smac_jax.finetune(online, off.actor_critic, env, data, 1, 2, learn, **size)
         ended.append([online, on.diverged.tolist()])
     return ended
 
@@ -98,7 +99,8 @@ def types() -> Iterator[str]:
     begun = jax.eval_shape(off.init, key, data)
     start = jax.eval_shape(off.actor_critic, begun), jax.eval_shape(off.training_state, begun)
     for name in OFFLINE:
-        for more in ({}, {"score": "policy"}) if name == "smac" else ({}, {"optimizer": "muon", "return_span": 9.0}):
+        others = {"smac": {"score": "policy"}, "none": {"return_span": 9.0}}
+        for more in ({}, others.get(name, {"optimizer": "muon", "return_span": 9.0})):
             built = make_offline(name, {**small(name), **more})
             state = jax.eval_shape(built.init, key, data)
             for phase in built.phases:
@@ -106,7 +108,7 @@ def types() -> Iterator[str]:
                 yield from wide((state, after), f"{name} {phase.name}")
             yield from wide(jax.eval_shape(built.diagnostics, state, batch, key), f"{name} diagnostics")
     for name in ONLINE:
-        made = make_online(name, {"batch_size": 16})
+        made = make_online(name, {"batch_size": 16, "utd": 2})
         state = jax.eval_shape(made.init, key, *start)
         after = jax.eval_shape(made.update, state, batch, key), jax.eval_shape(made.act, state, jnp.zeros(11), key)
         yield from wide((state, after), f"{name} online")

@@ -111,7 +111,7 @@ def test_stopped_after_each_chunk_it_ends_with_the_same_bits(actor_critic, env, 
 
 @pytest.mark.parametrize("name", ["num_steps", "warm_start", "eval_every"])
 def test_steps_that_the_environments_cannot_take_together_are_refused(name, actor_critic, env, data):
-    with pytest.raises(ConfigError, match=f"{name} = 31: must be a multiple of environments = 3.*; the nearest is 30"):
+    with pytest.raises(ConfigError, match=f"{name} = 31: must be a multiple of environments = 3.* multiple is 30"):
         finetune("sac", actor_critic, env, data, **{name: 31})
 
 

@@ -1,15 +1,15 @@
-"""What a run tells while it goes, stops and goes on: each point once, to TensorBoard and to Weights & Biases too."""
+"""What a run tells while it trains, stops and is resumed: each point once, to trackers too."""
 
 from __future__ import annotations
 
-import builtins
+import contextlib
 import importlib.util
 import itertools
 import json
+import sqlite3
 import struct
 import sys
 import time
-import types
 from collections import Counter
 from pathlib import Path
 
@@ -20,11 +20,9 @@ import survivor
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 import smac_jax
-from smac_jax.errors import ConfigError
 from smac_jax.runs.folder import RunFolder
 from smac_jax.runs.history import History
 from smac_jax.runs.interrupts import Interrupted
-from smac_jax.runs.metrics import MetricLogger
 from smac_jax.runs.pace import Standing
 from smac_jax.train import plan
 
@@ -85,28 +83,13 @@ def test_tensorboard_holds_each_step_of_a_resumed_run_once(tmp_path):
     found = events(tmp_path)
     assert set(found.values()) == {1}
     measured = {
-        (f"a-run/{line['phase']}/{name}", line["step"])
+        (f"{line['phase']}/{name}", line["step"])
         for line in lines(tmp_path)
         for name, value in line.items()
         if isinstance(value, list) and any(x is not None for x in value)
     }
     assert set(found) == measured
     assert {step for _, step in measured} == {20, 40}
-
-
-def test_what_a_killed_process_was_ahead_of_its_snapshot_is_there_once(tmp_path):
-    pytest.importorskip("tensorboardX")
-    points = [("online", step, {"q": [1.0, float(step)]}) for step in range(1, 7)]
-    killed = MetricLogger(tmp_path)
-    for point in points[:5]:
-        killed.log("r", *point)
-    following = MetricLogger(tmp_path)
-    following.restart("r", points[:3])
-    for point in points[3:]:
-        following.log("r", *point)
-    following.close()
-    assert events(tmp_path) == {("r/online/q", step): 1 for step in range(1, 7)}
-    assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3, 4, 5, 6]
 
 
 def test_status_names_seeds_that_diverged_and_keeps_them_when_the_run_is_asked_again(tmp_path):
@@ -190,79 +173,6 @@ def test_status_is_written_after_every_evaluation_and_says_what_a_run_is_doing(t
     assert not seen[-1]["at_least"]
 
 
-class FakeRun:
-    """What this project uses of Weights & Biases, with a server that remembers."""
-
-    def __init__(self, server: dict[str, list], id: str, **_):
-        self._rows = server.setdefault(id, [])
-        self.starting_step, self.resumed = len(self._rows), bool(self._rows)
-
-    def define_metric(self, *_, **__):
-        pass
-
-    def log(self, row):
-        self._rows.append(row)
-
-    def finish(self):
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch):
-    """Rows by run."""
-    rows: dict[str, list] = {}
-    module = types.ModuleType("wandb")
-    module.init = lambda **arguments: FakeRun(rows, **arguments)  # type: ignore[attr-defined]
-    module.Error = RuntimeError  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "wandb", module)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: module)
-    return rows
-
-
-def test_weights_and_biases_is_told_each_point_once_over_all_processes(tmp_path, server):
-    points = [("online", step, {"q": [1.0, np.nan if step == 2 else 3.0]}) for step in range(1, 7)]
-    killed = MetricLogger(tmp_path, "project")
-    for point in points[:5]:
-        killed.log("r", *point)
-    for begin in (
-        3,
-        5,
-        6,
-    ):  # goes on from its snapshot, behind what was told; then from its end; then has nothing to do
-        following = MetricLogger(tmp_path, "project")
-        following.restart("r", points[:begin])
-        for point in points[begin:]:
-            following.log("r", *point)
-        following.close()
-    ((_, rows),) = server.items()
-    assert rows == [{"online/q": 1.0 if step == 2 else 2.0, "step": step} for step in range(1, 7)]
-    MetricLogger(tmp_path / "other", "project").log("r", *points[0])
-    assert len(server) == 2
-
-
-def test_weights_and_biases_that_refuses_or_is_missing_is_a_line_that_says_what_to_do(tmp_path, server, monkeypatch):
-    def refuse(**_):
-        raise RuntimeError("no key\nlong story")
-
-    monkeypatch.setattr(sys.modules["wandb"], "init", refuse)
-    with pytest.raises(ConfigError, match=r"\(no key\).*WANDB_MODE=offline"):
-        MetricLogger(tmp_path, "project").log("r", "online", 1, {"q": 1.0})
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match="pip install wandb"):
-        RunFolder(tmp_path, wandb="project")
-
-
-def test_without_a_project_weights_and_biases_is_not_imported(tmp_path, monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *rest, **named):
-        assert name != "wandb"
-        return real(name, *rest, **named)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    MetricLogger(tmp_path).log("r", "online", 1, {"q": 1.0})
-
-
 def rows_of(path: Path) -> tuple[list[dict[str, float]], bool]:
     """Rows of an offline run of Weights & Biases, and whether its end is there.
 
@@ -292,7 +202,7 @@ def test_an_offline_run_of_weights_and_biases_holds_all_of_a_resumed_run(tmp_pat
     monkeypatch.setenv("WANDB_SILENT", "true")
 
     def pretrain(interrupts=None):
-        with RunFolder(tmp_path / "run", save_every=0, interrupts=interrupts, wandb="project") as run:
+        with RunFolder(tmp_path / "run", save_every=0, interrupts=interrupts, trackers=["wandb"]) as run:
             survivor.pretrain(run)
 
     with pytest.raises(Interrupted):
@@ -309,3 +219,28 @@ def test_an_offline_run_of_weights_and_biases_holds_all_of_a_resumed_run(tmp_pat
     for row, line in zip(second, measured, strict=True):
         assert row["offline/td_loss"] == pytest.approx(np.mean(line["td_loss"]))
     assert len({path.name for path in files}) == 1  # of one run, which `wandb sync` of the newest completes
+
+
+@pytest.mark.skipif(importlib.util.find_spec("trackio") is None, reason="trackio is not installed")
+def test_a_resumed_run_is_one_run_of_trackio_with_each_point_once(tmp_path, monkeypatch):
+    assert "trackio" not in sys.modules  # it looks where its database is when it is imported
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+
+    def pretrain(interrupts=None):
+        with RunFolder(
+            tmp_path / "run", save_every=0, interrupts=interrupts, trackers=["trackio"], project="lab"
+        ) as run:
+            survivor.pretrain(run)
+
+    with pytest.raises(Interrupted):
+        pretrain(Once(2))
+    pretrain()
+    with contextlib.closing(sqlite3.connect(tmp_path / "trackio" / "lab.db")) as database:
+        rows = database.execute("select run_name, step, metrics from metrics order by id").fetchall()
+        ((config,),) = database.execute("select config from configs").fetchall()
+    measured = lines(tmp_path / "run")
+    assert len({name for name, *_ in rows}) == 1
+    assert [step for _, step, _ in rows] == [line["step"] for line in measured] == [20, 40]
+    for (*_, metrics), line in zip(rows, measured, strict=True):
+        assert json.loads(metrics)["offline/td_loss"] == pytest.approx(np.mean(line["td_loss"]))
+    assert json.loads(config)["algorithm"] == "td3_bc"

@@ -7,7 +7,7 @@ import pytest
 import smac_jax
 from experiments.paper import tasks
 from experiments.paper.figures import FIGURES
-from experiments.paper.grid import Task, grid_of
+from experiments.paper.grid import Pairs, Task, grid_of
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +64,21 @@ def test_controls_are_trained_where_they_are_shown(grid):
 
 def test_what_shows_the_data_alone_trains_nothing(grid):
     assert grid(False, "coverage").jobs == []
+
+
+def test_the_leaderboard_shares_the_jobs_of_tables_and_has_no_controls_of_its_own(hopper, tmp_path):
+    def grid(tables, offline, online):
+        pairs = Pairs(offline, online)
+        how = {"tables": tables, "figures": (), "leaderboard": pairs}
+        return grid_of(hopper, tmp_path, tasks.SCALES["tiny"], [0, 1], "mujoco", **how)
+
+    alone = grid(False, ("awac", "smac", "iql"), ("sac", "td3"))
+    assert list(alone.leaderboard) == ["awac", "smac", "iql"]
+    assert all(ends(job) == ["sac", "td3"] and not job.control for job in alone.jobs)
+    both = grid(True, ("awac", "smac", "iql"), ("sac",))
+    assert both.leaderboard["iql"] is both.table["iql"]
+    assert both.leaderboard["smac"] is both.table["smac"]
+    assert (ends(both.leaderboard["awac"]), both.leaderboard["awac"].control) == (["sac"], False)
+    by_folder = {}
+    for job in both.jobs:
+        assert by_folder.setdefault(job.folder, job) is job

@@ -1,0 +1,1 @@
+"""Trackers show the metrics of a run during training."""
