@@ -63,7 +63,7 @@ def _count(jaxpr: Any) -> float:
             total += 2.0 * math.prod(x.shape) * kernel.shape[-1]
         elif name == "scan":
             total += parameters["length"] * _count(parameters["jaxpr"].jaxpr)
-        elif name in ("cond", "platform_index"):
+        elif name == "cond":
             counts = [_count(branch.jaxpr) for branch in parameters["branches"]]
             total += statistics.fmean(counts)
         else:

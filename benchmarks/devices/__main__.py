@@ -7,7 +7,8 @@ r"""What the compilers of GPUs and TPUs make of the product's programs, on a mac
 For each program: whether it compiles; the kernels (GPU) or fusions (TPU) of an update; how many CUDA graphs an update
 launches, and what is launched outside of them; operations, bytes and peak memory; the precision of the products; what
 is exchanged between devices; and the predicted time and rate, with the assumptions of the prediction above the table.
-A prediction is no measurement, and is called one nowhere.
+Predictions are not measurements. With `--check` the command fails where a program breaks a rule or a budget
+(`benchmarks/devices/budgets.py`).
 
 The programs are those of training: a chunk of updates of each offline algorithm, SAC's online loop with each physics
 engine, and an evaluation. At the size `paper`, SMAC is that of the preset `locomotion`, with Muon; else the
@@ -21,17 +22,11 @@ and the predictions for other targets are made with them. `--constants` takes th
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
-if not any(Path("/dev").glob(pattern) and list(Path("/dev").glob(pattern)) for pattern in ("nvidia[0-9]", "accel*")):
-    # without a device JAX would look for one, and a TPU's library asks the network
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-
 import json
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -39,9 +34,10 @@ from absl import flags
 
 import smac_jax
 from benchmarks.devices import measured, model
+from benchmarks.devices.budgets import violations
 from benchmarks.devices.facts import Compiled, compile_program
 from benchmarks.devices.programs import Program, all_names, known_names, programs
-from benchmarks.devices.targets import PRESENT, Gpu, Target, find_target
+from benchmarks.devices.targets import PRESENT, Gpu, Target, find_target, look_for_no_device
 from benchmarks.learners import SIZES
 from benchmarks.measure import Report
 from smac_jax.errors import ConfigError, SmacError
@@ -55,11 +51,14 @@ flags.DEFINE_list("sizes", ["field", "paper"], "Sizes: field, paper, small.")
 flags.DEFINE_list("algorithms", None, "Programs; default: all offline algorithms, the online loop and the evaluation.")
 flags.DEFINE_list("seeds", ["1", "4", "64"], "Numbers of seeds trained at once.")
 flags.DEFINE_string("constants", None, "Predict with the constants in this file of an earlier run with --json.")
+flags.DEFINE_integer("threads", os.cpu_count() or 1, "Programs that are compiled at the same time.", lower_bound=1)
+flags.DEFINE_bool("check", False, "Fail if a program breaks a rule or a budget (benchmarks/devices/budgets.py).")
 
 
 def main(argv: Sequence[str]) -> int:
     """Compiles, and reports."""
     del argv
+    look_for_no_device()
     names, sizes, seeds = check_flags()
     constants = read_constants(FLAGS.constants) if FLAGS.constants else model.Constants()
     wanted = list(FLAGS.target)
@@ -72,19 +71,17 @@ def main(argv: Sequence[str]) -> int:
         f"compiled for Hopper's medium-replay data ({data.size:,} rows); predictions are not measurements",
         measures=False,
     )
+    broken = []
     for target in targets:
+        report.say(f"{target.name}: predictions by {model.assumptions(target, constants)}")
         found = []
-        for program in programs(names, sizes, seeds, data):
-            started = time.perf_counter()
-            made = compiled_or_error(program, target)
-            report.say(f"{target.name}: {program.title}: {time.perf_counter() - started:.0f} s")
+        for program, made in compiled(list(programs(names, sizes, seeds, data)), target, report):
             timing = None
-            if target.is_present and isinstance(made, Compiled) and program.unit == "update":
-                timing = measured.seconds_of_an_update(made, data)
-            if isinstance(made, Compiled):
-                made.executable = None  # type: ignore[assignment]  # programs of 64 seeds hold memory
+            if target.is_present and isinstance(made, Compiled):
+                if program.unit == "update":
+                    timing = measured.seconds_of_an_update(made, data)
+                made.executable = None  # type: ignore[assignment]  # it holds memory of the device
             found.append((program, made, timing))
-            jax.clear_caches()
         if target.is_present and isinstance(target.chip, Gpu):
             timed = [(made.facts.work, timing) for _, made, timing in found if isinstance(made, Compiled) and timing]
             constants = model.fit(timed, target.chip) if timed else constants
@@ -94,10 +91,28 @@ def main(argv: Sequence[str]) -> int:
         report.show(table_rows(lines), f"{target.name}: predictions by {model.assumptions(target, constants)}")
         for text in remarks(lines):
             report.say(text)
+        broken += violations(target.name, lines)
     report.notes["constants"] = {"launch": constants.launch, "bandwidth": constants.bandwidth}
     report.notes["constants"] |= {"products": constants.products, "source": constants.source}
+    report.notes["violations"] = broken
+    for text in broken:
+        report.say(f"breaks a rule or a budget: {text}")
     report.finish()
-    return 0
+    return int(bool(broken) and FLAGS.check)
+
+
+def compiled(asked: Sequence[Program], target: Target, report: Report) -> Iterator[tuple[Program, Compiled | str]]:
+    """The programs in their order, each compiled, or what its compiler said. Several are compiled at the same time."""
+
+    def one(program: Program) -> Compiled | str:
+        started = time.perf_counter()
+        made = compiled_or_error(program, target)
+        report.say(f"{target.name}: {program.title}: {time.perf_counter() - started:.0f} s")
+        return made
+
+    with ThreadPoolExecutor(1 if target.is_present else FLAGS.threads) as pool:
+        yield from zip(asked, pool.map(one, asked), strict=True)
+    jax.clear_caches()
 
 
 def check_flags() -> tuple[list[str], list[str], list[int]]:

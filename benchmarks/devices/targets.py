@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -161,6 +162,14 @@ class Target:
         return self.name == PRESENT
 
 
+def look_for_no_device() -> None:
+    """Keeps JAX from looking for a GPU or TPU if this machine has none: a TPU's library would ask the network for one."""
+    if not [*Path("/dev").glob("nvidia[0-9]"), *Path("/dev").glob("accel*"), *Path("/dev").glob("vfio/[0-9]*")]:
+        jax.config.update("jax_platforms", "cpu")
+        os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+
+
 def missing_wheels(platform: str) -> str:
     """What to install for the compiler of a platform, or nothing if it is there."""
     for wheel in WHEELS[platform]:
@@ -169,7 +178,7 @@ def missing_wheels(platform: str) -> str:
             return ""
         except importlib.metadata.PackageNotFoundError:
             continue
-    return f"the compiler for a {platform.upper()} is not installed; pip install 'smac_jax[devices]' (JAX 0.12 or later)"
+    return f"the compiler for a {platform.upper()} is not installed; pip install -e '.[devices]', with Python 3.12 or later on Linux"
 
 
 def find_target(name: str) -> Target:
