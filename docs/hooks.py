@@ -21,11 +21,12 @@ TAKEN = (
     "*/README.md",
     "docs/examples/*",
     "experiments/configs/*",
+    "experiments/paper/published.tsv",
     "benchmarks/NOTES.md",
     "benchmarks/results/*",
     "results/reference/**/*",
 )
-PUBLISHED = {".md", ".png", ".json", ".csv", ".py"}
+PUBLISHED = {".md", ".png", ".json", ".csv", ".tsv", ".py"}
 
 
 def modules() -> list[str]:
