@@ -73,7 +73,6 @@ def main(argv: Sequence[str]) -> int:
     )
     broken = []
     for target in targets:
-        report.say(f"{target.name}: predictions by {model.assumptions(target, constants)}")
         found = []
         for program, made in compiled(list(programs(names, sizes, seeds, data)), target, report):
             timing = None
@@ -88,7 +87,7 @@ def main(argv: Sequence[str]) -> int:
         lines = [line(program, made, target, constants, timing) for program, made, timing in found]
         report.tables[target.name] = lines
         report.notes[target.name] = {"prediction": model.assumptions(target, constants)}
-        report.show(table_rows(lines), f"{target.name}: predictions by {model.assumptions(target, constants)}")
+        report.show(table_rows(lines, target), f"{target.name}: predictions by {model.assumptions(target, constants)}")
         for text in remarks(lines):
             report.say(text)
         broken += violations(target.name, lines)
@@ -103,14 +102,16 @@ def main(argv: Sequence[str]) -> int:
 
 def compiled(asked: Sequence[Program], target: Target, report: Report) -> Iterator[tuple[Program, Compiled | str]]:
     """The programs in their order, each compiled, or what its compiler said. Several are compiled at the same time."""
+    threads = 1 if target.is_present else FLAGS.threads
+    report.say(f"{target.name}: compiling {count(len(asked), 'program')}, {threads} at a time")
 
     def one(program: Program) -> Compiled | str:
         started = time.perf_counter()
         made = compiled_or_error(program, target)
-        report.say(f"{target.name}: {program.title}: {time.perf_counter() - started:.0f} s")
+        report.say(f"{target.name}: {program.title} took {time.perf_counter() - started:.0f} s")
         return made
 
-    with ThreadPoolExecutor(1 if target.is_present else FLAGS.threads) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         yield from zip(asked, pool.map(one, asked), strict=True)
     jax.clear_caches()
 
@@ -173,22 +174,19 @@ def line(
     return record
 
 
-def table_rows(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def table_rows(lines: Sequence[dict[str, Any]], target: Target) -> list[dict[str, Any]]:
     """The columns for the terminal."""
+    parts = "fusions" if target.platform == "tpu" else "kernels"
     rows = []
     for known in lines:
         title = f"{known['program']} {known['size']} x{known['seeds']}"
         if not known["compiles"]:
-            rows.append({"program": title, "kernels": "does not compile"})
+            rows.append({"program": title, parts: "does not compile"})
             continue
-        row = {
-            "program": title,
-            "kernels": span(*known["kernels"]),
-            "graphs": "-" if known["graphs"] is None else known["graphs"],
-            "GFLOP": known["flops"] / 1e9,
-            "GB": known["bytes"] / 1e9,
-            "peak MB": known["peak"] / 1e6,
-        }
+        row: dict[str, Any] = {"program": title, parts: span(*known["kernels"])}
+        if target.platform == "gpu":
+            row["graphs"] = known["graphs"]
+        row |= {"GFLOP": known["flops"] / 1e9, "GB": known["bytes"] / 1e9, "peak MB": known["peak"] / 1e6}
         if "predicted_seconds" in known:
             row["predicted us"] = span(*(1e6 * seconds for seconds in known["predicted_seconds"]))
             row["predicted /s"] = span(*known["predicted_rate"])
@@ -220,7 +218,9 @@ def remarks(lines: Sequence[dict[str, Any]]) -> list[str]:
             parts.append(f"{count(known['graphs'], 'CUDA graph')}; outside of graphs: {shown}")
         if known["unknown_loops"]:
             parts.append(f"{count(known['unknown_loops'], 'loop')} of a length that depends on data")
-        parts.append("products: " + (", ".join(f"{n} {name}" for name, n in sorted(known["products"].items())) or "none"))
+        parts.append(
+            "products: " + (", ".join(f"{n} {name}" for name, n in sorted(known["products"].items())) or "none")
+        )
         if known["collectives"]:
             parts.append("collectives: " + ", ".join(f"{n} {name}" for name, n in known["collectives"].items()))
         if known["callbacks"]:

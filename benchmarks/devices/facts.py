@@ -99,7 +99,9 @@ def compile_program(program: Program, target: Target) -> Compiled:
         bytes=sum(kernel.times * kernel.bytes for kernel in kernels),
         peak=memory_of(executable),
         products=dict(products(traced.jaxpr.jaxpr)),
-        collectives=dict(Counter(i.opcode.removesuffix("-start") for i in module.instructions.values() if collective(i))),
+        collectives=dict(
+            Counter(i.opcode.removesuffix("-start") for i in module.instructions.values() if collective(i))
+        ),
         callbacks=sorted({name for i in module.instructions.values() if (name := callback(i))}),
         float64=bool(re.search(r"\b(f64|c128)\[", text)),
         dynamic_shapes="[<=" in text or ",<=" in text,

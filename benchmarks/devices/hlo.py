@@ -11,18 +11,17 @@ from functools import cached_property
 BYTES = {"pred": 1, "s4": 1, "u4": 1, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "bf16": 2, "f16": 2, "s32": 4, "u32": 4}
 BYTES |= {"f32": 4, "s64": 8, "u64": 8, "f64": 8, "c64": 8, "c128": 16}
 """Bytes of an element; other types hold no data."""
-FREE = frozenset(
-    "parameter tuple get-tuple-element bitcast constant after-all partition-id replica-id opt-barrier "
-    "optimization-barrier add-dependency async-done async-update copy-done".split()
-)
+FREE = {"parameter", "tuple", "get-tuple-element", "bitcast", "constant", "after-all", "partition-id", "replica-id"}
+FREE |= {"opt-barrier", "optimization-barrier", "add-dependency", "async-done", "async-update", "copy-done"}
 """Instructions that run nothing on the device."""
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter", "collective-broadcast")
-DOT_OR_CONVOLUTION = ("dot", "convolution")
 
 _HEAD = re.compile(r"^(ENTRY )?%?([\w.\-]+) (?:\(.*\) -> .*)?\{\s*$")
 _INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.*)$")
 _SHAPE = re.compile(r"\b(pred|[suf]\d+|bf16|c64|c128)\[([\d,<=]*)\]")
-_CALLS = re.compile(r"\b(calls|body|condition|to_apply|true_computation|false_computation|called_computation)=%?([\w.\-]+)")
+_CALLS = re.compile(
+    r"\b(calls|body|condition|to_apply|true_computation|false_computation|called_computation)=%?([\w.\-]+)"
+)
 _BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 
 
@@ -163,7 +162,7 @@ class Module:
                 yield instruction, weight
 
     def flops(self, instruction: Instruction) -> dict[str, float]:
-        """The operations of the matrix products of an executed instruction, by precision (``bf16`` for its operands)."""
+        """The operations of the products of an executed instruction, by precision (``bf16`` for its operands)."""
         if instruction.opcode == "fusion":
             found: dict[str, float] = {}
             for inner in self.computations.get(instruction.called.get("calls", ""), ()):
@@ -186,7 +185,7 @@ class Module:
         return {precision: 2.0 * math.prod(out) * math.prod(dims[axis] for axis in axes)}
 
     def traffic(self, instruction: Instruction) -> int:
-        """The bytes that an executed instruction reads and writes, of what it gathers or updates in place only a part."""
+        """The bytes that an instruction reads and writes; of what it gathers or updates in place, only that part."""
         operands = [self.instructions.get(name) for name in instruction.operands]
         sizes = [0 if operand is None else operand.bytes for operand in operands]
         written = instruction.bytes

@@ -21,7 +21,9 @@ def seconds_of_an_update(made: Compiled, data: Dataset) -> float:
     """The measured seconds of an update of all seeds, from arguments that a run could have."""
     _, arguments = made.program.build(made.target)
     given: list[Any] = [_plausible(argument) for argument in arguments[:4]]
-    given.append(jax.tree.map(lambda shape, x: jax.device_put(x, shape.sharding), arguments[4], _fill(arguments[4], data)))
+    given.append(
+        jax.tree.map(lambda shape, x: jax.device_put(x, shape.sharding), arguments[4], _fill(arguments[4], data))
+    )
     found = []
     for _ in range(ROUNDS + 1):
         started = time.perf_counter()

@@ -104,7 +104,9 @@ def assumptions(target: Target, constants: Constants) -> str:
             f"{chip.bf16 / 1e12:.0f} of bfloat16, {chip.float32 / 1e12:.3g} of float32"
         )
     if isinstance(target.chip, Tpu):
-        return f"the compiler's estimated cycles at {target.chip.clock / 1e9:.3g} GHz; its estimates have no memory stalls"
+        return (
+            f"the compiler's estimated cycles at {target.chip.clock / 1e9:.3g} GHz; its estimates have no memory stalls"
+        )
     return "no description of this device, so that nothing is predicted"
 
 

@@ -163,7 +163,7 @@ class Target:
 
 
 def look_for_no_device() -> None:
-    """Keeps JAX from looking for a GPU or TPU if this machine has none: a TPU's library would ask the network for one."""
+    """Keeps JAX from looking for a GPU or TPU where there is none: a TPU's library would ask the network for one."""
     if not [*Path("/dev").glob("nvidia[0-9]"), *Path("/dev").glob("accel*"), *Path("/dev").glob("vfio/[0-9]*")]:
         jax.config.update("jax_platforms", "cpu")
         os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
@@ -178,7 +178,10 @@ def missing_wheels(platform: str) -> str:
             return ""
         except importlib.metadata.PackageNotFoundError:
             continue
-    return f"the compiler for a {platform.upper()} is not installed; pip install -e '.[devices]', with Python 3.12 or later on Linux"
+    return (
+        f"the compiler for a {platform.upper()} is not installed. Install it with pip install -e '.[devices]' "
+        "(Linux, Python 3.12 or later)"
+    )
 
 
 def find_target(name: str) -> Target:
