@@ -63,16 +63,20 @@ def _count(jaxpr: Any) -> float:
             total += 2.0 * math.prod(x.shape) * kernel.shape[-1]
         elif name == "scan":
             total += parameters["length"] * _count(parameters["jaxpr"].jaxpr)
-        elif name == "cond":
-            counts = [_count(branch.jaxpr) for branch in parameters["branches"]]
-            total += statistics.fmean(counts)
+        elif name == "cond" and not parameters.get("branches_platforms"):
+            total += statistics.fmean(_count(branch.jaxpr) for branch in parameters["branches"])
         else:
             total += sum(_count(inner) for inner in inner_jaxprs(parameters))
     return total
 
 
 def inner_jaxprs(parameters: dict[str, Any]) -> list[Any]:
-    """The programs inside an equation: bodies of loops, branches, and functions."""
+    """The programs inside an equation: bodies of loops, branches, and functions.
+
+    Of branches for different kinds of devices (``jax.lax.platform_dependent``) only the first, as one of them runs.
+    """
+    if parameters.get("branches_platforms"):
+        return [parameters["branches"][0].jaxpr]
     found = []
     for value in parameters.values():
         for item in value if isinstance(value, (tuple, list)) else (value,):

@@ -23,7 +23,7 @@ class Budget:
     Attributes:
       kernels: kernels or fusions of an update.
       peak: bytes of device memory.
-      graphs: CUDA graphs of an update; None where they are not counted.
+      graphs: CUDA graphs of an update, outside of which nothing is launched; None where they are not counted.
     """
 
     kernels: float
@@ -66,7 +66,7 @@ def broken_budgets(target: str, known: Mapping[str, Any], budgets: Mapping[Key, 
         found.append(f"{kernels:.4g} kernels, of at most {budget.kernels:.4g}")
     if known["peak"] > budget.peak:
         found.append(f"{known['peak'] / 1e6:,.1f} MB, of at most {budget.peak / 1e6:,.1f}")
-    if budget.graphs is not None and known["graphs"] > budget.graphs:
+    if budget.graphs is not None and (known["graphs"] > budget.graphs or known["outside"]):
         outside = ", ".join(f"{n} {name}" for name, n in known["outside"].items())
         found.append(f"{count(known['graphs'], 'CUDA graph')}, of at most {budget.graphs}; outside of them: {outside}")
     return found

@@ -23,6 +23,7 @@ from smac_jax.data.dataset import Dataset
 from smac_jax.data.replay import init as init_buffer
 from smac_jax.presets import locomotion
 from smac_jax.train import collection
+from smac_jax.train.data_fraction import DataFraction
 from smac_jax.train.evaluate import make_evaluator
 from smac_jax.train.keys import stream_keys
 from smac_jax.train.offline import make_chunk
@@ -173,7 +174,7 @@ def _with_physics(name: str, size_name: str, seeds: int, data: Dataset) -> Progr
             return LoopState(learner, collection.begin(world, key, 1), buffer)
 
         state = jax.eval_shape(jax.vmap(begin), _keys(layout, "init"))
-        chunk = make_online_chunk(built, world, layout, True, 0.5, math.inf, LENGTH)
+        chunk = make_online_chunk(built, world, layout, True, DataFraction.constant(0.5), math.inf, LENGTH)
         return chunk, _chunk_arguments(layout, placed, state, data)
 
     def evaluation(target: Target) -> tuple[Any, tuple[Any, ...]]:
