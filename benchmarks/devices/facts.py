@@ -95,7 +95,8 @@ def compile_program(program: Program, target: Target) -> Compiled:
         graphs=None if loop is None else thunks.graphs(loop),
         outside={} if loop is None else dict(thunks.outside_graphs(loop).most_common()),
         unknown_loops=len(unknown_loops(module, body)),
-        flops=product_flops_of(traced.jaxpr) / (LENGTH if program.unit == "update" else 1),
+        # an evaluation ends when its episodes have, so that its steps are turns of a loop of unknown length
+        flops=product_flops_of(traced.jaxpr) / (1 if program.name.startswith("evaluation:") else LENGTH),
         bytes=sum(kernel.times * kernel.bytes for kernel in kernels),
         peak=memory_of(executable),
         products=dict(products(traced.jaxpr.jaxpr)),

@@ -6,6 +6,8 @@
       body:
         000: kCommandBuffer [source | next=155 (1)]
             066: kCustomKernel ...
+        155: kSequential [prev=000 (1) | sink]               067: kCopy ...
+          068: kTriangularSolve ...
 
 A graph is launched at once. What lies between two graphs is launched by the host, and so is every graph.
 """
@@ -50,22 +52,31 @@ class Thunk:
 def read(text: str) -> Thunk:
     """The tree of a sequence."""
     root = Thunk("", "")
-    open_thunks = [(-1, root)]
+    open_thunks = [(-1, root)]  # each with the column at which it is written
     for line in text.splitlines():
-        if not line.strip():
+        column = len(line) - len(line.lstrip())
+        if line.strip() in ("condition:", "body:"):
+            if line.strip() == "condition:":  # written at the left margin, in the line after its loop
+                column = open_thunks[-1][0] + 1
+            while open_thunks[-1][1].kind != "kWhile" or open_thunks[-1][0] > column:
+                open_thunks.pop()
+            _open(open_thunks, column, Thunk(line.strip(), ""))
             continue
-        indent = len(line) - len(line.lstrip())
-        found = _THUNK.match(line)
-        thunk = Thunk(found.group(1), found.group(2).strip()) if found else Thunk(line.strip(), "")
-        if thunk.kind in ("condition:", "body:"):  # the first is written as far left as its loop
-            while open_thunks[-1][1].kind != "kWhile" or open_thunks[-1][0] > indent:
+        while line.strip():
+            while open_thunks[-1][0] >= column:
                 open_thunks.pop()
-        else:
-            while open_thunks[-1][0] >= indent:
-                open_thunks.pop()
-        open_thunks[-1][1].inside.append(thunk)
-        open_thunks.append((indent, thunk))
+            found = _THUNK.match(line)
+            name = found.group(2).strip() if found else ""
+            inside = name if _THUNK.match(name) else ""  # the first thunk of a sequence is in the line of the sequence
+            thunk = Thunk(found.group(1), "" if inside else name) if found else Thunk(line.strip(), "")
+            _open(open_thunks, column, thunk)
+            line, column = inside, column + 2
     return root
+
+
+def _open(open_thunks: list[tuple[int, Thunk]], column: int, thunk: Thunk) -> None:
+    open_thunks[-1][1].inside.append(thunk)
+    open_thunks.append((column, thunk))
 
 
 def training_loop(root: Thunk) -> Thunk | None:
@@ -95,7 +106,8 @@ def outside_graphs(body: Thunk) -> Counter[str]:
 
 def _label(thunk: Thunk) -> str:
     kernel = thunk.name.partition(" grid:")[0]
-    return re.sub(r"(_\d+)+$", "", kernel) if kernel and thunk.kind != "kCopy" else thunk.kind[1:].lower()
+    is_named = kernel and not kernel.startswith(("(", "k"))
+    return re.sub(r"(_\d+)+$", "", kernel) if is_named else thunk.kind[1:].lower()
 
 
 def _flat(thunk: Thunk) -> Iterator[Thunk]:

@@ -239,10 +239,12 @@ condition:
     005: kCopy [prev=000 (1) | next=006 (1)] kCopy
     006: kCustomKernel [prev=005 (1) | next=007 (1)] loop_add_fusion_3_1 grid: [1, 1, 1] threads: [2, 1, 1]
     007: kWhile [prev=006 (1) | next=010 (1)]
-    condition:
+condition:
         008: kCustomKernel [source | sink] loop_compare_fusion_2 grid: [1, 1, 1] threads: [1, 1, 1]
       body:
         009: kCustomCall [source | sink] cusolver_potrf
+        015: kSequential [prev=009 (1) | sink]               013: kCopy [source | next=014 (1)] kCopy
+          014: kTriangularSolve [prev=013 (1) | sink] (no description)
     010: kCommandBuffer [prev=007 (1) | sink]
         011: kConditional [source | sink]
           false_branch:
@@ -254,11 +256,12 @@ def test_graphs_of_an_update_and_what_is_outside_of_them():
     loop = thunks.training_loop(thunks.read(THUNKS))
     assert thunks.graphs(loop) == 2
     assert thunks.outside_graphs(loop) == {
-        "copy": 1,
+        "copy": 2,
         "loop_add_fusion": 1,
         "loops of unknown length": 1,
         "loop_compare_fusion": 1,
         "cusolver_potrf": 1,
+        "triangularsolve": 1,
     }
 
 

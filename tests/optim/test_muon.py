@@ -139,7 +139,7 @@ def test_a_stack_is_orthogonalized_matrix_by_matrix(shape):
         np.testing.assert_allclose(jax.vmap(jax.vmap(orthogonalize), in_axes=1, out_axes=1)(x), want, atol=1e-5)
 
 
-SHAPES = [(3, 14, 64), (3, 64, 64), (3, 64, 64), (3, 64, 1), (1, 11, 64), (1, 64, 3), (2, 20, 64), (1, 3, 5)]
+SHAPES = [(3, 14, 64), (3, 64, 64), (2, 64, 64), (3, 64, 1), (1, 64, 3), (1, 20, 64)]
 
 
 @pytest.mark.parametrize("shapes", [SHAPES, SHAPES[:1], [(2, 1, 1), (1, 1, 9), (1, 9, 1)]])
