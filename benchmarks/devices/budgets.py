@@ -1,7 +1,7 @@
 """What compiled programs must keep to: rules for all of them, and budgets of kernels, graphs and memory for some.
 
 A change that makes a program slower or larger breaks a budget, and is seen. A change that makes one better should lower
-its budget. Budgets are a few percent above what JAX 0.12.0 compiles.
+its budget. Budgets are about five percent above what JAX 0.12.0 compiles; another version may need others.
 """
 
 from __future__ import annotations
@@ -33,7 +33,14 @@ class Budget:
 
 Key = tuple[str, str, str, int]
 """Target, program, size, number of seeds."""
-BUDGETS: dict[Key, Budget] = {}
+BUDGETS: dict[Key, Budget] = {
+    ("h100", "td3_bc", "field", 1): Budget(kernels=72, peak=29e6, graphs=1),
+    ("h100", "smac", "field", 1): Budget(kernels=160, peak=38e6, graphs=1),
+    ("h100", "smac", "paper", 1): Budget(kernels=310, peak=340e6, graphs=1),
+    ("v5e:1x1", "td3_bc", "field", 1): Budget(kernels=365, peak=195e6),
+    ("v5e:1x1", "smac", "field", 1): Budget(kernels=383, peak=160e6),
+    ("v5e:1x1", "smac", "paper", 1): Budget(kernels=700, peak=480e6),
+}
 
 
 def broken_rules(known: Mapping[str, Any]) -> list[str]:

@@ -126,7 +126,7 @@ def fit(measured: Sequence[tuple[Sequence[Kernel], float]], chip: Gpu) -> Consta
         return float(np.mean(found**2) + 1e-4 * np.sum((logarithms - start) ** 2))
 
     assumed = Constants()
-    start = np.log([np.mean(assumed.launch), assumed.bandwidth, assumed.products])
+    start = np.log([float(np.mean(assumed.launch)), assumed.bandwidth, assumed.products])
     best = min(
         (minimize(error, start + shift, method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-9, "maxiter": 4000})
          for shift in (0.0, 0.7, -0.7)),

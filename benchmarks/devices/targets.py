@@ -212,7 +212,8 @@ def find_target(name: str) -> Target:
 
 def chip_of(device_kind: str) -> Gpu | Tpu | None:
     """The description of a device that is present, found by its name."""
-    for key, chip in {**GPUS, **TPUS}.items():
+    known: dict[str, Gpu | Tpu] = {**GPUS, **TPUS}
+    for key, chip in known.items():
         if re.search(rf"\b{key}\b", device_kind.lower().replace("lite", "e").replace("v5 e", "v5e")):
             return chip
     return None
