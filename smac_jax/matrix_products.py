@@ -15,7 +15,8 @@ from jax.interpreters import partial_eval as pe
 
 def product_rate(rows: int, width: int) -> float:
     """FLOP/s of products ``[rows, width] x [width, width]``, one after the other: what a layer can reach."""
-    repeats = max(1, round(2e10 / (2.0 * rows * width**2)))
+    # of tiny products a loop takes microseconds for each, however few operations they have
+    repeats = min(max(1, round(2e10 / (2.0 * rows * width**2))), 20_000)
 
     @jax.jit
     def products(x: jax.Array, w: jax.Array) -> jax.Array:

@@ -41,7 +41,7 @@ def test_a_file_of_theirs_is_imported_with_stand_ins(tmp_path, monkeypatch):
 
 
 def test_another_folder_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"td3_bc\.py is not there"):
+    with pytest.raises(ConfigError, match=r"td3_bc\.py does not exist"):
         module_at(tmp_path / "td3_bc.py", "nothing")
 
 
