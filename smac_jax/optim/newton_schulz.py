@@ -1,12 +1,12 @@
 """The quintic Newton-Schulz iteration, fast on stacks of matrices.
 
-    X <- c0 X + (c1 A + c2 A A) X ,   A = X X^T ,   from X / ||X||
+    X <- c0 X + (c1 A + c2 A A) X ,   A = X X^T ,   starting from X / ||X||
 
-``jax.vmap`` over a stack makes batched matrix products, which XLA's CPU backend runs several times slower than the
-same products one by one. So every axis before the last two, a seed axis that ``vmap`` adds included, is flattened into
-one stack. A CPU goes through the stack matrix by matrix; other devices take it in one batched product.
+``jax.vmap`` over a stack results in batched matrix products, which XLA's CPU backend computes several times more slowly
+than the same products one by one. Therefore all axes before the last two, also those that ``vmap`` adds, are flattened
+into one stack. A CPU iterates over the matrices of the stack; other devices compute batched products.
 
-Source: Jordan et al. 2024, Muon; the coefficients are optax's. Figures: ``benchmarks/muon.py``.
+Source: Jordan et al. 2024, Muon; the coefficients are those of optax. ``benchmarks/muon.py`` measures the speed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ EPSILON = 1e-8
 
 
 def orthogonalize(x: Float[Array, "*stack rows columns"], steps: int = 5) -> Float[Array, "*stack rows columns"]:
-    """The nearly orthogonal matrix that is nearest to each matrix of a stack.
+    """Returns for each matrix of a stack approximately the nearest orthogonal matrix.
 
     Args:
-      x: ``[*stack, rows, columns]``; a matrix of zeros stays zero.
-      steps: of the iteration; after five the singular values lie in about ``[0.7, 1.2]``.
+      x: ``[*stack, rows, columns]``. A matrix of zeros stays zero.
+      steps: the number of iterations. After five, the singular values are in about ``[0.7, 1.2]``.
     """
 
     @jax.custom_batching.custom_vmap
