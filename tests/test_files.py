@@ -95,7 +95,7 @@ def test_a_home_that_is_not_known_is_said(monkeypatch):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "expanduser", unknown)
-    with pytest.raises(ConfigError, match="~/x: the home directory is not known here"):
+    with pytest.raises(ConfigError, match="~/x: the home directory is not known"):
         local_path("~/x")
 
 
@@ -111,7 +111,7 @@ def test_caches_of_a_home_that_cannot_be_written_are_temporary(tmp_path, monkeyp
         cache_folder()  # says nothing more
         cache_folder.cache_clear()
         (tmp_path / f"smac_jax-{os.getuid()}").chmod(0o777)  # where anybody may have put a library
-        with pytest.warns(UserWarning, match="Caches go to"):
+        with pytest.warns(UserWarning, match="Caches are in"):
             assert cache_folder() != tmp_path / f"smac_jax-{os.getuid()}"
         cache_folder.cache_clear()
         monkeypatch.setenv("HOME", str(tmp_path))

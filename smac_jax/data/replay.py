@@ -219,8 +219,8 @@ def sample_changing_mix(
 ) -> Transition:
     """Returns the same as :func:`sample_mixed` for a ``data_fraction []`` that is an array in a compiled program.
 
-    Compiled programs have fixed shapes. Therefore a whole batch is drawn from each of the two, and then rows of both are
-    taken.
+    Compiled programs have fixed shapes. Therefore a whole batch is drawn from each of the two, and then rows of both
+    are taken.
     """
     data_key, buffer_key, order_key = jax.random.split(key, 3)
     parts = dataset.sample(data_key, batch_size), sample(buffer, buffer_key, batch_size, unfinished)

@@ -81,7 +81,7 @@ TEMPERATURE_RATE, MINIBATCH, UTD_BATCH = "temperature rate", "minibatch", "minib
 HALF_LIFE = "half-life"
 
 DIFFERENCES: dict[str, dict[str, tuple[Any, Any]]] = {
-    # Offline, the temperature is tuned from 1 towards a target entropy that the smallest sigma allows. It is transferred.
+    # The temperature is tuned offline from 1 towards an entropy that the smallest sigma allows, and transferred.
     "temperature": {
         **_both(
             temperature_parameterization=("exp", "softplus"),

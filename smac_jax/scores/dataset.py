@@ -140,7 +140,10 @@ class DatasetScore:
         return ScoreTraining(self.update, self.config.score_model.batch_size, self.config.score_model.num_updates)
 
     def update(self, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
-        """Takes a gradient step on :func:`~smac_jax.scores.diffusion.noise_prediction_loss`, and updates the average."""
+        """Takes one gradient step on :func:`~smac_jax.scores.diffusion.noise_prediction_loss`.
+
+        The running average is updated, too.
+        """
         model = self.config.score_model
         if not model.condition_on_return:
             batch = batch._replace(condition=jnp.ones_like(batch.condition))
@@ -158,7 +161,7 @@ class DatasetScore:
         return State(params, average, optimizer), {"score_model_loss": value}
 
     def actions(self, policy: Policy, batch: Transition, key: Key) -> Float[Array, "batch action"]:
-        """Returns actions, of which ``uniform_fraction`` are uniform over the action box and the rest are the policy's."""
+        """Returns actions. The share ``uniform_fraction`` is uniform over the action box, the rest is the policy's."""
         policy_key, uniform_key = jax.random.split(key)
         action = policy.sample(policy_key)
         # The rows of a batch are independent, so its first rows are a random sample.

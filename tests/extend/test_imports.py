@@ -112,19 +112,19 @@ def test_an_error_in_a_file_beside_is_named_there(write):
 
 def test_what_is_no_file_and_no_module_is_refused(write, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert refused("nowhere.py") == f"--import=nowhere.py: there is no file {tmp_path}/nowhere.py."
-    assert refused("sub/nowhere") == f"--import=sub/nowhere: there is no file {tmp_path}/sub/nowhere."
-    assert "there is no module 'nowhere', neither installed nor in" in refused("nowhere")
+    assert refused("nowhere.py") == f"--import=nowhere.py: the file {tmp_path}/nowhere.py does not exist."
+    assert refused("sub/nowhere") == f"--import=sub/nowhere: the file {tmp_path}/sub/nowhere does not exist."
+    assert "there is no module 'nowhere'. It is neither installed nor in" in refused("nowhere")
     assert "there is no module 'smac_jax.nowhere'" in refused("smac_jax.nowhere.more")
     assert f"{tmp_path} is a folder" in refused(f"{tmp_path}/")
     assert "is a URL" in refused("https://example.org/my_lab.py")
     assert "give the path of a .py file, or the name of a module" in refused("my-lab")
-    assert "'my-lab' is no name for a module" in refused(str(write("", "my-lab.py")))
+    assert "'my-lab' cannot be the name of a module" in refused(str(write("", "my-lab.py")))
 
 
 def test_a_file_with_the_name_of_another_module_is_refused(write):
     assert f"there is another module named json ({Path(json.__file__)})" in refused(str(write("", "json.py")))
-    assert "there is another module named sys (Python's own)" in refused(str(write("", "sys.py")))
+    assert "there is another module named sys (it belongs to Python)" in refused(str(write("", "sys.py")))
     first, second = write(""), write("", "other/my_lab.py")
     plugins.load([str(first)])
     assert f"there is another module named my_lab ({first})" in refused(str(second))
@@ -200,7 +200,7 @@ def test_an_installed_package_that_fails_is_left_out_with_a_warning(tmp_path):
     environment = installed(tmp_path, "\nraise ValueError('broken')\n")
     done = run("from smac_jax import registry; print(*registry.READERS)", environment)
     assert done.stdout == "minari ogbench part\n"
-    assert "The plugin lab_plugin of lab-plugin is left out: " in done.stderr
+    assert "The plugin lab_plugin of lab-plugin was left out: " in done.stderr
     assert "lab_plugin.py, line 2: ValueError: broken" in done.stderr
 
 

@@ -180,7 +180,7 @@ def test_what_is_not_there_says_how_to_fetch_it(make, monkeypatch):
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr("minari.storage.hosting.download_dataset", no_network)
-    with pytest.raises(DatasetError, match=r"could not be fetched .*minari download test/absent-v0"):
+    with pytest.raises(DatasetError, match=r"could not be downloaded .*minari download test/absent-v0"):
         load_dataset("minari:test/absent-v0")
 
 
@@ -257,7 +257,7 @@ def test_metadata_without_an_environment_or_with_wrappers_are_one_line():
     nothing = types.SimpleNamespace(env_spec=None, dataset_id="test/x-v0", namespace="test")
     wrapper = gymnasium.envs.registration.WrapperSpec("ClipAction", "gymnasium.wrappers:ClipAction", {})
     for spec, match in (
-        (nothing, "minari:test/x-v0: names no environment in its metadata"),
+        (nothing, "minari:test/x-v0: its metadata name no environment"),
         (spec_of("Hopper-v5", additional_wrappers=(wrapper,)), "Hopper-v5 has wrappers \\(ClipAction\\)"),
     ):
         with pytest.raises(DatasetError, match=match) as error:

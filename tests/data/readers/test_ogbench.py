@@ -168,8 +168,8 @@ def test_a_damaged_file_is_one_line(folder):
     [
         ("antmaze-large-navigate-v0", "goal-conditioned.*ogbench:antmaze-large-navigate-singletask-v0"),
         ("antmaze-large-navigate-oraclerep-v0", "goal-conditioned.*ogbench:antmaze-large-navigate-singletask-v0"),
-        ("visual-cube-single-play-singletask-v0", "observes images"),
-        ("powderworld-easy-play-singletask-v0", "observes images"),
+        ("visual-cube-single-play-singletask-v0", "has images as observations"),
+        ("powderworld-easy-play-singletask-v0", "has images as observations"),
         ("antmaze", "not of the form ENVIRONMENT-DATA-singletask-vNUMBER"),
         ("", "not of the form"),
     ],
