@@ -42,7 +42,7 @@ def trained(data):
     return smac_jax.pretrain("bc", data, num_updates=1, seeds=1, config=config, progress=False)
 
 
-def test_a_tilde_is_the_home_directory_wherever_a_path_is_given(home, tmp_path, data, trained):
+def test_a_tilde_is_the_home_directory_in_every_path(home, tmp_path, data, trained):
     assert local_path("~/x") == home / "x"
     assert local_path("a/~x") == Path("a/~x")
     assert RunFolder("~/run").folder == home / "run"
@@ -66,7 +66,7 @@ def test_a_tilde_is_the_home_directory_wherever_a_path_is_given(home, tmp_path, 
 
 
 @pytest.mark.parametrize("url", ["gs://bucket/x", "s3://bucket/x.hdf5", "https://host/x.npz", Path("gs://bucket/x")])
-def test_a_url_is_refused_by_name_wherever_a_path_is_given(home, tmp_path, data, trained, url):
+def test_a_url_is_refused_in_every_path(home, tmp_path, data, trained, url):
     uses = {
         "run": lambda: RunFolder(url),
         "load": lambda: smac_jax.load(url),
@@ -85,12 +85,12 @@ def test_a_url_is_refused_by_name_wherever_a_path_is_given(home, tmp_path, data,
     assert [path for path in tmp_path.iterdir() if path != home] == []
 
 
-def test_names_of_data_sets_are_no_urls():
+def test_names_of_data_sets_are_not_urls():
     for name in ("minari:D4RL/pen/human-v2", "part:0.1:/data/x.hdf5", "gymnasium:Hopper-v4", "C:/data"):
         assert local_path(name) == Path(name)
 
 
-def test_a_home_that_is_not_known_is_said(monkeypatch):
+def test_an_unknown_home_directory_is_refused_with_the_reason(monkeypatch):
     def unknown(path):
         raise RuntimeError("Could not determine home directory.")
 
@@ -99,7 +99,7 @@ def test_a_home_that_is_not_known_is_said(monkeypatch):
         local_path("~/x")
 
 
-def test_caches_of_a_home_that_cannot_be_written_are_temporary(tmp_path, monkeypatch):
+def test_caches_are_temporary_if_the_home_directory_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(tmp_path))
     (tmp_path / "file").touch()
     cache_folder.cache_clear()
@@ -140,7 +140,7 @@ def test_every_text_file_is_read_and_written_as_utf_8():
     assert found == []
 
 
-def test_every_path_of_a_users_goes_through_one_function():
+def test_every_path_of_a_user_goes_through_local_path():
     """Flags and home directories: what is expanded elsewhere forgets a case."""
     for path in SOURCES:
         text = path.read_text(encoding="utf-8")

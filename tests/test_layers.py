@@ -48,7 +48,7 @@ def brought_by(*modules: str) -> tuple[set[str], int]:
     return {name.partition(".")[0] for name in names}, len(names)
 
 
-def test_training_starts_without_what_only_some_runs_need():
+def test_training_does_not_import_what_only_some_runs_need():
     """JAX, Flax and optax (some 1,100 modules) are the least; snapshots, simulators, figures and files come later."""
     packages, count = brought_by("smac_jax.train.offline", "smac_jax.train.online", "smac_jax.train.evaluate")
     late = {"orbax", "brax", "mujoco", "gymnasium", "h5py", "scipy", "matplotlib", "ml_collections", "jinja2"}

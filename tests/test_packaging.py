@@ -97,7 +97,7 @@ def test_every_command_explains_itself(command, empty):
         assert f"flags:\n\nsmac-jax {name}:" in said.stdout, said.stderr
 
 
-def test_a_sweep_and_what_is_done_with_its_results(command, empty):
+def test_the_installed_package_runs_a_sweep_and_uses_its_results(command, empty):
     for name, arguments in USES.items():
         call(command, name, *arguments, cwd=empty)
     assert {path.name for path in empty.iterdir()} == {"swept", "policy.npz"}

@@ -54,7 +54,7 @@ from smac_jax.tasks import (
         ("door-v0_demos_clipped", ("door", "v0-demos-clipped")),
     ],
 )
-def test_names_are_taken_apart(name, want):
+def test_names_are_parsed(name, want):
     assert parse_name(name) == want
 
 
@@ -86,7 +86,7 @@ def test_score_is_0_at_random_and_100_at_expert():
         )
 
 
-def test_scores_against_numbers_worked_out_by_hand():
+def test_normalized_scores_equal_numbers_computed_by_hand():
     # half-way between -20.272305 and 3234.3
     assert normalized_score("hopper", 1607.0138475) == pytest.approx(50.0, abs=1e-9)
     assert normalized_score("kitchen", np.array([[0.0, 1.0], [2.0, 4.0]])).tolist() == [[0, 25], [50, 100]]
@@ -104,7 +104,7 @@ def test_scores_against_numbers_worked_out_by_hand():
         ("door-human", -41.7, 0.5),
     ],
 )
-def test_scores_against_published_ones(name, returned, score):
+def test_normalized_scores_equal_published_ones(name, returned, score):
     assert normalized_score(name, returned) == pytest.approx(score, abs=0.05)
 
 
@@ -113,7 +113,7 @@ def test_an_unknown_task_has_no_score():
         normalized_score("frog", 1.0)
 
 
-def test_every_environment_has_its_facts():
+def test_every_environment_has_a_task_info():
     assert tasks_of("locomotion") == envs.LOCOMOTION
     assert set(tasks_of("adroit")) == set(envs.ADROIT)
     assert set(tasks_of("kitchen")) == {"kitchen", *envs.KITCHEN}
@@ -131,7 +131,7 @@ def test_binary_and_dense_tasks_name_each_other():
     assert binary_of("pen-binary") is None
 
 
-def test_what_evaluations_measure_follows_from_the_rewards():
+def test_the_measure_of_evaluations_follows_from_the_rewards():
     said = {name: task_info(name).rewards.evaluation for name in ("gymnasium:Hopper-v4", "door-binary", "frog")}
     assert said == {"gymnasium:Hopper-v4": "return", "door-binary": "success rate", "frog": "return"}
     assert task_info("kitchen-mixed").rewards.evaluation == "completed subtasks"

@@ -92,7 +92,7 @@ def test_iql_weights_are_clipped_and_use_the_new_value(iql_case, batch):
     np.testing.assert_allclose(got, want, rtol=1e-4)
 
 
-def test_iql_update_is_value_then_policy_then_critics(iql_case, batch):
+def test_iql_updates_the_value_then_the_policy_then_the_critics(iql_case, batch):
     config, state = iql_case
     got, _ = jax.jit(partial(iql.update, config))(state, batch, jax.random.key(0))
     ac = state.actor_critic
@@ -159,7 +159,7 @@ def numpy_gap(ac, batch, key, lower_bound=None):
     return np.array(gaps)
 
 
-def test_cql_gap(actor_critic, batch):
+def test_the_conservative_term_of_cql_equals_numpy(actor_critic, batch):
     config, state = cql_case(actor_critic)
     ac, key = state.actor_critic, jax.random.key(11)
     got = cql.action_gap(ac, ac.critic_params, batch, values_of(ac, batch), cql.propose(config, ac, batch, key))
@@ -174,7 +174,7 @@ def member(ac, i):
     return jax.tree.map(lambda x: x[i], ac.critic_params)
 
 
-def test_cql_gap_estimates_the_integral(actor_critic, batch):
+def test_the_conservative_term_estimates_the_integral_over_actions(actor_critic, batch):
     # many importance-sampled draws come to log of the integral of exp Q over the box, plus log of their number
     config, state = cql_case(actor_critic, num_actions=3000)
     ac = state.actor_critic
@@ -189,7 +189,7 @@ def test_cql_gap_estimates_the_integral(actor_critic, batch):
         np.testing.assert_allclose(got[i], np.mean(integral) + np.log(9000), atol=0.03)
 
 
-def test_cal_ql_bounds_policy_actions_from_below_and_uniform_ones_not(actor_critic, batch):
+def test_cal_ql_bounds_values_of_policy_actions_but_not_of_uniform_actions(actor_critic, batch):
     config, state = cql_case(actor_critic, cal_ql.CalQLConfig)
     ac, key = state.actor_critic, jax.random.key(11)
     values = values_of(ac, batch)
@@ -208,7 +208,7 @@ def test_cal_ql_bounds_policy_actions_from_below_and_uniform_ones_not(actor_crit
     assert max(float(jnp.abs(g).max()) for g in jax.tree.leaves(free)) > 1e-3
 
 
-def test_cal_ql_reads_the_return_to_go_and_cql_does_not(actor_critic, batch):
+def test_only_cal_ql_depends_on_the_return_to_go(actor_critic, batch):
     higher = batch._replace(return_to_go=batch.return_to_go + 5.0)
     for config_class, build, same in ((cql.CQLConfig, cql.cql, True), (cal_ql.CalQLConfig, cal_ql.cal_ql, False)):
         config, state = cql_case(actor_critic, config_class)
@@ -217,7 +217,7 @@ def test_cal_ql_reads_the_return_to_go_and_cql_does_not(actor_critic, batch):
         assert (gaps[0] == gaps[1]) == same
 
 
-def test_cql_update_takes_every_loss_at_the_same_parameters(actor_critic, batch):
+def test_cql_computes_every_loss_at_the_parameters_before_the_update(actor_critic, batch):
     config, state = cql_case(actor_critic, initial_temperature=0.3)
     key = jax.random.key(21)
     got, metrics = jax.jit(partial(cql.update, config, False))(state, batch, key)
@@ -245,7 +245,7 @@ def test_cql_update_takes_every_loss_at_the_same_parameters(actor_critic, batch)
     np.testing.assert_allclose(got.temperature_parameter, np.log(0.3) - sign * 1e-4, rtol=1e-5)
 
 
-def test_cql_max_target_backup_is_the_best_of_the_draws(actor_critic, batch):
+def test_cql_max_target_backup_takes_the_best_of_several_actions(actor_critic, batch):
     config, state = cql_case(actor_critic, max_target_backup=True)
     key = jax.random.key(2)
     got = cql.temporal_difference_target(config, state, batch, key)
@@ -262,7 +262,7 @@ def test_cql_max_target_backup_is_the_best_of_the_draws(actor_critic, batch):
 # --- AWAC, AWR, BC
 
 
-def test_awac_target_advantage_and_loss(box_actor_critic, batch):
+def test_awac_target_advantage_and_loss_equal_numpy(box_actor_critic, batch):
     config = resolve(awac.AWACConfig, {"network": BOX, "temperature": 0.5})
     ac, b, key = box_actor_critic, as_numpy(batch), jax.random.key(4)
     mean, log_std = box_policy(ac.actor_params, b.next_observation)
@@ -332,7 +332,7 @@ def test_td3_explores_around_the_mode(actor_critic):
     np.testing.assert_allclose(actions.std(0), 0.1, rtol=0.1)
 
 
-def test_the_delayed_policy_step_is_a_branch_even_over_seeds(batch):
+def test_the_delayed_policy_step_stays_a_branch_under_a_seed_axis(batch):
     config = resolve(td3_bc.TD3BCConfig, {"network": CQL["network"]})
     algorithm = td3_bc.td3_bc(config)
     update = algorithm.phases[0].update
@@ -363,7 +363,7 @@ def test_the_delayed_policy_step_is_a_branch_even_over_seeds(batch):
         (lambda: resolve(awr.AWRConfig, {"temperature": 0.0}), "temperature = 0.0"),
     ],
 )
-def test_settings_that_make_no_sense_are_named(build, words):
+def test_invalid_settings_are_refused_by_name(build, words):
     with pytest.raises(ConfigError, match=words):
         build()
 

@@ -33,7 +33,7 @@ def built(**network):
     return new_actor_critic(config, jax.random.key(0), jnp.zeros(OBSERVATIONS), jnp.ones(OBSERVATIONS), ACTIONS)
 
 
-def test_orthogonal_kernels_and_the_scale_of_the_last_hidden_layer():
+def test_kernels_are_orthogonal_and_the_last_hidden_layer_is_scaled():
     ac = built(initializer="orthogonal", last_hidden_scale=0.01)
     for layers in (
         ac.actor_params["params"]["trunk"],
@@ -48,7 +48,7 @@ def test_orthogonal_kernels_and_the_scale_of_the_last_hidden_layer():
     np.testing.assert_allclose(head.T @ head, 2 * np.eye(ACTIONS), atol=1e-5)
 
 
-def test_the_floor_of_sigma_lets_the_target_entropy_be_reached():
+def test_the_smallest_sigma_allows_the_target_entropy():
     """-10 a dimension is below the entropy of sigma = e^-5, and above that of 1e-5."""
     for floor, reached in ((-5.0, False), (np.log(1e-5), True)):
         ac = built(min_log_std=float(floor))
@@ -74,7 +74,7 @@ def test_layer_norm_in_the_actor_normalizes_every_hidden_layer():
     )
 
 
-def test_a_shared_head_starts_and_stays_one():
+def test_a_shared_head_stays_equal_for_all_members():
     critic = Critic((6,), shared_head=True)
     params = init_ensemble(critic, jax.random.key(0), 4, 3, 2)
     gradient = jax.tree.map(lambda x: jax.random.normal(jax.random.key(x.size), x.shape), params)
@@ -88,7 +88,7 @@ def test_a_shared_head_starts_and_stays_one():
     assert tie_heads(Critic((6,)), gradient) is gradient
 
 
-def test_an_independent_pair_may_be_one_member_twice():
+def test_an_independent_pair_may_contain_one_member_twice():
     values = jnp.arange(3.0)[:, None]
     found = {float(aggregate(values, "random2_independent", jax.random.key(i))[0]) for i in range(60)}
     assert found == {0.0, 1.0, 2.0}  # 2 only where both draws are the last member
@@ -129,7 +129,7 @@ def test_temperature_and_optimizers_are_carried_over(trained):
 
 @pytest.mark.parametrize("online", ["sac", "td3", "td3_bc", "awr"])
 @pytest.mark.parametrize("offline", ["smac", "td3_bc", "iql", "cql", "bc"])
-def test_every_pair_carries_its_optimizers(offline, online, data):
+def test_every_pair_of_algorithms_can_carry_over_the_optimizers(offline, online, data):
     algorithm = make_offline(offline, small(offline))
     state = algorithm.init(jax.random.key(0), data)
     carried = algorithm.training_state(state)
@@ -141,7 +141,7 @@ def test_every_pair_carries_its_optimizers(offline, online, data):
     jax.tree.map(np.testing.assert_array_equal, start.actor_optimizer, moved.actor_optimizer)
 
 
-def test_what_was_not_carried_over_is_named(trained):
+def test_a_missing_training_state_is_refused_by_name(trained):
     algorithm, state = trained
     ac, carried = algorithm.actor_critic(state), algorithm.training_state(state)
     init = lambda carried, **fields: sac.init(sac.SACConfig(**fields), jax.random.key(0), ac, carried)  # noqa: E731
@@ -156,7 +156,7 @@ def test_what_was_not_carried_over_is_named(trained):
 
 
 # --- presets ----------------------------------------------------------------------------------------------------------
-def test_all_differences_lead_from_ours_to_wsrls_base():
+def test_all_differences_together_turn_one_base_into_the_other():
     everything = "".join(f"+{name}" for name in bases.DIFFERENCES)
     assert flat(ours.get_config(everything).to_dict()) == flat(wsrl_base.get_config().to_dict())
     nothing = "".join(f"-{name}" for name in bases.DIFFERENCES)
@@ -178,7 +178,7 @@ def test_a_difference_changes_its_fields_and_no_others(name):
         make_online("sac", module.get_config(sign + name).sac)
 
 
-def test_every_field_that_differs_says_where_it_comes_from():
+def test_every_field_that_differs_has_a_source():
     a, b = flat(ours.get_config().to_dict()), flat(wsrl_base.get_config().to_dict())
     assert {field for field in a if a[field] != b[field]} <= set(bases.SOURCES)
     assert all(len(source) == 2 and all(source) for source in bases.SOURCES.values())
@@ -193,7 +193,7 @@ def test_every_field_that_differs_says_where_it_comes_from():
         ("paper+", r"no variant \+"),
     ],
 )
-def test_variants_that_do_not_exist_are_refused(variant, words):
+def test_unknown_variants_of_the_bases_are_refused(variant, words):
     with pytest.raises(ConfigError, match=words):
         ours.get_config(variant)
 
@@ -207,7 +207,7 @@ def test_orthogonal_kernels_are_drawn_uniformly():
 
 
 @pytest.mark.parametrize("module", [ours, wsrl_base])
-def test_a_base_goes_all_the_way(module, data):
+def test_a_base_pretrains_transfers_and_fine_tunes(module, data):
     """Pre-training several seeds, the transfer with what it carries over, and fine-tuning."""
     config = module.get_config()
     tiny = {"network": {**config.smac.network.to_dict(), "actor_hidden": (16, 16), "critic_hidden": (16, 16)}}

@@ -61,7 +61,7 @@ NETWORK = {"actor_hidden": (64, 64), "critic_hidden": (64, 64), "critic_activati
 CHECK = {"s": jnp.linspace(-0.8, 0.8, 9).repeat(9)[:, None], "a": jnp.tile(jnp.linspace(-0.8, 0.8, 9), 9)[:, None]}
 
 
-def test_the_optimum_is_one():
+def test_the_closed_form_solves_the_soft_bellman_equation():
     """The closed form solves the soft Bellman equation, checked by quadrature."""
     s, a, draws = 0.3, -0.2, np.linspace(-4, 4, 8001)
 
@@ -141,7 +141,7 @@ def smac(optimal_data, **fields):
     return smac_jax.pretrain("smac", optimal_data, [0], 3000, {**config, **fields}, progress=False)
 
 
-def test_smac_gives_the_critic_the_known_score_where_there_is_no_data(optimal_data):
+def test_smac_gives_the_critic_the_known_score_outside_the_data(optimal_data):
     matched, unmatched = (
         jax.tree.map(lambda x: x[0], smac(optimal_data, kappa=kappa).actor_critic) for kappa in (5.0, 0.0)
     )
@@ -158,7 +158,7 @@ def test_smac_gives_the_critic_the_known_score_where_there_is_no_data(optimal_da
     np.testing.assert_allclose(matched.policy(s).mode(), -K * s, atol=0.1)
 
 
-def test_smacs_flipped_sign_turns_the_hill_over(optimal_data):
+def test_the_literal_sign_makes_q_increase_away_from_the_data(optimal_data):
     flipped = jax.tree.map(lambda x: x[0], smac(optimal_data, score_sign="literal").actor_critic)
     s, a = CHECK["s"], CHECK["a"]
     known, found = np.asarray(known_gradient(s, a)).ravel(), gradients(flipped, s, a).ravel()

@@ -57,7 +57,7 @@ def test_sac_policy_and_temperature_loss(actor_critic, batch):
     assert jax.grad(loss)(jnp.log(0.3), jnp.float32(-2.5), ACTIONS) < 0
 
 
-def test_utd_is_critic_steps_on_the_parts_and_one_policy_step_on_the_whole(actor_critic, batch):
+def test_high_utd_takes_critic_steps_on_parts_and_one_policy_step_on_the_whole_batch(actor_critic, batch):
     config = sac.SACConfig(batch_size=BATCH, utd=2)
     state, key = sac.init(config, jax.random.key(0), actor_critic), jax.random.key(5)
     got, _ = sac.update(config, state, batch, key)

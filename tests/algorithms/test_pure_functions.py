@@ -74,7 +74,7 @@ def as_arrays(tree):
 class PureFunctions(chex.TestCase):
     @chex.variants(with_jit=True, without_jit=True)
     @parameterized.named_parameters(*CASES)
-    def test_numbers_worked_out_by_hand(self, function, args, want):
+    def test_results_equal_numbers_computed_by_hand(self, function, args, want):
         chex.assert_trees_all_close(self.variant(function)(*as_arrays(args)), as_arrays(want), rtol=1e-5)
 
     @chex.variants(with_jit=True, without_jit=True)

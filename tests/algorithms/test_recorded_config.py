@@ -135,7 +135,7 @@ def test_alpha_is_recorded_as_it_runs(tmp_path, data, given, runs):
     ],
     ids=str,
 )
-def test_what_does_not_go_with_the_policys_score_is_refused(given, words):
+def test_options_that_contradict_the_policy_score_are_refused(given, words):
     with pytest.raises(ConfigError) as error:
         make_offline("smac", given)
     assert words in str(error.value)
@@ -148,7 +148,7 @@ def test_a_sweep_over_scores_records_the_alpha_of_each():
     assert runs == ["softplus", "temperature"]
 
 
-def test_a_policy_that_is_not_squashed_goes_with_the_datas_score():
+def test_the_data_score_works_with_a_policy_without_tanh():
     assert (
         make_offline("smac", {"network": {"distribution": "box_gaussian"}}).config.network.distribution
         == "box_gaussian"
@@ -237,7 +237,7 @@ def test_every_field_of_a_configuration_is_read_by_its_algorithm(name, online, d
     assert all_fields(config_class()) - read == set()
 
 
-def test_a_field_that_nothing_reads_would_be_found(data):
+def test_the_check_finds_a_field_that_is_not_read(data):
     @dataclasses.dataclass(frozen=True)
     class WithMore(sac.SACConfig):
         unused: float = 1.0
@@ -247,7 +247,7 @@ def test_a_field_that_nothing_reads_would_be_found(data):
         assert "unused" in all_fields(WithMore()) - read_by("with_more", True, {}, data)
 
 
-def test_smacs_alpha_is_decided_when_a_configuration_is_made():
+def test_automatic_alpha_is_resolved_when_a_configuration_is_made():
     assert smac.SMACConfig().alpha_parameterization == "softplus"
     config, _, state = smac_case(score="policy")
     assert config.alpha_parameterization == "temperature"

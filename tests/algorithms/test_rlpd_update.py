@@ -172,7 +172,7 @@ def test_each_field_is_needed(networks, rows, field):
 
 
 @pytest.mark.usefixtures("without_noise")
-def test_the_policy_learns_from_the_last_minibatch_and_sacs_from_all(networks, rows):
+def test_the_policy_of_rlpd_learns_from_the_last_minibatch_and_that_of_sac_from_all(networks, rows):
     built = configured()
     plain = resolve(sac.SACConfig, dataclasses.asdict(built.config))
     whole = built._replace(update=lambda state, batch, key: sac.update(plain, state, batch, key))

@@ -38,7 +38,7 @@ def with_critic(state, critic):
 
 
 @pytest.mark.parametrize("parameterization", ["softplus", "free", "fixed", "temperature"])
-def test_penalty_and_alphas_gradient(batch, parameterization):
+def test_the_penalty_and_the_gradient_of_alpha_equal_a_loop_over_samples(batch, parameterization):
     config, score, state = case(alpha_parameterization=parameterization, initial_temperature=0.2)
     ac, psi = state.sac.actor_critic, state.alpha.params
 
@@ -64,7 +64,7 @@ def test_penalty_and_alphas_gradient(batch, parameterization):
     assert (psi == {}) == (parameterization in ("fixed", "temperature"))
 
 
-def test_a_penalty_on_some_rows_is_on_average_that_on_all(batch):
+def test_a_penalty_on_a_part_of_the_rows_is_unbiased(batch):
     rows = BATCH // 4
     config, score, state = case(score="policy", policy_score_actions="dataset")
     few = dataclasses.replace(config, penalty_fraction=rows / BATCH)
@@ -78,7 +78,7 @@ def test_a_penalty_on_some_rows_is_on_average_that_on_all(batch):
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5), mean, gradient(config, batch))
 
 
-def test_without_penalty_it_is_sac(batch):
+def test_smac_without_penalty_equals_sac(batch):
     config, score, state = case(kappa=0.0)
     key = jax.random.key(9)
     got, _ = jax.jit(partial(smac.update, config, score))(state, batch, key)
@@ -89,7 +89,7 @@ def test_without_penalty_it_is_sac(batch):
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), got.sac, want)
 
 
-def test_the_score_model_is_trained_first_and_then_left_alone(batch):
+def test_the_score_model_is_trained_first_and_then_frozen(batch):
     config, _, state = case()
     phases = smac.smac(config).phases
     assert [phase.name for phase in phases] == ["score model", "offline"]
@@ -105,7 +105,7 @@ def test_the_score_model_is_trained_first_and_then_left_alone(batch):
 
 
 @pytest.mark.parametrize("fields", [{"score": "policy"}, {"score": "policy", "policy_score_actions": "dataset"}])
-def test_the_policy_form_is_nothing_where_its_identity_holds(batch, fields):
+def test_the_penalty_with_the_policy_score_is_zero_if_the_identity_holds(batch, fields):
     # grad_a Q is exactly temperature * grad_a log pi
     config, score, state = case(**fields, initial_temperature=0.2)
     ac = state.sac.actor_critic
@@ -146,7 +146,7 @@ def test_relative_residual_of_a_flat_q_is_one(batch):
     assert abs(want - 1.0) > 0.01
 
 
-def test_alpha_of_zero_asks_for_a_flat_critic(batch):
+def test_with_alpha_zero_the_penalty_is_the_squared_action_gradient(batch):
     config, score, state = case(alpha_parameterization="fixed", alpha_value=0.0, uniform_fraction=1.0)
     ac = state.sac.actor_critic
 
@@ -177,7 +177,7 @@ def test_reductions_over_the_ensemble(batch):
     assert max(jax.tree.leaves(jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), *steps))) > 1e-6
 
 
-def test_it_transfers_its_alpha_and_sac_starts_from_it():
+def test_sac_can_start_with_the_alpha_of_smac():
     config = {"network": {"actor_hidden": (8,), "critic_hidden": (8,)}, "batch_size": 16, "alpha_value": 0.37}
     config |= {"alpha_parameterization": "fixed", "score_model": {"num_updates": 2, "hidden": 8, "embedding": 4}}
     run = smac_jax.pretrain("smac", dataset(), [0], 5, config, progress=False)
@@ -197,7 +197,7 @@ def test_the_alpha_that_is_transferred_is_a_running_mean():
         np.testing.assert_allclose(smac.actor_critic(state).temperature, want, rtol=1e-6)
 
 
-def test_sac_falls_back_on_its_own_temperature_where_none_is_known(actor_critic):
+def test_sac_uses_its_own_temperature_if_none_was_transferred(actor_critic):
     assert actor_critic.temperature is None
     # unknown; or alpha was negative, as in the literal variant; or an earlier version's way to say that it is unknown
     for temperature in (None, -0.3, jnp.nan):

@@ -43,7 +43,7 @@ def offline(data):
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_an_offline_step_of_a_seed_is_the_same_among_others(name, offline, data):
+def test_an_offline_update_of_a_seed_does_not_depend_on_the_other_seeds(name, offline, data):
     algorithm, states = offline[name]
     for phase in algorithm.phases:
         batches = batches_of(algorithm.prepare(data), phase.batch_size)
@@ -51,7 +51,7 @@ def test_an_offline_step_of_a_seed_is_the_same_among_others(name, offline, data)
 
 
 @pytest.mark.parametrize("name", ONLINE)
-def test_an_online_step_of_a_seed_is_the_same_among_others(name, offline, data):
+def test_an_online_update_of_a_seed_does_not_depend_on_the_other_seeds(name, offline, data):
     algorithm = make_online(name, {"batch_size": 16, "utd": 2})
     smac, states = offline["smac"]
     keys = jax.random.split(jax.random.key(3), SEEDS)
@@ -59,7 +59,7 @@ def test_an_online_step_of_a_seed_is_the_same_among_others(name, offline, data):
     sameness(algorithm.update, states, batches_of(data, 16), keys)
 
 
-def test_the_policy_delay_goes_by_the_seeds_that_go_on(offline, data):
+def test_the_policy_delay_counts_the_updates_of_seeds_that_are_not_frozen(offline, data):
     """The first seed was frozen at its first update: its counter stands still, and the others' policies must not."""
     algorithm, states = offline["td3_bc"]
     states = states.replace(step=jnp.array([0, 7, 7]))

@@ -202,7 +202,7 @@ def test_each_field_is_needed(networks, rows, field):
 
 @pytest.mark.usefixtures("without_noise")
 @pytest.mark.parametrize("where", ["current", "next"])
-def test_the_temperature_goes_by_the_entropy_there(networks, rows, where):
+def test_the_gradient_of_the_temperature_uses_the_entropy_at_the_chosen_observations(networks, rows, where):
     """Its gradient, which is ten times Adam's first average; Adam's first step would hide its size."""
     config = configured(utd=1, temperature_start="config", optimizer_start="fresh", entropy_observations=where)
     state = sac.init(config, jax.random.key(0), networks)

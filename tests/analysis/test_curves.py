@@ -52,7 +52,7 @@ def test_file_is_strict_json_with_null_for_what_is_not_finite(make_curve, tmp_pa
         ({"online_steps": np.zeros(0), "online_returns": np.zeros((2, 0))}, "start at 0"),
     ],
 )
-def test_what_is_no_curve_is_refused_by_name(make_curve, changes, message):
+def test_invalid_curves_are_refused_by_name(make_curve, changes, message):
     with pytest.raises(DatasetError, match=message):
         make_curve(**changes)
 
@@ -81,7 +81,7 @@ def with_episodes(make_curve, **changes):
     return dataclasses.replace(curve, online_episodes=online, control_episodes=control)
 
 
-def test_episodes_lie_beside_the_curve_and_are_read_with_it(make_curve, tmp_path):
+def test_episode_returns_are_stored_beside_the_curve_and_read_with_it(make_curve, tmp_path):
     curve = with_episodes(make_curve)
     path = tmp_path / "smac_sac.json"
     curve.to_json(path)
@@ -125,7 +125,7 @@ def test_episodes_that_are_damaged_or_of_another_curve_are_refused(make_curve, t
         dataclasses.replace(other, online_episodes=(np.zeros((3, 2)),) * 4)
 
 
-def test_joined_curves_have_the_episodes_of_all_where_all_have_them(make_curve):
+def test_joined_curves_have_episode_returns_if_all_parts_have_them(make_curve):
     first, second = with_episodes(make_curve), with_episodes(make_curve)
     both = joined([first, second])
     assert [found.shape for found in both.online_episodes] == [(4, 4), (4, 2), (4, 2), (4, 2)]

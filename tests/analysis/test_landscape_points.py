@@ -31,7 +31,7 @@ def test_the_largest_fall_is_between_a_peak_and_what_follows():
     assert largest_fall(curve[::-1]).estimate == pytest.approx(5.0)  # means 2, 6, 4, 5, 1
 
 
-def test_noise_is_not_told_from_a_fall():
+def test_a_fall_within_the_noise_is_not_reported():
     noise = np.random.default_rng(0).normal(size=(2, 6))
     noise = noise[np.argsort(-noise.mean(axis=1))]
     fall = largest_fall(noise)
@@ -40,7 +40,7 @@ def test_noise_is_not_told_from_a_fall():
 
 @pytest.mark.parametrize("beyond", [0.25, 0.5, 0.0])
 @pytest.mark.parametrize("count", [*range(2, 40), 49])
-def test_the_policies_are_among_the_points_however_many_there_are(count, beyond):
+def test_the_policies_are_always_among_the_points(count, beyond):
     found = positions(count, beyond)
     assert len(found) == count
     assert (np.diff(found) > 0).all()
@@ -58,7 +58,7 @@ def test_fewer_points_than_policies_are_refused(count, beyond):
         positions(count, beyond)
 
 
-def test_a_fall_at_a_policy_is_seen_whatever_the_number_of_points():
+def test_a_fall_at_a_policy_is_found_with_any_number_of_points():
     """The return is 0 but for a peak at the first policy, narrower than the points are apart."""
     for count in range(4, 30):
         along = positions(count, 0.25)

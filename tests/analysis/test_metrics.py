@@ -28,12 +28,12 @@ returns_of_any_curve = hnp.arrays(
 )
 
 
-def test_dip_by_hand():
+def test_the_dip_equals_numbers_computed_by_hand():
     # the first quarter ends at step 100: lowest are 60 and, of the second seed, the transfer itself
     np.testing.assert_allclose(dip(STEPS, RETURNS, random_return=20.0), [40.0 / 80.0, 0.0])
 
 
-def test_dip_looks_up_to_the_horizon_and_no_further():
+def test_the_dip_ignores_evaluations_beyond_the_horizon():
     np.testing.assert_allclose(dip(STEPS, RETURNS, 0.0, horizon=200.0), [0.9, 0.5])
 
 
@@ -41,12 +41,12 @@ def test_dip_is_one_at_the_return_of_a_random_policy():
     np.testing.assert_allclose(dip(STEPS, np.array([[100.0, 20.0, 20.0, 20.0]]), 20.0), [1.0])
 
 
-def test_dip_is_undefined_where_the_policy_transferred_is_no_better_than_random():
+def test_the_dip_is_undefined_if_the_transferred_policy_is_not_better_than_random():
     returns = np.array([[20.0, 0.0, 0.0, 0.0], [10.0, 0.0, 0.0, 0.0], [120.0, 120.0, 0.0, 0.0]])
     np.testing.assert_array_equal(dip(STEPS, returns, 20.0), [np.nan, np.nan, 0.0])
 
 
-def test_dip_is_undefined_where_an_evaluation_in_the_window_is_missing():
+def test_the_dip_is_undefined_if_an_evaluation_in_its_window_is_missing():
     returns = np.array([[100.0, np.nan, 50.0, 50.0], [100.0, 50.0, np.nan, 50.0]])
     np.testing.assert_array_equal(dip(STEPS, returns, 0.0), [np.nan, 0.5])
 
@@ -69,7 +69,7 @@ def test_dip_window_is_the_warm_start_and_a_quarter_of_what_follows():
     np.testing.assert_allclose(dip(steps, returns, 0.0, warm_start=100.0), [0.4])
 
 
-def test_excess_dip_by_hand():
+def test_the_excess_dip_equals_numbers_computed_by_hand():
     # the control's window is the transfer's, 100 steps; its 0 at step 300 is outside
     control_steps, control = np.array([0.0, 50.0, 100.0, 300.0]), np.array([[100.0, 90.0, 95.0, 0.0]] * 2)
     np.testing.assert_allclose(control_dip(STEPS, control_steps, control, 0.0), [0.1, 0.1])
@@ -82,7 +82,7 @@ def test_excess_dip_over_itself_is_zero():
     np.testing.assert_array_equal(excess_dip(STEPS, RETURNS, STEPS, RETURNS, 0.0), [0.0, 0.0])
 
 
-def test_regret_by_hand():
+def test_the_regret_equals_numbers_computed_by_hand():
     # gaps to 300: 200, 240, 290, 0 -> areas 22,000 + 26,500 + 29,000; 100, 80, 200, 0 -> 9,000 + 14,000 + 20,000
     np.testing.assert_allclose(cumulative_regret(STEPS, RETURNS, 300.0), [77_500.0, 43_000.0])
     np.testing.assert_allclose(regret(STEPS, RETURNS, 300.0), [193.75, 107.5])
@@ -94,20 +94,20 @@ def test_regret_of_a_single_evaluation_is_its_gap():
 
 @given(returns_of_any_curve)
 @settings(max_examples=100, deadline=None)
-def test_regret_is_zero_only_of_a_curve_that_is_always_at_the_best(returns):
+def test_the_regret_is_zero_only_if_the_curve_is_always_at_the_best_return(returns):
     best = returns.max()
     found = regret(np.arange(returns.shape[1]), returns, best)
     assert (found >= 0).all()
     np.testing.assert_array_equal(found == 0, (returns == best).all(axis=1))
 
 
-def test_normalized_regret_by_hand():
+def test_the_normalized_regret_equals_numbers_computed_by_hand():
     a, b, c = ("smac", "sac"), ("td3_bc", "sac"), ("iql", "sac")
     regrets = {"hopper": {a: 10.0, b: 30.0, c: 20.0}, "ant": {a: 7.0, b: 5.0, c: 9.0}}
     assert normalized_regret(regrets) == {a: 0.25, b: 0.5, c: 0.75}
 
 
-def test_normalized_regret_of_equal_pairs_is_zero():
+def test_the_normalized_regret_of_equal_pairs_is_zero():
     assert normalized_regret({"hopper": {("a", "b"): 3.0, ("c", "b"): 3.0}}) == {("a", "b"): 0.0, ("c", "b"): 0.0}
 
 
@@ -141,7 +141,7 @@ def test_a_transfer_is_smooth_when_the_interval_of_its_dip_ends_below_ten_percen
 
 
 @pytest.mark.usefixtures("arrays_unchecked")
-def test_shapes_that_do_not_fit_are_refused():
+def test_curves_with_different_shapes_are_refused():
     with pytest.raises(ValueError, match=r"\(2, 4\) at \(3,\)"):
         dip(STEPS[:3], RETURNS, 0.0)
     with pytest.raises(ValueError, match=r"\(4,\) at \(4,\)"):

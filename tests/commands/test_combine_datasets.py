@@ -68,14 +68,14 @@ def test_demonstrations_and_rollouts_become_one_file(parts, tmp_path):
         (["--out=x.hdf5"], "error: --parts is empty"),
     ],
 )
-def test_errors_are_a_line(arguments, said):
+def test_errors_of_combining_are_one_line(arguments, said):
     done = combine(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith(said)
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_parts_of_two_tasks_are_named(parts, tmp_path):
+def test_parts_of_different_tasks_are_refused_by_name(parts, tmp_path):
     other = tmp_path / "pen-mine.hdf5"
     columns = {"observations": np.ones((2, 45)), "actions": np.zeros((2, 24)), "rewards": np.ones(2)}
     write_d4rl(other, columns | {"terminals": np.array([0, 1])})

@@ -132,7 +132,7 @@ def read(folder: Path) -> tuple[Reader, str]:
     return Reader(text), text
 
 
-def test_page_holds_table_curves_provenance_configuration_and_what_went_wrong(tmp_path):
+def test_the_page_has_table_curves_provenance_configuration_and_errors(tmp_path):
     make_sweep(tmp_path)
     page, text = read(tmp_path)
     head, row = page.rows[:2]
@@ -162,7 +162,7 @@ def test_page_holds_table_curves_provenance_configuration_and_what_went_wrong(tm
     assert "color-mix(in srgb, var(--ink)" in text
 
 
-def test_what_the_pointer_finds_are_the_numbers_of_the_curves(tmp_path):
+def test_the_numbers_under_the_pointer_are_those_of_the_curves(tmp_path):
     make_sweep(tmp_path)
     page, _ = read(tmp_path)
     figures = [json.loads(value) for _, name, value in page.attributes if name == "data-panels"]
@@ -182,7 +182,7 @@ def test_what_the_pointer_finds_are_the_numbers_of_the_curves(tmp_path):
     assert online["series"][1]["x"][0] == online["series"][0]["x"][1]  # the control begins where the warm start ends
 
 
-def test_nothing_that_a_name_or_an_error_holds_becomes_part_of_the_page(tmp_path):
+def test_names_and_errors_are_escaped(tmp_path):
     make_sweep(tmp_path, data=f"/data/{NASTY}.hdf5", offline=f"smac x={NASTY}", error=NASTY)
     page, text = read(tmp_path)
     assert page.tags.count("script") == 1
@@ -196,7 +196,7 @@ def test_nothing_that_a_name_or_an_error_holds_becomes_part_of_the_page(tmp_path
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
 
 
-def test_page_needs_no_other_file_and_no_network(tmp_path):
+def test_the_page_needs_no_other_file_and_no_network(tmp_path):
     make_sweep(tmp_path)
     page, text = read(tmp_path)
     links = [value for _, name, value in page.attributes if name in ("src", "href", "xlink:href", "srcset")]
@@ -208,7 +208,7 @@ def test_page_needs_no_other_file_and_no_network(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"task": "hopper"}', '{"task": 3}'])
-def test_a_damaged_curve_is_left_out_and_named(tmp_path, damage):
+def test_a_damaged_curve_is_omitted_and_named(tmp_path, damage):
     make_sweep(tmp_path)
     path = tmp_path / "runs" / "data" / "False" / "seeds-2-3" / "curve-sac.json"
     path.write_text(damage)
@@ -217,7 +217,7 @@ def test_a_damaged_curve_is_left_out_and_named(tmp_path, damage):
     assert f"Left out: {path}" in " ".join(page.text["li"])
 
 
-def test_a_sweep_that_has_just_begun_or_lost_its_provenance_has_a_page(tmp_path):
+def test_a_new_sweep_and_one_without_provenance_have_a_page(tmp_path):
     make_sweep(tmp_path)
     (tmp_path / "provenance.json").write_text("{")
     page, _ = read(tmp_path)
@@ -231,7 +231,7 @@ def test_a_sweep_that_has_just_begun_or_lost_its_provenance_has_a_page(tmp_path)
         write_report(tmp_path / "runs")
 
 
-def test_command_line(tmp_path):
+def test_the_command_writes_the_page(tmp_path):
     def report(*arguments: str) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "smac_jax", "report", *arguments]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
@@ -253,7 +253,7 @@ def browse(page: Path, *arguments: str) -> tuple[str, list[str]]:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-def test_a_browser_shows_the_table_and_what_is_under_the_pointer_and_has_no_complaints(tmp_path):
+def test_a_browser_shows_the_table_and_tooltips_without_errors(tmp_path):
     make_sweep(tmp_path, data=f"/data/{NASTY}.hdf5", offline=f"smac x={NASTY}", error=NASTY)
     path = write_report(tmp_path)
     shown, complaints = browse(path)

@@ -61,7 +61,7 @@ class Lines:
 """
 
 
-def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(hopper_file, tmp_path):
+def test_a_sweep_writes_table_figure_curves_and_checkpoints(hopper_file, tmp_path):
     from smac_jax.runs.checkpoint import load_actor_critic
 
     folder = tmp_path / "run"
@@ -115,7 +115,7 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(hopper_file, 
     assert (folder / "table.csv").read_text() == table
 
 
-def test_continuations_and_training_from_scratch_beside_a_transfer(hopper_file, tmp_path):
+def test_a_sweep_has_continuations_and_training_from_scratch_beside_transfers(hopper_file, tmp_path):
     """And the same command finds them done; of each pair the record says what was carried over."""
     folder = tmp_path / "run"
     tiny = [flag for flag in TINY if "smac" not in flag]
@@ -142,7 +142,7 @@ def test_continuations_and_training_from_scratch_beside_a_transfer(hopper_file, 
     assert not curve.get("control_steps")
 
 
-def test_two_files_of_one_name_and_one_that_is_overwritten_keep_their_own_results(hopper_file, tmp_path):
+def test_files_with_one_name_and_overwritten_files_have_separate_results(hopper_file, tmp_path):
     files = [tmp_path / "first" / hopper_file.name, tmp_path / "second" / hopper_file.name]
     data = smac_jax.load_dataset(hopper_file)
     for i, path in enumerate(files):
@@ -199,7 +199,7 @@ def test_two_files_of_one_name_and_one_that_is_overwritten_keep_their_own_result
         ),
     ],
 )
-def test_a_mistake_is_one_line_and_no_traceback(arguments, words, tmp_path):
+def test_a_mistake_causes_one_line_without_a_traceback(arguments, words, tmp_path):
     done = sweep(f"--results={tmp_path / 'run'}", *TINY[:1], *arguments)
     assert done.returncode == 2
     assert words in done.stderr
@@ -207,7 +207,7 @@ def test_a_mistake_is_one_line_and_no_traceback(arguments, words, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_sweep_on_two_hosts_that_is_stopped_goes_on(hopper_file, tmp_path):
+def test_a_stopped_sweep_on_two_hosts_is_resumed(hopper_file, tmp_path):
     """Two processes meet through jax.distributed. Told to stop, they save; the second try ends as one process does."""
     small = [f"--task={hopper_file}", "--offline=td3_bc", "--seeds=3", "--seeds_per_job=2", "--nocontrol", *TINY]
     small += ["--config.pretrain.num_updates=8000", "--config.pretrain.eval_every=4000"]
@@ -245,7 +245,7 @@ def test_a_sweep_on_two_hosts_that_is_stopped_goes_on(hopper_file, tmp_path):
     assert [(tmp_path / "two" / n).read_text() for n in names] == [(tmp_path / "alone" / n).read_text() for n in names]
 
 
-def test_transfers_from_checkpoints_of_named_variants_are_named_wherever_they_are_shown(hopper_file, tmp_path):
+def test_transfers_from_checkpoints_of_variants_have_the_same_names_everywhere(hopper_file, tmp_path):
     config = tmp_path / "mine.py"
     config.write_text(
         "from smac_jax.presets import quickstart\n"

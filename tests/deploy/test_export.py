@@ -154,7 +154,7 @@ def test_onnx_states_what_it_is(stacked, tmp_path):
 
 
 @pytest.mark.parametrize("source", ["actor-critic", "policy", "file"])
-def test_npz_gives_one_seed_of_whatever_there_is(source, stacked, flax_policies, observations, tmp_path):
+def test_exporting_npz_selects_one_seed(source, stacked, flax_policies, observations, tmp_path):
     given = stacked
     if source != "actor-critic":
         given = NumpyPolicy.of(stacked)
@@ -179,18 +179,18 @@ def test_npz_gives_one_seed_of_whatever_there_is(source, stacked, flax_policies,
         ("absent/policy.npz", {}, CheckpointError, "cannot be written \\(No such file or directory\\)"),
     ],
 )
-def test_what_cannot_be_exported_is_said_and_leaves_nothing(out, options, error, words, stacked, tmp_path):
+def test_policies_that_cannot_be_exported_are_refused_without_a_file(out, options, error, words, stacked, tmp_path):
     with pytest.raises(error, match=words):
         smac_jax.export(stacked, tmp_path / out, **options)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_source_that_is_none_is_refused(tmp_path):
+def test_an_invalid_source_of_a_policy_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"source is a dict: give a path, a policy, or a result's \.actor_critic"):
         smac_jax.export({}, tmp_path / "policy.npz")  # type: ignore[arg-type]
 
 
-def test_without_onnx_it_says_what_to_install(stacked, tmp_path, monkeypatch):
+def test_without_onnx_the_error_says_what_to_install(stacked, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ConfigError, match=r"pip install 'smac_jax\[onnx\]'"):
         smac_jax.export(stacked, tmp_path / "policy.onnx")
@@ -200,7 +200,7 @@ def test_without_onnx_it_says_what_to_install(stacked, tmp_path, monkeypatch):
 program = partial(run_command, "export")
 
 
-def test_the_program_writes_one_seed_and_says_its_shapes(stacked, flax_policies, observations, tmp_path):
+def test_the_command_exports_one_seed_and_prints_its_shapes(stacked, flax_policies, observations, tmp_path):
     smac_jax.export(NumpyPolicy.of(stacked, [4, 5, 6]), tmp_path / "all.npz", seed="all")
     done = program(tmp_path / "all.npz", f"--out={tmp_path / 'five.bin'}", "--to=npz", "--seed=5")
     assert done.returncode == 0, done.stderr
@@ -222,7 +222,7 @@ def test_the_program_writes_one_seed_and_says_its_shapes(stacked, flax_policies,
         (["a", "--out=policy.npz", "--seed=x"], "error: --seed=x: must be the number of a seed, or all"),
     ],
 )
-def test_a_mistake_is_one_line_and_no_traceback(arguments, words):
+def test_a_mistake_causes_one_line_without_a_traceback(arguments, words):
     done = program(*arguments)
     assert done.returncode != 0
     assert words in done.stderr + done.stdout

@@ -89,7 +89,7 @@ def surroundings(tmp_path, monkeypatch) -> dict[str, Any]:
     return names
 
 
-def test_the_python_runs(surroundings):
+def test_the_python_code_runs(surroundings):
     """In one session, block after block, as a reader would type it in."""
     found = blocks("python")
     assert found
@@ -105,7 +105,7 @@ def commands() -> list[str]:
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: " ".join(command.split()[:2]))
-def test_the_commands_are_understood(command, tmp_path):
+def test_the_commands_have_valid_flags(command, tmp_path):
     words = shlex.split(command.removeprefix("$ "), comments=True)
     while "=" in words[0]:  # variables of the environment
         words.pop(0)

@@ -49,7 +49,7 @@ def test_the_table_has_every_field_with_its_default(source_text, config):
     assert list(found)[: len(own)] == own
 
 
-def test_the_range_of_a_field_is_told(source_text):
+def test_the_range_of_a_field_is_shown(source_text):
     assert source_text.fields("smac_jax.algorithms.iql.IQLConfig")["expectile"].allowed == "0.5 to 0.9999"
     assert source_text.fields("smac_jax.algorithms.smac.SMACConfig")["score"].allowed == "a name in `SCORES`"
 

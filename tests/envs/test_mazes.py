@@ -101,7 +101,7 @@ def assert_same_physics(theirs, state):
     np.testing.assert_array_equal(carried[nq : nq + nv], data.qvel)
 
 
-def test_the_models_are_the_same(pair):
+def test_the_compiled_models_are_equal(pair):
     """All numbers of the compiled models are equal, except colors, the goal's marker and `body_margin`.
 
     `body_margin` only makes the search for contacts faster.

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 reproduce = partial(run_module, "experiments.reproduce")
 
 
-def test_flags_know_every_scale_and_figure():
+def test_the_flags_have_every_scale_and_figure():
     assert tuple(tasks.SCALES) == program.SCALES
     assert tuple(figures.FIGURES) == program.FIGURES
 
@@ -40,7 +40,7 @@ def test_the_papers_table_has_a_number_for_every_pair():
 
 @pytest.mark.parametrize("family", ["locomotion", "adroit", "kitchen"])
 @pytest.mark.parametrize("scale", list(tasks.SCALES))
-def test_every_scale_has_every_algorithm_and_the_familys_rewards(family, scale):
+def test_every_scale_has_every_algorithm_and_the_rewards_of_the_family(family, scale):
     from smac_jax.algorithms import make_offline, make_online
     from smac_jax.presets.base import online_section
 
@@ -54,13 +54,13 @@ def test_every_scale_has_every_algorithm_and_the_familys_rewards(family, scale):
 
 
 @pytest.mark.parametrize("scale", list(tasks.SCALES))
-def test_antmaze_has_the_rewards_of_its_publications(scale):
+def test_antmaze_has_the_published_rewards(scale):
     config = tasks.SCALES[scale].config("antmaze")
     rewards = {name: (config[name].reward_scale, config[name].reward_bias) for name in ("smac", "iql", "cal_ql", "bc")}
     assert rewards == {"smac": (1.0, -1.0), "iql": (1.0, -1.0), "cal_ql": (10.0, -5.0), "bc": (1.0, -1.0)}
 
 
-def test_the_leaderboard_of_the_smallest_run_has_its_algorithms_and_the_peers(tmp_path):
+def test_the_smallest_leaderboard_has_its_algorithms_and_published_scores(tmp_path):
     request = ["--scale=tiny", "--seeds=2", "--task=hopper-medium-replay", f"--results={tmp_path}"]
     done = reproduce(*request, "--table=leaderboard", "--offline=bc", "--online=td3")
     assert done.returncode == 0, done.stderr[-2000:]
@@ -78,7 +78,7 @@ def test_the_leaderboard_of_the_smallest_run_has_its_algorithms_and_the_peers(tm
     assert not (tmp_path / "table-1.md").exists()
 
 
-def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
+def test_figures_of_the_smallest_run_name_their_content(tmp_path):
     request = ["--scale=tiny", "--seeds=1", "--task=hopper-medium-replay", f"--results={tmp_path}"]
     done = reproduce(*request, "--figure=embedding,residual,coverage,line,plane")
     assert done.returncode == 0, done.stderr[-2000:]
@@ -116,7 +116,7 @@ def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
         (["--task=nowhere.hdf5"], "nowhere.hdf5"),
     ],
 )
-def test_a_mistake_is_one_line(arguments, words, tmp_path):
+def test_a_mistake_causes_a_one_line_message(arguments, words, tmp_path):
     done = reproduce(*arguments, f"--results={tmp_path / 'run'}")
     assert done.returncode == 2
     assert words in done.stderr
@@ -133,7 +133,7 @@ def test_learning_curves_of_one_job(tmp_path):
     assert (tmp_path / "smac-transfer.png").stat().st_size > 10_000
 
 
-def test_curves_of_seeds_trained_apart_are_one_column_a_seed(tmp_path):
+def test_curves_of_separately_trained_seeds_are_joined(tmp_path):
     from experiments.paper.figures import offline_metrics
 
     class Job:
@@ -166,7 +166,7 @@ def made_up(task: str, offline: str, online: str, level: float) -> TransferCurve
     )
 
 
-def test_tables_over_all_tasks(tmp_path):
+def test_tables_over_all_tasks_equal_numbers_computed_by_hand(tmp_path):
     """SMAC is above IQL on one task and the other way round on the next; cql stands in the row of cal_ql."""
     levels = {"hopper": {"smac": 1000.0, "iql": 500.0}, "halfcheetah": {"smac": 1000.0, "iql": 2000.0}}
     by_task = {
@@ -200,7 +200,7 @@ def test_tables_over_all_tasks(tmp_path):
     assert "halfcheetah-set" in (tmp_path / "aggregate.md").read_text()
 
 
-def test_tables_over_all_tasks_leave_out_what_failed_and_what_is_not_the_papers(tmp_path, capsys):
+def test_tables_over_all_tasks_exclude_failed_and_additional_jobs(tmp_path, capsys):
     def cell(task, offline, missing=()):
         online = [types.SimpleNamespace(label=name) for name in tasks.ONLINE]
         job = types.SimpleNamespace(folder=tmp_path / task / offline, online=online, done=not missing)

@@ -38,7 +38,7 @@ def jobs_of(group: str, offline: list[str] | None = None, checkpoints=(12_000,),
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_every_variant_of_a_group_is_another_one(group):
+def test_the_variants_of_a_group_differ(group):
     jobs = jobs_of(group)
     assert [job.offline.label for job in jobs] == list(GROUPS[group])
     configs = [(job.offline.algorithm, repr(job.offline.config)) for job in jobs]
@@ -67,7 +67,7 @@ def shared(recorded: Any, now: Any, where: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize("record", sorted(PUBLISHED.glob("*/curves/*/provenance.json")), ids=lambda p: p.parent.name)
-def test_todays_variants_are_those_of_the_published_curves(record):
+def test_the_variants_have_the_configurations_of_the_published_curves(record):
     variant = RENAMED.get(record.parent.name, record.parent.name)
     found = {path_name(job.offline.label): job for group in GROUPS for job in jobs_of(group)}
     published, job = json.loads(record.read_text()), json.loads(json.dumps(jsonable(found[variant])))
@@ -80,7 +80,7 @@ def jsonable(job: Job) -> dict[str, Any]:
     return {"offline": job.offline.config, **schedules, **{f"online {end.label}": end.config for end in job.online}}
 
 
-def test_the_commands_of_the_results_train_what_they_say():
+def test_the_commands_in_the_results_train_the_described_jobs():
     text = (ROOT / "results" / "README.md").read_text().replace("\\\n", " ")
     text = text.replace("$STUDY", "experiments/configs/transfer_study.py")
     commands = re.findall(r"^smac-jax sweep (.*transfer_study\.py.*)$", text, re.MULTILINE)

@@ -44,7 +44,7 @@ def test_a_file_is_imported_once_and_recorded_with_its_checksum(write, tmp_path,
     assert registry.READERS.code("minari") == {}
 
 
-def test_a_module_is_found_in_the_current_folder_and_known_by_its_dotted_name(write, tmp_path, monkeypatch):
+def test_a_module_is_found_in_the_current_folder_by_its_dotted_name(write, tmp_path, monkeypatch):
     write("", "lab/__init__.py")
     path = write(READER.format(name="lab"), "lab/readers.py")
     monkeypatch.chdir(tmp_path)
@@ -55,7 +55,7 @@ def test_a_module_is_found_in_the_current_folder_and_known_by_its_dotted_name(wr
     assert registry.READERS.code("lab") == {"lab/readers.py": found["sha256"]}
 
 
-def test_what_lies_beside_a_file_can_be_imported_and_is_recorded_too(write):
+def test_a_file_can_import_its_neighbors_which_are_recorded(write):
     other = write("def read(name):\n    return 7\n", "readers_beside.py")
     path = write(
         "from readers_beside import read\nfrom smac_jax.extend import register_dataset\nregister_dataset('lab', read)"
@@ -104,13 +104,13 @@ def test_an_error_in_a_file_is_one_line_that_names_the_file_and_the_line(text, w
     plugins.load(["my_lab.py"])
 
 
-def test_an_error_in_a_file_beside_is_named_there(write):
+def test_an_error_in_a_neighboring_file_names_that_file(write):
     beside = write("\n\nraise ValueError('here')\n", "beside_it.py")
     path = write("import beside_it\n")
     assert f"{beside}, line 3: ValueError: here" in refused(str(path))
 
 
-def test_what_is_no_file_and_no_module_is_refused(write, tmp_path, monkeypatch):
+def test_missing_files_and_modules_are_refused(write, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert refused("nowhere.py") == f"--import=nowhere.py: the file {tmp_path}/nowhere.py does not exist."
     assert refused("sub/nowhere") == f"--import=sub/nowhere: the file {tmp_path}/sub/nowhere does not exist."
@@ -130,7 +130,7 @@ def test_a_file_with_the_name_of_another_module_is_refused(write):
     assert f"there is another module named my_lab ({first})" in refused(str(second))
 
 
-def test_files_that_define_a_thing_are_those_of_functions_inside_functions(write):
+def test_the_files_of_enclosed_functions_belong_to_a_thing(write):
     write("import functools\n\n\ndef f(x, y):\n    return x\n\n\ng = functools.partial(f, 1)\n", "inner_code.py")
     path = write(
         "import functools, jax\nimport inner_code\n\n\ndef around(function):\n    return lambda x: function(x)\n\n\n"
@@ -152,7 +152,7 @@ def test_files_that_define_a_thing_are_those_of_functions_inside_functions(write
     assert files(recursive) == ["test_imports.py"]
 
 
-def test_what_is_typed_in_is_known_by_its_own_text():
+def test_code_of_an_interactive_session_is_identified_by_its_text():
     """As in a notebook, which keeps the text of its cells where Python looks for the lines of files."""
     code = (
         "import hashlib, linecache\nfrom smac_jax import plugins\n"
@@ -181,7 +181,7 @@ def run(code: str, environment: dict[str, str]) -> subprocess.CompletedProcess:
     )
 
 
-def test_an_installed_package_is_imported_when_a_name_is_not_this_packages_own(tmp_path):
+def test_an_installed_plugin_is_imported_when_a_name_is_unknown(tmp_path):
     environment = installed(tmp_path, READER.format(name="lab"))
     code = (
         "import sys\nfrom smac_jax import plugins, registry\n"
@@ -196,7 +196,7 @@ def test_an_installed_package_is_imported_when_a_name_is_not_this_packages_own(t
     ]
 
 
-def test_an_installed_package_that_fails_is_left_out_with_a_warning(tmp_path):
+def test_an_installed_plugin_that_fails_causes_a_warning(tmp_path):
     environment = installed(tmp_path, "\nraise ValueError('broken')\n")
     done = run("from smac_jax import registry; print(*registry.READERS)", environment)
     assert done.stdout == "minari ogbench part\n"
@@ -211,7 +211,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("name", ["sweep", "status", "report", "evaluate", "export", "landscape", "check-dataset"])
-def test_every_command_takes_imports(name, write, tmp_path):
+def test_every_command_has_the_flag_import(name, write, tmp_path):
     needed = ["--out=policy.npz"] if name == "export" else []
     places = [] if name == "sweep" else [str(tmp_path)]
     done = command(name, f"--import={write('x = 1 / 0')}", *needed, *places)
@@ -220,12 +220,12 @@ def test_every_command_takes_imports(name, write, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_help_tells_of_imports():
+def test_help_describes_the_flag_import():
     done = command("status", "--help")
     assert "--import: A Python file, or the name of a module" in done.stdout
 
 
-def test_an_error_of_a_users_function_is_one_line_and_the_traceback_is_there_for_the_asking(write):
+def test_an_error_in_a_users_function_is_one_line_unless_the_traceback_is_requested(write):
     path = write(
         "from smac_jax.extend import register_dataset\n\n\n"
         "@register_dataset('lab')\ndef read(name):\n    return {}[name]\n"

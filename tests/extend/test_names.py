@@ -54,7 +54,7 @@ def test_all_names_are_known_without_jax():
     assert has_jax == "False"
 
 
-def test_every_built_in_name_leads_to_its_thing():
+def test_every_built_in_name_can_be_imported():
     for name, (config, build) in OFFLINE.items():
         assert build(config()).name == name
     for name, (config, build) in ONLINE.items():
@@ -66,7 +66,7 @@ def test_every_built_in_name_leads_to_its_thing():
     assert all(callable(read) for read in registry.READERS.values())
 
 
-def test_a_registered_algorithm_is_one_by_its_name():
+def test_a_registered_algorithm_is_made_by_its_name():
     extend.register_offline("mine", Config, build)
     extend.register_online("mine", OnlineConfig, build_online)
     assert OFFLINE["mine"] == (Config, build)
@@ -79,7 +79,7 @@ def test_a_registered_algorithm_is_one_by_its_name():
     assert (config.mine.extra, config.online_mine.more) == (1.0, 3)
 
 
-def test_every_function_is_a_decorator_too():
+def test_every_register_function_is_also_a_decorator():
     given = [
         extend.register_offline("a", Config)(build),
         extend.register_online("b", OnlineConfig)(build_online),
@@ -117,7 +117,7 @@ REGISTER = {
 
 
 @pytest.mark.parametrize("kind", REGISTER)
-def test_a_taken_name_is_refused_with_who_has_it(kind):
+def test_a_taken_name_is_refused_with_its_owner(kind):
     REGISTER[kind]("lab")
     with pytest.raises(RegistrationError) as error:
         REGISTER[kind]("lab")
@@ -154,7 +154,7 @@ def line_of_lambda(kind: str) -> int:
         ("an environment", None, "None is no name"),
     ],
 )
-def test_this_packages_names_and_what_would_clash_are_refused(kind, name, words):
+def test_names_that_clash_with_this_package_are_refused(kind, name, words):
     before = [registry._all[i].added() for i in range(len(registry._all))]
     with pytest.raises(RegistrationError) as error:
         REGISTER[kind](name)
@@ -221,7 +221,7 @@ def test_a_config_that_cannot_be_recorded_is_refused(register, config, words):
     assert "mine" not in ONLINE
 
 
-def test_what_is_no_function_is_refused():
+def test_registering_something_other_than_a_function_is_refused():
     with pytest.raises(
         RegistrationError, match="'mine' is registered with the int 3, but needs a function that builds"
     ):
@@ -244,7 +244,7 @@ def test_a_task_without_one_of_its_functions_is_refused(missing):
     assert "lab" not in smac_jax.tasks.TASKS
 
 
-def test_returns_that_scores_lie_between_are_needed():
+def test_reference_returns_are_required_and_must_differ():
     with pytest.raises(RegistrationError, match="'lab' needs random_return and expert_return"):
         extend.register_environment("lab", lambda: None, random_return=1.0)
     with pytest.raises(ConfigError, match=r"random_return and expert_return are both 1"):
@@ -345,7 +345,7 @@ class Broken:
         ({"config": WithFunction()}, "WithFunction.activation holds a function"),
     ],
 )
-def test_what_is_wrong_with_a_built_algorithm_is_named(changes, words):
+def test_an_invalid_algorithm_object_is_refused_with_the_reason(changes, words):
     extend.register_offline("mine", Config, lambda config: Broken(**changes))
     with pytest.raises(RegistrationError) as error:
         make_offline("mine")

@@ -41,7 +41,7 @@ def stacked(request):
     return ours, plain, draw(*x_shape), draw(*kernel_shape)
 
 
-def test_it_is_the_product_and_so_are_its_derivatives(stacked):
+def test_product_and_its_derivatives_equal_matmul(stacked):
     ours, plain, x, kernel = stacked
 
     def first(f):
@@ -61,7 +61,7 @@ def test_it_is_the_product_and_so_are_its_derivatives(stacked):
 
 
 @pytest.mark.parametrize("layer_product", [product, None])
-def test_the_kernels_gradient_needs_no_transposition(layer_product):
+def test_the_gradient_of_the_kernel_needs_no_transposition(layer_product):
     """What the primitive is for; and that JAX alone would still transpose, so that it is still needed."""
     layer = nn.Dense(4, dot_general=layer_product)
     params = jax.vmap(lambda key: layer.init(key, jnp.zeros(3)))(jax.random.split(KEY, 6))
@@ -72,7 +72,7 @@ def test_the_kernels_gradient_needs_no_transposition(layer_product):
     assert ("transpose[" in str(jax.make_jaxpr(jax.grad(loss))(params))) == (layer_product is None)
 
 
-def test_it_can_be_switched_off(monkeypatch):
+def test_product_can_be_switched_off(monkeypatch):
     x, kernel = draw(5, 3), draw(3, 4)
     assert "product" in str(jax.make_jaxpr(lambda x, kernel: product(x, kernel))(x, kernel))
     monkeypatch.setenv("SMAC_JAX_PLAIN_PRODUCTS", "1")

@@ -54,7 +54,7 @@ def ensemble():
 
 
 @pytest.mark.parametrize("optimizer", [muon, optax_muon])
-def test_every_kernel_of_every_member_gets_muon_alone(optimizer, ensemble):
+def test_every_kernel_of_every_member_has_muon_steps(optimizer, ensemble):
     params, gradients = ensemble
     ours = trajectory(optimizer(RATE), params, gradients)
     for layer, leaves in params["params"]["MLP_0"].items():
@@ -68,7 +68,7 @@ def test_every_kernel_of_every_member_gets_muon_alone(optimizer, ensemble):
 
 
 @pytest.mark.parametrize("optimizer", [muon, optax_muon])
-def test_every_bias_gets_adam(optimizer, ensemble):
+def test_every_bias_has_adam_steps(optimizer, ensemble):
     params, gradients = ensemble
     # optax gives what is no matrix to Adam with Nesterov momentum
     ours = trajectory(optimizer(RATE), params, gradients)
@@ -139,10 +139,10 @@ def test_a_stack_is_orthogonalized_matrix_by_matrix(shape):
         np.testing.assert_allclose(jax.vmap(jax.vmap(orthogonalize), in_axes=1, out_axes=1)(x), want, atol=1e-5)
 
 
-def test_a_matrix_of_zeros_stays():
+def test_a_matrix_of_zeros_stays_zero():
     np.testing.assert_array_equal(orthogonalize(jnp.zeros((2, 3, 3))), jnp.zeros((2, 3, 3)))
 
 
-def test_unknown_optimizer_is_refused_by_name():
+def test_an_unknown_optimizer_is_refused_by_name():
     with pytest.raises(UnknownNameError, match=r"Unknown optimizer 'sgd'.*adam, muon"):
         make_optimizer("sgd", 1e-3)

@@ -30,7 +30,7 @@ def get_config(name: str, *variant: str):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_algorithm_takes_its_section(name):
+def test_every_algorithm_is_built_from_its_section(name):
     config = get_config(name)
     for algorithm in OFFLINE:
         make_offline(algorithm, config[algorithm])
@@ -41,7 +41,7 @@ def test_every_algorithm_takes_its_section(name):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_papers_numbers(name):
+def test_the_presets_have_the_numbers_of_the_paper(name):
     config, paper = get_config(name), PAPER[name]
     smac = make_offline("smac", config.smac).config
     assert (smac.network.critic_hidden, smac.network.actor_hidden) == (paper["critic"], paper["actor"])
@@ -71,7 +71,7 @@ def test_the_papers_numbers(name):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_to_the_letter(name):
+def test_the_literal_variant_follows_the_text_of_the_paper(name):
     config = get_config(name, "literal").smac
     assert (config.score_sign, config.alpha_parameterization) == ("literal", "free")
     assert config.temperature_learning_rate > 0 == get_config(name).smac.temperature_learning_rate
@@ -80,12 +80,12 @@ def test_to_the_letter(name):
 
 
 @pytest.mark.parametrize(("name", "scale", "bias"), [("locomotion", 1, 0), ("adroit", 10, 5), ("kitchen", 1, -4)])
-def test_everybody_learns_from_the_same_reward(name, scale, bias):
+def test_all_algorithms_learn_from_the_same_reward(name, scale, bias):
     config = get_config(name)
     assert {(config[a].reward_scale, config[a].reward_bias) for a in OFFLINE} == {(scale, bias)}
 
 
-def test_antmaze_is_learned_as_it_was_published():
+def test_antmaze_has_the_published_settings():
     config = get_config("antmaze")
     assert (config.iql.expectile, config.iql.beta, config.iql.reward_scale, config.iql.reward_bias) == (0.9, 10, 1, -1)
     found = config.cal_ql
@@ -94,7 +94,7 @@ def test_antmaze_is_learned_as_it_was_published():
     assert (config.smac.reward_scale, config.smac.reward_bias) == (1, -1)
 
 
-def test_rlpds_numbers():
+def test_rlpd_has_the_published_numbers():
     """Of ``configs/rlpd_config.py`` and of the README of RLPD's code, for locomotion and for Adroit."""
     for variant, hidden, entropy in (("", (256, 256), True), ("adroit", (256, 256, 256), False)):
         config = get_config("rlpd", variant)
@@ -111,7 +111,7 @@ def test_rlpds_numbers():
         get_config("rlpd", "antmaze")
 
 
-def test_wsrls_numbers():
+def test_wsrl_has_the_published_numbers():
     """Of the scripts and configurations of WSRL's code for locomotion."""
     config = get_config("wsrl")
     sac = make_online("sac", config.sac).config

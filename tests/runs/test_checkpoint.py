@@ -70,13 +70,13 @@ def assert_equal(a: ActorCritic, b: ActorCritic) -> None:
         np.testing.assert_array_equal(x, y)
 
 
-def test_what_is_loaded_equals_what_was_saved(actor_critic, saved):
+def test_a_loaded_actor_critic_equals_the_saved_one(actor_critic, saved):
     loaded = load_actor_critic(saved)
     assert_equal(loaded, actor_critic)
     assert (loaded.actor, loaded.critic) == (actor_critic.actor, actor_critic.critic)
 
 
-def test_policy_and_critics_say_the_same(actor_critic, saved):
+def test_policy_and_critics_compute_the_same_after_loading(actor_critic, saved):
     loaded, action = load_actor_critic(saved), jnp.array([[0.1, -0.2], [0.9, 0.0]])
     for got, want in zip(loaded.policy(OBSERVATION), actor_critic.policy(OBSERVATION), strict=True):
         np.testing.assert_array_equal(got, want)
@@ -92,17 +92,17 @@ def test_a_seed_axis_is_kept(actor_critic, tmp_path):
     assert_equal(load_actor_critic(tmp_path), seeds)
 
 
-def test_saving_again_replaces_networks_and_arrays(copy, other):
+def test_saving_again_replaces_the_checkpoint(copy, other):
     save_actor_critic(copy, other)
     assert_equal(load_actor_critic(copy), other)
 
 
-def test_no_device_is_noted_so_that_any_machine_can_load(saved):
+def test_a_checkpoint_does_not_name_devices(saved):
     # orbax refuses arrays saved on a device that the loading machine lacks; it notes them in this file
     assert list(saved.rglob("_sharding")) == []
 
 
-def test_a_save_that_was_cut_short_is_no_checkpoint(copy, other, monkeypatch):
+def test_an_interrupted_save_is_not_a_checkpoint(copy, other, monkeypatch):
     def fail(*args, **kwargs):
         raise OSError("No space left on device")
 
@@ -113,7 +113,7 @@ def test_a_save_that_was_cut_short_is_no_checkpoint(copy, other, monkeypatch):
         load_actor_critic(copy)
 
 
-def test_nothing_there_is_refused_with_its_path_and_left_alone(tmp_path):
+def test_a_missing_checkpoint_is_refused_with_its_path(tmp_path):
     with pytest.raises(CheckpointError, match="absent: no actor-critic can be read here"):
         load_actor_critic(tmp_path / "absent")
     with pytest.raises(CheckpointError, match=str(tmp_path)):
@@ -141,7 +141,7 @@ def test_other_descriptions_of_networks_are_refused(copy, text):
         ("critic", "layer_norm", False, "critic_params.*, but the networks need None"),
     ],
 )
-def test_networks_that_do_not_fit_the_arrays_are_refused(copy, network, field, value, message):
+def test_networks_with_other_shapes_than_the_arrays_are_refused(copy, network, field, value, message):
     described = json.loads((copy / "networks.json").read_text())
     described[network][field] = value
     (copy / "networks.json").write_text(json.dumps(described))
@@ -168,7 +168,7 @@ def test_damaged_arrays_are_refused(copy, damage):
 
 
 @pytest.mark.parametrize(("temperature", "want"), [(None, None), (jnp.nan, None), (0.25, 0.25)])
-def test_a_temperature_that_is_not_known_is_none(tmp_path, actor_critic, temperature, want):
+def test_an_unknown_temperature_is_none(tmp_path, actor_critic, temperature, want):
     known = None if temperature is None else jnp.asarray(temperature, jnp.float32)  # NaN: as earlier versions wrote it
     save_actor_critic(tmp_path, actor_critic.replace(temperature=known))
     found = load_actor_critic(tmp_path).temperature

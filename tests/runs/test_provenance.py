@@ -28,7 +28,7 @@ def strict(text: str):
     return json.loads(text, parse_constant=refuse)
 
 
-def test_anything_becomes_json():
+def test_any_value_is_written_as_json():
     @dataclasses.dataclass(frozen=True)
     class Config:
         kappa: float = 40.0
@@ -41,7 +41,7 @@ def test_anything_becomes_json():
     assert to_json({"flag": True, "bound": -np.inf, "nothing": None}) == {"flag": True, "bound": None, "nothing": None}
 
 
-def test_provenance_says_what_ran_where_and_with_what(tmp_path):
+def test_provenance_has_command_machine_and_versions(tmp_path):
     returned = write_provenance(tmp_path / "run", config={"kappa": 40.0}, data="hopper", seeds=range(4))
     written = strict((tmp_path / "run" / "provenance.json").read_text())
     assert written == returned
@@ -54,7 +54,7 @@ def test_provenance_says_what_ran_where_and_with_what(tmp_path):
     assert written["command"] == command_line()
 
 
-def test_command_can_be_typed_again(monkeypatch):
+def test_the_recorded_command_can_be_run_again(monkeypatch):
     arguments = ["--config.kappa=40", "--title=two words; $HOME", "ü"]
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     monkeypatch.setattr(sys, "argv", ["/somewhere/sweep.py", *arguments])
@@ -67,7 +67,7 @@ def test_command_can_be_typed_again(monkeypatch):
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("git"), subprocess.TimeoutExpired("git", 10)])
-def test_commit_is_unknown_where_git_is_no_help(monkeypatch, error):
+def test_the_commit_is_unknown_without_git(monkeypatch, error):
     def fail(*args, **kwargs):
         raise error
 
@@ -75,6 +75,6 @@ def test_commit_is_unknown_where_git_is_no_help(monkeypatch, error):
     assert git_commit() is None
 
 
-def test_versions_leave_out_what_is_not_installed(monkeypatch):
+def test_versions_exclude_packages_that_are_not_installed(monkeypatch):
     monkeypatch.setattr("smac_jax.runs.provenance.PACKAGES", ("jax", "no-such-package-here"))
     assert set(versions()) == {"python", "smac_jax", "jax"}

@@ -89,7 +89,7 @@ def test_a_tracker_logs_each_point_once_over_all_processes(tmp_path, kind):
     assert rows == ROWS
 
 
-def test_a_point_without_a_finite_value_is_left_out_and_shifts_nothing(tmp_path):
+def test_a_point_without_finite_values_is_skipped(tmp_path):
     server: dict[str, list] = {}
     points = [POINTS[0], ("online", 9, {"q": [np.nan, np.inf]}), *POINTS[1:]]
     for begin in (0, 4):
@@ -100,7 +100,7 @@ def test_a_point_without_a_finite_value_is_left_out_and_shifts_nothing(tmp_path)
     assert list(server.values()) == [ROWS]
 
 
-def test_a_tracker_knows_what_the_run_is_and_that_it_is_resumed(tmp_path):
+def test_a_tracker_is_told_the_identity_of_a_run_and_whether_it_is_resumed(tmp_path):
     server: dict[str, list] = {}
     folder = tmp_path / "hopper" / "smac" / "seeds-0-1" / "offline"
     runs = []
@@ -123,7 +123,7 @@ def test_a_tracker_knows_what_the_run_is_and_that_it_is_resumed(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "7", '{"id": 1}', '{"id": "a", "logged": []}'])
-def test_a_damaged_memory_makes_a_new_run_there(tmp_path, damage):
+def test_a_damaged_tracker_state_starts_a_new_run(tmp_path, damage):
     (tmp_path / ".trackers.json").write_text(damage)
     server: dict[str, list] = {}
     logger_of(tmp_path, Memory(server)).restart(POINTS)
@@ -132,7 +132,7 @@ def test_a_damaged_memory_makes_a_new_run_there(tmp_path, damage):
     assert len(name) == 16
 
 
-def test_a_tracker_that_joins_later_is_told_what_came_before(tmp_path):
+def test_a_tracker_that_is_added_later_gets_the_earlier_points(tmp_path):
     server: dict[str, list] = {}
     first = logger_of(tmp_path)
     first.restart(POINTS[:3])
@@ -144,7 +144,7 @@ def test_a_tracker_that_joins_later_is_told_what_came_before(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [Memory, Anew])
-def test_a_run_continues_without_a_tracker_that_fails_and_tells_it_later(tmp_path, kind, capsys):
+def test_a_run_continues_without_a_failing_tracker_and_logs_the_points_later(tmp_path, kind, capsys):
     server: dict[str, list] = {}
     good: dict[str, list] = {}
 
@@ -177,7 +177,7 @@ def test_an_error_names_the_users_file(tmp_path):
 
 
 @pytest.mark.parametrize("held", [None, -1, 1.0, True, "2"])
-def test_a_tracker_that_does_not_say_what_it_holds_is_refused_before_training(tmp_path, held):
+def test_a_tracker_that_does_not_return_its_last_step_is_refused_before_training(tmp_path, held):
     class Silent(Memory):
         def open(self, run):
             return held
@@ -199,7 +199,7 @@ def test_a_tracker_that_cannot_be_opened_ends_a_run_before_it_trains(tmp_path):
             run.begin(History((0,)))
 
 
-def test_an_error_in_close_ends_nothing(tmp_path):
+def test_an_error_in_close_does_not_end_the_run(tmp_path):
     class Stubborn(Memory):
         def close(self):
             raise OSError("still open")
@@ -212,7 +212,7 @@ def test_an_error_in_close_ends_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("name", "package"), [("tensorboard", "tensorboardX"), ("wandb", "wandb"), ("trackio", "trackio")]
 )
-def test_a_missing_package_is_a_line_with_the_command_that_installs_it(tmp_path, monkeypatch, name, package):
+def test_the_error_about_a_missing_package_has_the_install_command(tmp_path, monkeypatch, name, package):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError) as error:
         RunFolder(tmp_path, trackers=[name])
@@ -221,7 +221,7 @@ def test_a_missing_package_is_a_line_with_the_command_that_installs_it(tmp_path,
     )
 
 
-def test_trackers_that_cannot_be_are_refused(tmp_path):
+def test_unknown_and_repeated_trackers_are_refused(tmp_path):
     with pytest.raises(UnknownNameError, match=r"Unknown tracker 'clearml'\. Known: tensorboard, trackio, wandb\."):
         logger_of(tmp_path, "clearml")
     with pytest.raises(ConfigError, match=r"trackers = 'wandb': give a list, such as \['wandb'\]\."):
@@ -232,7 +232,7 @@ def test_trackers_that_cannot_be_are_refused(tmp_path):
         logger_of(tmp_path, 7)
 
 
-def test_a_registered_tracker_is_one_by_its_name_and_is_made_for_each_run(tmp_path):
+def test_a_registered_tracker_is_made_by_its_name_for_each_run(tmp_path):
     made = []
 
     @extend.register_tracker("mine")
@@ -259,7 +259,7 @@ def test_a_registered_tracker_is_one_by_its_name_and_is_made_for_each_run(tmp_pa
 # ------------------------------------------------------------------------------------------------- TensorBoard
 
 
-def test_tensorboard_gets_the_mean_over_seeds_and_begins_anew(tmp_path):
+def test_tensorboard_gets_the_mean_over_seeds_and_restarts_its_files(tmp_path):
     pytest.importorskip("tensorboardX")
     for _ in range(2):
         logger = MetricLogger(tmp_path, "smac")
@@ -272,7 +272,7 @@ def test_tensorboard_gets_the_mean_over_seeds_and_begins_anew(tmp_path):
     assert b"none" not in written
 
 
-def test_a_disk_on_which_nothing_can_be_written_is_no_reason_to_end_a_run(tmp_path, monkeypatch, capsys):
+def test_a_full_disk_does_not_end_a_run_with_tensorboard(tmp_path, monkeypatch, capsys):
     pytest.importorskip("tensorboardX")
     history = History((0,))
     with RunFolder(tmp_path / "run", "a run") as run:
@@ -296,7 +296,7 @@ def full(*_):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_tensorboard_is_the_default_where_it_is_installed(tmp_path, monkeypatch):
+def test_tensorboard_is_the_default_if_it_is_installed(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     logger = MetricLogger(tmp_path, "smac")
     logger.restart([("offline", 1, {"loss": 1.0})])
@@ -359,7 +359,7 @@ def test_weights_and_biases_logs_each_point_once_over_all_processes(tmp_path, wa
     assert rows == [{**metrics, "step": step} for step, metrics in ROWS]
 
 
-def test_weights_and_biases_that_refuses_is_a_line_that_says_what_to_do(tmp_path, wandb_server, monkeypatch):
+def test_an_error_of_weights_and_biases_says_what_to_do(tmp_path, wandb_server, monkeypatch):
     def refuse(**_):
         raise RuntimeError("no key\nlong story")
 
@@ -434,7 +434,7 @@ def test_trackio_has_each_point_once_also_after_a_kill(tmp_path, trackio, capsys
     assert capsys.readouterr().out == ""
 
 
-def test_another_run_of_the_same_name_stays(tmp_path, trackio):
+def test_another_run_with_the_same_name_is_not_replaced(tmp_path, trackio):
     for sweep in ("kappa-1", "kappa-5"):
         logger = logger_of(tmp_path / sweep / "a" / "b" / "c" / "d", "trackio")
         logger.restart(POINTS)
@@ -442,7 +442,7 @@ def test_another_run_of_the_same_name_stays(tmp_path, trackio):
     assert [rows for rows in trackio.projects["lab"].values()] == [ROWS, ROWS]
 
 
-def test_what_a_trackio_server_has_is_not_sent_again(tmp_path, trackio, monkeypatch):
+def test_points_on_a_trackio_server_are_not_sent_again(tmp_path, trackio, monkeypatch):
     monkeypatch.setenv("TRACKIO_SERVER_URL", "https://lab.example")
     for begin, end in ((0, 4), (2, 6)):
         logger = logger_of(tmp_path, "trackio")
@@ -454,6 +454,6 @@ def test_what_a_trackio_server_has_is_not_sent_again(tmp_path, trackio, monkeypa
     assert rows == ROWS
 
 
-def test_a_project_that_trackio_refuses_is_a_line(tmp_path, trackio):
+def test_a_project_that_trackio_refuses_causes_a_one_line_message(tmp_path, trackio):
     with pytest.raises(ConfigError, match=r"^Trackio cannot be used \(Project name 'registry-x' is not allowed\)\.$"):
         logger_of(tmp_path, "trackio", project="registry-x").connect({})

@@ -96,7 +96,7 @@ def test_score_is_exact_for_a_perfect_noise_predictor():
     np.testing.assert_allclose(got, want, rtol=1e-4)
 
 
-def test_schedule_falls_from_little_noise_to_all_noise():
+def test_the_schedule_decreases_from_little_noise_to_almost_pure_noise():
     abar = cosine_schedule(STEPS)
     assert abar.shape == (STEPS,)
     assert np.all(np.diff(abar) < 0)

@@ -110,7 +110,7 @@ def test_penalty_of_a_quadratic_q_has_its_closed_form():
     np.testing.assert_allclose(got["matrix"][0], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_each_member_is_penalised_alone():
+def test_each_member_has_an_independent_penalty():
     critic, params, points = problem(4, 6, 3, 2)
 
     def penalty(p):
@@ -174,7 +174,7 @@ def test_action_gradient_is_the_derivative_in_the_action():
         np.testing.assert_allclose(got[:, j], numeric, atol=2e-4)
 
 
-def test_arrays_that_do_not_belong_together_are_refused_when_it_is_traced():
+def test_arrays_with_different_shapes_are_refused_while_tracing():
     critic, params, points = problem(2, 5, 3, 2)
     for wrong in (points._replace(weight=jnp.ones((5, 1))), points._replace(target=points.target[0])):
         with pytest.raises(AssertionError):

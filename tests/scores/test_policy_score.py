@@ -75,7 +75,7 @@ def test_log_prob_integrates_to_one_and_matches_samples():
     np.testing.assert_allclose(policy.log_prob(action), log_prob, rtol=1e-4)
 
 
-def test_a_narrow_policys_sigma_counts_as_a_tenth():
+def test_sigma_is_at_least_a_tenth_in_the_score():
     built = PolicyScore(PolicyScoreConfig())
     action = jnp.array([[0.2, -0.3]])
     narrow, tenth = (TanhGaussian(jnp.zeros((1, 2)), jnp.log(jnp.full((1, 2), std))) for std in (0.01, 0.1))
@@ -84,7 +84,7 @@ def test_a_narrow_policys_sigma_counts_as_a_tenth():
     assert np.all(found[0].score != damped_policy_score(narrow, action).score)
 
 
-def test_actions_are_the_policys_or_the_datas():
+def test_actions_are_those_of_the_policy_or_of_the_data():
     policy = TanhGaussian(jnp.full((4, 2), 2.0), jnp.full((4, 2), -5.0))
     rows = jnp.zeros(4)
     batch = Transition(jnp.zeros((4, 3)), jnp.full((4, 2), -0.5), rows, jnp.zeros((4, 3)), rows, rows, rows)

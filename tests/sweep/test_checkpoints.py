@@ -89,7 +89,7 @@ def test_a_job_trains_offline_once_and_transfers_from_each_checkpoint(hopper_fil
     assert (plain.updates, job.updates) == ((25,), CHECKPOINTS)
 
 
-def test_a_job_cut_at_any_moment_and_resumed_equals_one_that_was_not_and_trains_nothing_twice(
+def test_a_job_that_is_stopped_anywhere_and_resumed_equals_an_uninterrupted_one(
     uncut, hopper_file, tmp_path, monkeypatch
 ):
     (job,) = jobs(tmp_path, hopper_file)
@@ -113,7 +113,7 @@ def test_a_job_cut_at_any_moment_and_resumed_equals_one_that_was_not_and_trains_
     assert trained["online"] == 2 * 10
 
 
-def test_checkpoints_are_points_of_one_uncut_offline_training(uncut, hopper_file, tmp_path):
+def test_checkpoints_are_points_of_one_offline_training(uncut, hopper_file, tmp_path):
     (plain,) = jobs(tmp_path, hopper_file, checkpoints=(), control=False)
     run_job(plain, CheckpointOptions(policies=True), False)
     for updates, place in ((10, "offline-at-10"), (25, "offline-at-25")):
@@ -143,7 +143,7 @@ def test_checkpoints_are_points_of_one_uncut_offline_training(uncut, hopper_file
         np.testing.assert_array_equal(control.arrays[name], array)
 
 
-def test_later_checkpoints_may_be_added_and_others_are_refused(uncut, hopper_file, tmp_path):
+def test_later_checkpoints_can_be_added_and_earlier_ones_are_refused(uncut, hopper_file, tmp_path):
     results = tmp_path / "results"
     shutil.copytree(uncut.folder.parents[3], results)
     before = left_by(uncut)
@@ -164,7 +164,7 @@ def test_later_checkpoints_may_be_added_and_others_are_refused(uncut, hopper_fil
     assert already_done(fewer)
 
 
-def test_a_control_and_more_algorithms_may_be_asked_for_later(uncut):
+def test_a_control_and_more_algorithms_can_be_added_later(uncut):
     more = dataclasses.replace(uncut, online=(*uncut.online, dataclasses.replace(uncut.online[0], label="sac x=1")))
     needed = [str(run.name) for run in more.plan if run.name.kind != "offline" and more.needs(run)]
     assert needed == ["control-at-10", "to-sac-x=1-at-10", "control-at-25", "to-sac-x=1-at-25"]
@@ -184,7 +184,7 @@ def test_a_control_and_more_algorithms_may_be_asked_for_later(uncut):
         ("to-", None),
     ],
 )
-def test_names_of_runs_are_taken_apart_as_they_are_made(name, parts):
+def test_parsing_the_name_of_a_run_inverts_making_it(name, parts):
     assert RunName.parse(name) == parts
     if parts is not None:
         assert str(parts) == name
@@ -199,7 +199,7 @@ def test_checkpoints_are_increasing_numbers(texts):
     assert parse_checkpoints([]) == ()
 
 
-def test_checkpoints_and_another_length_are_refused(hopper_file, tmp_path):
+def test_checkpoints_beyond_the_length_are_refused(hopper_file, tmp_path):
     with pytest.raises(ConfigError, match="--checkpoints already sets the length"):
         make_jobs(
             *(tmp_path, [(str(hopper_file), "hopper")], ["td3_bc"], ["sac"], get_config()),
@@ -208,7 +208,7 @@ def test_checkpoints_and_another_length_are_refused(hopper_file, tmp_path):
         )
 
 
-def test_status_says_how_far_each_checkpoint_is(uncut):
+def test_status_shows_the_progress_of_each_checkpoint(uncut):
     from smac_jax.sweep.state import read_sweep
 
     sweep = uncut.folder.parents[3]

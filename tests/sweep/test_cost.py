@@ -33,7 +33,7 @@ def test_jobs_share_the_rates_of_programs_that_they_share(hopper, tmp_path, monk
     assert rates.compilation > 0
 
 
-def test_what_is_done_is_not_measured(hopper, tmp_path, capsys):
+def test_finished_runs_are_not_measured(hopper, tmp_path, capsys):
     task = Task("hopper-medium-replay", hopper, "hopper", tasks.SUITE[0])
     (job,) = grid_of(task, tmp_path, tasks.SCALES["tiny"], [0, 1], "mujoco", tables=False, figures=["residual"]).jobs
     assert job.runs == ("offline",)

@@ -34,7 +34,7 @@ def flops(data, updates: int, steps: int, seeds: int, control: bool) -> float:
     return flops_of_jobs(jobs, {"data": data})
 
 
-def test_every_update_counts_as_often_as_it_is_made(data):
+def test_the_operations_of_every_update_are_counted(data):
     config = configured(1, 1)
     offline, online = make_offline("smac", config.smac), make_online("sac", config.sac)
     key = jax.random.key(0)

@@ -101,7 +101,7 @@ def undisturbed(place) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(("seed", "more"), [(0, ()), (1, ()), (2, ("--save_every=0.2",)), (3, ("--save_every=0",))])
-def test_killed_in_every_phase_it_ends_with_the_numbers_of_a_whole_sweep(place, undisturbed, seed, more):
+def test_a_sweep_that_is_killed_in_every_phase_has_the_numbers_of_an_uninterrupted_one(place, undisturbed, seed, more):
     rng, results = random.Random(seed), f"killed-{seed}"
     for moment in MOMENTS:
         code, said = sweep(

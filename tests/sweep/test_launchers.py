@@ -138,7 +138,7 @@ def preempt_slurm(job: str) -> None:
         ),
     ],
 )
-def test_preempted_jobs_save_requeue_and_end_with_the_bits_of_an_undisturbed_sweep(
+def test_preempted_jobs_are_requeued_and_equal_uninterrupted_ones_bit_for_bit(
     cluster, preempt, request_, undisturbed, tmp_path
 ):
     pytest.importorskip("submitit")
@@ -205,7 +205,7 @@ class Bar:
         pass
 
 
-def test_a_failure_is_a_line_and_a_file_that_the_next_attempt_removes(make_job, tmp_path, monkeypatch):
+def test_a_failure_writes_a_line_and_a_file_that_the_next_attempt_removes(make_job, tmp_path, monkeypatch):
     def fails(*what):
         raise ValueError("first line\nsecond line")
 
@@ -221,7 +221,7 @@ def test_a_failure_is_a_line_and_a_file_that_the_next_attempt_removes(make_job, 
     assert not error.exists()
 
 
-def test_an_interruption_is_no_failure(make_job, tmp_path, monkeypatch):
+def test_an_interruption_is_not_a_failure(make_job, tmp_path, monkeypatch):
     def stops(*what):
         raise Interrupted("stopped", signal.SIGTERM)
 
@@ -231,7 +231,7 @@ def test_an_interruption_is_no_failure(make_job, tmp_path, monkeypatch):
     assert not (tmp_path / "job" / "error.txt").exists()
 
 
-def test_second_signal_ends_a_program_but_not_what_a_scheduler_runs():
+def test_a_second_signal_ends_a_program_unless_a_scheduler_runs_it():
     # a shell without job control starts what runs in the background with SIGINT ignored
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for second_ends in (True, False):
@@ -247,12 +247,12 @@ def test_second_signal_ends_a_program_but_not_what_a_scheduler_runs():
     ("text", "expected"),
     [("90", 90), ("1:30", 2), ("2:00:00", 120), ("1-0", 1440), ("1-12", 2160), ("0-1:30", 90), ("1-1:01:01", 1502)],
 )
-def test_times_are_read_as_sbatch_does(text, expected):
+def test_time_limits_are_parsed_as_by_sbatch(text, expected):
     assert slurm.minutes(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "soon", "1:2:3:4", "-5", "0", "1-", "a-1"])
-def test_other_times_are_refused(text):
+def test_invalid_time_limits_are_refused(text):
     with pytest.raises(ConfigError, match="--slurm_time"):
         slurm.minutes(text)
 
@@ -281,7 +281,7 @@ def program(tmp_path, monkeypatch):
     return make
 
 
-def test_the_queue_is_what_squeue_says(program):
+def test_the_queue_is_read_from_squeue(program):
     program("squeue", r"7_0|RUNNING|None\n7_1|PENDING|Priority\n7_2|COMPLETING|None\n8|PENDING|None\n")
     expected = {"7_0": "running", "7_1": "queued (Priority)", "7_2": "completing", "8": "queued"}
     assert slurm.under_way([slurm_job("7_0")]) == expected
@@ -290,7 +290,7 @@ def test_the_queue_is_what_squeue_says(program):
     assert slurm.under_way([slurm_job("7_0")]) is None
 
 
-def test_a_job_is_preempted_where_slurm_says_so(program):
+def test_a_job_counts_as_preempted_if_slurm_reports_it(program):
     times = "PreemptEligibleTime=2026-11-23T20:28:44 PreemptTime="
     for text, code, expected in (("2026-11-23T20:29:10", 0, True), ("None", 0, False), ("2026-11-23", 1, False)):
         program("scontrol", f"JobId=7 {times}{text} Reason=None", code)
@@ -311,7 +311,7 @@ def test_a_process_of_submitit_lives_until_it_ends():
     process.wait()
 
 
-def test_what_a_job_leaves_tells_why_it_failed(make_job, tmp_path):
+def test_the_reason_of_a_failure_is_found_in_the_files_of_a_job(make_job, tmp_path):
     job, submitted = make_job(tmp_path / "job"), slurm_job("7_0", tmp_path)
     assert slurm.result(job, submitted) is None
     failure = base.Failure("a job", "it broke")
@@ -331,7 +331,7 @@ def test_a_job_is_pickled_with_its_work(make_job, tmp_path):
     assert pickle.loads(pickle.dumps(work)) == work
 
 
-def test_an_extra_that_is_missing_is_named(monkeypatch):
+def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"pip install 'ray'.*\.\[ray\]"):
         base.need("ray", "ray")
@@ -347,7 +347,7 @@ def test_an_extra_that_is_missing_is_named(monkeypatch):
         (["--ray_resources=TPU=many"], "--ray_resources=TPU=many: could not convert"),
     ],
 )
-def test_a_request_that_no_ray_can_fulfil_is_one_line(arguments, words, request_, tmp_path):
+def test_a_request_that_ray_cannot_fulfill_causes_a_one_line_message(arguments, words, request_, tmp_path):
     pytest.importorskip("ray")
     said = Sweep(request_, tmp_path / "run", "--launcher=ray", *arguments).end(2)
     assert words in said
@@ -362,7 +362,7 @@ def test_a_request_that_no_ray_can_fulfil_is_one_line(arguments, words, request_
         (["--launcher=local", "--detach"], "--detach needs --launcher=slurm"),
     ],
 )
-def test_a_request_that_makes_no_sense_is_one_line(arguments, words, request_, tmp_path):
+def test_an_invalid_request_causes_a_one_line_message(arguments, words, request_, tmp_path):
     said = Sweep(request_, tmp_path / "run", *arguments).end(2)
     assert words in said
     assert "Traceback" not in said

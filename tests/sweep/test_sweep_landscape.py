@@ -42,7 +42,7 @@ def runs(tmp_path):
     return [str(job / name) for name in ("offline", "to-sac", "to-td3_bc")]
 
 
-def test_lines_and_a_plane_of_a_sweeps_runs(runs, tmp_path):
+def test_lines_and_a_plane_between_runs_of_a_sweep(runs, tmp_path):
     out = tmp_path / "out"
     done = landscape(*runs, *SMALL, f"--results={out}")
     assert done.returncode == 0, done.stderr[-2000:]
@@ -75,7 +75,7 @@ def test_lines_and_a_plane_of_a_sweeps_runs(runs, tmp_path):
 @pytest.mark.parametrize(
     ("count", "extra", "words"), [(1, (), "Give two policies for a line"), (1, ("nowhere",), "nowhere")]
 )
-def test_a_mistake_is_one_line(runs, tmp_path, count, extra, words):
+def test_a_mistake_causes_a_one_line_message(runs, tmp_path, count, extra, words):
     done = landscape(*runs[:count], *extra, f"--results={tmp_path / 'out'}")
     assert done.returncode == 2
     assert words in done.stderr
@@ -86,7 +86,7 @@ def test_a_mistake_is_one_line(runs, tmp_path, count, extra, words):
     ("u", "v", "angle"),
     [(5.0, 4.0, 1.1), (5.0, 0.2, 1.2), (0.1, 5.0, 1.2), (5.0, 4.0, 0.02), (5.0, 5.0, 0.0), (1.0, 0.0, 1.0)],
 )
-def test_a_narrow_plane_can_be_read_and_its_names_do_not_collide(tmp_path, monkeypatch, u, v, angle):
+def test_the_labels_of_a_narrow_plane_do_not_overlap(tmp_path, monkeypatch, u, v, angle):
     kept = []
     monkeypatch.setattr(landscapes, "save", lambda figure, path, said: kept.append(figure) or [path])
     across = positions(5, 0.5)

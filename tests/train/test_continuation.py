@@ -122,7 +122,7 @@ def assert_same(a, b):
 
 # --- the update and the state -----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", CONTINUING)
-def test_the_next_update_online_is_the_next_one_offline(name, trained, point_data):
+def test_the_first_update_online_equals_the_next_update_offline(name, trained, point_data):
     """Of the whole state: networks, targets, optimizers, temperature, alpha, kappa, counts of updates."""
     off = trained(name)
     batch = off.algorithm.prepare(point_data).sample(jax.random.key(1), 16)
@@ -135,7 +135,7 @@ def test_the_next_update_online_is_the_next_one_offline(name, trained, point_dat
 
 
 @pytest.mark.parametrize("name", CONTINUING)
-def test_what_the_smaller_transfers_carry(name, trained):
+def test_partial_transfers_carry_over_the_named_parts(name, trained):
     off = trained(name)
     steps = {carry: adam_steps(continued(off, carry)[1]) for carry in ("networks", "optimizers", "all")}
     scalars = ("temperature", "kappa", "score")  # the score model stays as it is, whatever is carried
@@ -152,14 +152,14 @@ def test_what_the_smaller_transfers_carry(name, trained):
     assert_same(online.actor_critic(state), jax.tree.map(lambda x: x[0], off.actor_critic))
 
 
-def test_iqls_value_network_continues_whatever_is_carried(trained):
+def test_iqls_value_network_always_continues(trained):
     off = trained("iql")
     value = jax.tree.map(lambda x: x[0], off.state.value_params)
     for carry in ("networks", "optimizers", "all"):
         assert_same(continued(off, carry)[1].value_params, value)
 
 
-def test_the_loop_begins_at_the_offline_networks(trained, point_data):
+def test_online_training_starts_from_the_offline_networks(trained, point_data):
     """Which then move by Adam's small steps."""
     off = trained("iql")
     on = finetune("iql", off, point_data, data_fraction=0.5, final_data_fraction=0.0)
@@ -169,7 +169,7 @@ def test_the_loop_begins_at_the_offline_networks(trained, point_data):
     assert on.algorithm.config == off.algorithm.config
 
 
-def test_the_offline_result_stays_usable(trained, point_data):
+def test_the_offline_result_can_be_used_again(trained, point_data):
     off = trained("iql")
     before = jax.tree.map(np.array, off.state)
     finetune("same", off, point_data)
@@ -177,7 +177,7 @@ def test_the_offline_result_stays_usable(trained, point_data):
 
 
 @pytest.mark.slow
-def test_stopped_after_each_chunk_it_ends_with_the_same_bits(trained, point_data, tmp_path, monkeypatch):
+def test_a_run_that_is_stopped_after_each_chunk_equals_an_uninterrupted_one(trained, point_data, tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "CHUNK", 3)
     off = trained("cal_ql")
     whole, stops = finetune("cal_ql", off, point_data, environments=3), 0
@@ -209,7 +209,7 @@ def collected(trained, point_data):
     return finetune("cal_ql", trained("cal_ql"), point_data, warm_start=5, num_steps=12).buffer
 
 
-def test_returns_to_go_of_online_episodes(collected, trained):
+def test_returns_to_go_of_online_episodes_equal_a_backward_loop(collected, trained):
     discount = trained("cal_ql").algorithm.config.discount
     for seed in range(len(SEEDS)):
         rows = jax.tree.map(lambda x, seed=seed: np.asarray(x[seed]), collected.storage)
@@ -220,7 +220,7 @@ def test_returns_to_go_of_online_episodes(collected, trained):
         assert want[14:] == [None] * 3
 
 
-def test_the_return_of_a_running_episode_bounds_nothing(collected):
+def test_the_return_of_a_running_episode_is_not_a_bound(collected):
     buffer = jax.tree.map(lambda x: x[0], collected)
     drawn = sample(buffer, jax.random.key(0), 200, unfinished=jnp.array([3]))
     rewards = np.asarray(buffer.storage.reward)
@@ -230,7 +230,7 @@ def test_the_return_of_a_running_episode_bounds_nothing(collected):
     assert (row < 14).any()
 
 
-def test_of_sparse_rewards_the_returns_are_those_of_logged_episodes(trained, point_data):
+def test_sparse_rewards_have_the_returns_to_go_of_logged_episodes(trained, point_data):
     """Three environments; of episodes that are cut without success, a failure that goes on forever."""
     sparse = point_data.replace(rewards=jnp.where(point_data.rewards > -0.6, 0.0, -1.0))
     off = trained("cal_ql")
@@ -276,7 +276,7 @@ def test_an_algorithm_that_only_shares_a_name_is_not_continued_as_the_built_in_o
         ("sac", "iql", {"carry": "all"}, "carry = 'all': is for an offline algorithm that continues online"),
     ],
 )
-def test_what_is_refused(algorithm, start, changes, message, trained, point_data):
+def test_invalid_arguments_are_refused(algorithm, start, changes, message, trained, point_data):
     before = trained("iql").actor_critic if start == "networks alone" else trained(start)
     with pytest.raises(ConfigError, match=message):
         finetune(algorithm, before, point_data, **changes)
@@ -295,7 +295,7 @@ def test_fresh_networks_need_no_data_and_are_those_of_no_offline_training(point_
             finetune(name, off, point_data)
 
 
-def test_another_optimizer_can_train_the_same_networks(trained, point_data):
+def test_continuing_with_another_optimizer_is_possible(trained, point_data):
     on = finetune("iql", trained("iql"), point_data, config={"optimizer": "muon"}, carry="networks")
     assert on.algorithm.config.optimizer == "muon"
     assert (on.diverged == -1).all()
@@ -304,7 +304,7 @@ def test_another_optimizer_can_train_the_same_networks(trained, point_data):
 # --- does it help? ----------------------------------------------------------------------------------------------------
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "fields"), [("iql", {}), ("cal_ql", {"min_q_weight": 1.0, "num_actions": 4})])
-def test_continuing_improves_on_the_offline_start(name, fields):
+def test_continuing_online_improves_the_policy(name, fields):
     """From data of random pushes; every seed, by more than the episodes differ."""
     data = logged(lambda rng, observation: rng.uniform(-1, 1, 2), episodes=40)
     network = {"actor_hidden": (64, 64), "critic_hidden": (64, 64)}

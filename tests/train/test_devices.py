@@ -39,7 +39,7 @@ class Device:
 
 
 @given(seeds=st.integers(1, 40), devices=st.integers(1, 16))
-def test_no_device_has_more_to_do_than_need_be(seeds, devices):
+def test_seeds_are_distributed_evenly_over_devices(seeds, devices):
     layout = SeedLayout.over(range(seeds), [Device() for _ in range(devices)])
     each, rest = divmod(len(layout.padded), len(layout.devices))
     assert rest == 0
@@ -50,7 +50,7 @@ def test_no_device_has_more_to_do_than_need_be(seeds, devices):
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 4)])
-def test_what_is_placed_comes_back(shape):
+def test_placing_seeds_on_devices_can_be_undone(shape):
     layout = SeedLayout.over([4, 1, 7], jax.devices())
     tree = {"a": jnp.arange(3 * int(np.prod(shape))).reshape(3, *shape), "key": jax.random.split(jax.random.key(0), 3)}
     back = layout.unpad(layout.shard(tree))

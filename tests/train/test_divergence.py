@@ -28,7 +28,7 @@ def equal(a, b) -> bool:
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
-def test_one_number_that_is_none_is_enough(broken):
+def test_one_nan_is_a_divergence(broken):
     learner = {"kernel": jnp.ones((3, 4)), "count": jnp.arange(3), "temperature": jnp.asarray(0.1)}
     assert not has_diverged(learner, {}, 1e6)
     assert has_diverged(learner | {"kernel": learner["kernel"].at[1, 2].set(broken)}, {}, 1e6)
@@ -36,11 +36,11 @@ def test_one_number_that_is_none_is_enough(broken):
 
 
 @pytest.mark.parametrize(("q", "gone"), [(-9.0, False), (11.0, True), (-11.0, True), (np.nan, False)])
-def test_critics_beyond_the_limit_are_enough(q, gone):
+def test_critics_beyond_the_limit_are_a_divergence(q, gone):
     assert bool(has_diverged({"kernel": jnp.ones(2)}, {"q": jnp.asarray(q)}, 10.0)) == gone
 
 
-def test_the_step_of_the_first_divergence_stays():
+def test_the_step_of_the_first_divergence_is_kept():
     before, after = {"w": jnp.zeros(2)}, {"w": jnp.full(2, jnp.nan)}
     kept, diverged = freeze_diverged(before, after, {"loss": jnp.ones(())}, jnp.int32(NOT_DIVERGED), 500, 1e6)
     assert int(diverged) == 500
@@ -49,7 +49,7 @@ def test_the_step_of_the_first_divergence_stays():
     assert int(later) == 500
 
 
-def test_a_chunks_means_are_over_the_steps_that_have_a_metric_and_nothing_is_known_of_frozen_seeds():
+def test_the_means_of_a_chunk_are_over_steps_with_the_metric_of_seeds_that_are_not_frozen():
     have = jnp.array([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])  # [seed, step]
     steps = {"always": jnp.arange(8.0).reshape(2, 4), "sometimes": Sometimes(have * 5.0, have)}
     means = jax.jit(jax.vmap(mean_over_steps))(steps)
@@ -74,7 +74,7 @@ def small_chunks():
         yield
 
 
-def test_offline_the_others_go_on_as_if_nothing_had_been(small_chunks):
+def test_a_seed_that_diverges_offline_does_not_change_the_others(small_chunks):
     free = survivor.pretrain(seeds=3, eval_every=10)
     q = np.abs(free.metrics["q"])  # [point, seed], a chunk a point
     limit = float(np.sort(q.max(axis=0))[-2:].mean())  # between the two highest seeds
@@ -95,7 +95,7 @@ def test_offline_the_others_go_on_as_if_nothing_had_been(small_chunks):
         assert equal(seed(held.state, i), seed(more.state, i)) == (i == gone)
 
 
-def test_online_a_broken_seed_is_frozen_and_the_tables_say_so(small_chunks):
+def test_a_seed_that_diverges_online_is_frozen_and_named_in_tables(small_chunks):
     env = smac_jax.make_env("hopper", physics="mujoco")
     off = survivor.pretrain(env=env)
     whole = survivor.finetune(off, env=env)

@@ -110,7 +110,7 @@ def measure(agent, env=None, length=40, discount=DISCOUNT, rounds=1):
 
 
 @pytest.mark.parametrize("length", [3, 8, 40])
-def test_critics_that_are_right_are_not_optimistic_wherever_the_time_limit_lies(length):
+def test_correct_critics_are_not_optimistic_for_any_time_limit(length):
     _, found = measure(agent(), length=length)
     np.testing.assert_allclose(found["optimism"], 0.0, atol=1e-5)
     assert (found["discounted_return"] < -0.01).all()
@@ -118,13 +118,13 @@ def test_critics_that_are_right_are_not_optimistic_wherever_the_time_limit_lies(
 
 
 @pytest.mark.parametrize("env", [Linear(), Linear(own_limit=10)])
-def test_critics_that_are_too_high_by_a_constant_are_found_to_be_so(env):
+def test_a_constant_error_of_the_critics_is_measured(env):
     for offset in (0.75, -0.25):
         _, found = measure(agent(offset=offset), env)
         np.testing.assert_allclose(found["optimism"], offset, atol=1e-5)
 
 
-def test_rewards_are_compared_in_the_units_that_the_critics_learn_from():
+def test_values_and_rewards_are_compared_in_the_units_of_the_critics():
     _, plain = measure(agent(offset=0.5))
     _, scaled = measure(agent(offset=5.0, reward_scale=10.0))
     np.testing.assert_allclose(scaled["optimism"], 10 * plain["optimism"], rtol=1e-4)
@@ -134,7 +134,7 @@ def test_rewards_are_compared_in_the_units_that_the_critics_learn_from():
     np.testing.assert_allclose(shifted["discounted_return"] - measure(agent())[1]["discounted_return"], 20.0, rtol=1e-4)
 
 
-def test_an_episode_that_the_task_ends_is_compared_with_what_it_earned_and_nothing_after():
+def test_a_terminated_episode_is_compared_with_its_return():
     # the state is 0.48 times the one before, so the goal is reached in the second or third step
     env = Linear(goal=0.3)
     returns, found = measure(agent(), env)
@@ -163,7 +163,7 @@ def _keys():
     return fold_in(stream_keys([0, 1], "evaluation"), 0)
 
 
-def test_random_actions_are_preferred_as_often_as_they_are_better():
+def test_the_share_of_preferred_random_actions_equals_that_of_better_ones():
     # critics of no opinion prefer none
     assert measure(agent(factor=0.0))[1]["random_preferred"].tolist() == [0.0, 0.0]
     _, found = measure(agent(), rounds=80)
@@ -178,7 +178,7 @@ def test_random_actions_are_preferred_as_often_as_they_are_better():
     np.testing.assert_allclose(upside_down["random_preferred"], 1.0 - np.mean(share), atol=0.01)
 
 
-def test_a_diagnosis_of_right_critics_finds_nothing_and_of_inflated_ones_their_optimism():
+def test_the_diagnosis_finds_optimism_only_of_inflated_critics():
     def judged(agent):
         _, found = measure(agent)
         metrics = {name: values[:, None] for name, values in found.items()}
@@ -190,7 +190,7 @@ def test_a_diagnosis_of_right_critics_finds_nothing_and_of_inflated_ones_their_o
     assert [finding.verdict for finding in judged(agent(factor=2.0))] == [SOUND] * 2
 
 
-def test_repeated_evaluations_start_anew_and_count_together():
+def test_repeated_evaluations_have_new_starts_and_are_pooled():
     once, _ = measure(agent())
     thrice, found = measure(agent(offset=0.5), rounds=3)
     assert thrice.shape == (2, 9)
@@ -199,13 +199,13 @@ def test_repeated_evaluations_start_anew_and_count_together():
     np.testing.assert_allclose(found["optimism"], 0.5, atol=1e-5)
 
 
-def test_without_a_discount_the_critics_are_not_asked_and_returns_are_the_same():
+def test_without_a_discount_the_critics_are_not_evaluated():
     returns, found = measure(agent(), discount=None)
     assert found == {}
     np.testing.assert_allclose(returns, measure(agent())[0], rtol=1e-6)
 
 
-def test_values_that_no_episode_can_be_compared_with_are_undefined():
+def test_values_without_a_comparable_episode_are_undefined():
     """Undiscounted values of episodes that the time limit cuts; nothing that was measured at all."""
     _, found = measure(agent(), discount=1.0)
     assert np.isnan(found["optimism"]).all()
@@ -213,7 +213,7 @@ def test_values_that_no_episode_can_be_compared_with_are_undefined():
     assert all(np.isnan(values).all() for values in nothing.values())
 
 
-def test_values_that_hold_entropy_are_no_returns():
+def test_values_with_entropy_are_not_compared_with_returns():
     assert value_discount(make_offline("smac", {"discount": 0.95}).config) == 0.95
     assert value_discount(make_online("sac", {"entropy_backup": True}).config) is None
     assert value_discount(object()) is None

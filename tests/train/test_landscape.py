@@ -49,7 +49,7 @@ def policies(count: int, seeds: int = 2, hidden: tuple[int, ...] = (4,)):
     return [jax.tree.map(lambda x, i=i: x[i * seeds : (i + 1) * seeds], made) for i in range(count)]
 
 
-def test_at_the_given_points_it_is_the_ordinary_evaluation():
+def test_a_landscape_equals_the_evaluation_at_its_policies():
     three = policies(3)
     env = Still()
     expected = [evaluate(p, env, episodes=5, seed=7, episode_length=3) for p in three]
@@ -60,7 +60,7 @@ def test_at_the_given_points_it_is_the_ordinary_evaluation():
     np.testing.assert_allclose(on_line, expected[:2], atol=1e-6)
 
 
-def test_between_them_it_is_the_return_of_the_mixed_parameters():
+def test_a_landscape_has_the_returns_of_interpolated_parameters():
     """With all weights but the last bias zero, the action is the tanh of the mixed bias."""
     two = []
     for policy, bias in zip(policies(2), ([0.2, -0.4], [1.0, 0.6]), strict=True):
@@ -73,7 +73,7 @@ def test_between_them_it_is_the_return_of_the_mixed_parameters():
     np.testing.assert_allclose(found, np.repeat(expected[..., None], 3, axis=2), atol=1e-6)
 
 
-def test_batches_of_points_and_points_that_are_known_change_nothing():
+def test_batches_and_known_points_do_not_change_a_landscape():
     two, weights = policies(2), line_weights(np.linspace(0, 1, 7))
     whole = landscape(two, weights, Still(), 2)
     told = {}
@@ -82,7 +82,7 @@ def test_batches_of_points_and_points_that_are_known_change_nothing():
     assert sorted(told) == [0, 1, 2, 3, 5, 6]
 
 
-def test_policies_with_no_line_between_them_are_refused():
+def test_policies_with_different_architectures_are_refused():
     first, second = policies(2)
     with pytest.raises(ConfigError, match="different networks or numbers of seeds"):
         mix([first, policies(1, hidden=(5,))[0]], line_weights(np.array([0.5])))

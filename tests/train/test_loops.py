@@ -71,7 +71,7 @@ def take(tree, i):
     return jax.tree.map(lambda x: x[i : i + 1], tree)
 
 
-def test_a_seed_is_the_same_alone_as_among_others(off, data):
+def test_a_pretrained_seed_does_not_depend_on_the_other_seeds(off, data):
     alone = pretrain("smac", data, [3])
     close(alone.actor_critic, take(off.actor_critic, 1))  # up to the rounding of batched matrix products
 
@@ -81,7 +81,7 @@ def test_different_seeds_differ(off):
     assert not np.allclose(kernels[0], kernels[1])
 
 
-def test_a_run_cut_in_pieces_is_the_run_in_one_go(off, data):
+def test_a_run_in_chunks_equals_a_run_in_one_chunk(off, data):
     cut = pretrain("smac", data, [0, 3], eval_every=7)
     close(cut.actor_critic, off.actor_critic, rtol=1e-6, atol=1e-7)
     resumed = pretrain("smac", data, [0, 3], num_updates=12, resume=pretrain("smac", data, [0, 3], num_updates=8))
@@ -89,7 +89,7 @@ def test_a_run_cut_in_pieces_is_the_run_in_one_go(off, data):
     assert resumed.updates == off.updates == 20
 
 
-def test_metrics_say_whether_the_identity_holds(off):
+def test_metrics_show_whether_the_identity_holds(off):
     assert list(off.metrics["phase"]) == ["score model", "offline", "offline"]
     assert list(off.metrics["step"]) == [12, 0, 20]
     for name in (
@@ -101,7 +101,7 @@ def test_metrics_say_whether_the_identity_holds(off):
         assert off.metrics[name].shape == (3, 2)
 
 
-def test_results_are_what_a_diagnosis_takes(off, on, data, env):
+def test_results_can_be_diagnosed(off, on, data, env):
     found = gather(off.metrics, off.evaluations.metrics, on.evaluations.metrics)
     assert len(found) == 2
     for i, seed in enumerate(found):
@@ -127,7 +127,7 @@ def test_td3_bc_pretrains_and_transfers(data, env):
     assert np.isfinite(on.returns).all()
 
 
-def test_finetune_evaluates_at_the_transfer_after_the_warm_start_and_to_the_end(on):
+def test_finetune_evaluates_at_the_transfer_and_after_the_warm_start_until_the_end(on):
     assert list(on.evaluation_steps) == [0, 40, 60, 70]
     assert on.returns.shape == (2, 4, 2)
     # whole evaluations are repeated at the transfer and at the end, until there are three episodes or more
@@ -138,7 +138,7 @@ def test_finetune_evaluates_at_the_transfer_after_the_warm_start_and_to_the_end(
     np.testing.assert_allclose(on.mean_returns[:, 0], on.evaluations.episodes[0].mean(axis=1))
 
 
-def test_pretraining_ends_with_more_episodes_and_a_resumed_one_begins_with_them(data, env):
+def test_pretraining_ends_with_an_evaluation_of_more_episodes(data, env):
     small = {"env": env, "eval_every": 2, "eval_episodes": 1, "final_episodes": 3, "episode_length": 10}
     first = pretrain("td3_bc", data, [0], 4, **small)
     assert [episodes.shape[1] for episodes in first.evaluations.episodes] == [1, 1, 3]
@@ -170,7 +170,7 @@ def test_learning_starts_after_the_warm_start(on, off):
     assert not np.allclose(kernel(on), kernel(off))
 
 
-def test_the_buffer_holds_what_happened(on, env):
+def test_the_buffer_has_the_transitions_of_the_environment(on, env):
     assert np.asarray(on.buffer.size).tolist() == [70, 70]
     stored = jax.tree.map(lambda x: np.asarray(x)[0, :70], on.buffer.storage)
     follows = (stored.observation[1:] == stored.next_observation[:-1]).all(axis=1)
@@ -196,7 +196,7 @@ def test_the_buffer_holds_what_happened(on, env):
     assert np.abs(stored.action).max() <= 1.0
 
 
-def test_a_finetuned_seed_is_the_same_alone_as_among_others(on, off, env, data):
+def test_a_fine_tuned_seed_does_not_depend_on_the_other_seeds(on, off, env, data):
     alone = finetune(take(off.actor_critic, 1), env, data, [3])
 
     def apart(index: int, what) -> float:
@@ -217,7 +217,7 @@ def test_a_finetuned_seed_is_the_same_alone_as_among_others(on, off, env, data):
     np.testing.assert_allclose(on.returns[1:], alone.returns, rtol=1e-2)
 
 
-def test_evaluation_is_the_loop_one_would_write(off, env):
+def test_evaluation_equals_a_python_loop(off, env):
     got = smac_jax.evaluate(off.actor_critic, env, episodes=3, seed=5, episode_length=50)
     assert got.shape == (2, 3)
     policy = jax.tree.map(lambda x: x[1], off.actor_critic)
@@ -238,7 +238,7 @@ def test_one_policy_without_a_seed_axis_can_be_evaluated(off, env):
     np.testing.assert_allclose(smac_jax.evaluate(single, env, episodes=2, episode_length=30), both[:1], rtol=1e-4)
 
 
-def test_a_normalized_observation_is_what_the_networks_see():
+def test_the_networks_get_normalized_observations():
     mean, std = jnp.array([1.0, -2.0]), jnp.array([0.5, 4.0])
     ac = new_actor_critic(NetworkConfig(actor_hidden=(4,), critic_hidden=(4,)), jax.random.key(0), mean, std, 1)
     observation = jnp.array([2.0, 2.0])
@@ -268,12 +268,12 @@ def test_a_normalized_observation_is_what_the_networks_see():
         (lambda off, env, data: pretrain("smac", data, 2, q_limit=np.nan), "q_limit = nan"),
     ],
 )
-def test_bad_arguments_are_named_before_anything_runs(call, words, off, env, data):
+def test_invalid_arguments_are_refused_before_training(call, words, off, env, data):
     with pytest.raises(ConfigError, match=words):
         call(off, env, data)
 
 
-def test_seed_numbers_and_streams():
+def test_seed_numbers_and_streams_of_keys_are_distinct():
     assert seed_numbers(3) == (0, 1, 2)
     assert seed_numbers([5, 2]) == (5, 2)
     for given in (np.int64(3), np.float32(3), jnp.int32(3), np.arange(3), range(3), [0, 1.0, np.uint8(2)]):
@@ -305,13 +305,13 @@ def test_seed_numbers_and_streams():
     ],
     ids=repr,
 )
-def test_seeds_that_are_none_are_refused_by_name(given, words):
+def test_invalid_seeds_are_refused_by_name(given, words):
     with pytest.raises(ConfigError) as error:
         seed_numbers(given)
     assert words in str(error.value)
 
 
-def test_numpys_counts_give_the_same_run(on, off, env, data):
+def test_numpy_numbers_give_the_same_run(on, off, env, data):
     counts = {"num_steps": np.int64(30), "warm_start": 40.0, "eval_every": np.int32(20), "eval_episodes": np.uint8(2)}
     counts |= {"episode_length": jnp.int32(60), "buffer_capacity": np.float32(70), "data_fraction": np.float16(0.5)}
     same = finetune(off.actor_critic, env, data, np.array([0, 3]), **counts)
@@ -323,7 +323,7 @@ def test_numpys_counts_give_the_same_run(on, off, env, data):
     np.testing.assert_array_equal(first, second)
 
 
-def test_results_can_be_resumed_from_twice(data):
+def test_a_result_can_be_used_for_two_runs(data):
     first = pretrain("td3_bc", data, [0], num_updates=4)
     again = [pretrain("td3_bc", data, [0], num_updates=4, resume=first).actor_critic for _ in range(2)]
     close(*again, rtol=0, atol=0)
@@ -331,7 +331,7 @@ def test_results_can_be_resumed_from_twice(data):
 
 
 @pytest.mark.slow
-def test_the_whole_path_on_mjx(data):
+def test_pretraining_transfer_and_fine_tuning_run_on_mjx(data):
     """What runs on a GPU, at the smallest size: reset, step and learn without the C engine."""
     env = smac_jax.make_env("hopper", physics="mjx")
     off = pretrain("smac", data, seeds=2, num_updates=4)

@@ -41,7 +41,7 @@ def rolled(hopper):
     return collect_episodes(hopper, policy(), 300, key=jax.random.key(0), episode_length=20, num_envs=7)
 
 
-def test_first_episodes_are_in_the_order_of_their_starts():
+def test_episodes_are_in_the_order_of_their_starts():
     # environment 0: episodes of 2 and 3 steps and one under way; environment 1: one of 4, then one under way
     ends = np.zeros((6, 2), bool)
     ends[[1, 4], 0] = ends[3, 1] = True
@@ -52,7 +52,7 @@ def test_first_episodes_are_in_the_order_of_their_starts():
     assert first_episodes(ends[:3], 3) is None
 
 
-def test_episodes_are_whole_and_chained(rolled):
+def test_episodes_are_complete_and_their_rows_are_consecutive(rolled):
     arrays = rolled.arrays
     ends = arrays["terminals"] | arrays["timeouts"]
     assert ends.sum() == len(rolled.lengths)
@@ -65,7 +65,7 @@ def test_episodes_are_whole_and_chained(rolled):
     assert rolled.returns.sum() == pytest.approx(arrays["rewards"].sum(), rel=1e-5)
 
 
-def test_states_reproduce_the_rows(rolled, hopper):
+def test_logged_states_reproduce_the_rows(rolled, hopper):
     infos = rolled.infos
     assert infos["qpos"].dtype == infos["qvel"].dtype == np.float64
     states = States(infos["qpos"], infos["qvel"], np.ones(len(infos["qpos"]), bool))
@@ -85,7 +85,7 @@ def test_the_same_key_gives_the_same_rows_and_the_mean_has_no_noise(rolled, hopp
     assert left.std() == pytest.approx(0.1, rel=0.1)
 
 
-def test_an_action_that_is_no_number_is_said(hopper):
+def test_an_action_with_nan_is_refused(hopper):
     with pytest.raises(CheckpointError, match="linear gave an action that is not a number"):
         collect_episodes(hopper, policy(np.nan), 30, key=jax.random.key(0), episode_length=20)
     with pytest.raises(ConfigError, match="size = 0"):
@@ -93,7 +93,7 @@ def test_an_action_that_is_no_number_is_said(hopper):
 
 
 @needs_policies
-def test_a_policy_of_others_earns_what_its_authors_reported():
+def test_a_published_policy_has_the_reported_return():
     env = make_env("halfcheetah", "mujoco")
     source = read_policy_source(POLICIES / "dope-halfcheetah.npz", 1)
     rolled = collect_episodes(env, source, 5000, key=jax.random.key(0), episode_length=1000)
@@ -101,7 +101,7 @@ def test_a_policy_of_others_earns_what_its_authors_reported():
 
 
 @needs_policies
-def test_the_doors_place_is_part_of_the_state():
+def test_the_position_of_the_door_is_part_of_the_state():
     pytest.importorskip("gymnasium_robotics", reason="the models come with gymnasium-robotics")
     env = make_env("door", "mujoco")
     source = read_policy_source(POLICIES / "dapg-door.npz")

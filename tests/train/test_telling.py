@@ -69,7 +69,7 @@ class Once:
         return 15 if self.left < 0 else None
 
 
-def test_tensorboard_holds_each_step_of_a_resumed_run_once(tmp_path):
+def test_tensorboard_has_each_step_of_a_resumed_run_once(tmp_path):
     pytest.importorskip("tensorboardX")
 
     def pretrain(interrupts=None):
@@ -92,7 +92,7 @@ def test_tensorboard_holds_each_step_of_a_resumed_run_once(tmp_path):
     assert {step for _, step in measured} == {20, 40}
 
 
-def test_status_names_seeds_that_diverged_and_keeps_them_when_the_run_is_asked_again(tmp_path):
+def test_status_names_diverged_seeds_also_after_a_repeated_call(tmp_path):
     for _ in range(2):
         with RunFolder(tmp_path, save_every=0) as run:
             survivor.pretrain(run, q_limit=1e-12)
@@ -105,7 +105,7 @@ def test_status_names_seeds_that_diverged_and_keeps_them_when_the_run_is_asked_a
 @pytest.mark.parametrize(
     "damage", ["", "{", "[]", "7", '{"took": 5}', '{"took": ["a"]}', '{"took": {"x": "y"}}', '{"took": null}']
 )
-def test_a_damaged_status_keeps_no_run_from_going_on(tmp_path, damage):
+def test_a_damaged_status_does_not_prevent_resuming(tmp_path, damage):
     (tmp_path / "status.json").write_text(damage)
     with RunFolder(tmp_path) as run:
         run.claim({})
@@ -120,7 +120,7 @@ def status_of(folder: Path) -> dict:
     return json.loads((folder / "status.json").read_text())
 
 
-def test_status_holds_the_last_evaluation_of_a_run_that_is_done_and_keeps_it_when_asked_again(tmp_path):
+def test_status_has_the_last_evaluation_of_a_finished_run(tmp_path):
     env = smac_jax.make_env("hopper", physics="mujoco")
     off = survivor.pretrain(env=env)
     for _ in range(2):
@@ -138,7 +138,7 @@ def test_status_holds_the_last_evaluation_of_a_run_that_is_done_and_keeps_it_whe
         (tmp_path / "on" / "status.json").write_text(json.dumps(stale))
 
 
-def test_status_is_written_after_every_evaluation_and_says_what_a_run_is_doing(tmp_path, monkeypatch):
+def test_status_is_written_after_every_evaluation(tmp_path, monkeypatch):
     seen = []
     env = smac_jax.make_env("hopper", physics="mujoco")
     write = RunFolder._write_status
@@ -196,7 +196,7 @@ def rows_of(path: Path) -> tuple[list[dict[str, float]], bool]:
     return rows, ended
 
 
-def test_an_offline_run_of_weights_and_biases_holds_all_of_a_resumed_run(tmp_path, monkeypatch):
+def test_an_offline_run_of_weights_and_biases_has_all_points_of_a_resumed_run(tmp_path, monkeypatch):
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")

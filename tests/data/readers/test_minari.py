@@ -89,7 +89,7 @@ def test_terminations_truncations_and_last_observations(make):
     np.testing.assert_array_equal(data.trajectory_returns, [6, 6, 6, 6, 6, 6, 3, 3])
 
 
-def test_a_published_set_of_another_size_is_warned_of(make):
+def test_a_published_data_set_with_another_size_causes_a_warning(make):
     make("mujoco/hopper/expert-v0")
     with pytest.warns(
         UserWarning, match=r"hopper/expert-v0: this data set has 8 rows, not 999,164; 3 episodes, not 1,086"
@@ -175,7 +175,7 @@ def test_the_kitchens_dictionaries_become_d4rls_sixty_numbers(tmp_path, monkeypa
     np.testing.assert_array_equal(data.rewards, [0, 1, 0, 0])  # what is right after the step, whatever was paid
 
 
-def test_what_is_not_there_says_how_to_fetch_it(make, monkeypatch):
+def test_the_error_about_a_missing_data_set_says_how_to_download_it(make, monkeypatch):
     def no_network(*_, **__):
         raise ConnectionError("no route to host")
 
@@ -249,11 +249,11 @@ ROBOTICS = "gymnasium_robotics.envs.maze.ant_maze_v3:AntMazeEnv"
         (spec_of("Mine-v0", entry="my_package.envs:Mine"), ("gymnasium:my_package:Mine-v0", None, {}, None)),
     ],
 )
-def test_an_environment_of_the_metadata_is_ours_where_ours_is_the_same(spec, expected):
+def test_the_environment_in_the_metadata_is_this_packages_task_if_they_are_equal(spec, expected):
     assert environment_of(spec) == NamedEnvironment(*expected)
 
 
-def test_metadata_without_an_environment_or_with_wrappers_are_one_line():
+def test_metadata_without_an_environment_or_with_wrappers_are_refused():
     nothing = types.SimpleNamespace(env_spec=None, dataset_id="test/x-v0", namespace="test")
     wrapper = gymnasium.envs.registration.WrapperSpec("ClipAction", "gymnasium.wrappers:ClipAction", {})
     for spec, match in (
@@ -276,7 +276,7 @@ def robotics(monkeypatch, tmp_path):
     gymnasium.register_envs(module)
 
 
-def test_a_maze_of_minaris_is_stepped_as_it_was_logged(robotics):
+def test_a_maze_of_minari_reproduces_its_log(robotics):
     """Logged in gymnasium-robotics's environment, with a map of its own; stepped in ours that the metadata name."""
     cells = [[1, 1, 1, 1, 1], [1, "c", 0, "c", 1], [1, 1, 1, 0, 1], [1, "g", 0, 0, 1], [1, 1, 1, 1, 1]]
     made = gymnasium.make("PointMaze_UMaze-v3", maze_map=cells, max_episode_steps=30, disable_env_checker=True)
@@ -316,7 +316,7 @@ def test_another_environment_runs_on_the_host(make):
     assert state.done == 1
 
 
-def test_an_environment_that_is_not_on_this_machine_says_how_to_get_it(make, monkeypatch):
+def test_the_error_about_a_missing_environment_says_how_to_install_it(make, monkeypatch):
     monkeypatch.setattr(
         "minari.storage.hosting.download_dataset", lambda *_, **__: (_ for _ in ()).throw(OSError("no"))
     )
@@ -338,7 +338,7 @@ def assert_same_rows(data, again):
         np.testing.assert_array_equal(getattr(again, key), getattr(data, key), err_msg=key)
 
 
-def test_what_is_written_minari_loads_and_we_read_again(here):
+def test_minari_loads_a_written_data_set(here):
     log = make_log([4, 3, 5], ["terminal", "timeout", "cut"], next_observations=True)
     data = smac_jax.Dataset.from_arrays(**log, name="mine", task="hopper", metadata={"recipe": "by hand"})
     write_minari(data, "mine/hopper/made-v3", author="me", algorithm="none")
@@ -359,7 +359,7 @@ def test_what_is_written_minari_loads_and_we_read_again(here):
     assert "env" not in dict(again.metadata)
 
 
-def test_the_embedded_data_go_there_and_back(here, robotics, monkeypatch):
+def test_the_embedded_data_are_equal_after_writing_and_reading_minari(here, robotics, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(here / "minari"))
     data = load_dataset("part:0.02:halfcheetah-medium-replay")
     write_minari(data, "mine/halfcheetah/replay-v0", env="HalfCheetah-v4")
@@ -373,7 +373,7 @@ def test_the_embedded_data_go_there_and_back(here, robotics, monkeypatch):
     assert (env.backend, smac_jax.envs.identity_of(env)["is"]["version"]) == ("mujoco", "v4")
 
 
-def test_a_log_that_goes_on_after_its_goal_stays_in_one_piece(here):
+def test_a_log_that_continues_after_its_goal_is_one_episode_in_minari(here):
     data = read_d4rl(write(here / ANTMAZE_FILE, antmaze_log([40, 60, 50, 45])))
     write_minari(data, "mine/antmaze/medium-v0")
     assert minari.load_dataset("mine/antmaze/medium-v0").total_episodes == 4
@@ -383,7 +383,7 @@ def test_a_log_that_goes_on_after_its_goal_stays_in_one_piece(here):
     np.testing.assert_array_equal(again.episode_scores(), data.episode_scores())
 
 
-def test_what_cannot_be_written_is_one_line_and_leaves_nothing(here, robotics, monkeypatch):
+def test_data_that_minari_cannot_store_are_refused(here, robotics, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(here / "minari"))
     log = make_log([4, 3], ["terminal", "timeout"], next_observations=True)
     data = smac_jax.Dataset.from_arrays(**log, name="mine")

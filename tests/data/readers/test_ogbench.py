@@ -61,7 +61,7 @@ def write(folder, log, name="antmaze-medium-navigate-v0"):
     np.savez_compressed(folder / f"{name}-val.npz", **log)
 
 
-def test_rows_and_rewards_are_the_packages(folder, make_log, package):
+def test_rows_and_rewards_equal_those_of_the_package(folder, make_log, package):
     write(folder, make_log())
     data = smac_jax.load_dataset(f"ogbench:{NAME}")
     train, _ = package.make_env_and_datasets(
@@ -80,7 +80,7 @@ def test_rows_and_rewards_are_the_packages(folder, make_log, package):
     assert data.name == f"ogbench:{NAME}"
 
 
-def test_the_environment_of_the_data_is_the_packages(folder, make_log):
+def test_the_environment_of_the_data_is_that_of_the_package(folder, make_log):
     from smac_jax.sweep.datasets import check_fits, environment_of, references
 
     write(folder, make_log())
@@ -94,7 +94,7 @@ def test_the_environment_of_the_data_is_the_packages(folder, make_log):
     assert environment_of(part, None) == f"ogbench:{NAME}"
 
 
-def test_an_episode_follows_from_its_key_and_success_is_the_score(package):
+def test_an_episode_of_ogbench_is_reproducible_and_its_score_is_its_success(package):
     """Also where the live environment is lost; and the user's own random numbers are not touched."""
     env = smac_jax.make_env(f"ogbench:{NAME}", instances=1)
     np.random.seed(3)  # noqa: NPY002
@@ -121,7 +121,7 @@ def test_an_episode_follows_from_its_key_and_success_is_the_score(package):
     assert step(solved, jnp.zeros(8)).metrics["score"] == 0  # nothing happens after the end
 
 
-def test_a_file_is_fetched_from_the_packages_address(folder, monkeypatch):
+def test_a_file_is_downloaded_from_the_url_of_the_package(folder, monkeypatch):
     asked = []
 
     def download(url, path, **_):
@@ -150,14 +150,14 @@ def test_a_file_is_fetched_from_the_packages_address(folder, monkeypatch):
         ({"qpos": np.zeros((19, 1), object)}, "is not an .npz file, or is damaged"),
     ],
 )
-def test_sizes_that_do_not_fit_are_one_line(folder, make_log, changes, match):
+def test_a_file_with_other_sizes_than_the_environment_is_refused(folder, make_log, changes, match):
     write(folder, {key: value for key, value in make_log(**changes).items() if value is not None})
     with pytest.raises(DatasetError, match=match) as error:
         smac_jax.load_dataset(f"ogbench:{NAME}")
     assert "\n" not in str(error.value)
 
 
-def test_a_damaged_file_is_one_line(folder):
+def test_a_damaged_file_of_ogbench_is_refused(folder):
     (folder / "antmaze-medium-navigate-v0.npz").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(DatasetError, match=r"navigate-v0\.npz: is not an \.npz file, or is damaged"):
         smac_jax.load_dataset(f"ogbench:{NAME}")
@@ -170,12 +170,12 @@ def test_a_damaged_file_is_one_line(folder):
         ("antmaze-large-navigate-oraclerep-v0", "goal-conditioned.*ogbench:antmaze-large-navigate-singletask-v0"),
         ("visual-cube-single-play-singletask-v0", "has images as observations"),
         ("powderworld-easy-play-singletask-v0", "has images as observations"),
-        ("antmaze", "not of the form ENVIRONMENT-DATA-singletask-vNUMBER"),
-        ("", "not of the form"),
+        ("antmaze", "does not have the form ENVIRONMENT-DATA-singletask-vNUMBER"),
+        ("", "does not have the form"),
     ],
 )
 @pytest.mark.parametrize("make", [smac_jax.make_env, smac_jax.load_dataset])
-def test_names_that_cannot_be_used_say_which_can(name, match, make):
+def test_invalid_names_of_ogbench_are_refused_with_an_alternative(name, match, make):
     with pytest.raises((ConfigError, DatasetError), match=match) as error:
         make(f"ogbench:{name}")
     assert "\n" not in str(error.value)
@@ -188,7 +188,7 @@ def test_an_unknown_maze_is_refused(package):
         smac_jax.load_dataset("ogbench:antmaze-gigantic-navigate-singletask-v0")
 
 
-def test_names_are_taken_apart_as_by_the_package():
+def test_names_of_ogbench_are_parsed_as_by_the_package():
     found = parse_ogbench("cube-double-play-singletask-task3-v0", SmacError)
     assert found[1:] == ("cube-double-singletask-task3-v0", "cube-double-play-v0")
     found = parse_ogbench("humanoidmaze-large-navigate-singletask-v0", SmacError)
