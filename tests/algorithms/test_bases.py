@@ -1,4 +1,4 @@
-"""What ours and WSRL's base differ in, field by field, and the presets that are made of these fields."""
+"""The differences between ours and WSRL's base, field by field, and the presets that consist of these fields."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_kernels_are_orthogonal_and_the_last_hidden_layer_is_scaled():
 
 
 def test_the_smallest_sigma_allows_the_target_entropy():
-    """-10 a dimension is below the entropy of sigma = e^-5, and above that of 1e-5."""
+    """The target of -10 per dimension is below the entropy of sigma = e^-5, and above that of sigma = 1e-5."""
     for floor, reached in ((-5.0, False), (np.log(1e-5), True)):
         ac = built(min_log_std=float(floor))
         params = jax.tree.map(jnp.zeros_like, ac.actor_params)
@@ -57,7 +57,9 @@ def test_the_smallest_sigma_allows_the_target_entropy():
         policy = ac.actor.apply(params, jnp.zeros(OBSERVATIONS))
         np.testing.assert_allclose(policy.log_std, floor, rtol=1e-6)
         _, log_prob = policy.sample_and_log_prob(jax.random.key(0))
-        entropy = np.mean(0.5 + 0.5 * np.log(2 * np.pi) + policy.log_std)  # of a Gaussian that tanh leaves alone
+        entropy = np.mean(
+            0.5 + 0.5 * np.log(2 * np.pi) + policy.log_std
+        )  # of a narrow Gaussian at 0, where tanh is the identity
         assert (entropy < -10.0) == reached
         np.testing.assert_allclose(-log_prob / ACTIONS, entropy, atol=2.0)
 
@@ -91,7 +93,7 @@ def test_a_shared_head_stays_equal_for_all_members():
 def test_an_independent_pair_may_contain_one_member_twice():
     values = jnp.arange(3.0)[:, None]
     found = {float(aggregate(values, "random2_independent", jax.random.key(i))[0]) for i in range(60)}
-    assert found == {0.0, 1.0, 2.0}  # 2 only where both draws are the last member
+    assert found == {0.0, 1.0, 2.0}  # the result is 2 only if both samples are the last member
     assert {float(aggregate(values, "random2", jax.random.key(i))[0]) for i in range(60)} == {0.0, 1.0}
 
 
@@ -199,7 +201,7 @@ def test_unknown_variants_of_the_bases_are_refused(variant, words):
 
 
 def test_orthogonal_kernels_are_drawn_uniformly():
-    """Their determinant is 1 as often as -1, and every entry has mean 0 and variance 1/n."""
+    """The determinant is 1 as often as -1, and every entry has mean 0 and variance 1/n."""
     kernels = np.asarray(jax.vmap(lambda key: orthogonal(1.0)(key, (3, 3)))(jax.random.split(jax.random.key(0), 4000)))
     assert abs(np.linalg.det(kernels).mean()) < 0.06
     np.testing.assert_allclose(kernels.mean(0), 0.0, atol=0.04)
@@ -208,7 +210,7 @@ def test_orthogonal_kernels_are_drawn_uniformly():
 
 @pytest.mark.parametrize("module", [ours, wsrl_base])
 def test_a_base_pretrains_transfers_and_fine_tunes(module, data):
-    """Pre-training several seeds, the transfer with what it carries over, and fine-tuning."""
+    """Several seeds are pre-trained and fine-tuned. The transfer carries over the training state."""
     config = module.get_config()
     tiny = {"network": {**config.smac.network.to_dict(), "actor_hidden": (16, 16), "critic_hidden": (16, 16)}}
     score = {**config.smac.score_model.to_dict(), "num_updates": 4, "hidden": 16, "num_blocks": 1}

@@ -1,4 +1,4 @@
-"""What is written down of a configuration is what runs, and every field of it is one that the algorithm reads."""
+"""The recorded configuration is the one that runs, and the algorithm reads each of its fields."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def preset(name: str, variant: str):
 
 
 def running(function: Any, found: list[Any] | None = None) -> list[Any]:
-    """The configurations that a function holds, wherever in its partials, closures and scores."""
+    """Adds the configurations in a function's partial arguments, closures and scores to ``found``."""
     found = [] if found is None else found
     if hasattr(function, "evaluate"):  # a score
         running(function.config, found)
@@ -75,7 +75,7 @@ def running(function: Any, found: list[Any] | None = None) -> list[Any]:
 
 
 def functions(built: Any) -> list[Any]:
-    """All that an algorithm was built of."""
+    """Returns all functions of an algorithm."""
     updates = [phase.update for phase in getattr(built, "phases", ())]
     return [*updates, *(getattr(built, name, None) for name in ("init", "update", "diagnostics", "training_state"))]
 
@@ -94,7 +94,7 @@ def test_the_recorded_configuration_is_the_running_one(name, variant):
             (block,) = variants(config, {}, algorithm, algorithm, section, phase)
             for written in (recorded[section], block.config, to_json(built.config)):
                 assert to_json(written) == to_json(built.config), algorithm
-            # and building from the record gives the same again
+            # building from the record gives the same configuration
             assert build(algorithm, json.loads(json.dumps(to_json(built.config)))).config == built.config
 
 
@@ -156,7 +156,7 @@ def test_the_data_score_works_with_a_policy_without_tanh():
 
 
 def watched(config: Any, name: str, read: set[str]) -> Any:
-    """The same configuration, which notes the fields that are read."""
+    """Returns the same configuration, which records the fields that are read."""
     fields = {f.name for f in dataclasses.fields(config)}
 
     class Watched(type(config)):  # type: ignore[misc]
@@ -184,7 +184,7 @@ def all_fields(config: Any, name: str = "") -> set[str]:
     return found
 
 
-# Settings under which the fields matter that are not read by default.
+# Settings with which fields are read that are not read by default.
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "smac": [
         {"alpha_parameterization": "fixed"},
@@ -202,7 +202,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
 
 
 def read_by(name: str, online: bool, given: dict[str, Any], data: smac_jax.Dataset) -> set[str]:
-    """The fields that building, initializing and one update of everything reads."""
+    """Returns the fields that building, initializing and one update of each phase read."""
     config_class, build = (ONLINE if online else OFFLINE)[name]
     sizes = {"batch_size": 16} if online else small(name)
     sizes |= {"utd": 2} if name == "rlpd" else {}

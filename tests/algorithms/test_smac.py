@@ -1,4 +1,4 @@
-"""SMAC's loss and update on fixed parameters and a fixed batch, sample by sample and member by member."""
+"""SMAC's loss and update with fixed parameters and a fixed batch, sample by sample and member by member."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ case = partial(smac_case, network=NETWORK, batch_size=BATCH)
 
 
 def loss_of(config, score, state, batch):
-    """``L_SM`` as a function of the critics' parameters and of ``psi``."""
+    """Returns ``L_SM`` as a function of the critics' parameters and of ``psi``."""
     return lambda critics, psi: smac.score_matching_loss(config, score, state, critics, psi, batch, jax.random.key(8))
 
 
 def matched(score, state, batch):
-    """The actions and the weighted score of :func:`loss_of`."""
+    """Returns the actions and the weighted score of :func:`loss_of`."""
     policy = policy_of(state, batch.observation)
     action = score.actions(policy, batch, jax.random.key(8))
     return action, score.evaluate(state.score, policy, batch.observation, action)
@@ -124,20 +124,20 @@ def test_the_penalty_with_the_policy_score_is_zero_if_the_identity_holds(batch, 
 
 def test_relative_residual_of_a_flat_q_is_one(batch):
     config, score, state = case()
-    # the score network's last layer starts at zero, and then nothing would have to be matched
+    # the last layer of the score network is zero at first, so the target would be zero
     state = state.replace(score=state.score.replace(params=jax.tree.map(lambda x: x + 0.1, state.score.params)))
-    # steeper than fresh critics, whose gradient is small beside the score
+    # steeper than new critics, whose gradient is small in comparison with the score
     critics = jax.tree.map(lambda x: 4.0 * x, state.sac.actor_critic.critic_params)
     flat = jax.tree.map(jnp.zeros_like, critics)
     loss = loss_of(config, score, state, batch)
     _, metrics = loss(flat, state.alpha.params)
     np.testing.assert_allclose(metrics["relative_residual"], 1.0, rtol=1e-4)
-    # what is left of a flat Q is alpha times the score, squared
+    # the penalty of a flat Q is the square of alpha times the score
     action, at = matched(score, state, batch)
     alpha = np.asarray(alpha_of(config, state.alpha.params, batch.observation, jnp.float32(0.1)))
     target = alpha[:, None] * np.asarray(at.score)
     np.testing.assert_allclose(metrics["score_matching_loss"], np.mean(np.sum(target**2, axis=-1)), rtol=1e-4)
-    # and of another Q it is the distance to that
+    # and for another Q it is the squared distance from it
     _, sloped = loss(critics, state.alpha.params)
     each = jax.vmap(action_gradient, in_axes=(None, 0, None, None))
     gradient = np.asarray(each(state.sac.actor_critic.critic.apply, critics, batch.observation, action))
@@ -168,7 +168,8 @@ def test_reductions_over_the_ensemble(batch):
         params = state.sac.actor_critic.critic_params, state.alpha.params
         found[how], _ = loss_of(config, score, state, batch)(*params)
     np.testing.assert_allclose(found["sum"], 3 * found["mean"], rtol=1e-5)
-    # the squared errors' reduction is seen by Muon and Adam alike only beside the penalty
+    # the reduction of the squared errors only matters relative to the penalty, because Muon and Adam are scale-
+    # invariant
     steps = []
     for how in ("sum", "mean"):
         config, score, state = case(td_reduction=how)
@@ -191,7 +192,7 @@ def test_sac_can_start_with_the_alpha_of_smac():
 
 def test_the_alpha_that_is_transferred_is_a_running_mean():
     config, _, state = case(alpha_parameterization="fixed")
-    assert smac.actor_critic(state).temperature == 0.0  # none was measured yet
+    assert smac.actor_critic(state).temperature == 0.0  # there is no measurement yet
     for alpha, want in ((2.0, 2.0), (4.0, 2.02), (-8.0, 0.99 * 2.02 - 0.08)):
         state = state.replace(alpha=update_alpha(config, state.alpha, {}, jnp.float32(alpha)))
         np.testing.assert_allclose(smac.actor_critic(state).temperature, want, rtol=1e-6)
@@ -199,7 +200,8 @@ def test_the_alpha_that_is_transferred_is_a_running_mean():
 
 def test_sac_uses_its_own_temperature_if_none_was_transferred(actor_critic):
     assert actor_critic.temperature is None
-    # unknown; or alpha was negative, as in the literal variant; or an earlier version's way to say that it is unknown
+    # unknown; negative, as alpha in the literal variant; and NaN, with which earlier versions marked an unknown
+    # temperature
     for temperature in (None, -0.3, jnp.nan):
         known = None if temperature is None else jnp.asarray(temperature, jnp.float32)
         ac = actor_critic.replace(temperature=known)

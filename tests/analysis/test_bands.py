@@ -1,4 +1,4 @@
-"""A mean and its band are drawn where the numbers are."""
+"""The mean and its band are drawn at the right positions."""
 
 from __future__ import annotations
 

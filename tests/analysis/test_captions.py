@@ -1,4 +1,4 @@
-"""A caption stands below everything else, and is whole."""
+"""A caption is below everything else, and complete."""
 
 from __future__ import annotations
 

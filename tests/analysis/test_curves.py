@@ -1,4 +1,4 @@
-"""A curve survives its file, and refuses what is not a curve."""
+"""Curves are equal after writing and reading, and invalid curves are refused."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_other_files_are_refused_with_their_path(tmp_path, text):
 
 
 def with_episodes(make_curve, **changes):
-    """Two seeds; evaluations of different numbers of episodes, 4 at the first and 2 at the others."""
+    """Returns a curve of two seeds. The first evaluation has 4 episodes, the others have 2."""
     curve = make_curve(**changes)
     rng = np.random.default_rng(0)
     online, control = (
@@ -98,7 +98,7 @@ def test_episode_returns_are_stored_beside_the_curve_and_read_with_it(make_curve
         for ours, theirs in zip(getattr(read, name), getattr(curve, name), strict=True):
             np.testing.assert_array_equal(ours, theirs)
     assert read.offline_episodes == ()
-    # a curve written over it that has none leaves none behind, and one of earlier versions is read without
+    # a curve without episode returns removes the file, and a curve of an earlier version is read without them
     make_curve().to_json(path)
     assert TransferCurve.from_json(path).online_episodes == ()
     assert not (tmp_path / "smac_sac_episodes.npz").exists()

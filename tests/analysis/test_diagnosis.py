@@ -1,4 +1,4 @@
-"""Verdicts on cases made by hand: what is sound, what is not, what cannot be known, and what to do."""
+"""Verdicts on made-up cases: sound ones, unsound ones and unknown ones, and the recommended actions."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_run_without_faults_is_sound_and_needs_no_action():
         ({"cosine": 0.4}, "cosine / residual", "increase smac.kappa"),
         ({"residual": 0.9}, "cosine / residual", "alpha has not decreased to zero"),
         ({"optimism": 0.4, "level": 1.4}, "optimism", "critic_layer_norm"),
-        # returns of -100, of which the critics know 20
+        # the values are 20 although the returns are -100
         ({"optimism": 0.8, "level": 0.2}, "optimism", "pre-train longer"),
         ({"preferred": 0.3}, "random preferred", "td3_bc, awr"),
         ({"share": 0.57}, "caught up", 'kappa_adaptation="decay"'),
@@ -88,11 +88,11 @@ def test_without_a_control_low_values_leave_the_verdict_open():
     assert low.verdict == low.findings["caught up"].verdict == UNKNOWN
     assert low.findings["caught up"].figure == "level: 30 %"
     assert "--vary=smac.kappa=0.001,5.0" in low.findings["caught up"].advice
-    # an algorithm that has no penalty has no control without it
+    # an algorithm without a penalty has no control without penalty
     no_penalty = diagnose(changed(share=math.nan, level=0.3, pull=math.nan, cosine=math.nan, residual=math.nan))
     assert no_penalty.verdict == UNKNOWN
     assert "kappa" not in no_penalty.findings["caught up"].advice
-    # with a control, low values alone are nothing against it
+    # with a control, low values alone are not a fault
     assert diagnose(changed(optimism=-0.7, level=0.3)).verdict == SOUND
 
 
@@ -127,7 +127,7 @@ def test_means_are_over_the_seeds_that_have_a_number():
 def test_the_share_of_the_control_equals_numbers_computed_by_hand():
     found = share_of(np.array([1000.0, 500.0, 20.0]), np.array([400.0, 600.0, np.nan]), random_return=20.0)
     np.testing.assert_allclose(found[:2], [480 / 980, 1.0])
-    assert np.isnan(found[2])  # no better than random: nothing to compare
+    assert np.isnan(found[2])  # the control is not better than random, so there is nothing to compare
     assert np.isnan(share_of(np.array([1.0]), np.zeros(0), 0.0)).all()
 
 
@@ -146,7 +146,7 @@ def test_evidence_has_the_last_values_of_pretraining_for_each_seed():
         "cosine_uniform": np.array([missing, [0.0, 0.0], [0.1, 0.2], [0.3, 0.5], [0.6, 1.0]]),
         "relative_residual": np.array([missing, missing, [0.9, 0.8], [0.5, 0.4], [0.3, 0.2]]),
         "gradient_ratio": np.array([missing, missing, [2.0, 2.0], [1.0, 1.0], [0.5, 0.25]]),
-        # relative to q: 1, 1, 1 for the first seed, 1, 1, 2 for the second
+        # relative to q, the differences are 1, 1, 1 for the first seed and 1, 1, 2 for the second
         "td_loss": np.array([missing, missing, [1.0, 1.0], [4.0, 4.0], [9.0, 36.0]]),
         "q": np.array([missing, missing, [-1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]),
     }
@@ -159,7 +159,7 @@ def test_evidence_has_the_last_values_of_pretraining_for_each_seed():
     first, second = gather(offline, at_transfer, {"relative_optimism": np.array([[0.1], [2.0]])}, np.array([0.5, 1.0]))
     assert dataclasses.astuple(first) == pytest.approx((0.5, 0.3, 0.5, -0.4, 0.6, 0.1, 0.1, 0.5, 0.0))
     assert dataclasses.astuple(second) == pytest.approx((0.8, 0.2, 0.25, -0.2, 0.8, 2.0, 0.0, 1.0, 1.0))
-    # an algorithm without a score, before it was fine-tuned
+    # an algorithm without a score, before fine-tuning
     (alone,) = gather({"phase": offline["phase"]}, {"relative_optimism": np.array([[0.0, 0.1]])})
     assert alone.optimism == 0.1
     assert math.isnan(alone.cosine)

@@ -1,4 +1,4 @@
-"""The figure is there and something is on it."""
+"""Figures have the expected content."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_drawing_does_not_open_figures_in_pyplot():
 
 
 def labels(figure, words: str) -> list:
-    """Texts with some words in them, as drawn, and their boxes."""
+    """Returns the drawn texts that contain some words, with their bounding boxes."""
     figure.draw_without_rendering()
     found = [text for ax in figure.axes for text in ax.texts if words in text.get_text()]
     return [(text.get_text(), text.get_window_extent()) for text in found]

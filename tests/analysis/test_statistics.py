@@ -1,4 +1,4 @@
-"""The bootstrap covers what it should, and says so where there is nothing to resample."""
+"""Bootstrap intervals have the right coverage, and degenerate samples are handled."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_interval_of_normal_values_has_its_nominal_coverage():
     for _ in range(200):
         interval = bootstrap_interval(rng.normal(3.0, 2.0, 30), resamples=500)
         covered += interval.low <= 3.0 <= interval.high
-    # expected .93-.95; four standard errors of a proportion over 200 are .06
+    # .93 to .95 is expected, and four standard errors of a proportion over 200 are .06
     assert 0.88 <= covered / 200 <= 0.99
 
 
@@ -57,7 +57,7 @@ def test_interval_contains_the_mean_lies_within_the_values_and_leaves_out_nan(va
 
 
 def test_interval_of_two_values_ends_at_the_values():
-    # a quarter of the resamples is twice the one, a quarter twice the other
+    # a quarter of the resamples has one value twice, and a quarter has the other value twice
     assert bootstrap_interval([1.0, 3.0]) == (2.0, 1.0, 3.0)
 
 
@@ -93,10 +93,10 @@ def test_the_interquartile_mean_over_tasks_pools_all_runs():
 
 def test_probability_of_improvement_counts_pairs():
     theirs = {"a": np.array([2.0, 6.0]), "b": np.array([4.0]), "c": np.array([4.0, 5.0])}
-    # a: of 8 pairs above: 5>2, 9>2, 9>6, and 2=2 half: 3.5 / 8; b: 10>4, 11>4, and 4=4 half: 2.5 / 3; c: none
+    # a: 3.5 of 8 pairs (5>2, 9>2, 9>6, and half of 2=2); b: 2.5 of 3 (10>4, 11>4, and half of 4=4); c: 0
     interval = probability_of_improvement(SCORES, theirs)
     assert interval.estimate == pytest.approx((3.5 / 8 + 2.5 / 3 + 0) / 3)
-    assert math.isnan(interval.low)  # one seed in b: nothing to resample
+    assert math.isnan(interval.low)  # b has only one seed, so there is no interval
     other = probability_of_improvement(theirs, SCORES)
     assert other.estimate == pytest.approx(1 - interval.estimate)
     with pytest.raises(ValueError, match="must be equal"):
@@ -110,7 +110,7 @@ def test_the_performance_profile_weighs_tasks_equally():
 
 
 def test_seeds_are_resampled_within_their_task():
-    """Against the analytic spread: a mean of two tasks' means varies by each task's own spread only."""
+    """The spread of the mean over two tasks has its analytic value, which depends on the spreads within tasks only."""
     rng = np.random.default_rng(3)
     far_apart = {"a": rng.normal(0.0, 1.0, 400), "b": rng.normal(1_000.0, 1.0, 400)}
 

@@ -1,4 +1,4 @@
-"""The tables hold the numbers they must."""
+"""Tables have the right numbers in every format."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_one_seed_has_intervals_over_its_episodes_if_they_are_known(make_curve):
         out = io.StringIO()
         Console(file=out, width=200).print(tables.terminal([row], "hopper, 1 seed"))
         assert ("hopper, 1 seed, intervals over its episodes" in out.getvalue()) is over_episodes
-    # dips are of seeds, and two seeds have the interval that they had without episodes
+    # dips have intervals over seeds only, and two seeds have the same interval as without episode returns
     assert tables.cells(with_them)[4] == "40.0"
     assert tables.cells(two)[3] == "150 [100, 200]"
     (line,) = csv.DictReader(io.StringIO(tables.comma_separated([with_them])))
@@ -129,7 +129,7 @@ def test_the_terminal_table_names_the_columns_that_do_not_fit(make_curve, width,
     assert max(map(len, lines)) <= width
     assert text.count("[") == text.count("]") > 0
     for line in lines:
-        # numbers of a cell stand on one line
+        # the numbers of a table cell are on one line
         assert line.count("[") == line.count("]")
         assert len(re.findall(r"-?[\d.]+ \[-?[\d.]+, -?[\d.]+\]", line)) == line.count("[")
     shown = text.replace("\n", " ")

@@ -1,4 +1,4 @@
-"""The benchmarks run, at sizes that say nothing about speed; and what they count is what was done."""
+"""The benchmarks run at tiny sizes, and their counts are right."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_an_update_of_sac_has_the_expected_number_of_operations():
     width, batch, members = 64, 32, 2
     made = online_learner("sac", Size((width, width), members, batch, batch), 1, data)
     hidden = 2 * batch * width * width
-    # the middle layer alone: the critics six times (target; forward and two back; policy's forward and back), the actor
-    # four (next action; forward and two back)
+    # Only the middle layer is counted. That of the critics is used six times (target; forward and two backward; forward
+    # and backward for the policy), and that of the actor four times (next action; forward and two backward).
     least = hidden * (6 * members + 4)
     assert least <= flops_of_one(made) <= 1.6 * least

@@ -1,4 +1,4 @@
-"""Files of others can be imported where half of what they import is not installed, and leave nothing behind."""
+"""Files of other projects can be imported without their dependencies, and leave no modules behind."""
 
 from __future__ import annotations
 

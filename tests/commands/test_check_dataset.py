@@ -1,4 +1,4 @@
-"""The program that prints a data set's card."""
+"""The command that prints the card of a data set."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ check = partial(run_command, "check-dataset")
 
 @pytest.fixture(scope="module")
 def expert():
-    """Hopper's expert, which others logged; absent where only the repository is."""
+    """Returns public data of hopper's expert. Tests that need it are skipped if only the repository is available."""
     path = Path(__file__).resolve().parents[3] / "shared" / "data" / "locomotion" / "hopper-cs285-expert.hdf5"
     if not path.is_file():
         pytest.skip(f"no file {path}")
@@ -48,7 +48,7 @@ def test_rows_that_were_logged_elsewhere_agree_with_the_simulator(expert, tmp_pa
 
 
 def test_rows_that_disagree_with_the_simulator_cause_one_line_and_an_exit_code(expert):
-    """As it was before contact margins were those of the logs."""
+    """The rows were logged with other contact margins."""
     done = check(expert, "--margins=sum")
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
@@ -99,7 +99,7 @@ def test_many_constant_columns_are_counted():
 
 
 def test_a_file_without_marked_ends_is_checked_like_any_other(tmp_path, monkeypatch):
-    """Under a published name, too: the comparison with what was printed needs no marks."""
+    """The name is that of a published data set. The comparison with its statistics does not need the marks."""
     rng = np.random.default_rng(0)
     ends = np.arange(1, 25) % 8 == 0
     observations = rng.normal(size=(24, 11))

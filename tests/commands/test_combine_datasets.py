@@ -1,4 +1,4 @@
-"""The program that makes one training file of several data sets."""
+"""The command that joins several data sets in one file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ combine = partial(run_command, "combine-datasets")
 
 @pytest.fixture
 def parts(tmp_path):
-    """Two files of the door: two episodes one of which succeeds, and one that does."""
+    """Writes two files of the door: two episodes of which one succeeds, and one episode that succeeds."""
     files = []
     for name, angles in (("door-people", [[0, 1.4, 0.3], [0, 0.1]]), ("door-rollouts", [[0, 0.2, 1.5]])):
         before, after = (np.concatenate([a[cut] for a in angles]) for cut in (slice(None, -1), slice(1, None)))
@@ -51,7 +51,7 @@ def test_demonstrations_and_rollouts_become_one_file(parts, tmp_path):
     digest = hashlib.sha256(parts[1].read_bytes()).hexdigest()
     noted = dict(data.metadata)["part_2"]
     assert noted == f"door-rollouts: 2 rows, 1 episodes, 1 successes; door-rollouts.hdf5 sha256 {digest}"
-    # the same parts give the same bytes, and the whole is a part like any other
+    # the same parts give the same bytes, and the result can be a part itself
     before = out.read_bytes()
     done = combine("--task=door-binary", f"--parts={parts[0]},{parts[1]}", f"--out={out}", "--nofailures")
     assert "failures left out" in done.stdout

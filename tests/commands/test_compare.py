@@ -1,4 +1,4 @@
-"""Curves of any sweeps in one table; published curves give the published numbers again."""
+"""Curves of several sweeps in one table. The published curves give the published numbers."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def test_every_published_curve_is_read():
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda path: f"{path.parts[-3]}-{path.parts[-2]}-{path.stem}")
 def test_published_tables_follow_from_the_published_curves(table):
-    """Of every row that is there, the same numbers, from the curves of that study that have them."""
+    """Every row of a published table has the numbers of one of the curves of that study."""
     with table.open(newline="") as file:
         rows = {(row["offline"], row["online"]): row for row in csv.DictReader(file)}
     checkpoint = table.stem.removeprefix("table-")
     files = table.parents[1].glob(f"curves/*/*-{checkpoint}.json")
     curves = compared([TransferCurve.from_json(path) for path in files])
-    found = {}  # names in published tables are not those of the curves, so rows are found by their numbers
+    found = {}  # the names in published tables differ from those of the curves, so rows are found by their numbers
     for row in tables.rows(curves, task_info(curves[0].task).random_return):
         found[f"{row.at_transfer.mean():.6g}", row.online, f"{row.final.mean():.6g}"] = row
     for (_, online), row in rows.items():

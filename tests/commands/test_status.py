@@ -1,4 +1,4 @@
-"""A sweep at a glance, whatever state its files are in."""
+"""The status of a sweep, for files in any condition."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RUNS = ("offline", "control", "to-sac")
 
 
 def sweep_at(folder: Path, jobs: int = 1) -> list[Path]:
-    """A sweep of which nothing was done yet."""
+    """Makes a sweep in which nothing has been done."""
     entries = [
         {"folder": f"runs/hopper/smac/seeds-{i}-{i}", "title": f"hopper smac seed {i}", "runs": RUNS}
         for i in range(jobs)
@@ -39,7 +39,7 @@ def sweep_at(folder: Path, jobs: int = 1) -> list[Path]:
 
 
 def tell(job: Path, run: str, owner: str = platform.node(), **status) -> Path:
-    """What a run writes."""
+    """Writes the status of a run."""
     folder = job / run
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ".lock").touch()
@@ -75,7 +75,7 @@ def test_a_running_run_shows_phase_steps_rate_and_time_left(tmp_path):
         for word in ("hopper smac seed 0", "smac: offline 500/2,000", "50", "30 s", "12.2", "2 left", "1 running"):
             assert word in text
         assert code == 3
-    # the same files, and nobody there
+    # the same files without a process
     run = state_of(tmp_path)
     assert (run.state, run.rate) == ("died", None)
     assert "repeat the command to resume" in shown(tmp_path)[0]
@@ -107,7 +107,7 @@ def test_the_time_left_of_a_sweep_uses_the_rates_of_similar_runs(tmp_path):
     tell(one, "offline", state="done", took=took)
     tell(one, "control", state="done", took={"offline": 50.0})
     tell(one, "to-sac", state="done", took={"warm start": 1.0, "online": 199.0})
-    # the score model's rate is its own; of what comes after it knows nothing itself
+    # the score model has its own rate, and the later phases have no rate in this run
     folder = tell(two, "offline", **RUNNING, seconds_left=6.0, at_least=True, took={"score model": 6.0})
     with filelock.FileLock(folder / ".lock"):
         sweep = read_sweep(tmp_path, NOW)
@@ -127,7 +127,7 @@ def test_the_time_left_of_a_sweep_uses_the_rates_of_similar_runs(tmp_path):
 
 
 def test_the_return_of_a_finished_run_is_that_of_its_curve(tmp_path):
-    """Which tables are made of; a status may be older, as one that was written before the last evaluation."""
+    """Tables use the curve. The status may be older than the last evaluation."""
     (job,) = sweep_at(tmp_path)
     for run in RUNS:
         tell(job, run, state="done", last_return=53.3)
@@ -206,7 +206,7 @@ def test_exit_codes(tmp_path):
     assert shown(done, tmp_path / "left")[1] == 3
     assert shown(done, tmp_path / "left", failed)[1] == 1
     assert shown(done, failed, tmp_path / "nowhere")[1] == 2
-    # another attempt is under way: what is in error.txt is over
+    # another attempt is running, so error.txt is out of date
     with filelock.FileLock(tell(job, "control") / ".lock"):
         assert shown(failed)[1] == 3
 
@@ -361,7 +361,7 @@ def test_status_starts_without_jax_within_a_second(tmp_path):
     before = os.times()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     after = os.times()
-    # the processor's time: what else the machine does is not its fault
+    # the time of the processor, which does not depend on other processes
     assert after.children_user + after.children_system - before.children_user - before.children_system < 1.0
     assert done.returncode == 3, done.stderr
     assert "0 of 1 job done" in done.stdout

@@ -1,4 +1,4 @@
-"""D4RL's files of mazes, made here as D4RL's scripts make them."""
+"""D4RL's files of mazes, which are made here as by D4RL's scripts."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from smac_jax.errors import DatasetError
 
 
 def qlearning_dataset(log):
-    """What D4RL's function of this name gives: each row that is no time-out, with the row after it."""
+    """Returns the same as D4RL's function of this name: each row that is not a time-out, with the row after it."""
     rows = [i for i in range(len(log["rewards"]) - 1) if not log["timeouts"][i]]
     following = [i + 1 for i in rows]
     return {
@@ -32,14 +32,14 @@ def test_antmaze_has_the_transitions_of_d4rls_function(tmp_path, one_reward):
     np.testing.assert_array_equal(data.ended, data.terminals)
     assert data.is_sparse
     assert dict(data.metadata)["left_out"].startswith("6 last rows of episodes left out")
-    # no row says that an episode goes on in the next
+    # no next observation is from another episode
     follows = (np.asarray(data.next_observations)[:-1] == np.asarray(data.observations)[1:]).all(1)
     assert (np.asarray(data.terminals + data.timeouts)[:-1][~follows] > 0).all()
 
 
 def test_the_reward_of_the_next_episodes_start_does_not_belong_to_the_last_row(tmp_path):
     log = antmaze_log([40, 60, 50, 45, 30, 70])
-    last = np.cumsum([40, 60, 50])[-1] - 1  # episode 3 begins at the goal, and episode 2 ended elsewhere
+    last = np.cumsum([40, 60, 50])[-1] - 1  # episode 3 begins at the goal, and episode 2 did not end there
     log["observations"][last, :2] = GOAL + 5
     log["observations"][last - 1, :2] = GOAL + 5
     log["rewards"][last - 1], log["terminals"][last - 1] = 0, False
@@ -65,11 +65,11 @@ def test_each_row_at_the_goal_ends_a_trajectory_and_a_logged_episode_succeeds_on
 
 
 def test_ends_with_wrong_marks_are_found(tmp_path):
-    """-v0: by the goal that changes and the ant that jumps; where there are no goals, by the jump alone."""
+    """In -v0 ends are found by a change of the goal or a jump of the ant; without goals, by a jump only."""
     lengths = [40, 60, 50, 45, 30, 70]
     log = antmaze_log(lengths, timeouts=False)
     first = np.cumsum(lengths)[:-1]
-    # the first episode ends where the second begins, as the third does where the fourth begins
+    # the first episode ends where the second begins, and the third ends where the fourth begins
     log["observations"][: first[0], :2] += (
         log["observations"][first[0], :2] - 0.3 - log["observations"][first[0] - 1, :2]
     )

@@ -1,4 +1,4 @@
-"""OGBench's data sets and environments, against the package itself; its files are written here."""
+"""OGBench's data sets and environments, against the package itself, with files that are written here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LENGTHS = (6, 9, 4)
 
 @pytest.fixture(scope="module")
 def package():
-    """The package ``ogbench``."""
+    """Imports the package ``ogbench``."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return pytest.importorskip("ogbench")
@@ -28,7 +28,7 @@ def package():
 
 @pytest.fixture(scope="module")
 def make_log(package):
-    """Rows as the package's generators write them: states of the simulator, and what is observed of them."""
+    """Makes rows as the package's generators do: states of the simulator, and their observations."""
     env = package.make_env_and_datasets(NAME, env_only=True).unwrapped
     env.reset(seed=0)
     goal = np.array(env.cur_goal_xy)
@@ -51,7 +51,7 @@ def make_log(package):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, package):
-    """Where the package looks for files."""
+    """Returns the folder in which the package looks for files."""
     monkeypatch.setattr(package.utils, "DEFAULT_DATASET_DIR", str(tmp_path))
     return tmp_path
 
@@ -89,13 +89,13 @@ def test_the_environment_of_the_data_is_that_of_the_package(folder, make_log):
     env = smac_jax.make_env(environment_of(data, None))
     check_fits(data, "the environment", env)
     assert (env.episode_length, env.backend) == (1000, "ogbench")
-    assert references(data) == {}  # returns are not in the units of its evaluations, successes
+    assert references(data) == {}  # returns are not in the units of evaluations, which are successes
     part = smac_jax.load_dataset(f"part:0.5:ogbench:{NAME}")
     assert environment_of(part, None) == f"ogbench:{NAME}"
 
 
 def test_an_episode_of_ogbench_is_reproducible_and_its_score_is_its_success(package):
-    """Also where the live environment is lost; and the user's own random numbers are not touched."""
+    """This holds also without the live environment. The user's own random numbers do not change."""
     env = smac_jax.make_env(f"ogbench:{NAME}", instances=1)
     np.random.seed(3)  # noqa: NPY002
     expected = np.random.random(4)  # noqa: NPY002
@@ -105,7 +105,7 @@ def test_an_episode_of_ogbench_is_reproducible_and_its_score_is_its_success(pack
     first = [state]
     for t in range(3):
         first.append(step(first[-1], jnp.full(8, 0.3 * t - 0.2)))
-    env.reset(jax.random.key(6))  # takes the one environment that there is
+    env.reset(jax.random.key(6))  # uses the only environment
     again = step(first[2], jnp.full(8, 0.4))
     np.testing.assert_array_equal(again.obs, first[3].obs)
     np.testing.assert_array_equal(env.reset(key).obs, state.obs)
@@ -118,7 +118,7 @@ def test_an_episode_of_ogbench_is_reproducible_and_its_score_is_its_success(pack
     inner.unwrapped.set_xy(inner.unwrapped.cur_goal_xy)
     solved = step(state, jnp.zeros(8))
     assert (float(solved.reward), float(solved.done), float(solved.metrics["score"])) == (0, 1, 1)
-    assert step(solved, jnp.zeros(8)).metrics["score"] == 0  # nothing happens after the end
+    assert step(solved, jnp.zeros(8)).metrics["score"] == 0  # steps after the end change nothing
 
 
 def test_a_file_is_downloaded_from_the_url_of_the_package(folder, monkeypatch):
