@@ -1,4 +1,4 @@
-"""Configurations refuse what they do not know, by name."""
+"""Configurations refuse unknown fields and invalid values by name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_none_gives_the_defaults_and_an_instance_is_returned():
 def test_a_nested_mapping_keeps_the_defaults_of_its_owner():
     config = resolve(SMACConfig, {"network": {"num_critics": 7}})
     assert config.network.num_critics == 7
-    assert config.network.critic_activation == "tanh"  # SMAC's own default, not NetworkConfig's
+    assert config.network.critic_activation == "tanh"  # the default of SMAC, not that of NetworkConfig
     assert resolve(SMACConfig, ConfigDict({"network": {"actor_hidden": [4, 4]}})).network.actor_hidden == (4, 4)
 
 

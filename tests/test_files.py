@@ -1,4 +1,4 @@
-"""Paths that users give, and the encoding of what is written."""
+"""Paths from users, and the encoding of files."""
 
 from __future__ import annotations
 
@@ -108,9 +108,9 @@ def test_caches_are_temporary_if_the_home_directory_cannot_be_written(tmp_path, 
         with pytest.warns(UserWarning, match=r"file/\.cache/smac_jax cannot be written\. Set HOME"):
             assert cache_folder() == tmp_path / f"smac_jax-{os.getuid()}"
         assert (tmp_path / f"smac_jax-{os.getuid()}").stat().st_mode & 0o777 == 0o700
-        cache_folder()  # says nothing more
+        cache_folder()  # the warning is not repeated
         cache_folder.cache_clear()
-        (tmp_path / f"smac_jax-{os.getuid()}").chmod(0o777)  # where anybody may have put a library
+        (tmp_path / f"smac_jax-{os.getuid()}").chmod(0o777)  # another user may have put a library there
         with pytest.warns(UserWarning, match="Caches are in"):
             assert cache_folder() != tmp_path / f"smac_jax-{os.getuid()}"
         cache_folder.cache_clear()
@@ -121,7 +121,7 @@ def test_caches_are_temporary_if_the_home_directory_cannot_be_written(tmp_path, 
 
 
 def test_every_text_file_is_read_and_written_as_utf_8():
-    """Whatever the locale: an ASCII one must not end a program at its last step."""
+    """The encoding must not depend on the locale. An ASCII locale would end a program at its last step."""
     found = []
     for path in SOURCES:
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -141,7 +141,7 @@ def test_every_text_file_is_read_and_written_as_utf_8():
 
 
 def test_every_path_of_a_user_goes_through_local_path():
-    """Flags and home directories: what is expanded elsewhere forgets a case."""
+    """Code that expands paths of flags or home directories elsewhere would miss a case."""
     for path in SOURCES:
         text = path.read_text(encoding="utf-8")
         if path != ROOT / "smac_jax" / "files.py":
@@ -152,7 +152,7 @@ def test_every_path_of_a_user_goes_through_local_path():
 
 
 def test_an_ascii_locale_does_not_end_a_program(tmp_path):
-    """Neither what is written, nor what is printed, nor the name of a file that the locale cannot spell."""
+    """Written text, printed text, and names of files may have characters that the locale does not have."""
     (tmp_path / "tïny.hdf5").touch()
     program = """
 import sys

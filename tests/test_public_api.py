@@ -1,4 +1,4 @@
-"""The names that others build on."""
+"""The public names of the package."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import smac_jax
 
 
 def imported_by(statement: str) -> set[str]:
-    """The modules that a statement brings beyond those that Python starts with and its own library."""
+    """Returns the modules that a statement imports, without those of Python itself."""
     code = f"import sys; before = set(sys.modules); {statement}; print(*set(sys.modules) - before)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return {name for name in done.stdout.split() if name.partition(".")[0] not in sys.stdlib_module_names}
 
 
 def test_importing_the_package_imports_only_its_version():
-    """What makes an import quick: all that takes time comes with the first use of a name."""
+    """Everything that takes time is imported when a name is first used, so the import is quick."""
     assert imported_by("import smac_jax") == {"smac_jax", "smac_jax.version"}
 
 

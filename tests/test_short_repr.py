@@ -1,4 +1,4 @@
-"""Things that hold arrays print in a line or a few, without their numbers."""
+"""Objects with arrays print on a few lines, without their numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What divides by how far numbers of the data lie apart gives the right value where they do not."""
+"""Code that divides by the spread of numbers in the data has the right result if the spread is zero."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NETWORK = {"actor_hidden": (4,), "critic_hidden": (4,)}
 
 
 def dataset(rewards: np.ndarray, length: int = 5) -> smac_jax.Dataset:
-    """Episodes of these rewards."""
+    """Returns a data set whose episodes have these rewards."""
     rows = len(rewards)
     seen = np.random.default_rng(0).normal(size=(rows, 2))
     ends = np.arange(rows) % length == length - 1

@@ -1,4 +1,4 @@
-"""Names and numbers as people read them."""
+"""Text for users: names and numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exported files run where they are meant to, and compute what the Flax actor computes."""
+"""Exported files run without this package, and compute the same as the Flax actor."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KINDS = [
 ]
 KINDS.append({"distribution": "tanh_gaussian", "state_dependent_std": True, "actor_layer_norm": True})
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
-# a process that knows JAX and not this package
+# a process that has JAX but not this package
 FRESH = """
 import pathlib, sys
 import jax, jax.export, numpy as np
@@ -68,7 +68,7 @@ def test_onnx_equals_the_flax_actor(kind, make_actor_critic, flax_policies, obse
     actor_critic, rows = make_actor_critic(**kind), observations.reshape(-1, 5)
     flax, path = flax_policies(actor_critic, rows), tmp_path / "policy.onnx"
     smac_jax.export(actor_critic, path, seed=1)
-    for some in (rows, rows[:1], rows[:0]):  # the batch is open
+    for some in (rows, rows[:1], rows[:0]):  # the size of the batch is not fixed
         np.testing.assert_allclose(run_onnx(path, observation=some), flax.mode()[1, : len(some)], **TOLERANCE)
     smac_jax.export(actor_critic, path, seed="all", sample=True)
     noise = np.random.default_rng(0).normal(size=(6, 3))
@@ -145,12 +145,16 @@ def test_onnx_states_what_it_is(stacked, tmp_path):
     smac_jax.export(stacked, tmp_path / "policy.onnx")
     model = onnx.load(tmp_path / "policy.onnx")
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 17)]
-    assert model.ir_version == 8  # of the same year; a later one is refused by the runtimes of that year
+    assert (
+        model.ir_version == 8
+    )  # The version of the operators is of the same year. Runtimes of that year refuse later ones.
     assert model.producer_version == smac_jax.__version__
     assert "[-1, 1]" in model.doc_string
     assert {node.op_type for node in model.graph.node} == {"Sub", "Div", "MatMul", "Add", "Relu", "Tanh"}
     assert "hidden_0_kernel" in {tensor.name for tensor in model.graph.initializer}
-    assert not any(tensor.name.startswith("log_std") for tensor in model.graph.initializer)  # a mode needs no spread
+    assert not any(
+        tensor.name.startswith("log_std") for tensor in model.graph.initializer
+    )  # a mode does not need the standard deviation
 
 
 @pytest.mark.parametrize("source", ["actor-critic", "policy", "file"])

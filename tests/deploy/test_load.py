@@ -1,4 +1,4 @@
-"""From whatever a user has at hand to a policy, on a machine without JAX too."""
+"""Policies are loaded from runs, folders and files, also on a machine without JAX."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ print(json.dumps([took, sorted(name for name in sys.modules if name.startswith("
 
 @pytest.fixture(scope="module")
 def runs(stacked, tmp_path_factory) -> Path:
-    """A sweep of two finished runs of seeds 4, 5, 6 (to be copied, not changed), and one that is not done."""
+    """Makes a sweep with two finished runs of seeds 4, 5, 6 and an unfinished one.
+
+    Tests must copy it before changes.
+    """
     folder = tmp_path_factory.mktemp("sweep")
     for leg in ("offline", "to-sac"):
         save_actor_critic(folder / "runs/task/smac/seeds-4-6" / leg / "actor_critic", stacked, [4, 5, 6])

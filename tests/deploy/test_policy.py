@@ -1,4 +1,4 @@
-"""The policy in NumPy against the Flax actor, for every kind of actor; and what it says to what it cannot act upon."""
+"""The policy in NumPy against the Flax actor, for every kind of actor; and its errors about invalid observations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS = [
     for policy, dependent, activation in itertools.product(DISTRIBUTIONS, (True, False), ACTIVATIONS)
 ]
 KINDS.append({"distribution": "tanh_gaussian", "state_dependent_std": True, "actor_layer_norm": True})
-# float32, of actions in [-1, 1]: products are summed in another order
+# of float32 for actions in [-1, 1], because products are summed in another order
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
 
@@ -45,7 +45,7 @@ def test_modes_and_samples_in_numpy_equal_the_flax_actor(kind, make_actor_critic
     sample = policy(observations, rng=np.random.default_rng(7))
     np.testing.assert_allclose(sample, want, **TOLERANCE)
     assert np.abs(sample - got).max() > 0.1
-    assert {-5.0, 2.0} <= set(np.unique(flax.log_std))  # both limits of the spread are met
+    assert {-5.0, 2.0} <= set(np.unique(flax.log_std))  # both limits of the standard deviation occur
 
 
 @pytest.mark.parametrize("hidden", [(1,), (7,), (3, 4, 5)])
@@ -58,7 +58,11 @@ def test_depth_and_width_do_not_matter(hidden, make_actor_critic, flax_policies,
 def test_the_numpy_policy_knows_every_option_of_the_actor():
     options = {field.name for field in dataclasses.fields(Actor)} - {"parent", "name"}
     carried = {field.name for field in dataclasses.fields(Architecture)} - {"observation_size"}
-    start = {"initial_std", "initializer", "last_hidden_scale"}  # where training begins, not what is computed
+    start = {
+        "initial_std",
+        "initializer",
+        "last_hidden_scale",
+    }  # these fields change the initial parameters and not the computation
     assert options == carried | start, "what a policy computes must travel with it"
     assert set(ACTIVATIONS) == set(FLAX_ACTIVATIONS)
 
@@ -101,7 +105,7 @@ def test_samples_are_repeatable_and_differ_between_seeds(stacked):
     policy = NumpyPolicy.of(jax.tree.map(lambda x: x[np.array([0, 0])], stacked))
     first, second = (policy(np.zeros(5), rng=np.random.default_rng(3)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
-    assert (first[0] != first[1]).any()  # the same policy twice, each with its own draw
+    assert (first[0] != first[1]).any()  # two equal policies have different samples
 
 
 def test_samples_of_a_box_are_clipped_to_it(make_actor_critic):

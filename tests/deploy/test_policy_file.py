@@ -1,4 +1,4 @@
-"""A policy survives its file; a damaged or foreign file says so."""
+"""Policies are equal after writing and reading. Damaged files and other files are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def policy(make_actor_critic) -> NumpyPolicy:
 
 @pytest.fixture(scope="module")
 def saved(policy, tmp_path_factory) -> Path:
-    """A file to be copied, not changed."""
+    """Writes a policy file. Tests must copy it before changes."""
     path = tmp_path_factory.mktemp("policies") / "policy.npz"
     write_policy(path, policy)
     return path
@@ -39,7 +39,7 @@ def assert_equal(a: NumpyPolicy, b: NumpyPolicy) -> None:
 
 
 def change(path: Path, out: Path, about=None, **arrays) -> Path:
-    """A file with another description, or other arrays (None: without)."""
+    """Writes a copy of a file with another description or other arrays. None removes an array."""
     with np.load(path) as stored:
         content = {name: stored[name] for name in stored.files}
     if about is not None:
@@ -88,7 +88,7 @@ def test_a_changed_byte_is_detected_or_has_no_effect(saved, policy, tmp_path, wh
         read = read_policy(path)
     except CheckpointError:
         return
-    assert_equal(read, policy)  # dates, attributes and the like of the zip's entries
+    assert_equal(read, policy)  # such bytes hold dates and attributes of the entries in the zip file
 
 
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])

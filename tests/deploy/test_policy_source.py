@@ -1,4 +1,4 @@
-"""Policies of all kinds of files act in a compiled program as their formats say."""
+"""Policies from all kinds of files act in compiled programs as their formats define."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OBSERVATIONS = np.random.default_rng(0).normal(size=(16, 200)).astype(np.float32
 
 
 def by_the_formula(file: dict[str, np.ndarray], checkpoint: int | None, x: np.ndarray, noise: np.ndarray | None):
-    """The format's formula in float64: the normalized input, two layers, the mean, the noise, the head."""
+    """Computes the formula of the format in float64: normalized input, two layers, mean, noise and head."""
     w = {k: v if checkpoint is None else v[checkpoint] for k, v in file.items() if v.dtype.kind == "f"}
     w = {key: value.astype(np.float64) for key, value in w.items()}
     x = x.astype(np.float64)
@@ -148,7 +148,7 @@ def test_an_onnx_export_that_takes_noise_is_stochastic(stacked, tmp_path):
 
 
 def test_the_action_is_found_among_several_onnx_outputs(tmp_path):
-    """As others export actor-critics: a batch of one, outputs by number or by name, the value beside the action."""
+    """Some libraries export a batch of one, outputs by number or name, and the value beside the action."""
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     declare, kind = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT

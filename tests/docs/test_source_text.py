@@ -1,4 +1,4 @@
-"""What the site shows of the source is what runs."""
+"""The site shows the source as it runs."""
 
 import dataclasses
 import inspect
@@ -44,7 +44,7 @@ def test_the_table_has_every_field_with_its_default(source_text, config):
             assert dataclasses.replace(type(expected)(), **default.changed) == expected
         else:
             assert default == fields[name].default
-    # a class's own fields come first
+    # the fields of the class itself come first
     own = [name for name in config.__annotations__ if name in fields]
     assert list(found)[: len(own)] == own
 

@@ -1,4 +1,4 @@
-"""Mazes are gymnasium-robotics's, step for step, and D4RL's where these differ."""
+"""Mazes equal gymnasium-robotics step for step, and D4RL where the two differ."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from smac_jax.envs.tasks.maze import find_cells
 from smac_jax.errors import ConfigError, UnknownNameError
 from smac_jax.mazes import MAPS
 
-TOLERANCE = 1e-5  # of float32: the physics itself agrees bit for bit
+TOLERANCE = 1e-5  # of float32; the physics itself agrees bit for bit
 
 pytest.importorskip("gymnasium_robotics", reason="the ball's model comes with gymnasium-robotics")
 
@@ -48,7 +48,7 @@ def make_robotics():
             warnings.simplefilter("ignore")
             env = gymnasium.make(name, disable_env_checker=True, **options)
         if margins == "max":
-            env.unwrapped.model.geom_margin[:] *= 0.5  # all geoms have the same
+            env.unwrapped.model.geom_margin[:] *= 0.5  # all geoms have the same margin
         return env
 
     return make
@@ -56,7 +56,7 @@ def make_robotics():
 
 @pytest.fixture(scope="module", params=PAIRS, ids=lambda pair: "-".join(pair[:2]))
 def pair(request, make_robotics):
-    """gymnasium-robotics's environment, ours, and our compiled step."""
+    """Returns gymnasium-robotics's environment, this package's environment, and its compiled step."""
     name, version, theirs, margins = request.param
     env = make_env(name, "mujoco", version, margins=margins)
     return make_robotics(theirs, margins), env, jax.jit(env.step)
@@ -192,7 +192,7 @@ def test_a_goal_that_moves_is_shown_one_step_later_and_out_of_reach(make_robotic
         assert np.linalg.norm(shown - goal) > 0.45
         assert np.abs(cells - shown).max(1).min() <= 0.25
     again = step(state, rest)
-    np.testing.assert_array_equal(again.obs[2:4], state.obs[2:4])  # not reached, so it stays
+    np.testing.assert_array_equal(again.obs[2:4], state.obs[2:4])  # the goal is not reached, so it stays
 
 
 def test_starts_and_goals_have_the_distribution_of_gymnasium_robotics(make_robotics):

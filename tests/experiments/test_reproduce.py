@@ -1,4 +1,4 @@
-"""The paper's evidence: cells trained once, tables worked out right, figures with their provenance."""
+"""Reproducing the paper: jobs are trained once, tables have the right numbers, and figures have their provenance."""
 
 from __future__ import annotations
 
@@ -88,9 +88,9 @@ def test_figures_of_the_smallest_run_name_their_content(tmp_path):
     assert f"Tables and figures are in {tmp_path}; open {tmp_path / 'report.html'} in a browser." in done.stdout
     assert "SMAC seed 0" in (tmp_path / "report.html").read_text()
     runs = sorted(path.parent.name for path in tmp_path.glob("runs/hopper-medium-replay/smac/*/*/status.json"))
-    assert runs == ["offline", "to-sac", "to-td3_bc"]  # no figure here shows the control
+    assert runs == ["offline", "to-sac", "to-td3_bc"]  # no figure of the smallest run shows the control
 
-    # without a policy that it needs, a figure is refused in a line, and the others are drawn
+    # a figure without a policy that it needs is refused in one line, and the others are drawn
     gone = next(tmp_path.glob("runs/*/*/*/offline/policies/000000000.npz"))
     gone.rename(gone.with_suffix(".away"))
     (tmp_path / "hopper-medium-replay" / "coverage.png").unlink()
@@ -100,7 +100,7 @@ def test_figures_of_the_smallest_run_name_their_content(tmp_path):
     assert "Traceback" not in again.stderr
     assert (tmp_path / "hopper-medium-replay" / "coverage.png").exists()
 
-    # the policy of an evaluation is one like any other
+    # the policy of an evaluation can be loaded like any other
     kept = tmp_path / "runs/hopper-medium-replay/smac/seeds-0-0/to-sac"
     steps = json.loads((kept.parent / "curve-sac.json").read_text())["online_steps"]
     assert [path.name for path in sorted((kept / "policies").iterdir())] == [f"{int(step):09d}.npz" for step in steps]
@@ -152,7 +152,7 @@ def test_curves_of_separately_trained_seeds_are_joined(tmp_path):
 
 
 def made_up(task: str, offline: str, online: str, level: float) -> TransferCurve:
-    """Four seeds that stand at levels ten apart from the transfer on."""
+    """Returns a curve of four seeds whose levels after the transfer have a distance of ten."""
     returns = np.repeat(level + 10.0 * np.arange(4)[:, None], 3, axis=1)
     return TransferCurve(
         task=task,
@@ -167,7 +167,7 @@ def made_up(task: str, offline: str, online: str, level: float) -> TransferCurve
 
 
 def test_tables_over_all_tasks_equal_numbers_computed_by_hand(tmp_path):
-    """SMAC is above IQL on one task and the other way round on the next; cql stands in the row of cal_ql."""
+    """SMAC is better than IQL on one task, and worse on the other. The row of cal_ql has cql."""
     levels = {"hopper": {"smac": 1000.0, "iql": 500.0}, "halfcheetah": {"smac": 1000.0, "iql": 2000.0}}
     by_task = {
         f"{task}-set": [
@@ -185,7 +185,7 @@ def test_tables_over_all_tasks_equal_numbers_computed_by_hand(tmp_path):
     tables.table_1(tmp_path, measured, about)
     tables.aggregate(tmp_path, measured, about)
     regret = {tuple(row[:2]): row for row in read_csv(tmp_path / "table-1.csv")}
-    # best 0, worst 1 on each task; on the half cheetah SMAC lies 1000 of 1900 below the best
+    # on each task the best is 0 and the worst is 1; on halfcheetah SMAC is 1000 of 1900 below the best
     assert float(regret["smac", "sac"][2]) == pytest.approx((0 + 1000 / 1900) / 2)
     assert float(regret["iql", "sac"][2]) == pytest.approx((500 / 900 + 0) / 2, rel=1e-5)
     assert float(regret["cal_ql/cql", "td3"][2]) == 1.0
@@ -230,6 +230,6 @@ def test_tables_over_all_tasks_exclude_failed_and_additional_jobs(tmp_path, caps
 
 
 def read_csv(path: Path) -> list[list[str]]:
-    """The rows below the header."""
+    """Returns the rows below the header."""
     with path.open(newline="") as file:
         return list(csv.reader(file))[1:]

@@ -1,4 +1,7 @@
-"""The study of the transfer as a configuration: its variants are those of the published curves; its commands work."""
+"""The study of the transfer as a configuration.
+
+Its variants are those of the published curves, and its commands work.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from smac_jax.sweep.grid import Job, make_jobs, offline_names, parse_checkpoints
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "results" / "reference" / "handover"
-# folders of the published curves whose variants have other names now
+# the variants of these published curves have been renamed
 RENAMED = {
     "smac-residual-held": "smac-residual-held-at-0.3",
     "smac-gradient-ratio-held": "smac-gradient-ratio-held-at-1",
@@ -45,7 +48,7 @@ def test_the_variants_of_a_group_differ(group):
     assert len(set(configs)) == len(jobs)
     (smac,) = jobs_of("", ["smac"])
     for job in jobs:
-        if job.offline.label == "smac":  # which several groups have, in the same folder
+        if job.offline.label == "smac":  # several groups share these variants, in the same folder
             assert job == smac
 
 
@@ -59,7 +62,7 @@ def test_an_unknown_group_is_refused():
 
 
 def shared(recorded: Any, now: Any, where: str = "") -> list[str]:
-    """Where two configurations differ in fields that both have."""
+    """Returns the fields that two configurations have in common and that differ."""
     if isinstance(recorded, dict) and isinstance(now, dict):
         names = recorded.keys() & now.keys()
         return [found for name in sorted(names) for found in shared(recorded[name], now[name], f"{where}.{name}")]

@@ -1,4 +1,4 @@
-"""The examples for authors, as they stand in the documentation: each trains; all of them in one file make a sweep."""
+"""The examples for authors in the documentation: each of them trains, and a sweep uses all of them in one file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FEW = {"eval_episodes": 1, "episode_length": 5, "progress": False}
 
 
 def table(env, rows: int, path: Path) -> Path:
-    """A table of comma-separated values of random actions."""
+    """Writes a file of comma-separated values with transitions of random actions."""
     rng = np.random.default_rng(0)
     world = AutoReset(env, 20)
     step = jax.jit(world.step)
@@ -178,7 +178,7 @@ def test_the_tracker_posts_each_evaluation_once(example, data, tmp_path, monkeyp
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("CHAT_WEBHOOK", f"http://127.0.0.1:{server.server_port}/hook")
         env = smac_jax.make_env("hopper")
-        for _ in range(2):  # the second time the run is done already
+        for _ in range(2):  # the run is finished when it is called again
             with RunFolder(tmp_path / "run", trackers=["chat"]) as folder:
                 how = {"env": env, "folder": folder, "eval_every": 2, **FEW}
                 off = smac_jax.pretrain("td3_bc", data, 2, 4, {"network": NETWORK}, **how)
@@ -191,7 +191,7 @@ def test_the_tracker_posts_each_evaluation_once(example, data, tmp_path, monkeyp
 
 
 def one_file(path: Path) -> Path:
-    """All examples as one file of a user's."""
+    """Writes all examples to one file."""
     texts = [
         (EXAMPLES / f"{name}.py").read_text().replace("from __future__ import annotations\n", "") for name in NAMES
     ]
@@ -210,7 +210,7 @@ def test_all_examples_can_be_in_one_file(tmp_path):
 
 @pytest.mark.slow
 def test_a_sweep_with_all_examples_is_stopped_and_resumed(tmp_path, example):
-    """With the algorithm, the task, the environment and the reader by name; and a changed file is refused."""
+    """The sweep uses algorithm, task, environment and reader by name. A changed file is refused."""
     for name in ("my_environment", "my_task"):
         example(name)
     tables = [

@@ -1,4 +1,4 @@
-"""Files of users: found, imported once, known by their checksums, and named with a line where they fail."""
+"""Files of users are found, imported once, identified by their checksums, and named with a line in errors."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_an_error_in_a_file_is_one_line_that_names_the_file_and_the_line(text, w
     assert said.startswith(f"--import=my_lab.py: {words}")
     assert "\n" not in said
     assert plugins.record() == []
-    write("")  # and it can be tried again
+    write("")  # after an error the file can be imported again
     plugins.load(["my_lab.py"])
 
 
@@ -153,7 +153,7 @@ def test_the_files_of_enclosed_functions_belong_to_a_thing(write):
 
 
 def test_code_of_an_interactive_session_is_identified_by_its_text():
-    """As in a notebook, which keeps the text of its cells where Python looks for the lines of files."""
+    """A notebook stores the text of its cells in Python's cache of lines, as this test does."""
     code = (
         "import hashlib, linecache\nfrom smac_jax import plugins\n"
         "text = 'def f(x):\\n    return x\\n'\n"
@@ -166,7 +166,7 @@ def test_code_of_an_interactive_session_is_identified_by_its_text():
 
 
 def installed(folder: Path, text: str, module: str = "lab_plugin") -> dict[str, str]:
-    """A package that is installed in a folder, and the environment that finds it."""
+    """Installs a package in a folder, and returns the environment variables with which Python finds it."""
     (folder / f"{module}.py").write_text(text)
     info = folder / "lab_plugin-1.0.dist-info"
     info.mkdir()

@@ -1,4 +1,4 @@
-"""Names: who has them, who may take them, and what is asked of a thing that gets one."""
+"""Registered names: clashes, valid forms, and the checks of registered things."""
 
 from __future__ import annotations
 
@@ -322,7 +322,7 @@ def test_a_score_without_one_of_its_functions_is_refused(missing):
 
 
 class Broken:
-    """An algorithm in which one part is wrong."""
+    """Makes algorithms with one wrong part."""
 
     def __init__(self, **changes):
         self.__dict__.update(build(Config())._asdict() | changes)

@@ -1,4 +1,4 @@
-"""Algorithms themselves in place of their names: what runs, what is recorded, and what is refused."""
+"""Algorithm objects in place of names: training, records, and errors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def same(a, b) -> bool:
 
 @pytest.fixture
 def own(write):
-    """A user's module, with an algorithm that nobody has registered."""
+    """Imports a user's module with an algorithm that is not registered."""
     plugins.load([str(write(OWN))])
     return sys.modules["my_lab"]
 

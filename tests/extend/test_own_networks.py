@@ -1,4 +1,4 @@
-"""Flax modules of others' as actor and critic train, are saved, loaded and exported, or are refused with a sentence."""
+"""Flax modules of users as actor and critic train, are saved, loaded and exported, or are refused with a reason."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Residual(nn.Module):
 
 
 class OwnActor(nn.Module):
-    """Has none of the fields of :class:`smac_jax.networks.Actor`."""
+    """An actor without any of the fields of :class:`smac_jax.networks.Actor`."""
 
     actions: int
     block: Residual = Residual(8)
@@ -71,7 +71,7 @@ class OwnCritic(nn.Module):
 
 
 class Uniform(NamedTuple):
-    """A distribution of somebody's own."""
+    """A distribution of a user."""
 
     center: Any
 
@@ -97,7 +97,7 @@ class UniformActor(nn.Module):
 
 
 def with_own(actor: nn.Module | None = None, critic: nn.Module | None = None):
-    """AWAC on own networks."""
+    """Returns AWAC with a user's networks."""
     actor, critic = actor or OwnActor(3), critic or OwnCritic()
     config = resolve(awac.AWACConfig, {"network": {"actor_hidden": (4,), "critic_hidden": (4,)}, "batch_size": 8})
 
@@ -115,7 +115,7 @@ def off(data):
 
 @pytest.fixture(scope="module")
 def run(off, tmp_path_factory):
-    """A run's folder with what it trained."""
+    """Returns the folder of a run with its trained networks."""
     folder = tmp_path_factory.mktemp("run")
     save_actor_critic(folder / "actor_critic", off.actor_critic, off.seeds)
     (folder / "identity.json").write_text(json.dumps({"seeds": [4, 7]}))
@@ -130,7 +130,7 @@ def of_seed(actor_critic, i: int):
 
 
 def test_both_phases_train_own_networks(off, data):
-    first = make_offline("td3_bc").init  # of another algorithm: its networks are this package's
+    first = make_offline("td3_bc").init  # another algorithm with networks of this package
     assert type(jax.eval_shape(first, jax.random.key(0), data).actor_critic.actor).__name__ == "Actor"
     assert isinstance(off.actor_critic.actor, OwnActor)
     assert action_size(off.actor_critic) == action_size(of_seed(off.actor_critic, 0)) == 3

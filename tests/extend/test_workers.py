@@ -1,4 +1,4 @@
-"""Jobs of a user's file in processes that have not imported it: submitit's, and Ray's where it is installed."""
+"""Jobs with a user's file in processes that have not imported it: those of submitit, and of Ray if it is installed."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_workers_import_the_users_file_and_refuse_a_changed_one(launcher, module
 
 
 def test_a_worker_with_a_changed_file_trains_nothing(request_, tmp_path):
-    """As a job that has waited in a queue while its file was edited."""
+    """The file may have been edited while the job waited in a queue."""
     path = request_[0] / "my_lab.py"
     path.write_text(OWN)
     code = (
@@ -134,7 +134,7 @@ def test_a_worker_with_a_changed_file_trains_nothing(request_, tmp_path):
 
 
 def test_a_job_that_fails_in_a_users_file_names_the_file(tmp_path, monkeypatch):
-    """And its whole traceback is in ``error.txt``."""
+    """The complete traceback is in ``error.txt``."""
     (tmp_path / "my_lab.py").write_text("def broken(*_):\n    return [][3]\n")
     plugins.load([str(tmp_path / "my_lab.py")])
     monkeypatch.setattr(base, "run_job", sys.modules["my_lab"].broken)

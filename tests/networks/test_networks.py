@@ -1,4 +1,4 @@
-"""Policies against SciPy's densities, the ensemble against its members, aggregation against its definition."""
+"""Policies against SciPy's densities, ensembles against their members, and aggregations against their definitions."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_aggregations_equal_their_definitions():
     np.testing.assert_array_equal(aggregate(values, "min", jax.random.key(0)), [1, 3])
     np.testing.assert_array_equal(aggregate(values, "mean", jax.random.key(0)), [3, 4])
     draws = {tuple(np.asarray(aggregate(values, "random2", jax.random.key(i)))) for i in range(40)}
-    assert draws == {(1.0, 4.0), (1.0, 3.0), (2.0, 3.0)}  # one pair of members for the whole batch
+    assert draws == {(1.0, 4.0), (1.0, 3.0), (2.0, 3.0)}  # the whole batch has the same pair of members
     with pytest.raises(ValueError, match="how = 'max'"):
         aggregate(values, "max", jax.random.key(0))
 

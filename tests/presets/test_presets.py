@@ -1,4 +1,4 @@
-"""The configuration files: each builds every algorithm, and the paper's say what its tables say."""
+"""Every preset builds every algorithm, and those of the paper have the numbers in its tables."""
 
 import importlib
 
@@ -11,7 +11,7 @@ from smac_jax.presets import base
 FAMILIES = ("locomotion", "adroit", "kitchen")
 NAMES = ("base", "quickstart", "transfer_study", "ours", "wsrl_base", "antmaze", "rlpd", "wsrl", *FAMILIES)
 
-# SMAC, tables 6-8, written down a second time from method.md, section 4
+# SMAC, tables 6-8, written a second time from method.md, section 4
 PAPER = {
     "locomotion": {"critic": (512,) * 3, "actor": (512,) * 3, "kappa": 40, "updates": 250_000, "td3_bc": 5, "awr": 0.4},
     "adroit": {"critic": (512,) * 4, "actor": (256,) * 3, "kappa": 40, "updates": 200_000, "td3_bc": 0.2, "awr": 20},
@@ -95,7 +95,7 @@ def test_antmaze_has_the_published_settings():
 
 
 def test_rlpd_has_the_published_numbers():
-    """Of ``configs/rlpd_config.py`` and of the README of RLPD's code, for locomotion and for Adroit."""
+    """The numbers are those of ``configs/rlpd_config.py`` and the README of RLPD's code, for locomotion and Adroit."""
     for variant, hidden, entropy in (("", (256, 256), True), ("adroit", (256, 256, 256), False)):
         config = get_config("rlpd", variant)
         network = make_offline("none", config.none).config.network
@@ -112,7 +112,7 @@ def test_rlpd_has_the_published_numbers():
 
 
 def test_wsrl_has_the_published_numbers():
-    """Of the scripts and configurations of WSRL's code for locomotion."""
+    """The numbers are those of the scripts and configurations of WSRL's code for locomotion."""
     config = get_config("wsrl")
     sac = make_online("sac", config.sac).config
     assert (sac.batch_size, sac.utd, sac.target_entropy_scale) == (1024, 4, -1.0)
@@ -124,7 +124,7 @@ def test_wsrl_has_the_published_numbers():
     for name in ("cal_ql", "cql"):
         offline = make_offline(name, config[name]).config
         assert (offline.batch_size, offline.min_q_weight, offline.max_target_backup) == (256, 5.0, True)
-        # what is carried over must be of the same kind on both sides
+        # a transferred state must have the same form in both algorithms
         for field in ("temperature_parameterization", "temperature_learning_rate", "optimizer", "discount"):
             assert getattr(offline, field) == getattr(sac, field)
     scratch = get_config("wsrl", "scratch")

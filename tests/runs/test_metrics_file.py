@@ -1,4 +1,4 @@
-"""A run's metrics are on disk when they are logged."""
+"""Metrics of a run are on disk as soon as they are logged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast, and how long still: each stage by its own newest measurements, compilation apart."""
+"""Rates and the time left: each stage has its own newest measurements, without compilation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is recorded about a run can be read back, and is JSON."""
+"""The record of a run is JSON, and can be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's status as it is read: whatever the file holds, every field has its type."""
+"""Reading the status of a run: every field has its type, for any content of the file."""
 
 from __future__ import annotations
 

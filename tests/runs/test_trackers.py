@@ -1,4 +1,4 @@
-"""Trackers log each point of a run once, over all its processes; one that fails takes nothing else with it."""
+"""Trackers log each point of a run once over all of its processes, and a failing tracker does not end the run."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def forgotten():
 
 
 class Memory:
-    """A tracker with a server that remembers.
+    """A tracker with a server that stores rows.
 
     Args:
-      server: rows by the run's identifier.
-      fails_at: steps at which ``log`` raises an error, each once.
+      server: the rows by the identifier of the run.
+      fails_at: the steps at which ``log`` raises an error, once for each.
     """
 
     def __init__(self, server: dict[str, list], fails_at: tuple[int, ...] = ()):
@@ -59,7 +59,7 @@ class Memory:
 
 
 class Anew(Memory):
-    """One that begins anew whenever it is opened, as files do."""
+    """A tracker that starts again whenever it is opened, like one that writes files."""
 
     def open(self, run: TrackedRun) -> int:
         self.rows = self.server[run.id] = []
@@ -77,7 +77,7 @@ def test_a_tracker_logs_each_point_once_over_all_processes(tmp_path, kind):
     killed.restart([])
     for point in POINTS[:5]:
         killed.log(*point)
-    # resumes from its snapshot, behind what was told; then from its end; then has nothing to do
+    # the run resumes from a snapshot before the last logged point, then from its end, and then it is finished
     for begin in (3, 5, 6):
         following = logger_of(tmp_path, kind(server))
         following.connect({})
@@ -319,7 +319,7 @@ def test_no_tracker_imports_its_package_before_it_is_opened(tmp_path, monkeypatc
 
 
 class FakeRun:
-    """What this project uses of Weights & Biases, with a server that remembers."""
+    """The part of Weights & Biases that this project uses, with a server that stores rows."""
 
     def __init__(self, server: dict[str, list], id: str, config: dict, **_):
         assert config == {"algorithm": "smac"}
@@ -338,7 +338,7 @@ class FakeRun:
 
 @pytest.fixture
 def wandb_server(monkeypatch):
-    """Rows by run."""
+    """Replaces the package wandb, and returns the rows on its server by run."""
     rows: dict[str, list] = {}
     module = types.ModuleType("wandb")
     module.init = lambda **arguments: FakeRun(rows, **arguments)  # type: ignore[attr-defined]
@@ -372,7 +372,7 @@ def test_an_error_of_weights_and_biases_says_what_to_do(tmp_path, wandb_server, 
 
 
 class FakeTrackio(types.ModuleType):
-    """What this project uses of trackio 0.43: its rows come half a second late, and are lost with a killed process."""
+    """The part of trackio 0.43 that this project uses. Rows arrive late, and are lost if the process is killed."""
 
     def __init__(self):
         super().__init__("trackio")
@@ -418,7 +418,7 @@ def trackio(monkeypatch):
 
 def test_trackio_has_each_point_once_also_after_a_kill(tmp_path, trackio, capsys):
     for begin, end in ((0, 5), (3, 6)):
-        trackio.unwritten.clear()  # as a kill does
+        trackio.unwritten.clear()  # a kill has the same effect
         logger = logger_of(tmp_path / "a" / "b" / "c" / "d", "trackio")
         logger.connect({"algorithm": "smac"})
         logger.restart(POINTS[:begin])

@@ -1,4 +1,4 @@
-"""The data's score as SMAC asks for it: where it is matched, at which noise level, from which weights."""
+"""The data's score in SMAC: the actions at which it is matched, its noise level, and its weights."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def evaluate(score, state, batch):
 
 
 def moved(state):
-    """A trained network's last layer is not zero."""
+    """Changes all parameters, because the last layer of a trained network is not zero."""
     return state.replace(params=jax.tree.map(lambda x: x + 0.1, state.params))
 
 
@@ -48,7 +48,7 @@ def test_the_literal_sign_is_minus_the_score_at_the_noise_level():
 
 @pytest.mark.parametrize("fraction", [0.0, 0.25, 0.5, 1.0])
 def test_actions_are_a_mixture_of_uniform_ones_and_the_policys(fraction):
-    # a policy so narrow, and so far at the edge, that its actions are told from uniform ones at sight
+    # the policy is so narrow and so close to the edge that its actions can be distinguished from uniform ones
     size = 400
     policy = TanhGaussian(jnp.full((size, ACTIONS), 4.0), jnp.full((size, ACTIONS), -5.0))
     action = np.asarray(score(uniform_fraction=fraction).actions(policy, batch_of(size), jax.random.key(0)))

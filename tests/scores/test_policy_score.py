@@ -1,4 +1,4 @@
-"""The policy's score, against jax.grad of an independently written log-density and against finite differences."""
+"""The policy's score against jax.grad of an independent log-density, and against finite differences."""
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +15,13 @@ unit = st.floats(-0.999, 0.999)
 
 
 def policy_score(policy, action):
-    """``grad_a log pi``: the damped score over its weight."""
+    """Returns ``grad_a log pi``, which is the damped score divided by its weight."""
     damped, weight = damped_policy_score(policy, action)
     return damped / weight
 
 
 def log_density(a, mu, sigma):
-    """Change of variable by the textbook: log N(atanh a; mu, sigma) - log(1 - a^2)."""
+    """Returns the log-density by a change of variables: log N(atanh a; mu, sigma) - log(1 - a^2)."""
     u = 0.5 * jnp.log((1 + a) / (1 - a))
     return jax.scipy.stats.norm.logpdf(u, mu, sigma) - jnp.log(1 - a**2)
 

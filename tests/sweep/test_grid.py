@@ -1,4 +1,4 @@
-"""The grid has the cells that were asked for, each once, and says what it does not understand."""
+"""The grid has each requested job once, and refuses invalid requests."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_all_online_runs_share_one_offline_run():
 
 def test_varied_fields_multiply_only_their_own_algorithm():
     made = jobs(vary=["smac.kappa=1,5", "sac.actor_learning_rate=1e-4,3e-4,1e-3"], online=("sac",))
-    # two of SMAC and one of TD3+BC, each with three of SAC
+    # two jobs of SMAC and one of TD3+BC, each with three variants of SAC
     assert [b.offline.label for b in made] == ["smac kappa=1", "smac kappa=5", "td3_bc"]
     assert [v.label for v in made[2].online] == [f"sac actor_learning_rate={rate}" for rate in (0.0001, 0.0003, 0.001)]
     assert [b.offline.config["kappa"] for b in made[:2]] == [1, 5]
@@ -106,14 +106,14 @@ def test_a_job_with_another_configuration_is_refused_but_more_online_runs_are_ad
 
 
 def test_a_job_with_other_data_is_refused(tmp_path):
-    """The data's fingerprint is part of what a job is, whatever its file is called."""
+    """The fingerprint of the data identifies a job, and the name of the file does not."""
     make = lambda print_, **how: jobs(  # noqa: E731
         tmp_path, offline=("td3_bc",), online=("sac",), fingerprints={HOPPER[0][0]: print_}, control=False, **how
     )[0]
     job = make("first")
     write_json(job.folder / "job.json", description(job))
     assert not already_done(job)
-    assert not already_done(make(None))  # data that nobody has read yet
+    assert not already_done(make(None))  # these data have not been read yet
     with pytest.raises(CheckpointError, match=r"hopper-medium-replay has changed since .*first then, second now"):
         already_done(make("second"))
     curve = TransferCurve(
@@ -125,7 +125,7 @@ def test_a_job_with_other_data_is_refused(tmp_path):
     assert already_done(job)
     with pytest.raises(CheckpointError, match="results of other data"):
         already_done(make("second"))
-    # of earlier versions, the runs' identities say it
+    # jobs of earlier versions have the fingerprint in the identities of their runs
     write_json(job.folder / "job.json", {k: v for k, v in description(job).items() if k != "fingerprint"})
     assert already_done(make("second"))
     write_json(job.folder / "to-sac" / "identity.json", {"data": "first"})
@@ -191,7 +191,7 @@ def test_variants_that_would_share_a_folder_are_refused():
 
 
 def test_a_control_can_be_added_later(tmp_path):
-    """A curve without one is made again, from what the runs have left; one with it serves whoever does not ask."""
+    """A curve without a control is made again from the runs, and a curve with a control is valid without one."""
     (plain,) = jobs(tmp_path, offline=("smac",), online=("sac",), control=False)
     write_json(plain.folder / "job.json", description(plain))
     curve = TransferCurve(
@@ -212,7 +212,7 @@ def test_a_control_can_be_added_later(tmp_path):
 
 
 def test_the_commit_that_trained_a_job_stays_recorded(tmp_path, monkeypatch):
-    """Tables made later, by another commit, name the ones that trained."""
+    """Tables that another commit makes later name the commits that trained."""
     made = jobs(tmp_path)
     for commit in ("first", "second", "second"):
         monkeypatch.setattr(job_module, "git_commit", lambda commit=commit: commit)
@@ -222,9 +222,9 @@ def test_the_commit_that_trained_a_job_stays_recorded(tmp_path, monkeypatch):
     assert commits == ["first", "second"]
     claimed = json.loads((made[0].folder / "job.json").read_text())
     del claimed["trained_by"]
-    (made[0].folder / "job.json").write_text(json.dumps(claimed))  # as jobs were before that was written down
+    (made[0].folder / "job.json").write_text(json.dumps(claimed))  # jobs of earlier versions do not have the commit
     assert job_module.trained_by([*made, *made])[-1] == "not recorded for 1 job"
-    assert not already_done(made[0])  # nor does it make the job another one
+    assert not already_done(made[0])  # the commit does not identify the job
 
 
 def test_a_damaged_curve_is_made_again(tmp_path, capsys):
@@ -268,12 +268,12 @@ def test_the_variants_of_a_configuration_are_trained_in_its_order():
     muon, gentle, plain = named_jobs(config, ["smac (muon)", "gentle", "smac"])
     assert (muon.offline.label, muon.offline.algorithm) == ("smac (muon)", "smac")
     assert muon.title == "hopper-medium-replay SMAC (muon) seeds 0-3"
-    # what it names differs, and nothing else
+    # only the named fields differ
     assert (muon.offline.config["optimizer"], muon.offline.config["network"]["num_critics"]) == ("muon", 3)
     same = {**muon.offline.config, "optimizer": "adam", "network": {**muon.offline.config["network"]}}
     same["network"]["num_critics"] = plain.offline.config["network"]["num_critics"]
     assert same == plain.offline.config
-    # a variant may change what it is transferred to, for itself alone
+    # a variant may change its online algorithm, without effect on other variants
     assert gentle.offline.algorithm == "iql"
     assert gentle.online[0].config["actor_learning_rate"] == 1e-5
     assert gentle.online[0].schedule["warm_start"] == 7

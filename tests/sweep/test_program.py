@@ -1,4 +1,4 @@
-"""What every program does with its command line."""
+"""The handling of command lines that all programs share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def known(monkeypatch):
-    """Flags of a program that is not running."""
+    """Returns the flags of a program that is not running."""
     found = flags.FlagValues()
     flags.DEFINE_bool("dry_run", False, "", flag_values=found)
     flags.DEFINE_string("config", None, "", flag_values=found)

@@ -1,4 +1,4 @@
-"""What is shown of jobs that run elsewhere, from the files that they write."""
+"""The display of jobs in other processes, from the files that they write."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_terminal_shows_a_table_with_running_jobs_first(job, tmp_path):
     assert "seed 17" in lines[0]
     for part in ("running", "offline (1/3)", "2,000/5,000", "100/s", "return 12.3", "30 s+ left"):
         assert part in lines[0], part
-    assert len(lines) == 6  # as many as there is room for
+    assert len(lines) == 6  # as many jobs as fit
     assert "seed 2 " in lines[1]
 
 
@@ -102,12 +102,12 @@ def test_the_time_left_includes_later_phases_by_the_rates_of_other_runs(job, tmp
     tell(other, "offline", state="done", took={"score model": 5.0, "td3_bc: offline": 70.0, "after": 7.0})
     assert left() == (37.0, True)
     tell(same, "offline", state="done", took={"score model": 5.0, "td3_bc: offline": 70.0})
-    assert left() == (30.0, True)  # another seed of the same says more than another variant
+    assert left() == (30.0, True)  # another seed of the same job has precedence over another variant
     tell(same, "control", state="done", took={"a": 1.0})
     tell(same, "to-sac", state="done", took={"b": 2.0, "c": 3.0})
     assert left() == (36.0, False)
     tell(mine, "offline", **running(at_least=False))
-    assert left() == (36.0, False)  # it knows its own stages
+    assert left() == (36.0, False)  # the run has rates of its own stages
     tell(mine, "offline", **running(seconds_left=None))
     assert left() == (75.0 - 20.0 + 6.0, False)
 

@@ -1,4 +1,4 @@
-"""Several environments of a seed that step together: what they collect, how much is learned, and where it can stop."""
+"""Several environments for each seed: their data, the number of updates, and interruptions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENVIRONMENTS, WARM_START, STEPS, SEEDS = 3, 30, 30, (0, 5)
 
 
 class AtEachChunk:
-    """A signal to stop that comes after the next chunk."""
+    """A signal to stop after the next chunk."""
 
     number = signal.SIGTERM
 
@@ -48,7 +48,7 @@ def finetune(algorithm, actor_critic, env, data, folder=None, **changes):
 
 @pytest.fixture(scope="module")
 def counted(actor_critic, env, data):
-    """A run whose update only adds one to the mean of the observations, so that updates can be counted."""
+    """Runs an algorithm whose update adds one to the mean of the observations, so that updates can be counted."""
     sac = make_online("sac", {"batch_size": 8})
 
     def update(state, batch, key):

@@ -1,4 +1,4 @@
-"""Who waits for a compiler is told; what it made is kept, where nobody said otherwise."""
+"""Compilations are reported, and compiled programs are cached by default."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_failed_compilation_is_reported_as_ended():
 def test_compiled_programs_are_cached_unless_the_user_disables_it(tmp_path, environment, cached):
     program = (
         "import jax, jax.numpy as jnp\n"
-        "jnp.ones(3).block_until_ready()\n"  # JAX has looked for a folder already, and found none
+        "jnp.ones(3).block_until_ready()\n"  # JAX has already looked for a folder and found none
         "from smac_jax.train.compilation import Program\n"
         "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)\n"
         "from smac_jax.train import compilation\n"

@@ -1,4 +1,4 @@
-"""The share of offline data as a function of the environment step."""
+"""The share of offline data, as a function of the environment step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pre-training, transfer, fine-tuning and evaluation, on a tiny scale and the real Hopper."""
+"""Pre-training, transfer, fine-tuning and evaluation on hopper, at a tiny scale."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def take(tree, i):
 
 def test_a_pretrained_seed_does_not_depend_on_the_other_seeds(off, data):
     alone = pretrain("smac", data, [3])
-    close(alone.actor_critic, take(off.actor_critic, 1))  # up to the rounding of batched matrix products
+    close(alone.actor_critic, take(off.actor_critic, 1))  # equal up to the rounding of batched matrix products
 
 
 def test_different_seeds_differ(off):
@@ -107,7 +107,7 @@ def test_results_can_be_diagnosed(off, on, data, env):
     for i, seed in enumerate(found):
         cosines = off.metrics["cosine_policy"][-1, i], off.metrics["cosine_uniform"][-1, i]
         assert seed.cosine == pytest.approx(np.mean(cosines), rel=1e-5)
-        assert np.isnan(seed.optimism)  # pre-training was not evaluated
+        assert np.isnan(seed.optimism)  # there were no evaluations offline
         assert seed.final_optimism == on.evaluations.metrics["relative_optimism"][i, -1]
         assert np.isfinite(seed.final_optimism)
     (seed,) = gather(*evaluated(data, env))
@@ -116,7 +116,7 @@ def test_results_can_be_diagnosed(off, on, data, env):
 
 
 def evaluated(data, env):
-    """What a run of an algorithm without a score has measured."""
+    """Returns the results of a run of an algorithm without a score."""
     off = pretrain("td3_bc", data, [0], 4, env=env, eval_every=2, eval_episodes=1, episode_length=10, final_episodes=3)
     return off.metrics, off.evaluations.metrics
 
@@ -130,10 +130,10 @@ def test_td3_bc_pretrains_and_transfers(data, env):
 def test_finetune_evaluates_at_the_transfer_and_after_the_warm_start_until_the_end(on):
     assert list(on.evaluation_steps) == [0, 40, 60, 70]
     assert on.returns.shape == (2, 4, 2)
-    # whole evaluations are repeated at the transfer and at the end, until there are three episodes or more
+    # at the transfer and at the end, evaluations are repeated until there are at least three episodes
     assert [episodes.shape for episodes in on.evaluations.episodes] == [(2, 4), (2, 2), (2, 2), (2, 4)]
     for episodes in (on.evaluations.episodes[0], on.evaluations.episodes[-1]):
-        assert np.ptp(episodes, axis=1).min() > 0  # each starts from a state of its own
+        assert np.ptp(episodes, axis=1).min() > 0  # each episode has its own first state
         assert len(np.unique(episodes)) == 8
     np.testing.assert_allclose(on.mean_returns[:, 0], on.evaluations.episodes[0].mean(axis=1))
 
@@ -148,7 +148,7 @@ def test_pretraining_ends_with_an_evaluation_of_more_episodes(data, env):
     assert whole.steps.tolist() == [0, 2, 4, 6]
     assert whole.returns.shape == (1, 4, 1)
     assert whole.metrics["optimism"].shape == (1, 4)
-    # the policy and the episodes of the evaluation that both have are the same
+    # both evaluations have the same policy and the same episodes
     np.testing.assert_allclose(second.evaluations.episodes[0], first.evaluations.episodes[-1], rtol=1e-5)
 
 
@@ -175,10 +175,10 @@ def test_the_buffer_has_the_transitions_of_the_environment(on, env):
     stored = jax.tree.map(lambda x: np.asarray(x)[0, :70], on.buffer.storage)
     follows = (stored.observation[1:] == stored.next_observation[:-1]).all(axis=1)
     ended = stored.terminal[:-1] > 0.5
-    # a row leads to the next one, unless its episode ended: by a terminal, or by the limit of 60 steps
+    # each row leads to the next one unless its episode ends there, by a terminal or by the limit of 60 steps
     assert follows[~ended].mean() > 0.95
     assert not follows[ended].any()
-    # and a stored transition is the environment's own: a step from the state that its observation shows
+    # a stored transition is a step of the environment from the state in its observation
     arrays = {
         "observations": stored.observation,
         "actions": stored.action,
@@ -189,7 +189,7 @@ def test_the_buffer_has_the_transitions_of_the_environment(on, env):
     agreed = one_step_agreement(env, states, arrays)
     assert agreed.rows > 60
     assert min(agreed.share, agreed.reward_share) > 0.95, agreed
-    # which other actions than the stored ones would not give
+    # other actions do not give this transition
     mixed_up = one_step_agreement(env, states, {**arrays, "actions": stored.action[::-1]})
     assert mixed_up.share < 0.2, mixed_up
     assert stored.terminal.sum() >= 1  # an untrained hopper falls
@@ -200,7 +200,7 @@ def test_a_fine_tuned_seed_does_not_depend_on_the_other_seeds(on, off, env, data
     alone = finetune(take(off.actor_critic, 1), env, data, [3])
 
     def apart(index: int, what) -> float:
-        """How far what the seed came to alone is from what a seed among others came to, in the middle."""
+        """Returns the median difference between the results of the seed alone and those of a seed among others."""
         pairs = zip(jax.tree.leaves(take(what(on), index)), jax.tree.leaves(what(alone)), strict=True)
         return float(np.median(np.concatenate([np.abs(np.asarray(a - b)).ravel() for a, b in pairs])))
 
@@ -210,7 +210,8 @@ def test_a_fine_tuned_seed_does_not_depend_on_the_other_seeds(on, off, env, data
     def seen(result):
         return jax.tree.map(lambda x: x[:, 40:70], (result.buffer.storage.observation, result.buffer.storage.action))
 
-    # up to the rounding of batched matrix products, which the simulation and learning amplify, after the warm start too
+    # equal up to the rounding of batched matrix products, which the simulation and learning amplify, after the warm
+    # start too
     close(take(on.buffer, 1).storage.observation[:, :41], alone.buffer.storage.observation[:, :41], 1e-3, 1e-3)
     for what in (learned, seen):
         assert apart(1, what) < 0.01 * apart(0, what)
@@ -332,7 +333,7 @@ def test_a_result_can_be_used_for_two_runs(data):
 
 @pytest.mark.slow
 def test_pretraining_transfer_and_fine_tuning_run_on_mjx(data):
-    """What runs on a GPU, at the smallest size: reset, step and learn without the C engine."""
+    """On a GPU, resets, steps and updates run without the C engine. The size is the smallest."""
     env = smac_jax.make_env("hopper", physics="mjx")
     off = pretrain("smac", data, seeds=2, num_updates=4)
     on = smac_jax.finetune(
@@ -351,11 +352,13 @@ def test_pretraining_transfer_and_fine_tuning_run_on_mjx(data):
     )
     assert on.returns.shape == (2, 3, 1)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((on.actor_critic, on.buffer.storage)))
-    # the first transitions of the buffer are the physics' own: the C engine makes the same of them
+    # the first transitions of the buffer agree with the C engine
     first = jax.tree.map(lambda x: np.asarray(x)[:, 0], on.buffer.storage)
     exact = smac_jax.make_env("hopper", physics="mujoco")
     states = states_from_observations(exact, first.observation)
     after = jax.vmap(exact.step)(exact.reset_to(states.qpos, states.qvel), first.action)
     np.testing.assert_allclose(first.next_observation, after.obs, atol=1e-3)
     np.testing.assert_allclose(first.reward, after.reward, atol=1e-3)
-    assert np.abs(first.next_observation - first.observation).max() > 1e-2  # they moved by more than that
+    assert (
+        np.abs(first.next_observation - first.observation).max() > 1e-2
+    )  # the observations change by more than the tolerance

@@ -1,4 +1,4 @@
-"""The bar shows what it must, stays out of the way of logs, and never ends a run."""
+"""The progress bar shows phases, rates and returns, writes little to logs, and never ends a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from smac_jax.train.progress import Progress, note
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Seconds that pass when told to."""
+    """Replaces the clock by one that the test sets."""
 
     class Clock:
         now = 1000.0
@@ -114,7 +114,7 @@ def test_entering_twice_does_not_repeat_lines(clock):
     out = io.StringIO()
     with Progress(console=Console(file=out)) as bar:
         clock.now += 9.0
-        with Progress.of(bar) as inner:  # does not begin the ten seconds anew
+        with Progress.of(bar) as inner:  # the ten seconds do not start again
             run(inner, clock, chunks=1, seconds=1.0)
         run(bar, clock, chunks=1, seconds=9.0)
         run(bar, clock, chunks=1, seconds=1.0)
@@ -128,7 +128,7 @@ def test_false_is_a_progress_without_output(clock, capsys):
 
 
 class Broken(io.StringIO):
-    """A pipe whose reader has gone."""
+    """A pipe whose reader has ended."""
 
     def __init__(self, terminal: bool, error: type[Exception]):
         super().__init__()

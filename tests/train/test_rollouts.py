@@ -1,4 +1,4 @@
-"""Episodes of a given policy: whole, in order, chained, and from states that reproduce them."""
+"""Episodes of a given policy are complete and in order, and can be reproduced from their states."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ needs_policies = pytest.mark.skipif(not POLICIES.is_dir(), reason=f"no folder {P
 
 
 class Linear:
-    """Actions that depend a little on the observation."""
+    """A policy whose actions depend weakly on the observation."""
 
     def __call__(self, parameters, observation, noise=None):
         action = parameters["gain"] * jnp.sin(observation[:3])
@@ -42,13 +42,16 @@ def rolled(hopper):
 
 
 def test_episodes_are_in_the_order_of_their_starts():
-    # environment 0: episodes of 2 and 3 steps and one under way; environment 1: one of 4, then one under way
+    # environment 0 has episodes of 2 and 3 steps and an unfinished one; environment 1 has one of 4 and an unfinished
+    # one
     ends = np.zeros((6, 2), bool)
     ends[[1, 4], 0] = ends[3, 1] = True
     assert first_episodes(ends, 2) == [(0, 0, 2)]
     assert first_episodes(ends, 3) == [(0, 0, 2), (1, 0, 4)]
     assert first_episodes(ends, 9) == [(0, 0, 2), (1, 0, 4), (0, 2, 5)]
-    assert first_episodes(ends, 10) is None  # environment 1's second began before environment 0's third
+    assert (
+        first_episodes(ends, 10) is None
+    )  # the second episode of environment 1 began before the third of environment 0
     assert first_episodes(ends[:3], 3) is None
 
 

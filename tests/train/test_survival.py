@@ -1,4 +1,4 @@
-"""A run that is cut, killed, damaged or starved of disk goes on where it was, and ends with the same bits."""
+"""A run that is interrupted, killed, damaged or without disk space is resumed, and ends with the same bits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class After:
-    """An interrupt that comes after so many chunks."""
+    """An interruption after a number of chunks."""
 
     def __init__(self, chunks: int, number: int = signal.SIGTERM):
         self.left, self._number = chunks, number
@@ -69,7 +69,7 @@ def pretrain(folder: Path, interrupts: After | None = None, **changes):
 
 @pytest.fixture(scope="module")
 def stopped_once(tmp_path_factory):
-    """A folder whose pre-training stopped after three of four chunks, each of them saved."""
+    """Makes a folder whose pre-training was stopped after three of four chunks, each of which was saved."""
     folder = tmp_path_factory.mktemp("stopped")
     with pytest.raises(Interrupted):
         pretrain(folder, After(2))
@@ -102,7 +102,9 @@ def test_a_run_that_is_interrupted_at_every_chunk_equals_an_uninterrupted_one(tm
     assert [(x["phase"], x["step"]) for x in lines if x["phase"] == "evaluation"] == [
         ("evaluation", step) for step in (0, 20, 40)
     ]
-    assert len({(x["phase"], x["step"]) for x in lines}) == len(lines)  # each point once, however often it was made
+    assert len({(x["phase"], x["step"]) for x in lines}) == len(
+        lines
+    )  # each point occurs once, even if it was computed several times
 
 
 def test_a_finished_run_returns_its_result_without_training(tmp_path, undisturbed, monkeypatch):
@@ -145,7 +147,9 @@ DAMAGES = {
 def test_a_damaged_newest_snapshot_is_reported_and_the_one_before_used(stopped, pretrained, damage, capsys):
     before, newest = snapshots(stopped)
     DAMAGES[damage](newest)
-    with pytest.raises(Interrupted, match=r"stopped at TD3\+BC: offline 30 of 40"):  # it was at 30 when it was damaged
+    with pytest.raises(
+        Interrupted, match=r"stopped at TD3\+BC: offline 30 of 40"
+    ):  # the damaged snapshot is that of update 30
         pretrain(stopped, After(0))
     said = capsys.readouterr().err
     assert f"snapshot {newest.name} is damaged" in said
@@ -165,7 +169,7 @@ def test_a_run_whose_snapshots_are_all_damaged_is_not_restarted(stopped):
 
 
 def test_an_interrupted_save_is_not_a_snapshot(stopped, pretrained):
-    """What a kill in the middle of a save leaves: a folder under orbax's temporary name."""
+    """A kill in the middle of a save leaves a folder with orbax's temporary name."""
     newest = snapshots(stopped)[-1]
     left = newest.with_name(f"{int(newest.name) + 1}.orbax-checkpoint-tmp")
     shutil.copytree(newest, left)
@@ -183,7 +187,7 @@ def test_another_run_in_the_same_folder_is_refused(stopped):
 
 
 def test_a_run_of_another_environment_is_refused(tmp_path):
-    """Finished or not, its numbers are that environment's."""
+    """Finished runs are refused, too, because their numbers depend on the environment."""
     with RunFolder(tmp_path) as run:
         run.claim({"environment": {"name": "hopper", "version": "v4"}})
     with (
@@ -192,7 +196,7 @@ def test_a_run_of_another_environment_is_refused(tmp_path):
     ):
         run.claim({"environment": {"name": "hopper", "version": "v5"}})
     earlier = json.loads((tmp_path / "identity.json").read_text())
-    del earlier["environment"]  # as identities were before they said so
+    del earlier["environment"]  # identities of earlier versions do not have the environment
     (tmp_path / "identity.json").write_text(json.dumps(earlier))
     with RunFolder(tmp_path) as run:
         run.claim({"environment": {"name": "hopper", "version": "v5"}})
@@ -222,7 +226,7 @@ def test_two_processes_cannot_use_one_folder(tmp_path):
         command = f"from smac_jax.runs.folder import RunFolder; RunFolder({str(tmp_path / 'run')!r}).__enter__()"
         other = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120)
         assert f"another process (process {os.getpid()} on" in other.stderr
-    with RunFolder(tmp_path / "run"):  # free again
+    with RunFolder(tmp_path / "run"):  # the folder is free again
         pass
 
 
@@ -234,7 +238,7 @@ def test_an_unwritable_folder_causes_a_one_line_message(tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of its own, and how to make it full and roomy."""
+    """Makes a small file system, with functions that fill and empty it."""
     place = tmp_path / "disk"
     place.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(place)], capture_output=True)
@@ -255,7 +259,7 @@ def fill(place: Path) -> Path:
 
 
 def test_a_run_survives_a_full_disk_and_saves_when_there_is_room(small_disk, pretrained, capfd):
-    """Full after the first chunk, roomy again after the third: the run notices, and needs no restart."""
+    """The disk is full after the first chunk and has space after the third. The run does not need a restart."""
     blobs = []
 
     class Filling:
@@ -274,7 +278,7 @@ def test_a_run_survives_a_full_disk_and_saves_when_there_is_room(small_disk, pre
     assert "no snapshot could be saved" in capfd.readouterr().err
     assert survivor.fingerprint(result) == pretrained
     lines = [json.loads(line) for line in (small_disk / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [20, 40]  # nothing of what was measured meanwhile is missing
+    assert [line["step"] for line in lines] == [20, 40]  # no measurement from the time of the full disk is missing
 
 
 def test_a_full_disk_at_the_end_causes_a_warning_and_the_result_is_returned(small_disk, pretrained, capfd):
@@ -315,7 +319,7 @@ def test_an_interrupted_run_on_a_full_disk_keeps_its_earlier_snapshots(small_dis
 
 
 def test_another_error_while_saving_is_reported_with_its_reason(tmp_path, pretrained, monkeypatch, capfd):
-    """Whatever is wrong with saving: the run ends with its result, and the reason is named."""
+    """If saving fails for any other reason, the run returns its result, and the reason is reported."""
 
     def broken(self, snapshot):
         raise TypeError("Object of type int64 is not JSON serializable")
@@ -365,12 +369,12 @@ def test_numpy_numbers_run_and_are_recorded_as_plain_ones(tmp_path, pretrained):
         result = survivor.pretrain(run, **settings)
     assert survivor.fingerprint(result) == pretrained
     assert (type(result.updates), type(result.seeds[0])) == (int, int)
-    with RunFolder(tmp_path / "run", save_every=0) as run:  # the same run, and it is done
+    with RunFolder(tmp_path / "run", save_every=0) as run:  # this is the same run, which is finished
         assert survivor.fingerprint(survivor.pretrain(run)) == pretrained
 
 
 def test_a_run_does_not_depend_on_the_clock(tmp_path, pretrained, monkeypatch):
-    """Years ahead and back again, each time while a snapshot is being written in the background."""
+    """The clock jumps by years while snapshots are written in the background."""
     real, ahead = time.time, [0.0]
     monkeypatch.setattr(time, "time", lambda: real() + ahead[0])
 
@@ -416,7 +420,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen:
 
 
 def survive(folder: Path, kills: int, rng: random.Random) -> None:
-    """Kills a run so many times, half of them at an operation on a file, and compares what is left with a whole run."""
+    """Kills a run repeatedly, half of the times at an operation on a file, and compares its result with a whole run."""
     began = time.monotonic()
     whole = start(folder / "whole", "0")
     said, _ = whole.communicate(timeout=300)
@@ -435,7 +439,7 @@ def survive(folder: Path, kills: int, rng: random.Random) -> None:
             time.sleep(rng.uniform(0, lasted / 3))
             process.send_signal(signal.SIGKILL)
         said, _ = process.communicate(timeout=300)
-        if process.returncode == 0:  # it was done before: once more from the beginning
+        if process.returncode == 0:  # the run had finished before the kill, so it starts again
             assert _result(folder / "killed") == _result(folder / "whole")
             shutil.rmtree(folder / "killed")
             continue

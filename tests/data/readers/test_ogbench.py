@@ -95,7 +95,7 @@ def test_the_environment_of_the_data_is_that_of_the_package(folder, make_log):
 
 
 def test_an_episode_of_ogbench_is_reproducible_and_its_score_is_its_success(package):
-    """This holds also without the live environment. The user's own random numbers do not change."""
+    """The episode is the same without the live environment. The user's own random numbers do not change."""
     env = smac_jax.make_env(f"ogbench:{NAME}", instances=1)
     np.random.seed(3)  # noqa: NPY002
     expected = np.random.random(4)  # noqa: NPY002

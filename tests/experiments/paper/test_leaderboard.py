@@ -1,4 +1,4 @@
-"""The leaderboard: published scores as they stand at their sources, ours as they were measured."""
+"""The leaderboard has published scores as in their sources, and this project's scores as they were measured."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_published_scores_are_matched_to_data_sets_by_task_and_kind():
 
 
 def curve(task: str, offline: str, online: str, before: float, after: float) -> TransferCurve:
-    """Four seeds ten apart, with another level before the last evaluation of both phases."""
+    """Returns a curve of four seeds with a distance of ten. In both phases, the last evaluation is on another level."""
     spread = 10.0 * np.arange(4)[:, None]
     levels = np.array([[before - 500.0, before]])
     return TransferCurve(
@@ -146,7 +146,7 @@ def test_means_are_over_the_data_sets_with_all_algorithms(by_title):
     mean = over_all(by_title)
     assert mean.title == "Mean over 2 data sets"
     assert [row.algorithm for row in mean.rows] == ["smac", "iql"]
-    assert list(mean.rows[0].measured) == ["offline", "sac"]  # td3 is on one of them alone
+    assert list(mean.rows[0].measured) == ["offline", "sac"]  # only one of them has td3
     expected = (normalized_score("hopper", 3015.0) + normalized_score("halfcheetah", 9015.0)) / 2
     assert mean.rows[0].measured["sac"].estimate == pytest.approx(expected)
     assert over_all({"one": by_title["halfcheetah-lab"]}) is None

@@ -1,4 +1,4 @@
-"""Nothing is trained twice, and nothing that no table or figure shows."""
+"""The grid of the paper trains nothing twice, and nothing that no table or figure shows."""
 
 from __future__ import annotations
 
