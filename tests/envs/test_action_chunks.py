@@ -116,7 +116,7 @@ def test_algorithms_see_a_chunk_as_one_action(name):
     network = {"actor_hidden": (8,), "critic_hidden": (8,)}
     config = {"batch_size": 8, "network": network, "discount": 0.99**4}
     off = smac_jax.pretrain(name, chunks, 1, 2, config, progress=False)
-    assert off.actor_critic.policy(jnp.zeros((1, 1))).mode().shape == (1, 4)
+    assert jax.tree.map(lambda x: x[0], off.actor_critic).policy(jnp.zeros((1, 1))).mode().shape == (1, 4)
     env = ActionChunks(Line(), 4, episode_length=8)
     size = {"num_steps": 2, "warm_start": 2, "eval_every": 2, "eval_episodes": 1, "final_episodes": 1}
     online = {"fql": "same", "bc": "td3"}[name]
