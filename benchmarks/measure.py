@@ -162,7 +162,7 @@ class Report:
 
     def say(self, line: str) -> None:
         """Prints a line."""
-        self.console.print(line)
+        self.console.print(line, markup=False)
 
     def finish(self) -> None:
         """Writes the file of ``--json``, if it is given."""

@@ -153,6 +153,8 @@ def compiled_or_error(program: Program, target: Target) -> Compiled | str:
     try:
         return compile_program(program, target)
     except Exception as error:  # whatever it is, the other programs are worth reporting
+        if "Unknown backend" in str(error):
+            return "it calls the host, which JAX can compile only where the device is present"
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error).strip() else ''}"
 
 

@@ -5,7 +5,9 @@ Skipped where a compiler is not installed (extra ``devices``). A program takes h
 
 from __future__ import annotations
 
+import jax
 import pytest
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from benchmarks.devices import budgets, targets
 from benchmarks.devices.__main__ import line
@@ -15,6 +17,16 @@ from benchmarks.devices.programs import programs
 from smac_jax.errors import ConfigError
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def compiled_anew():
+    """What is compiled for a described device cannot be read back from the cache."""
+    jax.config.update("jax_enable_compilation_cache", False)
+    reset_cache()
+    yield
+    jax.config.update("jax_enable_compilation_cache", True)
+    reset_cache()
 
 
 def record(target_name: str, name: str, size: str, seeds: int) -> dict:

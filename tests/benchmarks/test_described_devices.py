@@ -390,6 +390,22 @@ def test_the_c_engine_may_call_the_host_as_it_runs_there():
     assert budgets.broken_rules({**calls, "program": "online:mjx"}) != []
 
 
+def test_an_engine_that_needs_the_device_may_fail_to_compile():
+    failed = {**KEPT, "compiles": False, "error": "no"}
+    assert budgets.broken_rules({**failed, "program": "online:warp"}) == []
+    assert budgets.broken_rules({**failed, "program": "online:mjx"}) == ["does not compile: no"]
+
+
+def test_errors_are_printed_as_they_are():
+    from benchmarks.measure import Report
+
+    flags.FLAGS(["benchmarks.devices"])
+    report = Report("title", "work", measures=False)
+    with report.console.capture() as captured:
+        report.say("pip install -e '.[warp]'")
+    assert "'.[warp]'" in captured.get()
+
+
 # --- the command
 
 
