@@ -211,6 +211,7 @@ def continue_online(
       ConfigError: ``critic_bc_coef`` is not 0: the replay buffer does not hold next actions.
     """
     online = _continue(offline, changes if isinstance(changes, ReBRACConfig) else WITHOUT | dict(changes or {}), carry)
+    assert isinstance(online.config, ReBRACConfig)
     if online.config.critic_bc_coef > 0.0:
         raise ConfigError(
             f"ReBRACConfig.critic_bc_coef = {online.config.critic_bc_coef:g} online: must be 0, as in the published "

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import chex
 import jax
@@ -151,14 +151,17 @@ def policy_step(config: DelayedConfig, loss: PolicyLoss, batch: Transition, stat
     return state.replace(target_actor_params=target), metrics
 
 
+AnyState = TypeVar("AnyState", bound=State)
+
+
 def is_due(config: DelayedConfig, step: Array) -> Array:
     """Whether a count of updates is a multiple of ``policy_delay``."""
     return unbatched_max(step) % config.policy_delay == 0
 
 
 def take_if(
-    due: Array, take: Callable[[State], tuple[State, Metrics]], state: State
-) -> tuple[State, dict[str, Sometimes]]:
+    due: Array, take: Callable[[AnyState], tuple[AnyState, Metrics]], state: AnyState
+) -> tuple[AnyState, dict[str, Sometimes]]:
     """A step that not every update takes; its metrics say whether it was taken.
 
     Args:
@@ -167,13 +170,13 @@ def take_if(
       state: before it.
     """
 
-    def taken(state: State) -> tuple[State, dict[str, Sometimes]]:
+    def taken(state: AnyState) -> tuple[AnyState, dict[str, Sometimes]]:
         state, metrics = take(state)
         return state, {name: Sometimes(x, jnp.ones_like(x)) for name, x in metrics.items()}
 
     _, shapes = jax.eval_shape(taken, state)
 
-    def not_taken(state: State) -> tuple[State, dict[str, Sometimes]]:
+    def not_taken(state: AnyState) -> tuple[AnyState, dict[str, Sometimes]]:
         return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
     return jax.lax.cond(due, taken, not_taken, state)
