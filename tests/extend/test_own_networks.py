@@ -134,7 +134,7 @@ def test_both_phases_train_them(off, data):
     assert type(jax.eval_shape(first, jax.random.key(0), data).actor_critic.actor).__name__ == "Actor"
     assert isinstance(off.actor_critic.actor, OwnActor)
     assert action_size(off.actor_critic) == action_size(of_seed(off.actor_critic, 0)) == 3
-    start = with_own().init(jax.random.key(0), data).actor_critic
+    start = jax.jit(with_own().init)(jax.random.key(0), data).actor_critic
     assert jax.tree.leaves(start.critic_params)[0].shape[0] == 2
     on = smac_jax.finetune(
         "sac",
@@ -222,7 +222,7 @@ def test_samples_are_taken_of_box_gaussians_and_refused_of_other_distributions(d
             return BoxGaussian(mean, jnp.zeros_like(mean))
 
     for actor in (BoxActor(), UniformActor(3)):
-        actor_critic = with_own(actor).init(jax.random.key(0), data).actor_critic
+        actor_critic = jax.jit(with_own(actor).init)(jax.random.key(0), data).actor_critic
         path = tmp_path / "policy.stablehlo"
         smac_jax.export(actor_critic, path)
         got = jax.export.deserialize(path.read_bytes()).call(OBSERVATIONS)
