@@ -73,6 +73,9 @@ class State(Learner):
     __repr__ = brief
 
 
+S = TypeVar("S", bound=State)
+
+
 def new_state(config: DelayedConfig, actor_critic: ActorCritic) -> State:
     """An actor-critic as it is, and fresh optimizers; the target policy starts as a copy of the policy."""
     learner = new_learner(config, actor_critic)
@@ -151,17 +154,12 @@ def policy_step(config: DelayedConfig, loss: PolicyLoss, batch: Transition, stat
     return state.replace(target_actor_params=target), metrics
 
 
-AnyState = TypeVar("AnyState", bound=State)
-
-
 def is_due(config: DelayedConfig, step: Array) -> Array:
     """Whether a count of updates is a multiple of ``policy_delay``."""
     return unbatched_max(step) % config.policy_delay == 0
 
 
-def take_if(
-    due: Array, take: Callable[[AnyState], tuple[AnyState, Metrics]], state: AnyState
-) -> tuple[AnyState, dict[str, Sometimes]]:
+def take_if(due: Array, take: Callable[[S], tuple[S, Metrics]], state: S) -> tuple[S, dict[str, Sometimes]]:
     """A step that not every update takes; its metrics say whether it was taken.
 
     Args:
@@ -170,13 +168,13 @@ def take_if(
       state: before it.
     """
 
-    def taken(state: AnyState) -> tuple[AnyState, dict[str, Sometimes]]:
+    def taken(state: S) -> tuple[S, dict[str, Sometimes]]:
         state, metrics = take(state)
         return state, {name: Sometimes(x, jnp.ones_like(x)) for name, x in metrics.items()}
 
     _, shapes = jax.eval_shape(taken, state)
 
-    def not_taken(state: AnyState) -> tuple[AnyState, dict[str, Sometimes]]:
+    def not_taken(state: S) -> tuple[S, dict[str, Sometimes]]:
         return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
     return jax.lax.cond(due, taken, not_taken, state)
