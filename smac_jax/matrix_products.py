@@ -15,7 +15,8 @@ from jax.interpreters import partial_eval as pe
 
 def product_rate(rows: int, width: int) -> float:
     """Measures the FLOP/s of successive products ``[rows, width] x [width, width]``, which bounds those of a layer."""
-    repeats = max(1, round(2e10 / (2.0 * rows * width**2)))
+    # an iteration of the loop takes microseconds even for tiny products
+    repeats = min(max(1, round(2e10 / (2.0 * rows * width**2))), 20_000)
 
     @jax.jit
     def products(x: jax.Array, w: jax.Array) -> jax.Array:
@@ -42,7 +43,11 @@ def product_flops(function: Callable[..., Any], *arguments: Any) -> float:
     The body of a loop is counted as often as it runs. A conditional counts as the mean of its branches, because TD3
     takes a policy step in every second update.
     """
-    closed = jax.make_jaxpr(function)(*arguments)
+    return product_flops_of(jax.make_jaxpr(function)(*arguments))
+
+
+def product_flops_of(closed: Any) -> float:
+    """Returns the same as :func:`product_flops` for a traced program (``jax.make_jaxpr``)."""
     needed, _ = pe.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
     return _count(needed)
 
@@ -60,15 +65,20 @@ def _count(jaxpr: Any) -> float:
             total += 2.0 * math.prod(x.shape) * kernel.shape[-1]
         elif name == "scan":
             total += parameters["length"] * _count(parameters["jaxpr"].jaxpr)
-        elif name in ("cond", "platform_index"):
-            counts = [_count(branch.jaxpr) for branch in parameters["branches"]]
-            total += statistics.fmean(counts)
+        elif name == "cond" and not parameters.get("branches_platforms"):
+            total += statistics.fmean(_count(branch.jaxpr) for branch in parameters["branches"])
         else:
-            total += sum(_count(inner) for inner in _inner(parameters))
+            total += sum(_count(inner) for inner in inner_jaxprs(parameters))
     return total
 
 
-def _inner(parameters: dict[str, Any]) -> list[Any]:
+def inner_jaxprs(parameters: dict[str, Any]) -> list[Any]:
+    """The programs inside an equation: bodies of loops, branches, and functions.
+
+    Of branches for different kinds of devices (``jax.lax.platform_dependent``) only the first, as one of them runs.
+    """
+    if parameters.get("branches_platforms"):
+        return [parameters["branches"][0].jaxpr]
     found = []
     for value in parameters.values():
         for item in value if isinstance(value, (tuple, list)) else (value,):

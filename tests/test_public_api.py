@@ -45,6 +45,6 @@ def test_the_embedded_data_are_as_the_readme_describes():
 def test_all_places_have_the_same_version():
     root = Path(__file__).parents[1]
     assert f"\nversion: {smac_jax.__version__}\n" in (root / "CITATION.cff").read_text(encoding="utf-8")
-    newest = re.search(r"^## (\S+)", (root / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    newest = re.search(r"^## (\d\S+)", (root / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert newest is not None
     assert newest[1] == smac_jax.__version__

@@ -84,7 +84,7 @@ def test_the_parts_of_a_result_print_shortly(off, data, what, tmp_path):
 @pytest.mark.parametrize("name", OFFLINE)
 def test_states_print_shapes(name, data):
     built = make_offline(name, SMALL if name != "none" else {"network": SMALL["network"]})
-    state = built.init(jax.random.key(0), built.prepare(data))
+    state = jax.jit(built.init)(jax.random.key(0), built.prepare(data))
     assert "float32[" in repr(state)
     assert len(repr(state)) < 1200
     assert repr(jax.tree.map(lambda x: x.shape, state))

@@ -43,9 +43,10 @@ def test_with_equal_returns_rewards_are_not_rescaled_and_there_is_a_warning(rewa
     data = dataset(rewards)
     config = IQLConfig(return_span=1000.0, reward_scale=2.0)
     assert float(reward_scale_for(config, data)) == 2.0
-    assert np.asarray(make_offline("iql", config).init(jax.random.key(0), data).actor_critic.reward_scale) == 2.0
+    begun = jax.jit(make_offline("iql", config).init)(jax.random.key(0), data)
+    assert np.asarray(begun.actor_critic.reward_scale) == 2.0
     with pytest.warns(
-        UserWarning, match=r"IQLConfig.return_span = 1000: every episode of mine returns .*reward_scale = 2"
+        UserWarning, match=r"IQLConfig.return_span = 1000: every episode of mine has the return .*reward_scale = 2"
     ):
         warn_of_equal_returns(config, data)
     np.testing.assert_array_equal(data.conditions, 1.0)
@@ -127,7 +128,7 @@ def test_reference_returns_of_a_task_must_differ():
 def test_with_critics_of_zero_td3_bc_is_behavior_cloning():
     data = dataset(np.zeros(20))
     config = td3_bc.TD3BCConfig()
-    ac = make_offline("td3_bc", {"network": NETWORK}).init(jax.random.key(0), data).actor_critic
+    ac = jax.jit(make_offline("td3_bc", {"network": NETWORK}).init)(jax.random.key(0), data).actor_critic
     ac = ac.replace(critic_params=jax.tree.map(jnp.zeros_like, ac.critic_params))
     loss, metrics = td3_bc.policy_loss(config, ac, ac.actor_params, data.transitions())
     assert np.isfinite(loss)

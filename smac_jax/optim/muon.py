@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from smac_jax.optim.newton_schulz import orthogonalize
+from smac_jax.optim.newton_schulz import orthogonalize_all
 from smac_jax.types import Array, Params
 
 MOMENTUM = 0.95
@@ -72,7 +72,9 @@ def scale_by_muon(consistent_rms: float = 0.0) -> optax.GradientTransformation:
             optax.tree.bias_correction(momentum, MOMENTUM, count + 1),
             optax.tree.bias_correction(gradients, MOMENTUM, count),
         )
-        updates = jax.tree.map(lambda x: orthogonalize(x, STEPS) * shape_factor(x.shape, consistent_rms), ahead)
+        kernels, tree = jax.tree.flatten(ahead)
+        steps = [x * shape_factor(x.shape, consistent_rms) for x in orthogonalize_all(kernels, STEPS)]
+        updates = jax.tree.unflatten(tree, steps)
         return updates, MuonState(count, momentum)
 
     return optax.GradientTransformation(init, update)

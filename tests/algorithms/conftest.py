@@ -15,7 +15,8 @@ from smac_jax.types import Transition
 
 def moved(network):
     """Changes target critics and standard deviations, so that confusing them with others changes results."""
-    ac = new_actor_critic(network, jax.random.key(3), jnp.zeros(OBSERVATIONS), jnp.ones(OBSERVATIONS), ACTIONS)
+    new = jax.jit(lambda key: new_actor_critic(network, key, jnp.zeros(OBSERVATIONS), jnp.ones(OBSERVATIONS), ACTIONS))
+    ac = new(jax.random.key(3))
     return ac.replace(
         target_critic_params=jax.tree.map(lambda x: 0.8 * x + 0.05, ac.target_critic_params),
         actor_params=jax.tree.map(lambda x: x + 0.1, ac.actor_params),

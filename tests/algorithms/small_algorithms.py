@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -49,7 +50,7 @@ def smac_case(**fields: Any) -> tuple[smac.SMACConfig, Score[Any], smac.State]:
     """Returns SMAC's config, its score and its initial state for :func:`dataset`."""
     config = resolve(smac.SMACConfig, {**small("smac"), **fields})
     score = SCORES[config.score](config)
-    return config, score, smac.init(config, score, jax.random.key(7), dataset())
+    return config, score, jax.jit(partial(smac.init, config, score))(jax.random.key(7), dataset())
 
 
 def policy_of(state: smac.State, observation: jax.Array) -> Any:

@@ -50,7 +50,7 @@ def close(got, want, rtol=1e-4, atol=2e-6):
 @pytest.fixture(scope="module")
 def iql_case(box_actor_critic):
     config = resolve(iql.IQLConfig, {"network": BOX, "value_hidden": (8,), "expectile": 0.8, "beta": 2.0})
-    state = iql.init(config, jax.random.key(5), dataset())
+    state = jax.jit(partial(iql.init, config))(jax.random.key(5), dataset())
     return config, state.replace(actor_critic=box_actor_critic)
 
 
@@ -340,7 +340,7 @@ def test_the_delayed_policy_step_stays_a_branch_under_a_seed_axis(batch):
     config = resolve(td3_bc.TD3BCConfig, {"network": CQL["network"]})
     algorithm = td3_bc.td3_bc(config)
     update = algorithm.phases[0].update
-    states = jax.vmap(algorithm.init, in_axes=(0, None))(jax.random.split(jax.random.key(0), 2), dataset())
+    states = jax.jit(jax.vmap(algorithm.init, in_axes=(0, None)))(jax.random.split(jax.random.key(0), 2), dataset())
     keys = jax.random.split(jax.random.key(1), 2)
     over_seeds = jax.vmap(update, in_axes=(0, None, 0))
     assert "cond[" in str(jax.make_jaxpr(over_seeds)(states, batch, keys))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,7 +32,8 @@ def flat(config, prefix=""):
 # --- networks ---------------------------------------------------------------------------------------------------------
 def built(**network):
     config = NetworkConfig(**{"actor_hidden": (16, 8), "critic_hidden": (16, 8), "num_critics": 3, **network})
-    return new_actor_critic(config, jax.random.key(0), jnp.zeros(OBSERVATIONS), jnp.ones(OBSERVATIONS), ACTIONS)
+    new = jax.jit(lambda key: new_actor_critic(config, key, jnp.zeros(OBSERVATIONS), jnp.ones(OBSERVATIONS), ACTIONS))
+    return new(jax.random.key(0))
 
 
 def test_kernels_are_orthogonal_and_the_last_hidden_layer_is_scaled():
@@ -106,8 +109,8 @@ def data():
 @pytest.fixture(scope="module")
 def trained(data):
     algorithm = make_offline("smac", {**small("smac"), "temperature_learning_rate": 1e-3})
-    state = algorithm.init(jax.random.key(0), data)
-    update = algorithm.phases[-1].update
+    state = jax.jit(algorithm.init)(jax.random.key(0), data)
+    update = jax.jit(algorithm.phases[-1].update)
     for i in range(3):
         state, _ = update(state, data.sample(jax.random.key(i), 16), jax.random.key(i))
     return algorithm, state
@@ -129,11 +132,22 @@ def test_temperature_and_optimizers_are_carried_over(trained):
     assert int(fresh.critic_optimizer[0].count) == 0
 
 
+@pytest.fixture(scope="module")
+def begun(data):
+    """The name of an offline algorithm to itself and its first state."""
+
+    @cache
+    def begin(name):
+        algorithm = make_offline(name, small(name))
+        return algorithm, jax.jit(algorithm.init)(jax.random.key(0), data)
+
+    return begin
+
+
 @pytest.mark.parametrize("online", ["sac", "td3", "td3_bc", "awr"])
 @pytest.mark.parametrize("offline", ["smac", "td3_bc", "iql", "cql", "bc"])
-def test_every_pair_of_algorithms_can_carry_over_the_optimizers(offline, online, data):
-    algorithm = make_offline(offline, small(offline))
-    state = algorithm.init(jax.random.key(0), data)
+def test_every_pair_of_algorithms_can_carry_over_the_optimizers(offline, online, begun):
+    algorithm, state = begun(offline)
     carried = algorithm.training_state(state)
     moved = jax.tree.map(lambda x: x + 1, carried)
     start = make_online(online, {"optimizer_start": "carried"}).init(

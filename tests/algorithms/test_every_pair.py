@@ -29,7 +29,7 @@ def pretrained(data):
 def test_offline_algorithms_train_and_stay_finite(offline, pretrained, data):
     result = pretrained[offline]
     algorithm = result.algorithm
-    start = jax.vmap(algorithm.init, (0, None))(stream_keys(result.seeds, "init"), algorithm.prepare(data))
+    start = jax.jit(jax.vmap(algorithm.init, (0, None)))(stream_keys(result.seeds, "init"), algorithm.prepare(data))
     fresh = algorithm.actor_critic(start)
 
     def moved(name):

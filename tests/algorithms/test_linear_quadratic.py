@@ -54,7 +54,7 @@ def data(actions, rows=20_000):
 def gradients(ac, s, a):
     """Returns the mean of ``grad_a Q`` over the members, in the environment's units."""
     each = jax.vmap(action_gradient, in_axes=(None, 0, None, None))
-    return np.asarray(each(ac.critic.apply, ac.critic_params, ac.normalize(s), a).mean(0))
+    return np.asarray(jax.jit(lambda: each(ac.critic.apply, ac.critic_params, ac.normalize(s), a).mean(0))())
 
 
 NETWORK = {"actor_hidden": (64, 64), "critic_hidden": (64, 64), "critic_activation": "tanh", "num_critics": 2}
@@ -97,26 +97,26 @@ def test_sac_finds_the_soft_optimum():
         actor_learning_rate=1e-3,
     )
     everywhere = data(lambda rng, s: rng.uniform(-1, 1, s.shape))
-    ac = new_actor_critic(
-        NetworkConfig(**NETWORK, initial_std=0.5), jax.random.key(0), *everywhere.observation_statistics(), 1
-    )
-    state = sac.init(config, jax.random.key(1), ac)
 
     @jax.jit
-    def train(state):
+    def train():
+        network = NetworkConfig(**NETWORK, initial_std=0.5)
+        ac = new_actor_critic(network, jax.random.key(0), *everywhere.observation_statistics(), 1)
+        state = sac.init(config, jax.random.key(1), ac)
+
         def body(state, key):
             batch_key, update_key = jax.random.split(key)
             return sac.update(config, state, everywhere.sample(batch_key, 256), update_key)[0], None
 
         return jax.lax.scan(body, state, jax.random.split(jax.random.key(2), 4000))[0]
 
-    found = train(state).actor_critic
+    found = train().actor_critic
     s, a = CHECK["s"], CHECK["a"]
     error = gradients(found, s, a) - known_gradient(s, a)
     assert np.sqrt(np.mean(error**2)) < 0.2 * np.sqrt(np.mean(known_gradient(s, a) ** 2))
     policy = found.policy(s)
     np.testing.assert_allclose(policy.mode(), -K * s, atol=0.05)
-    draws = jax.vmap(policy.sample)(jax.random.split(jax.random.key(3), 2000))
+    draws = jax.jit(jax.vmap(policy.sample))(jax.random.split(jax.random.key(3), 2000))
     np.testing.assert_allclose(np.asarray(draws.std(0)).mean(), STD, rtol=0.15)
 
 
@@ -125,7 +125,10 @@ def optimal_data():
     return data(lambda rng, s: -K * s + STD * rng.normal(size=s.shape))
 
 
-def smac(optimal_data, **fields):
+SCORE_MODEL = {"num_updates": 3000, "hidden": 32, "embedding": 16, "condition_on_return": False}
+
+
+def smac(optimal_data, kappa=5.0, **fields):
     config = {
         "network": NETWORK,
         "discount": DISCOUNT,
@@ -137,9 +140,9 @@ def smac(optimal_data, **fields):
         "alpha_parameterization": "fixed",
         "alpha_value": ALPHA,
         "initial_temperature": ALPHA,
-        "score_model": {"num_updates": 3000, "hidden": 32, "embedding": 16, "condition_on_return": False},
+        "score_model": {**SCORE_MODEL, **({} if kappa else {"num_updates": 1})},  # with no penalty nobody asks for it
     }
-    return smac_jax.pretrain("smac", optimal_data, [0], 3000, {**config, **fields}, progress=False)
+    return smac_jax.pretrain("smac", optimal_data, [0], 3000, {**config, **fields, "kappa": kappa}, progress=False)
 
 
 def test_smac_gives_the_critic_the_known_score_outside_the_data(optimal_data):

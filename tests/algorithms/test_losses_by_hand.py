@@ -60,13 +60,13 @@ def test_sac_policy_and_temperature_loss(actor_critic, batch):
 def test_high_utd_takes_critic_steps_on_parts_and_one_policy_step_on_the_whole_batch(actor_critic, batch):
     config = sac.SACConfig(batch_size=BATCH, utd=2)
     state, key = sac.init(config, jax.random.key(0), actor_critic), jax.random.key(5)
-    got, _ = sac.update(config, state, batch, key)
+    got, _ = jax.jit(partial(sac.update, config))(state, batch, key)
     critic_key, policy_key = jax.random.split(key)
     halves = [jax.tree.map(lambda x, i=i: x[i : i + BATCH // 2], batch) for i in (0, BATCH // 2)]
-    want = state
+    want, critic_step = state, jax.jit(partial(sac.critic_step, config))
     for half, half_key in zip(halves, jax.random.split(critic_key, 2), strict=True):
-        want, _ = sac.critic_step(config, want, half, half_key)
-    want, _ = sac.policy_step(config, want, batch, policy_key)
+        want, _ = critic_step(want, half, half_key)
+    want, _ = jax.jit(partial(sac.policy_step, config))(want, batch, policy_key)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), got, want)
 
 
@@ -96,7 +96,7 @@ def test_td3_bc_policy_loss(actor_critic, batch):
 
 def test_td3_bc_moves_policy_and_targets_every_second_update_and_never_the_std(batch):
     config = td3_bc.TD3BCConfig(network=NETWORK, policy_delay=2)
-    first = td3_bc.init(config, jax.random.key(0), dataset())
+    first = jax.jit(partial(td3_bc.init, config))(jax.random.key(0), dataset())
     update = jax.jit(td3_bc.td3_bc(config).phases[0].update)
     one, _ = update(first, batch, jax.random.key(1))
     two, _ = update(one, batch, jax.random.key(2))

@@ -23,9 +23,11 @@ case = partial(smac_case, network=NETWORK, batch_size=BATCH)
 
 def loss_of(config, score, state, batch):
     """Returns ``L_SM`` as a function of the critics' parameters and of ``psi``."""
-    return lambda critics, psi: smac.score_matching_loss(config, score, state, critics, psi, batch, jax.random.key(8))
+    key = jax.random.key(8)
+    return jax.jit(lambda critics, psi: smac.score_matching_loss(config, score, state, critics, psi, batch, key))
 
 
+@partial(jax.jit, static_argnums=0)
 def matched(score, state, batch):
     """Returns the actions and the weighted score of :func:`loss_of`."""
     policy = policy_of(state, batch.observation)
@@ -157,7 +159,7 @@ def test_with_alpha_zero_the_penalty_is_the_squared_action_gradient(batch):
 
     loss = lambda params: loss_of(config, score, state, batch)(params, {})[0]  # noqa: E731
     np.testing.assert_allclose(loss(ac.critic_params), flatness(ac.critic_params), rtol=1e-5)
-    got, want = jax.grad(loss)(ac.critic_params), jax.grad(flatness)(ac.critic_params)
+    got, want = (jax.jit(jax.grad(f))(ac.critic_params) for f in (loss, flatness))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), got, want)
 
 
@@ -194,7 +196,7 @@ def test_the_alpha_that_is_transferred_is_a_running_mean():
     config, _, state = case(alpha_parameterization="fixed")
     assert smac.actor_critic(state).temperature == 0.0  # there is no measurement yet
     for alpha, want in ((2.0, 2.0), (4.0, 2.02), (-8.0, 0.99 * 2.02 - 0.08)):
-        state = state.replace(alpha=update_alpha(config, state.alpha, {}, jnp.float32(alpha)))
+        state = state.replace(alpha=jax.jit(partial(update_alpha, config))(state.alpha, {}, jnp.float32(alpha)))
         np.testing.assert_allclose(smac.actor_critic(state).temperature, want, rtol=1e-6)
 
 

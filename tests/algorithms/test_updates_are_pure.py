@@ -55,7 +55,7 @@ def test_an_online_update_of_a_seed_does_not_depend_on_the_other_seeds(name, off
     algorithm = make_online(name, {"batch_size": 16, "utd": 2})
     smac, states = offline["smac"]
     keys = jax.random.split(jax.random.key(3), SEEDS)
-    states = jax.vmap(algorithm.init)(keys, jax.vmap(smac.actor_critic)(states))
+    states = jax.jit(jax.vmap(algorithm.init))(keys, jax.vmap(smac.actor_critic)(states))
     sameness(algorithm.update, states, batches_of(data, 16), keys)
 
 

@@ -41,7 +41,7 @@ def test_a_file_of_another_project_is_imported_with_stubs_for_missing_packages(t
 
 
 def test_a_folder_of_another_project_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"td3_bc\.py is not there"):
+    with pytest.raises(ConfigError, match=r"td3_bc\.py does not exist"):
         module_at(tmp_path / "td3_bc.py", "nothing")
 
 

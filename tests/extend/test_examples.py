@@ -67,7 +67,7 @@ def test_the_algorithm_trains_and_transfers(example, data, tmp_path):
 def test_a_sharpness_of_zero_gives_equal_weights(example, data):
     module = example("my_algorithm")
     built = module.selective(module.SelectiveConfig(sharpness=0.0, batch_size=8))
-    state = built.init(jax.random.key(0), data)
+    state = jax.jit(built.init)(jax.random.key(0), data)
     batch = data.sample(jax.random.key(1), 8)
     _, metrics = built.phases[0].update(state, batch, jax.random.key(2))
     log_prob = state.actor_critic.policy(batch.observation).log_prob(batch.action)

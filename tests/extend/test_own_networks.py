@@ -134,7 +134,7 @@ def test_both_phases_train_own_networks(off, data):
     assert type(jax.eval_shape(first, jax.random.key(0), data).actor_critic.actor).__name__ == "Actor"
     assert isinstance(off.actor_critic.actor, OwnActor)
     assert action_size(off.actor_critic) == action_size(of_seed(off.actor_critic, 0)) == 3
-    start = with_own().init(jax.random.key(0), data).actor_critic
+    start = jax.jit(with_own().init)(jax.random.key(0), data).actor_critic
     assert jax.tree.leaves(start.critic_params)[0].shape[0] == 2
     on = smac_jax.finetune(
         "sac",
@@ -222,7 +222,7 @@ def test_samples_of_a_users_actor_need_a_known_distribution(data, tmp_path):
             return BoxGaussian(mean, jnp.zeros_like(mean))
 
     for actor in (BoxActor(), UniformActor(3)):
-        actor_critic = with_own(actor).init(jax.random.key(0), data).actor_critic
+        actor_critic = jax.jit(with_own(actor).init)(jax.random.key(0), data).actor_critic
         path = tmp_path / "policy.stablehlo"
         smac_jax.export(actor_critic, path)
         got = jax.export.deserialize(path.read_bytes()).call(OBSERVATIONS)
@@ -349,14 +349,14 @@ class WrongShape(nn.Module):
 @pytest.mark.parametrize(
     ("networks", "words"),
     [
-        ({"actor": 3}, "The actor is a int, and must be a flax.linen.Module"),
+        ({"actor": 3}, "The actor is a int, but it must be a flax.linen.Module"),
         ({"critic": jnp.tanh}, "must be a flax.linen.Module"),
         (
             {"actor": NoPolicy()},
-            "The actor NoPolicy gives a .*, which has no function 'mode'. A policy needs: mode, sample",
+            "The actor NoPolicy returns a .*, which has no function 'mode'. A policy needs: mode, sample",
         ),
-        ({"actor": WrongShape()}, r"The actor WrongShape gives actions of shape \(2, 3, 4\) .* must give \(2, 3, 3\)"),
-        ({"critic": WrongShape()}, r"The critic WrongShape gives \(2, 3, 4\) .* must give a value for each: \(2, 3\)"),
+        ({"actor": WrongShape()}, r"The actor WrongShape returns actions of shape \(2, 3, 4\) .* must be \(2, 3, 3\)"),
+        ({"critic": WrongShape()}, r"The critic WrongShape returns \(2, 3, 4\) .* return a value for each: \(2, 3\)"),
         ({"critic": OwnCritic(), "num_critics": 0}, "num_critics = 0: must be at least 1"),
     ],
 )

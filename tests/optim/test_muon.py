@@ -9,7 +9,7 @@ from optax.contrib import MuonDimensionNumbers
 
 from smac_jax.errors import UnknownNameError
 from smac_jax.networks import Critic, NoisePredictor, init_ensemble
-from smac_jax.optim import make_optimizer, muon, orthogonalize
+from smac_jax.optim import make_optimizer, muon, newton_schulz, orthogonalize
 from smac_jax.optim.muon import MOMENTUM, STEPS, is_matrix
 
 RATE = 1e-2
@@ -137,6 +137,28 @@ def test_a_stack_is_orthogonalized_matrix_by_matrix(shape):
         np.testing.assert_allclose(jax.vmap(orthogonalize)(x), want, atol=1e-5)
     if len(shape) > 3:
         np.testing.assert_allclose(jax.vmap(jax.vmap(orthogonalize), in_axes=1, out_axes=1)(x), want, atol=1e-5)
+
+
+SHAPES = [(3, 14, 64), (3, 64, 64), (2, 64, 64), (3, 64, 1), (1, 64, 3), (1, 20, 64)]
+
+
+@pytest.mark.parametrize("shapes", [SHAPES, SHAPES[:1], [(2, 1, 1), (1, 1, 9), (1, 9, 1)]])
+def test_what_a_gpu_computes_together_is_what_a_cpu_computes_one_by_one(shapes):
+    keys = jax.random.split(jax.random.key(2), len(shapes))
+    stacks = [jax.random.normal(key, shape) for key, shape in zip(keys, shapes, strict=True)]
+    stacks[0] = stacks[0].at[0].set(0.0)
+    found = jax.jit(newton_schulz._grouped_by_shape, static_argnums=1)(stacks, 5)
+    expected = jax.jit(newton_schulz._one_by_one, static_argnums=1)(stacks, 5)
+    for got, want in zip(found, expected, strict=True):
+        np.testing.assert_allclose(got, want, atol=2e-5)
+
+
+def test_stacks_of_several_shapes_and_seeds_are_orthogonalized_as_alone():
+    stacks = [jax.random.normal(jax.random.key(k), (2, *shape)) for k, shape in enumerate(SHAPES[:4])]
+    found = jax.jit(jax.vmap(newton_schulz.orthogonalize_all))(stacks)
+    for got, x in zip(found, stacks, strict=True):
+        assert got.shape == x.shape
+        np.testing.assert_allclose(got, orthogonalize(x), atol=1e-5)
 
 
 def test_a_matrix_of_zeros_stays_zero():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.machinery
 import json
 import platform
 import shlex
@@ -62,6 +63,9 @@ def test_the_recorded_command_can_be_run_again(monkeypatch):
     assert shlex.split(command_line()) == ["python", "sweep.py", *arguments]
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", sys.modules["json"].__spec__)
     assert shlex.split(command_line())[:3] == ["python", "-m", "json"]
+    package = importlib.machinery.ModuleSpec("benchmarks.devices.__main__", None)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", package)
+    assert shlex.split(command_line())[:3] == ["python", "-m", "benchmarks.devices"]
     monkeypatch.setenv("XLA_FLAGS", "--xla_a=1 --xla_b=2")
     assert shlex.split(command_line())[:2] == ["XLA_FLAGS=--xla_a=1 --xla_b=2", "python"]
 

@@ -13,8 +13,12 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 import jax
 import numpy as np
 import survivor
+from small_data import noise_of_hopper
 
 import smac_jax
+from smac_jax.algorithms import make_offline
+from smac_jax.train.offline import make_chunk
+from smac_jax.train.sharding import SeedLayout
 
 SEEDS = (0, 3, 4, 7, 9)  # not a multiple of 2 or 8
 
@@ -24,6 +28,25 @@ def furthest(a: object, b: object) -> float:
     leaves = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
     apart = [np.abs(np.asarray(x) - np.asarray(y)) / np.maximum(1, np.abs(np.asarray(x))) for x, y in leaves]
     return max(float(np.nanmax(x)) for x in apart if x.size)
+
+
+def exchanged() -> list[str]:
+    """The operations between devices in an update of several seeds on two devices, as it is compiled."""
+    algorithm = make_offline("td3_bc", {"batch_size": 16, "network": {"actor_hidden": (16,), "critic_hidden": (16,)}})
+    data = algorithm.prepare(noise_of_hopper())
+    layout = SeedLayout.over(range(4), jax.devices()[:2])
+    keys = layout.keys("init")
+    state = layout.shard(jax.vmap(algorithm.init, (0, None))(keys, data))
+    arguments = (
+        state,
+        layout.shard(np.full(4, -1, np.int32)),
+        layout.replicate(np.int32(0)),
+        keys,
+        layout.replicate(data),
+    )
+    text = make_chunk(algorithm.phases[0], layout, 1e6, 10).lower(*arguments).compile().as_text()
+    names = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter", "collective-broadcast")
+    return [name for name in names if f" {name}(" in text or f" {name}-start(" in text]
 
 
 def main() -> None:
@@ -47,7 +70,7 @@ def main() -> None:
             "seeds": len(other_on.returns),
         }
     apart = furthest(jax.tree.map(lambda x: x[0], on.actor_critic), jax.tree.map(lambda x: x[1], on.actor_critic))
-    print(json.dumps(said | {"two seeds": apart}))
+    print(json.dumps(said | {"two seeds": apart, "exchanged": exchanged()}))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ def test_the_same_numbers_on_one_two_and_eight_devices():
     assert done.returncode == 0, done.stderr[-2000:]
     said = json.loads(done.stdout.splitlines()[-1])
     assert said["two seeds"] > 0.1  # the difference between seeds, which is much larger
+    assert said["exchanged"] == []  # seeds share nothing
     for devices in ("2", "8"):
         found = said[devices]
         assert found.pop("seeds") == 5

@@ -13,7 +13,7 @@ import survivor
 import smac_jax
 from smac_jax.analysis import tables
 from smac_jax.train import plan
-from smac_jax.train.chunk import mean_over_steps
+from smac_jax.train.chunk import scan_with_means
 from smac_jax.train.divergence import NOT_DIVERGED, freeze_diverged, has_diverged
 from smac_jax.types import Sometimes
 
@@ -52,7 +52,7 @@ def test_the_step_of_the_first_divergence_is_kept():
 def test_the_means_of_a_chunk_are_over_steps_with_the_metric_of_seeds_that_are_not_frozen():
     have = jnp.array([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])  # [seed, step]
     steps = {"always": jnp.arange(8.0).reshape(2, 4), "sometimes": Sometimes(have * 5.0, have)}
-    means = jax.jit(jax.vmap(mean_over_steps))(steps)
+    _, means = jax.jit(jax.vmap(lambda metrics: scan_with_means(lambda state, x: (state, x), (), metrics)))(steps)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(means))  # jax_debug_nans checks these arrays
     found = plan.measured(jax.tree.map(np.asarray, means), np.array([NOT_DIVERGED, NOT_DIVERGED]))
     whole = plan.weighted_mean([(4, found)])

@@ -89,7 +89,7 @@ def test_the_same_key_gives_the_same_rows_and_the_mean_has_no_noise(rolled, hopp
 
 
 def test_an_action_with_nan_is_refused(hopper):
-    with pytest.raises(CheckpointError, match="linear gave an action that is not a number"):
+    with pytest.raises(CheckpointError, match="linear gave an action that is not finite"):
         collect_episodes(hopper, policy(np.nan), 30, key=jax.random.key(0), episode_length=20)
     with pytest.raises(ConfigError, match="size = 0"):
         collect_episodes(hopper, policy(), 0, key=jax.random.key(0), episode_length=20)
