@@ -46,7 +46,7 @@ def test_with_equal_returns_rewards_are_not_rescaled_and_there_is_a_warning(rewa
     begun = jax.jit(make_offline("iql", config).init)(jax.random.key(0), data)
     assert np.asarray(begun.actor_critic.reward_scale) == 2.0
     with pytest.warns(
-        UserWarning, match=r"IQLConfig.return_span = 1000: every episode of mine returns .*reward_scale = 2"
+        UserWarning, match=r"IQLConfig.return_span = 1000: every episode of mine has the return .*reward_scale = 2"
     ):
         warn_of_equal_returns(config, data)
     np.testing.assert_array_equal(data.conditions, 1.0)

@@ -81,7 +81,9 @@ def test_kappa_stays_in_its_range():
     fast = {"kappa_adaptation": "residual", "kappa_target": 1.0, "kappa_learning_rate": 1.0}
     np.testing.assert_allclose(adapted(40, 1e-3, **fast)[-1], KAPPA_RANGE[0], rtol=1e-5)
     np.testing.assert_allclose(adapted(40, 1e3, **fast)[-1], KAPPA_RANGE[1], rtol=1e-5)
-    with pytest.raises(ConfigError, match=r"SMACConfig.kappa = 0.0: to adapt, it must start in \[0.001, 1000.0\]"):
+    with pytest.raises(
+        ConfigError, match=r"SMACConfig.kappa = 0.0: a kappa that adapts must start in \[0.001, 1000.0\]"
+    ):
         make_offline("smac", {"kappa_adaptation": "residual", "kappa": 0.0})
 
 

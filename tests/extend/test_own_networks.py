@@ -349,14 +349,14 @@ class WrongShape(nn.Module):
 @pytest.mark.parametrize(
     ("networks", "words"),
     [
-        ({"actor": 3}, "The actor is a int, and must be a flax.linen.Module"),
+        ({"actor": 3}, "The actor is a int, but it must be a flax.linen.Module"),
         ({"critic": jnp.tanh}, "must be a flax.linen.Module"),
         (
             {"actor": NoPolicy()},
-            "The actor NoPolicy gives a .*, which has no function 'mode'. A policy needs: mode, sample",
+            "The actor NoPolicy returns a .*, which has no function 'mode'. A policy needs: mode, sample",
         ),
-        ({"actor": WrongShape()}, r"The actor WrongShape gives actions of shape \(2, 3, 4\) .* must give \(2, 3, 3\)"),
-        ({"critic": WrongShape()}, r"The critic WrongShape gives \(2, 3, 4\) .* must give a value for each: \(2, 3\)"),
+        ({"actor": WrongShape()}, r"The actor WrongShape returns actions of shape \(2, 3, 4\) .* must be \(2, 3, 3\)"),
+        ({"critic": WrongShape()}, r"The critic WrongShape returns \(2, 3, 4\) .* return a value for each: \(2, 3\)"),
         ({"critic": OwnCritic(), "num_critics": 0}, "num_critics = 0: must be at least 1"),
     ],
 )
