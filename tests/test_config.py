@@ -65,7 +65,7 @@ def test_invalid_fields_are_refused_by_name(given, words):
 def test_unknown_algorithms_and_indivisible_batches_are_refused():
     with pytest.raises(
         UnknownNameError,
-        match=r"Unknown offline algorithm 'sac'\. Known: awac, bc, cal_ql, cql, iql, none, smac, td3_bc",
+        match=r"Unknown offline algorithm 'sac'\. Known: awac, bc, cal_ql, cql, fql, iql, none, rebrac, smac, td3_bc",
     ):
         make_offline("sac")
     with pytest.raises(UnknownNameError, match="Unknown online algorithm 'smac'"):

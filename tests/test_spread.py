@@ -55,7 +55,7 @@ def test_with_equal_returns_rewards_are_not_rescaled_and_there_is_a_warning(rewa
 
 def test_pretrain_warns_of_equal_returns():
     config = {"return_span": 1000.0, "batch_size": 4, "network": NETWORK, "value_hidden": (4,)}
-    with pytest.warns(UserWarning, match="every episode of mine returns"):
+    with pytest.warns(UserWarning, match="every episode of mine has the return"):
         off = smac_jax.pretrain("iql", dataset(SAME["constant"]), 1, 1, config, progress=False)
     assert off.actor_critic.reward_scale.tolist() == [1.0]
 

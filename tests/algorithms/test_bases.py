@@ -167,7 +167,7 @@ def test_a_missing_training_state_is_refused_by_name(trained):
         init(None, optimizer_start="carried")
     with pytest.raises(ConfigError, match="no temperature was trained offline"):
         init(carried.replace(temperature=None), temperature_start="carried")
-    with pytest.raises(ConfigError, match="another one online than offline"):
+    with pytest.raises(ConfigError, match="another one than offline"):
         init(carried, optimizer_start="carried", optimizer="muon")
 
 

@@ -175,7 +175,10 @@ def test_files_with_one_name_and_overwritten_files_have_separate_results(hopper_
     [
         (["--config.smac.kapa=3"], 'the configuration has no field kapa Did you mean "kappa"'),
         (["--config.smac.kappa=-1"], "SMACConfig.kappa = -1.0: must be in [0, inf]"),
-        (["--offline=smak"], "Unknown offline algorithm 'smak'. Known: awac, bc, cal_ql, cql, iql, none, smac, td3_bc"),
+        (
+            ["--offline=smak"],
+            "Unknown offline algorithm 'smak'. Known: awac, bc, cal_ql, cql, fql, iql, none, rebrac, smac, td3_bc",
+        ),
         (["--offline=none", "--online=iql"], "'iql' continues offline training, and with 'none' there was none"),
         (["--offline=iql,cql", "--online=cql"], "'cql' continues the offline training of 'cql', and 'iql' was trained"),
         (["--offline=iql", "--online=same", "--config.online_iql.value_hidden=(9,)"], "no field value_hidden"),
