@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import chex
 import jax
@@ -211,11 +211,11 @@ def continue_online(
       ConfigError: ``critic_bc_coef`` is not 0: the replay buffer does not hold next actions.
     """
     online = _continue(offline, changes if isinstance(changes, ReBRACConfig) else WITHOUT | dict(changes or {}), carry)
-    config: Any = online.config
+    config = cast(ReBRACConfig, online.config)
     if config.critic_bc_coef > 0.0:
         raise ConfigError(
-            f"ReBRACConfig.critic_bc_coef = {config.critic_bc_coef:g} online: must be 0, as in the published code. The "
-            "replay buffer does not hold the next actions that it needs."
+            f"ReBRACConfig.critic_bc_coef = {config.critic_bc_coef:g} online: must be 0, as in the published "
+            "code. The replay buffer does not hold the next actions that it needs."
         )
     return online._replace(act=partial(td3.act, config))
 

@@ -41,8 +41,6 @@ from smac_jax.config import choice, number
 from smac_jax.short_repr import brief
 from smac_jax.types import Array, Key, Metrics, Params, Sometimes, Transition
 
-S = TypeVar("S")
-
 
 @dataclasses.dataclass(frozen=True)
 class DelayedConfig(UTDConfig):
@@ -73,6 +71,9 @@ class State(Learner):
     step: Array
 
     __repr__ = brief
+
+
+S = TypeVar("S", bound=State)
 
 
 def new_state(config: DelayedConfig, actor_critic: ActorCritic) -> State:

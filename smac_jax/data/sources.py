@@ -1,4 +1,4 @@
-"""The names of data sets: this module alone interprets them."""
+"""Interprets the names of data sets. No other module does."""
 
 from __future__ import annotations
 

@@ -21,7 +21,6 @@ from smac_jax.envs.adapters.quiet import quiet_imports
 from smac_jax.errors import ConfigError, RegistrationError, UnknownNameError
 from smac_jax.files import cache_folder
 from smac_jax.registry import ADROIT, ANTMAZE, ENVIRONMENTS, KITCHEN, LOCOMOTION, MAZE2D, TASKS
-from smac_jax.tasks import time_limit
 
 if TYPE_CHECKING:
     from brax.envs.base import Env
@@ -266,6 +265,7 @@ def make_ogbench(name: str, **kw: Any) -> Env:
 def make_chunks(rest: str, **kw: Any) -> Env:
     """Makes the environment ``chunks:LENGTH:NAME``, with the options of ``NAME``."""
     from smac_jax.envs.chunks import ActionChunks
+    from smac_jax.tasks import time_limit
 
     length, name = parse_chunks(rest)
     env = make_env(name, **kw)
