@@ -1,4 +1,4 @@
-"""Matrix products: how many operations a program's products need, and how many this machine does in a second."""
+"""Counts the operations in the matrix products of a program, and measures how many this machine does in a second."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from jax.interpreters import partial_eval as pe
 
 
 def product_rate(rows: int, width: int) -> float:
-    """FLOP/s of products ``[rows, width] x [width, width]``, one after the other: what a layer can reach."""
-    # of tiny products a loop takes microseconds for each, however few operations they have
+    """Measures the FLOP/s of successive products ``[rows, width] x [width, width]``, which bounds those of a layer."""
+    # a loop over tiny products takes microseconds for each of them, however few operations they have
     repeats = min(max(1, round(2e10 / (2.0 * rows * width**2))), 20_000)
 
     @jax.jit
@@ -27,7 +27,7 @@ def product_rate(rows: int, width: int) -> float:
 
 
 def fastest_seconds(run: Callable[..., Any], *arguments: Any, times: int = 7) -> float:
-    """Seconds of the fastest of several calls, after one that compiles."""
+    """Returns the seconds of the fastest of several calls, after one call that compiles."""
     jax.block_until_ready(run(*arguments))
     found = []
     for _ in range(times):
@@ -38,9 +38,10 @@ def fastest_seconds(run: Callable[..., Any], *arguments: Any, times: int = 7) ->
 
 
 def product_flops(function: Callable[..., Any], *arguments: Any) -> float:
-    """Multiplications and additions in the matrix products that the results of a call of ``function`` need.
+    """Returns the number of multiplications and additions in the matrix products that a call of ``function`` needs.
 
-    A loop counts as often as it runs; of a branch, the mean (TD3 takes its policy step every second update).
+    The body of a loop is counted as often as it runs. A conditional counts as the mean of its branches, because TD3
+    takes a policy step in every second update.
     """
     return product_flops_of(jax.make_jaxpr(function)(*arguments))
 

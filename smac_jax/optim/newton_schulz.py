@@ -1,14 +1,14 @@
 """The quintic Newton-Schulz iteration, fast on stacks of matrices.
 
-    X <- c0 X + (c1 A + c2 A A) X ,   A = X X^T ,   from X / ||X||
+    X <- c0 X + (c1 A + c2 A A) X ,   A = X X^T ,   starting from X / ||X||
 
-``jax.vmap`` over a stack makes batched matrix products, which XLA's CPU backend runs several times slower than the
-same products one by one. So every axis before the last two, a seed axis that ``vmap`` adds included, is flattened into
-one stack. What then happens depends on the device, and is chosen in :func:`orthogonalize_all`: a CPU computes matrix by
-matrix; a GPU, which waits longer for the start of a kernel than for small products, all matrices of a shape together; a
-TPU each stack in batched products.
+``jax.vmap`` over a stack results in batched matrix products, which XLA's CPU backend computes several times more slowly
+than the same products one by one. Therefore all axes before the last two, also those that ``vmap`` adds, are flattened
+into one stack. :func:`orthogonalize_all` then chooses by the device: a CPU computes matrix by matrix; a GPU, on which
+starting a kernel takes longer than a small product, computes all matrices of a shape together; a TPU computes each
+stack in batched products.
 
-Source: Jordan et al. 2024, Muon; the coefficients are optax's. Figures: ``benchmarks/NOTES.md``.
+Source: Jordan et al. 2024, Muon; the coefficients are those of optax. Measurements: ``benchmarks/NOTES.md``.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ Stack = Float[Array, "_ _ _"]
 
 
 def orthogonalize(x: Float[Array, "*stack rows columns"], steps: int = 5) -> Float[Array, "*stack rows columns"]:
-    """The nearly orthogonal matrix that is nearest to each matrix of a stack.
+    """Returns for each matrix of a stack approximately the nearest orthogonal matrix.
 
     Args:
-      x: ``[*stack, rows, columns]``; a matrix of zeros stays zero.
-      steps: of the iteration; after five the singular values lie in about ``[0.7, 1.2]``.
+      x: ``[*stack, rows, columns]``. A matrix of zeros stays zero.
+      steps: the number of iterations. After five, the singular values are in about ``[0.7, 1.2]``.
     """
     return orthogonalize_all([x], steps)[0]
 

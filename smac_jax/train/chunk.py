@@ -64,17 +64,17 @@ def compile_chunk(
 def scan_with_means(
     step: Callable[[State, Any], tuple[State, Metrics]], state: State, inputs: Any
 ) -> tuple[State, dict[str, Sometimes]]:
-    """As ``jax.lax.scan``, but returns the mean of each metric over the steps that have it.
+    """Does the same as ``jax.lax.scan``, but returns the mean of each metric over the steps that have it.
 
     The sums are carried from step to step in one array. If metrics were stacked, each step would write each of them
     separately, which on a GPU divides the step into several CUDA graphs.
 
     Args:
-      step: ``(state, input) -> (state, metrics)``, with metrics that are scalars; of others, their mean counts.
+      step: ``(state, input) -> (state, metrics)``. Metrics that are not scalars are replaced by their means.
       state: the first state.
-      inputs: leaves ``[step, ...]``.
+      inputs: the inputs of all steps; every leaf is ``[step, ...]``.
     """
-    step = jax.jit(step, inline=True)  # so that it is traced once, for the names of the metrics and for the loop
+    step = jax.jit(step, inline=True)  # with this it is traced once, for the names of the metrics and for the loop
     shapes = jax.eval_shape(lambda: step(state, jax.tree.map(lambda x: x[0], inputs))[1])
     names = list(shapes)
 
@@ -89,6 +89,6 @@ def scan_with_means(
 
 
 def sums_of_one_step(metrics: Sequence[Array | Sometimes]) -> Float[Array, "2 metric"]:
-    """The values of the metrics that a step has, and 1.0 for those."""
+    """Returns two rows: the values of the metrics of one step, and 1.0 for each metric that the step has."""
     pairs = [x if isinstance(x, Sometimes) else Sometimes(jnp.mean(x), jnp.ones((), jnp.float32)) for x in metrics]
     return jnp.stack([jnp.stack([x.value * x.steps for x in pairs]), jnp.stack([x.steps for x in pairs])])

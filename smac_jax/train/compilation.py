@@ -63,7 +63,7 @@ class Program:
         return self._jitted(*arguments)
 
     def trace(self, *arguments: Any) -> Any:
-        """As ``jax.jit(function).trace``."""
+        """Does the same as ``jax.jit(function).trace``."""
         return self._jitted.trace(*arguments)
 
     def lower(self, *arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Losses of SAC and TD3+BC on fixed parameters and a fixed batch, against NumPy code written apart."""
+"""Losses of SAC and TD3+BC with fixed parameters and a fixed batch, against independent NumPy code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_sac_target(actor_critic, batch, entropy_backup, how):
     value = np.min(values, 0) if how == "min" else np.mean(values, 0)
     want = b.reward + 0.99 * (1 - b.terminal) * (value - entropy_backup * 0.3 * log_prob)
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(got[1::2], batch.reward[1::2])  # a terminal bootstraps from nothing
+    np.testing.assert_array_equal(got[1::2], batch.reward[1::2])  # a terminal does not bootstrap
 
 
 def test_sac_critic_loss(actor_critic, batch):
@@ -52,12 +52,12 @@ def test_sac_policy_and_temperature_loss(actor_critic, batch):
     np.testing.assert_allclose(entropy, -log_prob.mean(), rtol=1e-4)
     loss = partial(temperature_loss, config)
     np.testing.assert_allclose(loss(jnp.log(0.3), jnp.float32(1.5), ACTIONS), 0.3 * (1.5 + ACTIONS), rtol=1e-5)
-    # too random a policy lowers the temperature, too narrow a one raises it
+    # if the entropy is above the target, the temperature decreases; if it is below, it increases
     assert jax.grad(loss)(jnp.log(0.3), jnp.float32(1.5), ACTIONS) > 0
     assert jax.grad(loss)(jnp.log(0.3), jnp.float32(-2.5), ACTIONS) < 0
 
 
-def test_utd_is_critic_steps_on_the_parts_and_one_policy_step_on_the_whole(actor_critic, batch):
+def test_high_utd_takes_critic_steps_on_parts_and_one_policy_step_on_the_whole_batch(actor_critic, batch):
     config = sac.SACConfig(batch_size=BATCH, utd=2)
     state, key = sac.init(config, jax.random.key(0), actor_critic), jax.random.key(5)
     got, _ = jax.jit(partial(sac.update, config))(state, batch, key)

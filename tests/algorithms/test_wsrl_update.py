@@ -1,9 +1,9 @@
-"""SAC on WSRL's base makes the updates of WSRL's code, against a second writing of them: losses, order, optimizers.
+"""SAC on WSRL's base computes the updates of WSRL's code, which are implemented here again: losses, order, optimizers.
 
 Source: ``wsrl/agents/sac.py`` and ``wsrl/common/common.py`` of its authors (Zhou et al. 2024): in an update every
-gradient is taken at the parameters before it; the ensemble's last layer is one for all members; in the high-UTD update
-networks whose turn it is not take a step of their optimizer on a gradient of zero. Noise is set to zero on both sides,
-and the pair of members that the target takes is always the same.
+gradient is taken at the parameters before it; all members of the ensemble share their last layer; in the high-UTD
+update, the optimizers of networks that are not updated take a step with a gradient of zero. In both implementations
+noise is zero, and the pair of critics in the targets is always the same.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def policy(params, observation):
 
 
 def values(params, observation, action):
-    """``[member, row]``; the trunks are stacked, the head is one."""
+    """Returns values ``[member, row]``. The hidden layers are stacked, and the last layer is shared."""
 
     def trunk(layers):
         x = jnp.concatenate([observation, action], -1)
@@ -173,7 +173,7 @@ def assert_equal(state, config, params, target):
 
 @pytest.mark.parametrize(("preset", "scale"), [(wsrl_base, -10.0), (wsrl, -1.0)], ids=["wsrl_base", "wsrl"])
 def test_offline_and_high_utd_updates(preset, scale, networks, rows):
-    """Three updates with all gradients at once, then three of UTD 4 that go on with the same optimizers."""
+    """Three offline updates are followed by three updates of UTD 4 with the same optimizers."""
     offline = configured(preset, utd=1, policy_critics="previous", temperature_start="config", optimizer_start="fresh")
     online = configured(preset)
     assert online.utd == 4
@@ -213,15 +213,15 @@ def test_offline_and_high_utd_updates(preset, scale, networks, rows):
     ids=lambda field: next(iter(field)),
 )
 def test_each_field_is_needed(trained_by, field):
-    """Without it two updates of UTD 4 end elsewhere."""
+    """Without the field, two updates of UTD 4 have another result."""
     ends = trained_by(configured()), trained_by(configured(**field))
     apart = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), *ends)
     assert max(jax.tree.leaves(apart)) > 1e-6
 
 
 @pytest.mark.parametrize("where", ["current", "next"])
-def test_the_temperature_goes_by_the_entropy_there(networks, rows, where):
-    """Its gradient, which is ten times Adam's first average; Adam's first step would hide its size."""
+def test_the_gradient_of_the_temperature_uses_the_entropy_at_the_chosen_observations(networks, rows, where):
+    """The gradient is ten times Adam's first average. Adam's first step does not depend on its size."""
     config = configured(utd=1, temperature_start="config", optimizer_start="fresh", entropy_observations=where)
     state = sac.init(config, jax.random.key(0), networks)
     state, _ = update_of(config)(state, rows, jax.random.key(0))

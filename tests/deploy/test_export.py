@@ -1,4 +1,4 @@
-"""Exported files run where they are meant to, and compute what the Flax actor computes."""
+"""Exported files run without this package, and compute the same as the Flax actor."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from smac_jax.deploy.policy import ACTIVATIONS, DISTRIBUTIONS, NumpyPolicy
 from smac_jax.errors import CheckpointError, ConfigError, UnknownNameError
 
 ROOT = Path(__file__).parents[2]
+GAUSSIANS = [name for name in DISTRIBUTIONS if name != "one_step_flow"]
 KINDS = [
     # every activation, and every pair of the others
     {"distribution": policy, "state_dependent_std": dependent, "actor_activation": activation}
-    for (policy, dependent), activation in zip(
-        itertools.product(DISTRIBUTIONS, (True, False)), ACTIVATIONS, strict=True
-    )
+    for (policy, dependent), activation in zip(itertools.product(GAUSSIANS, (True, False)), ACTIVATIONS, strict=True)
 ]
 KINDS.append({"distribution": "tanh_gaussian", "state_dependent_std": True, "actor_layer_norm": True})
+AFTER = {"actor_layer_norm": True, "layer_norm_position": "after_activation"}
+KINDS += [{"distribution": "one_step_flow", "actor_activation": "gelu"}, {"distribution": "one_step_flow", **AFTER}]
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
-# a process that knows JAX and not this package
+# a process that has JAX but not this package
 FRESH = """
 import pathlib, sys
 import jax, jax.export, numpy as np
@@ -57,23 +58,18 @@ def run_jax(path: Path, *inputs: np.ndarray) -> np.ndarray:
     return np.asarray(jax.export.deserialize(path.read_bytes()).call(*(x.astype(np.float32) for x in inputs)))
 
 
-def sampled(flax, kind, noise):
-    draw = flax.mean + np.exp(flax.log_std) * noise
-    return np.tanh(draw) if kind["distribution"] == "tanh_gaussian" else np.clip(draw, -1, 1)
-
-
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, kind.values())))
 def test_onnx_equals_the_flax_actor(kind, make_actor_critic, flax_policies, observations, tmp_path):
     needs_onnx()
     actor_critic, rows = make_actor_critic(**kind), observations.reshape(-1, 5)
     flax, path = flax_policies(actor_critic, rows), tmp_path / "policy.onnx"
     smac_jax.export(actor_critic, path, seed=1)
-    for some in (rows, rows[:1], rows[:0]):  # the batch is open
+    for some in (rows, rows[:1], rows[:0]):  # the size of the batch is not fixed
         np.testing.assert_allclose(run_onnx(path, observation=some), flax.mode()[1, : len(some)], **TOLERANCE)
     smac_jax.export(actor_critic, path, seed="all", sample=True)
     noise = np.random.default_rng(0).normal(size=(6, 3))
     got = run_onnx(path, observation=rows, noise=noise)
-    np.testing.assert_allclose(got, sampled(flax, kind, noise), **TOLERANCE)
+    np.testing.assert_allclose(got, flax.sampled(noise), **TOLERANCE)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, kind.values())))
@@ -85,7 +81,7 @@ def test_stablehlo_equals_the_flax_actor(kind, make_actor_critic, flax_policies,
         np.testing.assert_allclose(run_jax(path, some), flax.mode()[1, : len(some)], **TOLERANCE)
     smac_jax.export(actor_critic, path, seed="all", sample=True)
     noise = np.random.default_rng(0).normal(size=(6, 3))
-    np.testing.assert_allclose(run_jax(path, rows, noise), sampled(flax, kind, noise), **TOLERANCE)
+    np.testing.assert_allclose(run_jax(path, rows, noise), flax.sampled(noise), **TOLERANCE)
 
 
 def test_stablehlo_runs_in_a_process_without_this_package(stacked, flax_policies, observations, tmp_path):
@@ -96,10 +92,10 @@ def test_stablehlo_runs_in_a_process_without_this_package(stacked, flax_policies
         inputs = {"observation": rows} | ({"noise": noise} if sample else {})
         np.savez(f"{path}.in.npz", **{name: x.astype(np.float32) for name, x in inputs.items()})
     subprocess.run([sys.executable, "-c", FRESH, *map(str, paths.values())], cwd=tmp_path, check=True, timeout=120)
-    flax = jax.tree.map(lambda x: x[2], flax_policies(stacked, rows))
-    wants = {False: flax.mode(), True: np.tanh(flax.mean + np.exp(flax.log_std) * noise)}
+    flax = flax_policies(stacked, rows)
+    wants = {False: flax.mode(), True: flax.sampled(noise)}
     for sample, path in paths.items():
-        np.testing.assert_allclose(np.load(f"{path}.out.npy"), wants[sample], **TOLERANCE)
+        np.testing.assert_allclose(np.load(f"{path}.out.npy"), wants[sample][2], **TOLERANCE)
 
 
 @pytest.mark.parametrize("to", ["npz", "onnx", "stablehlo"])
@@ -145,16 +141,30 @@ def test_onnx_states_what_it_is(stacked, tmp_path):
     smac_jax.export(stacked, tmp_path / "policy.onnx")
     model = onnx.load(tmp_path / "policy.onnx")
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 17)]
-    assert model.ir_version == 8  # of the same year; a later one is refused by the runtimes of that year
+    assert (
+        model.ir_version == 8
+    )  # The version of the operators is of the same year. Runtimes of that year refuse later ones.
     assert model.producer_version == smac_jax.__version__
     assert "[-1, 1]" in model.doc_string
     assert {node.op_type for node in model.graph.node} == {"Sub", "Div", "MatMul", "Add", "Relu", "Tanh"}
     assert "hidden_0_kernel" in {tensor.name for tensor in model.graph.initializer}
-    assert not any(tensor.name.startswith("log_std") for tensor in model.graph.initializer)  # a mode needs no spread
+    assert not any(
+        tensor.name.startswith("log_std") for tensor in model.graph.initializer
+    )  # a mode does not need the standard deviation
+
+
+def test_the_mode_of_a_flow_in_onnx_has_no_noise(make_actor_critic, tmp_path):
+    needs_onnx()
+    import onnx
+
+    smac_jax.export(make_actor_critic(distribution="one_step_flow"), tmp_path / "policy.onnx")
+    model = onnx.load(tmp_path / "policy.onnx")
+    assert [value.name for value in model.graph.input] == ["observation"]
+    assert "noise_kernel" not in {tensor.name for tensor in model.graph.initializer}
 
 
 @pytest.mark.parametrize("source", ["actor-critic", "policy", "file"])
-def test_npz_gives_one_seed_of_whatever_there_is(source, stacked, flax_policies, observations, tmp_path):
+def test_exporting_npz_selects_one_seed(source, stacked, flax_policies, observations, tmp_path):
     given = stacked
     if source != "actor-critic":
         given = NumpyPolicy.of(stacked)
@@ -179,18 +189,18 @@ def test_npz_gives_one_seed_of_whatever_there_is(source, stacked, flax_policies,
         ("absent/policy.npz", {}, CheckpointError, "cannot be written \\(No such file or directory\\)"),
     ],
 )
-def test_what_cannot_be_exported_is_said_and_leaves_nothing(out, options, error, words, stacked, tmp_path):
+def test_policies_that_cannot_be_exported_are_refused_without_a_file(out, options, error, words, stacked, tmp_path):
     with pytest.raises(error, match=words):
         smac_jax.export(stacked, tmp_path / out, **options)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_source_that_is_none_is_refused(tmp_path):
+def test_an_invalid_source_of_a_policy_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"source is a dict: give a path, a policy, or a result's \.actor_critic"):
         smac_jax.export({}, tmp_path / "policy.npz")  # type: ignore[arg-type]
 
 
-def test_without_onnx_it_says_what_to_install(stacked, tmp_path, monkeypatch):
+def test_without_onnx_the_error_says_what_to_install(stacked, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ConfigError, match=r"pip install 'smac_jax\[onnx\]'"):
         smac_jax.export(stacked, tmp_path / "policy.onnx")
@@ -200,7 +210,7 @@ def test_without_onnx_it_says_what_to_install(stacked, tmp_path, monkeypatch):
 program = partial(run_command, "export")
 
 
-def test_the_program_writes_one_seed_and_says_its_shapes(stacked, flax_policies, observations, tmp_path):
+def test_the_command_exports_one_seed_and_prints_its_shapes(stacked, flax_policies, observations, tmp_path):
     smac_jax.export(NumpyPolicy.of(stacked, [4, 5, 6]), tmp_path / "all.npz", seed="all")
     done = program(tmp_path / "all.npz", f"--out={tmp_path / 'five.bin'}", "--to=npz", "--seed=5")
     assert done.returncode == 0, done.stderr
@@ -222,7 +232,7 @@ def test_the_program_writes_one_seed_and_says_its_shapes(stacked, flax_policies,
         (["a", "--out=policy.npz", "--seed=x"], "error: --seed=x: must be the number of a seed, or all"),
     ],
 )
-def test_a_mistake_is_one_line_and_no_traceback(arguments, words):
+def test_a_mistake_causes_one_line_without_a_traceback(arguments, words):
     done = program(*arguments)
     assert done.returncode != 0
     assert words in done.stderr + done.stdout

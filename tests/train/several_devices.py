@@ -1,6 +1,6 @@
-"""One run on 1, 2 and 8 simulated devices, in a process of its own: JAX must hear of them before it starts.
+"""One run on 1, 2 and 8 simulated devices, in a separate process, because JAX must know them before it starts.
 
-Prints how far what came out on several devices lies from what came out on one, as JSON.
+It prints the differences between the results on several devices and those on one, as JSON.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from smac_jax.algorithms import make_offline
 from smac_jax.train.offline import make_chunk
 from smac_jax.train.sharding import SeedLayout
 
-SEEDS = (0, 3, 4, 7, 9)  # no multiple of 2 or 8
+SEEDS = (0, 3, 4, 7, 9)  # not a multiple of 2 or 8
 
 
 def furthest(a: object, b: object) -> float:
-    """Largest difference between two trees' numbers, relative above a size of 1 and absolute below."""
+    """Returns the largest difference between two trees, relative for numbers above 1 and absolute below."""
     leaves = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
     apart = [np.abs(np.asarray(x) - np.asarray(y)) / np.maximum(1, np.abs(np.asarray(x))) for x, y in leaves]
     return max(float(np.nanmax(x)) for x in apart if x.size)
