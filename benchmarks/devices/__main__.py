@@ -165,11 +165,11 @@ def line(
     known = {"program": program.name, "size": program.size, "seeds": program.seeds, "unit": program.unit}
     if isinstance(made, str):
         return {**known, "compiles": False, "error": made}
-    prediction = model.predict(made.facts.work, target, constants)
     record = {**known, "compiles": True, **made.facts.record()}
-    if prediction is not None:
-        record["predicted_seconds"] = [prediction.least, prediction.most]
-        record["predicted_rate"] = [program.seeds / prediction.most, program.seeds / prediction.least]
+    best, worst = (model.predict(work, target, constants) for work in (made.facts.work, made.facts.most_work))
+    if best is not None and worst is not None:
+        record["predicted_seconds"] = [best.least, worst.most]
+        record["predicted_rate"] = [program.seeds / worst.most, program.seeds / best.least]
     if timing is not None:
         record["measured_seconds"] = timing
         record["measured_rate"] = program.seeds / timing

@@ -43,7 +43,7 @@ class Facts:
       float64: whether any array has 64 bits of floating point.
       dynamic_shapes: whether any array has a size that depends on data.
       seconds: of compilation.
-      work: the kernels, for the model (not written to files).
+      work, most_work: the kernels in the least and in the most case, for the model (not written to files).
     """
 
     kernels: tuple[float, float]
@@ -60,10 +60,12 @@ class Facts:
     dynamic_shapes: bool
     seconds: float
     work: list[Kernel] = dataclasses.field(default_factory=list, repr=False)
+    most_work: list[Kernel] = dataclasses.field(default_factory=list, repr=False)
 
     def record(self) -> dict[str, Any]:
         """The facts for a file."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "work"}
+        fields = (field.name for field in dataclasses.fields(self))
+        return {name: getattr(self, name) for name in fields if not name.endswith("work")}
 
 
 @dataclasses.dataclass
@@ -88,10 +90,10 @@ def compile_program(program: Program, target: Target) -> Compiled:
     module = Module(text)
     body = training_step(module)
     kernels = list(kernels_of(module, body, target, (1,)))
-    most = sum(kernel.times for kernel in kernels_of(module, body, target, program.limits))
+    most = list(kernels_of(module, body, target, program.limits))
     loop = thunks.training_loop(thunks.read(launches)) if launches else None
     facts = Facts(
-        kernels=(sum(kernel.times for kernel in kernels), most),
+        kernels=(sum(kernel.times for kernel in kernels), sum(kernel.times for kernel in most)),
         graphs=None if loop is None else thunks.graphs(loop),
         outside={} if loop is None else dict(thunks.outside_graphs(loop).most_common()),
         unknown_loops=len(unknown_loops(module, body)),
@@ -108,6 +110,7 @@ def compile_program(program: Program, target: Target) -> Compiled:
         dynamic_shapes="[<=" in text or ",<=" in text,
         seconds=seconds,
         work=kernels,
+        most_work=most,
     )
     return Compiled(program, target, executable, facts)
 

@@ -167,6 +167,8 @@ def look_for_no_device() -> None:
     if not [*Path("/dev").glob("nvidia[0-9]"), *Path("/dev").glob("accel*"), *Path("/dev").glob("vfio/[0-9]*")]:
         jax.config.update("jax_platforms", "cpu")
         os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+        # the library warns where this is not set, and compiles for any topology where it is
+        os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-1")
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
 
 

@@ -18,7 +18,7 @@ from programs import run_module
 import smac_jax
 from benchmarks.devices import __main__ as command
 from benchmarks.devices import budgets, model, programs, targets, thunks
-from benchmarks.devices.facts import callback, collective, kernels_of, products, training_step
+from benchmarks.devices.facts import Compiled, Facts, callback, collective, kernels_of, products, training_step
 from benchmarks.devices.hlo import Module, shapes
 from benchmarks.devices.model import Constants, Kernel
 from benchmarks.devices.targets import GPUS, TPUS, Target
@@ -295,6 +295,18 @@ def test_the_largest_of_launch_bytes_and_products_counts():
 def test_a_tpu_takes_the_cycles_at_its_clock():
     found = model.predict([Kernel(2.0, 1e3, cycles=750.0), Kernel(1.0, 1e9)], V5E, Constants())
     assert found == model.Prediction(1e-6, 1e-6)
+
+
+def test_where_loops_depend_on_data_the_prediction_is_from_the_least_to_the_most():
+    known = {name: KEPT[name] for name in KEPT if name not in ("program", "size", "seeds", "unit", "compiles")}
+    made = Facts(**known, work=[Kernel(10, 1.0)], most_work=[Kernel(10, 1.0), Kernel(30, 1.0)])
+    program = programs.Program("online:mjx", "field", 4, "environment step", lambda target: (None, ()))
+    found = command.line(program, Compiled(program, H100, None, made), H100, Constants((1e-6, 2e-6)), 1e-4)
+    np.testing.assert_allclose(found["predicted_seconds"], [10e-6, 80e-6])
+    np.testing.assert_allclose(found["predicted_rate"], [4 / 80e-6, 4 / 10e-6])
+    assert found["measured_rate"] == pytest.approx(4e4)
+    assert "work" not in found
+    json.dumps(found)
 
 
 def test_a_fit_finds_the_constants_that_made_the_times_and_says_what_it_is():
