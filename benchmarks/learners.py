@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.measure import Case, memory_of
 from smac_jax.algorithms import OFFLINE, ONLINE, make_offline, make_online
 from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
-from smac_jax.algorithms.contracts import Phase
+from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm, Phase
 from smac_jax.algorithms.none import NONE
 from smac_jax.data.dataset import Dataset
 from smac_jax.matrix_products import product_flops
@@ -58,13 +58,34 @@ class Learner(NamedTuple):
     data: Dataset
 
 
-def offline_learner(name: str, size: Size, seeds: int, data: Dataset, **overrides: Any) -> Learner:
-    """The main phase of an offline algorithm."""
+def offline_algorithm(name: str, size: Size, **overrides: Any) -> OfflineAlgorithm[Any]:
+    """An offline algorithm of a size."""
     network = {"actor_hidden": size.hidden, "critic_hidden": size.hidden, "num_critics": size.members}
     config: dict[str, Any] = {"network": network, "batch_size": size.offline_batch, **overrides}
     if name == "iql":
         config["value_hidden"] = size.hidden
-    built = make_offline(name, config)
+    return make_offline(name, config)
+
+
+def online_algorithm(
+    section: str, size: Size, critic_activation: str = "relu", **overrides: Any
+) -> tuple[OnlineAlgorithm[Any], NetworkConfig]:
+    """The online algorithm of a section of configurations, and the networks of a size that it continues with."""
+    name = next(n for n in ONLINE if online_section(n) == section)
+    network = NetworkConfig(
+        actor_hidden=size.hidden,
+        critic_hidden=size.hidden,
+        num_critics=size.members,
+        distribution="box_gaussian" if name == "awr" else "tanh_gaussian",
+        critic_activation=critic_activation,
+    )
+    once = {"utd": 1} if name == "rlpd" else {}  # as the others, and not 20 critic steps in an update
+    return make_online(name, {"batch_size": size.online_batch, **once, **overrides}), network
+
+
+def offline_learner(name: str, size: Size, seeds: int, data: Dataset, **overrides: Any) -> Learner:
+    """The main phase of an offline algorithm."""
+    built = offline_algorithm(name, size, **overrides)
     phase = next(phase for phase in built.phases if phase.num_updates is None)
     data = built.prepare(data)
     init = jax.jit(jax.vmap(built.init, in_axes=(0, None)))
@@ -75,16 +96,7 @@ def online_learner(
     section: str, size: Size, seeds: int, data: Dataset, critic_activation: str = "relu", **overrides: Any
 ) -> Learner:
     """The update of an online algorithm on batches of the data set, without an environment."""
-    name = next(n for n in ONLINE if online_section(n) == section)
-    once = {"utd": 1} if name == "rlpd" else {}  # as the others, and not 20 critic steps in an update
-    built = make_online(name, {"batch_size": size.online_batch, **once, **overrides})
-    network = NetworkConfig(
-        actor_hidden=size.hidden,
-        critic_hidden=size.hidden,
-        num_critics=size.members,
-        distribution="box_gaussian" if name == "awr" else "tanh_gaussian",
-        critic_activation=critic_activation,
-    )
+    built, network = online_algorithm(section, size, critic_activation, **overrides)
     mean, std = data.observation_statistics()
 
     def init(key: jax.Array) -> Any:

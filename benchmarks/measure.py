@@ -118,28 +118,40 @@ def memory_of(compiled: jax.stages.Compiled) -> int:
 
 
 class Report:
-    """Prints results, and writes them to ``--json``."""
+    """Prints results, and writes them to ``--json``.
 
-    def __init__(self, title: str, work: str) -> None:
+    Args:
+      title: of the report.
+      work: what is done, on what.
+      measures: whether the rates of this machine matter; if not, its peak rates are not measured.
+    """
+
+    def __init__(self, title: str, work: str, measures: bool = True) -> None:
         self.title, self.work = title, work
         self._file = local_path(FLAGS.json) if FLAGS.json else None
         self.tables: dict[str, list[dict[str, Any]]] = {}
-        self.machine = ceiling()
+        self.notes: dict[str, Any] = {}
+        self.machine = ceiling() if measures else None
         self.console = console_for_tables()
         found = versions()
         self.console.print(
             f"[bold]{title}[/bold]\n{work}\n{device_description()}; "
             + ", ".join(f"{name} {found[name]}" for name in ("python", "jax", "mujoco", "numpy") if name in found)
         )
-        self.console.print(f"ceiling: {self.machine}")
+        if self.machine is not None:
+            self.console.print(f"ceiling: {self.machine}")
 
     def share(self, timing: Timing) -> float:
         """The share of the peak rate of matrix products that a case reaches."""
-        return timing.flops * timing.rate / self.machine.matrix_product
+        return timing.flops * timing.rate / self.machine.matrix_product if self.machine else math.nan
 
     def table(self, name: str, rows: Sequence[dict[str, Any]]) -> None:
-        """Prints rows of equal columns."""
+        """Prints rows of equal columns, and keeps them for the file."""
         self.tables[name] = list(rows)
+        self.show(rows, name)
+
+    def show(self, rows: Sequence[dict[str, Any]], name: str) -> None:
+        """Prints rows of equal columns."""
         heads = list(dict.fromkeys(column for row in rows for column in row))
         columns = [
             Column(head, justify="left" if isinstance(rows[0].get(head), str) else "right", rank=max(0, i - 1))
@@ -150,7 +162,7 @@ class Report:
 
     def say(self, line: str) -> None:
         """Prints a line."""
-        self.console.print(line)
+        self.console.print(line, markup=False)
 
     def finish(self) -> None:
         """Writes the file of ``--json``, if it is given."""
@@ -165,9 +177,12 @@ class Report:
                 "device": device_description(),
                 "versions": versions(),
                 "commit": git_commit(),
-                "ceiling": {"matrix_product_flops": self.machine.matrix_product, "memory_bytes": self.machine.memory},
                 "tables": self.tables,
+                **({"notes": self.notes} if self.notes else {}),
             }
+            if self.machine is not None:
+                peak = {"matrix_product_flops": self.machine.matrix_product, "memory_bytes": self.machine.memory}
+                content["ceiling"] = peak
             path.write_text(json.dumps(to_json(content), indent=1) + "\n", encoding="utf-8")
             self.console.print(f"written to {path}")
 

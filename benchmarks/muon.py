@@ -71,6 +71,7 @@ def main(argv: Sequence[str]) -> int:
     cases = [step_case(name, o, params, gradients, flops * (name != "Adam")) for name, o in optimizers.items()]
     timings = in_turns(cases)
     made = rows(report, timings, "steps/s")
+    assert report.machine is not None
     floor = flops / report.machine.matrix_product
     for line, timing in zip(made, timings, strict=True):
         line["ms"] = 1e3 * timing.seconds

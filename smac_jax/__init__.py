@@ -1,4 +1,4 @@
-"""smac_jax: score-matched actor-critics. Pre-train on logged data, fine-tune online, without the dip at the transfer.
+"""Score-matched actor-critics (SMAC): pre-training on logged data, and fine-tuning online without a dip in the return.
 
 >>> env = smac_jax.make_env("hopper")
 >>> data = smac_jax.load_dataset("hopper-medium-replay")
@@ -6,7 +6,7 @@
 >>> on = smac_jax.finetune("sac", off.actor_critic, env, data, seeds=4, num_steps=20_000)
 >>> returns = smac_jax.evaluate(on.actor_critic, env, episodes=20)
 >>> policy = smac_jax.load("results/quickstart/runs/halfcheetah-medium-replay/smac/seeds-0-3/to-sac", seed=0)
->>> action = policy(observation)  # in NumPy; nothing of the above is imported
+>>> action = policy(observation)  # needs NumPy only
 """
 
 from __future__ import annotations

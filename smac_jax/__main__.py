@@ -1,4 +1,4 @@
-"""``python -m smac_jax``: the command line, where ``smac-jax`` is not on the path."""
+"""``python -m smac_jax`` is the same as the command ``smac-jax``, which may not be on the path."""
 
 from smac_jax.cli import main
 

@@ -72,7 +72,7 @@ def run_command(name: str, arguments: Sequence[str] | None = None) -> None:
     """Runs one command.
 
     Args:
-      name: of :data:`COMMANDS`.
+      name: a key of :data:`COMMANDS`.
       arguments: the command's arguments; default: the command line of this process.
 
     Raises:

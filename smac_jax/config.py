@@ -1,10 +1,9 @@
-"""Frozen dataclass configurations whose fields know their own range, and the numbers that users give.
+"""Checks of users' values: of configurations (frozen dataclasses whose fields have ranges), and of single arguments.
 
-A field is declared with :func:`number` or :func:`choice`; :func:`resolve` turns what a user gives (nothing, a
-mapping, an ``ml_collections.ConfigDict`` or the dataclass itself) into a checked instance, and refuses what it does
-not know. Arguments that are no fields of a configuration go through :func:`whole_number`, :func:`real_number` and
-:func:`true_or_false`. Whatever kind of number comes in (Python's, NumPy's, JAX's), a plain Python number goes on, so
-that what is recorded of a run can be written as JSON.
+Fields are declared with :func:`number`, :func:`choice`, :func:`sizes` and :func:`switch`. :func:`resolve` makes a
+checked instance from nothing, a mapping, an ``ml_collections.ConfigDict`` or an instance, and refuses unknown fields.
+Arguments that are not fields are checked by :func:`whole_number`, :func:`real_number` and :func:`true_or_false`. They
+accept numbers of Python, NumPy and JAX, and return plain Python numbers, which can be written as JSON.
 """
 
 from __future__ import annotations
@@ -20,44 +19,44 @@ from smac_jax.errors import ConfigError
 
 C = TypeVar("C")
 LARGEST_SEED = 2**32 - 1
-"""Random keys are made of 32 bits: of a larger seed some would be lost, and two seeds would be the same."""
+"""Random keys are made from 32 bits. Larger seeds would lose bits, so that two of them could give the same key."""
 
 
 def number(default: float, low: float = -math.inf, high: float = math.inf, doc: str = "") -> Any:
-    """A numeric field in ``[low, high]``."""
+    """Returns a field for a number in ``[low, high]``. It is a whole number if the default is one."""
     return dataclasses.field(default=default, metadata={"low": low, "high": high, "doc": doc})
 
 
 def choice(default: str, *options: str, doc: str = "") -> Any:
-    """A field that takes one of a few names."""
+    """Returns a field for one of a few names."""
     return dataclasses.field(default=default, metadata={"options": (default, *options), "doc": doc})
 
 
 def choice_from(known: Mapping[str, Any], default: str, doc: str = "") -> Any:
-    """A field that takes a name that is registered in ``known``, then when the field is checked."""
+    """Returns a field for a name in ``known``, which may grow until the field is checked."""
     return dataclasses.field(default=default, metadata={"options": known, "doc": doc})
 
 
 def sizes(*default: int, doc: str = "") -> Any:
-    """A tuple of positive layer widths."""
+    """Returns a field for a tuple of positive layer widths."""
     return dataclasses.field(default=tuple(default), metadata={"sizes": True, "doc": doc})
 
 
 def switch(default: bool, doc: str = "") -> Any:
-    """An on/off field."""
+    """Returns a field for True or False."""
     return dataclasses.field(default=default, metadata={"switch": True, "doc": doc})
 
 
 def whole_number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> int:
-    """A count as a Python int.
+    """Converts a whole number to a Python int.
 
     Args:
-      name: of the argument, for the error.
-      value: whatever is a whole number: Python's, NumPy's or JAX's, an array without axes, and a float such as 1e4.
-      low, high: the range that it must be in, ends included.
+      name: the name of the argument in error messages.
+      value: a number of Python, NumPy or JAX, or an array without axes. A float such as 1e4 is accepted.
+      low, high: the range of the number, including both ends.
 
     Raises:
-      ConfigError: it is no whole number, or outside the range.
+      ConfigError: the value is not a whole number, or is outside the range.
     """
     found = _plain_number(value)
     if found is None or not math.isfinite(found) or found != int(found):
@@ -67,10 +66,10 @@ def whole_number(name: str, value: Any, low: float = -math.inf, high: float = ma
 
 
 def real_number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
-    """The same for a number that need not be whole, as a Python float. NaN is refused, infinity is in no finite range.
+    """Converts a number to a Python float. NaN is refused. Arguments are those of :func:`whole_number`.
 
     Raises:
-      ConfigError: it is no number, or outside the range.
+      ConfigError: the value is not a number, or is outside the range.
     """
     found = _plain_number(value)
     try:
@@ -84,10 +83,10 @@ def real_number(name: str, value: Any, low: float = -math.inf, high: float = mat
 
 
 def true_or_false(name: str, value: Any) -> bool:
-    """An on/off argument as a Python bool; NumPy's and JAX's are taken, 0 and 1 are not.
+    """Converts True or False of Python, NumPy or JAX to a Python bool. 0 and 1 are refused.
 
     Raises:
-      ConfigError: it is neither True nor False.
+      ConfigError: the value is neither True nor False.
     """
     if isinstance(value, bool):
         return value
@@ -97,16 +96,16 @@ def true_or_false(name: str, value: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """A NumPy or JAX number as Python's, for what is handed on to the programs of others; all else as it is."""
+    """Converts a number of NumPy or JAX to one of Python, for other libraries. Other values are returned unchanged."""
     is_number = _kind(value) in tuple("biuf") and getattr(value, "shape", None) == () and hasattr(value, "item")
     return value.item() if is_number else value
 
 
 def seed_number(name: str, value: Any) -> int:
-    """A seed of random numbers as a Python int.
+    """Converts the seed of a random number generator to a Python int.
 
     Raises:
-      ConfigError: it is no whole number between 0 and :data:`LARGEST_SEED`.
+      ConfigError: the value is not a whole number between 0 and :data:`LARGEST_SEED`.
     """
     found = whole_number(name, value)
     if not 0 <= found <= LARGEST_SEED:
@@ -115,24 +114,24 @@ def seed_number(name: str, value: Any) -> int:
 
 
 def _kind(value: Any) -> str:
-    """The kind of a NumPy or JAX number (``"f"``, ``"i"``, ``"b"``, ...); empty for Python's."""
+    """Returns the kind of a number of NumPy or JAX (``"f"``, ``"i"``, ``"b"``, ...); empty for other values."""
     return str(getattr(getattr(value, "dtype", None), "kind", ""))
 
 
 def _plain_number(value: Any) -> int | float | None:
-    """A number as Python's int or float; None for what is no number: text, True and False, dates, arrays with axes."""
+    """Converts a number to Python's int or float. Returns None for text, True, False, dates and arrays with axes."""
     if isinstance(value, bool) or _kind(value) not in ("", "i", "u", "f", "V"):
         return None
     try:
         return operator.index(value)
     except TypeError:
         pass
-    # an array without axes is a number to everybody but Python; bfloat16 (kind "V") is no Real to Python either
+    # Arrays without axes, and bfloat16 (kind "V"), are numbers, but not instances of Real.
     if not isinstance(value, numbers.Real) and getattr(value, "shape", None) != ():
         return None
     try:
         return float(value)
-    except (TypeError, ValueError, OverflowError):  # a number that is only known when the compiled program runs
+    except (TypeError, ValueError, OverflowError):  # such as a traced number, which is not known yet
         return None
 
 
@@ -148,7 +147,7 @@ def _layer_widths(name: str, value: Any) -> tuple[int, ...]:
     text_or_unordered = isinstance(value, (str, bytes, Mapping, set, frozenset))
     try:
         widths = tuple(whole_number(name, width, 1) for width in value)
-    except (TypeError, ConfigError):  # not iterable, or not of such numbers
+    except (TypeError, ConfigError):  # it is not iterable, or an element is not a positive whole number
         widths = ()
     if text_or_unordered or not widths or not isinstance(value, Iterable):
         raise ConfigError(f"{name} = {value!r}: must be a non-empty sequence of positive layer widths.")
@@ -156,10 +155,10 @@ def _layer_widths(name: str, value: Any) -> tuple[int, ...]:
 
 
 def _checked(field: dataclasses.Field[Any], name: str, value: Any) -> Any:
-    """A field's value in plain Python.
+    """Returns the value of a field in plain Python.
 
     Raises:
-      ConfigError: it is not what the field takes.
+      ConfigError: the field does not accept the value.
     """
     rule = field.metadata
     if "options" in rule:
@@ -184,15 +183,15 @@ def _as_mapping(config: Any, where: str) -> dict[str, Any]:
 
 
 def resolve(cls: type[C], config: Any = None, **overrides: Any) -> C:
-    """Turns ``config`` into a checked instance of the frozen dataclass ``cls``, all of whose values are plain Python.
+    """Makes a checked instance of the frozen dataclass ``cls``. All of its values are plain Python.
 
     Args:
-      cls: the configuration's class.
+      cls: the class of the configuration.
       config: None for the defaults, a mapping (or ConfigDict) of the fields that differ, or an instance of ``cls``.
-      **overrides: fields that win over ``config``.
+      **overrides: fields that take precedence over ``config``.
 
     Raises:
-      ConfigError: a field that ``cls`` does not have, or a value outside the field's range.
+      ConfigError: ``cls`` does not have one of the fields, or a value is outside the range of its field.
     """
     if config is None:
         values: dict[str, Any] = {}
@@ -207,7 +206,7 @@ def resolve(cls: type[C], config: Any = None, **overrides: Any) -> C:
         raise ConfigError(f"{cls.__name__} has no field {unknown[0]!r}. It has: {', '.join(sorted(fields))}.")
     for name, value in values.items():
         factory = fields[name].default_factory
-        if factory is not dataclasses.MISSING:  # a nested config: what is not given keeps this owner's default
+        if factory is not dataclasses.MISSING:  # a nested config, whose defaults are those of this field
             default = factory()
             given = value if not isinstance(value, type(default)) else dataclasses.asdict(value)
             values[name] = resolve(type(default), {**dataclasses.asdict(default), **_as_mapping(given, name)})

@@ -1,30 +1,30 @@
-"""The errors a user can meet. Each message names what was wrong, where, and what to do about it."""
+"""The errors that this package raises. Each message says what was wrong, where, and what to do about it."""
 
 from __future__ import annotations
 
 
 class SmacError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """The base class of all errors that this package raises on purpose."""
 
 
 class ConfigError(SmacError, ValueError):
-    """A configuration field that does not exist, or a value outside its range."""
+    """A field of a configuration does not exist, or a value is not valid."""
 
 
 class DatasetError(SmacError, ValueError):
-    """A data set that cannot be read, or that is not what it says it is."""
+    """A data set cannot be read, or its arrays are not valid."""
 
 
 class CheckpointError(SmacError):
-    """A checkpoint that is not there, is damaged, or is of another run; or one that could not be written."""
+    """A checkpoint does not exist, is damaged, belongs to another run, or could not be written."""
 
 
 class ObservationError(SmacError, ValueError):
-    """An observation that a policy cannot act upon: of another size, or with what is not a number."""
+    """A policy cannot act on an observation, because it has another size or values that are not numbers."""
 
 
 class UnknownNameError(SmacError, KeyError):
-    """A task, algorithm, data set or engine that is not registered."""
+    """A name of a task, an algorithm, a data set or the like is not known."""
 
     def __init__(self, kind: str, name: str, known: list[str] | tuple[str, ...]):
         self.kind, self.name, self.known = kind, name, tuple(known)
@@ -35,7 +35,7 @@ class UnknownNameError(SmacError, KeyError):
 
 
 class RegistrationError(SmacError, ValueError):
-    """A name that another has already, or a thing that does not satisfy the contract of what it is registered as."""
+    """A name is already registered, or a thing does not satisfy the contract for its registration."""
 
 
 class TrackerError(SmacError):

@@ -1,16 +1,16 @@
-"""For authors: what has a name here can be yours, in a file of yours: an algorithm, a task, a tracker and so on.
+"""Registers algorithms, tasks, environments, data readers, scores and trackers of users by name.
 
-What is registered here is used by its name wherever this package's own is: in ``pretrain``, ``finetune``, ``make_env``
-and ``load_dataset``; in ``--offline``, ``--online``, ``--env``, ``--task``, ``--config`` and ``--tracker`` of the
-command line, which imports the file that ``--import=my_lab.py`` names; and in jobs that run elsewhere, or continue
-later. The file is recorded with its checksum, and a run refuses to continue with another one, unless it only registers
-a tracker.
+A registered name works wherever a name of this package does: in ``pretrain``, ``finetune``, ``make_env`` and
+``load_dataset``; in ``--offline``, ``--online``, ``--env``, ``--task``, ``--config`` and ``--tracker`` of the command
+line, which imports the file in ``--import=my_lab.py``; and in jobs that run on other machines or are resumed later. The
+checksum of the file is recorded. A run refuses to resume with a changed file, unless the file only registers a tracker.
 
 >>> @register_offline("selective", SelectiveConfig)
 ... def selective(config):
 ...     return OfflineAlgorithm("selective", config, init=..., phases=(...), actor_critic=...)
 
-Every function here also takes the thing itself as its last argument. Whole examples: ``docs/examples``.
+Every function here is a decorator, or takes the thing itself as its last argument. ``docs/examples`` has complete
+examples.
 """
 
 from __future__ import annotations
@@ -120,27 +120,28 @@ __all__ = [
 
 TASK_FUNCTIONS = ("model", "reset", "observation", "reward", "termination")
 SECTIONS = ("pretrain", "finetune")
-"""Of every configuration, beside those of algorithms."""
+"""The sections of every configuration other than those of algorithms."""
 
 
 class ReadDataset(Protocol):
-    """Reads data."""
+    """A reader of data sets."""
 
     def __call__(self, name: str, /) -> Dataset:
-        """The data set of what stands behind the colon of ``READER:NAME``; empty where the reader's name stands alone.
+        """Returns a data set. :meth:`smac_jax.Dataset.from_arrays` makes one from arrays, and checks them.
 
-        :meth:`smac_jax.Dataset.from_arrays` makes one of arrays and checks them.
+        Args:
+          name: the text after the colon in ``READER:NAME``; empty for ``READER`` alone.
         """
 
 
 class MakeEnvironment(Protocol):
-    """Makes an environment: one robot, not vectorized, which does not reset itself."""
+    """A function that makes an environment of one robot, which is not vectorized and does not reset itself."""
 
     def __call__(self, **options: Any) -> Env:
-        """An :class:`Env`, which is ``brax.envs.base.Env``, or what has the same functions and sizes.
+        """Returns an :class:`Env` (``brax.envs.base.Env``), or an object with the same methods and sizes.
 
-        ``done`` is the task's own termination; a time limit is put around it. Actions are in the box ``[-1, 1]``. What
-        the task is judged by, where that is not its return, is ``metrics["score"]``.
+        ``done`` must be the task's own termination. A wrapper adds the time limit. Actions are in ``[-1, 1]``. If
+        evaluations should report another measure than the return, it must be in ``metrics["score"]``.
 
         Args:
           **options: keywords of ``make_env``.
@@ -162,17 +163,17 @@ def register_offline(name: str, config: type, build: Any = None) -> Any:
     """Registers an offline algorithm.
 
     Args:
-      name: of the algorithm, and of the section of the configuration that its fields stand in: ``--config.NAME.FIELD``.
-      config: the class of its configuration: a frozen dataclass all of whose fields have defaults. Fields that are
-        declared with :func:`number`, :func:`choice`, :func:`sizes` and :func:`switch` check what they are given.
-      build: ``(config) -> OfflineAlgorithm``, whose ``name`` is this name; None gives a decorator for it.
+      name: the name of the algorithm, and of its section of the configuration (``--config.NAME.FIELD``).
+      config: the class of its configuration, which is a frozen dataclass. All fields must have defaults. Fields that
+        are declared with :func:`number`, :func:`choice`, :func:`sizes` and :func:`switch` check their values.
+      build: ``(config) -> OfflineAlgorithm``, whose ``name`` must be this name; None to use the result as a decorator.
 
     Raises:
-      RegistrationError: the name is taken, or ``config`` or ``build`` is no such thing.
+      RegistrationError: the name is taken, ``config`` is not such a class, or ``build`` is not a function.
     """
 
     def register(build: Any) -> Any:
-        # the sections of online algorithms that have no offline one of their name would be called otherwise
+        # an online algorithm of this name has the section NAME, which would have to become online_NAME
         OFFLINE.check_free(name, lambda name: _owner_of_section(name) or _owner_of_online_section(name))
         where = f"The offline algorithm {name!r}"
         _check_config(config, where)
@@ -191,13 +192,13 @@ def register_online(name: str, config: type, build: Any = None) -> Any:
     """Registers an online algorithm.
 
     Args:
-      name: of the algorithm, and of its section of the configuration (``online_NAME`` where an offline algorithm has
-        the same name).
-      config: as for :func:`register_offline`.
-      build: ``(config) -> OnlineAlgorithm``, whose ``name`` is this name; None gives a decorator for it.
+      name: the name of the algorithm, and of its section of the configuration (``online_NAME`` if an offline algorithm
+        has the same name).
+      config: as in :func:`register_offline`.
+      build: ``(config) -> OnlineAlgorithm``, whose ``name`` must be this name; None to use the result as a decorator.
 
     Raises:
-      RegistrationError: the name is taken, or ``config`` or ``build`` is no such thing.
+      RegistrationError: the name is taken, ``config`` is not such a class, or ``build`` is not a function.
     """
 
     def register(build: Any) -> Any:
@@ -222,24 +223,25 @@ def register_task(
     versions: Sequence[Version] = ("v4",),
     mjx: bool = True,
 ) -> Any:
-    """Registers a task that MuJoCo's engines simulate, as ``smac_jax/envs/tasks/hopper.py`` is one.
+    """Registers a task that MuJoCo's engines simulate. ``smac_jax/envs/tasks/hopper.py`` is an example of a task.
 
     Args:
-      name: of the task. A data set or file whose name begins with it is of this task.
+      name: the name of the task. Data sets and files whose names begin with it belong to this task.
       task: a module, object or class with the functions of :class:`Task`: ``model``, ``reset``, ``observation``,
-        ``reward`` and ``termination``. Of a class an instance is made, without arguments. None gives a decorator for a
-        class.
-      random_return: the return of a random policy, a normalized score of 0. (Both are of what evaluations sum:
-        ``metrics["score"]`` where the task has it, else the reward.)
-      expert_return: the return of a good policy, a normalized score of 100.
-      episode_length: the time limit, in steps of the environment.
-      clips_actions: the simulation itself clips actions to ``[-1, 1]``, so that actions outside may be clipped in data.
-      versions: that the task's functions know.
-      mjx: whether MJX can simulate its model; else the C engine and Warp do.
+        ``reward`` and ``termination``. A class is instantiated without arguments. None to use the result as a decorator
+        of a class.
+      random_return: the return of a random policy, which has the normalized score 0. If the task has
+        ``metrics["score"]``, this and ``expert_return`` are the sums of that metric over an episode instead.
+      expert_return: the return of a good policy, which has the normalized score 100.
+      episode_length: the time limit, in environment steps.
+      clips_actions: whether the simulation itself clips actions to ``[-1, 1]``. If so, logged actions outside are
+        clipped, too.
+      versions: the versions that the functions of the task know.
+      mjx: whether MJX can simulate the model. Otherwise the C engine and Warp do.
 
     Raises:
-      RegistrationError: the name is taken, or ``task`` does not have these functions.
-      ConfigError: returns that are the same, or a time limit below 1.
+      RegistrationError: the name is taken, or ``task`` lacks one of these functions.
+      ConfigError: the two returns are equal, or the time limit is below 1.
     """
     info = _info(name, random_return, expert_return, episode_length, clips_actions)
 
@@ -249,7 +251,7 @@ def register_task(
             if not callable(getattr(task, function, None)):
                 raise RegistrationError(
                     f"The task {name!r} is {_short(task)}, which has no function {function!r}. It needs: "
-                    f"{', '.join(TASK_FUNCTIONS)} (smac_jax.extend.Task says what they are given)."
+                    f"{', '.join(TASK_FUNCTIONS)} (smac_jax.extend.Task describes them)."
                 )
         make = task if isinstance(task, type) else lambda: task
         entry = TaskEntry(make, {version: version for version in versions}, mjx)
@@ -270,26 +272,29 @@ def register_environment(
     clips_actions: bool = False,
     family: bool = False,
 ) -> Any:
-    """Registers an environment that brings its own simulation.
+    """Registers an environment with its own simulation.
 
     Args:
-      name: of the environment.
-      make: makes it (:class:`MakeEnvironment`): a function, or the environment's class. None gives a decorator.
-      random_return, expert_return: as for :func:`register_task`; needed unless this is a family.
-      episode_length: the time limit; one that has an ``episode_length`` of its own says it itself.
-      clips_actions: as for :func:`register_task`.
-      family: the environments are called ``NAME:ANYTHING``, and ``make`` is given what stands behind the colon first.
+      name: the name of the environment.
+      make: a function that makes the environment (:class:`MakeEnvironment`), or its class. None to use the result as a
+        decorator.
+      random_return, expert_return: as in :func:`register_task`. They are required unless this is a family.
+      episode_length: the time limit, in environment steps. An attribute ``episode_length`` of the environment takes
+        precedence.
+      clips_actions: as in :func:`register_task`.
+      family: whether the environments have names ``NAME:ANYTHING``. If so, the first argument of ``make`` is the text
+        after the colon.
 
     Raises:
-      RegistrationError: the name is taken, ``make`` is no function or class, or the returns are missing.
-      ConfigError: returns that are the same, or a time limit below 1.
+      RegistrationError: the name is taken, ``make`` is not a function or class, or the returns are missing.
+      ConfigError: the two returns are equal, or the time limit is below 1.
     """
     info = None
     if not family:
         if random_return is None or expert_return is None:
             raise RegistrationError(
                 f"The environment {name!r} needs random_return and expert_return, the returns of a random policy and "
-                "of a good one: normalized scores and regret are measured between them."
+                "of a good one, which define normalized scores and regret."
             )
         info = _info(name, random_return, expert_return, episode_length, clips_actions)
 
@@ -309,14 +314,14 @@ def register_dataset(name: str, read: Read) -> Read: ...
 @overload
 def register_dataset(name: str, read: None = None) -> Callable[[Read], Read]: ...
 def register_dataset(name: str, read: Any = None) -> Any:
-    """Registers a reader of data, which ``load_dataset`` and ``--task`` then know as ``NAME:WHATEVER``, or ``NAME``.
+    """Registers a reader of data sets, which ``load_dataset`` and ``--task`` call for ``NAME:ANYTHING`` and ``NAME``.
 
     Args:
-      name: of the reader.
-      read: gives the data set of what stands behind the colon; see :class:`ReadDataset`. None gives a decorator for it.
+      name: the name of the reader.
+      read: a function that returns a data set (:class:`ReadDataset`); None to use the result as a decorator.
 
     Raises:
-      RegistrationError: the name is taken, or ``read`` is no function.
+      RegistrationError: the name is taken, or ``read`` is not a function.
     """
 
     def register(read: Any) -> Any:
@@ -337,11 +342,12 @@ def register_tracker(name: str, make: Any = None) -> Any:
 
     Args:
       name: the name of the tracker.
-      make: creates a tracker without arguments: a class with the functions of :class:`Tracker`, or a function. It is
-        called before anything is trained, and raises an error if the tracker cannot work. None returns a decorator.
+      make: a function without arguments that makes a tracker, or a class with the functions of :class:`Tracker`. It is
+        called before training starts, and should raise an error if the tracker cannot work. None to use the result as
+        a decorator.
 
     Raises:
-      RegistrationError: the name is taken, or ``make`` is no class or function.
+      RegistrationError: the name is taken, or ``make`` is not a class or function.
     """
 
     def register(make: Any) -> Any:
@@ -354,7 +360,7 @@ def register_tracker(name: str, make: Any = None) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    # Brax takes seconds to import, greets its users, and only environments need it
+    # Brax takes seconds to import and prints messages, and only environments need it.
     if name in ("Env", "State"):
         with quiet_imports():
             from brax.envs import base
@@ -368,15 +374,15 @@ def register_score(name: str, build: BuildScore) -> BuildScore: ...
 @overload
 def register_score(name: str, build: None = None) -> Callable[[BuildScore], BuildScore]: ...
 def register_score(name: str, build: Any = None) -> Any:
-    """Registers a score for SMAC to match the critic's action-gradient to: ``--config.smac.score=NAME``.
+    """Registers a score that SMAC can match the critics' action-gradients to (``--config.smac.score=NAME``).
 
     Args:
-      name: of the score.
-      build: ``(config) -> Score`` of the configuration of the algorithm that uses it; a class with the functions of
-        :class:`Score` is one. None gives a decorator for it.
+      name: the name of the score.
+      build: ``(config) -> Score``, a function or a class with the functions of :class:`Score`. Its argument is the
+        configuration of the algorithm that uses the score. None to use the result as a decorator.
 
     Raises:
-      RegistrationError: the name is taken, or ``build`` is no function or class.
+      RegistrationError: the name is taken, or ``build`` is not a function or class.
     """
 
     def register(build: Any) -> Any:
@@ -401,7 +407,9 @@ def _check_free_environment(registry: Registry[Any], name: str) -> None:
         known = (*embedded_datasets(), *d4rl_files())
         taken = next((data for data in known if f"{data}-".startswith(f"{name}-")), None)
         return (
-            None if taken is None else f"the data set {taken} begins with it, and would be taken for one of this task"
+            None
+            if taken is None
+            else f"the name of the data set {taken} begins with it, so that it would belong to this task"
         )
 
     registry.check_free(name, also)
@@ -409,10 +417,10 @@ def _check_free_environment(registry: Registry[Any], name: str) -> None:
 
 def _owner_of_section(name: str) -> str | None:
     if name.startswith("online_"):
-        return "sections of online algorithms are called so where an offline one has their name"
+        return "sections of online algorithms have such names if an offline algorithm has the same name"
     if name == SAME:
         return "it stands for the offline algorithm that continues online"
-    return "every configuration has a section of this name" if name in SECTIONS else None
+    return "every configuration has a section with this name" if name in SECTIONS else None
 
 
 def _owner_of_online_section(name: str) -> str | None:
@@ -421,33 +429,33 @@ def _owner_of_online_section(name: str) -> str | None:
 
 def _owner_of_data(name: str) -> str | None:
     if name in embedded_datasets():
-        return "smac_jax has a data set of this name"
-    return "D4RL has a data set of this name" if name in d4rl_files() else None
+        return "smac_jax has a data set with this name"
+    return "D4RL has a data set with this name" if name in d4rl_files() else None
 
 
 def _check_config(config: Any, where: str) -> None:
-    """Raises RegistrationError where a class is no configuration, or has none that can be recorded."""
+    """Raises RegistrationError if ``config`` is not the class of a configuration whose defaults can be recorded."""
     if config is None:
         raise RegistrationError(
-            f"{where} has no config. Give the class of its hyper-parameters, a frozen dataclass; one without "
-            "fields where it has none."
+            f"{where} has no config. Give the class of its hyperparameters, which is a frozen dataclass. It has no "
+            "fields if there are no hyperparameters."
         )
     if not isinstance(config, type) or not is_frozen(config):
         raise RegistrationError(
-            f"{where}: its config is {_short(config)}, and must be a class with the decorator "
+            f"{where}: its config is {_short(config)}, but it must be a class with the decorator "
             "@dataclasses.dataclass(frozen=True)."
         )
     for field in dataclasses.fields(config):
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise RegistrationError(
-                f"{where}: {config.__name__}.{field.name} has no default, which its section of the configuration needs."
+                f"{where}: {config.__name__}.{field.name} has no default. Its section of the configuration needs one."
             )
     check_recordable(config(), where)
 
 
 def _check_function(thing: Any, where: str, what: str) -> None:
     if not callable(thing):
-        raise RegistrationError(f"{where} is registered with {_short(thing)}, and needs {what}.")
+        raise RegistrationError(f"{where} is registered with {_short(thing)}, but needs {what}.")
 
 
 def _short(value: Any) -> str:

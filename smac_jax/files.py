@@ -1,4 +1,4 @@
-"""Small files, written whole or not at all; and where files of the user's lie."""
+"""Writes small files so that they are never incomplete, and finds folders and paths of the user."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from typing import Any
 
 from smac_jax.errors import ConfigError
 
-# Path("gs://bucket") has lost a slash already; a letter alone is a drive of Windows
+# Path("gs://bucket") has lost a slash already. A single letter is a drive of Windows.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 def local_path(name: str | os.PathLike[str]) -> Path:
-    """A path that a user gave, with ``~`` and ``~name`` expanded. Every such path goes through this function.
+    """Returns a path from a user with ``~`` and ``~name`` expanded. All such paths must go through this function.
 
-    Files are read and written on this machine's file systems alone. A bucket is used by mounting it (``gcsfuse``,
-    ``mountpoint-s3``), or by copying before or after (``gcloud storage cp -r``, ``aws s3 cp --recursive``).
+    Files are read and written only on file systems of this machine. To use a bucket, mount it (``gcsfuse``,
+    ``mountpoint-s3``), or copy files before and after (``gcloud storage cp -r``, ``aws s3 cp --recursive``).
 
     Raises:
-      ConfigError: a URL, which would otherwise become a folder of that name; or a home directory that is not known.
+      ConfigError: the path is a URL, which would otherwise become a folder of that name, or the home directory is not
+        known.
     """
     text = os.fspath(name)
     if _URL.match(text):
         raise ConfigError(
-            f"{text} is a URL, and files are read and written on this machine's file systems alone. Give a local path: "
-            "what is to be read is copied here before, and what is written is copied there afterwards (for gs://: "
-            "gcloud storage cp -r), or goes into a bucket that is mounted (gcsfuse)."
+            f"{text} is a URL, but files are read and written only on file systems of this machine. Give a local path, "
+            "and copy files before and after (for gs://: gcloud storage cp -r), or mount the bucket (gcsfuse)."
         )
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise ConfigError(f"{text}: the home directory is not known here ({error}). Give a path without ~.") from error
+        raise ConfigError(f"{text}: the home directory is not known ({error}). Give a path without ~.") from error
 
 
 def readable(name: str) -> str:
-    """A file's name for people, also where the locale's encoding does not have its letters."""
+    """Returns the name of a file for display, even if it has bytes that the encoding of the locale cannot decode."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def in_home(*parts: str) -> Path | None:
-    """A place below the home directory; None where nobody knows one (HOME is not set, and the user has no entry)."""
+    """Returns a path below the home directory; None if there is none (no HOME, and no entry of the user)."""
     try:
         return Path.home().joinpath(*parts)
     except RuntimeError:
@@ -56,9 +56,9 @@ def in_home(*parts: str) -> Path | None:
 
 @cache
 def cache_folder() -> Path:
-    """Where what can be made again is kept: ``~/.cache/smac_jax``.
+    """Returns the folder for files that can be made again, ``~/.cache/smac_jax``.
 
-    Where there is no home directory, or nothing can be written there, it is a temporary folder of this user's, with a
+    If there is no home directory, or it cannot be written, this is a temporary folder of the user, and there is a
     warning.
     """
     folder = in_home(".cache", "smac_jax")
@@ -67,21 +67,24 @@ def cache_folder() -> Path:
     temporary = _temporary_folder()
     why = "there is no home directory" if folder is None else f"{folder} cannot be written"
     warnings.warn(
-        f"Caches go to {temporary}, because {why}. Set HOME to a folder that can be written, or SMAC_JAX_DATA, "
-        "XDG_CACHE_HOME and JAX_COMPILATION_CACHE_DIR, to keep data and compiled programs.",
+        f"Caches are in {temporary}, because {why}. To keep data and compiled programs, set HOME to a folder that can "
+        "be written, or set SMAC_JAX_DATA, XDG_CACHE_HOME and JAX_COMPILATION_CACHE_DIR.",
         stacklevel=2,
     )
     return temporary
 
 
 def _is_writable(folder: Path) -> bool:
-    """Whether a folder is there and can be written, or can be made."""
-    there = next((place for place in (folder, *folder.parents) if place.exists()), None)
-    return there is not None and there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    """Returns whether a folder exists and can be written, or can be made."""
+    existing = next((place for place in (folder, *folder.parents) if place.exists()), None)
+    return existing is not None and existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
 
 def _temporary_folder() -> Path:
-    """The same in every process of this user, and no other user's: programs are compiled and loaded there."""
+    """Returns a temporary folder that all processes of this user share, and that no other user can write.
+
+    Compiled programs are loaded from it, so another user must not be able to replace them.
+    """
     user = os.getuid()
     folder = Path(tempfile.gettempdir()) / f"smac_jax-{user}"
     try:
@@ -95,17 +98,19 @@ def _temporary_folder() -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces a file in one go: a reader, or a crash, meets the old one or the new one. Makes its folder if need be.
+    """Writes a text file atomically: readers see the old or the new content, even after a crash.
+
+    The folder is made if necessary.
 
     Raises:
-      OSError: it could not be written; what was there before is as it was.
+      OSError: the file could not be written. The old file is unchanged.
     """
-    # names of files in a locale of another encoding hold their bytes as lone surrogates: they are written as they were
+    # In a locale with another encoding, names of files contain their bytes as lone surrogates. The bytes are written.
     write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """The same, of bytes."""
+    """Writes bytes as :func:`write_text` writes text."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
     new.write_bytes(content)
@@ -113,22 +118,22 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, what: Any) -> None:
-    """The same, of something that is JSON but for NumPy's numbers and arrays."""
+    """Writes a value as JSON, in the same way as :func:`write_text`. NumPy's numbers and arrays are converted."""
     write_text(path, json.dumps(what, indent=2, default=_plain) + "\n")
 
 
 def as_json(what: Any) -> Any:
-    """What is read after something was written: lists for tuples, Python's numbers for NumPy's, NaN as it is."""
+    """Returns a value as it would be after writing and reading JSON: tuples become lists, NumPy's numbers Python's."""
     return json.loads(json.dumps(what, default=_plain))
 
 
 def json_checksum(what: Any) -> int:
-    """CRC-32 of something as JSON, the same after it was written and read again."""
+    """Returns the CRC-32 of a value as JSON. Writing and reading the value does not change it."""
     return zlib.crc32(json.dumps(what, sort_keys=True, default=_plain).encode())
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's and JAX's numbers and arrays as Python's."""
+    """Converts numbers and arrays of NumPy and JAX to those of Python."""
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} cannot be written as JSON: {value!r:.100}")

@@ -1,4 +1,4 @@
-"""What the kitchen's numbers mean, for those who read its logs and for those who simulate it.
+"""The meaning of the kitchen's observations, which the readers of its data and the simulated task share.
 
 Source: gymnasium-robotics's ``FrankaKitchen-v1`` and D4RL's ``kitchen_envs.py``.
 """
@@ -6,9 +6,9 @@ Source: gymnasium-robotics's ``FrankaKitchen-v1`` and D4RL's ``kitchen_envs.py``
 from __future__ import annotations
 
 ROBOT = 9
-"""How many joints the robot has; those of the things follow."""
+"""The number of the robot's joints. The joints of the objects follow them."""
 THRESHOLD = 0.3
-"""A thing is right when its joints are no farther than this from its goal, in Euclidean distance."""
+"""An object is at its goal if the Euclidean distance of its joints from the goal is at most this."""
 GOALS: dict[str, dict[int, float]] = {
     "bottom burner": {11: -0.88, 12: -0.01},
     "top burner": {15: -0.92, 16: -0.01},
@@ -18,4 +18,4 @@ GOALS: dict[str, dict[int, float]] = {
     "microwave": {22: -0.75},
     "kettle": dict(enumerate((-0.23, 0.75, 1.62, 0.99, 0.0, 0.0, -0.06), start=23)),
 }
-"""For each thing its joints, counted from the robot's first, and where they should be."""
+"""For each object the indices of its joints, counted from the robot's first one, and their goal positions."""

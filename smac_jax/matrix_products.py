@@ -1,4 +1,4 @@
-"""Matrix products: how many operations a program's products need, and how many this machine does in a second."""
+"""Counts the operations in the matrix products of a program, and measures how many this machine does in a second."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from jax.interpreters import partial_eval as pe
 
 
 def product_rate(rows: int, width: int) -> float:
-    """FLOP/s of products ``[rows, width] x [width, width]``, one after the other: what a layer can reach."""
-    # of tiny products a loop takes microseconds for each, however few operations they have
+    """Measures the FLOP/s of successive products ``[rows, width] x [width, width]``, which bounds those of a layer."""
+    # a loop over tiny products takes microseconds for each of them, however few operations they have
     repeats = min(max(1, round(2e10 / (2.0 * rows * width**2))), 20_000)
 
     @jax.jit
@@ -27,7 +27,7 @@ def product_rate(rows: int, width: int) -> float:
 
 
 def fastest_seconds(run: Callable[..., Any], *arguments: Any, times: int = 7) -> float:
-    """Seconds of the fastest of several calls, after one that compiles."""
+    """Returns the seconds of the fastest of several calls, after one call that compiles."""
     jax.block_until_ready(run(*arguments))
     found = []
     for _ in range(times):
@@ -38,11 +38,16 @@ def fastest_seconds(run: Callable[..., Any], *arguments: Any, times: int = 7) ->
 
 
 def product_flops(function: Callable[..., Any], *arguments: Any) -> float:
-    """Multiplications and additions in the matrix products that the results of a call of ``function`` need.
+    """Returns the number of multiplications and additions in the matrix products that a call of ``function`` needs.
 
-    A loop counts as often as it runs; of a branch, the mean (TD3 takes its policy step every second update).
+    The body of a loop is counted as often as it runs. A conditional counts as the mean of its branches, because TD3
+    takes a policy step in every second update.
     """
-    closed = jax.make_jaxpr(function)(*arguments)
+    return product_flops_of(jax.make_jaxpr(function)(*arguments))
+
+
+def product_flops_of(closed: Any) -> float:
+    """The same of a program that is traced already (``jax.make_jaxpr``)."""
     needed, _ = pe.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
     return _count(needed)
 
@@ -60,15 +65,20 @@ def _count(jaxpr: Any) -> float:
             total += 2.0 * math.prod(x.shape) * kernel.shape[-1]
         elif name == "scan":
             total += parameters["length"] * _count(parameters["jaxpr"].jaxpr)
-        elif name in ("cond", "platform_index"):
-            counts = [_count(branch.jaxpr) for branch in parameters["branches"]]
-            total += statistics.fmean(counts)
+        elif name == "cond" and not parameters.get("branches_platforms"):
+            total += statistics.fmean(_count(branch.jaxpr) for branch in parameters["branches"])
         else:
-            total += sum(_count(inner) for inner in _inner(parameters))
+            total += sum(_count(inner) for inner in inner_jaxprs(parameters))
     return total
 
 
-def _inner(parameters: dict[str, Any]) -> list[Any]:
+def inner_jaxprs(parameters: dict[str, Any]) -> list[Any]:
+    """The programs inside an equation: bodies of loops, branches, and functions.
+
+    Of branches for different kinds of devices (``jax.lax.platform_dependent``) only the first, as one of them runs.
+    """
+    if parameters.get("branches_platforms"):
+        return [parameters["branches"][0].jaxpr]
     found = []
     for value in parameters.values():
         for item in value if isinstance(value, (tuple, list)) else (value,):

@@ -1,4 +1,4 @@
-"""What D4RL's mazes are, for those who read its logs and for those who simulate it.
+"""The maps and goals of D4RL's mazes, which the readers of its data and the simulated tasks share.
 
 Source: D4RL's ``locomotion/maze_env.py`` (``*_TEST``) and ``pointmaze/maze_model.py``; gymnasium-robotics's
 ``maze/maps.py``.
@@ -6,7 +6,7 @@ Source: D4RL's ``locomotion/maze_env.py`` (``*_TEST``) and ``pointmaze/maze_mode
 
 from __future__ import annotations
 
-_DRAWN = {
+_DRAWINGS = {
     "umaze": """
         #####
         #   #
@@ -40,18 +40,18 @@ _DRAWN = {
         #######""",
 }
 MAPS: dict[str, tuple[tuple[int, ...], ...]] = {
-    name: tuple(tuple(int(cell == "#") for cell in row.strip()) for row in drawn.split("\n")[1:])
-    for name, drawn in _DRAWN.items()
+    name: tuple(tuple(int(cell == "#") for cell in row.strip()) for row in drawing.split("\n")[1:])
+    for name, drawing in _DRAWINGS.items()
 }
-"""The mazes of D4RL and gymnasium-robotics by name, without starts and goals: rows of 1 (a wall) and 0."""
+"""The mazes of D4RL and gymnasium-robotics by name, as rows of 1 (a wall) and 0. Starts and goals are not marked."""
 
 D4RL_RADIUS = 0.5
-"""How near to its goal a robot has reached it."""
+"""A robot has reached its goal if its distance to the goal is at most this number of meters."""
 ANT_START = (1, 1)
-"""The cell that the ant starts in, as ``(row, column)``."""
+"""The cell in which the ant starts, as ``(row, column)``."""
 ANT_GOALS = {"umaze": (3, 1), "medium": (6, 6), "large": (7, 9)}
-"""The cell of the ant's goal."""
+"""The cell of the ant's goal in each maze."""
 BALL_GOALS = {"open": (2, 3), "umaze": (1, 1), "medium": (6, 6), "large": (7, 9)}
-"""The cell of the ball's goal, whose row and column are also its place in D4RL's maze2d."""
+"""The cell of the ball's goal in each maze. Its row and column are also its position in D4RL's maze2d."""
 MAZE_OPTIONS = ("maze_map", "reward_type", "continuing_task", "reset_target", "episode_length")
-"""What ``make_env`` takes for gymnasium-robotics's versions, as its own environments do."""
+"""The options of ``make_env`` for gymnasium-robotics's versions. They are named as in its own environments."""

@@ -1,6 +1,6 @@
-"""Data sets of the Farama Foundation's Minari, as its own package holds them, and the environments that they name.
+"""Loads data sets of the Farama Foundation's Minari with its own package, and finds the environments that they name.
 
-For :mod:`smac_jax.data.readers.minari`, which reads their rows, and for the environment ``minari:ID``.
+The reader of their rows (:mod:`smac_jax.data.readers.minari`) and the environment ``minari:ID`` share this module.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _MAZE_OPTIONS = {"maze_map", "reward_type", "continuing_task", "reset_target"}
 
 
 class NamedEnvironment(NamedTuple):
-    """An environment as ``smac_jax.make_env`` makes it.
+    """The arguments of ``smac_jax.make_env`` for an environment.
 
     Attributes:
-      name: of it.
-      version: of one of our tasks; None for others.
-      options: for it.
-      episode_length: its time limit in steps; None where it has its own.
+      name: the name of the environment.
+      version: the version of one of this package's tasks; None for other environments.
+      options: the options of the environment.
+      episode_length: the time limit in steps; None to use that of the environment.
     """
 
     name: str
@@ -36,10 +36,10 @@ class NamedEnvironment(NamedTuple):
 
 
 def import_minari() -> ModuleType:
-    """The package ``minari``.
+    """Imports the package ``minari``.
 
     Raises:
-      DatasetError: it is not installed.
+      DatasetError: the package is not installed.
     """
     try:
         import minari
@@ -51,32 +51,32 @@ def import_minari() -> ModuleType:
 
 
 def load_minari(dataset_id: str) -> Any:
-    """A ``minari.MinariDataset`` from this machine, or else from Minari's server.
+    """Returns a ``minari.MinariDataset`` from this machine, or else from Minari's server.
 
     Raises:
-      DatasetError: ``minari`` is not installed, there is no such data set, or no network.
+      DatasetError: ``minari`` is not installed, the data set does not exist, or there is no network.
     """
     minari, where = import_minari(), f"minari:{dataset_id}"
     try:
         return minari.load_dataset(dataset_id)
     except FileNotFoundError:
         pass
-    except Exception as error:  # any: identifiers and damaged files fail in whatever Minari reads them with
-        raise DatasetError(f"{where}: cannot be loaded ({type(error).__name__}: {error}).") from error
+    except Exception as error:  # any exception: it depends on what is wrong with the name or the files
+        raise DatasetError(f"{where} cannot be loaded ({type(error).__name__}: {error}).") from error
     try:
         return minari.load_dataset(dataset_id, download=True)
-    except Exception as error:  # any: each of Minari's stores has errors of its own
+    except Exception as error:  # any exception: each of Minari's servers raises others
         raise DatasetError(
-            f"{where}: is not on this machine, and could not be fetched ({type(error).__name__}: {error}). Where there "
-            f"is a network, `minari download {dataset_id}` puts it into ~/.minari/datasets (or $MINARI_DATASETS_PATH)."
+            f"{where} is not on this machine and could not be downloaded ({type(error).__name__}: {error}). With a "
+            f"network, `minari download {dataset_id}` stores it in ~/.minari/datasets (or $MINARI_DATASETS_PATH)."
         ) from error
 
 
 def task_of(spec: Any) -> str | None:
-    """The task that a data set's ``spec`` names, a key of ``TASKS``.
+    """Returns the task of a data set by its ``spec``, as a key of ``TASKS``; None if it is not known.
 
-    By its environment (``Hopper-v5``), or, of D4RL's sets and those that name no environment, by their own name
-    (``D4RL/kitchen/mixed-v2``).
+    The task is that of the environment in the spec (``Hopper-v5``). For D4RL's data sets, and if the spec has no
+    environment, it may also be that of the name of the data set (``D4RL/kitchen/mixed-v2``).
     """
     names = [spec.env_spec.id] if spec.env_spec is not None else []
     if spec.env_spec is None or (spec.namespace or "").startswith("D4RL/"):
@@ -90,22 +90,25 @@ def task_of(spec: Any) -> str | None:
 
 
 def environment_of(spec: Any) -> NamedEnvironment:
-    """The environment that the ``spec`` of a data set names: one of our tasks, where it is the same, else Gymnasium's.
+    """Returns the environment in the ``spec`` of a data set.
 
-    The kitchen is ours as D4RL has it, because its data are read so.
+    It is a task of this package if that is equal, and otherwise Gymnasium's environment. For the kitchen it is always
+    this package's task in D4RL's version, because the data of the kitchen are converted to that version.
 
     Raises:
-      DatasetError: it names none, or one with wrappers, which are not known here.
+      DatasetError: the spec has no environment, or one with wrappers, which ``make_env`` cannot make.
     """
     named, where = spec.env_spec, f"minari:{spec.dataset_id}"
     if named is None:
-        raise DatasetError(f"{where}: names no environment in its metadata. Name one with --env, or to make_env.")
+        raise DatasetError(f"{where}: its metadata name no environment. Give one with --env, or to make_env.")
     kw, limit, task = dict(named.kwargs), named.max_episode_steps, task_of(spec)
     if task is not None and TASKS[task].family == "kitchen":
         return NamedEnvironment(task, "d4rl", {}, limit)
     if named.additional_wrappers:
         wrappers = ", ".join(wrapper.name for wrapper in named.additional_wrappers)
-        raise DatasetError(f"{where}: its environment {named.id} has wrappers ({wrappers}), which make_env has not.")
+        raise DatasetError(
+            f"{where}: its environment {named.id} has wrappers ({wrappers}), which make_env cannot make."
+        )
     if (robot := _ROBOTS.fullmatch(named.id)) and not kw:
         return NamedEnvironment(robot[1].lower(), robot[2], {}, limit)
     if (
@@ -122,6 +125,7 @@ def environment_of(spec: Any) -> NamedEnvironment:
 
 
 def _is_ours(maze: re.Match[str], task: str | None, kw: dict[str, Any]) -> bool:
-    # a map with starts and goals of its own is among the options
+    """Returns whether this package has a task that equals a maze of gymnasium-robotics with these options."""
+    # The maps of "Diverse" mazes mark starts and goals, so they must be in the options.
     with_map = "maze_map" in kw or "Diverse" not in maze[0]
     return task is not None and maze[2] in _MAZE_VERSIONS[maze[1]] and set(kw) <= _MAZE_OPTIONS and with_map

@@ -1,8 +1,8 @@
-"""Files of users: imported because the command line names them, known by their checksums, named where they fail.
+"""Imports files of users, computes their checksums, and finds their lines in tracebacks.
 
-What a file registers (:mod:`smac_jax.extend`) is known by its name from then on. ``--import=FILE.py`` and
-``--import=PACKAGE.MODULE`` name files for one command; a package that is installed names a module of its own under the
-entry point group ``smac_jax.plugins``, which is imported when a name is looked up that this package does not have.
+A file registers things by name (:mod:`smac_jax.extend`). ``--import=FILE.py`` and ``--import=PACKAGE.MODULE`` import a
+file for one command. An installed package can name a module in the entry point group ``smac_jax.plugins``. Such modules
+are imported when a name is looked up that this package does not have.
 """
 
 from __future__ import annotations
@@ -32,19 +32,21 @@ GROUP = "smac_jax.plugins"
 """The entry point group of installed packages."""
 OURS = Path(__file__).parent
 LIBRARIES = ("smac_jax", "jax", "jaxlib", "flax", "optax", "brax", "mujoco", "numpy", "scipy", "gymnasium")
-"""Packages whose versions are recorded, so that their files need no checksum."""
+"""Packages whose versions are recorded. Their files need no checksums."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Imported:
-    """A file that was imported for what it registers.
+    """A file that was imported because it registers things.
 
     Attributes:
-      name: what imports it again, from any folder: the file's whole path, or the module's name.
-      module: its name among Python's modules.
-      file: where it lies.
-      sha256: of the file as it was imported; None where there is no such file (a package without ``__init__.py``).
-      entry_point: the installed package that names it; None where the command line does.
+      name: the value of ``--import`` that imports it from any folder: the absolute path of the file, or the name of the
+        module.
+      module: the key in ``sys.modules``.
+      file: the path of the file.
+      sha256: the checksum of the file when it was imported; None if the module has no file (a package without
+        ``__init__.py``).
+      entry_point: the installed package that names the module; None if the command line does.
     """
 
     name: str
@@ -56,18 +58,19 @@ class Imported:
 
 _imported: dict[str, Imported] = {}
 _checksums: dict[str, tuple[Any, str]] = {}
-"""For each file the module that was made of it (its ``__spec__``), and the SHA-256 that it had then."""
+"""For each file the ``__spec__`` of the module that was imported from it, and the file's SHA-256 at that time."""
 _installed_are_loaded = False
 
 
 def load(names: Iterable[str]) -> None:
-    """Imports files and modules; what was imported before stays as it is.
+    """Imports files and modules, except those that have been imported before.
 
     Args:
       names: paths of Python files, or names of modules.
 
     Raises:
-      ConfigError: there is no such file or module, or it raises an error: the message names the file and the line.
+      ConfigError: a file or module does not exist, or importing it raises an error. The message names the file and the
+        line.
     """
     for name in names:
         if is_file_name(name):
@@ -81,24 +84,28 @@ def load(names: Iterable[str]) -> None:
 
 
 def load_installed() -> None:
-    """Imports what installed packages name under :data:`GROUP`, once; one that fails is warned of and left out."""
+    """Imports the modules that installed packages name under :data:`GROUP`, once in a process.
+
+    A module that raises an error is left out with a warning.
+    """
     global _installed_are_loaded
     if _installed_are_loaded:
         return
-    _installed_are_loaded = True  # before: what is imported registers names, and that asks for all that are known
+    # This is set before the imports, because a module that registers a name looks it up, which calls this function.
+    _installed_are_loaded = True
     for point in importlib.metadata.entry_points(group=GROUP):
         package = point.dist.name if point.dist is not None else point.module
         try:
             point.load()
         except (Exception, SystemExit) as error:
-            warnings.warn(f"The plugin {point.value} of {package} is left out: {line_of(error)}", stacklevel=2)
+            warnings.warn(f"The plugin {point.value} of {package} was left out: {line_of(error)}", stacklevel=2)
             continue
         _imported[point.module] = _described(point.module, sys.modules[point.module], package)
 
 
 @contextlib.contextmanager
 def temporary() -> Iterator[None]:
-    """Forgets at its end what was imported within it."""
+    """A context at whose end all imports of this module within it are forgotten."""
     before, checksums = dict(_imported), dict(_checksums)
     try:
         yield
@@ -111,31 +118,32 @@ def temporary() -> Iterator[None]:
 
 
 def names() -> tuple[str, ...]:
-    """What the command line named, as a process elsewhere can import it."""
+    """Returns the values of ``--import`` in a form that works in any folder."""
     return tuple(imported.name for imported in _imported.values() if imported.entry_point is None)
 
 
 def record() -> list[dict[str, Any]]:
-    """What was imported, for the record of a run."""
+    """Returns a description of all imported files, for the record of a run."""
     return [dataclasses.asdict(imported) for imported in _imported.values()]
 
 
 def is_file_name(name: str) -> bool:
-    """Whether a value of ``--import`` is a path; else it is the name of a module."""
+    """Returns whether a value of ``--import`` is a path. Otherwise it is the name of a module."""
     return name.endswith(".py") or "/" in name or os.sep in name or name.startswith("~")
 
 
 def _import_file(path: Path, name: str) -> None:
     if not path.stem.isidentifier():
         raise ConfigError(
-            f"--import={name}: {path.stem!r} is no name for a module: letters, digits and underscores only."
+            f"--import={name}: {path.stem!r} cannot be the name of a module, which has only letters, digits and "
+            "underscores. Rename the file."
         )
-    # what lies beside the file can be imported by it, as where Python runs the file
+    # The file can import its neighbors, as if Python ran it.
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     found = _file_of(sys.modules[path.stem]) if path.stem in sys.modules else _findable(path.stem)
     if found != path:
-        where = "Python's own" if found is None else str(found)
+        where = "it belongs to Python" if found is None else str(found)
         raise ConfigError(f"--import={name}: there is another module named {path.stem} ({where}). Rename the file.")
     if path.stem in sys.modules:
         return
@@ -143,17 +151,21 @@ def _import_file(path: Path, name: str) -> None:
 
 
 def _findable(module: str) -> Path | None:
-    """The file that ``import`` would take; None for one that has none, as Python's own."""
-    importlib.invalidate_caches()  # the file may have been written a moment ago
+    """Returns the file that ``import`` would find; None if the module has no file, such as a built-in one."""
+    importlib.invalidate_caches()  # the file may be new
     spec = importlib.util.find_spec(module)
     return Path(spec.origin).resolve() if spec is not None and spec.has_location and spec.origin else None
 
 
 def _import_module(module: str, given: str = "") -> ModuleType:
-    """Imports a module. ``given`` is what the user named, where that is not the module's name.
+    """Imports a module.
+
+    Args:
+      module: the name of the module.
+      given: the value of ``--import``, if it is not the name of the module.
 
     Raises:
-      ConfigError: there is none, or it raises an error.
+      ConfigError: the module does not exist, or importing it raises an error.
     """
     named = f"--import={given or module}"
     if not all(part.isidentifier() for part in module.split(".")):
@@ -165,7 +177,7 @@ def _import_module(module: str, given: str = "") -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
             raise ConfigError(
-                f"{named}: there is no module {error.name!r}, neither installed nor in {os.getcwd()}."
+                f"{named}: there is no module {error.name!r}. It is neither installed nor in {os.getcwd()}."
             ) from error
         raise ConfigError(f"{named}: {line_of(error)}") from error
     except (Exception, SystemExit) as error:
@@ -185,36 +197,36 @@ def _file_of(module: ModuleType | None) -> Path | None:
 
 
 def _checksum_of_file(path: Path, name: str) -> str:
-    """SHA-256 of a file that the command line names.
+    """Returns the SHA-256 of a file that the command line names.
 
     Raises:
-      ConfigError: it is not there, or cannot be read.
+      ConfigError: the file does not exist, or cannot be read.
     """
     if path.is_dir():
         raise ConfigError(f"--import={name}: {path} is a folder. Give a .py file, or the name of a module.")
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:
-        raise ConfigError(f"--import={name}: there is no file {path}.") from None
+        raise ConfigError(f"--import={name}: the file {path} does not exist.") from None
     except OSError as error:
         raise ConfigError(f"--import={name}: {path} cannot be read ({error.strerror}).") from error
 
 
-# ------------------------------------------------------------------------------------------ the code behind a thing
+# ------------------------------------------------------------------------------------------ which files define a thing
 
 
 def code_of(things: Iterable[Any], modules: Iterable[str] = ()) -> dict[str, str]:
-    """The files of users that define functions and classes, with their SHA-256.
+    """Returns the files of users that define functions and classes, with their SHA-256.
 
-    A file of an installed package is one of them where the package was imported for what it registers.
+    Files of an installed package are included only if the package was imported because it registers things.
 
-    A file is named by the part of its path that Python imports it by (``my_lab.py``, ``my_package/networks.py``), so
-    that the same file has the same name wherever it lies. What is defined in a notebook or in an interactive session is
-    named ``__main__.NAME``, with the SHA-256 of its own text.
+    The name of a file is the part of its path by which Python imports it (``my_lab.py``, ``my_package/networks.py``),
+    so that it does not depend on the folder of the file. A function or class that is defined in a notebook or in an
+    interactive session has the name ``__main__.NAME`` and the SHA-256 of its own text.
 
     Args:
-      things: functions, partial functions, compiled functions, methods, classes; modules, and instances of classes.
-      modules: names of modules whose packages count as those of users, too.
+      things: functions, partial functions, compiled functions, methods, classes, modules, and instances of classes.
+      modules: names of further modules whose packages count as those of users.
     """
     users = {name.partition(".")[0] for name in (*modules, *(found.module for found in _imported.values()))}
     found = {}
@@ -234,7 +246,7 @@ def code_of(things: Iterable[Any], modules: Iterable[str] = ()) -> dict[str, str
 
 
 def _source(defined: Any) -> str | None:
-    """The text of a function or class that was typed in; None where Python has not kept it."""
+    """Returns the text of a function or class of an interactive session; None if Python has not stored it."""
     try:
         return inspect.getsource(defined)
     except (OSError, TypeError):
@@ -242,18 +254,22 @@ def _source(defined: Any) -> str | None:
 
 
 def _checksum(module: ModuleType, file: Path) -> str:
-    """Of a file as it was when its module was first asked for: what changes later is not what runs."""
+    """Returns the SHA-256 that a file had when this was first called for its module.
+
+    If the file changes later, the process still runs the earlier code.
+    """
     spec, sha256 = _checksums.get(str(file), (None, ""))
-    if not sha256 or spec is not module.__spec__:  # another one after importlib.reload
+    if not sha256 or spec is not module.__spec__:  # importlib.reload makes a new spec
         sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
         _checksums[str(file)] = module.__spec__, sha256
     return sha256
 
 
 def _definitions(thing: Any, seen: set[int]) -> Iterator[Any]:
-    """What a thing is made of that has a module: the functions inside partial and compiled ones, classes and bases.
+    """Yields the functions, classes and modules that define a thing.
 
-    Of a function also those that it holds: a lambda around another function is of that one's file, too.
+    These are the functions inside partial and compiled functions, the functions in the closure of a function (such as
+    the one that a lambda calls), and a class with its base classes.
     """
     if id(thing) in seen:
         return
@@ -275,8 +291,8 @@ def _definitions(thing: Any, seen: set[int]) -> Iterator[Any]:
             return
         yield function
         cells = getattr(function, "__closure__", None) or ()
-        held = [cell.cell_contents for cell in cells if _has_contents(cell)]
-        inner = [x for x in held if inspect.isroutine(x) or isinstance(x, (functools.partial, type))]
+        enclosed = [cell.cell_contents for cell in cells if _has_contents(cell)]
+        inner = [x for x in enclosed if inspect.isroutine(x) or isinstance(x, (functools.partial, type))]
     for one in inner:
         yield from _definitions(one, seen)
 
@@ -284,23 +300,23 @@ def _definitions(thing: Any, seen: set[int]) -> Iterator[Any]:
 def _has_contents(cell: Any) -> bool:
     try:
         cell.cell_contents  # noqa: B018
-    except ValueError:  # a variable that has no value yet
+    except ValueError:  # the variable has no value yet
         return False
     return True
 
 
-# ------------------------------------------------------------------------------------------ where an error is from
+# ------------------------------------------------------------------------------------------ which line caused an error
 
 
 def line_of(error: BaseException) -> str:
-    """An error in a user's file as a line: the file, the line there, and what is wrong.
+    """Describes an error in a user's file in one line: the file, the number of the line, and the message.
 
-    An error that went through no file of a user's is named without a file.
+    If no file of a user is in the traceback, the description has no file.
     """
     text = str(error).strip()
     said = text.splitlines()[0] if text else ""
     if isinstance(error, SystemExit):
-        said = f"it ends the program ({error.code}); leave that to `if __name__ == '__main__':`"
+        said = f"it ends the program ({error.code}); only code below `if __name__ == '__main__':` may do so"
     elif not isinstance(error, SmacError):
         said = f"{type(error).__name__}: {said}" if said else type(error).__name__
     places = places_of(error)
@@ -308,7 +324,7 @@ def line_of(error: BaseException) -> str:
 
 
 def places_of(error: BaseException) -> list[tuple[str, int]]:
-    """The lines of users' files that an error went through, the innermost last."""
+    """Returns the lines of users' files in the traceback of an error, with the innermost one last."""
     frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         frames.append((error.filename, error.lineno))
@@ -316,13 +332,16 @@ def places_of(error: BaseException) -> list[tuple[str, int]]:
 
 
 def is_of_a_plugin(error: BaseException) -> bool:
-    """Whether an error went through a file that was imported for what it registers."""
+    """Returns whether a file that registers things is in the traceback of an error."""
     files = {imported.file for imported in _imported.values()}
     return any(str(Path(file).resolve()) in files for file, _ in places_of(error))
 
 
 def _is_users_file(name: str) -> bool:
-    """Whether a file is neither of this package, nor of Python, nor of an installed package that nobody named."""
+    """Returns whether a file belongs to a user.
+
+    Files of this package, of Python, and of installed packages without registered things do not.
+    """
     if name.startswith("<"):
         return False
     path = Path(name).resolve()
@@ -330,13 +349,13 @@ def _is_users_file(name: str) -> bool:
 
 
 def _is_installed(path: Path) -> bool:
-    """Whether a file is of this package, of Python, or of an installed package."""
+    """Returns whether a file belongs to this package, to Python, or to an installed package."""
     folders = [OURS, *(Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))]
     return any(path.is_relative_to(folder.resolve()) for folder in folders)
 
 
 def shown_path(path: str | Path) -> str:
-    """A path for people: from the current folder where it lies below it."""
+    """Returns a path for display, relative to the current folder if it is below that folder."""
     try:
         return str(Path(path).absolute().relative_to(Path.cwd()))
     except ValueError:

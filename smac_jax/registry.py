@@ -1,7 +1,7 @@
-"""Everything that has a name: algorithms, tasks, environments, sources of data, scores, trackers.
+"""The registries of algorithms, tasks, environments, sources of data, scores and trackers, which map names to them.
 
-Here stands what this package has under each name, and where. It is imported when it is asked for, so that importing
-this module takes no time. Others add to it through :mod:`smac_jax.extend`.
+Each entry says in which module of this package the thing is. The module is imported on first use, so importing the
+registries takes no time. :mod:`smac_jax.extend` adds entries of users.
 """
 
 from __future__ import annotations
@@ -21,20 +21,23 @@ from smac_jax.mazes import MAZE_OPTIONS
 
 V = TypeVar("V")
 
-IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII), "letters, digits and underscores, and no digit first"
-WORDS = re.compile(r"[A-Za-z0-9_](?:[\w.+-]*[A-Za-z0-9_+])?", re.ASCII), "letters, digits and any of _ - . + between"
+IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII), "of letters, digits and underscores, and not begin with a digit"
+WORDS = (
+    re.compile(r"[A-Za-z0-9_](?:[\w.+-]*[A-Za-z0-9_+])?", re.ASCII),
+    "of letters, digits, and any of _ - . + between them",
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry(Generic[V]):
-    """What somebody registered.
+    """A registered thing of a user.
 
     Attributes:
-      value: under the name.
-      place: file and line that registered it.
+      value: the thing.
+      place: the file and the line that registered it.
       code: the files that define it, with their SHA-256 (:func:`smac_jax.plugins.code_of`).
-      module: that registered it.
-      spec: of that module as it was then: another one where the module was imported anew.
+      module: the name of the module that registered it.
+      spec: the ``__spec__`` of that module at the registration. If the module is imported again, it has a new one.
     """
 
     value: V
@@ -45,14 +48,14 @@ class Entry(Generic[V]):
 
 
 class Registry(Mapping[str, V]):
-    """Names of one kind of thing, in the order in which they were added: this package's first.
+    """A read-only mapping from names to things of one kind. Those of this package come first, then those of users.
 
-    Reads as a dictionary does; only :meth:`register` adds to it.
+    Only :meth:`register` adds to it.
 
     Args:
-      kind: what the things are, for errors.
-      built_in: this package's, each a function that gives it.
-      form: which names there may be: a regular expression, and the same in words.
+      kind: the kind of the things in error messages, such as "score".
+      built_in: the things of this package by name; each is a function that imports and returns the thing.
+      form: the form of a valid name: a regular expression, and a description for error messages ("must consist ...").
     """
 
     def __init__(
@@ -87,32 +90,35 @@ class Registry(Mapping[str, V]):
         return len(tuple(iter(self)))
 
     def is_built_in(self, name: str) -> bool:
-        """Whether a name is this package's own."""
+        """Returns whether a name is one of this package's own."""
         return name in self._built_in
 
     def added(self) -> tuple[str, ...]:
-        """The names that are not this package's own."""
+        """Returns the names that users have registered."""
         return tuple(name for name in self if not self.is_built_in(name))
 
     def code(self, name: str) -> dict[str, str]:
-        """The files that define what was registered under a name, with their SHA-256; empty for this package's own."""
+        """Returns the users' files that define a registered thing, with their SHA-256; empty for this package's own."""
         if self.is_built_in(name) or name not in self:
             return {}
         return dict(self._added[name].code)
 
     def check_free(self, name: str, also: Callable[[str], str | None] = lambda name: None) -> None:
-        """Refuses a name that cannot be registered.
+        """Checks that a name can be registered.
 
         Args:
-          name: that somebody wants.
-          also: says who else has a name, where names of other kinds would clash, in a clause; None where nobody has.
+          name: the new name.
+          also: a further check, for names that would clash with something outside this registry. It returns a clause
+            that describes the clash, or None.
 
         Raises:
-          RegistrationError: another has the name (the message says who), or it has letters that names do not have.
+          RegistrationError: the name is taken (the message says by what), or it does not have the form of a name.
         """
-        pattern, words = self._form
+        pattern, form = self._form
         if not isinstance(name, str) or not pattern.fullmatch(name):
-            raise RegistrationError(f"{name!r} is no name for {_article(self.kind)} {self.kind}: it takes {words}.")
+            raise RegistrationError(
+                f"{name!r} cannot be the name of {_article(self.kind)} {self.kind}: a name must consist {form}."
+            )
         owner = self.owner(name) or also(name)
         if owner is not None:
             raise RegistrationError(f"{name!r} cannot be the name of a new {self.kind}: {owner}. Choose another one.")
@@ -121,12 +127,12 @@ class Registry(Mapping[str, V]):
         """Adds a thing.
 
         Args:
-          name: its name.
+          name: the name of the thing.
           value: the thing.
-          defined_by: functions, classes and modules whose files its results depend on.
+          defined_by: the functions, classes and modules on whose files its results depend.
 
         Raises:
-          RegistrationError: as for :meth:`check_free`.
+          RegistrationError: as in :meth:`check_free`.
         """
         self.check_free(name)
         frame = _caller()
@@ -136,19 +142,20 @@ class Registry(Mapping[str, V]):
         self._added[name] = Entry(value, place, code, module, frame.f_globals.get("__spec__"))
 
     def owner(self, name: str) -> str | None:
-        """Who has a name, in a clause; None where it is free.
+        """Returns a clause that says who has registered a name; None if it is free.
 
-        What a module has registered that is imported anew (after an error, or by ``importlib.reload``) is free.
+        If a module is imported again (after an error, or by ``importlib.reload``), the names that it had registered are
+        free.
         """
         if name in self._built_in:
-            return f"smac_jax has {_article(self.kind)} {self.kind} of this name"
+            return f"smac_jax has {_article(self.kind)} {self.kind} with this name"
         entry = self._added.get(name)
         if entry is None:
             return None
         now = sys.modules.get(entry.module)
         if entry.spec is not None and getattr(now, "__spec__", None) is not entry.spec:
             return None
-        return f"{entry.place}, has registered {_article(self.kind)} {self.kind} of this name"
+        return f"{entry.place}, has registered {_article(self.kind)} {self.kind} with this name"
 
 
 _all: list[Registry[Any]] = []
@@ -156,7 +163,7 @@ _all: list[Registry[Any]] = []
 
 @contextlib.contextmanager
 def temporary() -> Iterator[None]:
-    """Forgets at its end whatever was registered within it, and the files that :mod:`smac_jax.plugins` imported."""
+    """A context at whose end all registrations within it are undone, also the imports of :mod:`smac_jax.plugins`."""
     before = [dict(registry._added) for registry in _all]
     try:
         with plugins.temporary():
@@ -171,7 +178,7 @@ def _article(kind: str) -> str:
 
 
 def _caller() -> FrameType:
-    """The innermost frame that is neither of this package nor of what may be put around its functions."""
+    """Returns the innermost frame outside this package and outside the libraries that check types at run time."""
     ours = ("smac_jax", "jaxtyping", "beartype")
     frame = sys._getframe(1)
     while frame.f_globals.get("__name__", "").partition(".")[0] in ours and frame.f_back is not None:
@@ -184,12 +191,12 @@ def _attribute(module: str, name: str) -> Any:
 
 
 class Algorithm(NamedTuple):
-    """An algorithm.
+    """A registered algorithm.
 
     Attributes:
       config: the class of its configuration.
-      build: makes the algorithm of a configuration: an ``OfflineAlgorithm`` or ``OnlineAlgorithm`` of
-        :mod:`smac_jax.algorithms.contracts`.
+      build: a function that makes the algorithm from its configuration. It returns an ``OfflineAlgorithm`` or an
+        ``OnlineAlgorithm`` of :mod:`smac_jax.algorithms.contracts`.
     """
 
     config: type
@@ -197,13 +204,14 @@ class Algorithm(NamedTuple):
 
 
 class TaskEntry(NamedTuple):
-    """A task that MuJoCo's engines simulate.
+    """A registered task that MuJoCo's engines simulate.
 
     Attributes:
-      make: gives a :class:`smac_jax.envs.base.Task`; where there are ``options``, from the version and those given.
-      versions: those that :func:`smac_jax.envs.make_env` takes, and what each of them is to the task.
-      mjx: whether MJX simulates it, which then is its engine where JAX does not run on a CPU.
-      options: keywords of ``make_env`` that are the task's, not the engine's.
+      make: a function that returns a :class:`smac_jax.envs.base.Task`. If there are ``options``, it takes the version
+        and the options; otherwise it takes no arguments.
+      versions: the versions that :func:`smac_jax.envs.make_env` accepts, each with the version that the task gets.
+      mjx: whether MJX can simulate the task. If so, MJX is the default engine on devices other than a CPU.
+      options: the keywords of ``make_env`` that go to the task and not to the engine.
     """
 
     make: Callable[..., Any]
@@ -213,11 +221,12 @@ class TaskEntry(NamedTuple):
 
 
 class EnvironmentEntry(NamedTuple):
-    """An environment that brings its own simulation.
+    """A registered environment with its own simulation.
 
     Attributes:
-      make: gives a ``brax.envs.base.Env`` from the options; of a family from the name behind the colon and the options.
-      is_family: whether it is named ``NAME:ANYTHING``, and not ``NAME``.
+      make: a function that returns a ``brax.envs.base.Env``. It takes the options, and for a family first the name
+        after the colon.
+      is_family: whether the entry is a family of environments with names ``NAME:ANYTHING``, or one named ``NAME``.
     """
 
     make: Callable[..., Any]
@@ -260,7 +269,7 @@ SCORES: Registry[Callable[[Any], Any]] = Registry(
         "policy": lambda: _attribute("scores.policy", "PolicyScore"),
     },
 )
-"""By the name that the config of SMAC has in ``score``; each is built from that config."""
+"""The scores by the name in the field ``score`` of SMAC's config. Each is a function that takes this config."""
 
 TRACKERS: Registry[Callable[[], Any]] = Registry(
     "tracker",
@@ -270,7 +279,7 @@ TRACKERS: Registry[Callable[[], Any]] = Registry(
         "trackio": lambda: _attribute("runs.trackers.trackio", "Trackio"),
     },
 )
-"""Each makes a :class:`smac_jax.runs.trackers.base.Tracker`."""
+"""The trackers. Each is a function that makes a :class:`smac_jax.runs.trackers.base.Tracker`."""
 
 LOCOMOTION = ("hopper", "walker2d", "halfcheetah", "ant")
 ADROIT = ("pen", "door", "hammer", "relocate")
@@ -332,7 +341,7 @@ def _family(maker: str) -> Callable[[], EnvironmentEntry]:
 
 ENVIRONMENTS: Registry[EnvironmentEntry] = Registry(
     "environment",
-    {name: _family(f"make_{name}") for name in ("brax", "gymnasium", "minari", "ogbench", "playground")},
+    {name: _family(f"make_{name}") for name in ("brax", "chunks", "gymnasium", "minari", "ogbench", "playground")},
     WORDS,
 )
 READERS: Registry[Callable[[str], Any]] = Registry(
@@ -341,6 +350,7 @@ READERS: Registry[Callable[[str], Any]] = Registry(
         "minari": lambda: _attribute("data.sources", "read_minari"),
         "ogbench": lambda: _attribute("data.sources", "read_ogbench"),
         "part": lambda: _attribute("data.sources", "read_part"),
+        "chunks": lambda: _attribute("data.sources", "read_chunks"),
     },
     WORDS,
 )

@@ -1,4 +1,4 @@
-"""What is printed of things that hold arrays: their shapes, in a line or a few, and never their numbers."""
+"""Short representations of objects with arrays: they show shapes and not numbers, on one line or a few."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 
 def brief(thing: Any) -> str:
-    """A dataclass by its fields, arrays as ``float32[2, 11]``: ``__repr__ = brief`` in a class that holds arrays."""
+    """Returns a representation of a dataclass in which arrays are ``float32[2, 11]``, for ``__repr__ = brief``."""
     fields = (f"{f.name}={of_value(getattr(thing, f.name, None))}" for f in dataclasses.fields(thing))
     return f"{type(thing).__name__}({', '.join(fields)})"
 
 
 def of_value(value: Any) -> str:
-    """An array's type and shape, how many a tree holds, or what Python prints of anything else that is short."""
+    """Returns the type and shape of an array, the number of arrays of a tree, or the `repr` of another short value."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{value.dtype}[{', '.join(map(str, value.shape))}]"
     if value is None or isinstance(value, (str, bool, int, float)) or dataclasses.is_dataclass(value):
         return repr(value)
-    import jax  # here, because what acts without JAX is printed too
+    import jax  # here, because policies that act without JAX have a representation, too
 
     arrays = [x for x in jax.tree.leaves(value) if hasattr(x, "shape")]
     if not arrays:
@@ -28,10 +28,10 @@ def of_value(value: Any) -> str:
 
 
 def of_config(config: Any) -> str:
-    """A configuration by the fields that are not at their defaults, ``kappa=20.0, network.num_critics=2``."""
+    """Returns the fields of a configuration that differ from their defaults, ``kappa=20.0, network.num_critics=2``."""
     try:
         default = type(config)()
-    except TypeError:  # of somebody's own, with fields that have none
+    except TypeError:  # a user's class may have fields without defaults
         default = None
     return ", ".join(f"{name}={value!r}" for name, value in _changed(config, default))
 
@@ -48,10 +48,10 @@ def _changed(config: Any, default: Any, prefix: str = "") -> list[tuple[str, Any
 
 
 def of_evaluations(returns: Any, diverged: Any, seeds: tuple[int, ...]) -> str:
-    """Of a training's result: its evaluations, the mean of the last one, and the seeds that diverged."""
+    """Returns the number of evaluations, the mean return of the last one, and the seeds that diverged."""
     count = returns.shape[1]
     text = f"{count} evaluations" if count != 1 else "1 evaluation"
     if count and returns[:, -1].size:
         text += f", last return {returns[:, -1].mean():.4g}"
-    gone = [seed for seed, step in zip(seeds, diverged, strict=True) if step >= 0]
-    return text + (f", diverged: seeds {gone}" if gone else "")
+    diverged_seeds = [seed for seed, step in zip(seeds, diverged, strict=True) if step >= 0]
+    return text + (f", diverged: seeds {diverged_seeds}" if diverged_seeds else "")

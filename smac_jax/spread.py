@@ -1,4 +1,4 @@
-"""Whether numbers differ by more than rounding: what divides by their spread must ask first."""
+"""The spread of numbers, which is 0 if they differ only by rounding. Code that divides by a spread uses this one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Float
 
 ROUNDING = 1e-6
-"""Numbers that differ by less than this share of the largest one are the same: sums of float32 do not say more."""
+"""Numbers that differ by at most this share of the largest one count as equal. Sums in float32 are not more precise."""
 
 
 def spread(values: Float[np.ndarray, "*any"]) -> float:
-    """Highest minus lowest; 0.0 where that is no more than rounding."""
+    """Returns the largest minus the smallest value; 0.0 if that is no more than rounding."""
     low, high = float(np.min(values)), float(np.max(values))
     return high - low if high - low > ROUNDING * max(abs(low), abs(high)) else 0.0

@@ -3,8 +3,8 @@
 Other modules do not test a task's name: they use :func:`task_info`, or :func:`reward_rule` for a data set's task.
 
 Source: Fu et al. 2020 (arXiv 2004.07219), section 6, and the table of reference scores in D4RL's code (``infos.py``).
-Adroit's binary tasks score 1 for an episode that succeeds, so that the normalized score is the success rate in
-percent; the kitchen's the share of its four subtasks that were completed (SMAC, section 5).
+An episode of Adroit's binary tasks has the score 1 if it succeeds, so the normalized score is the success rate in
+percent. That of the kitchen is the share of its four subtasks that were completed (SMAC, section 5).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from smac_jax.chunk_names import without_chunks
 from smac_jax.errors import ConfigError, UnknownNameError
 from smac_jax.registry import WORDS, Registry
 from smac_jax.spread import spread
@@ -91,7 +92,7 @@ def _door_is_solved(observations: Float[np.ndarray, "row observation"]) -> Bool[
 
 
 def _hammer_is_solved(observations: Float[np.ndarray, "row observation"]) -> Bool[np.ndarray, " row"]:
-    # how far the nail is in, of the 9.1 cm between its head and the board
+    # the nail has been driven in by this distance; at first, its head is 9.1 cm from the board
     return np.abs(0.091 - observations[:, 26]) < 0.01
 
 
@@ -136,13 +137,13 @@ class TaskInfo:
     def __post_init__(self) -> None:
         if spread(np.array([self.random_return, self.expert_return])) == 0.0:
             raise ConfigError(
-                f"TaskInfo {self.name!r}: random_return and expert_return are both {self.expert_return:g}; normalized "
-                "scores are between them, so they must differ."
+                f"TaskInfo {self.name!r}: random_return and expert_return are both {self.expert_return:g}. They must "
+                "differ, because normalized scores are computed from their difference."
             )
         if self.rewards.only_success != (self.dense is not None) or self.rewards.only_success != bool(self.success):
             raise ConfigError(
-                f"TaskInfo {self.name!r}: a task with binary rewards names the task with dense ones (dense) and how an "
-                "observation shows success (success); others name neither."
+                f"TaskInfo {self.name!r}: a task with binary rewards needs the task with dense rewards (dense) and the "
+                "test of success (success). Other tasks must have neither."
             )
 
 
@@ -153,7 +154,7 @@ def _robot(name: str, random_return: float, expert_return: float, **facts: Any) 
 def _hand(
     name: str, random_return: float, expert_return: float, episode_length: int, success: SuccessTest
 ) -> tuple[TaskInfo, TaskInfo]:
-    """A task of the Adroit hand with dense and with binary rewards."""
+    """Returns a task of the Adroit hand with dense rewards, and the same task with binary rewards."""
     dense = TaskInfo(name, random_return, expert_return, episode_length, "adroit", clips_actions=True)
     binary = dataclasses.replace(
         dense,
@@ -177,7 +178,7 @@ def _antmaze(kind: str, episode_length: int) -> TaskInfo:
         GOAL,
         clips_actions=True,
         version_by_size=((29, "d4rl"), (31, "robotics-v4"), (109, "robotics-v5")),
-        unlogged="rewards and ends depend on the goal, which is in no row",
+        unlogged="rewards and terminations depend on the goal, which rows do not contain",
     )
 
 
@@ -207,7 +208,7 @@ _BUILT_IN = (
         -325.6,
         3879.7,
         version_by_size=((105, "v5"), (111, "d4rl")),
-        unlogged="the ant's reward depends on where its torso's frame lagged, which is not in a row",
+        unlogged="the ant's reward depends on a lagged position of its torso, which rows do not contain",
     ),
     *_hand("pen", 96.262799, 3076.8331017826877, 100, SuccessTest(45, _pen_is_solved)),
     *_hand("hammer", -274.856578, 12794.134825156867, 200, SuccessTest(46, _hammer_is_solved)),
@@ -217,7 +218,7 @@ _BUILT_IN = (
     _antmaze("umaze", 700),
     _antmaze("medium", 1000),
     _antmaze("large", 1000),
-    # of the files' last versions: -v0 of open, -v1 of the others
+    # the latest versions of the files, which are -v0 for open, and -v1 for the others
     _maze2d("open", 0.01, 20.66, 150),
     _maze2d("umaze", 23.85, 161.86, 300),
     _maze2d("medium", 13.13, 277.39, 600),
@@ -229,48 +230,51 @@ _BUILT_IN = (
 )
 
 
-def _given(info: TaskInfo) -> Callable[[], TaskInfo]:
+def _constant(info: TaskInfo) -> Callable[[], TaskInfo]:
     return lambda: info
 
 
 TASKS: Registry[TaskInfo] = Registry(
-    "task with reference returns", {info.name: _given(info) for info in _BUILT_IN}, WORDS
+    "task with reference returns", {info.name: _constant(info) for info in _BUILT_IN}, WORDS
 )
 
 
 def tasks_of(family: Family) -> tuple[str, ...]:
-    """Names of a family's tasks with rewards of their own (a hand's binary task follows from its dense one)."""
+    """Returns the names of a family's tasks, without the binary tasks of the hand."""
     return tuple(task.name for task in TASKS.values() if task.family == family and task.dense is None)
 
 
 def binary_tasks() -> tuple[str, ...]:
-    """Names of the tasks with binary rewards."""
+    """Returns the names of the tasks with binary rewards."""
     return tuple(task.name for task in TASKS.values() if task.rewards.only_success)
 
 
 def binary_of(task: str | None) -> str | None:
-    """The task with binary rewards of a dense task's robot, if there is one."""
+    """Returns the binary version of a task with dense rewards; None if there is none."""
     return next((known.name for known in TASKS.values() if task is not None and known.dense == task), None)
 
 
 def dense_of(task: str | None) -> str | None:
-    """The task of the same robot with dense rewards: of a task with binary ones another, else the task itself."""
+    """Returns the dense version of a task with binary rewards, and any other task unchanged."""
     known = TASKS.get(task) if task is not None else None
     return known.dense if known is not None and known.dense is not None else task
 
 
 def reward_rule(task: str | None) -> RewardRule:
-    """What the rewards of a data set's task mean; of an unknown task they are summed."""
+    """Returns the meaning of the rewards of a data set's task. Those of an unknown task are summed."""
     return TASKS[task].rewards if task is not None and task in TASKS else DENSE
 
 
 def task_info(environment: str) -> TaskInfo:
-    """What is known of an environment by its name in ``make_env``.
+    """Returns the facts about an environment, by its name in ``make_env``.
 
-    An environment of another family is taken for the task that its name names, if any (``"gymnasium:Hopper-v4"`` for
-    ``hopper``). Of others nothing is known: then a return of 0 counts as a random policy's, and 1,000 steps are an
-    episode. OGBench's tasks share names with D4RL's, and are others: an evaluation counts their successes.
+    An environment of another library has the facts of the task in its name, if there is one: ``"gymnasium:Hopper-v4"``
+    has those of ``hopper``. For unknown environments, the return of a random policy is 0, that of an expert is 1, and
+    an episode has 1,000 steps. OGBench's tasks are other tasks than D4RL's although they share names; evaluations
+    report their success rate. Action chunks (``chunks:5:hopper``) have the facts of the environment that they are for,
+    and its time limit counts single steps.
     """
+    environment = without_chunks(environment)
     if environment.startswith("ogbench:"):
         return TaskInfo(environment, 0.0, 1.0, 1000, rewards=SUCCESS)
     try:
@@ -280,34 +284,40 @@ def task_info(environment: str) -> TaskInfo:
 
 
 def time_limit(environment: str, env: Any) -> int:
-    """Steps of an episode: what the environment itself says, else what is known of its name."""
+    """Returns the time limit in steps: the attribute ``episode_length`` of the environment, or that of its task."""
     return int(getattr(env, "episode_length", task_info(environment).episode_length))
 
 
 class DatasetName(NamedTuple):
-    """A data set's name taken apart: ``task`` is a key of :data:`TASKS`, ``kind`` says who acted, or is None."""
+    """The parts of a data set's name.
+
+    Attributes:
+      task: a key of :data:`TASKS`.
+      kind: the rest of the name, which describes the policy that acted, such as "medium-replay"; None if it is empty.
+    """
 
     task: str
     kind: str | None
 
 
-# What D4RL's kitchen files are called.
-_FILES = {
+# the names of D4RL's files for the kitchen
+_KITCHEN_FILES = {
     "mini-kitchen-microwave-kettle-light-slider": "kitchen-complete",
     "kitchen-microwave-kettle-light-slider": "kitchen-partial",
     "kitchen-microwave-kettle-bottomburner-light": "kitchen-mixed",
 }
 
 
-# D4RL's files of AntMaze: the map, whether it is the mirrored one for evaluations, several starts, several goals
+# The names of D4RL's files for AntMaze have the map, "eval" for the mirrored map of evaluations, whether there are
+# several starts, and whether there are several goals.
 _ANTMAZE_FILE = re.compile(
     r"ant-maze-(u-maze|umaze|big-maze|medium|hardest-maze|large)(-eval)?-noisy-multistart-(true|false)-multigoal-(true|false)"
 )
 _ANTMAZE_MAPS = {"u-maze": "umaze", "big-maze": "medium", "hardest-maze": "large"}
 
 
-def _of_maze(words: str) -> str:
-    """A maze's name in D4RL's words; other names as they are."""
+def _d4rl_maze_name(words: str) -> str:
+    """Returns the name of a maze as in D4RL's data sets, and any other name unchanged."""
     if file := _ANTMAZE_FILE.match(words):
         kind, of_evaluation, starts, goals = file.groups()
         data = "-diverse" if goals == "true" else "-play" if starts == "true" else ""
@@ -319,19 +329,19 @@ def _of_maze(words: str) -> str:
 
 
 def parse_name(name: str) -> DatasetName:
-    """Takes apart the name of a data set, of its file (without the suffix), or of a Gymnasium environment.
+    """Parses the name of a data set, of its file (without the suffix), or of a Gymnasium environment.
 
     ``"hopper-medium-replay"``, ``"hopper_medium_replay-v2"``, Minari's ``"mujoco/hopper/medium-replay-v0"`` ->
     ``("hopper", "medium-replay")``; ``"Hopper-v4"`` -> ``("hopper", None)``; ``"PointMaze_UMaze-v3"`` ->
     ``("maze2d-umaze", None)``.
 
     Raises:
-      UnknownNameError: it does not begin with a task's name.
+      UnknownNameError: the name does not begin with that of a task.
     """
     # the first part of a Minari name is its namespace
     words = re.sub(r"-v\d+$", "", name.partition("/")[2] or name)
     words = words.lower().replace("_", "-").replace("/", "-")
-    words = _of_maze(_FILES.get(words, words))
+    words = _d4rl_maze_name(_KITCHEN_FILES.get(words, words))
     fitting = [task for task in TASKS if f"{words}-".startswith(f"{task}-")]
     if not fitting:
         raise UnknownNameError("task", name, tuple(TASKS))
@@ -340,14 +350,14 @@ def parse_name(name: str) -> DatasetName:
 
 
 def normalized_score(task: str, returns: Any) -> np.ndarray:
-    """D4RL's score in percent: 0 at a random policy's return, 100 at an expert's.
+    """Returns D4RL's normalized score, which is 0 at the return of a random policy, and 100 at that of an expert.
 
     Args:
-      task: a task, or a data set's name that :func:`parse_name` understands.
-      returns: a return, or an array of them.
+      task: the name of a task, or any other name that :func:`parse_name` understands.
+      returns: a return, or an array of returns.
 
     Raises:
-      UnknownNameError: no reference returns for this task.
+      UnknownNameError: the task has no reference returns.
     """
-    info = TASKS[parse_name(task).task]
+    info = TASKS[parse_name(without_chunks(task)).task]
     return 100.0 * (np.asarray(returns, np.float64) - info.random_return) / (info.expert_return - info.random_return)

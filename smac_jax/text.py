@@ -21,12 +21,13 @@ NAMES = {
     "td3": "TD3",
     "awr": "AWR",
     "rlpd": "RLPD",
+    "same": "itself",
 }
 """The names of the algorithms in tables, figures, pages and the progress bar."""
 
 
 def name_of(label: str) -> str:
-    """The name of an algorithm or a variant for display: ``SMAC, kappa = 5`` for ``smac kappa=5``.
+    """Returns the name of an algorithm or a variant for display: ``SMAC, kappa = 5`` for ``smac kappa=5``.
 
     The label begins with the algorithm, as in ``td3_bc, smac's critics``, or with several, as in ``cal_ql/cql``. Labels
     without an algorithm of :data:`NAMES` are not changed.
@@ -39,7 +40,7 @@ def name_of(label: str) -> str:
 
 
 def start_of(label: str, checkpoint: int | None) -> str:
-    """The start of a transfer for display: ``SMAC at 3,000 updates``, ``SMAC, kappa = 5, at 3,000 updates``.
+    """Returns the start of a transfer for display: ``SMAC at 3,000 updates``, ``SMAC, kappa = 5, at 3,000 updates``.
 
     Args:
       label: the label of the offline algorithm or variant (:func:`name_of`).
@@ -50,7 +51,7 @@ def start_of(label: str, checkpoint: int | None) -> str:
 
 
 def count(number: int | Sized, noun: str, plural: str = "") -> str:
-    """``1 seed``, ``2 seeds``, ``1,000 steps``.
+    """Returns a count with its noun: ``1 seed``, ``2 seeds``, ``1,000 steps``.
 
     Args:
       number: the number, or a collection whose elements are counted.
@@ -62,7 +63,7 @@ def count(number: int | Sized, noun: str, plural: str = "") -> str:
 
 
 def duration(seconds: float) -> str:
-    """A duration for display: ``42 s``, ``2 min 05 s``, ``12 min``, ``1 h 05 min``, ``2 d 3 h``."""
+    """Returns a duration for display: ``42 s``, ``2 min 05 s``, ``12 min``, ``1 h 05 min``, ``2 d 3 h``."""
     if (rounded := max(round(seconds), int(seconds > 0))) < 60:
         return f"{rounded} s"
     if rounded < 600:
@@ -74,18 +75,18 @@ def duration(seconds: float) -> str:
 
 
 def rate_text(rate: float) -> str:
-    """A rate in steps per second for display; never ``0`` for a positive rate."""
+    """Returns a rate in steps per second for display, which is never ``0`` for a positive rate."""
     return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 def mean_over(seeds: int | Sized) -> str:
-    """An explanation of the lines and bands for a number of seeds; one seed has no interval."""
+    """Returns an explanation of the lines and bands for a number of seeds. One seed has no interval."""
     n = seeds if isinstance(seeds, int) else len(seeds)  # type: ignore[arg-type]
     return "one seed" if n == 1 else f"mean and 95 % interval over {n:,} seeds"
 
 
 def seeds_text(seeds: Any) -> str:
-    """``1 seed (number 0)``, ``4 seeds (numbers 0, 1, 2, 3)``; other values than a list as text."""
+    """Returns ``1 seed (number 0)`` or ``4 seeds (numbers 0, 1, 2, 3)``, and other values than a list as text."""
     if not isinstance(seeds, (list, tuple)) or not seeds:
         return str(seeds)
     return f"{count(seeds, 'seed')} ({'number' if len(seeds) == 1 else 'numbers'} {', '.join(map(str, seeds))})"

@@ -1,8 +1,8 @@
-"""The nouns that every other module speaks in.
+"""The types that all other modules share.
 
-Shapes in this project are written in jaxtyping's notation: ``Float[Array, "batch action"]``. A leading ``*batch``
-stands for any number of axes; a seed axis or an ensemble axis is never written, because no function below ``train/``
-knows of it.
+Shapes are written in jaxtyping's notation, such as ``Float[Array, "batch action"]``. A leading ``*batch`` stands for
+any number of axes. The axes of seeds and of ensembles are not written, because functions outside ``train/`` are for one
+seed and are lifted by ``vmap``.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from jaxtyping import Float
 
 Array: TypeAlias = jax.Array
 AnyArray: TypeAlias = jax.Array | np.ndarray
-"""What is taken where NumPy's arrays are welcome, too."""
+"""The type of arguments that may also be NumPy arrays."""
 Key: TypeAlias = jax.Array
 Params: TypeAlias = dict
 
 
 class Sometimes(NamedTuple):
-    """A metric that not every step has: its mean over the steps that have it.
+    """A metric that is not computed in every step.
 
-    A number of steps, and not NaN, says that there is none: then ``jax_debug_nans`` finds what broke, and nothing else.
+    Missing values are not NaN, so that ``jax_debug_nans`` finds real errors only.
 
     Attributes:
-      value: the mean; 0.0 where no step has it.
-      steps: how many have it.
+      value: the mean over the steps that have the metric; 0.0 if there are none.
+      steps: the number of steps that have it.
     """
 
     value: Float[Array, ""]
@@ -35,24 +35,24 @@ class Sometimes(NamedTuple):
 
 
 Metrics: TypeAlias = dict[str, Any]
-"""Each an array, or a :class:`Sometimes`."""
+"""Metrics by name. Each is an array or a :class:`Sometimes`."""
 
 
 class Transition(NamedTuple):
     """One step of experience, or a batch of them.
 
     Attributes:
-      observation: what the agent saw, in the environment's own units.
-      action: what it did, in ``[-1, 1]``.
-      reward: what it earned.
-      next_observation: what it saw next; at the end of an episode the last observation of *that* episode.
-      terminal: 1.0 where the task ended (no bootstrap), 0.0 elsewhere, at a time limit too.
+      observation: the observation before the action, in the environment's own units.
+      action: the action, in ``[-1, 1]``.
+      reward: the reward of the action.
+      next_observation: the observation after the action. At the end of an episode it is the last one of *that* episode.
+      terminal: 1.0 if the task terminated (no bootstrap), and 0.0 otherwise, also at a time limit.
       condition: the return of the whole trajectory, min-max normalized over the data set (the ``w`` of SMAC's score
-        model); 0.0 for transitions that do not come from a data set.
-      return_to_go: the discounted sum of the rewards from here to the trajectory's end (Cal-QL's lower bound), where an
-        algorithm asked for it; else 0.0.
-      next_action: what the data do at ``next_observation`` (ReBRAC's penalty of the critics), where an algorithm asked
-        for it; else None.
+        model); 0.0 for transitions that are not from a data set.
+      return_to_go: the discounted sum of the rewards from this step to the end of the trajectory (Cal-QL's lower
+        bound); 0.0 if no algorithm needs it.
+      next_action: the logged action at ``next_observation``, which ReBRAC's penalty of the critics needs; None if no
+        algorithm needs it.
     """
 
     observation: Float[Array, "*batch observation"]

@@ -1,3 +1,3 @@
-"""The version of this package, written in this place alone: the build reads it, and so does every record of a run."""
+"""The version of this package. The build and the record of each run read it here."""
 
 __version__ = "0.2.0"

@@ -8,7 +8,7 @@ import smac_jax
 
 
 def noise_of_hopper(rows: int = 500) -> smac_jax.Dataset:
-    """Noise in Hopper's shapes, in episodes of 50 steps."""
+    """Returns a data set of noise with the shapes of hopper, in episodes of 50 steps."""
     rng = np.random.default_rng(0)
     return smac_jax.Dataset.from_arrays(
         rng.normal(size=(rows, 11)),

@@ -1,4 +1,4 @@
-"""Configurations refuse what they do not know, by name."""
+"""Configurations refuse unknown fields and invalid values by name."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from smac_jax.runs.checkpoint import load_actor_critic, save_actor_critic
 ONES = jnp.zeros(3), jnp.ones(3)
 
 
-def test_nothing_gives_the_defaults_and_an_instance_itself():
+def test_none_gives_the_defaults_and_an_instance_is_returned():
     assert resolve(SMACConfig) == SMACConfig()
     changed = SMACConfig(kappa=3.0)
     assert resolve(SMACConfig, changed) == changed
 
 
-def test_a_nested_mapping_keeps_what_its_owner_sets_differently():
+def test_a_nested_mapping_keeps_the_defaults_of_its_owner():
     config = resolve(SMACConfig, {"network": {"num_critics": 7}})
     assert config.network.num_critics == 7
-    assert config.network.critic_activation == "tanh"  # SMAC's own default, not NetworkConfig's
+    assert config.network.critic_activation == "tanh"  # the default of SMAC, not that of NetworkConfig
     assert resolve(SMACConfig, ConfigDict({"network": {"actor_hidden": [4, 4]}})).network.actor_hidden == (4, 4)
 
 
@@ -56,7 +56,7 @@ def test_a_nested_mapping_keeps_what_its_owner_sets_differently():
         ({"score_level": 40}, "SMACConfig.score_level = 40: must be below score_model.diffusion_steps = 32"),
     ],
 )
-def test_what_is_wrong_is_named(given, words):
+def test_invalid_fields_are_refused_by_name(given, words):
     with pytest.raises(ConfigError) as error:
         make_offline("smac", given)
     assert words in str(error.value)
@@ -94,7 +94,7 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("given", "want"), NUMBERS, ids=repr)
-def test_every_kind_of_number_is_taken_and_becomes_pythons(given, want):
+def test_every_kind_of_number_becomes_one_of_python(given, want):
     config = resolve(SMACConfig, {"kappa": given, "batch_size": given, "network": {"actor_hidden": [given, given]}})
     assert (config.kappa, config.batch_size, config.network.actor_hidden) == (want, 5, (5, 5))
     kinds = {type(config.kappa), type(config.batch_size), *map(type, config.network.actor_hidden)}
@@ -104,13 +104,13 @@ def test_every_kind_of_number_is_taken_and_becomes_pythons(given, want):
 
 
 @pytest.mark.parametrize("given", [np.array([8, 4]), (8.0, np.int64(4)), jnp.array([8, 4]), [8, 4], range(8, 3, -4)])
-def test_layer_widths_are_taken_from_arrays_and_become_a_tuple(given):
+def test_layer_widths_may_be_an_array_and_become_a_tuple(given):
     network = resolve(SMACConfig, {"network": {"critic_hidden": given}}).network
     assert network.critic_hidden == (8, 4)
     assert all(type(width) is int for width in network.critic_hidden)
 
 
-def test_numpy_switches_and_names_are_taken():
+def test_numpy_bools_and_strings_are_accepted():
     config = resolve(SMACConfig, {"entropy_backup": np.bool_(True), "score": np.str_("policy")})
     assert config.entropy_backup is True
     assert type(config.score) is str
@@ -126,7 +126,7 @@ def test_numpy_switches_and_names_are_taken():
     ],
     ids="-".join,
 )
-def test_every_field_of_every_algorithm_takes_numpys_kind_of_its_default(field):
+def test_every_field_of_every_algorithm_accepts_numpys_type_of_its_default(field):
     section, name = field
     config_class, _ = {**OFFLINE, **ONLINE}[section]
     default = getattr(config_class(), name)
@@ -176,13 +176,13 @@ def test_every_field_of_every_algorithm_takes_numpys_kind_of_its_default(field):
         ({"network": {"actor_hidden": np.array([[8, 4]])}}, "must be a non-empty sequence"),
     ],
 )
-def test_what_is_no_number_is_refused(given, words):
+def test_values_that_are_not_numbers_are_refused(given, words):
     with pytest.raises(ConfigError) as error:
         resolve(SMACConfig, given)
     assert words in str(error.value)
 
 
-def test_a_number_that_is_not_known_yet_is_refused_by_name():
+def test_a_traced_number_is_refused_by_name():
     with pytest.raises(ConfigError, match=r"count = .*: must be a whole number"):
         jax.jit(lambda n: whole_number("count", n))(3)
 
@@ -191,14 +191,14 @@ ENGINE = {"mujoco": "threads", "mjx": "iterations"}
 
 
 @pytest.mark.parametrize("physics", ENGINE)
-def test_counts_of_engines_take_numpys_numbers(physics):
+def test_options_of_engines_accept_numpy_numbers(physics):
     make_env("hopper", physics=physics, **{ENGINE[physics]: np.int64(2)})
     for bad in (0, 1.5, True, "2"):
         with pytest.raises(ConfigError, match=ENGINE[physics]):
             make_env("hopper", physics=physics, **{ENGINE[physics]: bad})
 
 
-def test_switches_and_limits_of_environments_take_numpys():
+def test_options_of_environments_accept_numpy_values():
     assert not make_env("hopper", physics="mujoco", native=np.bool_(False))._engine.native
     with pytest.raises(ConfigError, match="native = 0: must be True or False"):
         make_env("hopper", physics="mujoco", native=0)
@@ -209,7 +209,7 @@ def test_switches_and_limits_of_environments_take_numpys():
             make_env("gymnasium:Pendulum-v1", **{name: 1.7})
 
 
-def test_functions_of_data_and_policies_take_numpys(tmp_path, data):
+def test_functions_of_data_and_policies_accept_numpy_values(tmp_path, data):
     assert data.part(np.float32(0.5), seed=np.int64(1)).size == data.part(0.5, seed=1).size
     with pytest.raises(ConfigError, match="must be a number"):
         data.part("half")

@@ -1,4 +1,4 @@
-"""Paths that users give, and the encoding of what is written."""
+"""Paths from users, and the encoding of files."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def trained(data):
     return smac_jax.pretrain("bc", data, num_updates=1, seeds=1, config=config, progress=False)
 
 
-def test_a_tilde_is_the_home_directory_wherever_a_path_is_given(home, tmp_path, data, trained):
+def test_a_tilde_is_the_home_directory_in_every_path(home, tmp_path, data, trained):
     assert local_path("~/x") == home / "x"
     assert local_path("a/~x") == Path("a/~x")
     assert RunFolder("~/run").folder == home / "run"
@@ -66,7 +66,7 @@ def test_a_tilde_is_the_home_directory_wherever_a_path_is_given(home, tmp_path, 
 
 
 @pytest.mark.parametrize("url", ["gs://bucket/x", "s3://bucket/x.hdf5", "https://host/x.npz", Path("gs://bucket/x")])
-def test_a_url_is_refused_by_name_wherever_a_path_is_given(home, tmp_path, data, trained, url):
+def test_a_url_is_refused_in_every_path(home, tmp_path, data, trained, url):
     uses = {
         "run": lambda: RunFolder(url),
         "load": lambda: smac_jax.load(url),
@@ -85,33 +85,33 @@ def test_a_url_is_refused_by_name_wherever_a_path_is_given(home, tmp_path, data,
     assert [path for path in tmp_path.iterdir() if path != home] == []
 
 
-def test_names_of_data_sets_are_no_urls():
+def test_names_of_data_sets_are_not_urls():
     for name in ("minari:D4RL/pen/human-v2", "part:0.1:/data/x.hdf5", "gymnasium:Hopper-v4", "C:/data"):
         assert local_path(name) == Path(name)
 
 
-def test_a_home_that_is_not_known_is_said(monkeypatch):
+def test_an_unknown_home_directory_is_refused_with_the_reason(monkeypatch):
     def unknown(path):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "expanduser", unknown)
-    with pytest.raises(ConfigError, match="~/x: the home directory is not known here"):
+    with pytest.raises(ConfigError, match="~/x: the home directory is not known"):
         local_path("~/x")
 
 
-def test_caches_of_a_home_that_cannot_be_written_are_temporary(tmp_path, monkeypatch):
+def test_caches_are_temporary_if_the_home_directory_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(tmp_path))
     (tmp_path / "file").touch()
     cache_folder.cache_clear()
     try:
         monkeypatch.setenv("HOME", str(tmp_path / "file"))
-        with pytest.warns(UserWarning, match=r"file/\.cache/smac_jax cannot be written\. Set HOME"):
+        with pytest.warns(UserWarning, match=r"file/\.cache/smac_jax cannot be written\. To keep .*, set HOME"):
             assert cache_folder() == tmp_path / f"smac_jax-{os.getuid()}"
         assert (tmp_path / f"smac_jax-{os.getuid()}").stat().st_mode & 0o777 == 0o700
-        cache_folder()  # says nothing more
+        cache_folder()  # the warning is not repeated
         cache_folder.cache_clear()
-        (tmp_path / f"smac_jax-{os.getuid()}").chmod(0o777)  # where anybody may have put a library
-        with pytest.warns(UserWarning, match="Caches go to"):
+        (tmp_path / f"smac_jax-{os.getuid()}").chmod(0o777)  # another user may have put a library there
+        with pytest.warns(UserWarning, match="Caches are in"):
             assert cache_folder() != tmp_path / f"smac_jax-{os.getuid()}"
         cache_folder.cache_clear()
         monkeypatch.setenv("HOME", str(tmp_path))
@@ -121,7 +121,7 @@ def test_caches_of_a_home_that_cannot_be_written_are_temporary(tmp_path, monkeyp
 
 
 def test_every_text_file_is_read_and_written_as_utf_8():
-    """Whatever the locale: an ASCII one must not end a program at its last step."""
+    """The encoding must not depend on the locale. An ASCII locale would end a program at its last step."""
     found = []
     for path in SOURCES:
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -142,8 +142,8 @@ def test_every_text_file_is_read_and_written_as_utf_8():
     assert found == []
 
 
-def test_every_path_of_a_users_goes_through_one_function():
-    """Flags and home directories: what is expanded elsewhere forgets a case."""
+def test_every_path_of_a_user_goes_through_local_path():
+    """Code that expands paths of flags or home directories elsewhere would miss a case."""
     for path in SOURCES:
         text = path.read_text(encoding="utf-8")
         if path != ROOT / "smac_jax" / "files.py":
@@ -154,7 +154,7 @@ def test_every_path_of_a_users_goes_through_one_function():
 
 
 def test_an_ascii_locale_does_not_end_a_program(tmp_path):
-    """Neither what is written, nor what is printed, nor the name of a file that the locale cannot spell."""
+    """Written text, printed text, and names of files may have characters that the locale does not have."""
     (tmp_path / "tïny.hdf5").touch()
     program = """
 import sys

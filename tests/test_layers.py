@@ -1,4 +1,4 @@
-"""Imports run one way, and bring no more than is needed; a wrong import fails the check of `make lint`."""
+"""Imports run one way, and import no more than necessary. A wrong import fails the check of `make lint`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_acting_and_analysis_import_without_the_training_stack():
 
 
 def brought_by(*modules: str) -> tuple[set[str], int]:
-    """The packages that come with an import, and how many modules that is."""
+    """Returns the packages that an import imports, and the number of their modules."""
     code = f"import importlib, sys; [importlib.import_module(m) for m in {modules!r}]; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -48,8 +48,8 @@ def brought_by(*modules: str) -> tuple[set[str], int]:
     return {name.partition(".")[0] for name in names}, len(names)
 
 
-def test_training_starts_without_what_only_some_runs_need():
-    """JAX, Flax and optax (some 1,100 modules) are the least; snapshots, simulators, figures and files come later."""
+def test_training_does_not_import_what_only_some_runs_need():
+    """JAX, Flax and optax (about 1,100 modules) are necessary. Snapshots, simulators and figures are imported later."""
     packages, count = brought_by("smac_jax.train.offline", "smac_jax.train.online", "smac_jax.train.evaluate")
     late = {"orbax", "brax", "mujoco", "gymnasium", "h5py", "scipy", "matplotlib", "ml_collections", "jinja2"}
     assert not packages & late

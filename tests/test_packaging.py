@@ -1,4 +1,4 @@
-"""The wheel holds all that the commands need: it is built, installed apart, and run from an empty folder."""
+"""The wheel has everything that the commands need: it is built, installed separately, and run from an empty folder."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def call(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
-    """A wheel and a source archive of the tracked files."""
+    """Builds a wheel and a source archive of the tracked files."""
     pytest.importorskip("build")
     source = tmp_path_factory.mktemp("source")
     for name in subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.splitlines():
@@ -61,7 +61,7 @@ def built(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def command(built, tmp_path_factory) -> Path:
-    """``smac-jax`` from the wheel, in an environment that has what this one has, apart from this checkout."""
+    """Installs the wheel in an environment with the same packages as this one, and returns its command ``smac-jax``."""
     place = tmp_path_factory.mktemp("environment")
     call(sys.executable, "-m", "venv", place, cwd=place)
     (wheel,) = built.glob("*.whl")
@@ -92,12 +92,12 @@ def test_every_command_explains_itself(command, empty):
     assert all(name in call(command, "--help", cwd=empty) for name in COMMANDS)
     assert call(command, "--version", cwd=empty) == f"smac_jax {smac_jax.__version__}\n"
     for name in COMMANDS:
-        # absl ends --help with 1
+        # the exit code of absl's --help is 1
         said = subprocess.run([command, name, "--help"], cwd=empty, capture_output=True, text=True, timeout=300)
         assert f"flags:\n\nsmac-jax {name}:" in said.stdout, said.stderr
 
 
-def test_a_sweep_and_what_is_done_with_its_results(command, empty):
+def test_the_installed_package_runs_a_sweep_and_uses_its_results(command, empty):
     for name, arguments in USES.items():
         call(command, name, *arguments, cwd=empty)
     assert {path.name for path in empty.iterdir()} == {"swept", "policy.npz"}

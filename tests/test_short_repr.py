@@ -1,4 +1,4 @@
-"""Things that hold arrays print in a line or a few, without their numbers."""
+"""Objects with arrays print on a few lines, without their numbers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def result(off, **changes) -> FinetuneResult:
     return FinetuneResult(**(fields | changes))
 
 
-def test_results_say_what_came_out(off):
+def test_results_print_their_last_evaluation(off):
     assert repr(off) == "PretrainResult(td3_bc, seeds [0, 3], 2 updates, 0 evaluations)"
     assert repr(result(off)) == (
         "FinetuneResult(sac, seeds [0, 3], 7 steps, 2 evaluations, last return 5.5, diverged: seeds [3])"
@@ -55,7 +55,7 @@ def test_results_say_what_came_out(off):
     assert repr(nothing) == "FinetuneResult(sac, seeds [0, 3], 0 steps, 0 evaluations)"
 
 
-def test_a_data_set_is_one_line(data):
+def test_a_data_set_prints_on_one_line(data):
     assert repr(data) == "Dataset('unnamed', task='hopper', 500 transitions, observations 11, actions 3)"
     seen = []
     jax.jit(lambda d: seen.append(repr(d)) or d.rewards)(data)
@@ -65,7 +65,7 @@ def test_a_data_set_is_one_line(data):
 
 
 @pytest.mark.parametrize("what", ["actor_critic", "training_state", "state", "algorithm", "returns of"])
-def test_what_a_result_holds_is_short(off, data, what, tmp_path):
+def test_the_parts_of_a_result_print_shortly(off, data, what, tmp_path):
     save_actor_critic(tmp_path, off.actor_critic, off.seeds)
     held = {
         "returns of": TransferCurve("hopper", "a", "b", [], np.zeros((1, 0)), [0, 5], [[1, 2]]),
@@ -84,13 +84,13 @@ def test_what_a_result_holds_is_short(off, data, what, tmp_path):
 @pytest.mark.parametrize("name", OFFLINE)
 def test_states_print_shapes(name, data):
     built = make_offline(name, SMALL if name != "none" else {"network": SMALL["network"]})
-    state = built.init(jax.random.key(0), built.prepare(data))
+    state = jax.jit(built.init)(jax.random.key(0), built.prepare(data))
     assert "float32[" in repr(state)
     assert len(repr(state)) < 1200
     assert repr(jax.tree.map(lambda x: x.shape, state))
 
 
-def test_algorithms_print_what_is_not_at_its_default():
+def test_algorithms_print_fields_that_differ_from_their_defaults():
     assert repr(make_offline("smac")) == "OfflineAlgorithm('smac')"
     assert repr(make_online("sac", {"utd": 2})) == "OnlineAlgorithm('sac', utd=2)"
     assert all(repr(make_online(name)) == f"OnlineAlgorithm({name!r})" for name in ONLINE)

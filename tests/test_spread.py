@@ -1,4 +1,4 @@
-"""What divides by how far numbers of the data lie apart gives the right value where they do not."""
+"""Code that divides by the spread of numbers in the data has the right result if the spread is zero."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NETWORK = {"actor_hidden": (4,), "critic_hidden": (4,)}
 
 
 def dataset(rewards: np.ndarray, length: int = 5) -> smac_jax.Dataset:
-    """Episodes of these rewards."""
+    """Returns a data set whose episodes have these rewards."""
     rows = len(rewards)
     seen = np.random.default_rng(0).normal(size=(rows, 2))
     ends = np.arange(rows) % length == length - 1
@@ -39,13 +39,14 @@ SAME = {
 
 
 @pytest.mark.parametrize("rewards", SAME.values(), ids=SAME)
-def test_equal_returns_leave_the_rewards_as_they_are_and_say_so(rewards):
+def test_with_equal_returns_rewards_are_not_rescaled_and_there_is_a_warning(rewards):
     data = dataset(rewards)
     config = IQLConfig(return_span=1000.0, reward_scale=2.0)
     assert float(reward_scale_for(config, data)) == 2.0
-    assert np.asarray(make_offline("iql", config).init(jax.random.key(0), data).actor_critic.reward_scale) == 2.0
+    begun = jax.jit(make_offline("iql", config).init)(jax.random.key(0), data)
+    assert np.asarray(begun.actor_critic.reward_scale) == 2.0
     with pytest.warns(
-        UserWarning, match=r"IQLConfig.return_span = 1000: every episode of mine returns .*reward_scale = 2"
+        UserWarning, match=r"IQLConfig.return_span = 1000: every episode of mine has the return .*reward_scale = 2"
     ):
         warn_of_equal_returns(config, data)
     np.testing.assert_array_equal(data.conditions, 1.0)
@@ -60,7 +61,7 @@ def test_pretrain_warns_of_equal_returns():
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
-def test_returns_that_differ_span_what_was_asked_for(scale, recwarn):
+def test_different_returns_are_rescaled_to_the_given_span(scale, recwarn):
     data = dataset(scale * np.random.default_rng(0).normal(size=20))
     config = PretrainingConfig(return_span=1000.0)
     returns = float(reward_scale_for(config, data)) * data.episode_returns()
@@ -70,7 +71,7 @@ def test_returns_that_differ_span_what_was_asked_for(scale, recwarn):
     assert (data.conditions.min(), data.conditions.max()) == (0.0, 1.0)
 
 
-def test_cal_qls_bound_is_in_the_units_of_its_critics():
+def test_the_lower_bound_of_cal_ql_is_in_the_units_of_its_critics():
     data = dataset(np.random.default_rng(0).normal(size=20))
     config = cal_ql.CalQLConfig(return_span=50.0, discount=1.0, reward_bias=0.5)
     bounded = cal_ql.cal_ql(config).prepare(data)
@@ -79,7 +80,7 @@ def test_cal_qls_bound_is_in_the_units_of_its_critics():
     np.testing.assert_allclose(first, want, rtol=1e-4, atol=1e-4)
 
 
-def test_min_max_takes_rounding_for_none():
+def test_min_max_normalization_ignores_rounding():
     np.testing.assert_array_equal(min_max_normalized(np.array([3.3, 1.1 + 2.2])), 1.0)
     np.testing.assert_allclose(min_max_normalized(np.array([1000.0, 1000.5, 1001.0])), [0.0, 0.5, 1.0])
     np.testing.assert_allclose(min_max_normalized(np.array([-1e-9, 0.0, 1e-9])), [0.0, 0.5, 1.0])
@@ -87,7 +88,7 @@ def test_min_max_takes_rounding_for_none():
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 300.0, 1e6])
-def test_an_observation_that_never_changes_is_seen_as_a_small_number(value):
+def test_a_constant_observation_is_normalized_to_a_small_number(value):
     rows = np.random.default_rng(0).normal(size=(1000, 2))
     rows[:, 1] = value
     data = smac_jax.Dataset.from_arrays(rows, rows[:, :1] % 1, rows[:, 0], np.arange(1000) % 9 == 8)
@@ -98,7 +99,7 @@ def test_an_observation_that_never_changes_is_seen_as_a_small_number(value):
 
 
 @pytest.mark.parametrize("start", [100.0, 100.0 + 1e-9, np.nextafter(100.0, 200.0), 99.0])
-def test_a_policy_that_is_random_but_for_rounding_has_no_dip(start):
+def test_a_policy_that_equals_random_up_to_rounding_has_no_dip(start):
     assert np.isnan(dip(np.array([0.0, 1.0]), np.array([[start, 50.0]]), random_return=100.0, horizon=1)).all()
     better = dip(np.array([0.0, 1.0]), np.array([[101.0, 100.5]]), random_return=100.0, horizon=1)
     np.testing.assert_allclose(better, 0.5)
@@ -114,20 +115,20 @@ def test_regrets_that_differ_by_rounding_are_equal():
         assert tuple(interval) == (0.0, 0.0, 0.0)
 
 
-def test_intervals_of_equal_scores_are_that_score():
+def test_the_interval_of_equal_scores_is_that_score():
     assert tuple(bootstrap_interval([2.0] * 4, statistic=interquartile_mean)) == (2.0, 2.0, 2.0)
     assert tuple(interquartile_mean_over_tasks({"a": np.full(3, 2.0), "b": np.full(3, 2.0)})) == (2.0, 2.0, 2.0)
 
 
-def test_references_of_a_task_must_differ():
+def test_reference_returns_of_a_task_must_differ():
     with pytest.raises(ValueError, match=r"TaskInfo 'mine': random_return and expert_return are both 5"):
         TaskInfo("mine", 5.0, 5.0, 100)
 
 
-def test_critics_that_say_zero_of_everything_leave_the_cloning():
+def test_with_critics_of_zero_td3_bc_is_behavior_cloning():
     data = dataset(np.zeros(20))
     config = td3_bc.TD3BCConfig()
-    ac = make_offline("td3_bc", {"network": NETWORK}).init(jax.random.key(0), data).actor_critic
+    ac = jax.jit(make_offline("td3_bc", {"network": NETWORK}).init)(jax.random.key(0), data).actor_critic
     ac = ac.replace(critic_params=jax.tree.map(jnp.zeros_like, ac.critic_params))
     loss, metrics = td3_bc.policy_loss(config, ac, ac.actor_params, data.transitions())
     assert np.isfinite(loss)

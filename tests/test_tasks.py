@@ -1,4 +1,4 @@
-"""Names and normalized scores."""
+"""Names of tasks, their facts, and normalized scores."""
 
 import ast
 import dataclasses
@@ -54,7 +54,7 @@ from smac_jax.tasks import (
         ("door-v0_demos_clipped", ("door", "v0-demos-clipped")),
     ],
 )
-def test_names_are_taken_apart(name, want):
+def test_names_are_parsed(name, want):
     assert parse_name(name) == want
 
 
@@ -68,7 +68,7 @@ def test_names_are_taken_apart(name, want):
         "brax:ant",
         "medium-hopper",
         "antmaze-giant-v0",
-        # D4RL's mirrored mazes
+        # mirrored mazes of D4RL
         "antmaze-eval-umaze-v0",
         "Ant_maze_umaze_eval_noisy_multistart_True_multigoal_False_sparse",
         "maze2d-eval-large-v1",
@@ -86,8 +86,8 @@ def test_score_is_0_at_random_and_100_at_expert():
         )
 
 
-def test_scores_against_numbers_worked_out_by_hand():
-    # half-way between -20.272305 and 3234.3
+def test_normalized_scores_equal_numbers_computed_by_hand():
+    # halfway between -20.272305 and 3234.3
     assert normalized_score("hopper", 1607.0138475) == pytest.approx(50.0, abs=1e-9)
     assert normalized_score("kitchen", np.array([[0.0, 1.0], [2.0, 4.0]])).tolist() == [[0, 25], [50, 100]]
 
@@ -104,7 +104,7 @@ def test_scores_against_numbers_worked_out_by_hand():
         ("door-human", -41.7, 0.5),
     ],
 )
-def test_scores_against_published_ones(name, returned, score):
+def test_normalized_scores_equal_published_ones(name, returned, score):
     assert normalized_score(name, returned) == pytest.approx(score, abs=0.05)
 
 
@@ -113,7 +113,7 @@ def test_an_unknown_task_has_no_score():
         normalized_score("frog", 1.0)
 
 
-def test_every_environment_has_its_facts():
+def test_every_environment_has_a_task_info():
     assert tasks_of("locomotion") == envs.LOCOMOTION
     assert set(tasks_of("adroit")) == set(envs.ADROIT)
     assert set(tasks_of("kitchen")) == {"kitchen", *envs.KITCHEN}
@@ -131,13 +131,13 @@ def test_binary_and_dense_tasks_name_each_other():
     assert binary_of("pen-binary") is None
 
 
-def test_what_evaluations_measure_follows_from_the_rewards():
+def test_the_measure_of_evaluations_follows_from_the_rewards():
     said = {name: task_info(name).rewards.evaluation for name in ("gymnasium:Hopper-v4", "door-binary", "frog")}
     assert said == {"gymnasium:Hopper-v4": "return", "door-binary": "success rate", "frog": "return"}
     assert task_info("kitchen-mixed").rewards.evaluation == "completed subtasks"
     assert task_info("antmaze-large-play-v2").rewards.evaluation == "success rate"
     assert task_info("maze2d-large").rewards.evaluation == "return"
-    of_ogbench = task_info("ogbench:antmaze-large-navigate-singletask-v0")  # not D4RL's
+    of_ogbench = task_info("ogbench:antmaze-large-navigate-singletask-v0")  # this is not the task of D4RL
     assert (of_ogbench.rewards.evaluation, of_ogbench.family) == ("success rate", None)
     assert reward_rule(None) == reward_rule("hopper") != BINARY
 
@@ -152,10 +152,10 @@ def test_facts_that_contradict_each_other_are_refused(changes):
 
 
 def test_no_other_module_tests_a_tasks_name():
-    """No comparison, ``in``, ``startswith`` and the like in the source has the name of a task, or a word of one."""
+    """No comparison (``==``, ``in``, ``startswith`` and so on) in the source has a word of a task's name."""
     words = {*TASKS, "kitchen", "adroit", "binary", "-binary", "-binary-"}
     root = Path(smac_jax.__file__).parents[1]
-    # where a task's facts are, and where an environment is made of its name
+    # the modules with the facts of tasks, and the one that makes an environment from its name
     exempt = ("smac_jax/tasks.py", "smac_jax/envs/__init__.py", "smac_jax/envs/tasks/")
     found = []
     for path in [*root.glob("smac_jax/**/*.py"), *root.glob("experiments/**/*.py")]:

@@ -1,4 +1,4 @@
-"""Names and numbers as people read them."""
+"""Text for users: names and numbers."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from smac_jax.text import count, duration, mean_over, name_of, rate_text, seeds_
         ("", ""),
     ],
 )
-def test_names_of_algorithms(label, name):
+def test_algorithms_have_display_names(label, name):
     assert name_of(label) == name
 
 
-def test_numbers_of_things():
+def test_counts_have_a_noun():
     assert [count(n, "seed") for n in (0, 1, 2, 1000)] == ["0 seeds", "1 seed", "2 seeds", "1,000 seeds"]
     assert count([3], "run is", "runs are") == "1 run is"
     assert count([], "run is", "runs are") == "0 runs are"
 
 
-def test_seeds():
+def test_seeds_as_text():
     assert seeds_text([0]) == "1 seed (number 0)"
     assert seeds_text((3, 5)) == "2 seeds (numbers 3, 5)"
     assert seeds_text(None) == "None"
@@ -50,7 +50,7 @@ def test_seeds():
         *((600, "10 min"), (3599, "1 h 00 min"), (3900, "1 h 05 min"), (86_400 - 1, "1 d 0 h"), (97_200, "1 d 3 h")),
     ],
 )
-def test_times(seconds, text):
+def test_durations_as_text(seconds, text):
     assert duration(seconds) == text
 
 
@@ -67,5 +67,5 @@ def test_a_rate_is_never_0():
         ("smac (muon)", 12_000, "SMAC (muon) at 12,000 updates"),
     ],
 )
-def test_what_a_transfer_starts_from(label, checkpoint, text):
+def test_the_start_of_a_transfer_as_text(label, checkpoint, text):
     assert start_of(label, checkpoint) == text

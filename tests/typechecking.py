@@ -1,8 +1,8 @@
-"""Which annotations are checked while tests run: those that give an array's shape and type, by beartype.
+"""Checks annotations at run time, with beartype: those that have the shape and the type of an array.
 
-Other annotations are not: what users give (a number of any kind, None, a mapping for a configuration) is taken in many
-forms on purpose, and each public function checks it itself. Nor are the fields of dataclasses: they describe one item,
-and the same class holds many of them stacked, or, when a tree is mapped over, their shapes.
+Other annotations are not checked, because public functions accept values of users in many forms (any kind of number,
+None, a mapping for a configuration), and check these themselves. The fields of dataclasses are not checked either: they
+describe one item, but the same class also contains stacked items, or shapes when a tree is mapped.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jaxtyping import AbstractArray
 
 
 def check(function: Any) -> Any:
-    """The function with its arrays checked, where it has any. (This is how jaxtyping's import hook calls it.)"""
+    """Returns a function whose arrays are checked. jaxtyping's import hook calls this for every function."""
     if function.__name__ == "__init__":
         return function
     arrays = {name: hint for name, hint in function.__annotations__.items() if mentions_arrays(hint)}
@@ -32,7 +32,7 @@ def check(function: Any) -> Any:
 
 
 def mentions_arrays(hint: Any) -> bool:
-    """Whether an annotation is, or holds, an array of some shape."""
+    """Returns whether an annotation is or contains an array with a shape."""
     if inspect.isclass(hint) and issubclass(hint, AbstractArray):
         return True
     return any(mentions_arrays(part) for part in typing.get_args(hint))

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from experiments.paper import tasks
 from experiments.paper.figures import FIGURES
+from smac_jax.algorithms.continuation import SAME
 from smac_jax.algorithms.make import can_follow, make_offline, make_online
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.dataset import Dataset
@@ -149,9 +150,19 @@ def grid_of(
 
 
 def followers(config: ConfigDict, offline: str, online: Sequence[str]) -> list[str]:
-    """The online algorithms that can take the policy of an offline one; SAC cannot take FQL's, which has no density."""
-    network = getattr(make_offline(offline, config[offline]).config, "network", None)
-    return [end for end in online if can_follow(network, make_online(end, config[online_section(end)]))]
+    """The online algorithms that can follow an offline one.
+
+    SAC cannot take FQL's policy, which has no density; and cloning has no online form of its own.
+    """
+    before = make_offline(offline, config[offline])
+    network = getattr(before.config, "network", None)
+
+    def can(end: str) -> bool:
+        if end == SAME:
+            return before.continue_online is not None
+        return can_follow(network, make_online(end, config[online_section(end)]))
+
+    return [end for end in online if can(end)]
 
 
 def curves_of(jobs: Mapping[str, Job]) -> dict[tuple[str, str], TransferCurve]:

@@ -1,4 +1,4 @@
-"""One file an algorithm; beside them what they share, and their contracts."""
+"""The algorithms, each in its own module, their contracts, and the modules that they share."""
 
 from smac_jax.algorithms.actor_critic import ActorCritic, NetworkConfig, new_actor_critic
 from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm, Phase, TrainingState

@@ -1,11 +1,11 @@
-"""``alpha_psi(s)``: the factor between the critic's action-gradient and the score.
+"""``alpha_psi(s)``, the factor between the critics' action-gradient and the score.
 
     grad_a Q(s, a) = alpha_psi(s) * score(a|s)
 
 Source: SMAC (arXiv 2602.17632 v1), section 4, "learned proportionality constant"; network and learning rate: tables
-6-8. The paper does not say whether its sign is constrained. Left free, ``alpha_psi`` collapses to zero, where a flat Q
-satisfies the penalty for nothing. Deviation: ``alpha_floor + softplus(.)``, which holds the scale from below and lets
-states ask for more. The paper's identity says that alpha *is* the temperature: ``"temperature"`` takes it at its word.
+6-8. The paper does not say whether alpha must be positive. Without a constraint, ``alpha_psi`` decreases to zero, where
+a critic without any action-gradient has no penalty. Deviation: ``alpha_floor + softplus(.)``, which has a lower bound.
+In the paper's identity, alpha is the temperature of the policy; ``"temperature"`` uses that one.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from smac_jax.types import Array, Key, Params
 
 LEARNED = ("softplus", "free")
 AVERAGE_RATE = 0.01
-"""Of the running mean of alpha."""
+"""The rate of the running mean of alpha."""
 
 
 @dataclasses.dataclass(frozen=True)
 class AlphaConfig:
-    """What alpha is: a network, a number, or the temperature."""
+    """The options of alpha, which is a network, a number, or the temperature."""
 
     OF_STATE: ClassVar[tuple[str, ...]] = ("alpha_parameterization", "alpha_floor", "alpha_value", "alpha_hidden")
 
@@ -43,22 +43,22 @@ class AlphaConfig:
         "free",
         "fixed",
         "temperature",
-        doc="'auto' becomes 'softplus' with the data's score, and 'temperature' with the policy's",
+        doc="the form of alpha; 'auto' is 'softplus' with the data's score, and 'temperature' with the policy's",
     )
-    alpha_floor: float = number(0.1, 0.0, doc="smallest alpha_psi of 'softplus'")
-    alpha_value: float = number(0.1, 0.0, doc="alpha of 'fixed'")
+    alpha_floor: float = number(0.1, 0.0, doc="for 'softplus': the smallest alpha")
+    alpha_value: float = number(0.1, 0.0, doc="for 'fixed': the value of alpha")
     alpha_hidden: tuple[int, ...] = sizes(256, 256)
     alpha_learning_rate: float = number(1e-4, 0.0, 1.0)
 
 
 class AlphaState(struct.PyTreeNode):
-    """What alpha has learned.
+    """The state of alpha.
 
     Attributes:
-      params: the parameters ``psi``; empty where alpha is not a network.
-      optimizer: the state of their optimizer.
-      mean: ``[]``, a running mean of alpha over batches: a temperature that an online algorithm may start from.
-      measured: ``[]``, whether there was an update yet.
+      params: the parameters ``psi``; empty if alpha is not a network.
+      optimizer: the state of the optimizer of ``psi``.
+      mean: a running mean of alpha over batches, ``[]``. An online algorithm may start with it as its temperature.
+      measured: whether there was at least one update, ``[]``.
     """
 
     params: Params
@@ -70,17 +70,17 @@ class AlphaState(struct.PyTreeNode):
 
 
 def alpha_network(config: AlphaConfig) -> MLP:
-    """The network under ``alpha_psi(s)``."""
+    """Returns the network of ``alpha_psi(s)``."""
     return MLP(config.alpha_hidden, "relu", output=1)
 
 
 def alpha_optimizer(config: AlphaConfig) -> optax.GradientTransformation:
-    """The optimizer of ``psi``."""
+    """Returns the optimizer of ``psi``."""
     return make_optimizer("adam", config.alpha_learning_rate)
 
 
 def init_alpha(config: AlphaConfig, key: Key, observation_size: int) -> AlphaState:
-    """A fresh network, where alpha is one."""
+    """Returns the initial state, with a randomly initialized network if alpha is a network."""
     learned = config.alpha_parameterization in LEARNED
     params = alpha_network(config).init(key, jnp.zeros(observation_size, jnp.float32)) if learned else {}
     mean, measured = jnp.zeros((), jnp.float32), jnp.zeros((), bool)
@@ -93,13 +93,13 @@ def alpha_of(
     observation: Float[Array, "batch observation"],
     temperature: Float[Array, ""],
 ) -> Float[Array, "batch"]:
-    """``alpha_psi(s) [batch]``.
+    """Returns ``alpha_psi(s) [batch]``.
 
     Args:
-      config: the parameterization.
+      config: the form of alpha.
       params: ``psi``.
-      observation: normalized, ``[batch, observation]``.
-      temperature: of the policy, ``[]``: alpha where the config says so.
+      observation: normalized observations, ``[batch, observation]``.
+      temperature: the temperature of the policy, ``[]``, which is alpha if the config says so.
     """
     if config.alpha_parameterization == "fixed":
         return jnp.full(observation.shape[:-1], config.alpha_value, jnp.float32)
@@ -110,13 +110,13 @@ def alpha_of(
 
 
 def update_alpha(config: AlphaConfig, state: AlphaState, gradient: Params, mean: Float[Array, ""]) -> AlphaState:
-    """One step of ``psi``, and one of the running mean.
+    """Takes one gradient step of ``psi``, and updates the running mean.
 
     Args:
-      config: the learning rate.
-      state: before the step.
-      gradient: of ``psi``.
-      mean: of alpha over the batch, ``[]``.
+      config: has the learning rate.
+      state: the state before the step.
+      gradient: the gradient with respect to ``psi``.
+      mean: the mean of alpha over the batch, ``[]``.
     """
     params, optimizer = gradient_step(alpha_optimizer(config), gradient, state.optimizer, state.params)
     average = (1.0 - AVERAGE_RATE) * state.mean + AVERAGE_RATE * mean

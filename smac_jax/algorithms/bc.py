@@ -1,12 +1,12 @@
-"""BC: behavior cloning by maximum likelihood, with critics that evaluate the clone.
+"""BC: behavior cloning by maximum likelihood, with critics that evaluate the cloned policy.
 
     L_pi = -mean log pi(a|s) ,   y = r + gamma (1 - terminal) min_i Qbar_i(s', a') ,   a' ~ pi(s')
 
-Source: Pomerleau 1991 for the policy. Cloning has no critics, and an online algorithm needs some: they are trained by
-fitted policy evaluation (AWAC's critic step), which never steers the policy. Deviation from the cloning of TD3+BC's
-paper and of CORL, the squared error of a deterministic policy: likelihood with a standard deviation that is learned,
-whose gradient in the mean is that of the squared error, divided by the variance. All data are cloned, not the best
-tenth.
+Source: Pomerleau 1991 for the policy. Behavior cloning has no critics, but an online algorithm needs them. They are
+trained by fitted policy evaluation (AWAC's critic step), which has no effect on the policy. Deviation: TD3+BC's paper
+and CORL clone by the squared error of a deterministic policy. The likelihood has a learned standard deviation, and its
+gradient with respect to the mean is that of the squared error divided by the variance. All data are cloned, not only
+the best tenth.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from smac_jax.types import Key, Metrics, Transition
 
 @dataclasses.dataclass(frozen=True)
 class BCConfig(awac.EvaluationConfig, PretrainingConfig):
-    """Hyper-parameters of behavior cloning."""
+    """The hyperparameters of behavior cloning."""
 
     network: NetworkConfig = dataclasses.field(
         default_factory=partial(NetworkConfig, distribution="box_gaussian", state_dependent_std=False)
@@ -35,12 +35,12 @@ class BCConfig(awac.EvaluationConfig, PretrainingConfig):
 
 
 def init(config: BCConfig, key: Key, dataset: Dataset) -> Learner:
-    """Fresh networks; the state is a plain :class:`~smac_jax.algorithms.learner.Learner`."""
+    """Returns the initial state, a :class:`~smac_jax.algorithms.learner.Learner` with randomly initialized networks."""
     return new_learner(config, actor_critic_for(config, key, dataset))
 
 
 def update(config: BCConfig, learner: Learner, batch: Transition, key: Key) -> tuple[Learner, Metrics]:
-    """One step of the critics and one of the policy; neither depends on the other's."""
+    """Takes one step of the critics and one of the policy, which does not depend on the critics."""
     batch = learner.actor_critic.normalize_batch(batch)
     learner, metrics = awac.critic_step(config, learner, batch, key)
     learner, loss = awac.policy_step(config, learner, batch, jnp.ones_like(batch.reward))

@@ -1,7 +1,7 @@
-"""What an online algorithm continues with from offline pre-training, beside the networks: the optimizers.
+"""Optimizer states that an online algorithm takes over from offline pre-training.
 
-Source: WSRL's code (Zhou et al. 2024, arXiv 2412.07762), which goes on with one training state. SMAC's paper does not
-say.
+Source: WSRL's code (Zhou et al. 2024, arXiv 2412.07762), which continues with the same training state. SMAC's paper
+does not say whether optimizers continue.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from smac_jax.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class CarryOverConfig:
-    """Whether the optimizers start fresh or continue."""
+    """The option whether the optimizers start again or continue."""
 
     optimizer_start: str = choice(
         "fresh", "carried", doc="'carried': the optimizers continue from their offline states (WSRL)"
@@ -29,12 +29,12 @@ class CarryOverConfig:
 
 
 def carry_optimizers(config: CarryOverConfig, learner: L, training_state: TrainingState | None) -> L:
-    """A learner whose two optimizers are as fresh as they are, or continue from offline pre-training.
+    """Returns a learner with the optimizer states of offline pre-training, if the config asks for them.
 
     Args:
-      config: whether.
-      learner: with fresh optimizers.
-      training_state: of the offline algorithm.
+      config: says whether to take them over.
+      learner: a learner with new optimizer states.
+      training_state: the training state of the offline algorithm.
 
     Raises:
       ConfigError: as in :func:`carried_optimizer`.
@@ -54,16 +54,16 @@ def carry_optimizers(config: CarryOverConfig, learner: L, training_state: Traini
 def carried_optimizer(
     config: CarryOverConfig, network: str, fresh: optax.OptState, carried: optax.OptState | None
 ) -> optax.OptState:
-    """The state of one optimizer to continue from.
+    """Returns the offline state of one optimizer, after checking that the online optimizer can continue from it.
 
     Args:
-      config: named in the errors.
-      network: the one that the optimizer trains, named in the errors.
-      fresh: what the online optimizer would start from; decides what fits.
-      carried: the state after offline pre-training, if there is one.
+      config: the config, whose class is named in error messages.
+      network: the name of the network that the optimizer trains, for error messages.
+      fresh: a new state of the online optimizer, which has the form that is needed.
+      carried: the state after offline pre-training; None if there is none.
 
     Raises:
-      ConfigError: there is no such state, or it is that of another optimizer.
+      ConfigError: there is no offline state, or it belongs to another optimizer.
     """
     if carried is None:
         raise ConfigError(
@@ -72,13 +72,13 @@ def carried_optimizer(
         )
     if not alike(fresh, carried):
         raise ConfigError(
-            f"{type(config).__name__}.optimizer_start = 'carried': the {network}'s optimizer is another one online "
-            "than offline. Give both sides the same optimizer."
+            f"{type(config).__name__}.optimizer_start = 'carried': the {network}'s optimizer online is another one "
+            "than offline. Use the same optimizer in both."
         )
     return carried
 
 
 def alike(a: Any, b: Any) -> bool:
-    """Whether two trees have the same structure, and leaves of the same shapes and types."""
+    """Returns whether two trees have the same structure, and leaves of the same shapes and types."""
     shapes = [[(jnp.shape(x), jnp.result_type(x)) for x in jax.tree.leaves(tree)] for tree in (a, b)]
     return str(jax.tree.structure(a)) == str(jax.tree.structure(b)) and shapes[0] == shapes[1]

@@ -1,9 +1,9 @@
-"""How an offline algorithm continues online, with the same update and the state that it ended with.
+"""The continuation of an offline algorithm online, with the same update and the state at the end of offline training.
 
-An offline algorithm offers this as ``OfflineAlgorithm.continue_online``, usually a call of :func:`continuation`. Its
-result is an ordinary :class:`~smac_jax.algorithms.contracts.OnlineAlgorithm`, whose ``init`` takes the offline state.
-It is made by the offline algorithm itself, and not from its name: a user's algorithm that has the name of a built-in
-one continues with its own update, or not at all.
+``OfflineAlgorithm.continue_online`` makes it; usually that is the result of :func:`continuation`. The continuation is
+an ordinary :class:`~smac_jax.algorithms.contracts.OnlineAlgorithm`, whose ``init`` takes the offline state. It is made
+from the algorithm object and not from its name, so a user's algorithm with the name of a built-in one continues with
+its own update, or not at all.
 """
 
 from __future__ import annotations
@@ -36,25 +36,28 @@ C = TypeVar("C")
 S = TypeVar("S")
 
 CARRY = ("all", "optimizers", "networks")
-"""What a continuation can carry over."""
+"""The choices of what a continuation takes over from offline training."""
 SAME = "same"
-"""In place of the name of an online algorithm: the offline algorithm continues, whatever it is."""
+"""A value in place of the name of an online algorithm, which means that the offline algorithm continues."""
 
 
 def fixed_fields(config_class: type) -> frozenset[str]:
-    """The fields that say what a state is, and cannot change while it is carried: ``OF_STATE`` of the class's bases."""
+    """Returns the fields on which the form or the meaning of a state depends, so that they cannot change online.
+
+    They are those in ``OF_STATE`` of the class and of its bases.
+    """
     return frozenset(name for base in config_class.__mro__ for name in vars(base).get("OF_STATE", ()))
 
 
 def changed_config(config: C, changes: Any) -> C:
-    """The configuration of a continuation.
+    """Returns the configuration of a continuation.
 
     Args:
-      config: of the offline algorithm.
-      changes: a mapping of the fields that differ, or a whole configuration; None: the same configuration.
+      config: the configuration of the offline algorithm.
+      changes: a mapping of the fields that differ, or a whole configuration; None for the same configuration.
 
     Raises:
-      ConfigError: a field that does not exist, is out of range, or says what the carried state is.
+      ConfigError: a field does not exist, is out of range, or cannot change online.
     """
     if changes is None:
         return config
@@ -66,17 +69,17 @@ def changed_config(config: C, changes: Any) -> C:
         offline, online = getattr(config, name), getattr(changed, name)
         if offline != online:
             raise ConfigError(
-                f"{cls.__name__}.{name} = {online!r}: the state that continues online is of another configuration, "
-                f"{name} = {offline!r}. This field cannot change after offline training."
+                f"{cls.__name__}.{name} = {online!r}: the offline state was made with {name} = {offline!r}. This field "
+                "cannot change after offline training."
             )
     return changed
 
 
 def check_carry(carry: str) -> str:
-    """Returns it.
+    """Returns ``carry`` if it is one of :data:`CARRY`.
 
     Raises:
-      ConfigError: there is no such way to carry a state.
+      ConfigError: it is not.
     """
     if carry not in CARRY:
         raise ConfigError(f"carry = {carry!r}: must be one of {', '.join(map(repr, CARRY))}.")
@@ -84,52 +87,53 @@ def check_carry(carry: str) -> str:
 
 
 def check_fits(name: str, fresh: Any, carried: Any) -> None:
-    """Refuses a state that another algorithm or configuration has made.
+    """Checks that an offline state has the form that the continuation needs.
 
     Args:
-      name: of the algorithm, for the error.
-      fresh: a state as the continuation starts it.
+      name: the name of the algorithm in the error message.
+      fresh: a new state of the continuation.
       carried: the offline state.
 
     Raises:
-      ConfigError: the two have other leaves, or leaves of other shapes.
+      ConfigError: the two have different leaves, or leaves of different shapes.
     """
     if not alike(fresh, carried):
         raise ConfigError(
-            f"{name} online: the carried state is of another configuration (its optimizers, or its networks). Continue "
-            "with the configuration of the offline training, or with carry = 'networks'."
+            f"{name} online: the offline state was made with another configuration (of optimizers or networks). "
+            "Continue with the configuration of the offline training, or with carry = 'networks'."
         )
 
 
 def keep_optimizers(*more: str) -> Callable[[S, S], S]:
-    """Gives ``(restarted, carried) -> state``: the restarted learner with the carried states of its optimizers.
+    """Returns a function ``(restarted, carried) -> state`` that puts the offline optimizer states in a restarted state.
 
     Args:
-      more: fields of the state that hold optimizers, beside those that every
-        :class:`~smac_jax.algorithms.learner.Learner` has.
+      more: further fields of the state with optimizer states, in addition to those of every
+        :class:`~smac_jax.algorithms.learner.Learner`.
     """
     fields = ("critic_optimizer", "actor_optimizer", *more)
     return lambda fresh, carried: fresh.replace(**{field: getattr(carried, field) for field in fields})  # type: ignore
 
 
 LEARNERS_OPTIMIZERS: Callable[[Any, Any], Any] = keep_optimizers()
-"""For states with no optimizers of networks but those of every learner."""
+"""The function for states that have no other optimizers of networks than every learner."""
 
 
 def carried_state(
     name: str, carry: str, state: S, restart: Callable[[S], S], with_optimizers: Callable[[S, S], S]
 ) -> S:
-    """The first online state.
+    """Returns the first online state.
 
     Args:
-      name: of the algorithm, for the errors.
+      name: the name of the algorithm in error messages.
       carry: as in :class:`~smac_jax.algorithms.contracts.ContinueOnline`.
       state: the offline state.
-      restart: gives a state with the same networks and everything else as it was at the start.
-      with_optimizers: ``(restarted, carried) -> state``, the restarted state with the optimizers of its networks.
+      restart: a function that returns a state with the same networks, and with new values of everything else.
+      with_optimizers: ``(restarted, carried) -> state``, which puts the offline states of the networks' optimizers in a
+        restarted state.
 
     Raises:
-      ConfigError: the state is that of another configuration.
+      ConfigError: the offline state was made with another configuration.
     """
     fresh = restart(state)
     if carry == "networks":
@@ -151,35 +155,37 @@ def continuation(
     prepare: Callable[[Any], Prepare] = lambda config: same_dataset,
     return_discount: Callable[[Any], float | None] = lambda config: None,
 ) -> ContinueOnline:
-    """``OfflineAlgorithm.continue_online`` of an algorithm whose update online is its update offline.
+    """Returns ``OfflineAlgorithm.continue_online`` for an algorithm whose updates online and offline are the same.
 
     Args:
-      state_class: of its state.
-      update: gives the update of a configuration.
-      restart: ``(config, state) -> state`` with the same networks, and everything else as at the start.
-      with_optimizers: ``(restarted, carried) -> state``, the restarted state with the optimizers of its networks.
-      adapt: ``(offline config, online config, state) -> state`` before anything is carried.
-      check: refuses configurations whose fields do not go together.
+      state_class: the class of its state.
+      update: a function that returns the update for a configuration.
+      restart: ``(config, state) -> state``, which returns a state with the same networks, and with new values of
+        everything else.
+      with_optimizers: ``(restarted, carried) -> state``, which puts the offline states of the networks' optimizers in a
+        restarted state.
+      adapt: ``(offline config, online config, state) -> state``, which changes the offline state before it is used.
+      check: raises an error if fields of a configuration contradict each other.
       act, actor_critic: as in :class:`~smac_jax.algorithms.contracts.OnlineAlgorithm`.
-      prepare, return_discount: the same, of a configuration.
+      prepare, return_discount: functions that return these fields of ``OnlineAlgorithm`` for a configuration.
     """
 
     def continue_online(offline: OfflineAlgorithm[Any], changes: Any = None, carry: str = "all") -> OnlineAlgorithm[S]:
         name, carry = offline.name, check_carry(carry)
         if not same_function(offline.phases[-1].update, update(offline.config)):
             raise ConfigError(
-                f"{name} online: this {name} was trained offline with an update of its own, and its continue_online "
-                "continues with another one. Give it a continue_online of its own (smac_jax.extend.continuation)."
+                f"{name} online: this {name} was trained offline with another update than that of its continue_online. "
+                "Give it its own continue_online (smac_jax.extend.continuation)."
             )
         online: Config = changed_config(offline.config, changes)
         check(online)
 
         def init(key: Key, actor_critic: ActorCritic, state: Any = None) -> S:
-            del key, actor_critic  # the state has its own
+            del key, actor_critic  # the state has an actor-critic
             if not isinstance(state, state_class):
                 raise ConfigError(
-                    f"{name} online: continues its own offline training, and has no state of it. Pass the result of "
-                    f"pretrain({name!r}, ...) to finetune in place of the actor-critic."
+                    f"{name} online: it continues its own offline training, but was given no offline state. Pass the "
+                    f"result of pretrain({name!r}, ...) to finetune in place of the actor-critic."
                 )
             adapted = adapt(offline.config, online, state)
             return carried_state(name, carry, adapted, partial(restart, online), with_optimizers)
@@ -202,7 +208,7 @@ def continuation(
 
 
 def same_function(a: Any, b: Any) -> bool:
-    """Whether two functions do the same: equal ones, partial ones of equal parts, or closures of one definition."""
+    """Returns whether two functions are equal, are partial with equal parts, or are closures of one definition."""
     if isinstance(a, partial) and isinstance(b, partial):
         parts = [(a.func, b.func), *zip(a.args, b.args, strict=False)]
         return len(a.args) == len(b.args) and a.keywords == b.keywords and all(same_function(*pair) for pair in parts)
@@ -211,13 +217,17 @@ def same_function(a: Any, b: Any) -> bool:
 
 
 def what_is_carried(online: OnlineAlgorithm[Any]) -> str:
-    """What an online algorithm takes from offline training, for the provenance of results."""
+    """Returns a description of what an online algorithm takes from offline training, for the provenance of results."""
     if online.carry is not None:
         return {"all": "the whole state", "optimizers": "networks, optimizers", "networks": "networks"}[online.carry]
     parts = {"optimizer_start": "optimizers", "temperature_start": "temperature"}
     return ", ".join(["networks", *(p for field, p in parts.items() if getattr(online.config, field, "") == "carried")])
 
 
-def handed_over(offline: OfflineAlgorithm[S], online: OnlineAlgorithm[Any], state: S) -> Any:
-    """What ``online.init`` takes beside the networks: the whole offline state where it continues, else its offer."""
+def state_for_online(offline: OfflineAlgorithm[S], online: OnlineAlgorithm[Any], state: S) -> Any:
+    """Returns the last argument of ``online.init``.
+
+    It is the whole offline state if the online algorithm is a continuation, and otherwise the
+    :class:`~smac_jax.algorithms.contracts.TrainingState`, if there is one.
+    """
     return offline.training_state(state) if online.carry is None else state

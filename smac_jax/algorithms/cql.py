@@ -1,19 +1,20 @@
-"""CQL: conservative Q-learning, SAC whose critics are pushed down wherever the data do not hold them up.
+"""CQL: conservative Q-learning, which is SAC with critics whose values are decreased outside the data.
 
     L_Q = L_TD + w sum_i mean_s [ log sum_a exp(Q_i(s, a)) - Q_i(s, a_data) ]            (equation 4, "CQL(H)")
 
-The sum over actions is importance-sampled (appendix F): ``num_actions`` each from the uniform distribution, from the
-policy at ``s`` and from the policy at ``s'``, all of them valued at ``s``, and each minus the log density that it was
-drawn with.
+The sum over actions is estimated by importance sampling (appendix F): ``num_actions`` samples each of the uniform
+distribution, of the policy at ``s`` and of the policy at ``s'``. All of them are evaluated at ``s``, and the log
+density with which each was sampled is subtracted.
 
-Source: Kumar et al. 2020 (arXiv 2006.04779). Within an update every loss is taken at the parameters before it, as in
-the published codes (JaxCQL and CORL), and the temperature is tuned by the logarithm of the temperature times the excess
-of entropy, as there. ``max_target_backup`` backs up the best of ``num_actions`` draws.
-Deviations: the log-sum-exp, like that of the codes, is not divided by the number of actions, a constant. Proposals
-carry no gradient to the policy. Observations are normalized by ``max(std, 1e-3)`` (CORL: ``std + 1e-3``; JaxCQL: not).
-The policy's sigma starts at 1 and has no learned factor and offset (the codes: at 1/e, with both). The codes' options
-that are off by default are left out: the dual variable for ``w`` ("Lagrange"), a temperature of the log-sum-exp, limits
-of the gap, and sums without importance sampling.
+Source: Kumar et al. 2020 (arXiv 2006.04779). As in the published codes (JaxCQL and CORL), all losses of an update are
+computed at the parameters before it, and the loss of the temperature is its logarithm times the excess of entropy.
+``max_target_backup`` backs up the best of ``num_actions`` samples.
+
+Deviations: the log-sum-exp is not divided by the number of actions (this is a constant, and as in the codes). Sampled
+actions have no gradient with respect to the policy. Observations are normalized by ``max(std, 1e-3)`` (CORL: ``std +
+1e-3``; JaxCQL: not at all). The policy's sigma is 1 at first, and has no learned factor and offset (in the codes it is
+1/e, and has both). Options that are off by default in the codes do not exist here: a dual variable for ``w``
+("Lagrange"), a temperature of the log-sum-exp, limits of the gap, and sums without importance sampling.
 """
 
 from __future__ import annotations
@@ -42,50 +43,50 @@ from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 @dataclasses.dataclass(frozen=True)
 class CQLConfig(sac.SoftConfig, PretrainingConfig):
-    """SAC's hyper-parameters, and those of the conservative term."""
+    """The hyperparameters of SAC and of the conservative term."""
 
     initial_temperature: float = number(1.0, 1e-8, 1e3)
     temperature_learning_rate: float = number(1e-4, 0.0, 1.0)
-    min_q_weight: float = number(5.0, 0.0, doc="w; 1 for Adroit")
-    num_actions: int = number(10, 1, doc="draws from each proposal")
+    min_q_weight: float = number(5.0, 0.0, doc="w, the weight of the conservative term; 1 for Adroit")
+    num_actions: int = number(10, 1, doc="the number of samples of each distribution")
     max_target_backup: bool = switch(False)
 
 
 def init(config: CQLConfig, key: Key, dataset: Dataset) -> sac.State:
-    """Fresh networks; the state is that of SAC."""
+    """Returns the initial state, which is that of SAC, with randomly initialized networks."""
     return sac.new_state(config, actor_critic_for(config, key, dataset), config.initial_temperature)
 
 
-def draw(
+def sample_actions(
     ac: ActorCritic, observation: Float[Array, "batch observation"], num_actions: int, key: Key
-) -> tuple[Float[Array, "batch draw action"], Float[Array, "batch draw"]]:
-    """``num_actions`` actions of the policy in each state, and their log densities, without gradient."""
+) -> tuple[Float[Array, "batch sample action"], Float[Array, "batch sample"]]:
+    """Samples ``num_actions`` actions of the policy in each state. They and their log densities have no gradient."""
     policy = ac.actor.apply(ac.actor_params, observation)
     actions, log_probs = jax.vmap(policy.sample_and_log_prob, out_axes=1)(jax.random.split(key, num_actions))
     return jax.lax.stop_gradient((actions, log_probs))
 
 
 class Proposals(struct.PyTreeNode):
-    """Where the log-sum-exp is evaluated: first the uniform draws, then those of the policy at ``s'`` and at ``s``.
+    """The actions of the log-sum-exp: first the uniform ones, then those of the policy at ``s'`` and at ``s``.
 
     Attributes:
-      actions: ``[batch, draw, action]``.
-      log_density: ``[batch, draw]``, of the distribution that each action was drawn from.
-      num_uniform: how many of the draws are uniform (static).
+      actions: ``[batch, sample, action]``.
+      log_density: the log density with which each action was sampled, ``[batch, sample]``.
+      num_uniform: the number of uniform actions (static).
     """
 
-    actions: Float[Array, "batch draw action"]
-    log_density: Float[Array, "batch draw"]
+    actions: Float[Array, "batch sample action"]
+    log_density: Float[Array, "batch sample"]
     num_uniform: int = struct.field(pytree_node=False)
 
 
 def propose(config: CQLConfig, ac: ActorCritic, batch: Transition, key: Key) -> Proposals:
-    """Draws from the three proposals at the states of a normalized batch."""
+    """Samples from the three distributions at the states of a normalized batch."""
     uniform_key, current_key, next_key = jax.random.split(key, 3)
     rows, action_size = batch.action.shape
     uniform = jax.random.uniform(uniform_key, (rows, config.num_actions, action_size), jnp.float32, -1.0, 1.0)
-    at_next, at_next_density = draw(ac, batch.next_observation, config.num_actions, next_key)
-    at_current, at_current_density = draw(ac, batch.observation, config.num_actions, current_key)
+    at_next, at_next_density = sample_actions(ac, batch.next_observation, config.num_actions, next_key)
+    at_current, at_current_density = sample_actions(ac, batch.observation, config.num_actions, current_key)
     uniform_density = jnp.full((rows, config.num_actions), action_size * jnp.log(0.5), jnp.float32)
     return Proposals(
         actions=jnp.concatenate([uniform, at_next, at_current], axis=1),
@@ -102,7 +103,7 @@ def action_gap(
     proposals: Proposals,
     lower_bound: Float[Array, "batch"] | None = None,
 ) -> Float[Array, "member"]:
-    """``mean_s [log sum_a exp(Q_i(s, a)) - Q_i(s, a_data)]`` of each member.
+    """Returns ``mean_s [log sum_a exp(Q_i(s, a)) - Q_i(s, a_data)]`` of each member.
 
     Args:
       ac: the networks.
@@ -110,7 +111,7 @@ def action_gap(
       batch: a normalized batch.
       values: ``Q_i(s, a_data) [member, batch]``.
       proposals: the actions of the sum.
-      lower_bound: Cal-QL's ``[batch]``: no value at an action of the *policy* counts as lower. None for CQL.
+      lower_bound: the lower bound ``[batch]`` of Cal-QL on values at actions of the *policy*; None for CQL.
     """
     chex.assert_rank([values, proposals.actions, proposals.log_density], [2, 3, 2])
     observation = jnp.broadcast_to(
@@ -128,12 +129,12 @@ def action_gap(
 def temporal_difference_target(
     config: CQLConfig, state: sac.State, batch: Transition, key: Key
 ) -> Float[Array, "batch"]:
-    """The target ``[batch]`` of SAC, or with ``max_target_backup`` that of the best of several draws."""
+    """Returns the target ``[batch]`` of SAC, or with ``max_target_backup`` that of the best of several samples."""
     if not config.max_target_backup:
         return sac.temporal_difference_target(config, state, batch, key)
     ac = state.actor_critic
     action_key, subset_key = jax.random.split(key)
-    actions, log_probs = draw(ac, batch.next_observation, config.num_actions, action_key)
+    actions, log_probs = sample_actions(ac, batch.next_observation, config.num_actions, action_key)
     observation = jnp.broadcast_to(
         batch.next_observation[:, None], (*actions.shape[:2], batch.next_observation.shape[-1])
     )
@@ -155,7 +156,7 @@ def critic_loss(
     proposals: Proposals,
     lower_bound: Float[Array, "batch"] | None = None,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """``L_Q`` of equation 4, as a function of the critics' parameters; arguments as in :func:`action_gap`."""
+    """Returns ``L_Q`` of equation 4 for given parameters of the critics; arguments as in :func:`action_gap`."""
     values = ensemble_values(ac.critic, critic_params, batch.observation, batch.action)
     td_loss, metrics = critic.squared_error(values, target)
     gap = action_gap(ac, critic_params, batch, values, proposals, lower_bound)
@@ -165,7 +166,7 @@ def critic_loss(
 def temperature_loss(
     config: TemperatureConfig, parameter: Float[Array, ""], entropy: Float[Array, ""], action_size: int
 ) -> Float[Array, ""]:
-    """``log temperature * (entropy - target entropy)``, the loss of the published codes."""
+    """Returns ``log temperature * (entropy - target entropy)``, the loss in the published codes."""
     exponential = config.temperature_parameterization == "exp"
     log_temperature = parameter if exponential else jnp.log(temperature_of(config, parameter))
     return log_temperature * (entropy - config.target_entropy_scale * action_size)
@@ -174,7 +175,7 @@ def temperature_loss(
 def update(
     config: CQLConfig, calibrated: bool, state: sac.State, batch: Transition, key: Key
 ) -> tuple[sac.State, Metrics]:
-    """One step each of critics, policy and temperature, all from the same parameters."""
+    """Takes one step of critics, policy and temperature, with all gradients at the parameters before the update."""
     ac = state.actor_critic
     batch = ac.normalize_batch(batch)
     target_key, proposal_key, policy_key = jax.random.split(key, 3)
@@ -195,7 +196,7 @@ def update(
 
 
 def build(name: str, config: CQLConfig, calibrated: bool) -> OfflineAlgorithm[sac.State]:
-    """CQL, or Cal-QL if ``calibrated``."""
+    """Builds CQL, or Cal-QL if ``calibrated``."""
 
     def prepare(config: CQLConfig) -> Prepare:
         return partial(with_lower_bound, config) if calibrated else same_dataset
@@ -219,7 +220,7 @@ def build(name: str, config: CQLConfig, calibrated: bool) -> OfflineAlgorithm[sa
 
 
 def with_lower_bound(config: CQLConfig, dataset: Dataset) -> Dataset:
-    """The data with their returns-to-go, in the units of the critics' values, which they bound."""
+    """Returns the data set with its returns-to-go in the units of the critics, whose values they bound from below."""
     return dataset.with_returns_to_go(config.discount, float(reward_scale_for(config, dataset)), config.reward_bias)
 
 

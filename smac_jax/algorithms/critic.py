@@ -1,8 +1,8 @@
-"""Temporal-difference learning of the critics: the bootstrapped target, the squared error, the step.
+"""Temporal-difference learning of the critics: the bootstrapped target, the squared error and the gradient step.
 
     y = r + gamma (1 - terminal) V(s') ,   L_TD = sum_i mean_batch (Q_i(s, a) - y)^2
 
-Every algorithm has its own ``V(s')``; the rest is here.
+Each algorithm defines its own ``V(s')``.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ def target_value(
     how: str,
     key: Key,
 ) -> Float[Array, "*batch"]:
-    """``Qbar(s, a)``: one value from those of the target critics.
+    """Returns ``Qbar(s, a) [*batch]``, the aggregated value of the target critics.
 
     Args:
       ac: the networks.
-      observation: ``[*batch, observation]``, normalized.
+      observation: normalized observations, ``[*batch, observation]``.
       action: ``[*batch, action]``.
-      how: see :func:`smac_jax.networks.aggregate`.
-      key: of the random members, where ``how`` draws some.
+      how: the aggregation, see :func:`smac_jax.networks.aggregate`.
+      key: the random key of the members, if ``how`` samples members.
     """
     return aggregate(ensemble_values(ac.critic, ac.target_critic_params, observation, action), how, key)
 
 
 def bootstrap(batch: Transition, discount: float, next_value: Float[Array, "batch"]) -> Float[Array, "batch"]:
-    """``y = r + gamma (1 - terminal) V(s')``, without gradient.
+    """Returns ``y = r + gamma (1 - terminal) V(s') [batch]`` without a gradient.
 
-    A time limit is not a terminal: such a transition bootstraps.
+    A time limit is not a terminal, so such a transition bootstraps.
 
     Args:
-      batch: rewards and terminals ``[batch]``.
+      batch: has rewards and terminals ``[batch]``.
       discount: ``gamma``.
       next_value: ``V(s') [batch]``.
     """
@@ -57,15 +57,15 @@ def bootstrap(batch: Transition, discount: float, next_value: Float[Array, "batc
 def squared_error(
     values: Float[Array, "member batch"], target: Float[Array, "batch"], reduction: str = "sum"
 ) -> tuple[Float[Array, ""], Metrics]:
-    """``sum_i mean_batch (Q_i(s, a) - y)^2``: every member learns as if it were alone.
+    """Returns ``sum_i mean_batch (Q_i(s, a) - y)^2``, in which the members are independent of each other.
 
     Args:
       values: ``Q_i(s, a) [member, batch]``.
       target: ``y [batch]``.
-      reduction: over the members: "sum", or "mean" (WSRL's code).
+      reduction: the reduction over the members, "sum" or "mean" (WSRL's code).
 
     Returns:
-      The loss; and as metrics the mean error, the mean value, and the spread of the values over the members.
+      The loss, and as metrics the mean squared error, the mean value, and the standard deviation over the members.
     """
     chex.assert_rank([values, target], [2, 1])
     chex.assert_equal_shape_suffix([values, target], 1)
@@ -77,14 +77,14 @@ def squared_error(
 def critic_loss(
     ac: ActorCritic, critic_params: Params, batch: Transition, target: Float[Array, "batch"], reduction: str = "sum"
 ) -> tuple[Float[Array, ""], Metrics]:
-    """``L_TD`` at the actions of a normalized batch, as a function of ``critic_params``; see :func:`squared_error`."""
+    """Returns ``L_TD`` of ``critic_params`` at the actions of a normalized batch; see :func:`squared_error`."""
     return squared_error(ensemble_values(ac.critic, critic_params, batch.observation, batch.action), target, reduction)
 
 
 def critic_step(
     config: LearningConfig, learner: L, batch: Transition, target: Float[Array, "batch"], reduction: str = "sum"
 ) -> tuple[L, Metrics]:
-    """One step of the critics on :func:`critic_loss`. The target critics stay where they are."""
+    """Takes one gradient step of the critics on :func:`critic_loss`. The target critics do not change."""
     ac = learner.actor_critic
     loss = partial(critic_loss, ac, batch=batch, target=target, reduction=reduction)
     gradient, metrics = jax.grad(loss, has_aux=True)(ac.critic_params)
@@ -92,7 +92,7 @@ def critic_step(
 
 
 def move_targets(config: LearningConfig, learner: L) -> L:
-    """``target <- polyak * critic + (1 - polyak) * target``."""
+    """Updates the target critics: ``target <- polyak * critic + (1 - polyak) * target``."""
     ac = learner.actor_critic
     target = optax.incremental_update(ac.critic_params, ac.target_critic_params, config.polyak)
     return learner.replace(actor_critic=ac.replace(target_critic_params=target))

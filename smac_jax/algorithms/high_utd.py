@@ -1,8 +1,8 @@
-"""Several critic steps for each update: a high ratio of updates to data (UTD).
+"""Several critic steps in each update, for a high ratio of updates to data (UTD).
 
 Source: RLPD (Ball et al. 2023, arXiv 2302.02948), algorithm 1, and WSRL (Zhou et al. 2024, arXiv 2412.07762),
-``update_high_utd`` of its code. Both cut one large batch in parts and take a critic step on each. The policy's step
-that follows is on the whole batch, as in WSRL's code; RLPD takes it on the last part (:func:`last_part`).
+``update_high_utd`` of its code. Both split a large batch into parts, and take a critic step on each. The policy step
+after them is on the whole batch in WSRL's code, and on the last part in RLPD (:func:`last_part`).
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ S = TypeVar("S")
 
 @dataclasses.dataclass(frozen=True)
 class UTDConfig(LearningConfig):
-    """For an algorithm that may take several critic steps an update."""
+    """The fields of algorithms that can take several critic steps in each update."""
 
-    utd: int = number(1, 1, 1000, doc="critic minibatches per update")
+    utd: int = number(1, 1, 1000, doc="the number of critic minibatches in each update")
 
 
 def check_utd(config: UTDConfig) -> None:
-    """Checks that a batch can be cut in ``utd`` equal parts.
+    """Checks that a batch can be split into ``utd`` equal parts.
 
     Raises:
-      ConfigError: it cannot.
+      ConfigError: ``batch_size`` is not a multiple of ``utd``.
     """
     if config.batch_size % config.utd:
         raise ConfigError(
@@ -42,21 +42,21 @@ def check_utd(config: UTDConfig) -> None:
 
 
 def last_part(config: UTDConfig, batch: Transition) -> Transition:
-    """The last of the ``utd`` parts of a batch ``[batch, ...]``."""
+    """Returns the last of the ``utd`` parts of a batch ``[batch, ...]``."""
     return jax.tree.map(lambda x: x[-(x.shape[0] // config.utd) :], batch)
 
 
 def high_utd_update(
     config: UTDConfig, critic_step: Update[S], state: S, batch: Transition, key: Key
 ) -> tuple[S, Metrics]:
-    """Cuts a batch in ``utd`` equal parts and takes a critic step on each, one after the other.
+    """Splits a batch into ``utd`` equal parts, and takes a critic step on each, one after the other.
 
     Args:
-      config: ``utd``.
-      critic_step: one step, on a part ``[batch / utd, ...]``.
-      state: before the first step.
+      config: has ``utd``.
+      critic_step: one step on a part ``[batch / utd, ...]``.
+      state: the state before the first step.
       batch: ``[batch, ...]``.
-      key: split into one for each part.
+      key: the random key, which is split into one for each part.
 
     Returns:
       The state after the last step, and the mean of each metric over the steps.

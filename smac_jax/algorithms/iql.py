@@ -1,22 +1,25 @@
-"""IQL: implicit Q-learning, which never asks the critics about an action that is not in the data.
+"""IQL: implicit Q-learning, which evaluates the critics only at actions of the data.
 
     L_V  = mean L2_tau(Qbar(s, a) - V(s)) ,   L2_tau(u) = |tau - 1(u < 0)| u^2            (equation 5)
     L_Q  = sum_i mean (r + gamma (1 - terminal) V(s') - Q_i(s, a))^2                      (equation 6)
     L_pi = -mean min(exp(beta (Qbar(s, a) - V(s))), limit) log pi(a|s)                    (equation 7)
 
-``Qbar`` is the smallest of the target critics. Within an update: V, then the policy with the new V, then the critics
-with the new V, then the targets, as in the published code.
+``Qbar`` is the smallest value of the target critics. As in the published code, an update first changes V, then the
+policy with the new V, then the critics with the new V, and then the targets.
 
-Source: Kostrikov et al. 2021 (arXiv 2110.06169); the settings of SMAC's comparison are in ``smac_jax.presets``.
-Deviations: none in the losses. The policy is, as published, a Gaussian over the action box: its mean passes a tanh, its
-draws do not ("no tanh"), and no state changes its standard deviation. Around the losses: the published cosine decay of
-the policy's learning rate is ``actor_decay_steps``, off by default because its length is that of the run. The
-published code rescales locomotion's rewards by 1000 / (highest - lowest return), ``return_span=1000``, without which
-beta means another thing; off by default, on in ``locomotion``. Observations are normalized
-(published: not). Kernels start as in :mod:`smac_jax.networks.mlp` (published: orthogonal). No dropout (published: 0.1
-in the kitchen).
-Online it continues with the same update and the policy's draws, as in the published ``train_finetune.py``, which draws
-batches from the union of data and replay buffer (here: a fixed share of each).
+Source: Kostrikov et al. 2021 (arXiv 2110.06169); the settings of SMAC's comparison are in ``smac_jax.presets``. As
+published, the policy is a Gaussian over the action box: its mean has a tanh, its samples have none, and its standard
+deviation does not depend on the state.
+
+Deviations, none of which is in the losses: the published cosine decay of the policy's learning rate is
+``actor_decay_steps``, which is off by default because its length is that of the run. The published code multiplies
+locomotion's rewards by 1000 / (highest - lowest return), on which the meaning of beta depends; this is
+``return_span=1000``, which is off by default and on in the preset ``locomotion``. Observations are normalized
+(published: not). Kernels are initialized as in :mod:`smac_jax.networks.mlp` (published: orthogonal). There is no
+dropout (published: 0.1 in the kitchen).
+
+Online it continues with the same update and acts by samples of the policy, as the published ``train_finetune.py``. That
+program samples batches from the union of data and replay buffer; here each batch has a fixed share of both.
 """
 
 from __future__ import annotations
@@ -55,7 +58,7 @@ from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 @dataclasses.dataclass(frozen=True)
 class IQLConfig(LearningConfig, PretrainingConfig):
-    """Hyper-parameters of IQL, as published for locomotion but for what the module's docstring lists."""
+    """The hyperparameters of IQL, as published for locomotion with the deviations in the module's docstring."""
 
     network: NetworkConfig = dataclasses.field(
         default_factory=partial(NetworkConfig, distribution="box_gaussian", state_dependent_std=False)
@@ -63,18 +66,20 @@ class IQLConfig(LearningConfig, PretrainingConfig):
     OF_STATE: ClassVar[tuple[str, ...]] = ("value_hidden",)
     value_hidden: tuple[int, ...] = sizes(256, 256)
     value_learning_rate: float = number(3e-4, 0.0, 1.0)
-    actor_decay_steps: int = number(0, 0, doc="the policy's learning rate falls to zero over so many steps; 0: never")
-    expectile: float = number(0.7, 0.5, 0.9999, doc="tau; 0.5 is the mean, 1 the maximum")
-    beta: float = number(3.0, 0.0, doc="inverse temperature of the advantage")
-    weight_limit: float = number(100.0, 0.0, doc="largest exp(beta * advantage)")
+    actor_decay_steps: int = number(
+        0, 0, doc="the number of steps in which the policy's learning rate decays to zero; 0 for a constant rate"
+    )
+    expectile: float = number(0.7, 0.5, 0.9999, doc="tau; 0.5 gives the mean, 1 the maximum")
+    beta: float = number(3.0, 0.0, doc="the inverse temperature of the advantage")
+    weight_limit: float = number(100.0, 0.0, doc="the largest weight exp(beta * advantage)")
 
 
 class State(Learner):
-    """A learner with a value of states.
+    """A learner with a state-value network V.
 
     Attributes:
       value_params: the parameters of V.
-      value_optimizer: the state of its optimizer.
+      value_optimizer: the state of the optimizer of V.
     """
 
     value_params: Params
@@ -84,30 +89,30 @@ class State(Learner):
 
 
 def actor_optimizer(config: IQLConfig) -> optax.GradientTransformation:
-    """The optimizer of the actor, whose learning rate may decay."""
+    """Returns the optimizer of the actor, whose learning rate may decay."""
     rate, rms = config.actor_learning_rate, config.muon_consistent_rms
     return make_optimizer(config.optimizer, rate, config.actor_decay_steps, rms)
 
 
 def value_optimizer(config: IQLConfig) -> optax.GradientTransformation:
-    """The optimizer of V."""
+    """Returns the optimizer of V."""
     return make_optimizer(config.optimizer, config.value_learning_rate, consistent_rms=config.muon_consistent_rms)
 
 
 def value(config: IQLConfig, params: Params, observation: Float[Array, "batch observation"]) -> Float[Array, "batch"]:
-    """``V(s) [batch]`` at normalized observations."""
+    """Returns ``V(s) [batch]`` at normalized observations."""
     return MLP(config.value_hidden, "relu", output=1).apply(params, observation)[..., 0]
 
 
 def init(config: IQLConfig, key: Key, dataset: Dataset) -> State:
-    """Fresh networks."""
+    """Returns the initial state with randomly initialized networks."""
     network_key, value_key = jax.random.split(key)
     ac = actor_critic_for(config, network_key, dataset)
     return new_state(config, ac, MLP(config.value_hidden, "relu", output=1).init(value_key, ac.observation_mean))
 
 
 def new_state(config: IQLConfig, ac: ActorCritic, value_params: Params) -> State:
-    """Networks as they are, and fresh optimizers."""
+    """Returns a state with the given networks, and with new optimizer states."""
     return State(
         actor_critic=ac,
         critic_optimizer=critic_optimizer(config).init(ac.critic_params),
@@ -118,7 +123,7 @@ def new_state(config: IQLConfig, ac: ActorCritic, value_params: Params) -> State
 
 
 def expectile_loss(error: Float[Array, "batch"], expectile: float) -> Float[Array, ""]:
-    """``mean L2_tau(u)``, ``L2_tau(u) = |tau - 1(u < 0)| u^2``: squared errors, positive ones weighted by ``tau``.
+    """Returns ``mean L2_tau(u)`` with ``L2_tau(u) = |tau - 1(u < 0)| u^2`` (equation 5).
 
     Args:
       error: ``u [batch]``.
@@ -132,12 +137,12 @@ def expectile_loss(error: Float[Array, "batch"], expectile: float) -> Float[Arra
 def value_loss(
     config: IQLConfig, value_params: Params, batch: Transition, q: Float[Array, "batch"]
 ) -> tuple[Float[Array, ""], Float[Array, "batch"]]:
-    """``L_V`` of equation 5 as a function of the parameters of V, and ``V(s) [batch]``.
+    """Returns ``L_V`` of equation 5, and ``V(s) [batch]``.
 
     Args:
-      config: the expectile.
-      value_params: of V.
-      batch: normalized observations ``[batch, observation]``.
+      config: has the expectile.
+      value_params: the parameters of V, with respect to which the loss is differentiated.
+      batch: has normalized observations ``[batch, observation]``.
       q: ``Qbar(s, a) [batch]``.
     """
     v = value(config, value_params, batch.observation)
@@ -148,13 +153,13 @@ def value_loss(
 def policy_loss(
     config: IQLConfig, ac: ActorCritic, actor_params: Params, batch: Transition, advantage: Float[Array, "batch"]
 ) -> Float[Array, ""]:
-    """``L_pi`` of equation 7, the weighted regression, as a function of the actor's parameters.
+    """Returns ``L_pi`` of equation 7, the weighted regression.
 
     Args:
-      config: beta and the limit of the weights.
-      ac: the actor's module.
-      actor_params: of the policy.
-      batch: normalized observations ``[batch, observation]`` and actions ``[batch, action]``.
+      config: has beta and the limit of the weights.
+      ac: has the module of the actor.
+      actor_params: the parameters of the actor, with respect to which the loss is differentiated.
+      batch: has normalized observations ``[batch, observation]`` and actions ``[batch, action]``.
       advantage: ``Qbar(s, a) - V(s) [batch]``.
     """
     log_prob = ac.actor.apply(actor_params, batch.observation).log_prob(batch.action)
@@ -164,7 +169,7 @@ def policy_loss(
 
 
 def update(config: IQLConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
-    """One step each of V, policy and critics, and one of the target critics towards the critics."""
+    """Takes one step of V, of the policy and of the critics, and updates the target critics."""
     ac = state.actor_critic
     batch = ac.normalize_batch(batch)
     q = critic.target_value(ac, batch.observation, batch.action, "min", key)

@@ -1,6 +1,6 @@
-"""What all algorithms share: an actor-critic, one optimizer for the critics, one for the actor, and a step of each.
+"""The state that all algorithms share (an actor-critic and two optimizers), and its gradient steps.
 
-The state of an algorithm is a :class:`Learner`, or extends it by what else the algorithm remembers.
+The state of an algorithm is a :class:`Learner`, or a subclass with further fields.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from smac_jax.types import Array, Key, Params
 
 @dataclasses.dataclass(frozen=True)
 class LearningConfig:
-    """The hyper-parameters of every actor-critic algorithm."""
+    """The hyperparameters of every actor-critic algorithm."""
 
     batch_size: int = number(256, 1)
     discount: float = number(0.99, 0.0, 1.0)
@@ -32,7 +32,7 @@ class LearningConfig:
     actor_learning_rate: float = number(3e-4, 0.0, 1.0)
     optimizer: str = choice("adam", "muon")
     muon_consistent_rms: float = number(
-        0.0, 0.0, 1.0, doc="above 0: Muon's steps have this RMS whatever the width of the layer (0.2: as Adam's)"
+        0.0, 0.0, 1.0, doc="above 0: the RMS of Muon's steps in layers of any width (0.2 is that of Adam)"
     )
 
 
@@ -55,17 +55,17 @@ L = TypeVar("L", bound=Learner)
 
 
 def critic_optimizer(config: LearningConfig) -> optax.GradientTransformation:
-    """The optimizer of the critics."""
+    """Returns the optimizer of the critics."""
     return make_optimizer(config.optimizer, config.critic_learning_rate, consistent_rms=config.muon_consistent_rms)
 
 
 def actor_optimizer(config: LearningConfig) -> optax.GradientTransformation:
-    """The optimizer of the actor."""
+    """Returns the optimizer of the actor."""
     return make_optimizer(config.optimizer, config.actor_learning_rate, consistent_rms=config.muon_consistent_rms)
 
 
 def new_learner(config: LearningConfig, actor_critic: ActorCritic) -> Learner:
-    """An actor-critic as it is, and fresh optimizers."""
+    """Returns a learner with the given networks, and with new optimizer states."""
     return Learner(
         actor_critic=actor_critic,
         critic_optimizer=critic_optimizer(config).init(actor_critic.critic_params),
@@ -76,18 +76,18 @@ def new_learner(config: LearningConfig, actor_critic: ActorCritic) -> Learner:
 def gradient_step(
     optimizer: optax.GradientTransformation, gradient: Any, state: optax.OptState, params: Any
 ) -> tuple[Any, optax.OptState]:
-    """One step of any optimizer on any parameters: the new parameters, and the optimizer's new state."""
+    """Takes one step of an optimizer, and returns the new parameters and the new state of the optimizer."""
     updates, state = optimizer.update(gradient, state, params)
     return optax.apply_updates(params, updates), state
 
 
 def apply_critic_gradient(optimizer: optax.GradientTransformation, learner: L, gradient: Params) -> L:
-    """One step of the critics. The target critics stay where they are.
+    """Takes one step of the critics. The target critics do not change.
 
     Args:
       optimizer: :func:`critic_optimizer`.
       learner: the state before the step.
-      gradient: of the critics' parameters, leaves ``[member, ...]``.
+      gradient: the gradient with respect to the critics' parameters; every leaf is ``[member, ...]``.
     """
     ac = learner.actor_critic
     gradient = tie_heads(ac.critic, gradient)
@@ -96,12 +96,12 @@ def apply_critic_gradient(optimizer: optax.GradientTransformation, learner: L, g
 
 
 def apply_actor_gradient(optimizer: optax.GradientTransformation, learner: L, gradient: Params) -> L:
-    """One step of the actor.
+    """Takes one step of the actor.
 
     Args:
-      optimizer: :func:`actor_optimizer`, or the algorithm's own.
+      optimizer: :func:`actor_optimizer`, or another optimizer of the algorithm.
       learner: the state before the step.
-      gradient: of the actor's parameters.
+      gradient: the gradient with respect to the actor's parameters.
     """
     ac = learner.actor_critic
     params, state = gradient_step(optimizer, gradient, learner.actor_optimizer, ac.actor_params)
@@ -109,15 +109,15 @@ def apply_actor_gradient(optimizer: optax.GradientTransformation, learner: L, gr
 
 
 def draw_action(learner: Learner, observation: Float[Array, "observation"], key: Key) -> Float[Array, "action"]:
-    """An action drawn from the policy, at an observation in the environment's units: how most algorithms explore."""
+    """Returns a sample of the policy at an observation in the environment's units. Most algorithms explore with it."""
     return learner.actor_critic.policy(observation).sample(key)
 
 
 def actor_critic_of(learner: Learner) -> ActorCritic:
-    """The networks."""
+    """Returns the networks of a learner."""
     return learner.actor_critic
 
 
 def optimizer_states(learner: Learner) -> TrainingState:
-    """What an algorithm without a temperature offers to an online algorithm."""
+    """Returns the training state of an algorithm without a temperature."""
     return TrainingState(learner.critic_optimizer, learner.actor_optimizer)

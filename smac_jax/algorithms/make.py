@@ -8,7 +8,7 @@ from typing import Any
 
 from smac_jax import plugins
 from smac_jax.algorithms.actor_critic import ActorCritic
-from smac_jax.algorithms.continuation import SAME
+from smac_jax.algorithms.continuation import SAME, changed_config
 from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm
 from smac_jax.config import resolve
 from smac_jax.errors import ConfigError, RegistrationError
@@ -132,6 +132,8 @@ def make_online_after(
         )
     if not isinstance(algorithm, str):
         _check_alone(algorithm, config)
+        if isinstance(algorithm.config, type(offline.config)):
+            changed_config(offline.config, algorithm.config)  # refuses a state of another configuration
         return make_online(algorithm)
     if offline.continue_online is None:
         raise ConfigError(

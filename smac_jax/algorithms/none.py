@@ -1,9 +1,9 @@
-"""No offline training: fresh networks, from which an online algorithm learns from scratch.
+"""No offline training: randomly initialized networks, from which an online algorithm learns from scratch.
 
-It takes the place of an offline algorithm (``--offline=none``) and has no phases. The data give the sizes of the
-networks, and the units of observations and rewards only if ``normalize_observations`` or ``return_span`` asks for them.
-An online algorithm may still draw from the data: RLPD takes half of each batch from them; with ``data_fraction = 0`` it
-takes nothing.
+It replaces an offline algorithm (``--offline=none``), and has no phases. The data define the sizes of the networks.
+They affect the units of observations and rewards only if ``normalize_observations`` or ``return_span`` is set. An
+online algorithm can still sample from the data: RLPD takes half of each batch from them, and with ``data_fraction = 0``
+it takes none.
 """
 
 from __future__ import annotations
@@ -30,37 +30,39 @@ NONE = "none"
 class NoneConfig(PretrainingConfig):
     """The networks, and the units of observations and rewards."""
 
-    normalize_observations: bool = switch(False, doc="see (observation - mean) / std of the data set")
+    normalize_observations: bool = switch(
+        False, doc="whether networks get (observation - mean) / std, with the statistics of the data set"
+    )
 
 
 def init(config: NoneConfig, key: Key, dataset: Dataset) -> ActorCritic:
-    """Fresh networks for the sizes of a data set; the state is these alone."""
+    """Returns randomly initialized networks for the sizes of a data set. They are the whole state."""
     return actor_critic_for(config, key, dataset)
 
 
 def none(config: NoneConfig) -> OfflineAlgorithm[ActorCritic]:
-    """Builds the absence of an offline algorithm."""
+    """Builds the algorithm that trains nothing offline."""
     return OfflineAlgorithm(
         name=NONE, config=config, init=partial(init, config), phases=(), actor_critic=lambda state: state
     )
 
 
 def fresh_networks(config: Any, keys: Key, observation_size: int, action_size: int) -> ActorCritic:
-    """The same without a data set: fresh networks of several seeds, leaves ``[seed, ...]``.
+    """Returns randomly initialized networks of several seeds without a data set; every leaf is ``[seed, ...]``.
 
     Args:
       config: None for the defaults, a mapping of the fields that differ, or a :class:`NoneConfig`.
-      keys: ``[seed]``.
-      observation_size, action_size: of the environment.
+      keys: the random keys of the seeds, ``[seed]``.
+      observation_size, action_size: the sizes in the environment.
 
     Raises:
-      ConfigError: a field that does not exist, is out of range, or needs a data set.
+      ConfigError: a field does not exist, is out of range, or needs a data set.
     """
     config = resolve(NoneConfig, config)
     for name in ("normalize_observations", "return_span"):
         if getattr(config, name):
             raise ConfigError(
-                f"NoneConfig.{name} = {getattr(config, name)!r}: needs a data set. Take pretrain('none', data)."
+                f"NoneConfig.{name} = {getattr(config, name)!r} needs a data set. Use pretrain('none', data)."
             )
     mean, std = jnp.zeros(observation_size, jnp.float32), jnp.ones(observation_size, jnp.float32)
 

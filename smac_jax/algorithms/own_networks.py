@@ -1,5 +1,6 @@
-"""Networks of others' in an actor-critic: any Flax modules that are called as :class:`smac_jax.networks.Actor` and
-:class:`smac_jax.networks.Critic` are.
+"""Users' networks in an actor-critic.
+
+They are Flax modules with the signatures of :class:`smac_jax.networks.Actor` and :class:`smac_jax.networks.Critic`.
 """
 
 from __future__ import annotations
@@ -21,35 +22,35 @@ POLICY_FUNCTIONS = ("mode", "sample", "sample_and_log_prob", "log_prob")
 
 
 class PolicyDistribution(Protocol):
-    """A distribution of actions in the box ``[-1, 1]``: a pytree, as :class:`smac_jax.networks.TanhGaussian` is one."""
+    """A distribution of actions in ``[-1, 1]``. It is a pytree, such as :class:`smac_jax.networks.TanhGaussian`."""
 
     def mode(self) -> Float[Array, "*batch action"]:
-        """The action that an evaluation takes."""
+        """Returns the action for evaluations."""
 
     def sample(self, key: Key) -> Float[Array, "*batch action"]:
-        """A reparameterized action."""
+        """Returns a reparameterized sample."""
 
     def sample_and_log_prob(self, key: Key) -> tuple[Float[Array, "*batch action"], Float[Array, "*batch"]]:
-        """A reparameterized action, and its log density."""
+        """Returns a reparameterized sample, and its log density."""
 
     def log_prob(self, action: Float[Array, "*batch action"]) -> Float[Array, "*batch"]:
-        """The log density of an action from elsewhere."""
+        """Returns the log density of any action."""
 
 
 class ActorNetwork(Protocol):
     """A Flax module that maps observations to a policy."""
 
     def __call__(self, observation: Float[Array, "*batch observation"]) -> PolicyDistribution:
-        """The policy at normalized observations, with any leading axes or none."""
+        """Returns the policy at normalized observations with any leading axes."""
 
 
 class CriticNetwork(Protocol):
-    """A Flax module of one critic: ``Q(s, a)``."""
+    """A Flax module of one critic ``Q(s, a)``."""
 
     def __call__(
         self, observation: Float[Array, "*batch observation"], action: Float[Array, "*batch action"]
     ) -> Float[Array, "*batch"]:
-        """The value of actions in normalized observations, with any leading axes or none."""
+        """Returns the values of actions at normalized observations with any leading axes."""
 
 
 def with_networks(
@@ -60,17 +61,17 @@ def with_networks(
     critic: nn.Module | None = None,
     num_critics: int | None = None,
 ) -> ActorCritic:
-    """The same actor-critic with other networks, freshly initialized; observations and rewards are seen as before.
+    """Returns an actor-critic with other networks, which are randomly initialized. Its normalization does not change.
 
     Args:
-      actor_critic: from :func:`actor_critic_for`, for one seed.
-      key: of the initial parameters.
-      actor: called as an :class:`ActorNetwork`; None keeps the one that is there, with its parameters.
-      critic: called as a :class:`CriticNetwork`; None keeps those that are there.
-      num_critics: members of the ensemble; None: as many as there are.
+      actor_critic: the result of :func:`actor_critic_for`, for one seed.
+      key: the random key of the initial parameters.
+      actor: a module with the signature of :class:`ActorNetwork`; None keeps the present actor with its parameters.
+      critic: a module with the signature of :class:`CriticNetwork`; None keeps the present critics.
+      num_critics: the number of critics in the ensemble; None keeps their number.
 
     Raises:
-      RegistrationError: a module that is not called so, or gives something else; the message says what.
+      RegistrationError: a module has another signature, or returns something else. The message says what.
     """
     observation = jnp.zeros(actor_critic.observation_mean.shape[-1], jnp.float32)
     size = action_size(actor_critic)
@@ -82,8 +83,9 @@ def with_networks(
         actor_critic = actor_critic.replace(actor=actor, actor_params=params)
     if critic is not None:
         _check_module(critic, "critic")
-        there = jax.tree.leaves(actor_critic.critic_params)[0].shape[0]
-        members = there if num_critics is None else whole_number("with_networks: num_critics", num_critics, 1)
+        members = jax.tree.leaves(actor_critic.critic_params)[0].shape[0]
+        if num_critics is not None:
+            members = whole_number("with_networks: num_critics", num_critics, 1)
         params = init_ensemble(critic, critic_key, members, len(observation), size)  # type: ignore[arg-type]
         _check_value(critic, params, observation, jnp.zeros(size, jnp.float32))
         targets = jax.tree.map(jnp.copy, params)
@@ -92,7 +94,7 @@ def with_networks(
 
 
 def action_size(actor_critic: ActorCritic) -> int:
-    """The number of action dimensions of a policy, which an actor of others' need not say."""
+    """Returns the number of action dimensions of a policy. A user's actor may not have it as an attribute."""
     known = getattr(actor_critic.actor, "action_size", None)
     if known is not None:
         return int(known)
@@ -107,36 +109,36 @@ def action_size(actor_critic: ActorCritic) -> int:
 
 def _check_module(module: Any, which: str) -> None:
     if not isinstance(module, nn.Module):
-        raise RegistrationError(f"The {which} is a {type(module).__name__}, and must be a flax.linen.Module.")
+        raise RegistrationError(f"The {which} is a {type(module).__name__}, but it must be a flax.linen.Module.")
 
 
 def _check_policy(actor: nn.Module, params: Any, observation: Array, size: int) -> None:
-    """Raises RegistrationError where an actor gives no policy of so many action dimensions."""
+    """Raises RegistrationError if an actor does not return a policy with this number of action dimensions."""
     name = type(actor).__name__
     policy: Any = jax.eval_shape(actor.apply, params, observation)
     for function in POLICY_FUNCTIONS:
         if not callable(getattr(policy, function, None)):
             raise RegistrationError(
-                f"The actor {name} gives a {type(policy).__name__}, which has no function {function!r}. A policy "
-                f"needs: {', '.join(POLICY_FUNCTIONS)} (smac_jax.networks.TanhGaussian is one)."
+                f"The actor {name} returns a {type(policy).__name__}, which has no function {function!r}. A policy "
+                f"needs: {', '.join(POLICY_FUNCTIONS)} (smac_jax.networks.TanhGaussian is an example)."
             )
     rows = jnp.broadcast_to(observation, (2, 3, *observation.shape))
     found = jax.eval_shape(lambda x: actor.apply(params, x).mode(), rows).shape  # type: ignore[union-attr]
     if found != (2, 3, size):
         raise RegistrationError(
-            f"The actor {name} gives actions of shape {found} for observations of shape {rows.shape}, and must give "
-            f"{(2, 3, size)}."
+            f"The actor {name} returns actions of shape {found} for observations of shape {rows.shape}, but the shape "
+            f"must be {(2, 3, size)}."
         )
 
 
 def _check_value(critic: nn.Module, params: Any, observation: Array, action: Array) -> None:
-    """Raises RegistrationError where a critic does not give a number for each observation and action."""
+    """Raises RegistrationError if a critic does not return a number for each observation and action."""
     rows, actions = (jnp.broadcast_to(x, (2, 3, *x.shape)) for x in (observation, action))
     one = jax.tree.map(lambda x: x[0], params)
     found = jax.eval_shape(critic.apply, one, rows, actions)
     if getattr(found, "shape", None) != (2, 3):
         raise RegistrationError(
-            f"The critic {type(critic).__name__} gives {getattr(found, 'shape', type(found).__name__)} for "
-            f"observations of shape {rows.shape} and actions of shape {actions.shape}, and must give a value for "
+            f"The critic {type(critic).__name__} returns {getattr(found, 'shape', type(found).__name__)} for "
+            f"observations of shape {rows.shape} and actions of shape {actions.shape}, but it must return a value for "
             "each: (2, 3)."
         )

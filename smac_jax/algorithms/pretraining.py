@@ -1,4 +1,4 @@
-"""What every offline algorithm decides before it trains: the networks, and the units of observations and rewards."""
+"""The networks of offline algorithms, and the units of observations and rewards in which they are trained."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from smac_jax.types import Array, Key
 
 @dataclasses.dataclass(frozen=True)
 class PretrainingConfig:
-    """The networks, and how they see observations and rewards: an online algorithm takes all of it as it is."""
+    """The networks, and the units of their observations and rewards. An online algorithm keeps all of them."""
 
     OF_STATE: ClassVar[tuple[str, ...]] = (
         "network",
@@ -31,20 +31,24 @@ class PretrainingConfig:
     )
 
     network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
-    normalize_observations: bool = switch(True, doc="see (observation - mean) / std of the data set")
-    reward_scale: float = number(1.0, 1e-6, 1e6, doc="learn from reward_scale * reward + reward_bias; never evaluated")
+    normalize_observations: bool = switch(
+        True, doc="whether networks get (observation - mean) / std, with the statistics of the data set"
+    )
+    reward_scale: float = number(
+        1.0, 1e-6, 1e6, doc="algorithms learn from reward_scale * reward + reward_bias; evaluations do not use it"
+    )
     reward_bias: float = number(0.0, -1e6, 1e6)
     return_span: float = number(
         0.0,
         0.0,
         1e6,
-        doc="above 0: reward_scale is multiplied by what makes the returns of the data span so much (IQL's code: "
-        "1000); where all returns are the same, reward_scale stays as it is",
+        doc="above 0: reward_scale is also multiplied by return_span / (highest - lowest return of the data), if the "
+        "returns differ (IQL's code: 1000)",
     )
 
 
 def actor_critic_for(config: PretrainingConfig, key: Key, dataset: Dataset) -> ActorCritic:
-    """Fresh networks that see a data set in the units that the config asks for."""
+    """Returns randomly initialized networks with the units of observations and rewards that the config asks for."""
     mean, std = dataset.observation_statistics()
     if not config.normalize_observations:
         mean, std = jnp.zeros_like(mean), jnp.ones_like(std)
@@ -53,7 +57,7 @@ def actor_critic_for(config: PretrainingConfig, key: Key, dataset: Dataset) -> A
 
 
 def reward_scale_for(config: PretrainingConfig, dataset: Dataset) -> Float[Array, ""]:
-    """The factor of the rewards: ``reward_scale``, times ``return_span / (highest - lowest return)`` if it is set."""
+    """Returns the factor of the rewards, which includes ``return_span / (highest - lowest return)`` if that is set."""
     scale = jnp.asarray(config.reward_scale, jnp.float32)
     if config.return_span == 0.0:
         return scale
@@ -63,14 +67,14 @@ def reward_scale_for(config: PretrainingConfig, dataset: Dataset) -> Float[Array
 
 
 def warn_of_equal_returns(config: Config, dataset: Dataset) -> None:
-    """Warns where a config scales rewards by the spread of returns that are all the same."""
+    """Warns if a config scales rewards by the spread of the returns, but all returns are equal."""
     if not isinstance(config, PretrainingConfig) or config.return_span == 0.0:
         return
     returns = np.asarray(dataset.trajectory_returns)
     if spread(returns) == 0.0:
         warnings.warn(
-            f"{type(config).__name__}.return_span = {config.return_span:g}: every episode of {dataset.name} returns "
-            f"{returns[0]:g}, so no scale makes the returns span that much. Rewards are multiplied by reward_scale = "
-            f"{config.reward_scale:g} alone.",
+            f"{type(config).__name__}.return_span = {config.return_span:g}: every episode of {dataset.name} has the "
+            f"return {returns[0]:g}, so the span of returns cannot be scaled. Rewards are only multiplied by "
+            f"reward_scale = {config.reward_scale:g}.",
             stacklevel=3,
         )

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import chex
 import jax
@@ -211,12 +211,13 @@ def continue_online(
       ConfigError: ``critic_bc_coef`` is not 0: the replay buffer does not hold next actions.
     """
     online = _continue(offline, changes if isinstance(changes, ReBRACConfig) else WITHOUT | dict(changes or {}), carry)
-    if online.config.critic_bc_coef > 0.0:
+    config = cast(ReBRACConfig, online.config)
+    if config.critic_bc_coef > 0.0:
         raise ConfigError(
-            f"ReBRACConfig.critic_bc_coef = {online.config.critic_bc_coef:g} online: must be 0, as in the published "
+            f"ReBRACConfig.critic_bc_coef = {config.critic_bc_coef:g} online: must be 0, as in the published "
             "code. The replay buffer does not hold the next actions that it needs."
         )
-    return online._replace(act=partial(td3.act, online.config))
+    return online._replace(act=partial(td3.act, config))
 
 
 def rebrac(config: ReBRACConfig) -> OfflineAlgorithm[State]:

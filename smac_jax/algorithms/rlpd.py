@@ -1,12 +1,13 @@
-"""RLPD: SAC that draws half of each batch from offline data and learns from it with many critic steps.
+"""RLPD: SAC with half of each batch from offline data, and with many critic steps in each update.
 
 Source: Ball et al. 2023 (arXiv 2302.02948), algorithm 1, and ``rlpd/agents/sac/sac_learner.py`` of its authors. It is
-:mod:`smac_jax.algorithms.sac` with other defaults, from fresh networks, and one difference: the policy's step and the
-temperature's are on the last of the critics' minibatches, and not on the whole batch. The other parts of the algorithm
-belong to networks and training loop: layer norm, ten critics, symmetric sampling and no offline training. The preset
-``rlpd`` (:mod:`smac_jax.presets.rlpd`) sets all of them.
-Deviations: minibatches have half of their rows from the data in the mean, where the published code interleaves exactly.
-In the first 5,000 steps the fresh policy acts, in the published code uniform noise.
+:mod:`smac_jax.algorithms.sac` with other defaults and one difference: the steps of policy and temperature are on the
+last minibatch of the critics, not on the whole batch. The other parts of the algorithm belong to the networks and to
+the training loop: layer norm, ten critics, symmetric sampling, and no offline training. The preset ``rlpd``
+(:mod:`smac_jax.presets.rlpd`) sets all of them.
+
+Deviations: on average half of the rows of a minibatch are from the data; in the published code it is exactly half. In
+the first 5,000 steps the untrained policy acts; in the published code actions are uniform.
 """
 
 from __future__ import annotations
@@ -23,26 +24,26 @@ from smac_jax.config import choice, number, switch
 
 @dataclasses.dataclass(frozen=True)
 class RLPDConfig(sac.SACConfig):
-    """SAC's hyper-parameters, with the defaults of RLPD's code on locomotion."""
+    """The hyperparameters of SAC, with the defaults of RLPD's code for locomotion."""
 
-    batch_size: int = number(20 * 256, 1, doc="the rows of all minibatches together")
-    utd: int = number(20, 1, 1000, doc="critic minibatches per update")
+    batch_size: int = number(20 * 256, 1, doc="the number of rows of all minibatches together")
+    utd: int = number(20, 1, 1000, doc="the number of critic minibatches in each update")
     actor_learning_rate: float = number(3e-4, 0.0, 1.0)
     initial_temperature: float = number(1.0, 1e-8, 1e3)
-    target_entropy_scale: float = number(-0.5, -100.0, 100.0, doc="target entropy per action dimension")
-    entropy_backup: bool = switch(True, doc="RLPD has none for AntMaze and Adroit")
+    target_entropy_scale: float = number(-0.5, -100.0, 100.0, doc="the target entropy for each action dimension")
+    entropy_backup: bool = switch(True, doc="whether targets include the entropy (RLPD: not for AntMaze and Adroit)")
     backup_aggregation: str = choice(
-        "random2", "mean", "min", "random2_independent", doc="'random2': two of ten (RLPD on AntMaze: one)"
+        "random2", "mean", "min", "random2_independent", doc="'random2' uses two of the critics (RLPD on AntMaze: one)"
     )
     policy_aggregation: str = choice("mean", "min", "random2")
-    td_reduction: str = choice("mean", "sum", doc="of the squared errors over the critics")
+    td_reduction: str = choice("mean", "sum", doc="the reduction of the squared errors over the critics")
 
 
 def rlpd(config: RLPDConfig) -> OnlineAlgorithm[sac.State]:
     """Builds RLPD from its config.
 
     Raises:
-      ConfigError: the batch cannot be cut in ``utd`` equal parts.
+      ConfigError: the batch cannot be split into ``utd`` equal parts.
     """
     check_utd(config)
     return OnlineAlgorithm(

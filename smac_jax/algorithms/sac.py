@@ -1,22 +1,25 @@
-"""SAC: soft actor-critic, the ordinary online algorithm that continues after offline pre-training.
+"""SAC: soft actor-critic, the standard online algorithm after offline pre-training.
 
     y    = r + gamma (1 - terminal) Qbar(s', a') ,   a' ~ pi(s')                                  (equations 3 and 5)
     L_pi = mean (alpha log pi(a|s) - Q(s, a)) ,   a ~ pi(s)                                       (equation 7)
 
 Source: Haarnoja et al. 2018 (arXiv 1812.05905), sections 4 and 5; SMAC, section 3.
-Deviations: SMAC leaves the entropy bonus out of the backup (``entropy_backup=False``). Ensembles have any size; their
-values are aggregated in the backup and in the policy loss by ``min``, ``mean`` or ``random2``. ``utd > 1`` cuts the
-batch in that many critic minibatches, with one policy step (:mod:`smac_jax.algorithms.high_utd`). The temperature
-starts at 0.1 (RLPD, WSRL and CORL: 1), at which the policies of SMAC are the soft optimum of the critics. ``log sigma``
-lies in [-5, 2] (RLPD and CORL's CQL: [-20, 2]).
-WSRL's code (Zhou et al. 2024, arXiv 2412.07762), which SMAC's protocol points to, differs in what each has a field of
-its own: the temperature (:mod:`smac_jax.algorithms.temperature`); random pairs in the backup, drawn independently; the
-mean of the squared errors over the critics, which share their last layer (``network.critic_shared_head``); policy steps
-on the critics as they were before the update; optimizers that continue by their momentum while other networks learn;
-and temperature and optimizers that are carried over from offline pre-training (``temperature_start="carried"``,
-``optimizer_start="carried"``). The preset ``wsrl_base`` sets them all.
-Beyond the sources: ``temperature_start="offline"`` starts the temperature where the identity of the offline algorithm
-left it (SMAC: the mean of alpha), so that the entropy term changes nothing at the transfer.
+
+Deviations: as in SMAC, targets do not include the entropy (``entropy_backup=False``). Ensembles have any size; in the
+targets and in the policy loss their values are aggregated by ``min``, ``mean`` or ``random2``. ``utd > 1`` splits the
+batch into that many critic minibatches, with one policy step (:mod:`smac_jax.algorithms.high_utd`). The temperature is
+0.1 at first (RLPD, WSRL and CORL: 1), because the policies of SMAC are the soft optimum of the critics at 0.1. ``log
+sigma`` is in [-5, 2] (RLPD and CORL's CQL: [-20, 2]).
+
+WSRL's code (Zhou et al. 2024, arXiv 2412.07762) is probably the base of SMAC's experiments. Its differences have
+fields: the temperature (:mod:`smac_jax.algorithms.temperature`); random pairs of critics in the targets, which are
+sampled independently; the mean of the squared errors over the critics, which share their last layer
+(``network.critic_shared_head``); policy steps with the critics from before the update; optimizers that take steps by
+their momentum while other networks are updated; and temperature and optimizers that continue from offline pre-training
+(``temperature_start="carried"``, ``optimizer_start="carried"``). The preset ``wsrl_base`` sets all of them.
+
+An option that is in none of the sources is ``temperature_start="offline"``: the first temperature is that of the
+offline algorithm's identity (SMAC: the mean of alpha), so that the entropy term changes nothing at the transfer.
 """
 
 from __future__ import annotations
@@ -66,9 +69,9 @@ from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 @dataclasses.dataclass(frozen=True)
 class SoftConfig(TemperatureConfig, LearningConfig):
-    """What SAC and the offline algorithms that are built on it (SMAC, CQL, Cal-QL) have in common."""
+    """The fields that SAC shares with the offline algorithms that are built on it (SMAC, CQL, Cal-QL)."""
 
-    actor_learning_rate: float = number(1e-4, 0.0, 1.0, doc="SMAC, tables 6-8; Haarnoja has 3e-4")
+    actor_learning_rate: float = number(1e-4, 0.0, 1.0, doc="as in SMAC, tables 6-8 (Haarnoja: 3e-4)")
     entropy_backup: bool = switch(False)
     backup_aggregation: str = choice("min", "mean", "random2", "random2_independent")
     policy_aggregation: str = choice("min", "mean", "random2")
@@ -76,23 +79,23 @@ class SoftConfig(TemperatureConfig, LearningConfig):
 
 @dataclasses.dataclass(frozen=True)
 class UpdateConfig:
-    """How the updates of SAC and SMAC are put together."""
+    """The fields about the updates of SAC and SMAC."""
 
-    td_reduction: str = choice("sum", "mean", doc="of the squared errors over the critics (WSRL: mean)")
+    td_reduction: str = choice("sum", "mean", doc="the reduction of the squared errors over the critics (WSRL: mean)")
     policy_critics: str = choice(
-        "updated", "previous", doc="which critics the policy step ascends: those after or before their own step"
+        "updated", "previous", doc="whether the policy step uses the critics after their step or before it"
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class SACConfig(SoftConfig, UpdateConfig, OnlineTemperatureConfig, UTDConfig, CarryOverConfig):
-    """Hyper-parameters of SAC."""
+    """The hyperparameters of SAC."""
 
     waiting_optimizers: str = choice(
         "stop",
         "coast",
-        doc="with utd above 1, of the networks that do not learn from a minibatch: 'coast' takes their optimizers' "
-        "steps on a gradient of zero, which momentum makes a step (WSRL's code)",
+        doc="what optimizers do with utd above 1 while other networks are updated: 'coast' takes their steps with a "
+        "gradient of zero, so that momentum changes the parameters (WSRL's code)",
     )
 
 
@@ -100,8 +103,8 @@ class State(Learner):
     """A learner with a temperature.
 
     Attributes:
-      temperature_parameter: ``[]``, the number that the temperature is a function of.
-      temperature_optimizer: the state of its optimizer.
+      temperature_parameter: the trained number of which the temperature is a function, ``[]``.
+      temperature_optimizer: the state of the optimizer of this number.
     """
 
     temperature_parameter: Float[Array, ""]
@@ -111,7 +114,7 @@ class State(Learner):
 
 
 def new_state(config: SoftConfig, actor_critic: ActorCritic, temperature: float | Float[Array, ""]) -> State:
-    """An actor-critic as it is, a temperature, and fresh optimizers."""
+    """Returns a state with the given networks and temperature, and with new optimizer states."""
     learner = new_learner(config, actor_critic)
     parameter = parameter_of(config, jnp.asarray(temperature, jnp.float32))
     return State(
@@ -124,10 +127,10 @@ def new_state(config: SoftConfig, actor_critic: ActorCritic, temperature: float 
 
 
 def init(config: SACConfig, key: Key, actor_critic: ActorCritic, training_state: TrainingState | None = None) -> State:
-    """Starts from an actor-critic as it is, with the temperature and the optimizers that the config asks for.
+    """Returns the initial state: the given networks, with the temperature and the optimizers that the config asks for.
 
     Raises:
-      ConfigError: the config asks for a part of ``training_state`` that is missing or does not fit.
+      ConfigError: the config asks for a part of ``training_state`` that is missing or has another form.
     """
     del key
     state = new_state(config, actor_critic, starting_temperature(config, actor_critic, training_state))
@@ -140,7 +143,7 @@ def init(config: SACConfig, key: Key, actor_critic: ActorCritic, training_state:
 
 
 def training_state(config: SoftConfig, state: State) -> TrainingState:
-    """What an online algorithm may continue from."""
+    """Returns the states of optimizers and temperature, for an online algorithm that asks for them."""
     return TrainingState(
         critic_optimizer=state.critic_optimizer,
         actor_optimizer=state.actor_optimizer,
@@ -150,9 +153,10 @@ def training_state(config: SoftConfig, state: State) -> TrainingState:
 
 
 def temporal_difference_target(config: SoftConfig, state: State, batch: Transition, key: Key) -> Float[Array, "batch"]:
-    """``y [batch]``: the bootstrapped target of equation 5, whose value is that of one action ``a' ~ pi(s')``.
+    """Returns the bootstrapped target ``y [batch]`` of equation 5, with one action ``a' ~ pi(s')`` for each transition.
 
-    With ``entropy_backup`` the value is ``Qbar(s', a') - alpha log pi(a'|s')`` (equation 3), else ``Qbar(s', a')``.
+    The value of ``s'`` is ``Qbar(s', a')``, or with ``entropy_backup``, ``Qbar(s', a') - alpha log pi(a'|s')``
+    (equation 3).
     """
     ac = state.actor_critic
     action_key, subset_key = jax.random.split(key)
@@ -166,14 +170,14 @@ def temporal_difference_target(config: SoftConfig, state: State, batch: Transiti
 def policy_loss(
     config: SoftConfig, state: State, actor_params: Params, batch: Transition, key: Key
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """``L_pi = mean (alpha log pi(a|s) - Q(s, a))``, ``a ~ pi(s)`` (equation 7), and the entropy of the policy.
+    """Returns ``L_pi = mean (alpha log pi(a|s) - Q(s, a))`` with ``a ~ pi(s)`` (equation 7), and the policy's entropy.
 
     Args:
-      config: how the ensemble is aggregated.
-      state: the critics and the temperature.
-      actor_params: of the policy; the loss is a function of these.
-      batch: normalized observations ``[batch, observation]``.
-      key: of the actions.
+      config: says how the values of the ensemble are aggregated.
+      state: has the critics and the temperature.
+      actor_params: the parameters of the actor, with respect to which the loss is differentiated.
+      batch: has normalized observations ``[batch, observation]``.
+      key: the random key of the actions.
     """
     ac = state.actor_critic
     action_key, subset_key = jax.random.split(key)
@@ -185,7 +189,7 @@ def policy_loss(
 
 
 def critic_step(config: SACConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
-    """One step of the critics on their squared error, and one of the target critics towards them."""
+    """Takes one gradient step of the critics on their squared error, and updates the target critics."""
     target = temporal_difference_target(config, state, batch, key)
     state, metrics = critic.critic_step(config, state, batch, target, config.td_reduction)
     return critic.move_targets(config, state), metrics
@@ -199,27 +203,29 @@ def policy_step(
     critic_params: Params | None = None,
     temperature_loss: TemperatureLoss = temperature_loss,
 ) -> tuple[State, Metrics]:
-    """One step of the policy on :func:`policy_loss`, and one of the temperature on its own loss.
+    """Takes one gradient step of the policy on :func:`policy_loss`, and one of the temperature on its own loss.
 
     Args:
-      config: of the algorithm.
-      state: before the step.
+      config: the configuration of the algorithm.
+      state: the state before the step.
       batch: a normalized batch.
-      key: of the actions.
-      critic_params: the critics that the policy ascends; None for those of the state.
-      temperature_loss: what the temperature is tuned by.
+      key: the random key of the actions.
+      critic_params: the critics in the policy loss; None for those of the state.
+      temperature_loss: the loss of the temperature.
     """
     ac = state.actor_critic
-    ascended = state if critic_params is None else state.replace(actor_critic=ac.replace(critic_params=critic_params))
-    loss = partial(policy_loss, config, ascended, batch=batch, key=key)
+    with_critics = (
+        state if critic_params is None else state.replace(actor_critic=ac.replace(critic_params=critic_params))
+    )
+    loss = partial(policy_loss, config, with_critics, batch=batch, key=key)
     (value, entropy), actor_gradient = jax.value_and_grad(loss, has_aux=True)(ac.actor_params)
-    measured = entropy
+    tuned_entropy = entropy
     if config.entropy_observations == "next":
         policy = ac.actor.apply(ac.actor_params, batch.next_observation)
         _, log_prob = policy.sample_and_log_prob(jax.random.fold_in(key, 1))
-        measured = -log_prob.mean()
+        tuned_entropy = -log_prob.mean()
     temperature_gradient = jax.grad(partial(temperature_loss, config))(
-        state.temperature_parameter, measured, batch.action.shape[-1]
+        state.temperature_parameter, tuned_entropy, batch.action.shape[-1]
     )
     state = apply_policy_gradients(config, state, actor_gradient, temperature_gradient)
     temperature = temperature_of(config, state.temperature_parameter)
@@ -229,7 +235,7 @@ def policy_step(
 def apply_policy_gradients(
     config: SoftConfig, state: State, actor_gradient: Params, temperature_gradient: Float[Array, ""]
 ) -> State:
-    """One optimizer step of the policy, and one of the temperature."""
+    """Takes one optimizer step of the policy, and one of the temperature."""
     state = apply_actor_gradient(actor_optimizer(config), state, actor_gradient)
     parameter, optimizer = gradient_step(
         temperature_optimizer(config), temperature_gradient, state.temperature_optimizer, state.temperature_parameter
@@ -237,8 +243,8 @@ def apply_policy_gradients(
     return state.replace(temperature_parameter=parameter, temperature_optimizer=optimizer)
 
 
-def ascended_critics(config: UpdateConfig, before: ActorCritic, after: ActorCritic) -> Params:
-    """The critics that the policy's step ascends, of those before and after their own step."""
+def critics_for_policy(config: UpdateConfig, before: ActorCritic, after: ActorCritic) -> Params:
+    """Returns the critics for the policy step: those before or after the critic step, as ``policy_critics`` says."""
     return (before if config.policy_critics == "previous" else after).critic_params
 
 
@@ -249,7 +255,7 @@ def update(
     key: Key,
     policy_rows: Callable[[Transition], Transition] = lambda batch: batch,
 ) -> tuple[State, Metrics]:
-    """``utd`` critic steps on the parts of the batch, then one policy step on ``policy_rows`` of it (all of it)."""
+    """Takes ``utd`` critic steps on the parts of the batch, then one policy step on ``policy_rows(batch)``."""
     before = state.actor_critic
     batch = before.normalize_batch(batch)
     critic_key, policy_key = jax.random.split(key)
@@ -260,19 +266,19 @@ def update(
         return (coast_policy(config, state) if coasts else state), metrics
 
     state, critic_metrics = high_utd_update(config, learn, state, batch, critic_key)
-    critic_params = ascended_critics(config, before, state.actor_critic)
+    critic_params = critics_for_policy(config, before, state.actor_critic)
     state, policy_metrics = policy_step(config, state, policy_rows(batch), policy_key, critic_params)
     return (coast_critics(config, state) if coasts else state), {**critic_metrics, **policy_metrics}
 
 
 def coast_policy(config: SoftConfig, state: State) -> State:
-    """A step of the policy's and of the temperature's optimizer on gradients of zero, which momentum makes a step."""
+    """Takes a step of the optimizers of policy and temperature with gradients of zero, in which only momentum acts."""
     zeros = jax.tree.map(jnp.zeros_like, (state.actor_critic.actor_params, state.temperature_parameter))
     return apply_policy_gradients(config, state, *zeros)
 
 
 def coast_critics(config: SoftConfig, state: State) -> State:
-    """The same for the optimizer of the critics; the target critics stay."""
+    """Takes such a step of the optimizer of the critics. The target critics do not change."""
     zeros = jax.tree.map(jnp.zeros_like, state.actor_critic.critic_params)
     return apply_critic_gradient(critic_optimizer(config), state, zeros)
 
@@ -281,7 +287,7 @@ def sac(config: SACConfig) -> OnlineAlgorithm[State]:
     """Builds SAC from its config.
 
     Raises:
-      ConfigError: the batch cannot be cut in ``utd`` equal parts.
+      ConfigError: the batch cannot be split into ``utd`` equal parts.
     """
     check_utd(config)
     return OnlineAlgorithm(

@@ -1,30 +1,32 @@
-"""SMAC: SAC on a data set, plus one term that matches the critic's action-gradient to a score.
+"""SMAC: SAC on a data set, with a penalty that matches the critics' action-gradients to a score.
 
     L_critic = L_TD + kappa * L_SM ,   L_SM = mean sum_i || grad_a Q_i(s, a) - alpha * score(a|s) ||^2
     L_pi     = mean (temperature * log pi(a|s) - Q(s, a)) ,   a ~ pi(s)
 
-Source: SMAC (arXiv 2602.17632 v1), sections 3 and 4, tables 6-8. Two scores, one field apart:
+Source: SMAC (arXiv 2602.17632 v1), sections 3 and 4, tables 6-8. The field ``score`` selects one of two scores:
 
-* ``score="dataset"`` (default, the paper): ``alpha_psi(s)`` times the score of the data's actions, from a
-  return-conditioned diffusion model that is trained first and then frozen (:mod:`smac_jax.scores.dataset`).
-* ``score="policy"`` (the project's summary): the temperature times the score of the policy itself, at policy or data
-  actions; or the score alone, ``alpha_parameterization="fixed", alpha_value=1``. Other alphas are refused, and so is a
-  policy that is not squashed by tanh, whose score has another formula (:mod:`smac_jax.scores.policy`).
+* ``score="dataset"`` (the default, as in the paper): the target is ``alpha_psi(s)`` times the score of the data's
+  actions, from a return-conditioned diffusion model that is trained first and then frozen
+  (:mod:`smac_jax.scores.dataset`).
+* ``score="policy"`` (as in the paper's summary): the target is the temperature times the score of the policy itself, at
+  actions of the policy or of the data; or the score alone, with ``alpha_parameterization="fixed", alpha_value=1``.
+  Other forms of alpha are refused. So is a policy without tanh, whose score has another formula
+  (:mod:`smac_jax.scores.policy`).
 
-Deviations from the published text, each one a config field: those of the score (:mod:`smac_jax.scores.dataset`), of
-alpha (:mod:`smac_jax.algorithms.alpha`) and of kappa (:mod:`smac_jax.algorithms.kappa`), and
+Deviations from the paper are fields of the config: those of the score (:mod:`smac_jax.scores.dataset`), of alpha
+(:mod:`smac_jax.algorithms.alpha`) and of kappa (:mod:`smac_jax.algorithms.kappa`), and
 
-* ``temperature_learning_rate``: the identity says that alpha *is* the temperature: the policy that is soft-optimal at
-  temperature alpha for a critic with ``grad_a Q = alpha * score`` is the data's. A temperature tuned to a target
-  entropy falls far below alpha, and the policy then sits where the identity was not learned. Default: held at
-  ``initial_temperature``, which is alpha's floor.
-* ``penalty_fraction``: the penalty doubles an update's arithmetic (``benchmarks/README.md``); on fewer of the batch's
-  rows its mean is the same. Default: all, as published.
-* ``penalty_reduction``: the paper does not say whether kappa weighs the sum or the mean over the critics.
-* ``optimizer``: Muon helps SMAC, the paper found. The default is Adam until measured otherwise.
+* ``temperature_learning_rate``: according to the identity, alpha *is* the temperature. For a critic with ``grad_a Q =
+  alpha * score``, the soft-optimal policy at the temperature alpha is that of the data. A temperature that is tuned to
+  a target entropy decreases far below alpha, and the policy then prefers actions at which the identity was not learned.
+  By default the temperature stays at ``initial_temperature``, which is the lower bound of alpha.
+* ``penalty_fraction``: the penalty doubles the operations of an update (``benchmarks/README.md``). On a part of the
+  batch's rows, it has the same mean. By default it uses all rows, as published.
+* ``penalty_reduction``: the paper does not say whether kappa multiplies the sum or the mean over the critics.
+* ``optimizer``: in the paper, Muon improves SMAC. The default is Adam, because here no improvement has been measured.
 
-Online SMAC can continue with its penalty, which the paper leaves open: at full weight, or released after the transfer
-(:mod:`smac_jax.algorithms.kappa`). The score model stays as it was trained.
+SMAC can continue online with its penalty, which the paper does not describe: with its full weight, or with a weight
+that decreases after the transfer (:mod:`smac_jax.algorithms.kappa`). The score model does not change online.
 """
 
 from __future__ import annotations
@@ -83,31 +85,33 @@ class SMACConfig(
     PolicyScoreConfig,
     PretrainingConfig,
 ):
-    """SAC's hyper-parameters, and those of the score-matching penalty."""
+    """The hyperparameters of SAC, and those of the score-matching penalty."""
 
     network: NetworkConfig = dataclasses.field(
         default_factory=partial(NetworkConfig, critic_activation="tanh", num_critics=10)
     )
-    temperature_learning_rate: float = number(0.0, 0.0, 1.0, doc="0 holds the temperature; see the module's docstring")
+    temperature_learning_rate: float = number(
+        0.0, 0.0, 1.0, doc="0 for a constant temperature; see the module's docstring"
+    )
     OF_STATE: ClassVar[tuple[str, ...]] = ("score",)
-    score: str = choice_from(SCORES, "dataset", doc="whose score the critic's action-gradient is matched to")
-    penalty_reduction: str = choice("sum", "mean", doc="of the penalty over the critics")
+    score: str = choice_from(SCORES, "dataset", doc="the score that the critics' action-gradients are matched to")
+    penalty_reduction: str = choice("sum", "mean", doc="the reduction of the penalty over the critics")
     penalty_fraction: float = number(
-        1.0, 1e-6, 1.0, doc="share of a batch's rows that the penalty is measured on; fewer are faster, and noisier"
+        1.0, 1e-6, 1.0, doc="the share of a batch's rows in the penalty; fewer rows are faster and noisier"
     )
 
     def __post_init__(self) -> None:
-        # here and not where it is used, so that whatever is recorded of a configuration is what runs
+        # "auto" is resolved here, so that the record of a configuration has the value that runs
         if self.alpha_parameterization == "auto":
-            decided = "temperature" if self.score == "policy" else "softplus"
-            object.__setattr__(self, "alpha_parameterization", decided)
+            resolved = "temperature" if self.score == "policy" else "softplus"
+            object.__setattr__(self, "alpha_parameterization", resolved)
 
 
 def check(config: SMACConfig) -> None:
-    """Checks the fields that depend on each other.
+    """Checks that the fields do not contradict each other.
 
     Raises:
-      ConfigError: they do not go together.
+      ConfigError: they do.
     """
     check_kappa(config)
     if config.score == "policy" and config.alpha_parameterization not in ("temperature", "fixed"):
@@ -117,19 +121,19 @@ def check(config: SMACConfig) -> None:
         )
     if config.score == "policy" and config.network.distribution != "tanh_gaussian":
         raise ConfigError(
-            f"SMACConfig.network.distribution = {config.network.distribution!r}: score = 'policy' is the score of a "
-            "policy that is squashed by tanh. Take network.distribution = 'tanh_gaussian', or score = 'dataset'."
+            f"SMACConfig.network.distribution = {config.network.distribution!r}: score = 'policy' needs a policy with "
+            "tanh. Set network.distribution = 'tanh_gaussian', or score = 'dataset'."
         )
 
 
 class State(struct.PyTreeNode):
-    """The state of SAC, and what the penalty is made of.
+    """The state of SAC, and the states of the penalty's parts.
 
     Attributes:
       sac: networks, temperature and their optimizers.
-      score: what the score has learned.
-      alpha: the factor of the score.
-      kappa: the weight of the penalty.
+      score: the state of the score.
+      alpha: the state of the factor of the score.
+      kappa: the state of the weight of the penalty.
     """
 
     sac: sac.State
@@ -141,8 +145,8 @@ class State(struct.PyTreeNode):
 
 
 def init(config: SMACConfig, score: Score[Any], key: Key, dataset: Dataset) -> State:
-    """Fresh networks that see the observations of the data set, normalized."""
-    # of the four, SAC's own draws nothing; with three, the others would be other keys and give other networks
+    """Returns the initial state with randomly initialized networks."""
+    # The fourth key is not used. Splitting into three would change the other keys, and with them all networks.
     network_key, alpha_key, score_key, _ = jax.random.split(key, 4)
     ac = actor_critic_for(config, network_key, dataset)
     observation_size = ac.observation_mean.shape[-1]
@@ -155,12 +159,12 @@ def init(config: SMACConfig, score: Score[Any], key: Key, dataset: Dataset) -> S
 
 
 def actor_critic(state: State) -> ActorCritic:
-    """The networks, with the running mean of alpha as the temperature that an online algorithm may start from."""
+    """Returns the networks. Their temperature, from which an online algorithm can start, is the mean of alpha."""
     return state.sac.actor_critic.replace(temperature=state.alpha.mean)
 
 
 def training_state(config: SMACConfig, state: State) -> TrainingState:
-    """What an online algorithm may continue from: that of SAC."""
+    """Returns the states of optimizers and temperature, for an online algorithm that asks for them."""
     return sac.training_state(config, state.sac)
 
 
@@ -173,21 +177,23 @@ def score_matching_loss(
     batch: Transition,
     key: Key,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """``L_SM = mean sum_i || grad_a Q_i(s, a) - alpha_psi(s) * score(a|s) ||^2`` (section 3).
+    """Returns ``L_SM = mean sum_i || grad_a Q_i(s, a) - alpha_psi(s) * score(a|s) ||^2`` (section 3).
+
+    The loss is differentiated with respect to ``critic_params`` and ``alpha_params``.
 
     Args:
-      config: the share of the rows, and the reduction over the members.
-      score: what is matched, and at which actions.
-      state: everything that is not differentiated.
-      critic_params: of the ensemble, leaves ``[member, ...]``; the loss is a function of these
-      alpha_params: and of these, ``psi``.
-      batch: normalized, ``[batch, ...]``.
-      key: of the actions.
+      config: has the share of the rows, and the reduction over the members.
+      score: defines the target, and the actions at which it is matched.
+      state: has everything that is not differentiated.
+      critic_params: the parameters of the ensemble; every leaf is ``[member, ...]``.
+      alpha_params: the parameters ``psi`` of alpha.
+      batch: normalized transitions, ``[batch, ...]``.
+      key: the random key of the actions.
 
     Returns:
-      The loss; as metrics the loss of one member, the same over its value for a flat Q, and the mean of alpha.
+      The loss, and as metrics the loss of one member, its ratio to the loss of a flat Q, and the mean of alpha.
     """
-    # rows of a batch are independent, so its first ones are a fair draw
+    # The rows of a batch are independent, so its first rows are a random sample.
     rows = max(1, round(config.penalty_fraction * batch.reward.shape[0]))
     batch = jax.tree.map(lambda x: x[:rows], batch)
     ac = state.sac.actor_critic
@@ -211,7 +217,7 @@ def score_matching_loss(
 def critic_step(
     config: SMACConfig, score: Score[Any], state: State, batch: Transition, target_key: Key, penalty_key: Key
 ) -> tuple[State, Metrics]:
-    """One step of the critics and of ``alpha_psi`` on ``L_TD + kappa L_SM``; then the targets and kappa follow."""
+    """Takes one step of the critics and of ``alpha_psi`` on ``L_TD + kappa L_SM``, and updates targets and kappa."""
     ac = state.sac.actor_critic
     target = sac.temporal_difference_target(config, state.sac, batch, target_key)
     td_loss = partial(critic.critic_loss, ac, batch=batch, target=target, reduction=config.td_reduction)
@@ -233,18 +239,18 @@ def critic_step(
 
 
 def update(config: SMACConfig, score: Score[Any], state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
-    """One step of the critics on ``L_TD + kappa L_SM``, then SAC's policy step."""
+    """Takes one step of the critics on ``L_TD + kappa L_SM``, then SAC's policy step."""
     before = state.sac.actor_critic
     batch = before.normalize_batch(batch)
     target_key, penalty_key, policy_key = jax.random.split(key, 3)
     state, critic_metrics = critic_step(config, score, state, batch, target_key, penalty_key)
-    critic_params = sac.ascended_critics(config, before, state.sac.actor_critic)
+    critic_params = sac.critics_for_policy(config, before, state.sac.actor_critic)
     sac_state, policy_metrics = sac.policy_step(config, state.sac, batch, policy_key, critic_params)
     return state.replace(sac=sac_state), {**critic_metrics, **policy_metrics}
 
 
 def phases(config: SMACConfig, score: Score[Any]) -> tuple[Phase[State], ...]:
-    """First the score is trained, where it has something to learn, and then frozen; then everything else."""
+    """Returns the phases of training: the score is trained first, if it has parameters; then everything else."""
     main = Phase("offline", partial(update, config, score), config.batch_size)
     if score.training is None:
         return (main,)
@@ -258,7 +264,7 @@ def phases(config: SMACConfig, score: Score[Any]) -> tuple[Phase[State], ...]:
 
 
 def diagnostics(config: SMACConfig, score: Score[Any], state: State, batch: Transition, key: Key) -> Metrics:
-    """Does ``grad_a Q = alpha * score`` hold? See :func:`smac_jax.scores.diagnostics.identity_metrics`."""
+    """Measures how well ``grad_a Q = alpha * score`` holds (:func:`smac_jax.scores.diagnostics.identity_metrics`)."""
     ac = state.sac.actor_critic
     batch = ac.normalize_batch(batch)
     policy = ac.actor.apply(ac.actor_params, batch.observation)
@@ -267,11 +273,27 @@ def diagnostics(config: SMACConfig, score: Score[Any], state: State, batch: Tran
     return identity_metrics(score, state.score, ac.critic.apply, ac.critic_params, policy, alpha, batch, key)
 
 
+def restart(config: SMACConfig, state: State) -> State:
+    """Returns a state with the same networks, score and alpha, and with new optimizers, temperature and kappa."""
+    return State(
+        sac=sac.new_state(config, state.sac.actor_critic, config.initial_temperature),
+        score=state.score,
+        alpha=state.alpha.replace(optimizer=alpha_optimizer(config).init(state.alpha.params)),
+        kappa=init_kappa(config),
+    )
+
+
+def with_optimizers(fresh: State, carried: State) -> State:
+    """Returns a restarted state with the offline optimizer states of critics, policy and alpha."""
+    alpha = fresh.alpha.replace(optimizer=carried.alpha.optimizer)
+    return fresh.replace(sac=keep_optimizers()(fresh.sac, carried.sac), alpha=alpha)
+
+
 def smac(config: SMACConfig) -> OfflineAlgorithm[State]:
     """Builds SMAC from its config.
 
     Raises:
-      ConfigError: fields that do not go together.
+      ConfigError: fields contradict each other.
     """
     check(config)
     score = make_score(config.score, config)
@@ -294,19 +316,3 @@ def smac(config: SMACConfig) -> OfflineAlgorithm[State]:
             actor_critic=actor_critic,
         ),
     )
-
-
-def restart(config: SMACConfig, state: State) -> State:
-    """The same networks, score and alpha; fresh optimizers, temperature and kappa."""
-    return State(
-        sac=sac.new_state(config, state.sac.actor_critic, config.initial_temperature),
-        score=state.score,
-        alpha=state.alpha.replace(optimizer=alpha_optimizer(config).init(state.alpha.params)),
-        kappa=init_kappa(config),
-    )
-
-
-def with_optimizers(fresh: State, carried: State) -> State:
-    """A restarted state with the optimizers of the critics, of the policy and of alpha."""
-    alpha = fresh.alpha.replace(optimizer=carried.alpha.optimizer)
-    return fresh.replace(sac=keep_optimizers()(fresh.sac, carried.sac), alpha=alpha)

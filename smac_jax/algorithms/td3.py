@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import chex
 import jax
@@ -71,6 +71,9 @@ class State(Learner):
     step: Array
 
     __repr__ = brief
+
+
+S = TypeVar("S", bound=State)
 
 
 def new_state(config: DelayedConfig, actor_critic: ActorCritic) -> State:
@@ -156,9 +159,7 @@ def is_due(config: DelayedConfig, step: Array) -> Array:
     return unbatched_max(step) % config.policy_delay == 0
 
 
-def take_if(
-    due: Array, take: Callable[[State], tuple[State, Metrics]], state: State
-) -> tuple[State, dict[str, Sometimes]]:
+def take_if(due: Array, take: Callable[[S], tuple[S, Metrics]], state: S) -> tuple[S, dict[str, Sometimes]]:
     """A step that not every update takes; its metrics say whether it was taken.
 
     Args:
@@ -167,13 +168,13 @@ def take_if(
       state: before it.
     """
 
-    def taken(state: State) -> tuple[State, dict[str, Sometimes]]:
+    def taken(state: S) -> tuple[S, dict[str, Sometimes]]:
         state, metrics = take(state)
         return state, {name: Sometimes(x, jnp.ones_like(x)) for name, x in metrics.items()}
 
     _, shapes = jax.eval_shape(taken, state)
 
-    def not_taken(state: State) -> tuple[State, dict[str, Sometimes]]:
+    def not_taken(state: S) -> tuple[S, dict[str, Sometimes]]:
         return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
     return jax.lax.cond(due, taken, not_taken, state)

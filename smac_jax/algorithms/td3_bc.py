@@ -1,13 +1,14 @@
-"""TD3+BC: TD3 with a behavior-cloning term, the plain offline baseline, and an online algorithm too.
+"""TD3+BC: TD3 with a behavior-cloning term, as an offline algorithm and as an online algorithm.
 
     L_pi = -lambda mean Q_1(s, pi(s)) + mean (pi(s) - a)^2 ,   lambda = alpha / mean |Q_1(s, pi(s))|, no gradient
 
 Source: Fujimoto and Gu 2021 (arXiv 2106.06860), equations 3-5; everything else is :mod:`smac_jax.algorithms.td3`.
-Deviations: lambda is taken at the policy's actions, as in the published code, where equation 5 has the data's. States
-are divided by ``max(std, 1e-3)``, not by ``std + 1e-3``. The actor is the tanh-Gaussian that every algorithm here may
-transfer; only its mean is trained, and its standard deviation stays at ``network.initial_std`` (before the tanh), with
-which an online algorithm starts exploring. Online, the cloning term pulls to every action of the mixed batch (SMAC,
-tables 6-8: alpha 5 for locomotion).
+
+Deviations: lambda is computed at the policy's actions, as in the published code; equation 5 has the data's actions.
+Observations are divided by ``max(std, 1e-3)``, not by ``std + 1e-3``. The actor is a tanh-Gaussian, so that every
+online algorithm can continue with it. Only its mean is trained, and its standard deviation stays at
+``network.initial_std`` (before the tanh), with which an online algorithm begins to explore. Online, the cloning term
+includes all actions of a batch, also those from the replay buffer (SMAC, tables 6-8: alpha is 5 for locomotion).
 """
 
 from __future__ import annotations
@@ -36,41 +37,41 @@ from smac_jax.types import Array, Key, Metrics, Params, Transition
 class CloningConfig:
     """The weight of Q."""
 
-    alpha: float = number(2.5, 0.0, doc="weight of Q against behavior cloning")
+    alpha: float = number(2.5, 0.0, doc="the weight of Q relative to behavior cloning")
 
 
 @dataclasses.dataclass(frozen=True)
 class OnlineTD3BCConfig(td3.TD3Config, CloningConfig):
-    """Hyper-parameters of TD3+BC online."""
+    """The hyperparameters of TD3+BC online."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TD3BCConfig(td3.DelayedConfig, CloningConfig, PretrainingConfig):
-    """Hyper-parameters of TD3+BC, as published."""
+    """The hyperparameters of TD3+BC, as published."""
 
     network: NetworkConfig = dataclasses.field(default_factory=partial(NetworkConfig, initial_std=0.1))
 
 
 def init(config: TD3BCConfig, key: Key, dataset: Dataset) -> td3.State:
-    """Fresh networks; the state is that of TD3."""
+    """Returns the initial state, which is that of TD3, with randomly initialized networks."""
     return td3.new_state(config, actor_critic_for(config, key, dataset))
 
 
 def policy_loss(
     config: CloningConfig, ac: ActorCritic, actor_params: Params, batch: Transition
 ) -> tuple[Float[Array, ""], Metrics]:
-    """``L_pi = -lambda mean Q_1(s, pi(s)) + mean (pi(s) - a)^2``, as a function of the actor's parameters.
+    """Returns ``L_pi = -lambda mean Q_1(s, pi(s)) + mean (pi(s) - a)^2`` and its metrics.
 
     Args:
-      config: alpha.
+      config: has alpha.
       ac: the networks.
-      actor_params: of the policy.
-      batch: normalized observations ``[batch, observation]`` and actions ``[batch, action]``.
+      actor_params: the parameters of the actor, with respect to which the loss is differentiated.
+      batch: has normalized observations ``[batch, observation]`` and actions ``[batch, action]``.
     """
     action = ac.actor.apply(actor_params, batch.observation).mode()
     chex.assert_equal_shape([action, batch.action])
     value = td3.first_critic(ac, batch.observation, action)
-    # critics that say zero of everything have no size to divide by
+    # the maximum avoids a division by zero if all values are zero
     weight = config.alpha / jnp.maximum(jax.lax.stop_gradient(jnp.abs(value).mean()), 1e-8)
     cloning = jnp.mean((action - batch.action) ** 2)
     loss = -weight * value.mean() + cloning
@@ -81,7 +82,7 @@ def td3_bc(config: TD3BCConfig) -> OfflineAlgorithm[td3.State]:
     """Builds TD3+BC from its config.
 
     Raises:
-      ConfigError: the batch cannot be cut in ``utd`` equal parts.
+      ConfigError: the batch cannot be split into ``utd`` equal parts.
     """
     check_utd(config)
 
@@ -100,7 +101,7 @@ def td3_bc(config: TD3BCConfig) -> OfflineAlgorithm[td3.State]:
             update,
             lambda online, state: td3.new_state(online, state.actor_critic),
             check=check_utd,
-            act=partial(td3.act, td3.TD3Config()),  # TD3's noise, of which offline training has none
+            act=partial(td3.act, td3.TD3Config()),  # offline training has no exploration noise, so this is TD3's
         ),
     )
 

@@ -1,10 +1,10 @@
-"""The temperature of the entropy term: what is trained for it, where it starts, and its loss.
+"""The temperature of the entropy term: its parameterization, its first value and its loss.
 
     J(alpha) = alpha (entropy of pi - target entropy)
 
 Source: Haarnoja et al. 2018 (arXiv 1812.05905), section 5, equation 18. Deviations: the target entropy is
-``target_entropy_scale`` times the number of actions (Haarnoja: -1 times; SMAC, tables 6-8: -10 times). WSRL's code
-(Zhou et al. 2024, arXiv 2412.07762) trains the inverse softplus of the temperature instead of its logarithm, and
+``target_entropy_scale`` times the number of action dimensions (Haarnoja: -1 times; SMAC, tables 6-8: -10 times). WSRL's
+code (Zhou et al. 2024, arXiv 2412.07762) trains the inverse softplus of the temperature instead of its logarithm, and
 measures the entropy at the *next* observations.
 """
 
@@ -28,69 +28,71 @@ from smac_jax.types import Array
 
 @dataclasses.dataclass(frozen=True)
 class TemperatureConfig:
-    """The temperature: where it starts and how it is tuned."""
+    """The fields of the temperature: its first value and its tuning."""
 
     OF_STATE: ClassVar[tuple[str, ...]] = ("initial_temperature", "temperature_parameterization")
 
     initial_temperature: float = number(0.1, 1e-8, 1e3)
-    temperature_learning_rate: float = number(3e-4, 0.0, 1.0, doc="0 holds the temperature")
+    temperature_learning_rate: float = number(3e-4, 0.0, 1.0, doc="0 for a constant temperature")
     temperature_parameterization: str = choice(
-        "exp", "softplus", doc="the temperature as a function of the number that is trained (WSRL: softplus)"
+        "exp", "softplus", doc="the function from the trained number to the temperature (WSRL: softplus)"
     )
     entropy_observations: str = choice(
-        "current", "next", doc="where the entropy is measured that the temperature is tuned by (WSRL: next)"
+        "current", "next", doc="the observations at which the entropy is measured to tune the temperature (WSRL: next)"
     )
-    target_entropy_scale: float = number(-1.0, -100.0, 100.0, doc="target entropy per action dimension")
+    target_entropy_scale: float = number(-1.0, -100.0, 100.0, doc="the target entropy for each action dimension")
 
 
 @dataclasses.dataclass(frozen=True)
 class OnlineTemperatureConfig(TemperatureConfig):
-    """The same for an online algorithm that starts from a pre-trained one."""
+    """The fields of the temperature of an online algorithm after pre-training."""
 
     temperature_start: str = choice(
         "config",
         "offline",
         "carried",
-        doc="'config': initial_temperature; 'offline': the temperature at which the offline policy is the soft "
-        "optimum, if it is known (SMAC: alpha); 'carried': the one that was trained offline",
+        doc="the first temperature: 'config' is initial_temperature; 'offline' is that at which the offline policy is "
+        "the soft optimum, if it is known (SMAC: alpha); 'carried' is the temperature that was trained offline",
     )
 
 
 class TemperatureLoss(Protocol):
-    """What the temperature is tuned by."""
+    """A loss of the temperature."""
 
     def __call__(
         self, config: TemperatureConfig, parameter: Float[Array, ""], entropy: Float[Array, ""], action_size: int, /
     ) -> Float[Array, ""]:
-        """The loss ``[]`` of the number that is trained; see :func:`temperature_loss`."""
+        """Returns the loss ``[]`` of the trained number; see :func:`temperature_loss`."""
 
 
 def temperature_of(config: TemperatureConfig, parameter: Float[Array, ""]) -> Float[Array, ""]:
-    """The temperature ``[]`` as a function of the number ``[]`` that is trained."""
+    """Returns the temperature ``[]`` for the trained number ``[]``."""
     return jnp.exp(parameter) if config.temperature_parameterization == "exp" else jax.nn.softplus(parameter)
 
 
 def parameter_of(config: TemperatureConfig, temperature: Float[Array, ""]) -> Float[Array, ""]:
-    """The inverse of :func:`temperature_of`."""
+    """Returns the trained number ``[]`` for a temperature ``[]``, the inverse of :func:`temperature_of`."""
     if config.temperature_parameterization == "exp":
         return jnp.log(temperature)
     return temperature + jnp.log(-jnp.expm1(-temperature))
 
 
 def temperature_optimizer(config: TemperatureConfig) -> optax.GradientTransformation:
-    """The optimizer of the temperature: a scalar, so always Adam."""
+    """Returns the optimizer of the temperature, which is always Adam because the temperature is a scalar."""
     return make_optimizer("adam", config.temperature_learning_rate)
 
 
 def temperature_loss(
     config: TemperatureConfig, parameter: Float[Array, ""], entropy: Float[Array, ""], action_size: int
 ) -> Float[Array, ""]:
-    """``temperature * (entropy - target entropy)``: it falls while the policy is more random than it has to be.
+    """Returns ``temperature * (entropy - target entropy)``.
+
+    The temperature decreases if the entropy is above its target, and increases if it is below.
 
     Args:
-      config: the parameterization and the target.
-      parameter: the number that is trained.
-      entropy: of the policy, the mean over a batch.
+      config: has the parameterization and the target.
+      parameter: the trained number, ``[]``.
+      entropy: the mean entropy of the policy over a batch, ``[]``.
       action_size: the number of action dimensions.
     """
     return temperature_of(config, parameter) * (entropy - config.target_entropy_scale * action_size)
@@ -99,19 +101,19 @@ def temperature_loss(
 def starting_temperature(
     config: OnlineTemperatureConfig, actor_critic: ActorCritic, training_state: TrainingState | None
 ) -> Float[Array, ""]:
-    """The first temperature of an online algorithm, as ``temperature_start`` says.
+    """Returns the first temperature ``[]`` of an online algorithm.
 
     Args:
-      config: where it comes from.
-      actor_critic: holds alpha, or None where the offline algorithm does not know any.
-      training_state: holds the temperature that was trained offline.
+      config: has ``temperature_start``.
+      actor_critic: may have a temperature of the offline algorithm (SMAC: alpha).
+      training_state: may have the temperature that was trained offline.
 
     Raises:
-      ConfigError: no temperature was trained offline, and the config asks for it.
+      ConfigError: the config asks for a temperature that was trained offline, but there is none.
     """
     configured = jnp.asarray(config.initial_temperature, jnp.float32)
     if config.temperature_start == "offline" and actor_critic.temperature is not None:
-        # alpha can be negative where it was left free
+        # alpha can be negative if it has no constraint
         known = jnp.isfinite(actor_critic.temperature) & (actor_critic.temperature > 0.0)
         return jnp.where(known, actor_critic.temperature, configured)
     if config.temperature_start == "carried":

@@ -1,4 +1,4 @@
-"""A counter that is the same for all seeds, so that a branch on it stays a branch under ``vmap``."""
+"""A counter that all seeds share, so that ``jax.lax.cond`` on it stays a branch under ``vmap``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from smac_jax.types import Array
 
 @jax.custom_batching.custom_vmap
 def unbatched_max(x: Array) -> Array:
-    """The counter ``x [...]`` itself; under ``vmap``, the largest along the mapped axis, and no longer mapped.
+    """Returns the counter ``x [...]``. Under ``vmap`` that is its maximum over the mapped axis, which is not mapped.
 
     ``jax.lax.cond`` on a mapped condition becomes a selection, which computes both branches. The counters of all seeds
-    that still train are equal; only that of a seed which diverged and was frozen lags behind, hence the largest.
+    are equal, except that a seed that diverged was frozen and has a smaller one. Therefore the maximum is used.
     """
     return x
 

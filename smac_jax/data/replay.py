@@ -14,7 +14,7 @@ from smac_jax.short_repr import of_value
 from smac_jax.types import Array, Key, Transition
 
 UNKNOWN_RETURN = -1e30
-"""The return-to-go of a transition whose episode has not ended: below every value, so that it bounds none."""
+"""The return-to-go of a transition whose episode has not ended. As a lower bound of values it has no effect."""
 
 
 class ReplayBuffer(struct.PyTreeNode):
@@ -136,7 +136,7 @@ def highest_rewards(
 
 
 def _last_rows(buffer: ReplayBuffer, environments: int, window: int) -> tuple[Array, Array]:
-    """The rows of the last insertions ``[window, environment]``, and how many insertions ago they were made."""
+    """Returns the rows of the last insertions ``[window, environment]``, and how many insertions ago they were made."""
     capacity = buffer.storage.reward.shape[0]
     ago = jnp.arange(min(window, capacity // environments), dtype=jnp.int32)[:, None]
     rows = buffer.position - environments * (ago + 1) + jnp.arange(environments, dtype=jnp.int32)
@@ -146,7 +146,7 @@ def _last_rows(buffer: ReplayBuffer, environments: int, window: int) -> tuple[Ar
 def in_unfinished_episode(
     buffer: ReplayBuffer, rows: Int[Array, "row"], lengths: Int[Array, "environment"]
 ) -> Bool[Array, "row"]:
-    """Whether transitions belong to the episodes that are still running.
+    """Returns whether transitions belong to the episodes that are still running.
 
     Args:
       buffer: the buffer, into which one transition of each environment is inserted at a time.
@@ -217,9 +217,10 @@ def sample_changing_mix(
     data_fraction: Float[Array, ""],
     unfinished: Int[Array, "environment"] | None = None,
 ) -> Transition:
-    """The same as :func:`sample_mixed` for a share ``[]`` that only the compiled program knows.
+    """Returns the same as :func:`sample_mixed` for a ``data_fraction []`` that is an array in a compiled program.
 
-    A whole batch is drawn from each of the two, since compiled programs have fixed shapes, and rows of both are taken.
+    Compiled programs have fixed shapes. Therefore a whole batch is drawn from each of the two, and then rows of both
+    are taken.
     """
     data_key, buffer_key, order_key = jax.random.split(key, 3)
     parts = dataset.sample(data_key, batch_size), sample(buffer, buffer_key, batch_size, unfinished)

@@ -1,9 +1,10 @@
 """The noise-prediction network of the diffusion score model.
 
-Source: SMAC tables 6-8; the residual block is IDQL's (Hansen-Estruch et al. 2023, arXiv 2304.10573, appendix G):
-layer norm, a layer four times as wide, activation, back, added to its input. Deviations from IDQL's code: silu for its
-mish and for swish alike, no dropout (0.1), no average of the parameters over time; Fourier features of ``(k + 1) / K``
-with frequencies from N(0, 1), where it has N(0, 0.2) for ``k``.
+Source: SMAC tables 6-8; the residual block is that of IDQL (Hansen-Estruch et al. 2023, arXiv 2304.10573, appendix G):
+a layer norm, a layer of four times the width, an activation, and a layer of the original width, whose result is added
+to the input. Deviations from IDQL's code: all activations are silu (IDQL: mish and swish), there is no dropout (IDQL:
+0.1), and Fourier features are of ``(k + 1) / K`` with frequencies from N(0, 1) (IDQL: of ``k``, from N(0, 0.2)). The
+average of the parameters over time is an option (``average_rate``).
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ from smac_jax.types import Array
 
 
 class FourierFeatures(nn.Module):
-    """Sine and cosine of learned frequencies of a scalar in ``[0, 1]``."""
+    """Cosine and sine of a scalar in ``[0, 1]`` with learned frequencies.
+
+    Attributes:
+      size: the number of features, which is even.
+    """
 
     size: int
 
@@ -30,14 +35,14 @@ class FourierFeatures(nn.Module):
 
 
 class NoisePredictor(nn.Module):
-    """``eps_omega(s, a_k, w, k)``: predicts the noise in a noised action.
+    """The network ``eps_omega(s, a_k, w, k)``, which predicts the noise in a noised action.
 
     Attributes:
-      action_size: number of action dimensions.
-      hidden: width of the residual stream.
-      num_blocks: residual blocks.
-      observation_embedding, time_embedding, condition_embedding: widths of the three embeddings.
-      condition_hidden: layers of the condition's MLP.
+      action_size: the number of action dimensions.
+      hidden: the width of the residual stream.
+      num_blocks: the number of residual blocks.
+      observation_embedding, time_embedding, condition_embedding: the widths of the three embeddings.
+      condition_hidden: the widths of the layers that embed the condition.
     """
 
     action_size: int

@@ -1,13 +1,13 @@
-"""The dense layer's product, with the kernel's gradient in the kernel's own order.
+"""The matrix product of dense layers, whose gradient with respect to the kernel has the memory layout of the kernel.
 
-JAX derives the gradient of ``x @ kernel`` as ``transpose(ct^T x)``. For one matrix XLA turns that into a product in the
-right order; for a stack of them (an ensemble, seeds side by side) its CPU backend does not, and reads the gradient down
-its columns wherever it is used: in both moments of Adam and in every norm. At the paper's size that cost more
-than all products together (``benchmarks/NOTES.md``). So here the product is a primitive of its own, whose rule
-for the kernel is ``x^T ct``. What the rules are made of are JAX's products, so it can be differentiated again.
+JAX derives the gradient of ``x @ kernel`` as ``transpose(ct^T x)``. For a single matrix, XLA computes the product in
+the right layout. For a stack of matrices (an ensemble, or several seeds), its CPU backend does not: it reads the
+gradient column by column wherever it is used, which is in both moments of Adam and in every norm. At the paper's size
+that took longer than all products together (``benchmarks/NOTES.md``). Therefore the product is a separate primitive
+here, whose rule for the kernel is ``x^T ct``. The rules consist of JAX's products, so they can be differentiated again.
 
-Passed to Flax as ``nn.Dense(..., dot_general=product)``. ``SMAC_JAX_PLAIN_PRODUCTS=1`` in a process's environment
-switches it off, to compare: then the product is JAX's own.
+Flax gets it by ``nn.Dense(..., dot_general=product)``. The environment variable ``SMAC_JAX_PLAIN_PRODUCTS=1`` replaces
+it by JAX's own product, for comparisons.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ from jaxtyping import Float
 from smac_jax.types import Array
 
 product_p = Primitive("product")
-"""``x[*stack, rows, input], kernel[*stack, input, output] -> [*stack, rows, output]``; ``stack`` is how many axes."""
+"""The primitive ``x[*stack, rows, input], kernel[*stack, input, output] -> [*stack, rows, output]``.
+
+Its parameter ``stack`` is the number of leading axes.
+"""
 
 
 def product(
     x: Float[Array, "*batch input"], kernel: Float[Array, "input output"], *dot_general_arguments: Any, **options: Any
 ) -> Float[Array, "*batch output"]:
-    """``x @ kernel``. The further arguments are those of Flax's dense layer, which say the same."""
+    """Returns ``x @ kernel``. The other arguments are those of Flax's dense layer, which define the same product."""
     del dot_general_arguments, options
     if os.environ.get("SMAC_JAX_PLAIN_PRODUCTS", "0") == "1":
         return x @ kernel
@@ -58,7 +61,7 @@ def _gradient_of_kernel(cotangent: Array, x: Array, kernel: Any, *, stack: int) 
 
 def _batch(arguments: tuple[Array, Array], axes: tuple[Any, Any], *, stack: int) -> tuple[Array, int]:
     (x, kernel), (x_axis, kernel_axis) = arguments, axes
-    if kernel_axis is None:  # more rows
+    if kernel_axis is None:  # the mapped axis only adds rows
         x = jnp.moveaxis(x, x_axis, stack)
         out = product_p.bind(x.reshape(*x.shape[:stack], -1, x.shape[-1]), kernel, stack=stack)
         return out.reshape(*x.shape[:-1], out.shape[-1]), stack

@@ -1,4 +1,4 @@
-"""Optimizers: Adam, and Muon with the right matrix axes for stacked ensembles."""
+"""The optimizers: Adam, and a Muon that knows which axes of a stacked ensemble are the matrices."""
 
 from smac_jax.optim.factory import OPTIMIZERS, make_optimizer
 from smac_jax.optim.muon import muon

@@ -1,4 +1,4 @@
-"""Optimizers by name."""
+"""Makes optimizers by name."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ OPTIMIZERS: dict[str, Callable[[optax.ScalarOrSchedule, float], optax.GradientTr
 def make_optimizer(
     name: str, learning_rate: float, decay_steps: int = 0, consistent_rms: float = 0.0
 ) -> optax.GradientTransformation:
-    """An optimizer.
+    """Makes an optimizer.
 
     Args:
       name: ``"adam"`` (optax's defaults) or ``"muon"`` (:mod:`smac_jax.optim.muon`).
-      learning_rate: of the first step.
-      decay_steps: fall to zero over this many steps along a cosine; 0 holds the rate.
-      consistent_rms: of Muon, see :func:`smac_jax.optim.muon.muon`; Adam has no use for it.
+      learning_rate: the learning rate of the first step.
+      decay_steps: the number of steps in which the learning rate decays to zero along a cosine; 0 for a constant rate.
+      consistent_rms: an option of :func:`smac_jax.optim.muon.muon`, which Adam ignores.
 
     Raises:
-      UnknownNameError: any other name.
+      UnknownNameError: there is no optimizer of that name.
     """
     if name not in OPTIMIZERS:
         raise UnknownNameError("optimizer", name, tuple(OPTIMIZERS))

@@ -1,1 +1,1 @@
-"""Configurations: ``--config=experiments/configs/NAME.py``, single fields by ``--config.smac.kappa=20``."""
+"""Configurations by name (``--config=quickstart``). ``--config.smac.kappa=20`` overrides a single field."""

@@ -1,4 +1,4 @@
-"""The paper's settings for the binary pen, door and relocate tasks (SMAC, tables 6-8; rewards of section 5)."""
+"""The paper's settings for the binary pen, door and relocate tasks (SMAC, tables 6-8; rewards: section 5)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from smac_jax.presets import paper
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """Adroit; ``"literal"`` follows the paper's text to the letter (:mod:`smac_jax.presets.paper`)."""
+    """Returns the settings for Adroit. The variants are those of :mod:`smac_jax.presets.paper`."""
     config = paper.family(
         variant,
         num_updates=200_000,
@@ -18,7 +18,7 @@ def get_config(variant: str = "") -> ConfigDict:
         reward={"reward_scale": 10.0, "reward_bias": 5.0},
     )
     config.iql.update({"expectile": 0.7, "beta": 0.5})
-    for name in ("cql", "cal_ql"):  # the networks of Cal-QL's authors
+    for name in ("cql", "cal_ql"):  # these networks are those of Cal-QL's authors
         config[name].min_q_weight = 1.0
         config[name].network.update({"actor_hidden": (512, 512), "critic_hidden": (512,) * 3})
     config.online_td3_bc.alpha = 0.2

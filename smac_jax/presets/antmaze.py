@@ -1,9 +1,9 @@
-"""Settings for AntMaze, from those who published results there; SMAC's authors did not, and its own are not tuned.
+"""Published settings of IQL, CQL and Cal-QL for AntMaze. SMAC's paper has no results on AntMaze, so SMAC is not tuned.
 
-Sources: IQL (Kostrikov et al. 2021, arXiv 2110.06169): expectile 0.9, temperature 10, rewards minus 1; Cal-QL
-(Nakamoto et al. 2023, arXiv 2303.05479): rewards times 10 minus 5, a weight of 5 of the regularizer, critics
-of four layers; ReBRAC and FQL: those of the medium maze in :mod:`smac_jax.presets.rebrac`, :mod:`smac_jax.presets.fql`,
-which have every maze's.
+Sources: IQL (Kostrikov et al. 2021, arXiv 2110.06169) has the expectile 0.9, the temperature 10, and rewards minus 1.
+Cal-QL (Nakamoto et al. 2023, arXiv 2303.05479) has rewards times 10 minus 5, a regularizer with the weight 5, and
+critics with four layers. ReBRAC and FQL have the settings of the medium maze in :mod:`smac_jax.presets.rebrac` and
+:mod:`smac_jax.presets.fql`, which also have those of the other mazes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from smac_jax.presets import base, fql, rebrac
 
 
 def get_config() -> ConfigDict:
-    """AntMaze, at its publications' scale: hours on a GPU."""
+    """Returns the settings at the scale of the publications. A run takes hours on a GPU."""
     config = base.get_config()
     config.pretrain.update({"num_updates": 1_000_000, "eval_every": 50_000, "eval_episodes": 20, "final_episodes": 100})
     for name in OFFLINE:

@@ -1,6 +1,6 @@
-"""Every field of every algorithm at its default, from which the other configurations start.
+"""The base configuration, which has every field of every algorithm at its default. Other configurations change it.
 
-A field is overridden on the command line, ``--config.smac.kappa=20``; a name that does not exist is refused.
+The command line overrides a field by ``--config.smac.kappa=20``, and refuses the name of a field that does not exist.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ from smac_jax.algorithms.none import NONE
 from smac_jax.registry import OFFLINE, ONLINE
 
 LATER = {"final_data_fraction": None, "data_fraction_steps": None, "environments": 1, "carry": "all"}
-"""Fields of ``finetune`` that earlier versions did not have, with the defaults at which nothing changes.
+"""Fields of ``finetune`` that earlier versions did not have, with their defaults, which change nothing.
 
-At these they are not recorded, so that the folders of earlier sweeps are still known as those of the same command.
+A field with its default is not recorded. So a sweep of an earlier version has the same folder as today.
 """
 
-
-LATER_SECTIONS = (NONE, "rlpd")
-"""Sections of algorithms that earlier versions did not have; they name no folder of a sweep that does not use them."""
+LATER_SECTIONS = (NONE, "rlpd", "rebrac", "fql")
+"""Sections of algorithms that earlier versions did not have. They do not affect the folder of a sweep without them."""
 
 
 def get_config() -> ConfigDict:
-    """The defaults, at a scale for one GPU."""
+    """Returns the defaults of all algorithms, with numbers of updates for one GPU."""
     config = ConfigDict()
     evaluations = {"eval_episodes": 20, "final_episodes": 20}
     config.pretrain = ConfigDict({"num_updates": 250_000, "eval_every": 10_000, **evaluations})
@@ -57,7 +56,10 @@ def get_config() -> ConfigDict:
 
 
 def as_offline(config_class: Any) -> ConfigDict:
-    """A section for an offline algorithm that continues online: None, which is as offline, in all that may change."""
+    """Returns the section of an offline algorithm that continues online, with the fields that may change there.
+
+    All fields are None, which means that they have the same values as offline.
+    """
     fixed = fixed_fields(config_class)
     fields = [field for field in dataclasses.fields(config_class) if field.name not in fixed]
     kinds = {field.name: type(field.default) for field in fields if field.default is not dataclasses.MISSING}
@@ -65,7 +67,7 @@ def as_offline(config_class: Any) -> ConfigDict:
 
 
 def without_unset(config: ConfigDict) -> dict[str, Any]:
-    """The configuration without what concerns only offline algorithms that continue online, where it sets nothing."""
+    """Returns the configuration without sections in which all fields are None, and without defaults of later fields."""
 
     def sets_nothing(section: Any) -> bool:
         return isinstance(section, dict) and bool(section) and all(value is None for value in section.values())
@@ -75,15 +77,15 @@ def without_unset(config: ConfigDict) -> dict[str, Any]:
 
 
 def without_defaults(schedule: Mapping[str, Any]) -> dict[str, Any]:
-    """A ``finetune`` section without the fields of :data:`LATER` that are at their defaults."""
+    """Returns a ``finetune`` section without those fields of :data:`LATER` that have their defaults."""
     return {name: value for name, value in schedule.items() if name not in LATER or value != LATER[name]}
 
 
 def defaults(config_class: Any) -> dict[str, Any]:
-    """What the fields of an algorithm's configuration say of themselves.
+    """Returns the defaults of the fields of an algorithm's configuration.
 
-    A default that depends on another field stays open here ("auto"), where an instance has decided it already; so the
-    other field can still be overridden.
+    The defaults are those of the class, not of an instance: a default that depends on another field is still "auto", so
+    the other field can be overridden first.
     """
     return {
         field.name: field.default
@@ -94,7 +96,10 @@ def defaults(config_class: Any) -> dict[str, Any]:
 
 
 def as_run(config: ConfigDict, offline: Sequence[str], online: Sequence[str]) -> dict[str, Any]:
-    """The configuration with the sections of these algorithms as they run: every field checked and decided."""
+    """Returns the configuration as it is recorded.
+
+    In the sections of the given algorithms every field has been checked, and has the value with which it runs.
+    """
     recorded = without_unset(config)
     made = {name: make_offline(name, recorded[name]) for name in offline}
     for name, built in made.items():
@@ -112,12 +117,12 @@ def as_run(config: ConfigDict, offline: Sequence[str], online: Sequence[str]) ->
 
 
 def online_section(name: str, offline: str = "") -> str:
-    """Where an online algorithm's fields stand: under its name, or ``online_NAME`` if an offline one has that name.
+    """Returns the section of an online algorithm: its name, or ``online_NAME`` if an offline algorithm has that name.
 
     Args:
-      name: of the online algorithm, or ``"same"``.
-      offline: the offline algorithm before it, which ``"same"`` stands for.
+      name: the name of the online algorithm, or ``"same"``.
+      offline: the name of the offline algorithm that ``"same"`` continues.
     """
-    if name == SAME:  # an online algorithm of its own may have the section online_NAME
+    if name == SAME:  # if an online algorithm has the name of the offline one, it has the section online_NAME
         return f"{SAME}_{offline}" if offline in ONLINE else f"online_{offline}"
     return f"online_{name}" if name in OFFLINE else name

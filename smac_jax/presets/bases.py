@@ -1,16 +1,17 @@
-"""Two bases that SMAC can stand on: this project's, and the one that its protocol points to; and all between them.
+"""Two sets of choices for what the paper leaves open, ``ours`` and ``wsrl_base``, and all combinations of them.
 
-The paper (P) leaves open what its protocol shares with the public code of WSRL (W; Zhou et al. 2024, arXiv
-2412.07762): 5,000 warm-up steps, online batches of 1,024, rates of 3e-4 and 1e-4, ten critics. So SMAC was probably
-built on it. Where the paper is silent, ``ours`` holds this project's choices and ``wsrl_base`` WSRL's. Each difference
-is an entry of :data:`DIFFERENCES`; a variant of a configuration adds or removes it:
+SMAC's protocol has several numbers in common with the public code of WSRL (Zhou et al. 2024, arXiv 2412.07762): 5,000
+warm-up steps, online batches of 1,024, learning rates of 3e-4 and 1e-4, and ten critics. So SMAC was probably built on
+that code. Where the paper does not say how something is done, ``ours`` has this project's choices and ``wsrl_base``
+those of WSRL. Each difference is an entry of :data:`DIFFERENCES`, which a variant of a configuration adds or removes:
 
-    --config=ours:+random2            ours, with WSRL's targets
-    --config=wsrl_base:-layer_norm    WSRL's base without layer norms
-    --config=wsrl_base:paper          at the paper's length and size
+    --config=ours:+random2                   ours, with WSRL's targets
+    --config=wsrl_base:-critic_layer_norm    WSRL's choices, without layer norm in the critics
+    --config=wsrl_base:paper                 the paper's numbers of updates and sizes of networks
 
-Where each value comes from: :data:`SOURCES`. At the moderate length (48,000 updates of 2 x 128, where the paper has
-250,000 of 3 x 512) the temperature's rate is larger in proportion, so that it falls by as much.
+:data:`SOURCES` has the source of each value. The default length is moderate: 48,000 updates of networks of 2 x 128,
+instead of the paper's 250,000 of 3 x 512. There the learning rate of the temperature is larger in proportion, so that
+the temperature decreases by as much.
 """
 
 from __future__ import annotations
@@ -61,7 +62,10 @@ SHARED: dict[str, tuple[Any, str]] = {
     "finetune.warm_start": (5_000, P),
     "finetune.data_fraction": (0.5, P),
 }
-"""What both bases have, with where it comes from. What is named nowhere here is the library's default."""
+"""The fields that have the same value in both bases, with the source of the value.
+
+Fields that are neither here nor in :data:`DIFFERENCES` have the defaults of the library.
+"""
 
 BOTH = ("smac", "sac")  # sections
 
@@ -70,13 +74,15 @@ def _both(**fields: tuple[Any, Any]) -> dict[str, tuple[Any, Any]]:
     return {f"{section}.{name}": values for section in BOTH for name, values in fields.items()}
 
 
-# Stand for numbers that depend on the size: a rate of 1e-4 at the paper's length; rows of a critic's step online, and
-# four times as many.
+# These names stand for numbers that depend on the length and the size: the learning rate of the temperature (1e-4 at
+# the paper's length), the number of rows in one critic step online, four times this number, and a twelfth of the
+# updates.
 TEMPERATURE_RATE, MINIBATCH, UTD_BATCH = "temperature rate", "minibatch", "minibatches"
-HALF_LIFE = "half-life"  # a twelfth of the updates
+HALF_LIFE = "half-life"
 
 DIFFERENCES: dict[str, dict[str, tuple[Any, Any]]] = {
-    "temperature": {  # tuned offline from 1 towards an entropy that the floor of sigma allows, and carried over
+    # The temperature is tuned offline from 1 towards an entropy that the smallest sigma allows, and transferred.
+    "temperature": {
         **_both(
             temperature_parameterization=("exp", "softplus"),
             entropy_observations=("current", "next"),
@@ -115,7 +121,7 @@ DIFFERENCES: dict[str, dict[str, tuple[Any, Any]]] = {
     "score_level": {"smac.score_level": (0, 1)},
     "score_average": {"smac.score_model.average_rate": (0.0, 0.001)},
 }
-"""Each difference by name: the fields that make it, ``(ours, WSRL's base)``."""
+"""The differences by name. Each has the fields that differ, with their values ``(in ours, in wsrl_base)``."""
 
 ADDITIONS: dict[str, dict[str, Any]] = {
     "alpha_zero": {"smac.alpha_parameterization": "fixed", "smac.alpha_value": 0.0},
@@ -129,36 +135,40 @@ ADDITIONS: dict[str, dict[str, Any]] = {
     "kappa_zero": {"smac.kappa": 0.0},
     "kappa_decay": {"smac.kappa_adaptation": "decay", "smac.kappa_half_life": HALF_LIFE},
 }
-"""What is in neither base and can be added to both: a flat critic's target, Muon, the paper's and no penalty, and one
-that is released: twelve times halved until the transfer."""
+"""Changes that are in neither base and can be added to both.
+
+``alpha_zero`` matches the action-gradients to zero, ``muon`` uses Muon, ``kappa_40`` has the paper's weight of the
+penalty, ``kappa_zero`` has no penalty, and ``kappa_decay`` halves its weight twelve times until the transfer.
+"""
 
 SOURCES: dict[str, tuple[str, str]] = {
     **{field: (source, source) for field, (_, source) in SHARED.items()},
     **{field: (US, W) for fields in DIFFERENCES.values() for field in fields},
-    # the paper itself says so
+    # these are from the paper itself
     "smac.target_entropy_scale": (US, P),
     "sac.target_entropy_scale": (US, P),
     "sac.batch_size": (US, P),
     "td3.batch_size": (US, P),
     "smac.score_level": (P, "IDQL's code, which counts the levels from 0"),
     "smac.score_model.average_rate": (US, "IDQL's code"),
-    "smac.penalty_reduction": (P, "the mean of the errors beside it"),
+    "smac.penalty_reduction": (P, "as the temporal-difference errors, which are averaged"),
     "td3.utd": (US, W),
 }
-"""For every field that a base sets, where ours and WSRL's base have its value from."""
+"""The sources of every field that a base sets: that of its value in ours, and that of its value in wsrl_base."""
 
 
 def get_base(name: str, variant: str = "", num_updates: int | None = None) -> ConfigDict:
-    """A base's configuration.
+    """Returns the configuration of a base.
 
     Args:
       name: "ours" or "wsrl_base".
-      variant: "" for the moderate length, or "paper"; then any number of ``+DIFFERENCE`` and ``-DIFFERENCE``.
-      num_updates: offline updates, where the variant's length is not wanted. What goes by the length (the
-        temperature's rate, the penalty's half-life) goes by this one.
+      variant: "" for the moderate length or "paper" for the paper's, followed by any number of ``+DIFFERENCE`` and
+        ``-DIFFERENCE``.
+      num_updates: another number of offline updates than that of the variant. The learning rate of the temperature and
+        the half-life of the penalty are in proportion to it.
 
     Raises:
-      ConfigError: a variant that does not exist.
+      ConfigError: the variant does not exist.
     """
     at_paper_size = variant.startswith("paper")
     changes = variant.removeprefix("paper")
@@ -193,9 +203,9 @@ def get_base(name: str, variant: str = "", num_updates: int | None = None) -> Co
             )
     for fields in DIFFERENCES.values():
         for field, values in fields.items():
-            # two differences may share a field: the floor of sigma goes with the temperature, too
-            theirs = _has(chosen, field) and not _has(removed, field)
-            set_field(config, field, numbers.get(values[theirs], values[theirs]))
+            # Two differences may share a field: the smallest sigma is part of `temperature` and of `sigma_floor`.
+            as_wsrl = _has(chosen, field) and not _has(removed, field)
+            set_field(config, field, numbers.get(values[as_wsrl], values[as_wsrl]))
     for what in added:
         for field, value in ADDITIONS[what].items():
             set_field(config, field, numbers.get(value, value))
@@ -203,11 +213,12 @@ def get_base(name: str, variant: str = "", num_updates: int | None = None) -> Co
 
 
 def _has(names: set[str], field: str) -> bool:
-    """Whether one of these differences has the field."""
+    """Returns whether one of these differences has the field."""
     return any(field in DIFFERENCES[name] for name in names)
 
 
 def _changes(text: str) -> list[tuple[str, str]]:
+    """Splits ``"+a-b"`` into ``[("+", "a"), ("-", "b")]``."""
     found: list[tuple[str, str]] = []
     for character in text:
         if character in "+-":
@@ -215,12 +226,12 @@ def _changes(text: str) -> list[tuple[str, str]]:
         elif found:
             found[-1] = found[-1][0], found[-1][1] + character
         else:
-            raise ConfigError(f"The configuration's variant {text!r} must begin with 'paper', + or -.")
+            raise ConfigError(f"The variant {text!r} of the configuration must begin with 'paper', + or -.")
     return found
 
 
 def set_sizes(config: ConfigDict, at_paper_size: bool) -> None:
-    """Networks and batches: the paper's, or small ones for two CPU cores."""
+    """Sets the sizes of networks and batches to the paper's, or to small ones for two CPU cores."""
     hidden, alpha = ((512,) * 3, (256, 256)) if at_paper_size else ((128, 128), (64, 64))
     network = {"actor_hidden": hidden, "critic_hidden": hidden}
     config.smac.update({"network": network, "alpha_hidden": alpha})
@@ -237,7 +248,7 @@ def set_sizes(config: ConfigDict, at_paper_size: bool) -> None:
 
 
 def set_field(config: ConfigDict, field: str, value: Any) -> None:
-    """Sets ``section.field``."""
+    """Sets the field ``"section.field"``."""
     *path, last = field.split(".")
     section = config
     for part in path:

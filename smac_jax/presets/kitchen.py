@@ -1,4 +1,4 @@
-"""The paper's settings for kitchen-partial (SMAC, tables 6-8; rewards of section 5)."""
+"""The paper's settings for kitchen-partial (SMAC, tables 6-8; rewards: section 5)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from smac_jax.presets import paper
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """Kitchen; ``"literal"`` follows the paper's text to the letter (:mod:`smac_jax.presets.paper`)."""
+    """Returns the settings for the kitchen. The variants are those of :mod:`smac_jax.presets.paper`."""
     config = paper.family(
         variant,
         num_updates=400_000,

@@ -1,4 +1,4 @@
-"""The paper's settings for hopper, walker2d, halfcheetah and ant (SMAC, tables 6-8). For a GPU: hours, not minutes."""
+"""The paper's settings for hopper, walker2d, halfcheetah and ant (SMAC, tables 6-8). A run takes hours on a GPU."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from smac_jax.presets import paper, rebrac
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """Locomotion; ``"literal"`` follows the paper's text to the letter (:mod:`smac_jax.presets.paper`)."""
+    """Returns the settings for locomotion. The variants are those of :mod:`smac_jax.presets.paper`."""
     config = paper.family(
         variant,
         num_updates=250_000,

@@ -1,10 +1,11 @@
-"""What the paper's three families of tasks share: protocol, SMAC's networks, online algorithms (SMAC, tables 6-8).
+"""The settings that the paper's three families of tasks share (SMAC, tables 6-8).
 
-Where the paper is silent the baselines keep their original settings, batches too (not the dropout that IQL's authors
-use in the kitchen); their networks are IQL's of the comparison. Two of its settings are not followed by default,
-because with them alpha falls to zero and the identity is lost (``results/README.md``): alpha keeps its floor, and the
-temperature is held while training offline. ``--config=locomotion:literal`` follows the paper's
-text to the letter instead, its sign of the score included.
+Where the paper gives no settings for the baselines, they have those of their own papers, also the batch sizes, but not
+the dropout that IQL's authors use in the kitchen. Their networks are those of IQL in SMAC's comparison.
+
+Two of the paper's settings are not the default here, because with them alpha decreases to zero, and the identity is
+lost (``results/README.md``): here alpha has a lower bound, and the temperature is constant offline. The variant
+``literal`` (``--config=locomotion:literal``) follows the text of the paper exactly, also its sign of the score.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from smac_jax.registry import OFFLINE
 
 ONLINE_BATCH = 1024
 ONLINE_SECTIONS = ("sac", "td3", "online_td3_bc", "awr")
-MANIPULATION_SCORE_MODEL: dict[str, Any] = {  # of hand and kitchen alike
+MANIPULATION_SCORE_MODEL: dict[str, Any] = {  # for the hand and the kitchen
     "num_updates": 3_000_000,
     "batch_size": 1024,
     "hidden": 512,
@@ -39,28 +40,26 @@ def family(
     baseline_network: dict[str, Any],
     reward: dict[str, float],
 ) -> ConfigDict:
-    """A family's configuration.
+    """Returns the configuration of a family of tasks.
 
     Args:
-      variant: ``""``, or ``"literal"`` for the paper's printed sign, a free alpha and a tuned temperature.
-      num_updates: offline gradient steps.
-      smac: the family's kappa and networks.
-      score_model: its score network and training.
+      variant: ``""``, or ``"literal"`` for the sign in the paper, an unconstrained alpha and a tuned temperature.
+      num_updates: the number of offline gradient steps.
+      smac: kappa and the networks of SMAC.
+      score_model: the network and the training of the score model.
       baseline_network: ``actor_hidden`` and ``critic_hidden`` of the baselines.
-      reward: ``reward_scale`` and ``reward_bias`` that every algorithm learns from.
+      reward: ``reward_scale`` and ``reward_bias`` of every algorithm.
 
     Raises:
-      ConfigError: another variant.
+      ConfigError: the variant is not known.
     """
     if variant not in ("", "literal"):
-        raise ConfigError(
-            f"The configuration's variant {variant!r} is not known: nothing after the colon, or 'literal'."
-        )
+        raise ConfigError(f"The configuration has no variant {variant!r}. Its only variant is 'literal'.")
     config = base.get_config()
     config.pretrain.update({"num_updates": num_updates, "eval_every": 10_000, "eval_episodes": 20})
     config.finetune.update({"num_steps": 200_000, "warm_start": 5_000, "eval_every": 5_000, "eval_episodes": 20})
     for name in OFFLINE:
-        if not OFFLINE.is_built_in(name):  # the paper has no settings for it
+        if not OFFLINE.is_built_in(name):  # the paper has no settings for a user's algorithm
             continue
         config[name].update(reward)
         if name not in ("smac", "rebrac", "fql"):  # whose networks are their own

@@ -1,14 +1,14 @@
-"""SMAC and TD3+BC on the embedded half cheetah data, transferred to SAC: minutes on two CPU cores.
+"""SMAC and TD3+BC on the embedded half cheetah data, transferred to SAC. It takes minutes on two CPU cores.
 
-Everything is small: networks of 2 x 128, thousands of updates where the paper has hundreds of thousands, and four
-critics for SMAC where it has ten. What SMAC has otherwise than by the library's defaults is what its transfer was found
-to need at this length (``results/README.md``), on other seeds (100 to 103) than those that are shown:
+Networks are 2 x 128, SMAC has four critics instead of the paper's ten, and there are thousands of updates instead of
+hundreds of thousands. With so few updates, SMAC's transfer needs other settings than the defaults of the library
+(``results/README.md``). They were chosen on other seeds (100 to 103) than those whose results are shown:
 
-* the weight of the penalty is halved every 600 updates, so that temporal differences alone have trained the critics for
-  a while when they are transferred;
-* of WSRL's base (:mod:`smac_jax.presets.bases`) the critics' layer norm, random pairs in the backup, the optimizers'
-  states that are carried over, and online four critic steps for each step of the policy;
-* SAC's temperature is next to nothing, as it would be after a long tuning towards the paper's target entropy.
+* The weight of the penalty is halved every 600 updates, so that before the transfer the critics are trained by temporal
+  differences only.
+* As in WSRL's code (:mod:`smac_jax.presets.bases`), the critics have layer norm, targets use random pairs of critics,
+  the optimizers keep their states in the transfer, and online there are four critic steps for each policy step.
+* SAC's temperature is very small, as it would be after a long tuning towards the paper's target entropy.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from smac_jax.presets import base
 
 
 def get_config() -> ConfigDict:
-    """The quickstart's sizes; what is not named here is the library's default."""
+    """Returns the settings of the quickstart. Fields that are not set here have the defaults of the library."""
     config = base.get_config()
-    # 1,250 is a multiple of 250, so that offline training and its control share one compiled program
+    # 1,250 is a multiple of 250, so offline training and its control share one compiled program.
     evaluations = {"eval_episodes": 5, "final_episodes": 10}
     config.pretrain.update({"num_updates": 7_000, "eval_every": 1_250, **evaluations})
     config.finetune.update({"num_steps": 1_500, "warm_start": 5_000, "eval_every": 250, **evaluations})

@@ -1,11 +1,11 @@
-"""RLPD: from fresh networks, half of each batch from the offline data (Ball et al. 2023, arXiv 2302.02948).
+"""RLPD, which trains online from scratch with half of each batch from the offline data (Ball et al. 2023).
 
     smac-jax sweep --config=rlpd --task=halfcheetah-medium-replay
 
-Source: ``configs/rlpd_config.py``, ``train_finetuning.py`` and the README of its authors' code, for locomotion.
-``--config=rlpd:adroit`` is for Adroit's binary tasks: three hidden layers, and no entropy in the backup. Not available
-is what the authors take for AntMaze: targets of a single random critic. Kernels start as in
-:mod:`smac_jax.networks.mlp` (published: Glorot's uniform ones).
+Source: arXiv 2302.02948; ``configs/rlpd_config.py``, ``train_finetuning.py`` and the README of its authors' code, for
+locomotion. ``--config=rlpd:adroit`` is for Adroit's binary tasks, with three hidden layers and without the entropy in
+the backup. The authors' settings for AntMaze, which use the targets of a single random critic, are not available.
+Deviation: kernels are initialized as in :mod:`smac_jax.networks.mlp`; the authors use Glorot's uniform initializer.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ HIDDEN = {"": (256, 256), "adroit": (256, 256, 256)}
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """RLPD's settings; ``variant`` is "" (locomotion) or "adroit".
+    """Returns RLPD's settings; ``variant`` is "" (locomotion) or "adroit".
 
     Raises:
-      ConfigError: another variant.
+      ConfigError: the variant is not known.
     """
     if variant not in HIDDEN:
-        raise ConfigError(f"The configuration rlpd has no variant {variant!r}. It has 'adroit'.")
+        raise ConfigError(f"The configuration rlpd has no variant {variant!r}. Its only variant is 'adroit'.")
     config = base.get_config()
     config.offline, config.online = ("none",), ("rlpd",)
     config.none.network.update({**NETWORK, "actor_hidden": HIDDEN[variant], "critic_hidden": HIDDEN[variant]})

@@ -1,13 +1,14 @@
-"""WSRL: Cal-QL or CQL offline, a warm start, and SAC that keeps no offline data (Zhou et al. 2024, arXiv 2412.07762).
+"""WSRL: Cal-QL or CQL offline, then a warm start, then SAC without offline data (Zhou et al. 2024, arXiv 2412.07762).
 
     smac-jax sweep --config=wsrl --task=halfcheetah-medium-replay
     smac-jax sweep --config=wsrl --task=halfcheetah-medium-replay --offline=cql
     smac-jax sweep --config=wsrl:scratch --task=halfcheetah-medium-replay
 
-Source: ``experiments/configs`` and ``experiments/scripts/locomotion`` of its authors' code; ten critics with layer norm
-(``--use_redq``) offline, too. Online every part of the update is that of the code, and the whole training state
-continues (``tests/algorithms/test_wsrl_update.py``). Offline, Cal-QL and CQL are this package's: they have WSRL's
-numbers, but sum the critics' errors and tune the temperature by the loss of JaxCQL.
+Source: ``experiments/configs`` and ``experiments/scripts/locomotion`` of its authors' code. There are ten critics with
+layer norm (``--use_redq``), also offline. Online, every part of the update is that of the code, and it continues from
+the whole training state (``tests/algorithms/test_wsrl_update.py``). Deviation: Cal-QL and CQL are those of this
+package. They have WSRL's hyperparameters, but they sum the errors of the critics, and tune the temperature by the loss
+of JaxCQL.
 """
 
 from __future__ import annotations
@@ -46,17 +47,17 @@ SOFT: dict[str, Any] = {
     "backup_aggregation": "random2_independent",
     "policy_aggregation": "min",
 }
-"""Of the offline and of the online algorithm."""
+"""The fields that the offline and the online algorithm share."""
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """WSRL's settings for locomotion; ``"scratch"`` is its SAC without any offline training.
+    """Returns WSRL's settings for locomotion. The variant ``"scratch"`` is its SAC without any offline training.
 
     Raises:
-      ConfigError: another variant.
+      ConfigError: the variant is not known.
     """
     if variant not in ("", "scratch"):
-        raise ConfigError(f"The configuration wsrl has no variant {variant!r}. It has 'scratch'.")
+        raise ConfigError(f"The configuration wsrl has no variant {variant!r}. Its only variant is 'scratch'.")
     config = base.get_config()
     config.offline, config.online = ("cal_ql",), ("sac",)
     for name in ("cal_ql", "cql"):

@@ -1,4 +1,4 @@
-"""SMAC on the base of WSRL's code, at a moderate length; variants and sources: :mod:`smac_jax.presets.bases`."""
+"""SMAC with the choices of WSRL's code, at a moderate length. Variants and sources: :mod:`smac_jax.presets.bases`."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from smac_jax.presets.bases import get_base
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """``""``, ``"paper"``, ``"-random2"``, ``"paper-random2-utd"``, ..."""
+    """Returns a variant, such as ``""``, ``"paper"``, ``"-random2"`` or ``"paper-random2-utd"``."""
     return get_base("wsrl_base", variant)

@@ -96,7 +96,7 @@ def command_line(without: Sequence[str] = ()) -> str:
     if sys.argv[0].startswith("smac-jax "):
         program = sys.argv[0]
     else:
-        program = f"python -m {spec.name}" if spec else f"python {Path(sys.argv[0]).name}"
+        program = f"python -m {spec.name.removesuffix('.__main__')}" if spec else f"python {Path(sys.argv[0]).name}"
     flags = os.environ.get("XLA_FLAGS", "")
     with_flags = [f"XLA_FLAGS={shlex.quote(flags)}"] if flags else []
     arguments = [a for a in sys.argv[1:] if a.partition("=")[0].lstrip("-") not in without]

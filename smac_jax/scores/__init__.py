@@ -1,4 +1,4 @@
-"""Scores that the critic's action-gradient is matched to: the data's, the policy's; and the penalty that matches it."""
+"""Scores of the data and of the policy, and the penalty that matches the critics' action-gradients to a score."""
 
 from smac_jax.registry import SCORES
 from smac_jax.scores.base import Score, ScoreBuilder, ScoreTraining, WeightedScore

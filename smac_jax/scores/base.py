@@ -1,8 +1,9 @@
-"""The contract of a score: what the action-gradient of the critics is matched to, and at which actions.
+"""The contract of a score: the target of the critics' action-gradients, and the actions at which they are matched.
 
-SMAC's identity is ``grad_a Q(s, a) = alpha * grad_a log p(a|s)``; the gradient of a log-density in its argument is the
-*score* of the density. A score here is a frozen object that holds its options; what it learns is a state of its own,
-a pytree, which the algorithm keeps beside its networks.
+SMAC's identity is ``grad_a Q(s, a) = alpha * grad_a log p(a|s)`` (arXiv 2602.17632, section 3). The gradient of a
+log-density with respect to its argument is called the *score* of the density. A :class:`Score` is a frozen object that
+contains only options. The parameters that it learns are a separate pytree, the state of the score, which the algorithm
+stores beside its networks.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ S = TypeVar("S")
 
 
 class WeightedScore(NamedTuple):
-    """Both sides of the identity may be weighted: ``weight * grad_a Q = alpha * weight * grad_a log p``.
+    """A score with a weight that multiplies both sides of the identity.
+
+    ``weight * grad_a Q = alpha * weight * grad_a log p``
 
     Attributes:
       score: ``weight * grad_a log p(a|s) [batch, action]``.
-      weight: ``[batch, action]``; ones for the identity as published.
+      weight: ``[batch, action]``. Ones give the identity as published.
     """
 
     score: Float[Array, "batch action"]
@@ -31,12 +34,12 @@ class WeightedScore(NamedTuple):
 
 
 class ScoreTraining(NamedTuple, Generic[S]):
-    """How a score is learned before the critics are.
+    """The training of a score, which takes place before that of the critics.
 
     Attributes:
       update: ``(state, batch, key) -> (state, metrics)`` on a normalized batch ``[batch, ...]``.
       batch_size: the number of transitions in a batch.
-      num_updates: how many updates.
+      num_updates: the number of updates.
     """
 
     update: Callable[[S, Transition, Key], tuple[S, Metrics]]
@@ -45,22 +48,22 @@ class ScoreTraining(NamedTuple, Generic[S]):
 
 
 class Score(Protocol[S]):
-    """A score to match; :mod:`smac_jax.scores.dataset` and :mod:`smac_jax.scores.policy` have one each."""
+    """A score to match. :mod:`smac_jax.scores.dataset` and :mod:`smac_jax.scores.policy` have one each."""
 
     def init(self, key: Key, observation_size: int, action_size: int) -> S:
-        """The first state: what the score learns, of any pytree; an empty tuple where it learns nothing."""
+        """Returns the initial state, which is any pytree; an empty tuple if the score does not learn anything."""
 
     @property
     def training(self) -> ScoreTraining[S] | None:
-        """How the state is trained before the critics; None where there is nothing to train."""
+        """The training of the state; None if there is nothing to train."""
 
     def actions(self, policy: Policy, batch: Transition, key: Key) -> Float[Array, "batch action"]:
-        """The actions ``[batch, action]`` at which the gradient is matched.
+        """Returns the actions ``[batch, action]`` at which the gradient is matched.
 
         Args:
           policy: ``pi(.|s)`` at the observations of the batch.
-          batch: normalized, ``[batch, ...]``.
-          key: of random actions.
+          batch: normalized transitions, ``[batch, ...]``.
+          key: the random key of the actions.
         """
 
     def evaluate(
@@ -70,15 +73,15 @@ class Score(Protocol[S]):
         observation: Float[Array, "batch observation"],
         action: Float[Array, "batch action"],
     ) -> WeightedScore:
-        """The score at states and actions.
+        """Returns the score at given states and actions.
 
         Args:
-          state: what was learned.
-          policy: ``pi(.|s)`` at these observations.
-          observation: normalized, ``[batch, observation]``.
+          state: the state of the score, after its training.
+          policy: ``pi(.|s)`` at the observations.
+          observation: normalized observations, ``[batch, observation]``.
           action: ``[batch, action]``.
         """
 
 
 ScoreBuilder = Callable[[Any], Score[Any]]
-"""Builds a score from the config of the algorithm that uses it."""
+"""A function that makes a score from the config of the algorithm that uses it."""

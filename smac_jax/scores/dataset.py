@@ -1,16 +1,17 @@
 """The score of the data's actions, from a diffusion model that is conditioned on the return of the trajectory.
 
-The model is trained first and then frozen; it is asked for the best return, ``w = 1`` (reinforcement via supervision).
-Its score is matched at actions half from the policy and half uniform over the action box.
+The model is trained first and then frozen. Its score is read for the best return, ``w = 1`` (reinforcement learning via
+supervised learning). Half of the actions at which the score is matched are from the policy, and half are uniform over
+the action box.
 
 Source: SMAC (arXiv 2602.17632 v1), sections 3 and 4, tables 6-8. The network and its training follow IDQL
-(Hansen-Estruch et al. 2023, arXiv 2304.10573). Deviations, each one an option:
+(Hansen-Estruch et al. 2023, arXiv 2304.10573). Two options change what the paper leaves unclear:
 
-* ``score_sign``: the paper prints the penalty with ``+eps``. The trained network estimates minus the score, so ``+eps``
-  pushes Q up *away* from the data. Default: the true score. Either is read where a noised action of that level would
-  lie, at ``sqrt(abar) a`` (:func:`smac_jax.scores.diffusion.data_score`).
-* ``score_level``: the paper reads the score at "k = 1". IDQL's code counts the levels from 0, where that would be the
-  second one.
+* ``score_sign``: the paper prints the penalty with ``+eps``. But the score is ``-eps`` times a positive factor, so
+  ``+eps`` increases Q *away* from the data. The default is the true score. With both signs, the network is evaluated at
+  ``sqrt(abar) a``, the mean of the noised actions of that level (:func:`smac_jax.scores.diffusion.data_score`).
+* ``score_level``: the paper reads the score at "k = 1", the least noise. IDQL's code counts the levels from 0, so that
+  level 1 is the second one.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 @dataclasses.dataclass(frozen=True)
 class ScoreModelConfig:
-    """The diffusion model of the data's actions (SMAC, tables 6-8; the widths here are for a laptop)."""
+    """The diffusion model of the data's actions (SMAC, tables 6-8). The default widths are smaller than the paper's."""
 
     num_updates: int = number(5_000, 0)
     batch_size: int = number(256, 1)
@@ -44,27 +45,33 @@ class ScoreModelConfig:
     diffusion_steps: int = number(32, 2, 1000)
     hidden: int = number(64, 1)
     num_blocks: int = number(2, 1)
-    embedding: int = number(32, 2, doc="width of the observation, time and condition embeddings")
+    embedding: int = number(32, 2, doc="the width of the embeddings of observation, time and condition")
     condition_hidden: tuple[int, ...] = sizes(64, 64)
     condition_on_return: bool = switch(True)
-    cosine_decay: bool = switch(False, doc="the learning rate falls to zero along a cosine (IDQL)")
+    cosine_decay: bool = switch(False, doc="whether the learning rate decays to zero along a cosine (IDQL)")
     average_rate: float = number(
-        0.0, 0.0, 1.0, doc="above 0: scores are read from a running average of the weights, at this rate (IDQL: 0.001)"
+        0.0,
+        0.0,
+        1.0,
+        doc="the rate of a running average of the weights, from which scores are read (IDQL: 0.001); 0 for none",
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class DatasetScoreConfig:
-    """The options of the data's score."""
+    """The options of the data's score.
+
+    ``OF_STATE`` names the fields on which the state of the score depends.
+    """
 
     OF_STATE: ClassVar[tuple[str, ...]] = ("score_model", "score_level", "score_sign")
 
     uniform_fraction: float = number(
-        0.5, 0.0, 1.0, doc="share of uniform actions, the rest is the policy's: where the data's score is matched"
+        0.5, 0.0, 1.0, doc="the share of uniform actions among those at which the score is matched; the policy's else"
     )
     score_model: ScoreModelConfig = dataclasses.field(default_factory=ScoreModelConfig)
-    score_level: int = number(0, 0, doc="noise level the data's score is read at; 0 is the least noised")
-    score_sign: str = choice("true", "literal", doc="'literal' is the paper's printed +eps")
+    score_level: int = number(0, 0, doc="the noise level at which the data's score is read; 0 has the least noise")
+    score_sign: str = choice("true", "literal", doc="'literal' is +eps, as the paper prints it")
 
 
 class State(struct.PyTreeNode):
@@ -72,8 +79,8 @@ class State(struct.PyTreeNode):
 
     Attributes:
       params: the parameters of the noise predictor.
-      average: their running average; None where scores are read from ``params``.
-      optimizer: the state of its optimizer.
+      average: the running average of the parameters; None if scores are read from ``params``.
+      optimizer: the state of the optimizer.
     """
 
     params: Params
@@ -88,7 +95,7 @@ class DatasetScore:
     """The score of the data's actions. The functions are those of :class:`smac_jax.scores.base.Score`.
 
     Raises:
-      ConfigError: a noise level that the diffusion does not have.
+      ConfigError: the diffusion does not have the noise level ``score_level``.
     """
 
     config: DatasetScoreConfig
@@ -102,7 +109,7 @@ class DatasetScore:
             )
 
     def network(self, action_size: int) -> NoisePredictor:
-        """``eps_omega``."""
+        """Returns the noise predictor ``eps_omega``."""
         model = self.config.score_model
         return NoisePredictor(
             action_size=action_size,
@@ -115,12 +122,12 @@ class DatasetScore:
         )
 
     def optimizer(self) -> optax.GradientTransformation:
-        """Adam, whose learning rate may decay."""
+        """Returns Adam, whose learning rate decays if ``cosine_decay`` is set."""
         model = self.config.score_model
         return make_optimizer("adam", model.learning_rate, model.num_updates if model.cosine_decay else 0)
 
     def init(self, key: Key, observation_size: int, action_size: int) -> State:
-        """A fresh noise predictor."""
+        """Returns a randomly initialized noise predictor with its optimizer."""
         observation, action = jnp.zeros(observation_size, jnp.float32), jnp.zeros(action_size, jnp.float32)
         scalar = jnp.zeros((), jnp.float32)
         params = self.network(action_size).init(key, observation, action, scalar, scalar)
@@ -129,11 +136,14 @@ class DatasetScore:
 
     @property
     def training(self) -> ScoreTraining[State]:
-        """The model is trained on noise prediction, and frozen when the critics are trained."""
+        """The training of the model on noise prediction. It is frozen while the critics are trained."""
         return ScoreTraining(self.update, self.config.score_model.batch_size, self.config.score_model.num_updates)
 
     def update(self, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
-        """One step on :func:`~smac_jax.scores.diffusion.noise_prediction_loss`, and one of the running average."""
+        """Takes one gradient step on :func:`~smac_jax.scores.diffusion.noise_prediction_loss`.
+
+        The running average is updated, too.
+        """
         model = self.config.score_model
         if not model.condition_on_return:
             batch = batch._replace(condition=jnp.ones_like(batch.condition))
@@ -151,10 +161,10 @@ class DatasetScore:
         return State(params, average, optimizer), {"score_model_loss": value}
 
     def actions(self, policy: Policy, batch: Transition, key: Key) -> Float[Array, "batch action"]:
-        """``uniform_fraction`` of the actions uniform over the box, the rest drawn from the policy."""
+        """Returns actions. The share ``uniform_fraction`` is uniform over the action box, the rest is the policy's."""
         policy_key, uniform_key = jax.random.split(key)
         action = policy.sample(policy_key)
-        # rows of a batch are independent, so a fixed share of its rows is a fair draw
+        # The rows of a batch are independent, so its first rows are a random sample.
         num_uniform = round(self.config.uniform_fraction * action.shape[0])
         uniform = jax.random.uniform(uniform_key, (num_uniform, action.shape[1]), jnp.float32, -1.0, 1.0)
         return action.at[:num_uniform].set(uniform)
@@ -166,7 +176,7 @@ class DatasetScore:
         observation: Float[Array, "batch observation"],
         action: Float[Array, "batch action"],
     ) -> WeightedScore:
-        """The data's score at the best return; with the paper's printed sign, raw ``+eps``."""
+        """Returns the data's score for the best return; with ``score_sign="literal"``, the predicted noise ``+eps``."""
         del policy
         steps, level = self.config.score_model.diffusion_steps, self.config.score_level
         score = data_score(

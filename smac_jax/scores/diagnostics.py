@@ -1,4 +1,4 @@
-"""Does the identity ``grad_a Q = alpha * score`` hold? What a run logs of it at every evaluation."""
+"""Metrics that show how well the identity ``grad_a Q = alpha * score`` holds. A run logs them at every evaluation."""
 
 from __future__ import annotations
 
@@ -27,22 +27,23 @@ def identity_metrics(
     batch: Transition,
     key: Key,
 ) -> Metrics:
-    """Measures the identity at the data's, the policy's and uniform actions.
+    """Measures the identity at actions of the data, at actions of the policy, and at uniform actions.
 
     Args:
       score: the score that is matched.
-      state: what it has learned.
-      q: one member's action value.
-      critic_params: the parameters of the ensemble, leaves ``[member, ...]``.
+      state: the state of the score.
+      q: the action value of one member.
+      critic_params: the parameters of the ensemble; every leaf is ``[member, ...]``.
       policy: ``pi(.|s)`` at the observations of the batch.
-      alpha: ``[batch]``.
-      batch: normalized, ``[batch, ...]``.
-      key: of the policy's and the uniform actions.
+      alpha: alpha at the states of the batch, ``[batch]``.
+      batch: normalized transitions, ``[batch, ...]``.
+      key: the random key of the policy's and the uniform actions.
 
     Returns:
-      For each of the three kinds of actions the mean over members and batch of ``|grad_a Q|``
-      (``action_gradient_NAME``), of its cosine with the score (``cosine_NAME``) and of the residual of the weighted
-      identity (``residual_NAME``); and mean, standard deviation and share of negative values of alpha.
+      For each of the three kinds of actions (``data``, ``policy``, ``uniform``) three means over members and batch: of
+      ``|grad_a Q|`` (``action_gradient_NAME``), of the cosine between it and the score (``cosine_NAME``), and of the
+      norm of the residual of the weighted identity (``residual_NAME``). Also the mean, the standard deviation and the
+      share of negative values of alpha.
     """
     chex.assert_equal_shape([alpha, batch.reward])
     policy_key, uniform_key = jax.random.split(key)

@@ -1,11 +1,11 @@
-"""The mathematics of the diffusion model: noise schedule, loss, and the score that the noise predictor stands for.
+"""The mathematics of the diffusion model: noise schedule, loss, and the score that follows from the noise predictor.
 
-A network ``eps_omega(s, a_k, w, k)`` learns to tell the noise in ``a_k = sqrt(abar_k) a + sqrt(1 - abar_k) eps``. At
+A network ``eps_omega(s, a_k, w, k)`` learns to predict the noise in ``a_k = sqrt(abar_k) a + sqrt(1 - abar_k) eps``. At
 its optimum ``eps = -sqrt(1 - abar_k) grad log p_k(a_k | s, w)``, so the score is ``-eps / sqrt(1 - abar_k)``. SMAC
-prints its penalty with ``+eps``; that points away from the data and is kept only for the literal reading
-(``score_sign``, :mod:`smac_jax.scores.dataset`).
+prints its penalty with ``+eps``, which points away from the data. That sign is available as ``score_sign="literal"``
+(:mod:`smac_jax.scores.dataset`).
 
-Source: SMAC section 4 (K = 32 steps, cosine schedule, conditioned on the best return when used); Ho et al. 2020
+Source: SMAC section 4 (K = 32 steps, cosine schedule, conditioned on the best return when it is used); Ho et al. 2020
 (arXiv 2006.11239), equations 12 and 14; Nichol and Dhariwal 2021 (arXiv 2102.09672), equation 17.
 """
 
@@ -23,7 +23,7 @@ from smac_jax.types import Array, Key, Params, Transition
 
 
 class PredictNoise(Protocol):
-    """The noise predictor as a function; :class:`smac_jax.networks.NoisePredictor` has one in ``apply``."""
+    """The noise predictor as a function, such as ``apply`` of :class:`smac_jax.networks.NoisePredictor`."""
 
     def __call__(
         self,
@@ -34,13 +34,13 @@ class PredictNoise(Protocol):
         time: Float[Array, "batch"],
         /,
     ) -> Float[Array, "batch action"]:
-        """``eps_omega(s, a_k, w, k)``, where ``time`` in ``[0, 1]`` stands for ``k``."""
+        """Returns ``eps_omega(s, a_k, w, k)``, where ``time = k / K``."""
 
 
 def cosine_schedule(num_steps: int, offset: float = 0.008) -> Float[np.ndarray, "step"]:
-    """``abar_k`` for ``k = 1 .. K``: how much of the data's variance is left after ``k`` steps of noise.
+    """Returns ``abar_k`` for ``k = 1 .. K``, the share of the data's variance that is left after ``k`` noise steps.
 
-    Nichol and Dhariwal, equation 17; each step's share of noise is at most 0.999, as there.
+    Source: Nichol and Dhariwal, equation 17. As there, ``beta_k`` is at most 0.999.
     """
     t = np.arange(num_steps + 1) / num_steps
     f = np.cos((t + offset) / (1 + offset) * np.pi / 2) ** 2
@@ -51,16 +51,16 @@ def cosine_schedule(num_steps: int, offset: float = 0.008) -> Float[np.ndarray, 
 def noise_prediction_loss(
     predict: PredictNoise, params: Params, batch: Transition, num_steps: int, key: Key
 ) -> Float[Array, ""]:
-    """``mean || eps - eps_omega(s, sqrt(abar_k) a + sqrt(1 - abar_k) eps, w, k) ||^2``, ``k`` uniform in ``1 .. K``.
+    """Returns ``mean || eps - eps_omega(s, sqrt(abar_k) a + sqrt(1 - abar_k) eps, w, k) ||^2`` with random ``k``.
 
-    Ho et al., equation 14.
+    ``k`` is uniform in ``1 .. K``. Source: Ho et al., equation 14.
 
     Args:
       predict: the noise predictor.
-      params: its parameters; the loss is a function of these.
+      params: the parameters of the noise predictor, with respect to which the loss is differentiated.
       batch: normalized observations ``[batch, observation]``, actions ``[batch, action]``, conditions ``[batch]``.
-      num_steps: ``K``.
-      key: of the steps and the noise.
+      num_steps: ``K``, the number of noise steps.
+      key: the random key of ``k`` and the noise.
     """
     step_key, noise_key = jax.random.split(key)
     step = jax.random.randint(step_key, batch.reward.shape, 0, num_steps, jnp.int32)
@@ -74,7 +74,7 @@ def noise_prediction_loss(
 
 
 def noise_level(num_steps: int, level: int) -> float:
-    """Standard deviation of the noise that blurs the data's actions at ``level`` (0 is the least noised)."""
+    """Returns the standard deviation of the noise on the data's actions at ``level`` (0 has the least noise)."""
     abar = float(cosine_schedule(num_steps)[level])
     return float(np.sqrt((1 - abar) / abar))
 
@@ -88,18 +88,18 @@ def data_score(
     num_steps: int,
     level: int = 0,
 ) -> Float[Array, "batch action"]:
-    """``grad_a log p(a | s, w) [batch, action]`` of the data's actions blurred by :func:`noise_level`.
+    """Returns ``grad_a log p(a | s, w) [batch, action]``, where ``p`` is the density of noised actions of the data.
 
-    Step ``k`` of the diffusion sees actions shrunk by ``sqrt(abar_k)``. The change of variable back to the action box
-    puts that factor on the argument and on the gradient: 0.998 at level 0, and what keeps higher levels scores *of
-    actions*.
+    The standard deviation of the noise is :func:`noise_level`. Step ``k`` of the diffusion scales actions by
+    ``sqrt(abar_k)``. The change of variables back to the action box multiplies the argument and the gradient by this
+    factor, which is 0.998 at level 0 and smaller at higher levels.
 
     Args:
       predict, params: the noise predictor and its parameters.
-      observation, action: where to evaluate, ``[batch, observation]`` and ``[batch, action]``.
-      condition: ``w [batch]``, 1 for the best trajectories of the data set.
-      num_steps: ``K``.
-      level: which noise level, 0 (least) to ``K - 1``.
+      observation, action: the points of evaluation, ``[batch, observation]`` and ``[batch, action]``.
+      condition: ``w [batch]``, which is 1 for the best trajectories of the data set.
+      num_steps: ``K``, the number of noise steps.
+      level: the noise level, from 0 (least noise) to ``K - 1``.
     """
     chex.assert_rank([observation, action, condition], [2, 2, 1])
     abar = float(cosine_schedule(num_steps)[level])

@@ -1,15 +1,16 @@
-"""The score-matching penalty: where SMAC differs from SAC.
+"""The score-matching penalty, which SMAC adds to the critics' loss of SAC.
 
     L_SM = mean over states and actions of  sum_i || grad_a Q_i(s, a) - target ||^2               (SMAC, section 3)
 
-The obvious way to train on it is ``jax.grad`` of a loss that holds ``jax.grad``: reverse mode over reverse mode. The
-parameter gradient needs less. With the residual ``g = grad_a Q - target`` held fixed,
+The simplest way to differentiate it is ``jax.grad`` of a loss that contains ``jax.grad``, which is reverse mode over
+reverse mode. The gradient with respect to the parameters can be computed more directly. If the residual
+``g = grad_a Q - target`` is held fixed,
 
     grad_theta ||grad_a Q - target||^2  =  2 grad_theta <grad_a Q, g>  =  2 d/de grad_theta Q(s, a + e g)   at e = 0,
 
-the directional derivative of an ordinary backward pass: forward over reverse. And the backward pass that gives
-``grad_a Q`` is the very one to be differentiated, so linearizing it once serves both. Compiled, both ways come to the
-same matrix products, as many again as SAC's own critics take (``benchmarks/README.md``).
+which is the directional derivative of an ordinary backward pass: forward mode over reverse mode. The backward pass that
+gives ``grad_a Q`` is also the one to be differentiated, so it is linearized only once. After compilation both ways need
+the same matrix products, which double the cost of SAC's critics (``benchmarks/README.md``).
 """
 
 from __future__ import annotations
@@ -26,22 +27,22 @@ from smac_jax.types import Array, Params
 
 
 class ActionValue(Protocol):
-    """One member's action value as a function of its parameters."""
+    """The action value of one ensemble member as a function of its parameters."""
 
     def __call__(
         self, params: Params, observation: Float[Array, "batch observation"], action: Float[Array, "batch action"], /
     ) -> Float[Array, "batch"]:
-        """``Q(s, a) [batch]``."""
+        """Returns ``Q(s, a) [batch]``."""
 
 
 class MatchingPoints(NamedTuple):
-    """Where an action-gradient is matched, and to what.
+    """The points at which action-gradients are matched, and their targets.
 
     Attributes:
-      observation: states ``[batch, observation]``.
-      action: ``[batch, action]``, the actions at which the gradient is taken.
-      target: ``[batch, action]``, what ``weight * grad_a Q`` should be: ``alpha * weight * score``.
-      weight: ``[batch, action]``, a factor on each action dimension; ones for the penalty as published.
+      observation: the states, ``[batch, observation]``.
+      action: the actions, ``[batch, action]``.
+      target: the target of ``weight * grad_a Q``, which is ``alpha * weight * score [batch, action]``.
+      weight: a factor on each action dimension, ``[batch, action]``. Ones give the penalty as published.
     """
 
     observation: Float[Array, "batch observation"]
@@ -56,21 +57,21 @@ def action_gradient(
     observation: Float[Array, "batch observation"],
     action: Float[Array, "batch action"],
 ) -> Float[Array, "batch action"]:
-    """``grad_a Q(s, a) [batch, action]`` of one member."""
+    """Returns ``grad_a Q(s, a) [batch, action]`` of one member."""
     return jax.grad(lambda a: q(params, observation, a).sum())(action)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def member_penalty(q: ActionValue, params: Params, points: MatchingPoints) -> Float[Array, ""]:
-    """``mean_batch || weight * grad_a Q - target ||^2`` of one member, trained by forward over reverse.
+    """Returns ``mean_batch || weight * grad_a Q - target ||^2`` of one member.
 
-    It is differentiable in ``params`` and in ``points.target``, through which ``alpha_psi`` learns. The observations,
-    the actions and the weights carry no gradient.
+    Its gradients with respect to ``params`` and ``points.target`` (through which ``alpha_psi`` learns) are computed by
+    forward mode over reverse mode. The gradients with respect to observations, actions and weights are zero.
 
     Args:
-      q: the member's action value.
-      params: its parameters.
-      points: where the gradient is matched.
+      q: the action value of the member.
+      params: the parameters of the member.
+      points: the points at which the gradient is matched.
     """
     residual = points.weight * action_gradient(q, params, points.observation, points.action) - points.target
     return jnp.mean(jnp.sum(residual**2, axis=-1))
@@ -79,7 +80,7 @@ def member_penalty(q: ActionValue, params: Params, points: MatchingPoints) -> Fl
 def _forward(
     q: ActionValue, params: Params, points: MatchingPoints
 ) -> tuple[Float[Array, ""], tuple[Params, MatchingPoints]]:
-    """The penalty, and its gradients in ``params`` and ``points``, which the backward pass only has to scale."""
+    """Returns the penalty, and its gradients with respect to ``params`` and ``points``, which `_backward` scales."""
 
     def gradients(a: Array) -> tuple[Params, Array]:
         return jax.grad(lambda p, a: q(p, points.observation, a).sum(), argnums=(0, 1))(params, a)
@@ -104,12 +105,12 @@ member_penalty.defvjp(_forward, _backward)
 
 
 def score_matching_penalty(q: ActionValue, params: Params, points: MatchingPoints) -> Float[Array, ""]:
-    """``L_SM``: the sum over the members of the ensemble of their own, independent penalties.
+    """Returns ``L_SM``, the sum of the penalties of all ensemble members.
 
     Args:
-      q: one member's action value.
-      params: the parameters of the ensemble, leaves ``[member, ...]``.
-      points: where the gradient is matched; the members share them.
+      q: the action value of one member.
+      params: the parameters of the ensemble; every leaf is ``[member, ...]``.
+      points: the points at which the gradient of every member is matched.
     """
     chex.assert_rank(points, 2)
     chex.assert_equal_shape([points.action, points.target, points.weight])

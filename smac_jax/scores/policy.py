@@ -1,11 +1,12 @@
 """The score of the policy itself: ``grad_a log pi(a|s)`` of a tanh-Gaussian, in closed form.
 
-With ``u = atanh(a)``:  ``grad_a log pi = (2a - (u - mu) / sigma^2) / (1 - a^2)``, unbounded as ``|a| -> 1``.
+With ``u = atanh(a)``, ``grad_a log pi = (2a - (u - mu) / sigma^2) / (1 - a^2)``, which is unbounded as ``|a| -> 1``.
 
-Source: SMAC's summary form of the penalty, ``grad_a Q = alpha grad_a log pi``, with ``alpha`` the temperature (or 1).
-Ours: both sides times ``1 - a^2``, without which training diverges at the edge of the action box. It is the same
-identity, stated for the gradient with respect to the action before the tanh, since ``1 - a^2 = da/du``; what was
-unbounded at the edge is now as bounded as ``(u - mu) / sigma^2``.
+Source: SMAC's summary of the penalty, ``grad_a Q = alpha grad_a log pi``, where ``alpha`` is the temperature (or 1).
+
+Deviation: both sides are multiplied by ``1 - a^2``, because training diverges at the edge of the action box otherwise.
+As ``1 - a^2 = da/du``, this is the same identity for the gradient with respect to the action before the tanh. Its right
+side is no longer divided by ``1 - a^2``.
 """
 
 from __future__ import annotations
@@ -23,32 +24,32 @@ from smac_jax.scores.base import WeightedScore
 from smac_jax.types import Array, Key, Transition
 
 ACTION_LIMIT = 0.99999
-"""Actions are clipped to this magnitude, as the field does, so that ``atanh`` is finite."""
+"""Actions are clipped to this magnitude, as is usual, so that ``atanh`` is finite."""
 MIN_STD = 0.1
-"""``sigma`` counts as at least this in the score, which has it squared in its denominator."""
+"""The smallest ``sigma`` in the score, which divides by its square."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PolicyScoreConfig:
     """The option of the policy's score."""
 
-    policy_score_actions: str = choice("policy", "dataset", doc="where the policy's score is matched")
+    policy_score_actions: str = choice("policy", "dataset", doc="the actions at which the policy's score is matched")
 
 
 @dataclasses.dataclass(frozen=True)
 class PolicyScore:
-    """The score of the policy. The functions are those of :class:`smac_jax.scores.base.Score`; nothing is learned."""
+    """The score of the policy, which has no state. The functions are those of :class:`smac_jax.scores.base.Score`."""
 
     config: PolicyScoreConfig
     training: ClassVar[None] = None
 
     def init(self, key: Key, observation_size: int, action_size: int) -> tuple[()]:
-        """Nothing."""
+        """Returns an empty tuple, because this score does not learn anything."""
         del key, observation_size, action_size
         return ()
 
     def actions(self, policy: Policy, batch: Transition, key: Key) -> Float[Array, "batch action"]:
-        """Actions drawn from the policy, or those of the data."""
+        """Returns actions that are sampled from the policy, or those of the data."""
         if self.config.policy_score_actions == "dataset":
             return batch.action
         policy_key, _ = jax.random.split(key)
@@ -61,18 +62,18 @@ class PolicyScore:
         observation: Float[Array, "batch observation"],
         action: Float[Array, "batch action"],
     ) -> WeightedScore:
-        """:func:`damped_policy_score`, with ``sigma`` at least ``MIN_STD``."""
+        """Returns :func:`damped_policy_score` with ``sigma`` of at least ``MIN_STD``."""
         del state, observation
-        assert isinstance(policy, TanhGaussian), "of another distribution the score has another formula"
+        assert isinstance(policy, TanhGaussian), "the formula of the score is that of a tanh-Gaussian"
         return damped_policy_score(policy._replace(log_std=jnp.maximum(policy.log_std, jnp.log(MIN_STD))), action)
 
 
 def damped_policy_score(policy: TanhGaussian, action: Float[Array, "*batch action"]) -> WeightedScore:
-    """``(1 - a^2) grad_a log pi = 2a - (u - mu) / sigma^2``, ``u = atanh(a)``, and the weight ``1 - a^2``.
+    """Returns ``(1 - a^2) grad_a log pi = 2a - (u - mu) / sigma^2`` with ``u = atanh(a)``, and the weight ``1 - a^2``.
 
     Args:
-      policy: ``mu`` and ``log sigma``, ``[*batch, action]``.
-      action: where to evaluate, ``[*batch, action]``; clipped to ``|a| <= ACTION_LIMIT``.
+      policy: ``mu`` and ``log sigma``, both ``[*batch, action]``.
+      action: the actions, ``[*batch, action]``. They are clipped to ``|a| <= ACTION_LIMIT``.
     """
     action = jnp.clip(action, -ACTION_LIMIT, ACTION_LIMIT)
     precision = jnp.exp(-2.0 * policy.log_std)

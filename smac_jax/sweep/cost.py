@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 import smac_jax
 from smac_jax.algorithms import make_offline
-from smac_jax.algorithms.continuation import handed_over
+from smac_jax.algorithms.continuation import state_for_online
 from smac_jax.algorithms.contracts import OfflineAlgorithm
 from smac_jax.analysis.fitting import Column, FittedTable, console_for_tables
 from smac_jax.data.dataset import Dataset
@@ -138,7 +138,7 @@ class Rates:
             algorithm, before = online_of(job.offline, variant), _built(job)
             state = self._begun(job)[1]
             actor_critic = jax.tree.map(jnp.copy, before.actor_critic(state))
-            carried = jax.tree.map(jnp.copy, jax.vmap(lambda state: handed_over(before, algorithm, state))(state))
+            carried = jax.tree.map(jnp.copy, jax.vmap(lambda state: state_for_online(before, algorithm, state))(state))
 
             def begin(key: Any, actor_critic: Any, carried: Any) -> online.LoopState:
                 buffer = init_buffer(1000, env.observation_size, env.action_size)

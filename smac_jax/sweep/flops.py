@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from smac_jax.algorithms import make_offline
-from smac_jax.algorithms.continuation import handed_over
+from smac_jax.algorithms.continuation import state_for_online
 from smac_jax.data.dataset import Dataset
 from smac_jax.matrix_products import product_flops, product_rate
 from smac_jax.sweep.grid import Job, online_of
@@ -49,7 +49,7 @@ def _flops_of_job(job: Job, data: Dataset) -> float:
                 total += sum((phase.num_updates or 0) * flops for phase, flops in before)
             continue
         online = online_of(job.offline, run.online)
-        start = online.init(key, offline.actor_critic(state), handed_over(offline, online, state))
+        start = online.init(key, offline.actor_critic(state), state_for_online(offline, online, state))
         learning = run.steps - run.online.schedule["warm_start"]
         total += learning * of_update(online.update, start, online.batch_size)
     return total * len(job.seeds)

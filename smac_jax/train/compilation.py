@@ -62,6 +62,10 @@ class Program:
                 self._compiled.add(signature)
         return self._jitted(*arguments)
 
+    def trace(self, *arguments: Any) -> Any:
+        """Does the same as ``jax.jit(function).trace``."""
+        return self._jitted.trace(*arguments)
+
     def lower(self, *arguments: Any) -> Any:
         """As ``jax.jit(function).lower``."""
         return self._jitted.lower(*arguments)

@@ -39,7 +39,7 @@ from smac_jax.runs.snapshots import checksum
 from smac_jax.short_repr import brief, of_evaluations
 from smac_jax.text import name_of
 from smac_jax.train import collection
-from smac_jax.train.chunk import compile_chunk, mean_over_steps
+from smac_jax.train.chunk import compile_chunk, scan_with_means
 from smac_jax.train.data_fraction import DataFraction, data_fraction_from
 from smac_jax.train.evaluate import check_sizes, make_evaluator, run_evaluation, value_discount
 from smac_jax.train.keys import seed_numbers, stream_keys
@@ -162,8 +162,8 @@ def make_chunk(
             metrics |= learning
         elif learn:
             keys = jax.random.split(batch_key, environments), jax.random.split(update_key, environments)
-            learner, learning = jax.lax.scan(learn_once, learner, keys)
-            metrics |= mean_over_steps(learning)
+            learner, learning = scan_with_means(learn_once, learner, keys)
+            metrics |= learning
         return LoopState(learner, world, buffer), metrics
 
     def last_episode(state: LoopState) -> dict[str, Sometimes]:
@@ -293,7 +293,8 @@ def finetune(
         fingerprint = data.fingerprint()
         if built.return_discount is not None and data.is_sparse:
             failure_reward = float(data.rewards.min())
-        data = layout.replicate(built.prepare(data))
+        # the replay buffer holds no next actions
+        data = layout.replicate(built.prepare(data).replace(next_actions=None))
 
     def begin_one(init_key: Key, environment_key: Key, ac: ActorCritic, carried: Any) -> LoopState:
         buffer = init(buffer_capacity or total, env.observation_size, env.action_size)

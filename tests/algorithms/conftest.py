@@ -1,4 +1,4 @@
-"""One actor-critic of each kind of policy, and one batch, for all tests of losses."""
+"""Fixtures for the tests of losses: one actor-critic of each kind of policy, and one batch."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from smac_jax.types import Transition
 
 
 def moved(network):
-    """Target critics and standard deviations away from where they start, so that a mix-up shows."""
-    ac = new_actor_critic(network, jax.random.key(3), jnp.zeros(OBSERVATIONS), jnp.ones(OBSERVATIONS), ACTIONS)
+    """Changes target critics and standard deviations, so that confusing them with others changes results."""
+    new = jax.jit(lambda key: new_actor_critic(network, key, jnp.zeros(OBSERVATIONS), jnp.ones(OBSERVATIONS), ACTIONS))
+    ac = new(jax.random.key(3))
     return ac.replace(
         target_critic_params=jax.tree.map(lambda x: 0.8 * x + 0.05, ac.target_critic_params),
         actor_params=jax.tree.map(lambda x: x + 0.1, ac.actor_params),

@@ -1,4 +1,4 @@
-"""The networks again, in NumPy and in float64, for losses worked out apart from the code under test."""
+"""The networks in NumPy and in float64, for losses that do not use the code under test."""
 
 from __future__ import annotations
 

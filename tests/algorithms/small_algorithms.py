@@ -1,7 +1,8 @@
-"""Settings with which any algorithm trains in a moment, a small data set, and SMAC with a state."""
+"""Settings with which every algorithm trains in a second, a small data set, and SMAC with its state."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -26,7 +27,7 @@ _MORE = {
 
 
 def small(name: str) -> dict[str, Any]:
-    """Of one offline algorithm."""
+    """Returns the settings of an offline algorithm."""
     if name == "none":
         return {"network": NETWORK}
     return {"batch_size": 16, "network": NETWORK, **_MORE.get(name, {})}
@@ -38,7 +39,7 @@ def transfers_to(offline: str) -> list[str]:
 
 
 def dataset() -> Dataset:
-    """Noise: four episodes of 16 rows."""
+    """Returns a data set of noise, with four episodes of 16 rows."""
     rng = np.random.default_rng(1)
     rows = 64
     return Dataset.from_arrays(
@@ -51,13 +52,13 @@ def dataset() -> Dataset:
 
 
 def smac_case(**fields: Any) -> tuple[smac.SMACConfig, Score[Any], smac.State]:
-    """SMAC's config, its score and its first state, for :func:`dataset`."""
+    """Returns SMAC's config, its score and its initial state for :func:`dataset`."""
     config = resolve(smac.SMACConfig, {**small("smac"), **fields})
     score = SCORES[config.score](config)
-    return config, score, smac.init(config, score, jax.random.key(7), dataset())
+    return config, score, jax.jit(partial(smac.init, config, score))(jax.random.key(7), dataset())
 
 
 def policy_of(state: smac.State, observation: jax.Array) -> Any:
-    """``pi(.|s)`` at normalized observations."""
+    """Returns ``pi(.|s)`` at normalized observations."""
     ac = state.sac.actor_critic
     return ac.actor.apply(ac.actor_params, observation)

@@ -1,4 +1,4 @@
-"""Losses and whole updates of IQL, CQL, Cal-QL, AWAC, AWR, BC and TD3, against NumPy code written apart."""
+"""Losses and whole updates of IQL, CQL, Cal-QL, AWAC, AWR, BC and TD3, against independent NumPy code."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BOX = dataclasses.asdict(BOX_NETWORK)
 
 
 def adam_step(params, gradient, learning_rate):
-    """Adam's first step: with both moments bias-corrected it is lr * g / (|g| + eps)."""
+    """Returns the parameters after Adam's first step, which is lr * g / (|g| + eps) because of the bias correction."""
     return jax.tree.map(lambda p, g: p - learning_rate * g / (jnp.abs(g) + 1e-8), params, gradient)
 
 
@@ -50,7 +50,7 @@ def close(got, want, rtol=1e-4, atol=2e-6):
 @pytest.fixture(scope="module")
 def iql_case(box_actor_critic):
     config = resolve(iql.IQLConfig, {"network": BOX, "value_hidden": (8,), "expectile": 0.8, "beta": 2.0})
-    state = iql.init(config, jax.random.key(5), dataset())
+    state = jax.jit(partial(iql.init, config))(jax.random.key(5), dataset())
     return config, state.replace(actor_critic=box_actor_critic)
 
 
@@ -64,14 +64,14 @@ def test_iql_value_loss_is_the_expectile_of_the_target_critics(iql_case, batch):
     b = as_numpy(batch)
     q = smallest_q(state.actor_critic.target_critic_params, b.observation, b.action)
     error = q - numpy_value(state.value_params, b.observation)
-    want = np.mean(np.abs(0.8 - (error < 0)) * error**2)  # the paper's way to write the weight
+    want = np.mean(np.abs(0.8 - (error < 0)) * error**2)  # the weight as the paper writes it
     got, _ = iql.value_loss(config, state.value_params, batch, jnp.asarray(q, jnp.float32))
     np.testing.assert_allclose(got, want, rtol=1e-5)
     assert 0 < (error < 0).sum() < BATCH
 
 
 def test_expectile_loss_has_its_minimum_at_the_expectile():
-    # of many draws of Q, the best constant V is their expectile: tau E(q - v)+ = (1 - tau) E(v - q)+
+    # for many samples of Q, the best constant V is their expectile: tau E(q - v)+ = (1 - tau) E(v - q)+
     q = jax.random.normal(jax.random.key(0), (2000,))
     grid = jnp.linspace(-1, 3, 401)
     best = grid[jnp.argmin(jax.vmap(lambda v: iql.expectile_loss(q - v, 0.9))(grid))]
@@ -92,7 +92,7 @@ def test_iql_weights_are_clipped_and_use_the_new_value(iql_case, batch):
     np.testing.assert_allclose(got, want, rtol=1e-4)
 
 
-def test_iql_update_is_value_then_policy_then_critics(iql_case, batch):
+def test_iql_updates_the_value_then_the_policy_then_the_critics(iql_case, batch):
     config, state = iql_case
     got, _ = jax.jit(partial(iql.update, config))(state, batch, jax.random.key(0))
     ac = state.actor_critic
@@ -138,7 +138,7 @@ def cql_case(actor_critic, config_class=cql.CQLConfig, **fields):
 
 
 def numpy_gap(ac, batch, key, lower_bound=None):
-    """The conservative term of each member, action by action; only the noise comes from the same keys."""
+    """Computes the conservative term of each member action by action, with noise from the same keys."""
     b = as_numpy(batch)
     uniform_key, current_key, next_key = jax.random.split(key, 3)
     uniform = np.asarray(jax.random.uniform(uniform_key, (BATCH, 4, ACTIONS), minval=-1.0, maxval=1.0), np.float64)
@@ -150,7 +150,9 @@ def numpy_gap(ac, batch, key, lower_bound=None):
             for draw_key in jax.random.split(source_key, 4):
                 noise = np.asarray(jax.random.normal(draw_key, (BATCH, ACTIONS)), np.float64)
                 action, log_prob = numpy_sample(ac.actor_params, source, noise)
-                q = numpy_q(ac.critic_params, i, b.observation, action)  # at s, wherever the action was drawn
+                q = numpy_q(
+                    ac.critic_params, i, b.observation, action
+                )  # the critics are evaluated at s for all actions, also for those of the next state
                 if lower_bound is not None:
                     q = np.maximum(q, lower_bound)
                 columns.append(q - log_prob)
@@ -159,7 +161,7 @@ def numpy_gap(ac, batch, key, lower_bound=None):
     return np.array(gaps)
 
 
-def test_cql_gap(actor_critic, batch):
+def test_the_conservative_term_of_cql_equals_numpy(actor_critic, batch):
     config, state = cql_case(actor_critic)
     ac, key = state.actor_critic, jax.random.key(11)
     got = cql.action_gap(ac, ac.critic_params, batch, values_of(ac, batch), cql.propose(config, ac, batch, key))
@@ -174,8 +176,9 @@ def member(ac, i):
     return jax.tree.map(lambda x: x[i], ac.critic_params)
 
 
-def test_cql_gap_estimates_the_integral(actor_critic, batch):
-    # many importance-sampled draws come to log of the integral of exp Q over the box, plus log of their number
+def test_the_conservative_term_estimates_the_integral_over_actions(actor_critic, batch):
+    # with many importance samples, the result is the log of the integral of exp Q over the box plus the log of their
+    # number
     config, state = cql_case(actor_critic, num_actions=3000)
     ac = state.actor_critic
     ac = ac.replace(critic_params=jax.tree.map(lambda x: 2.0 * x, ac.critic_params))
@@ -189,7 +192,7 @@ def test_cql_gap_estimates_the_integral(actor_critic, batch):
         np.testing.assert_allclose(got[i], np.mean(integral) + np.log(9000), atol=0.03)
 
 
-def test_cal_ql_bounds_policy_actions_from_below_and_uniform_ones_not(actor_critic, batch):
+def test_cal_ql_bounds_values_of_policy_actions_but_not_of_uniform_actions(actor_critic, batch):
     config, state = cql_case(actor_critic, cal_ql.CalQLConfig)
     ac, key = state.actor_critic, jax.random.key(11)
     values = values_of(ac, batch)
@@ -198,7 +201,8 @@ def test_cal_ql_bounds_policy_actions_from_below_and_uniform_ones_not(actor_crit
     want = numpy_gap(ac, batch, key, lower_bound=np.asarray(batch.return_to_go, np.float64))
     np.testing.assert_allclose(got, want, rtol=1e-4)
     assert (want > numpy_gap(ac, batch, key)).all()
-    # with the bound above every value, the critics get no push at the policy's actions, and still one at uniform ones
+    # if the bound is above every value, the term has no gradient at the policy's actions, but still one at uniform
+    # actions
     gap = partial(cql.action_gap, ac, batch=batch, values=values, lower_bound=jnp.full(BATCH, 50.0))
     gradient = jax.grad(lambda p: gap(critic_params=p, proposals=proposals).sum())(ac.critic_params)
     assert max(float(jnp.abs(g).max()) for g in jax.tree.leaves(gradient)) < 1e-6
@@ -208,7 +212,7 @@ def test_cal_ql_bounds_policy_actions_from_below_and_uniform_ones_not(actor_crit
     assert max(float(jnp.abs(g).max()) for g in jax.tree.leaves(free)) > 1e-3
 
 
-def test_cal_ql_reads_the_return_to_go_and_cql_does_not(actor_critic, batch):
+def test_only_cal_ql_depends_on_the_return_to_go(actor_critic, batch):
     higher = batch._replace(return_to_go=batch.return_to_go + 5.0)
     for config_class, build, same in ((cql.CQLConfig, cql.cql, True), (cal_ql.CalQLConfig, cal_ql.cal_ql, False)):
         config, state = cql_case(actor_critic, config_class)
@@ -217,13 +221,13 @@ def test_cal_ql_reads_the_return_to_go_and_cql_does_not(actor_critic, batch):
         assert (gaps[0] == gaps[1]) == same
 
 
-def test_cql_update_takes_every_loss_at_the_same_parameters(actor_critic, batch):
+def test_cql_computes_every_loss_at_the_parameters_before_the_update(actor_critic, batch):
     config, state = cql_case(actor_critic, initial_temperature=0.3)
     key = jax.random.key(21)
     got, metrics = jax.jit(partial(cql.update, config, False))(state, batch, key)
     ac = state.actor_critic
     target_key, proposal_key, policy_key = jax.random.split(key, 3)
-    target = sac.temporal_difference_target(config, state, batch, target_key)  # tested by hand elsewhere
+    target = sac.temporal_difference_target(config, state, batch, target_key)  # another test compares it with NumPy
     proposals = cql.propose(config, ac, batch, proposal_key)
 
     def critic_loss(params):
@@ -237,7 +241,7 @@ def test_cql_update_takes_every_loss_at_the_same_parameters(actor_critic, batch)
         return jnp.sum(jnp.mean((values - target) ** 2, axis=1)) + 5.0 * jnp.sum(gap)
 
     close(got.actor_critic.critic_params, adam_step(ac.critic_params, jax.grad(critic_loss)(ac.critic_params), 3e-4))
-    # the policy's loss saw the critics from before this update
+    # the loss of the policy uses the critics from before the update
     want, _ = sac.policy_loss(config, state, ac.actor_params, batch, policy_key)
     np.testing.assert_allclose(metrics["policy_loss"], want, rtol=1e-5)
     # alpha's loss in the published codes: -log_alpha (log pi + target entropy)
@@ -245,7 +249,7 @@ def test_cql_update_takes_every_loss_at_the_same_parameters(actor_critic, batch)
     np.testing.assert_allclose(got.temperature_parameter, np.log(0.3) - sign * 1e-4, rtol=1e-5)
 
 
-def test_cql_max_target_backup_is_the_best_of_the_draws(actor_critic, batch):
+def test_cql_max_target_backup_takes_the_best_of_several_actions(actor_critic, batch):
     config, state = cql_case(actor_critic, max_target_backup=True)
     key = jax.random.key(2)
     got = cql.temporal_difference_target(config, state, batch, key)
@@ -262,7 +266,7 @@ def test_cql_max_target_backup_is_the_best_of_the_draws(actor_critic, batch):
 # --- AWAC, AWR, BC
 
 
-def test_awac_target_advantage_and_loss(box_actor_critic, batch):
+def test_awac_target_advantage_and_loss_equal_numpy(box_actor_critic, batch):
     config = resolve(awac.AWACConfig, {"network": BOX, "temperature": 0.5})
     ac, b, key = box_actor_critic, as_numpy(batch), jax.random.key(4)
     mean, log_std = box_policy(ac.actor_params, b.next_observation)
@@ -291,10 +295,10 @@ def test_advantage_weighted_update_divides_by_its_temperature(box_actor_critic, 
     config = build[algorithm]({"temperature": 1e-5, "weight_limit": 7.0})
     state = new_learner(config, box_actor_critic)
     after, metrics = jax.jit(partial(awac.update, config))(state, batch, jax.random.key(1))
-    # so cold that every weight is nothing or the limit: the mean is a multiple of limit / batch
+    # the temperature is so low that every weight is 0 or the limit, so the mean is a multiple of limit / batch
     share = float(metrics["weight"]) * BATCH / 7.0
     assert abs(share - round(share)) < 0.05
-    # the policy's step used the new critics
+    # the policy step uses the new critics
     ac = after.actor_critic.replace(actor_params=box_actor_critic.actor_params)
     policy_key = jax.random.split(jax.random.key(1))[1]
     better = awac.advantage(ac, batch, policy_key)
@@ -332,16 +336,18 @@ def test_td3_explores_around_the_mode(actor_critic):
     np.testing.assert_allclose(actions.std(0), 0.1, rtol=0.1)
 
 
-def test_the_delayed_policy_step_is_a_branch_even_over_seeds(batch):
+def test_the_delayed_policy_step_stays_a_branch_under_a_seed_axis(batch):
     config = resolve(td3_bc.TD3BCConfig, {"network": CQL["network"]})
     algorithm = td3_bc.td3_bc(config)
     update = algorithm.phases[0].update
-    states = jax.vmap(algorithm.init, in_axes=(0, None))(jax.random.split(jax.random.key(0), 2), dataset())
+    states = jax.jit(jax.vmap(algorithm.init, in_axes=(0, None)))(jax.random.split(jax.random.key(0), 2), dataset())
     keys = jax.random.split(jax.random.key(1), 2)
     over_seeds = jax.vmap(update, in_axes=(0, None, 0))
     assert "cond[" in str(jax.make_jaxpr(over_seeds)(states, batch, keys))
     got, metrics = jax.jit(over_seeds)(states, batch, keys)
-    np.testing.assert_array_equal(metrics["policy_loss"], [[0.0, 0.0], [0.0, 0.0]])  # value and steps of no step
+    np.testing.assert_array_equal(
+        metrics["policy_loss"], [[0.0, 0.0], [0.0, 0.0]]
+    )  # the metric of an update without a policy step
     got, metrics = jax.jit(over_seeds)(got, batch, keys)
     np.testing.assert_array_equal(metrics["policy_loss"].steps, 1.0)
     assert (np.asarray(metrics["policy_loss"].value) != 0.0).all()
@@ -363,13 +369,13 @@ def test_the_delayed_policy_step_is_a_branch_even_over_seeds(batch):
         (lambda: resolve(awr.AWRConfig, {"temperature": 0.0}), "temperature = 0.0"),
     ],
 )
-def test_settings_that_make_no_sense_are_named(build, words):
+def test_invalid_settings_are_refused_by_name(build, words):
     with pytest.raises(ConfigError, match=words):
         build()
 
 
 def test_rewards_are_rescaled_to_a_span_of_returns():
-    """IQL's code for locomotion: rewards times 1000 / (highest - lowest return), before its own scale."""
+    """As in IQL's code for locomotion, rewards are first multiplied by 1000 / (highest - lowest return)."""
     data = dataset()
     returns = np.asarray(data.rewards).reshape(-1, 16).sum(axis=1)  # 16 rows an episode
     config = resolve(iql.IQLConfig, {"network": NETWORK, "return_span": 1000.0, "reward_scale": 2.0})

@@ -1,6 +1,8 @@
-"""What ours and WSRL's base differ in, field by field, and the presets that are made of these fields."""
+"""The differences between ours and WSRL's base, field by field, and the presets that consist of these fields."""
 
 from __future__ import annotations
+
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -30,10 +32,11 @@ def flat(config, prefix=""):
 # --- networks ---------------------------------------------------------------------------------------------------------
 def built(**network):
     config = NetworkConfig(**{"actor_hidden": (16, 8), "critic_hidden": (16, 8), "num_critics": 3, **network})
-    return new_actor_critic(config, jax.random.key(0), jnp.zeros(OBSERVATIONS), jnp.ones(OBSERVATIONS), ACTIONS)
+    new = jax.jit(lambda key: new_actor_critic(config, key, jnp.zeros(OBSERVATIONS), jnp.ones(OBSERVATIONS), ACTIONS))
+    return new(jax.random.key(0))
 
 
-def test_orthogonal_kernels_and_the_scale_of_the_last_hidden_layer():
+def test_kernels_are_orthogonal_and_the_last_hidden_layer_is_scaled():
     ac = built(initializer="orthogonal", last_hidden_scale=0.01)
     for layers in (
         ac.actor_params["params"]["trunk"],
@@ -48,8 +51,8 @@ def test_orthogonal_kernels_and_the_scale_of_the_last_hidden_layer():
     np.testing.assert_allclose(head.T @ head, 2 * np.eye(ACTIONS), atol=1e-5)
 
 
-def test_the_floor_of_sigma_lets_the_target_entropy_be_reached():
-    """-10 a dimension is below the entropy of sigma = e^-5, and above that of 1e-5."""
+def test_the_smallest_sigma_allows_the_target_entropy():
+    """The target of -10 per dimension is below the entropy of sigma = e^-5, and above that of sigma = 1e-5."""
     for floor, reached in ((-5.0, False), (np.log(1e-5), True)):
         ac = built(min_log_std=float(floor))
         params = jax.tree.map(jnp.zeros_like, ac.actor_params)
@@ -57,7 +60,9 @@ def test_the_floor_of_sigma_lets_the_target_entropy_be_reached():
         policy = ac.actor.apply(params, jnp.zeros(OBSERVATIONS))
         np.testing.assert_allclose(policy.log_std, floor, rtol=1e-6)
         _, log_prob = policy.sample_and_log_prob(jax.random.key(0))
-        entropy = np.mean(0.5 + 0.5 * np.log(2 * np.pi) + policy.log_std)  # of a Gaussian that tanh leaves alone
+        entropy = np.mean(
+            0.5 + 0.5 * np.log(2 * np.pi) + policy.log_std
+        )  # of a narrow Gaussian at 0, where tanh is the identity
         assert (entropy < -10.0) == reached
         np.testing.assert_allclose(-log_prob / ACTIONS, entropy, atol=2.0)
 
@@ -74,7 +79,7 @@ def test_layer_norm_in_the_actor_normalizes_every_hidden_layer():
     )
 
 
-def test_a_shared_head_starts_and_stays_one():
+def test_a_shared_head_stays_equal_for_all_members():
     critic = Critic((6,), shared_head=True)
     params = init_ensemble(critic, jax.random.key(0), 4, 3, 2)
     gradient = jax.tree.map(lambda x: jax.random.normal(jax.random.key(x.size), x.shape), params)
@@ -88,10 +93,10 @@ def test_a_shared_head_starts_and_stays_one():
     assert tie_heads(Critic((6,)), gradient) is gradient
 
 
-def test_an_independent_pair_may_be_one_member_twice():
+def test_an_independent_pair_may_contain_one_member_twice():
     values = jnp.arange(3.0)[:, None]
     found = {float(aggregate(values, "random2_independent", jax.random.key(i))[0]) for i in range(60)}
-    assert found == {0.0, 1.0, 2.0}  # 2 only where both draws are the last member
+    assert found == {0.0, 1.0, 2.0}  # the result is 2 only if both samples are the last member
     assert {float(aggregate(values, "random2", jax.random.key(i))[0]) for i in range(60)} == {0.0, 1.0}
 
 
@@ -104,8 +109,8 @@ def data():
 @pytest.fixture(scope="module")
 def trained(data):
     algorithm = make_offline("smac", {**small("smac"), "temperature_learning_rate": 1e-3})
-    state = algorithm.init(jax.random.key(0), data)
-    update = algorithm.phases[-1].update
+    state = jax.jit(algorithm.init)(jax.random.key(0), data)
+    update = jax.jit(algorithm.phases[-1].update)
     for i in range(3):
         state, _ = update(state, data.sample(jax.random.key(i), 16), jax.random.key(i))
     return algorithm, state
@@ -127,11 +132,22 @@ def test_temperature_and_optimizers_are_carried_over(trained):
     assert int(fresh.critic_optimizer[0].count) == 0
 
 
+@pytest.fixture(scope="module")
+def begun(data):
+    """The name of an offline algorithm to itself and its first state."""
+
+    @cache
+    def begin(name):
+        algorithm = make_offline(name, small(name))
+        return algorithm, jax.jit(algorithm.init)(jax.random.key(0), data)
+
+    return begin
+
+
 @pytest.mark.parametrize("online", ["sac", "td3", "td3_bc", "awr"])
 @pytest.mark.parametrize("offline", ["smac", "td3_bc", "iql", "cql", "bc"])
-def test_every_pair_carries_its_optimizers(offline, online, data):
-    algorithm = make_offline(offline, small(offline))
-    state = algorithm.init(jax.random.key(0), data)
+def test_every_pair_of_algorithms_can_carry_over_the_optimizers(offline, online, begun):
+    algorithm, state = begun(offline)
     carried = algorithm.training_state(state)
     moved = jax.tree.map(lambda x: x + 1, carried)
     start = make_online(online, {"optimizer_start": "carried"}).init(
@@ -141,7 +157,7 @@ def test_every_pair_carries_its_optimizers(offline, online, data):
     jax.tree.map(np.testing.assert_array_equal, start.actor_optimizer, moved.actor_optimizer)
 
 
-def test_what_was_not_carried_over_is_named(trained):
+def test_a_missing_training_state_is_refused_by_name(trained):
     algorithm, state = trained
     ac, carried = algorithm.actor_critic(state), algorithm.training_state(state)
     init = lambda carried, **fields: sac.init(sac.SACConfig(**fields), jax.random.key(0), ac, carried)  # noqa: E731
@@ -156,7 +172,7 @@ def test_what_was_not_carried_over_is_named(trained):
 
 
 # --- presets ----------------------------------------------------------------------------------------------------------
-def test_all_differences_lead_from_ours_to_wsrls_base():
+def test_all_differences_together_turn_one_base_into_the_other():
     everything = "".join(f"+{name}" for name in bases.DIFFERENCES)
     assert flat(ours.get_config(everything).to_dict()) == flat(wsrl_base.get_config().to_dict())
     nothing = "".join(f"-{name}" for name in bases.DIFFERENCES)
@@ -178,7 +194,7 @@ def test_a_difference_changes_its_fields_and_no_others(name):
         make_online("sac", module.get_config(sign + name).sac)
 
 
-def test_every_field_that_differs_says_where_it_comes_from():
+def test_every_field_that_differs_has_a_source():
     a, b = flat(ours.get_config().to_dict()), flat(wsrl_base.get_config().to_dict())
     assert {field for field in a if a[field] != b[field]} <= set(bases.SOURCES)
     assert all(len(source) == 2 and all(source) for source in bases.SOURCES.values())
@@ -193,13 +209,13 @@ def test_every_field_that_differs_says_where_it_comes_from():
         ("paper+", r"no variant \+"),
     ],
 )
-def test_variants_that_do_not_exist_are_refused(variant, words):
+def test_unknown_variants_of_the_bases_are_refused(variant, words):
     with pytest.raises(ConfigError, match=words):
         ours.get_config(variant)
 
 
 def test_orthogonal_kernels_are_drawn_uniformly():
-    """Their determinant is 1 as often as -1, and every entry has mean 0 and variance 1/n."""
+    """The determinant is 1 as often as -1, and every entry has mean 0 and variance 1/n."""
     kernels = np.asarray(jax.vmap(lambda key: orthogonal(1.0)(key, (3, 3)))(jax.random.split(jax.random.key(0), 4000)))
     assert abs(np.linalg.det(kernels).mean()) < 0.06
     np.testing.assert_allclose(kernels.mean(0), 0.0, atol=0.04)
@@ -207,8 +223,8 @@ def test_orthogonal_kernels_are_drawn_uniformly():
 
 
 @pytest.mark.parametrize("module", [ours, wsrl_base])
-def test_a_base_goes_all_the_way(module, data):
-    """Pre-training several seeds, the transfer with what it carries over, and fine-tuning."""
+def test_a_base_pretrains_transfers_and_fine_tunes(module, data):
+    """Several seeds are pre-trained and fine-tuned. The transfer carries over the training state."""
     config = module.get_config()
     tiny = {"network": {**config.smac.network.to_dict(), "actor_hidden": (16, 16), "critic_hidden": (16, 16)}}
     score = {**config.smac.score_model.to_dict(), "num_updates": 4, "hidden": 16, "num_blocks": 1}

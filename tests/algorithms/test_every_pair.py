@@ -1,4 +1,4 @@
-"""Every offline algorithm trains, and every online one fine-tunes what it has trained."""
+"""Every offline algorithm trains, and every online algorithm fine-tunes its result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pretrained(data):
 def test_offline_algorithms_train_and_stay_finite(offline, pretrained, data):
     result = pretrained[offline]
     algorithm = result.algorithm
-    start = jax.vmap(algorithm.init, (0, None))(stream_keys(result.seeds, "init"), algorithm.prepare(data))
+    start = jax.jit(jax.vmap(algorithm.init, (0, None)))(stream_keys(result.seeds, "init"), algorithm.prepare(data))
     fresh = algorithm.actor_critic(start)
 
     def moved(name):
@@ -40,7 +40,7 @@ def test_offline_algorithms_train_and_stay_finite(offline, pretrained, data):
 
     assert (moved("actor_params") > 0).all()
     assert (moved("critic_params") > 0).all()
-    # six polyak steps of 0.005 go at most 3 % of the way
+    # six polyak steps of 0.005 cover at most 3 % of the distance
     assert (moved("target_critic_params") > 0).all()
     assert (moved("target_critic_params") < 0.05 * moved("critic_params")).all()
     for name in ("actor_params", "critic_params", "target_critic_params"):
@@ -50,11 +50,11 @@ def test_offline_algorithms_train_and_stay_finite(offline, pretrained, data):
 
 
 def first_action_keys(seeds):
-    """The keys of the loop's first actions: each seed's stream, step 0, the first of three."""
+    """Returns the keys of the loop's first actions: the first of the three keys of step 0 in each seed's stream."""
     return jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, 0), 3)[0])(stream_keys(seeds, "online"))
 
 
-# one of each kind of policy with every online algorithm, every offline algorithm with SAC; the rest is slow
+# The fast pairs have one algorithm of each kind of policy with every online algorithm, and every one with SAC.
 QUICK = {(offline, online) for offline in OFFLINE for online in ONLINE if online == "sac" or offline in ("smac", "iql")}
 QUICK |= {("fql", "td3"), ("fql", "td3_bc")}
 PAIRS = [
@@ -82,7 +82,7 @@ def test_every_offline_algorithm_transfers_to_every_online_one(offline, online, 
         progress=False,
     )
     assert np.isfinite(after.returns).all()
-    # it is the offline policy that goes on: Adam's steps of the policy are as long as its rate each, or a little less
+    # The offline policy continues: Adam's steps are about as long as its learning rate.
     config = after.algorithm.config
     steps = 4 // getattr(config, "policy_delay", 1)
     change = jax.tree.map(lambda a, b: np.abs(a - b).max(), before.actor_params, after.actor_critic.actor_params)
@@ -91,7 +91,7 @@ def test_every_offline_algorithm_transfers_to_every_online_one(offline, online, 
     change = jax.tree.map(lambda a, b: np.abs(a - b).max(), before.critic_params, after.actor_critic.critic_params)
     largest = max(jax.tree.leaves(change))
     assert 0.5 * config.critic_learning_rate < largest < 1.05 * 4 * config.utd * config.critic_learning_rate
-    # the first action in the replay buffer is the offline policy's: of its mode with TD3's noise, else its own draw
+    # The first action in the replay buffer is the offline policy's: its mode plus TD3's noise, or else a sample.
     stored = jax.tree.map(lambda x: x[:, 0], after.buffer.storage)
     mode = jax.vmap(lambda ac, seen: ac.policy(seen).mode())(before, stored.observation)
     noise = getattr(config, "exploration_noise", None)
@@ -102,7 +102,7 @@ def test_every_offline_algorithm_transfers_to_every_online_one(offline, online, 
             before, stored.observation, first_action_keys(after.seeds)
         )
         np.testing.assert_allclose(stored.action, acted, atol=1e-5)
-    # the view of the world goes along
+    # the normalization of observations and rewards is transferred, too
     np.testing.assert_array_equal(before.observation_mean, after.actor_critic.observation_mean)
     assert (np.abs(np.asarray(after.buffer.storage.action)) <= 1.0).all()
 

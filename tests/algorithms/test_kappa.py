@@ -1,4 +1,4 @@
-"""Kappa as a dual variable, and on a schedule."""
+"""Kappa as a dual variable, and with a schedule."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SMALL = {
 
 
 def every_step(num_updates: int, **fields) -> dict[str, np.ndarray]:
-    """Metrics of each update of the main phase, ``{name: [update]}``, after the score model's."""
+    """Returns the metrics of each update of the main phase, ``{name: [update]}``, after training the score model."""
     built = make_offline("smac", {**SMALL, "kappa_learning_rate": 1e-2, **fields})
     data = dataset()
     state = jax.jit(built.init)(jax.random.key(0), data)
@@ -39,13 +39,13 @@ def every_step(num_updates: int, **fields) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("target", [0.5, 2.0])
-def test_the_gradient_ratio_is_held_at_its_target(target):
+def test_kappa_keeps_the_gradient_ratio_at_its_target(target):
     ratio = every_step(1000, kappa_adaptation="gradient_ratio", kappa_target=target)["gradient_ratio"]
-    # its geometric mean is held; the half that is looked at begins long after kappa has come there
+    # the geometric mean is controlled; the second half begins long after kappa has converged
     np.testing.assert_allclose(np.exp(np.log(ratio[-500:]).mean()), target, rtol=0.1)
 
 
-def test_a_fixed_kappa_is_what_was_given_and_holds_no_ratio():
+def test_a_fixed_kappa_stays_and_does_not_control_the_ratio():
     metrics = every_step(1000)
     np.testing.assert_array_equal(metrics["kappa"], 5.0)
     held = np.exp(np.log(metrics["gradient_ratio"][-500:]).mean())
@@ -53,7 +53,7 @@ def test_a_fixed_kappa_is_what_was_given_and_holds_no_ratio():
 
 
 def adapted(num_updates, residual=1.0, ratio=1.0, **fields):
-    """Kappa before the first and after each of so many updates on the same measurements."""
+    """Returns kappa before the first and after each update, with the same measurements in each update."""
     config = KappaConfig(**{"kappa_learning_rate": 1e-2, **fields})
 
     def one(state, _):
@@ -81,16 +81,18 @@ def test_kappa_stays_in_its_range():
     fast = {"kappa_adaptation": "residual", "kappa_target": 1.0, "kappa_learning_rate": 1.0}
     np.testing.assert_allclose(adapted(40, 1e-3, **fast)[-1], KAPPA_RANGE[0], rtol=1e-5)
     np.testing.assert_allclose(adapted(40, 1e3, **fast)[-1], KAPPA_RANGE[1], rtol=1e-5)
-    with pytest.raises(ConfigError, match=r"SMACConfig.kappa = 0.0: to adapt, it must start in \[0.001, 1000.0\]"):
+    with pytest.raises(
+        ConfigError, match=r"SMACConfig.kappa = 0.0: a kappa that adapts must start in \[0.001, 1000.0\]"
+    ):
         make_offline("smac", {"kappa_adaptation": "residual", "kappa": 0.0})
 
 
-def test_kappa_halves_every_half_life_down_to_its_range():
+def test_kappa_halves_every_half_life_down_to_its_lower_bound():
     kappa = adapted(1000, kappa_adaptation="decay", kappa=8.0, kappa_half_life=50.0)
     np.testing.assert_allclose(kappa, np.maximum(8.0 * 2.0 ** (-np.arange(1001) / 50), KAPPA_RANGE[0]), rtol=1e-3)
 
 
-def test_an_update_of_smac_uses_the_kappa_before_it_and_leaves_the_next(batch):
+def test_an_update_of_smac_uses_the_kappa_from_before_the_update(batch):
     config, score, state = smac_case(kappa=8.0, kappa_adaptation="decay", kappa_half_life=10.0)
     update = jax.jit(partial(smac.update, config, score))
     for i in range(2):
@@ -99,7 +101,7 @@ def test_an_update_of_smac_uses_the_kappa_before_it_and_leaves_the_next(batch):
 
 
 def continued_kappa(offline, online, updates):
-    """Kappa before the first and after each of so many online updates, after ten offline."""
+    """Returns kappa before the first and after each online update, after ten offline updates."""
     offline, online = KappaConfig(**offline), KappaConfig(**{**offline, **online})
     state = init_kappa(offline)
     for _ in range(10):
@@ -116,16 +118,19 @@ def test_a_fixed_kappa_is_released_after_the_transfer_on_a_schedule():
     np.testing.assert_allclose(found, 5.0 * 0.5 ** (np.arange(9) / 4), rtol=1e-5)
 
 
-def test_it_is_released_as_a_dual_variable_by_the_rate_of_its_logarithm():
-    """The penalty is a tenth of a flat critic's; Adam's steps on a constant gradient are as long as its rate."""
+def test_kappa_as_a_dual_variable_decreases_online_at_the_rate_of_its_logarithm():
+    """The penalty is a tenth of that of a flat critic.
+
+    Adam's steps for a constant gradient have the length of its rate.
+    """
     online = {"kappa_adaptation": "residual", "kappa_target": 1.0, "kappa_learning_rate": 0.01}
     np.testing.assert_allclose(
         continued_kappa({"kappa": 5.0}, online, 8), 5.0 * np.exp(-0.01 * np.arange(9)), rtol=1e-4
     )
 
 
-def test_kappa_goes_on_from_where_it_was_or_from_a_new_value():
-    decay = {"kappa": 8.0, "kappa_adaptation": "decay", "kappa_half_life": 5.0}  # 2 after ten updates
+def test_kappa_continues_online_from_its_last_value_or_from_a_new_one():
+    decay = {"kappa": 8.0, "kappa_adaptation": "decay", "kappa_half_life": 5.0}  # kappa is 2 after ten updates
     assert continued_kappa(decay, {}, 0) == pytest.approx(2.0, rel=1e-5)
     assert continued_kappa(decay, {"kappa_adaptation": "residual"}, 0) == pytest.approx(2.0, rel=1e-5)
     assert continued_kappa(decay, {"kappa": 3.0}, 0) == pytest.approx(3.0, rel=1e-5)

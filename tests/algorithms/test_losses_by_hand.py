@@ -1,4 +1,4 @@
-"""Losses of SAC and TD3+BC on fixed parameters and a fixed batch, against NumPy code written apart."""
+"""Losses of SAC and TD3+BC with fixed parameters and a fixed batch, against independent NumPy code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_sac_target(actor_critic, batch, entropy_backup, how):
     value = np.min(values, 0) if how == "min" else np.mean(values, 0)
     want = b.reward + 0.99 * (1 - b.terminal) * (value - entropy_backup * 0.3 * log_prob)
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(got[1::2], batch.reward[1::2])  # a terminal bootstraps from nothing
+    np.testing.assert_array_equal(got[1::2], batch.reward[1::2])  # a terminal does not bootstrap
 
 
 def test_sac_critic_loss(actor_critic, batch):
@@ -52,21 +52,21 @@ def test_sac_policy_and_temperature_loss(actor_critic, batch):
     np.testing.assert_allclose(entropy, -log_prob.mean(), rtol=1e-4)
     loss = partial(temperature_loss, config)
     np.testing.assert_allclose(loss(jnp.log(0.3), jnp.float32(1.5), ACTIONS), 0.3 * (1.5 + ACTIONS), rtol=1e-5)
-    # too random a policy lowers the temperature, too narrow a one raises it
+    # if the entropy is above the target, the temperature decreases; if it is below, it increases
     assert jax.grad(loss)(jnp.log(0.3), jnp.float32(1.5), ACTIONS) > 0
     assert jax.grad(loss)(jnp.log(0.3), jnp.float32(-2.5), ACTIONS) < 0
 
 
-def test_utd_is_critic_steps_on_the_parts_and_one_policy_step_on_the_whole(actor_critic, batch):
+def test_high_utd_takes_critic_steps_on_parts_and_one_policy_step_on_the_whole_batch(actor_critic, batch):
     config = sac.SACConfig(batch_size=BATCH, utd=2)
     state, key = sac.init(config, jax.random.key(0), actor_critic), jax.random.key(5)
-    got, _ = sac.update(config, state, batch, key)
+    got, _ = jax.jit(partial(sac.update, config))(state, batch, key)
     critic_key, policy_key = jax.random.split(key)
     halves = [jax.tree.map(lambda x, i=i: x[i : i + BATCH // 2], batch) for i in (0, BATCH // 2)]
-    want = state
+    want, critic_step = state, jax.jit(partial(sac.critic_step, config))
     for half, half_key in zip(halves, jax.random.split(critic_key, 2), strict=True):
-        want, _ = sac.critic_step(config, want, half, half_key)
-    want, _ = sac.policy_step(config, want, batch, policy_key)
+        want, _ = critic_step(want, half, half_key)
+    want, _ = jax.jit(partial(sac.policy_step, config))(want, batch, policy_key)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), got, want)
 
 
@@ -96,7 +96,7 @@ def test_td3_bc_policy_loss(actor_critic, batch):
 
 def test_td3_bc_moves_policy_and_targets_every_second_update_and_never_the_std(batch):
     config = td3_bc.TD3BCConfig(network=NETWORK, policy_delay=2)
-    first = td3_bc.init(config, jax.random.key(0), dataset())
+    first = jax.jit(partial(td3_bc.init, config))(jax.random.key(0), dataset())
     update = jax.jit(td3_bc.td3_bc(config).phases[0].update)
     one, _ = update(first, batch, jax.random.key(1))
     two, _ = update(one, batch, jax.random.key(2))

@@ -1,4 +1,4 @@
-"""What is written down of a configuration is what runs, and every field of it is one that the algorithm reads."""
+"""The recorded configuration is the one that runs, and the algorithm reads each of its fields."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ PRESETS = [
             "antmaze",
             "rebrac",
             "fql",
+            "qc",
             "ours",
             "wsrl_base",
         )
@@ -61,7 +62,7 @@ def preset(name: str, variant: str):
 
 
 def running(function: Any, found: list[Any] | None = None) -> list[Any]:
-    """The configurations that a function holds, wherever in its partials, closures and scores."""
+    """Adds the configurations in a function's partial arguments, closures and scores to ``found``."""
     found = [] if found is None else found
     if hasattr(function, "evaluate"):  # a score
         running(function.config, found)
@@ -79,7 +80,7 @@ def running(function: Any, found: list[Any] | None = None) -> list[Any]:
 
 
 def functions(built: Any) -> list[Any]:
-    """All that an algorithm was built of."""
+    """Returns all functions of an algorithm."""
     updates = [phase.update for phase in getattr(built, "phases", ())]
     return [*updates, *(getattr(built, name, None) for name in ("init", "update", "diagnostics", "training_state"))]
 
@@ -98,7 +99,7 @@ def test_the_recorded_configuration_is_the_running_one(name, variant):
             (block,) = variants(config, {}, algorithm, algorithm, section, phase)
             for written in (recorded[section], block.config, to_json(built.config)):
                 assert to_json(written) == to_json(built.config), algorithm
-            # and building from the record gives the same again
+            # building from the record gives the same configuration
             assert build(algorithm, json.loads(json.dumps(to_json(built.config)))).config == built.config
 
 
@@ -139,7 +140,7 @@ def test_alpha_is_recorded_as_it_runs(tmp_path, data, given, runs):
     ],
     ids=str,
 )
-def test_what_does_not_go_with_the_policys_score_is_refused(given, words):
+def test_options_that_contradict_the_policy_score_are_refused(given, words):
     with pytest.raises(ConfigError) as error:
         make_offline("smac", given)
     assert words in str(error.value)
@@ -152,7 +153,7 @@ def test_a_sweep_over_scores_records_the_alpha_of_each():
     assert runs == ["softplus", "temperature"]
 
 
-def test_a_policy_that_is_not_squashed_goes_with_the_datas_score():
+def test_the_data_score_works_with_a_policy_without_tanh():
     assert (
         make_offline("smac", {"network": {"distribution": "box_gaussian"}}).config.network.distribution
         == "box_gaussian"
@@ -160,7 +161,7 @@ def test_a_policy_that_is_not_squashed_goes_with_the_datas_score():
 
 
 def watched(config: Any, name: str, read: set[str]) -> Any:
-    """The same configuration, which notes the fields that are read."""
+    """Returns the same configuration, which records the fields that are read."""
     fields = {f.name for f in dataclasses.fields(config)}
 
     class Watched(type(config)):  # type: ignore[misc]
@@ -188,7 +189,7 @@ def all_fields(config: Any, name: str = "") -> set[str]:
     return found
 
 
-# Settings under which the fields matter that are not read by default.
+# Settings with which fields are read that are not read by default.
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "smac": [
         {"alpha_parameterization": "fixed"},
@@ -206,7 +207,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
 
 
 def read_by(name: str, online: bool, given: dict[str, Any], data: smac_jax.Dataset) -> set[str]:
-    """The fields that building, initializing and one update of everything reads."""
+    """Returns the fields that building, initializing and one update of each phase read."""
     config_class, build = (ONLINE if online else OFFLINE)[name]
     sizes = {"batch_size": 16} if online else small(name)
     sizes |= {"utd": 2} if name == "rlpd" else {}
@@ -244,7 +245,7 @@ def test_every_field_of_a_configuration_is_read_by_its_algorithm(name, online, d
     assert all_fields(config_class()) - read == set()
 
 
-def test_a_field_that_nothing_reads_would_be_found(data):
+def test_the_check_finds_a_field_that_is_not_read(data):
     @dataclasses.dataclass(frozen=True)
     class WithMore(sac.SACConfig):
         unused: float = 1.0
@@ -254,7 +255,7 @@ def test_a_field_that_nothing_reads_would_be_found(data):
         assert "unused" in all_fields(WithMore()) - read_by("with_more", True, {}, data)
 
 
-def test_smacs_alpha_is_decided_when_a_configuration_is_made():
+def test_automatic_alpha_is_resolved_when_a_configuration_is_made():
     assert smac.SMACConfig().alpha_parameterization == "softplus"
     config, _, state = smac_case(score="policy")
     assert config.alpha_parameterization == "temperature"

@@ -1,8 +1,8 @@
-"""RLPD makes the updates of its authors' code, against a second writing of them: losses, order, minibatches.
+"""RLPD computes the updates of its authors' code, which are implemented here again: losses, order, minibatches.
 
 Source: ``rlpd/agents/sac/sac_learner.py`` (Ball et al. 2023): ``utd_ratio`` critic steps on consecutive minibatches,
-each followed by the targets; then the policy and the temperature on the last minibatch. Noise is set to zero on both
-sides, and the pair of critics in the targets is always the same.
+each followed by an update of the targets; then the policy and the temperature on the last minibatch. In both
+implementations noise is zero, and the pair of critics in the targets is always the same.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def update_actor(params, batch):
 
 
 def published_updates(networks, rows):
-    """Parameters and targets after some updates from fresh optimizers."""
+    """Returns parameters and targets after some updates, which begin with new optimizers."""
     (critic,) = networks.critic_params["params"].values()
     (target,) = networks.target_critic_params["params"].values()
     params = {"actor": networks.actor_params["params"], "critic": critic, "log_temperature": jnp.log(1.0)}
@@ -172,7 +172,7 @@ def test_each_field_is_needed(networks, rows, field):
 
 
 @pytest.mark.usefixtures("without_noise")
-def test_the_policy_learns_from_the_last_minibatch_and_sacs_from_all(networks, rows):
+def test_the_policy_of_rlpd_learns_from_the_last_minibatch_and_that_of_sac_from_all(networks, rows):
     built = configured()
     plain = resolve(sac.SACConfig, dataclasses.asdict(built.config))
     whole = built._replace(update=lambda state, batch, key: sac.update(plain, state, batch, key))
@@ -180,6 +180,6 @@ def test_the_policy_learns_from_the_last_minibatch_and_sacs_from_all(networks, r
 
 
 def apart(a, b):
-    """The largest difference of two states' networks and temperatures."""
+    """Returns the largest difference between the networks and temperatures of two states."""
     parts = [(x.actor_critic.actor_params, x.actor_critic.critic_params, x.temperature_parameter) for x in (a, b)]
     return max(jax.tree.leaves(jax.tree.map(lambda x, y: float(jnp.abs(x - y).max()), *parts)))

@@ -1,4 +1,4 @@
-"""SMAC's loss and update on fixed parameters and a fixed batch, sample by sample and member by member."""
+"""SMAC's loss and update with fixed parameters and a fixed batch, sample by sample and member by member."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ case = partial(smac_case, network=NETWORK, batch_size=BATCH)
 
 
 def loss_of(config, score, state, batch):
-    """``L_SM`` as a function of the critics' parameters and of ``psi``."""
-    return lambda critics, psi: smac.score_matching_loss(config, score, state, critics, psi, batch, jax.random.key(8))
+    """Returns ``L_SM`` as a function of the critics' parameters and of ``psi``."""
+    key = jax.random.key(8)
+    return jax.jit(lambda critics, psi: smac.score_matching_loss(config, score, state, critics, psi, batch, key))
 
 
+@partial(jax.jit, static_argnums=0)
 def matched(score, state, batch):
-    """The actions and the weighted score of :func:`loss_of`."""
+    """Returns the actions and the weighted score of :func:`loss_of`."""
     policy = policy_of(state, batch.observation)
     action = score.actions(policy, batch, jax.random.key(8))
     return action, score.evaluate(state.score, policy, batch.observation, action)
@@ -38,7 +40,7 @@ def with_critic(state, critic):
 
 
 @pytest.mark.parametrize("parameterization", ["softplus", "free", "fixed", "temperature"])
-def test_penalty_and_alphas_gradient(batch, parameterization):
+def test_the_penalty_and_the_gradient_of_alpha_equal_a_loop_over_samples(batch, parameterization):
     config, score, state = case(alpha_parameterization=parameterization, initial_temperature=0.2)
     ac, psi = state.sac.actor_critic, state.alpha.params
 
@@ -64,7 +66,7 @@ def test_penalty_and_alphas_gradient(batch, parameterization):
     assert (psi == {}) == (parameterization in ("fixed", "temperature"))
 
 
-def test_a_penalty_on_some_rows_is_on_average_that_on_all(batch):
+def test_a_penalty_on_a_part_of_the_rows_is_unbiased(batch):
     rows = BATCH // 4
     config, score, state = case(score="policy", policy_score_actions="dataset")
     few = dataclasses.replace(config, penalty_fraction=rows / BATCH)
@@ -78,7 +80,7 @@ def test_a_penalty_on_some_rows_is_on_average_that_on_all(batch):
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5), mean, gradient(config, batch))
 
 
-def test_without_penalty_it_is_sac(batch):
+def test_smac_without_penalty_equals_sac(batch):
     config, score, state = case(kappa=0.0)
     key = jax.random.key(9)
     got, _ = jax.jit(partial(smac.update, config, score))(state, batch, key)
@@ -89,7 +91,7 @@ def test_without_penalty_it_is_sac(batch):
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), got.sac, want)
 
 
-def test_the_score_model_is_trained_first_and_then_left_alone(batch):
+def test_the_score_model_is_trained_first_and_then_frozen(batch):
     config, _, state = case()
     phases = smac.smac(config).phases
     assert [phase.name for phase in phases] == ["score model", "offline"]
@@ -105,7 +107,7 @@ def test_the_score_model_is_trained_first_and_then_left_alone(batch):
 
 
 @pytest.mark.parametrize("fields", [{"score": "policy"}, {"score": "policy", "policy_score_actions": "dataset"}])
-def test_the_policy_form_is_nothing_where_its_identity_holds(batch, fields):
+def test_the_penalty_with_the_policy_score_is_zero_if_the_identity_holds(batch, fields):
     # grad_a Q is exactly temperature * grad_a log pi
     config, score, state = case(**fields, initial_temperature=0.2)
     ac = state.sac.actor_critic
@@ -124,20 +126,20 @@ def test_the_policy_form_is_nothing_where_its_identity_holds(batch, fields):
 
 def test_relative_residual_of_a_flat_q_is_one(batch):
     config, score, state = case()
-    # the score network's last layer starts at zero, and then nothing would have to be matched
+    # the last layer of the score network is zero at first, so the target would be zero
     state = state.replace(score=state.score.replace(params=jax.tree.map(lambda x: x + 0.1, state.score.params)))
-    # steeper than fresh critics, whose gradient is small beside the score
+    # steeper than new critics, whose gradient is small in comparison with the score
     critics = jax.tree.map(lambda x: 4.0 * x, state.sac.actor_critic.critic_params)
     flat = jax.tree.map(jnp.zeros_like, critics)
     loss = loss_of(config, score, state, batch)
     _, metrics = loss(flat, state.alpha.params)
     np.testing.assert_allclose(metrics["relative_residual"], 1.0, rtol=1e-4)
-    # what is left of a flat Q is alpha times the score, squared
+    # the penalty of a flat Q is the square of alpha times the score
     action, at = matched(score, state, batch)
     alpha = np.asarray(alpha_of(config, state.alpha.params, batch.observation, jnp.float32(0.1)))
     target = alpha[:, None] * np.asarray(at.score)
     np.testing.assert_allclose(metrics["score_matching_loss"], np.mean(np.sum(target**2, axis=-1)), rtol=1e-4)
-    # and of another Q it is the distance to that
+    # and for another Q it is the squared distance from it
     _, sloped = loss(critics, state.alpha.params)
     each = jax.vmap(action_gradient, in_axes=(None, 0, None, None))
     gradient = np.asarray(each(state.sac.actor_critic.critic.apply, critics, batch.observation, action))
@@ -146,7 +148,7 @@ def test_relative_residual_of_a_flat_q_is_one(batch):
     assert abs(want - 1.0) > 0.01
 
 
-def test_alpha_of_zero_asks_for_a_flat_critic(batch):
+def test_with_alpha_zero_the_penalty_is_the_squared_action_gradient(batch):
     config, score, state = case(alpha_parameterization="fixed", alpha_value=0.0, uniform_fraction=1.0)
     ac = state.sac.actor_critic
 
@@ -157,7 +159,7 @@ def test_alpha_of_zero_asks_for_a_flat_critic(batch):
 
     loss = lambda params: loss_of(config, score, state, batch)(params, {})[0]  # noqa: E731
     np.testing.assert_allclose(loss(ac.critic_params), flatness(ac.critic_params), rtol=1e-5)
-    got, want = jax.grad(loss)(ac.critic_params), jax.grad(flatness)(ac.critic_params)
+    got, want = (jax.jit(jax.grad(f))(ac.critic_params) for f in (loss, flatness))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), got, want)
 
 
@@ -168,7 +170,8 @@ def test_reductions_over_the_ensemble(batch):
         params = state.sac.actor_critic.critic_params, state.alpha.params
         found[how], _ = loss_of(config, score, state, batch)(*params)
     np.testing.assert_allclose(found["sum"], 3 * found["mean"], rtol=1e-5)
-    # the squared errors' reduction is seen by Muon and Adam alike only beside the penalty
+    # the reduction of the squared errors only matters relative to the penalty, because Muon and Adam are scale-
+    # invariant
     steps = []
     for how in ("sum", "mean"):
         config, score, state = case(td_reduction=how)
@@ -177,7 +180,7 @@ def test_reductions_over_the_ensemble(batch):
     assert max(jax.tree.leaves(jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), *steps))) > 1e-6
 
 
-def test_it_transfers_its_alpha_and_sac_starts_from_it():
+def test_sac_can_start_with_the_alpha_of_smac():
     config = {"network": {"actor_hidden": (8,), "critic_hidden": (8,)}, "batch_size": 16, "alpha_value": 0.37}
     config |= {"alpha_parameterization": "fixed", "score_model": {"num_updates": 2, "hidden": 8, "embedding": 4}}
     run = smac_jax.pretrain("smac", dataset(), [0], 5, config, progress=False)
@@ -191,15 +194,16 @@ def test_it_transfers_its_alpha_and_sac_starts_from_it():
 
 def test_the_alpha_that_is_transferred_is_a_running_mean():
     config, _, state = case(alpha_parameterization="fixed")
-    assert smac.actor_critic(state).temperature == 0.0  # none was measured yet
+    assert smac.actor_critic(state).temperature == 0.0  # there is no measurement yet
     for alpha, want in ((2.0, 2.0), (4.0, 2.02), (-8.0, 0.99 * 2.02 - 0.08)):
-        state = state.replace(alpha=update_alpha(config, state.alpha, {}, jnp.float32(alpha)))
+        state = state.replace(alpha=jax.jit(partial(update_alpha, config))(state.alpha, {}, jnp.float32(alpha)))
         np.testing.assert_allclose(smac.actor_critic(state).temperature, want, rtol=1e-6)
 
 
-def test_sac_falls_back_on_its_own_temperature_where_none_is_known(actor_critic):
+def test_sac_uses_its_own_temperature_if_none_was_transferred(actor_critic):
     assert actor_critic.temperature is None
-    # unknown; or alpha was negative, as in the literal variant; or an earlier version's way to say that it is unknown
+    # unknown; negative, as alpha in the literal variant; and NaN, with which earlier versions marked an unknown
+    # temperature
     for temperature in (None, -0.3, jnp.nan):
         known = None if temperature is None else jnp.asarray(temperature, jnp.float32)
         ac = actor_critic.replace(temperature=known)

@@ -1,4 +1,4 @@
-"""An update of any algorithm is a function of (state, batch, key) alone, whatever it is compiled with."""
+"""The update of every algorithm depends only on state, batch and key, and not on the other seeds in the program."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def take(tree, seed):
 
 
 def sameness(update, states, batches, keys):
-    """Each seed's step among the others' and alone, both compiled."""
+    """Compares the compiled update of each seed alone with that among other seeds."""
     together = jax.jit(jax.vmap(update))(states, batches, keys)
     alone = jax.jit(update)
     for seed in range(SEEDS):
@@ -36,14 +36,14 @@ def batches_of(data, size):
 
 @pytest.fixture(scope="module")
 def offline(data):
-    """Every algorithm with a state a seed."""
+    """Returns every offline algorithm with one state for each seed."""
     keys = jax.random.split(jax.random.key(0), SEEDS)
     made = {name: make_offline(name, small(name)) for name in OFFLINE}
     return {name: (it, jax.jit(jax.vmap(it.init, (0, None)))(keys, it.prepare(data))) for name, it in made.items()}
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_an_offline_step_of_a_seed_is_the_same_among_others(name, offline, data):
+def test_an_offline_update_of_a_seed_does_not_depend_on_the_other_seeds(name, offline, data):
     algorithm, states = offline[name]
     for phase in algorithm.phases:
         batches = batches_of(algorithm.prepare(data), phase.batch_size)
@@ -51,16 +51,19 @@ def test_an_offline_step_of_a_seed_is_the_same_among_others(name, offline, data)
 
 
 @pytest.mark.parametrize("name", ONLINE)
-def test_an_online_step_of_a_seed_is_the_same_among_others(name, offline, data):
+def test_an_online_update_of_a_seed_does_not_depend_on_the_other_seeds(name, offline, data):
     algorithm = make_online(name, {"batch_size": 16, "utd": 2})
     smac, states = offline["smac"]
     keys = jax.random.split(jax.random.key(3), SEEDS)
-    states = jax.vmap(algorithm.init)(keys, jax.vmap(smac.actor_critic)(states))
+    states = jax.jit(jax.vmap(algorithm.init))(keys, jax.vmap(smac.actor_critic)(states))
     sameness(algorithm.update, states, batches_of(data, 16), keys)
 
 
-def test_the_policy_delay_goes_by_the_seeds_that_go_on(offline, data):
-    """The first seed was frozen at its first update: its counter stands still, and the others' policies must not."""
+def test_the_policy_delay_counts_the_updates_of_seeds_that_are_not_frozen(offline, data):
+    """The first seed was frozen at its first update, so its counter stays.
+
+    The policies of the others must be updated.
+    """
     algorithm, states = offline["td3_bc"]
     states = states.replace(step=jnp.array([0, 7, 7]))
     before = states.actor_critic.actor_params
@@ -69,7 +72,7 @@ def test_the_policy_delay_goes_by_the_seeds_that_go_on(offline, data):
     states, _ = jax.jit(jax.vmap(phase.update))(states, batches_of(data, phase.batch_size), keys)
     after = states.actor_critic.actor_params
     moved = [not np.array_equal(a[1:], b[1:]) for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True)]
-    assert any(moved)  # their eighth update steps the policy, the frozen seed's first does not
+    assert any(moved)  # the eighth update has a policy step, and the first update of the frozen seed has none
 
 
 @settings(max_examples=8, deadline=None)
@@ -81,7 +84,7 @@ def test_the_policy_delay_goes_by_the_seeds_that_go_on(offline, data):
 )
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_step_keeps_every_shape_and_type(name, observations, actions, rows, members, data):
-    """Of any sizes: what goes into the compiled loop comes out as it was."""
+    """The state of a compiled loop must have the same shapes and types before and after an update, for any sizes."""
     wide = data.replace(
         observations=jnp.zeros((500, observations)),
         next_observations=jnp.zeros((500, observations)),

@@ -1,12 +1,14 @@
-"""SAC on WSRL's base makes the updates of WSRL's code, against a second writing of them: losses, order, optimizers.
+"""SAC on WSRL's base computes the updates of WSRL's code, which are implemented here again: losses, order, optimizers.
 
 Source: ``wsrl/agents/sac.py`` and ``wsrl/common/common.py`` of its authors (Zhou et al. 2024): in an update every
-gradient is taken at the parameters before it; the ensemble's last layer is one for all members; in the high-UTD update
-networks whose turn it is not take a step of their optimizer on a gradient of zero. Noise is set to zero on both sides,
-and the pair of members that the target takes is always the same.
+gradient is taken at the parameters before it; all members of the ensemble share their last layer; in the high-UTD
+update, the optimizers of networks that are not updated take a step with a gradient of zero. In both implementations
+noise is zero, and the pair of critics in the targets is always the same.
 """
 
 from __future__ import annotations
+
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -26,17 +28,12 @@ PAIR = (3, 7)
 RATES = {"actor": 1e-4, "critic": 3e-4, "temperature": 1e-4}
 
 
-@pytest.fixture
-def without_noise(monkeypatch):
-    monkeypatch.setattr(jax.random, "normal", lambda key, shape=(), dtype=jnp.float32: jnp.zeros(shape, dtype))
-    monkeypatch.setattr(jax.random, "randint", lambda *_, **__: jnp.array(PAIR))
-
-
 @pytest.fixture(scope="module")
 def networks():
     smaller = {"actor_hidden": (8, 8), "critic_hidden": (8, 8)}
     network = resolve(NetworkConfig, wsrl_base.get_config().smac.network.to_dict() | smaller)
-    ac = new_actor_critic(network, jax.random.key(0), jnp.zeros(OBSERVATIONS), jnp.ones(OBSERVATIONS), ACTIONS)
+    new = jax.jit(lambda key: new_actor_critic(network, key, jnp.zeros(OBSERVATIONS), jnp.ones(OBSERVATIONS), ACTIONS))
+    ac = new(jax.random.key(0))
     return ac.replace(target_critic_params=jax.tree.map(lambda x: 0.9 * x, ac.critic_params))
 
 
@@ -53,6 +50,16 @@ def rows():
         condition=jnp.zeros(ROWS),
         return_to_go=jnp.zeros(ROWS),
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_noise(networks, rows):
+    """From here on: the networks and the batch themselves are noise."""
+    del networks, rows
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax.random, "normal", lambda key, shape=(), dtype=jnp.float32: jnp.zeros(shape, dtype))
+        patch.setattr(jax.random, "randint", lambda *_, **__: jnp.array(PAIR))
+        yield
 
 
 # --- the second writing -----------------------------------------------------------------------------------------------
@@ -77,7 +84,7 @@ def policy(params, observation):
 
 
 def values(params, observation, action):
-    """``[member, row]``; the trunks are stacked, the head is one."""
+    """Returns values ``[member, row]``. The hidden layers are stacked, and the last layer is shared."""
 
     def trunk(layers):
         x = jnp.concatenate([observation, action], -1)
@@ -110,9 +117,10 @@ def losses(params, target_critic, batch, entropy):
     return {"critic": critic_loss(), "actor": actor_loss(), "temperature": temperature_loss()}
 
 
+@partial(jax.jit, static_argnames=("turn", "entropy"))
 def update(params, target, optimizers, batch, turn, entropy):
     gradient = jax.grad(lambda p: sum(losses(p, target, batch, entropy)[name] for name in turn))(params)
-    new = {}
+    new, optimizers = {}, {**optimizers}
     for name, rate in RATES.items():
         step, optimizers[name] = optax.adam(rate).update(gradient[name], optimizers[name])
         new[name] = optax.apply_updates(params[name], step)
@@ -132,6 +140,28 @@ def configured(preset=wsrl_base, **fields):
     return resolve(sac.SACConfig, preset.get_config().sac.to_dict() | smaller)
 
 
+@cache
+def update_of(config):
+    return jax.jit(partial(sac.update, config))
+
+
+@pytest.fixture(scope="module")
+def trained_by(networks, rows):
+    """A config to the state after one update offline and two of UTD 4."""
+    first = configured(utd=1, temperature_start="config", optimizer_start="fresh")
+    start, _ = update_of(first)(sac.init(first, jax.random.key(0), networks), rows, jax.random.key(0))
+
+    @cache
+    def train(config):
+        state = sac.init(config, jax.random.key(0), start.actor_critic, sac.training_state(first, start))
+        for i in range(2):
+            state, _ = update_of(config)(state, rows, jax.random.key(i))
+        ac, temperature = state.actor_critic, temperature_of(config, state.temperature_parameter)
+        return ac.actor_params, ac.critic_params, temperature
+
+    return train
+
+
 def assert_equal(state, config, params, target):
     ac = state.actor_critic
     got = (ac.actor_params["params"], as_theirs(ac.critic_params), as_theirs(ac.target_critic_params))
@@ -141,10 +171,9 @@ def assert_equal(state, config, params, target):
     np.testing.assert_allclose(temperature_of(config, state.temperature_parameter), temperature, rtol=1e-6)
 
 
-@pytest.mark.usefixtures("without_noise")
 @pytest.mark.parametrize(("preset", "scale"), [(wsrl_base, -10.0), (wsrl, -1.0)], ids=["wsrl_base", "wsrl"])
 def test_offline_and_high_utd_updates(preset, scale, networks, rows):
-    """Three updates with all gradients at once, then three of UTD 4 that go on with the same optimizers."""
+    """Three offline updates are followed by three updates of UTD 4 with the same optimizers."""
     offline = configured(preset, utd=1, policy_critics="previous", temperature_start="config", optimizer_start="fresh")
     online = configured(preset)
     assert online.utd == 4
@@ -158,13 +187,13 @@ def test_offline_and_high_utd_updates(preset, scale, networks, rows):
     optimizers = {name: optax.adam(rate).init(params[name]) for name, rate in RATES.items()}
     state = sac.init(offline, jax.random.key(0), networks)
     for i in range(3):
-        state, _ = sac.update(offline, state, rows, jax.random.key(i))
+        state, _ = update_of(offline)(state, rows, jax.random.key(i))
         params, target, optimizers = update(params, target, optimizers, rows, tuple(RATES), entropy)
     assert_equal(state, offline, params, target)
 
     state = sac.init(online, jax.random.key(0), state.actor_critic, sac.training_state(offline, state))
     for i in range(3):
-        state, _ = sac.update(online, state, rows, jax.random.key(i))
+        state, _ = update_of(online)(state, rows, jax.random.key(i))
         for part in range(4):
             some = jax.tree.map(lambda x, part=part: x.reshape(4, -1, *x.shape[1:])[part], rows)
             params, target, optimizers = update(params, target, optimizers, some, ("critic",), entropy)
@@ -172,7 +201,6 @@ def test_offline_and_high_utd_updates(preset, scale, networks, rows):
     assert_equal(state, online, params, target)
 
 
-@pytest.mark.usefixtures("without_noise")
 @pytest.mark.parametrize(
     "field",
     [
@@ -184,29 +212,19 @@ def test_offline_and_high_utd_updates(preset, scale, networks, rows):
     ],
     ids=lambda field: next(iter(field)),
 )
-def test_each_field_is_needed(networks, rows, field):
-    """Without it two updates of UTD 4 end elsewhere."""
-    first = configured(utd=1, temperature_start="config", optimizer_start="fresh")
-    start = sac.init(first, jax.random.key(0), networks)
-    start, _ = sac.update(first, start, rows, jax.random.key(0))
-    ends = []
-    for config in (configured(), configured(**field)):
-        state = sac.init(config, jax.random.key(0), start.actor_critic, sac.training_state(first, start))
-        for i in range(2):
-            state, _ = sac.update(config, state, rows, jax.random.key(i))
-        ac, temperature = state.actor_critic, temperature_of(config, state.temperature_parameter)
-        ends.append((ac.actor_params, ac.critic_params, temperature))
-    apart = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), *ends)
+def test_each_field_is_needed(trained_by, field):
+    """Without the field, two updates of UTD 4 have another result."""
+    ends = trained_by(configured()), trained_by(configured(**field))
+    apart = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), *ends)
     assert max(jax.tree.leaves(apart)) > 1e-6
 
 
-@pytest.mark.usefixtures("without_noise")
 @pytest.mark.parametrize("where", ["current", "next"])
-def test_the_temperature_goes_by_the_entropy_there(networks, rows, where):
-    """Its gradient, which is ten times Adam's first average; Adam's first step would hide its size."""
+def test_the_gradient_of_the_temperature_uses_the_entropy_at_the_chosen_observations(networks, rows, where):
+    """The gradient is ten times Adam's first average. Adam's first step does not depend on its size."""
     config = configured(utd=1, temperature_start="config", optimizer_start="fresh", entropy_observations=where)
     state = sac.init(config, jax.random.key(0), networks)
-    state, _ = sac.update(config, state, rows, jax.random.key(0))
+    state, _ = update_of(config)(state, rows, jax.random.key(0))
     observation = rows.observation if where == "current" else rows.next_observation
     _, density = policy(networks.actor_params["params"], observation)
     slope = jax.nn.sigmoid(jnp.log(jnp.expm1(1.0)))

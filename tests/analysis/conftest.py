@@ -1,4 +1,4 @@
-"""Curves whose dip and regret are worked out by hand."""
+"""Fixtures: curves whose dip and regret were computed by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from smac_jax.analysis.curves import TransferCurve
 
 @pytest.fixture
 def make_curve() -> Callable[..., TransferCurve]:
-    """Two seeds: transferred at 100 and 200, dips to 60 (40 %) and 200 (0 %) of a random return of 0."""
+    """Makes curves of two seeds: transfers at 100 and 200, dips to 60 (40 %) and 200 (0 %), random return 0."""
 
     def make(offline: str = "smac", online: str = "sac", control: bool = True, **changes: object) -> TransferCurve:
         fields: dict = {

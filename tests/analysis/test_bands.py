@@ -1,4 +1,4 @@
-"""A mean and its band are drawn where the numbers are."""
+"""The mean and its band are drawn at the right positions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from smac_jax.analysis.bands import COLORS, draw_band, intervals_of
 VALUES = np.array([[1.0, 4.0, np.nan], [3.0, 4.0, 5.0], [2.0, 4.0, 7.0]])
 
 
-def test_intervals_hold_the_mean_of_what_is_finite_and_lie_within_the_values():
+def test_intervals_contain_the_mean_of_finite_values_and_stay_within_the_values():
     mean, low, high = intervals_of(VALUES).T
     np.testing.assert_allclose(mean, [2.0, 4.0, 6.0])
     assert (low <= mean).all()
@@ -21,12 +21,12 @@ def test_intervals_hold_the_mean_of_what_is_finite_and_lie_within_the_values():
     assert low[0] < 2.0 < high[0]
 
 
-def test_no_point_is_no_interval_and_one_seed_has_none():
+def test_one_seed_or_no_values_have_no_interval():
     assert intervals_of(np.zeros((2, 0))).shape == (0, 3)
     assert np.isnan(intervals_of(np.ones((1, 2)))[:, 1:]).all()
 
 
-def test_line_band_and_seeds_are_drawn_in_one_color():
+def test_the_line_the_band_and_the_seeds_have_one_color():
     ax = Figure().subplots()
     intervals = intervals_of(VALUES)
     draw_band(ax, np.array([0.0, 10.0, 20.0]), intervals, COLORS[1], label="mine", seeds=VALUES)

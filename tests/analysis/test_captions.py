@@ -1,4 +1,4 @@
-"""A caption stands below everything else, and is whole."""
+"""A caption is below everything else, and complete."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_caption_covers_nothing(kind, make_curve, tmp_path):
         assert box.y1 < other.get_tightbbox(renderer).y0
 
 
-def test_a_file_is_higher_by_its_caption_and_no_less(make_curve, tmp_path):
+def test_a_caption_makes_the_image_higher_and_hides_nothing(make_curve, tmp_path):
     heights = []
     for caption in ("", "one line", CAPTION):
         (file,) = save(drawn("learning curves", make_curve), tmp_path / "figure", caption)

@@ -1,4 +1,4 @@
-"""A curve survives its file, and refuses what is not a curve."""
+"""Curves are equal after writing and reading, and invalid curves are refused."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_file_is_strict_json_with_null_for_what_is_not_finite(make_curve, tmp_pa
         ({"online_steps": np.zeros(0), "online_returns": np.zeros((2, 0))}, "start at 0"),
     ],
 )
-def test_what_is_no_curve_is_refused_by_name(make_curve, changes, message):
+def test_invalid_curves_are_refused_by_name(make_curve, changes, message):
     with pytest.raises(DatasetError, match=message):
         make_curve(**changes)
 
@@ -68,7 +68,7 @@ def test_other_files_are_refused_with_their_path(tmp_path, text):
 
 
 def with_episodes(make_curve, **changes):
-    """Two seeds; evaluations of different numbers of episodes, 4 at the first and 2 at the others."""
+    """Returns a curve of two seeds. The first evaluation has 4 episodes, the others have 2."""
     curve = make_curve(**changes)
     rng = np.random.default_rng(0)
     online, control = (
@@ -81,7 +81,7 @@ def with_episodes(make_curve, **changes):
     return dataclasses.replace(curve, online_episodes=online, control_episodes=control)
 
 
-def test_episodes_lie_beside_the_curve_and_are_read_with_it(make_curve, tmp_path):
+def test_episode_returns_are_stored_beside_the_curve_and_read_with_it(make_curve, tmp_path):
     curve = with_episodes(make_curve)
     path = tmp_path / "smac_sac.json"
     curve.to_json(path)
@@ -98,7 +98,7 @@ def test_episodes_lie_beside_the_curve_and_are_read_with_it(make_curve, tmp_path
         for ours, theirs in zip(getattr(read, name), getattr(curve, name), strict=True):
             np.testing.assert_array_equal(ours, theirs)
     assert read.offline_episodes == ()
-    # a curve written over it that has none leaves none behind, and one of earlier versions is read without
+    # a curve without episode returns removes the file, and a curve of an earlier version is read without them
     make_curve().to_json(path)
     assert TransferCurve.from_json(path).online_episodes == ()
     assert not (tmp_path / "smac_sac_episodes.npz").exists()
@@ -125,7 +125,7 @@ def test_episodes_that_are_damaged_or_of_another_curve_are_refused(make_curve, t
         dataclasses.replace(other, online_episodes=(np.zeros((3, 2)),) * 4)
 
 
-def test_joined_curves_have_the_episodes_of_all_where_all_have_them(make_curve):
+def test_joined_curves_have_episode_returns_if_all_parts_have_them(make_curve):
     first, second = with_episodes(make_curve), with_episodes(make_curve)
     both = joined([first, second])
     assert [found.shape for found in both.online_episodes] == [(4, 4), (4, 2), (4, 2), (4, 2)]

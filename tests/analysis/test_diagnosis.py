@@ -1,4 +1,4 @@
-"""Verdicts on cases made by hand: what is sound, what is not, what cannot be known, and what to do."""
+"""Verdicts on made-up cases: sound ones, unsound ones and unknown ones, and the recommended actions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def changed(**what: float) -> Evidence:
     return dataclasses.replace(GOOD, **what)
 
 
-def test_a_run_with_nothing_against_it_is_sound_and_has_nothing_to_do():
+def test_a_run_without_faults_is_sound_and_needs_no_action():
     found = diagnose(GOOD)
     assert found.verdict == SOUND
     assert {finding.verdict for finding in found.findings.values()} == {SOUND}
@@ -59,7 +59,7 @@ def test_a_run_with_nothing_against_it_is_sound_and_has_nothing_to_do():
         ({"cosine": 0.4}, "cosine / residual", "increase smac.kappa"),
         ({"residual": 0.9}, "cosine / residual", "alpha has not decreased to zero"),
         ({"optimism": 0.4, "level": 1.4}, "optimism", "critic_layer_norm"),
-        # returns of -100, of which the critics know 20
+        # the values are 20 although the returns are -100
         ({"optimism": 0.8, "level": 0.2}, "optimism", "pre-train longer"),
         ({"preferred": 0.3}, "random preferred", "td3_bc, awr"),
         ({"share": 0.57}, "caught up", 'kappa_adaptation="decay"'),
@@ -67,7 +67,7 @@ def test_a_run_with_nothing_against_it_is_sound_and_has_nothing_to_do():
         ({"final_optimism": 2.3}, "optimism at the end", 'optimizer_start="carried"'),
     ],
 )
-def test_each_fault_is_found_by_its_check_and_no_other(change, check, advice):
+def test_each_fault_is_found_by_exactly_one_check(change, check, advice):
     found = diagnose(changed(**change))
     assert found.verdict == NOT_SOUND
     assert [name for name, finding in found.findings.items() if finding.verdict == NOT_SOUND] == [check]
@@ -75,28 +75,28 @@ def test_each_fault_is_found_by_its_check_and_no_other(change, check, advice):
     assert found.findings[check].advice.endswith(".")
 
 
-def test_the_identity_is_not_asked_for_where_the_penalty_was_released():
+def test_the_identity_is_not_checked_if_the_penalty_was_released():
     found = diagnose(changed(cosine=0.2, residual=1.4, pull=0.001))
     assert found.verdict == SOUND
     assert found.findings["cosine / residual"].figure == "released (0.20)"
 
 
-def test_without_a_control_the_level_of_the_values_decides_and_a_low_one_leaves_it_open():
+def test_without_a_control_low_values_leave_the_verdict_open():
     at_level, low = (diagnose(changed(share=math.nan, level=x)) for x in (0.8, 0.3))
     assert at_level.verdict == SOUND
     assert at_level.findings["caught up"].figure == "level: 80 %"
     assert low.verdict == low.findings["caught up"].verdict == UNKNOWN
     assert low.findings["caught up"].figure == "level: 30 %"
     assert "--vary=smac.kappa=0.001,5.0" in low.findings["caught up"].advice
-    # an algorithm that has no penalty has no control without it
+    # an algorithm without a penalty has no control without penalty
     no_penalty = diagnose(changed(share=math.nan, level=0.3, pull=math.nan, cosine=math.nan, residual=math.nan))
     assert no_penalty.verdict == UNKNOWN
     assert "kappa" not in no_penalty.findings["caught up"].advice
-    # with a control, low values alone are nothing against it
+    # with a control, low values alone are not a fault
     assert diagnose(changed(optimism=-0.7, level=0.3)).verdict == SOUND
 
 
-def test_of_a_run_that_logged_nothing_nothing_is_known():
+def test_a_run_without_logs_has_unknown_verdicts():
     found = diagnose(Evidence())
     assert found.verdict == UNKNOWN
     assert set(found.findings) == set(CHECKS)
@@ -105,7 +105,7 @@ def test_of_a_run_that_logged_nothing_nothing_is_known():
     }
 
 
-def test_one_seed_that_is_not_sound_makes_the_pair_so_and_the_figures_are_means():
+def test_one_unsound_seed_makes_the_pair_unsound():
     summary = summarize([GOOD, changed(share=0.5), changed(share=0.7, optimism=-0.3)])
     assert summary.verdict == "not sound (2 of 3)"
     assert summary.cells["caught up"] == "kappa 0: 70 % (!)"
@@ -124,20 +124,20 @@ def test_means_are_over_the_seeds_that_have_a_number():
     assert math.isnan(mean_evidence([Evidence()]).optimism)
 
 
-def test_the_share_of_a_control_by_hand():
+def test_the_share_of_the_control_equals_numbers_computed_by_hand():
     found = share_of(np.array([1000.0, 500.0, 20.0]), np.array([400.0, 600.0, np.nan]), random_return=20.0)
     np.testing.assert_allclose(found[:2], [480 / 980, 1.0])
-    assert np.isnan(found[2])  # no better than random: nothing to compare
+    assert np.isnan(found[2])  # the control is not better than random, so there is nothing to compare
     assert np.isnan(share_of(np.array([1.0]), np.zeros(0), 0.0)).all()
 
 
-def test_growth_compares_the_last_third_with_the_one_before():
+def test_growth_is_the_ratio_of_the_last_third_to_the_third_before():
     assert growth_of(np.array([9.0, 9.0, 1.0, 3.0, 3.0, 5.0])) == pytest.approx(1.0)
     assert growth_of(np.array([np.nan, 2.0, 2.0, 2.0])) == 0.0
     assert math.isnan(growth_of(np.array([1.0, 2.0])))
 
 
-def test_evidence_is_the_last_of_pretraining_and_of_every_seed_its_own():
+def test_evidence_has_the_last_values_of_pretraining_for_each_seed():
     missing = [np.nan, np.nan]
     offline = {
         "phase": np.array(["score model", "offline", "offline", "offline", "offline"]),
@@ -146,7 +146,7 @@ def test_evidence_is_the_last_of_pretraining_and_of_every_seed_its_own():
         "cosine_uniform": np.array([missing, [0.0, 0.0], [0.1, 0.2], [0.3, 0.5], [0.6, 1.0]]),
         "relative_residual": np.array([missing, missing, [0.9, 0.8], [0.5, 0.4], [0.3, 0.2]]),
         "gradient_ratio": np.array([missing, missing, [2.0, 2.0], [1.0, 1.0], [0.5, 0.25]]),
-        # relative to q: 1, 1, 1 for the first seed, 1, 1, 2 for the second
+        # relative to q, the differences are 1, 1, 1 for the first seed and 1, 1, 2 for the second
         "td_loss": np.array([missing, missing, [1.0, 1.0], [4.0, 4.0], [9.0, 36.0]]),
         "q": np.array([missing, missing, [-1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]),
     }
@@ -159,7 +159,7 @@ def test_evidence_is_the_last_of_pretraining_and_of_every_seed_its_own():
     first, second = gather(offline, at_transfer, {"relative_optimism": np.array([[0.1], [2.0]])}, np.array([0.5, 1.0]))
     assert dataclasses.astuple(first) == pytest.approx((0.5, 0.3, 0.5, -0.4, 0.6, 0.1, 0.1, 0.5, 0.0))
     assert dataclasses.astuple(second) == pytest.approx((0.8, 0.2, 0.25, -0.2, 0.8, 2.0, 0.0, 1.0, 1.0))
-    # an algorithm without a score, before it was fine-tuned
+    # an algorithm without a score, before fine-tuning
     (alone,) = gather({"phase": offline["phase"]}, {"relative_optimism": np.array([[0.0, 0.1]])})
     assert alone.optimism == 0.1
     assert math.isnan(alone.cosine)

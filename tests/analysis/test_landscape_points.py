@@ -1,4 +1,4 @@
-"""The points of lines and planes hold the policies, and the fall between them is found."""
+"""The points of lines and planes include the policies, and the largest fall between them is found."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_weights_add_up_to_one_and_give_the_plane(x, y):
 def test_the_largest_fall_is_between_a_peak_and_what_follows():
     rises = np.array([[0.0, 1.0, 2.0], [1.0, 1.0, 2.0], [3.0, 0.0, 4.0]])
     assert largest_fall(rises).estimate == 0.0
-    # means 1, 5, 4, 6, 2: from the 6 to the 2, by 2, 4 and 6 for the three seeds; not from the 5, which came before
+    # The means are 1, 5, 4, 6, 2. The largest fall is from 6 to 2: by 2, 4 and 6 for the three seeds.
     curve = np.array([[0.0, 1, 2], [4, 5, 6], [3, 4, 5], [5, 6, 7], [3, 2, 1]])
     fall = largest_fall(curve)
     assert fall.estimate == pytest.approx(4.0)
@@ -31,7 +31,7 @@ def test_the_largest_fall_is_between_a_peak_and_what_follows():
     assert largest_fall(curve[::-1]).estimate == pytest.approx(5.0)  # means 2, 6, 4, 5, 1
 
 
-def test_noise_is_not_told_from_a_fall():
+def test_a_fall_within_the_noise_is_not_reported():
     noise = np.random.default_rng(0).normal(size=(2, 6))
     noise = noise[np.argsort(-noise.mean(axis=1))]
     fall = largest_fall(noise)
@@ -40,7 +40,7 @@ def test_noise_is_not_told_from_a_fall():
 
 @pytest.mark.parametrize("beyond", [0.25, 0.5, 0.0])
 @pytest.mark.parametrize("count", [*range(2, 40), 49])
-def test_the_policies_are_among_the_points_however_many_there_are(count, beyond):
+def test_the_policies_are_always_among_the_points(count, beyond):
     found = positions(count, beyond)
     assert len(found) == count
     assert (np.diff(found) > 0).all()
@@ -58,8 +58,8 @@ def test_fewer_points_than_policies_are_refused(count, beyond):
         positions(count, beyond)
 
 
-def test_a_fall_at_a_policy_is_seen_whatever_the_number_of_points():
-    """The return is 0 but for a peak at the first policy, narrower than the points are apart."""
+def test_a_fall_at_a_policy_is_found_with_any_number_of_points():
+    """The return is 0 except for a peak at the first policy, which is narrower than the distance of the points."""
     for count in range(4, 30):
         along = positions(count, 0.25)
         peak = np.maximum(0.0, 1.0 - 100.0 * np.abs(along))

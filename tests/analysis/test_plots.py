@@ -1,4 +1,4 @@
-"""The figure is there and something is on it."""
+"""Figures have the expected content."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_figure_shows_each_algorithm_in_its_color_and_each_online_algorithm_in_i
         {"online_returns": np.ones((1, 4)), "offline_returns": np.ones((1, 3)), "control_returns": np.ones((1, 3))},
     ],
 )
-def test_curves_with_little_on_them_are_drawn_without_complaint(make_curve, tmp_path, changes):
+def test_curves_with_few_points_are_drawn_without_warnings(make_curve, tmp_path, changes):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         files = plot_transfer([make_curve(**changes)], tmp_path / "sparse")
@@ -52,13 +52,13 @@ def test_curves_with_little_on_them_are_drawn_without_complaint(make_curve, tmp_
     assert has_color(imread(files[0]), COLORS[0])
 
 
-def test_drawing_leaves_pyplot_alone():
+def test_drawing_does_not_open_figures_in_pyplot():
     code = "import smac_jax.analysis.plots, sys; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
 
 
 def labels(figure, words: str) -> list:
-    """Texts with some words in them, as drawn, and their boxes."""
+    """Returns the drawn texts that contain some words, with their bounding boxes."""
     figure.draw_without_rendering()
     found = [text for ax in figure.axes for text in ax.texts if words in text.get_text()]
     return [(text.get_text(), text.get_window_extent()) for text in found]
@@ -66,7 +66,7 @@ def labels(figure, words: str) -> list:
 
 @pytest.mark.parametrize("compact", [False, True])
 @pytest.mark.parametrize("references", [{"mean": 3000.0, "best": 90_000.0}, {"mean": -5000.0}, {"a": -1e4, "b": 1e4}])
-def test_far_references_stretch_no_axis_and_are_named_with_their_value(make_curve, references, compact):
+def test_distant_references_do_not_stretch_an_axis_and_show_their_value(make_curve, references, compact):
     curves = [make_curve("smac", "sac"), make_curve("smac", "td3")][: 1 if compact else 2]
     plain, _ = transfer_figure(curves, compact=compact)
     figure, _ = transfer_figure(curves, reference=references, compact=compact)
@@ -77,7 +77,7 @@ def test_far_references_stretch_no_axis_and_are_named_with_their_value(make_curv
         assert [f"{name}: {value:,.4g}" in text for text, _ in found] == [True] * len(curves)
 
 
-def test_near_references_are_lines_whose_labels_do_not_collide(make_curve):
+def test_near_references_are_lines_whose_labels_do_not_overlap(make_curve):
     curve = make_curve()
     for gap in (0.0, 1.0, 5.0, 20.0, 80.0):
         figure, _ = transfer_figure([curve], reference={"the mean": 200.0, "the best": 200.0 + gap})
@@ -99,7 +99,7 @@ def test_the_label_of_a_warm_start_stays_in_its_band(make_curve, steps, shown):
         assert box.x1 <= high + 1
 
 
-def test_every_algorithm_has_a_name_for_people_which_legends_and_pages_share(make_curve):
+def test_every_algorithm_has_a_display_name(make_curve):
     assert {*OFFLINE, *ONLINE} <= {*NAMES}
     figure, drawn = transfer_figure([make_curve(name, "td3_bc") for name in OFFLINE])
     shown = [text.get_text() for text in figure.legends[0].get_texts()][: len(OFFLINE)]

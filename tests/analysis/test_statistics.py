@@ -1,4 +1,4 @@
-"""The bootstrap covers what it should, and says so where there is nothing to resample."""
+"""Bootstrap intervals have the right coverage, and degenerate samples are handled."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from smac_jax.analysis.statistics import (
 )
 
 
-def test_interval_covers_the_mean_of_a_normal_about_as_often_as_it_says():
+def test_the_interval_of_normal_values_has_its_nominal_coverage():
     rng = np.random.default_rng(0)
     covered = 0
     for _ in range(200):
         interval = bootstrap_interval(rng.normal(3.0, 2.0, 30), resamples=500)
         covered += interval.low <= 3.0 <= interval.high
-    # expected .93-.95; four standard errors of a proportion over 200 are .06
+    # .93 to .95 is expected, and four standard errors of a proportion over 200 are .06
     assert 0.88 <= covered / 200 <= 0.99
 
 
-def test_interval_of_many_values_is_the_one_of_the_central_limit():
+def test_the_interval_of_many_values_is_that_of_the_central_limit_theorem():
     values = np.random.default_rng(1).normal(size=2000)
     interval = bootstrap_interval(values, resamples=2000)
     assert interval.estimate == pytest.approx(values.mean())
     assert interval.high - interval.low == pytest.approx(2 * 1.96 * values.std() / math.sqrt(2000), rel=0.1)
 
 
-def test_interval_is_the_same_every_time_and_wider_at_a_higher_level():
+def test_the_interval_is_reproducible_and_wider_at_a_higher_level():
     values = [1.0, 2.0, 5.0, 9.0]
     assert bootstrap_interval(values) == bootstrap_interval(values)
     narrow, wide = bootstrap_interval(values, level=0.5), bootstrap_interval(values, level=0.99)
@@ -57,7 +57,7 @@ def test_interval_contains_the_mean_lies_within_the_values_and_leaves_out_nan(va
 
 
 def test_interval_of_two_values_ends_at_the_values():
-    # a quarter of the resamples is twice the one, a quarter twice the other
+    # a quarter of the resamples has one value twice, and a quarter has the other value twice
     assert bootstrap_interval([1.0, 3.0]) == (2.0, 1.0, 3.0)
 
 
@@ -71,7 +71,7 @@ def test_interval_of_two_values_ends_at_the_values():
         ([0.1, 0.1, 0.1], (0.1, 0.1, 0.1)),
     ],
 )
-def test_degenerate_cases_are_quiet(values, expected):
+def test_degenerate_cases_cause_no_warnings(values, expected):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_allclose(bootstrap_interval(values), expected)
@@ -86,31 +86,31 @@ def test_interquartile_mean_drops_the_outer_quarters():
 SCORES = {"a": np.array([1.0, 5.0, 2.0, 9.0]), "b": np.array([10.0, 11.0, 4.0]), "c": np.array([3.0, 3.0])}
 
 
-def test_interquartile_mean_over_tasks_is_of_all_runs_together():
+def test_the_interquartile_mean_over_tasks_pools_all_runs():
     # nine runs sorted: 1 2 3 3 4 5 9 10 11; a quarter of nine, rounded down, is two at either end
     assert interquartile_mean_over_tasks(SCORES).estimate == pytest.approx((3 + 3 + 4 + 5 + 9) / 5)
 
 
 def test_probability_of_improvement_counts_pairs():
     theirs = {"a": np.array([2.0, 6.0]), "b": np.array([4.0]), "c": np.array([4.0, 5.0])}
-    # a: of 8 pairs above: 5>2, 9>2, 9>6, and 2=2 half: 3.5 / 8; b: 10>4, 11>4, and 4=4 half: 2.5 / 3; c: none
+    # a: 3.5 of 8 pairs (5>2, 9>2, 9>6, and half of 2=2); b: 2.5 of 3 (10>4, 11>4, and half of 4=4); c: 0
     interval = probability_of_improvement(SCORES, theirs)
     assert interval.estimate == pytest.approx((3.5 / 8 + 2.5 / 3 + 0) / 3)
-    assert math.isnan(interval.low)  # one seed in b: nothing to resample
+    assert math.isnan(interval.low)  # b has only one seed, so there is no interval
     other = probability_of_improvement(theirs, SCORES)
     assert other.estimate == pytest.approx(1 - interval.estimate)
     with pytest.raises(ValueError, match="must be equal"):
         probability_of_improvement(SCORES, {"a": theirs["a"]})
 
 
-def test_performance_profile_weighs_tasks_not_runs():
+def test_the_performance_profile_weighs_tasks_equally():
     profile = performance_profile(SCORES, np.array([0.0, 3.5, 20.0]))
     assert [round(x.estimate, 9) for x in profile] == [1.0, round((2 / 4 + 3 / 3 + 0 / 2) / 3, 9), 0.0]
     assert profile[1].low <= profile[1].estimate <= profile[1].high
 
 
 def test_seeds_are_resampled_within_their_task():
-    """Against the analytic spread: a mean of two tasks' means varies by each task's own spread only."""
+    """The spread of the mean over two tasks has its analytic value, which depends on the spreads within tasks only."""
     rng = np.random.default_rng(3)
     far_apart = {"a": rng.normal(0.0, 1.0, 400), "b": rng.normal(1_000.0, 1.0, 400)}
 

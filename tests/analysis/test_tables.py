@@ -1,4 +1,4 @@
-"""The tables hold the numbers they must."""
+"""Tables have the right numbers in every format."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROVENANCE = {
 }
 
 
-def test_row_by_hand(make_curve):
+def test_a_row_has_the_numbers_computed_by_hand(make_curve):
     (row,) = tables.rows([make_curve()], random_return=0.0)
     np.testing.assert_allclose(row.at_transfer, [100.0, 200.0])
     np.testing.assert_allclose(row.dip, [0.4, 0.0])
@@ -37,7 +37,7 @@ def test_row_by_hand(make_curve):
     np.testing.assert_allclose(row.regret, [(22_000 + 22_000 + 20_000) / 400, (10_000 + 15_000 + 20_000) / 400])
 
 
-def test_best_return_is_of_any_agent_at_any_time(make_curve):
+def test_the_best_return_is_the_maximum_over_agents_and_steps(make_curve):
     higher = make_curve("td3_bc", offline_returns=np.array([[0.0, 950.0, 100.0], [0.0, np.nan, 200.0]]))
     assert tables.best_return([make_curve(), higher]) == 950.0
     smac, _ = tables.rows([make_curve(), higher], 0.0)
@@ -45,7 +45,7 @@ def test_best_return_is_of_any_agent_at_any_time(make_curve):
     np.testing.assert_allclose(smac.regret, alone.regret)
 
 
-def test_markdown_holds_every_pair_every_quantity_and_its_provenance(make_curve):
+def test_the_markdown_has_every_pair_every_quantity_and_the_provenance(make_curve):
     text = tables.markdown(tables.rows([make_curve(), make_curve("td3_bc", control=False)], 0.0), PROVENANCE)
     header, rule, smac, td3_bc = text.splitlines()[:4]
     assert header.count("|") == rule.count("|") == smac.count("|") == td3_bc.count("|") == len(tables.HEADER) + 1
@@ -66,7 +66,7 @@ def test_markdown_holds_every_pair_every_quantity_and_its_provenance(make_curve)
     assert "- Commit: unknown" in text
 
 
-def test_one_seed_has_intervals_over_its_episodes_where_these_are_there(make_curve):
+def test_one_seed_has_intervals_over_its_episodes_if_they_are_known(make_curve):
     one = {"online_returns": np.array([[100.0, 60.0, 100.0, 300.0]]), "offline_returns": np.zeros((1, 3))}
     one |= {"control": False}
     episodes = tuple(mean + np.array([[-10.0, -5.0, 5.0, 10.0]]) for mean in one["online_returns"][0])
@@ -82,7 +82,7 @@ def test_one_seed_has_intervals_over_its_episodes_where_these_are_there(make_cur
         out = io.StringIO()
         Console(file=out, width=200).print(tables.terminal([row], "hopper, 1 seed"))
         assert ("hopper, 1 seed, intervals over its episodes" in out.getvalue()) is over_episodes
-    # dips are of seeds, and two seeds have the interval that they had without episodes
+    # dips have intervals over seeds only, and two seeds have the same interval as without episode returns
     assert tables.cells(with_them)[4] == "40.0"
     assert tables.cells(two)[3] == "150 [100, 200]"
     (line,) = csv.DictReader(io.StringIO(tables.comma_separated([with_them])))
@@ -90,7 +90,7 @@ def test_one_seed_has_intervals_over_its_episodes_where_these_are_there(make_cur
     assert line["dip_low"] == ""
 
 
-def test_csv_holds_the_numbers_of_the_markdown(make_curve):
+def test_the_csv_file_has_the_numbers_of_the_markdown(make_curve):
     text = tables.comma_separated(tables.rows([make_curve(), make_curve("td3_bc", control=False)], 0.0))
     smac, td3_bc = csv.DictReader(io.StringIO(text))
     assert (smac["offline"], smac["online"], smac["seeds"], smac["smooth"]) == ("smac", "sac", "2", "no")
@@ -99,7 +99,7 @@ def test_csv_holds_the_numbers_of_the_markdown(make_curve):
     assert td3_bc["control_dip"] == td3_bc["excess_dip_high"] == ""
 
 
-def test_terminal_table_shows_the_same_cells(make_curve):
+def test_the_terminal_shows_the_same_numbers(make_curve):
     out = io.StringIO()
     console = Console(file=out, width=200)
     console.print(tables.terminal(tables.rows([make_curve()], 0.0), title="hopper"))
@@ -120,7 +120,7 @@ VARIANT = "smac kappa=5 score_model.condition_on_return=True"
 @pytest.mark.parametrize("width", [80, 90, 100, 120, 150])
 @pytest.mark.parametrize("offline", [["smac", "td3_bc"], ["smac", VARIANT, "cal_ql"]])
 @pytest.mark.parametrize("scale", [1.0, 37.7])
-def test_terminal_table_breaks_no_cell_and_says_what_there_is_no_room_for(make_curve, width, offline, scale):
+def test_the_terminal_table_names_the_columns_that_do_not_fit(make_curve, width, offline, scale):
     curves = [make_curve(name, end) for name in offline for end in ("sac", "td3_bc")]
     curves = [dataclasses.replace(c, online_returns=scale * c.online_returns) for c in curves]
     made = tables.rows(curves, 0.0)
@@ -129,7 +129,7 @@ def test_terminal_table_breaks_no_cell_and_says_what_there_is_no_room_for(make_c
     assert max(map(len, lines)) <= width
     assert text.count("[") == text.count("]") > 0
     for line in lines:
-        # numbers of a cell stand on one line
+        # the numbers of a table cell are on one line
         assert line.count("[") == line.count("]")
         assert len(re.findall(r"-?[\d.]+ \[-?[\d.]+, -?[\d.]+\]", line)) == line.count("[")
     shown = text.replace("\n", " ")
@@ -143,7 +143,7 @@ def test_terminal_table_breaks_no_cell_and_says_what_there_is_no_room_for(make_c
         assert kept in shown.partition("Columns left out")[0]
 
 
-def test_terminal_table_of_the_quickstart_keeps_all_but_three_columns_at_100(make_curve):
+def test_the_table_of_the_quickstart_fits_100_columns_without_three_quantities(make_curve):
     made = tables.rows([make_curve(), make_curve("td3_bc")], 0.0)
     assert "Columns left out" not in "".join(shown_at(150, made))
     left_out = shown_at(100, made)[-1].removeprefix("Columns left out to fit: ").rstrip(".").split(", ")

@@ -1,4 +1,4 @@
-"""The benchmarks run, at sizes that say nothing about speed; and what they count is what was done."""
+"""The benchmarks run at tiny sizes, and their counts are right."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SLOW = ("penalty", "pretrain_to_finetune")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in PROGRAMS]
 )
-def test_program_states_device_versions_ceiling_and_rates(name, tmp_path):
+def test_a_benchmark_prints_device_versions_ceiling_and_rates(name, tmp_path):
     if name == "physics":
         pytest.importorskip("imageio", reason="Gymnasium's MuJoCo tasks import it (extra `bench`)")
     file = tmp_path / "out.json"
@@ -56,7 +56,7 @@ def test_program_states_device_versions_ceiling_and_rates(name, tmp_path):
             assert rates or line.get("phase")
 
 
-def test_matrix_products_are_counted_through_loops_branches_and_maps():
+def test_matrix_products_in_loops_branches_and_maps_are_counted():
     a, b = jnp.ones((3, 4)), jnp.ones((4, 5))
     one = 2 * 3 * 4 * 5
     assert product_flops(lambda a, b: a @ b, a, b) == one
@@ -90,7 +90,7 @@ def test_updates_with_onednns_products_are_the_same():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6), plain, fast)
 
 
-def test_an_update_of_sac_does_the_arithmetic_that_it_must():
+def test_an_update_of_sac_has_the_expected_number_of_operations():
     import smac_jax
     from benchmarks.learners import Size, flops_of_one, online_learner
 
@@ -98,7 +98,7 @@ def test_an_update_of_sac_does_the_arithmetic_that_it_must():
     width, batch, members = 64, 32, 2
     made = online_learner("sac", Size((width, width), members, batch, batch), 1, data)
     hidden = 2 * batch * width * width
-    # the middle layer alone: the critics six times (target; forward and two back; policy's forward and back), the actor
-    # four (next action; forward and two back)
+    # Only the middle layer is counted. That of the critics is used six times (target; forward and two backward; forward
+    # and backward for the policy), and that of the actor four times (next action; forward and two backward).
     least = hidden * (6 * members + 4)
     assert least <= flops_of_one(made) <= 1.6 * least

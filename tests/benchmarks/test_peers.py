@@ -1,4 +1,4 @@
-"""Files of others can be imported where half of what they import is not installed, and leave nothing behind."""
+"""Files of other projects can be imported without their dependencies, and leave no modules behind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def train(config):
 """
 
 
-def test_a_file_of_theirs_is_imported_with_stand_ins(tmp_path, monkeypatch):
+def test_a_file_of_another_project_is_imported_with_stubs_for_missing_packages(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["peers", "--corl=somewhere"])
     before = set(sys.modules)
     (tmp_path / "theirs.py").write_text(THEIRS)
@@ -40,12 +40,12 @@ def test_a_file_of_theirs_is_imported_with_stand_ins(tmp_path, monkeypatch):
     assert not {name for name in left if "Mock" in type(sys.modules[name]).__name__}
 
 
-def test_another_folder_is_refused(tmp_path):
+def test_a_folder_of_another_project_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"td3_bc\.py does not exist"):
         module_at(tmp_path / "td3_bc.py", "nothing")
 
 
-def test_they_get_the_same_transitions():
+def test_other_projects_get_the_same_transitions():
     data = smac_jax.load_dataset("hopper-medium-replay")
     given = columns(data)
     assert len(given["rewards"]) == data.size

@@ -1,4 +1,4 @@
-"""The program that prints a data set's card."""
+"""The command that prints the card of a data set."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ check = partial(run_command, "check-dataset")
 
 @pytest.fixture(scope="module")
 def expert():
-    """Hopper's expert, which others logged; absent where only the repository is."""
+    """Returns public data of hopper's expert. Tests that need it are skipped if only the repository is available."""
     path = Path(__file__).resolve().parents[3] / "shared" / "data" / "locomotion" / "hopper-cs285-expert.hdf5"
     if not path.is_file():
         pytest.skip(f"no file {path}")
     return path
 
 
-def test_rows_of_others_agree_with_the_simulator(expert, tmp_path):
+def test_rows_that_were_logged_elsewhere_agree_with_the_simulator(expert, tmp_path):
     done = check(expert, f"--json={tmp_path / 'card.json'}")
     assert done.returncode == 0, done.stderr[-2000:]
     lines = done.stdout.splitlines()
@@ -47,8 +47,8 @@ def test_rows_of_others_agree_with_the_simulator(expert, tmp_path):
     assert (card["card"]["rows"], card["agreement"]["share"]) == (2000, 1.0)
 
 
-def test_rows_that_the_simulator_contradicts_are_one_line_and_a_code(expert):
-    """As it was before contact margins were those of the logs."""
+def test_rows_that_disagree_with_the_simulator_cause_one_line_and_an_exit_code(expert):
+    """The rows were logged with other contact margins."""
     done = check(expert, "--margins=sum")
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
@@ -58,7 +58,7 @@ def test_rows_that_the_simulator_contradicts_are_one_line_and_a_code(expert):
     assert line.endswith("With --margins=max it reproduces 100.0%.")
 
 
-def test_a_card_without_a_simulator(tmp_path):
+def test_a_card_is_printed_without_a_simulator(tmp_path):
     rng = np.random.default_rng(0)
     path = tmp_path / "mine.hdf5"
     columns = {"observations": rng.normal(size=(9, 2)), "actions": np.full((9, 2), 0.5), "rewards": np.ones(9)}
@@ -70,7 +70,7 @@ def test_a_card_without_a_simulator(tmp_path):
     assert "agreement not checked: the task is not known; see --env" in done.stdout
 
 
-def test_a_published_name_is_compared_with_what_was_printed(tmp_path):
+def test_a_published_data_set_is_compared_with_its_statistics(tmp_path):
     path = tmp_path / "halfcheetah_random-v2.hdf5"
     columns = {"observations": np.zeros((9, 17)), "actions": np.zeros((9, 6)), "rewards": np.ones(9)}
     write_d4rl(path, columns | {"terminals": np.zeros(9), "timeouts": np.arange(9) == 8})
@@ -81,7 +81,7 @@ def test_a_published_name_is_compared_with_what_was_printed(tmp_path):
     assert said.startswith("6,729 rows, 25 episodes for minari:D4RL/door/human-v2")
 
 
-def test_what_is_no_data_set_is_one_line(tmp_path):
+def test_an_invalid_data_set_causes_a_one_line_message(tmp_path):
     path = tmp_path / "hopper.hdf5"
     path.write_text("not HDF5")
     done = check(path)
@@ -98,8 +98,8 @@ def test_many_constant_columns_are_counted():
     )
 
 
-def test_a_file_whose_ends_are_not_marked_is_checked_like_any_other(tmp_path, monkeypatch):
-    """Under a published name, too: the comparison with what was printed needs no marks."""
+def test_a_file_without_marked_ends_is_checked_like_any_other(tmp_path, monkeypatch):
+    """The name is that of a published data set. The comparison with its statistics does not need the marks."""
     rng = np.random.default_rng(0)
     ends = np.arange(1, 25) % 8 == 0
     observations = rng.normal(size=(24, 11))

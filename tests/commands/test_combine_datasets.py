@@ -1,4 +1,4 @@
-"""The program that makes one training file of several data sets."""
+"""The command that joins several data sets in one file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ combine = partial(run_command, "combine-datasets")
 
 @pytest.fixture
 def parts(tmp_path):
-    """Two files of the door: two episodes one of which succeeds, and one that does."""
+    """Writes two files of the door: two episodes of which one succeeds, and one episode that succeeds."""
     files = []
     for name, angles in (("door-people", [[0, 1.4, 0.3], [0, 0.1]]), ("door-rollouts", [[0, 0.2, 1.5]])):
         before, after = (np.concatenate([a[cut] for a in angles]) for cut in (slice(None, -1), slice(1, None)))
@@ -51,7 +51,7 @@ def test_demonstrations_and_rollouts_become_one_file(parts, tmp_path):
     digest = hashlib.sha256(parts[1].read_bytes()).hexdigest()
     noted = dict(data.metadata)["part_2"]
     assert noted == f"door-rollouts: 2 rows, 1 episodes, 1 successes; door-rollouts.hdf5 sha256 {digest}"
-    # the same parts give the same bytes, and the whole is a part like any other
+    # the same parts give the same bytes, and the result can be a part itself
     before = out.read_bytes()
     done = combine("--task=door-binary", f"--parts={parts[0]},{parts[1]}", f"--out={out}", "--nofailures")
     assert "failures left out" in done.stdout
@@ -68,14 +68,14 @@ def test_demonstrations_and_rollouts_become_one_file(parts, tmp_path):
         (["--out=x.hdf5"], "error: --parts is empty"),
     ],
 )
-def test_errors_are_a_line(arguments, said):
+def test_errors_of_combining_are_one_line(arguments, said):
     done = combine(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith(said)
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_parts_of_two_tasks_are_named(parts, tmp_path):
+def test_parts_of_different_tasks_are_refused_by_name(parts, tmp_path):
     other = tmp_path / "pen-mine.hdf5"
     columns = {"observations": np.ones((2, 45)), "actions": np.zeros((2, 24)), "rewards": np.ones(2)}
     write_d4rl(other, columns | {"terminals": np.array([0, 1])})

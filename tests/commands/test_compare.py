@@ -1,4 +1,4 @@
-"""Curves of any sweeps in one table; published curves give the published numbers again."""
+"""Curves of several sweeps in one table. The published curves give the published numbers."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def test_every_published_curve_is_read():
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda path: f"{path.parts[-3]}-{path.parts[-2]}-{path.stem}")
-def test_published_tables_are_those_of_the_published_curves(table):
-    """Of every row that is there, the same numbers, from the curves of that study that have them."""
+def test_published_tables_follow_from_the_published_curves(table):
+    """Every row of a published table has the numbers of one of the curves of that study."""
     with table.open(newline="") as file:
         rows = {(row["offline"], row["online"]): row for row in csv.DictReader(file)}
     checkpoint = table.stem.removeprefix("table-")
     files = table.parents[1].glob(f"curves/*/*-{checkpoint}.json")
     curves = compared([TransferCurve.from_json(path) for path in files])
-    found = {}  # names in published tables are not those of the curves, so rows are found by their numbers
+    found = {}  # the names in published tables differ from those of the curves, so rows are found by their numbers
     for row in tables.rows(curves, task_info(curves[0].task).random_return):
         found[f"{row.at_transfer.mean():.6g}", row.online, f"{row.final.mean():.6g}"] = row
     for (_, online), row in rows.items():
@@ -78,7 +78,7 @@ def test_a_published_table_is_made_again_by_one_command(tmp_path):
     assert "e28c312bffc1" in text  # the commit that trained kappa 5
 
 
-def test_seeds_of_a_pair_are_joined_and_lengths_are_told_apart():
+def test_curves_of_one_pair_are_joined_unless_their_lengths_differ():
     rows = compared([curve(seeds=(0, 1)), curve(seeds=(2,)), curve("iql")])
     assert [(row.offline, row.seeds) for row in rows] == [("smac", (0, 1, 2)), ("iql", (0, 1))]
     rows = compared([curve(updates=1000), curve(updates=3000), curve("iql", 3000)])
@@ -87,14 +87,14 @@ def test_seeds_of_a_pair_are_joined_and_lengths_are_told_apart():
 
 
 @pytest.mark.parametrize("seeds", [(0, 1), (1, 2), ()])
-def test_what_cannot_be_told_apart_is_refused(seeds):
+def test_curves_that_cannot_be_distinguished_are_refused(seeds):
     other = curve(seeds=(0, 1), diverged=()) if not seeds else curve(seeds=seeds)
     same = [curve(), other if seeds else TransferCurve(**{**vars(other), "seeds": ()})]
     with pytest.raises(ConfigError, match=r"2 curves are of the pair smac to sac.* NAME=FILE"):
         compared(same)
 
 
-def test_a_name_is_taken_off_unless_it_is_part_of_the_files(tmp_path, monkeypatch):
+def test_a_name_before_a_path_is_recognized(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("smac-kappa=5.json").write_text("{}")
     assert name_and_path("smac-kappa=5.json") == ("", Path("smac-kappa=5.json"))
@@ -109,7 +109,7 @@ def test_a_name_is_taken_off_unless_it_is_part_of_the_files(tmp_path, monkeypatc
         (["nowhere.json", "--results=out"], "nowhere.json: not a learning curve"),
     ],
 )
-def test_a_mistake_is_one_line(arguments, words, tmp_path):
+def test_a_mistake_causes_a_one_line_message(arguments, words, tmp_path):
     done = run_command("compare", *arguments)
     assert done.returncode == 2
     assert words in done.stderr

@@ -1,4 +1,4 @@
-"""The recipe: the same seed gives the same file, and a replay buffer comes out as the episodes that went in."""
+"""Making data sets: the same seed gives the same file, and a replay buffer is written as complete episodes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path):
         a, b, c = (read_d4rl(tmp_path / folder / f"hopper-{kind}.hdf5") for folder in "abc")
         for name in ("observations", "actions", "rewards", "next_observations", "terminals"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
-        assert a.size >= 990  # at most one row of each of twenty streams can be lost
+        assert a.size >= 990  # at most one row of each of the twenty environments can be lost
         assert a.actions.shape != c.actions.shape or np.abs(a.actions - c.actions).max() > 0.1
         metadata = dict(a.metadata)
         assert metadata["kind"] == kind
@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path):
         assert {"jax", "mujoco"} <= set(json.loads(metadata["versions"]))
 
 
-def test_a_replay_buffer_comes_out_as_episodes():
+def test_a_replay_buffer_is_written_as_episodes():
     data = smac_jax.load_dataset("hopper-medium-replay")
     tiny = {"network": {"actor_hidden": (8,), "critic_hidden": (8,)}}
     ac = smac_jax.pretrain("bc", data, seeds=1, num_updates=1, config=tiny, progress=False).actor_critic
@@ -75,7 +75,7 @@ def test_a_replay_buffer_comes_out_as_episodes():
     ends = np.flatnonzero(arrays["terminals"] | arrays["timeouts"])
     lengths = np.diff(ends, prepend=-1)
     assert lengths.max() <= 15
-    # an episode that did not fall ran to its limit; the last one may have been cut by the end of the run
+    # an episode without a fall reached the time limit, except that the end of the run may have cut the last one
     fell = arrays["terminals"][ends][:-1]
     np.testing.assert_array_equal(arrays["timeouts"][ends][:-1], ~fell)
     assert (lengths[:-1][~fell] == 15).all()
@@ -86,7 +86,7 @@ def test_a_replay_buffer_comes_out_as_episodes():
 
 
 @pytest.mark.parametrize("bits", [1, 10, 22])
-def test_rounding_is_to_so_many_bits(bits):
+def test_rounding_keeps_the_given_number_of_bits(bits):
     values = np.random.default_rng(0).normal(size=1000).astype(np.float32)
     rounded = round_mantissa(values, bits)
     assert (np.abs(rounded - values) <= np.abs(values) * 2.0 ** -(bits + 1) * 1.0001).all()
@@ -100,14 +100,14 @@ def test_an_unknown_kind_is_named(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_steps_are_all_steps_and_an_untrained_policy_of_medium_return_leaves_data(tmp_path):
-    """The warm start counts; at step 0 there is nothing yet that could be a data set."""
+def test_the_number_of_steps_includes_the_warm_start(tmp_path):
+    """An untrained policy of medium return still needs the warm start, because there are no data at step 0."""
     small = ["--hidden=8,8", "--batch_size=8", "--eval_episodes=1", "--eval_every=100"]
     done = make(tmp_path, "--kinds=medium-replay", "--max_steps=300", "--medium_fraction=0", *small)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "SAC for at most 300 steps, of which the first 150 are a warm start without updates" in done.stdout
     data = read_d4rl(tmp_path / "hopper-medium-replay.hdf5")
-    assert data.size == 150  # the untrained policy returns more than 0: training stops after the warm start
+    assert data.size == 150  # the return of the untrained policy is above 0, so training stops after the warm start
     assert "SAC stopped at 150 steps" in dict(data.metadata)["recipe"]
     done = make(tmp_path, "--kinds=medium-replay", "--max_steps=300", *small)
     assert done.returncode == 2
@@ -117,7 +117,7 @@ def test_steps_are_all_steps_and_an_untrained_policy_of_medium_return_leaves_dat
 
 
 def perceptron(path: Path, checkpoints: int = 3) -> Path:
-    """Random policies for the hopper, which fall soon."""
+    """Writes random policies for the hopper, which fall soon."""
     rng = np.random.default_rng(0)
     shapes = {"w0": (11, 4), "b0": (4,), "w_mean": (4, 3), "b_mean": (3,), "log_std": (3,)}
     np.savez(path, head="clip", **{name: rng.normal(size=(checkpoints, *shape)) for name, shape in shapes.items()})
@@ -137,7 +137,7 @@ def test_policies_are_mixed_by_their_shares(tmp_path):
         acted, rows = file["infos/checkpoint"][()], len(file["rewards"])
         assert file["infos/qpos"].shape == (rows, 6)
         assert file["infos/qvel"].dtype == np.float64
-        # nothing of a state is in the observation but rounded
+        # the observation contains the state in float32 only
         np.testing.assert_array_equal(file["infos/qpos"][:, 1:].astype(np.float32), file["observations"][:, :5])
         ends = file["terminals"][()] | file["timeouts"][()]
     longest = int(np.diff(np.flatnonzero(ends), prepend=-1).max())
@@ -162,12 +162,12 @@ def test_policies_are_mixed_by_their_shares(tmp_path):
         (["1/0", "1"], "must be numbers"),
     ],
 )
-def test_shares_that_are_wrong_are_said(texts, message):
+def test_invalid_shares_are_refused(texts, message):
     with pytest.raises(ConfigError, match=message):
         parse_shares(texts, 2)
 
 
-def test_shares_may_be_fractions_or_left_out():
+def test_shares_may_be_fractions_or_absent():
     assert parse_shares([], 3) == [Fraction(1, 3)] * 3
     assert parse_shares(["1/3", "2/3"], 2) == [Fraction(1, 3), Fraction(2, 3)]
     assert sum(parse_shares(["0.333333", "0.333333", "0.333334"], 3)) == 1
@@ -182,7 +182,7 @@ def test_shares_may_be_fractions_or_left_out():
         (["--shares=1"], "--shares: cannot be used without --policy."),
     ],
 )
-def test_what_does_not_fit_is_one_line(arguments, message, tmp_path):
+def test_input_that_does_not_fit_causes_a_one_line_message(arguments, message, tmp_path):
     path = perceptron(tmp_path / "p.npz")
     done = make(tmp_path, *(argument.format(path=path) for argument in arguments))
     assert done.returncode == 2
@@ -191,7 +191,7 @@ def test_what_does_not_fit_is_one_line(arguments, message, tmp_path):
 
 
 @pytest.mark.parametrize(("out", "words"), [("gs://bucket/data", "is a URL"), (__file__, "is a file. Give a folder")])
-def test_a_folder_that_nothing_can_be_written_to_is_refused_before_anything_is_trained(out, words):
+def test_an_unwritable_folder_is_refused_before_training(out, words):
     done = make(Path("unused"), f"--out={out}")
     assert done.returncode == 2
     assert words in done.stderr

@@ -1,4 +1,4 @@
-"""The page of a sweep: what stands on it, that nothing on it runs or reaches out, and that a browser shows it."""
+"""The page of a sweep: its content, that it needs no network and executes no other code, and that browsers show it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 class Reader(html.parser.HTMLParser):
-    """What is on a page: text by element, cells of tables, attributes."""
+    """Collects the content of a page: text by element, cells of tables, attributes."""
 
     def __init__(self, page: str):
         super().__init__()
@@ -82,7 +82,7 @@ def curve(offline: str, online: str, seeds: tuple[int, ...], **changes) -> Trans
 
 
 def make_sweep(folder: Path, data: str = "hopper-medium-replay", offline: str = "smac", error: str = "") -> None:
-    """Two jobs of one pair that are done, one with a seed that diverged; and a job that failed."""
+    """Makes a sweep with two finished jobs of one pair, of which one has a diverged seed, and a failed job."""
     jobs = []
     for place, seeds, label in (
         ("seeds-0-1", (0, 1), offline),
@@ -132,7 +132,7 @@ def read(folder: Path) -> tuple[Reader, str]:
     return Reader(text), text
 
 
-def test_page_holds_table_curves_provenance_configuration_and_what_went_wrong(tmp_path):
+def test_the_page_has_table_curves_provenance_configuration_and_errors(tmp_path):
     make_sweep(tmp_path)
     page, text = read(tmp_path)
     head, row = page.rows[:2]
@@ -162,7 +162,7 @@ def test_page_holds_table_curves_provenance_configuration_and_what_went_wrong(tm
     assert "color-mix(in srgb, var(--ink)" in text
 
 
-def test_what_the_pointer_finds_are_the_numbers_of_the_curves(tmp_path):
+def test_the_numbers_under_the_pointer_are_those_of_the_curves(tmp_path):
     make_sweep(tmp_path)
     page, _ = read(tmp_path)
     figures = [json.loads(value) for _, name, value in page.attributes if name == "data-panels"]
@@ -172,17 +172,17 @@ def test_what_the_pointer_finds_are_the_numbers_of_the_curves(tmp_path):
     means = np.concatenate([c.offline_returns for c in both]).mean(axis=0)
     assert series["steps"] == ["0", "1,000", "2,000"]
     assert [value.partition(" [")[0] for value in series["values"]] == [f"{mean:,.1f}" for mean in means]
-    # equally spaced steps stand equally far apart, within the panel; a higher return stands higher
+    # equally spaced steps have equal distances within the panel, and a higher return is higher
     x, y = np.array(series["x"]), np.array(series["y"])
     assert x[1] - x[0] == pytest.approx(x[2] - x[1], abs=0.02)
     assert offline["box"][0] == pytest.approx(x[0], abs=0.02)
     assert offline["box"][2] == pytest.approx(online["box"][0], abs=0.5)
     assert (np.argsort(y) == np.argsort(-means)).all()
     assert [found["label"] for found in online["series"]] == ["SMAC", "SMAC, no transfer"]
-    assert online["series"][1]["x"][0] == online["series"][0]["x"][1]  # the control begins where the warm start ends
+    assert online["series"][1]["x"][0] == online["series"][0]["x"][1]  # the control begins at the end of the warm start
 
 
-def test_nothing_that_a_name_or_an_error_holds_becomes_part_of_the_page(tmp_path):
+def test_names_and_errors_are_escaped(tmp_path):
     make_sweep(tmp_path, data=f"/data/{NASTY}.hdf5", offline=f"smac x={NASTY}", error=NASTY)
     page, text = read(tmp_path)
     assert page.tags.count("script") == 1
@@ -196,7 +196,7 @@ def test_nothing_that_a_name_or_an_error_holds_becomes_part_of_the_page(tmp_path
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
 
 
-def test_page_needs_no_other_file_and_no_network(tmp_path):
+def test_the_page_needs_no_other_file_and_no_network(tmp_path):
     make_sweep(tmp_path)
     page, text = read(tmp_path)
     links = [value for _, name, value in page.attributes if name in ("src", "href", "xlink:href", "srcset")]
@@ -208,7 +208,7 @@ def test_page_needs_no_other_file_and_no_network(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"task": "hopper"}', '{"task": 3}'])
-def test_a_damaged_curve_is_left_out_and_named(tmp_path, damage):
+def test_a_damaged_curve_is_omitted_and_named(tmp_path, damage):
     make_sweep(tmp_path)
     path = tmp_path / "runs" / "data" / "False" / "seeds-2-3" / "curve-sac.json"
     path.write_text(damage)
@@ -217,7 +217,7 @@ def test_a_damaged_curve_is_left_out_and_named(tmp_path, damage):
     assert f"Left out: {path}" in " ".join(page.text["li"])
 
 
-def test_a_sweep_that_has_just_begun_or_lost_its_provenance_has_a_page(tmp_path):
+def test_a_new_sweep_and_one_without_provenance_have_a_page(tmp_path):
     make_sweep(tmp_path)
     (tmp_path / "provenance.json").write_text("{")
     page, _ = read(tmp_path)
@@ -231,7 +231,7 @@ def test_a_sweep_that_has_just_begun_or_lost_its_provenance_has_a_page(tmp_path)
         write_report(tmp_path / "runs")
 
 
-def test_command_line(tmp_path):
+def test_the_command_writes_the_page(tmp_path):
     def report(*arguments: str) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "smac_jax", "report", *arguments]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
@@ -245,7 +245,7 @@ def test_command_line(tmp_path):
 
 
 def browse(page: Path, *arguments: str) -> tuple[str, list[str]]:
-    """The document as a browser has it after its scripts ran, and what it says on its console."""
+    """Returns the document in a browser after its scripts have run, and the output on the console."""
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
     folder = f"--user-data-dir={page.parent / 'browser'}"
     done = subprocess.run([*command, folder, *arguments, f"file://{page}"], capture_output=True, text=True, timeout=60)
@@ -253,7 +253,7 @@ def browse(page: Path, *arguments: str) -> tuple[str, list[str]]:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-def test_a_browser_shows_the_table_and_what_is_under_the_pointer_and_has_no_complaints(tmp_path):
+def test_a_browser_shows_the_table_and_tooltips_without_errors(tmp_path):
     make_sweep(tmp_path, data=f"/data/{NASTY}.hdf5", offline=f"smac x={NASTY}", error=NASTY)
     path = write_report(tmp_path)
     shown, complaints = browse(path)
@@ -261,9 +261,9 @@ def test_a_browser_shows_the_table_and_what_is_under_the_pointer_and_has_no_comp
     assert complaints == []
     assert tuple(page.rows[0]) == HEADER
     assert page.rows[1][1] == "SAC"
-    assert shown.count('class="tip"') == 2  # the script has run
+    assert shown.count('class="tip"') == 2  # this exists only if the script has run
 
-    # a script of ours moves the pointer: let through by a policy that lets it
+    # the test's own script moves the pointer, which the changed content security policy allows
     probe = tmp_path / "probe.html"
     policy = re.compile(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", re.DOTALL)
     move = (

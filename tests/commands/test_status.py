@@ -1,4 +1,4 @@
-"""A sweep at a glance, whatever state its files are in."""
+"""The status of a sweep, for files in any condition."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RUNS = ("offline", "control", "to-sac")
 
 
 def sweep_at(folder: Path, jobs: int = 1) -> list[Path]:
-    """A sweep of which nothing was done yet."""
+    """Makes a sweep in which nothing has been done."""
     entries = [
         {"folder": f"runs/hopper/smac/seeds-{i}-{i}", "title": f"hopper smac seed {i}", "runs": RUNS}
         for i in range(jobs)
@@ -39,7 +39,7 @@ def sweep_at(folder: Path, jobs: int = 1) -> list[Path]:
 
 
 def tell(job: Path, run: str, owner: str = platform.node(), **status) -> Path:
-    """What a run writes."""
+    """Writes the status of a run."""
     folder = job / run
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ".lock").touch()
@@ -64,7 +64,7 @@ def shown(*folders: Path) -> tuple[str, int]:
 RUNNING = {"state": "running", "phase": "smac: offline", "done": 500, "total": 2000, "last_return": 12.25}
 
 
-def test_a_run_that_holds_its_lock_shows_phase_steps_rate_time_left_and_last_news(tmp_path):
+def test_a_running_run_shows_phase_steps_rate_and_time_left(tmp_path):
     (job,) = sweep_at(tmp_path)
     folder = tell(job, "offline", **RUNNING, rate=50.0, seconds_left=30.0)
     with filelock.FileLock(folder / ".lock"):
@@ -75,13 +75,13 @@ def test_a_run_that_holds_its_lock_shows_phase_steps_rate_time_left_and_last_new
         for word in ("hopper smac seed 0", "smac: offline 500/2,000", "50", "30 s", "12.2", "2 left", "1 running"):
             assert word in text
         assert code == 3
-    # the same files, and nobody there
+    # the same files without a process
     run = state_of(tmp_path)
     assert (run.state, run.rate) == ("died", None)
     assert "repeat the command to resume" in shown(tmp_path)[0]
 
 
-def test_what_a_run_is_doing_is_shown(tmp_path):
+def test_the_activity_of_a_run_is_shown(tmp_path):
     (job,) = sweep_at(tmp_path)
     folder = tell(job, "offline", **RUNNING, doing="compilation")
     with filelock.FileLock(folder / ".lock"):
@@ -89,7 +89,7 @@ def test_what_a_run_is_doing_is_shown(tmp_path):
     assert "compiling" not in shown(tmp_path)[0]
 
 
-def test_time_left_of_a_run_leaves_out_what_no_run_has_been_through_and_says_so(tmp_path):
+def test_the_time_left_of_a_run_excludes_stages_that_have_not_been_measured(tmp_path):
     one, two = sweep_at(tmp_path, jobs=2)
     folder = tell(one, "offline", **RUNNING, seconds_left=90.0, at_least=False, took={"offline": 60.0})
     with filelock.FileLock(folder / ".lock"):
@@ -101,13 +101,13 @@ def test_time_left_of_a_run_leaves_out_what_no_run_has_been_through_and_says_so(
     del two
 
 
-def test_time_left_of_the_sweep_is_that_of_its_runs_by_what_runs_like_them_took(tmp_path):
+def test_the_time_left_of_a_sweep_uses_the_rates_of_similar_runs(tmp_path):
     one, two, three = sweep_at(tmp_path, jobs=3)
     took = {"compilation": 500.0, "score model": 10.0, "offline": 90.0}
     tell(one, "offline", state="done", took=took)
     tell(one, "control", state="done", took={"offline": 50.0})
     tell(one, "to-sac", state="done", took={"warm start": 1.0, "online": 199.0})
-    # the score model's rate is its own; of what comes after it knows nothing itself
+    # the score model has its own rate, and the later phases have no rate in this run
     folder = tell(two, "offline", **RUNNING, seconds_left=6.0, at_least=True, took={"score model": 6.0})
     with filelock.FileLock(folder / ".lock"):
         sweep = read_sweep(tmp_path, NOW)
@@ -126,8 +126,8 @@ def test_time_left_of_the_sweep_is_that_of_its_runs_by_what_runs_like_them_took(
     assert read_sweep(tmp_path, NOW).totals == "3 of 3 jobs done. Runs: 9 done."
 
 
-def test_the_return_of_a_run_that_is_done_is_that_of_its_curve(tmp_path):
-    """Which tables are made of; a status may be older, as one that was written before the last evaluation."""
+def test_the_return_of_a_finished_run_is_that_of_its_curve(tmp_path):
+    """Tables use the curve. The status may be older than the last evaluation."""
     (job,) = sweep_at(tmp_path)
     for run in RUNS:
         tell(job, run, state="done", last_return=53.3)
@@ -143,7 +143,7 @@ def test_the_return_of_a_run_that_is_done_is_that_of_its_curve(tmp_path):
     assert "53.3" not in shown(tmp_path)[0]
 
 
-def test_a_process_that_was_killed_is_noticed(tmp_path):
+def test_a_killed_process_is_detected(tmp_path):
     (job,) = sweep_at(tmp_path)
     folder = tell(job, "offline", **RUNNING)
     program = f"import filelock,time; x=filelock.FileLock({str(folder / '.lock')!r}); x.acquire(); print(1, flush=True)"
@@ -171,7 +171,7 @@ def test_a_process_that_was_killed_is_noticed(tmp_path):
         ({"state": "walking"}, False, "damaged"),
     ],
 )
-def test_status_and_lock_together_say_what_a_run_is(tmp_path, status, held, expected):
+def test_status_and_lock_determine_the_state_of_a_run(tmp_path, status, held, expected):
     (job,) = sweep_at(tmp_path)
     lock = filelock.FileLock(tell(job, "offline", **status) / ".lock")
     if held:
@@ -182,7 +182,7 @@ def test_status_and_lock_together_say_what_a_run_is(tmp_path, status, held, expe
     assert run.why == {"failed": "disk", "damaged": run.why, "died": run.why}.get(expected, "")
 
 
-def test_a_process_on_another_host_whose_lock_is_not_seen_has_ten_minutes(tmp_path):
+def test_a_process_on_another_host_counts_as_running_for_ten_minutes(tmp_path):
     (job,) = sweep_at(tmp_path)
     tell(job, "offline", owner="elsewhere", **RUNNING)
     assert state_of(tmp_path, now=NOW + 60).state == "running"
@@ -206,19 +206,19 @@ def test_exit_codes(tmp_path):
     assert shown(done, tmp_path / "left")[1] == 3
     assert shown(done, tmp_path / "left", failed)[1] == 1
     assert shown(done, failed, tmp_path / "nowhere")[1] == 2
-    # another attempt is under way: what is in error.txt is over
+    # another attempt is running, so error.txt is out of date
     with filelock.FileLock(tell(job, "control") / ".lock"):
         assert shown(failed)[1] == 3
 
 
 @pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir(), lambda p: p.write_text("x")])
-def test_a_folder_that_is_no_sweep_is_said_in_a_line(tmp_path, make):
+def test_a_folder_without_a_sweep_causes_a_one_line_message(tmp_path, make):
     make(tmp_path / "x")
     with pytest.raises(NoSweepError, match=r"no such folder|holds no sweep"):
         read_sweep(tmp_path / "x")
 
 
-def test_without_provenance_it_shows_what_lies_there(tmp_path):
+def test_without_provenance_the_jobs_in_the_folder_are_shown(tmp_path):
     (job,) = sweep_at(tmp_path)
     tell(job, "to-td3", state="done")
     for damage in ('{"jobs": [3, {"folder": ""}]}', '{"blo', "", "[]", "\x00"):
@@ -230,7 +230,7 @@ def test_without_provenance_it_shows_what_lies_there(tmp_path):
         assert code == 3
 
 
-def test_a_clock_that_was_set_gives_no_negative_age(tmp_path):
+def test_a_changed_clock_does_not_cause_negative_ages(tmp_path):
     (job,) = sweep_at(tmp_path)
     tell(job, "offline", **{**RUNNING, "time": NOW + 3600})
     assert state_of(tmp_path).age is None
@@ -255,7 +255,7 @@ def test_diverged_seeds_are_named(tmp_path):
     assert "2 diverged seeds" in text
 
 
-def test_a_finished_curve_counts_without_its_run(tmp_path):
+def test_a_finished_curve_counts_if_its_run_was_deleted(tmp_path):
     (job,) = sweep_at(tmp_path)
     job.mkdir(parents=True)
     (job / "curve-sac.json").write_text("{}")
@@ -280,7 +280,7 @@ fields = (
     | st.text(max_size=20),
     st.integers(0, 400),
 )
-def test_whatever_a_status_says_or_where_it_is_cut_a_state_is_shown(tmp_path, text, cut):
+def test_any_damaged_status_results_in_a_state(tmp_path, text, cut):
     (job,) = sweep_at(tmp_path)
     tell(job, "offline", state="running")
     (job / "offline" / "status.json").write_text(text[:cut], errors="replace")
@@ -295,7 +295,7 @@ entries = st.dictionaries(st.sampled_from(("folder", "title", "runs")), anything
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.fixed_dictionaries({"jobs": st.lists(entries | anything, min_size=1, max_size=3) | anything}))
-def test_whatever_provenance_says_of_its_jobs_something_is_shown(tmp_path, provenance):
+def test_damaged_provenance_does_not_prevent_the_display(tmp_path, provenance):
     (tmp_path / "runs").mkdir(exist_ok=True)
     (tmp_path / "provenance.json").write_text(json.dumps(provenance))
     assert shown(tmp_path)[1] in (0, 1, 3)
@@ -309,7 +309,7 @@ def test_escape_sequences_do_not_reach_the_terminal(tmp_path):
     assert "gone [bold]x[/bold]" in text
 
 
-def test_looking_disturbs_nobody(tmp_path):
+def test_reading_the_status_does_not_disturb_a_run(tmp_path):
     from smac_jax.runs.folder import RunFolder
 
     lock = tmp_path / "run" / ".lock"
@@ -333,7 +333,7 @@ def test_looking_disturbs_nobody(tmp_path):
     assert in_use(lock) is False
 
 
-def test_watch_ends_when_all_is_done_and_leaves_out_what_there_is_no_room_for(tmp_path):
+def test_watch_ends_when_all_jobs_are_done_and_fits_the_terminal(tmp_path):
     jobs = sweep_at(tmp_path, jobs=30)
     for job in jobs:
         for run in RUNS:
@@ -350,7 +350,7 @@ def test_watch_ends_when_all_is_done_and_leaves_out_what_there_is_no_room_for(tm
     assert "30 of 30 jobs done" in text
 
 
-def test_it_starts_without_jax_and_within_a_second(tmp_path):
+def test_status_starts_without_jax_within_a_second(tmp_path):
     sweep_at(tmp_path)
     program = (
         "import sys, smac_jax.commands.status; assert not {'jax', 'numpy', 'orbax'} & set(sys.modules); print('light')"
@@ -361,7 +361,7 @@ def test_it_starts_without_jax_and_within_a_second(tmp_path):
     before = os.times()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     after = os.times()
-    # the processor's time: what else the machine does is not its fault
+    # the time of the processor, which does not depend on other processes
     assert after.children_user + after.children_system - before.children_user - before.children_system < 1.0
     assert done.returncode == 3, done.stderr
     assert "0 of 1 job done" in done.stdout

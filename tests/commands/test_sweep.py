@@ -1,4 +1,4 @@
-"""The command line, end to end, on a tiny data set; and what it says to those who mistype."""
+"""The command line from start to end with a tiny data set, and its messages about mistakes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Lines:
 """
 
 
-def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(hopper_file, tmp_path):
+def test_a_sweep_writes_table_figure_curves_and_checkpoints(hopper_file, tmp_path):
     from smac_jax.runs.checkpoint import load_actor_critic
 
     folder = tmp_path / "run"
@@ -98,7 +98,7 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(hopper_file, 
             assert [int(line) for line in written[1:]] == [point["step"] for point in points]
             assert not (runs / run / "tensorboard").exists()
 
-    # the same command finds all of it done, and changes nothing
+    # the same command finds everything finished, and changes nothing
     table, saved = (folder / "table.csv").read_text(), (runs / "offline" / "snapshots").stat().st_mtime_ns
     again = sweep(*request)
     assert again.returncode == 0, again.stderr[-2000:]
@@ -108,15 +108,15 @@ def test_whole_pipeline_leaves_table_figure_curves_and_checkpoints(hopper_file, 
     assert (runs / run / "lines.txt").read_text().splitlines() == written
     assert (runs / "offline" / "snapshots").stat().st_mtime_ns == saved
 
-    # another configuration does not take their place
+    # another configuration does not replace the results
     other = sweep(*request, "--config.smac.kappa=1")
     assert other.returncode == 2
     assert "holds results of another configuration" in other.stderr
     assert (folder / "table.csv").read_text() == table
 
 
-def test_continuations_and_training_from_scratch_beside_a_transfer(hopper_file, tmp_path):
-    """And the same command finds them done; of each pair the record says what was carried over."""
+def test_a_sweep_has_continuations_and_training_from_scratch_beside_transfers(hopper_file, tmp_path):
+    """The same command finds them finished. The record of each pair says what was carried over."""
     folder = tmp_path / "run"
     tiny = [flag for flag in TINY if "smac" not in flag]
     request = [f"--task={hopper_file}", "--seeds=2", f"--results={folder}", "--online=same,sac", "--offline=iql", *tiny]
@@ -142,7 +142,7 @@ def test_continuations_and_training_from_scratch_beside_a_transfer(hopper_file, 
     assert not curve.get("control_steps")
 
 
-def test_two_files_of_one_name_and_one_that_is_overwritten_keep_their_own_results(hopper_file, tmp_path):
+def test_files_with_one_name_and_overwritten_files_have_separate_results(hopper_file, tmp_path):
     files = [tmp_path / "first" / hopper_file.name, tmp_path / "second" / hopper_file.name]
     data = smac_jax.load_dataset(hopper_file)
     for i, path in enumerate(files):
@@ -199,7 +199,7 @@ def test_two_files_of_one_name_and_one_that_is_overwritten_keep_their_own_result
         ),
     ],
 )
-def test_a_mistake_is_one_line_and_no_traceback(arguments, words, tmp_path):
+def test_a_mistake_causes_one_line_without_a_traceback(arguments, words, tmp_path):
     done = sweep(f"--results={tmp_path / 'run'}", *TINY[:1], *arguments)
     assert done.returncode == 2
     assert words in done.stderr
@@ -207,8 +207,11 @@ def test_a_mistake_is_one_line_and_no_traceback(arguments, words, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_sweep_on_two_hosts_that_is_stopped_goes_on(hopper_file, tmp_path):
-    """Two processes meet through jax.distributed. Told to stop, they save; the second try ends as one process does."""
+def test_a_stopped_sweep_on_two_hosts_is_resumed(hopper_file, tmp_path):
+    """Two processes connect through jax.distributed.
+
+    After a signal they save, and the resumed run equals one process.
+    """
     small = [f"--task={hopper_file}", "--offline=td3_bc", "--seeds=3", "--seeds_per_job=2", "--nocontrol", *TINY]
     small += ["--config.pretrain.num_updates=8000", "--config.pretrain.eval_every=4000"]
     alone = sweep(*small, f"--results={tmp_path / 'alone'}")
@@ -245,7 +248,7 @@ def test_a_sweep_on_two_hosts_that_is_stopped_goes_on(hopper_file, tmp_path):
     assert [(tmp_path / "two" / n).read_text() for n in names] == [(tmp_path / "alone" / n).read_text() for n in names]
 
 
-def test_transfers_from_checkpoints_of_named_variants_are_named_wherever_they_are_shown(hopper_file, tmp_path):
+def test_transfers_from_checkpoints_of_variants_have_the_same_names_everywhere(hopper_file, tmp_path):
     config = tmp_path / "mine.py"
     config.write_text(
         "from smac_jax.presets import quickstart\n"
@@ -282,7 +285,7 @@ def test_transfers_from_checkpoints_of_named_variants_are_named_wherever_they_ar
     assert [(row["offline"], row["updates"]) for row in rows] == [
         *(("td3_bc", "10"), ("td3_bc", "20"), ("td3_bc (bold)", "10"), ("td3_bc (bold)", "20"))
     ]
-    # the same curves, compared by hand, are the same rows
+    # `smac-jax compare` gives the same rows for these curves
     again = run_command("compare", *sorted((folder / "curves").glob("*.json")), f"--results={tmp_path / 'again'}")
     assert again.returncode == 0, again.stderr[-2000:]
     with (tmp_path / "again" / "table.csv").open(newline="") as file:
@@ -296,7 +299,7 @@ def test_a_dry_run_shows_the_jobs_and_their_cost_and_writes_nothing(hopper_file,
     assert done.returncode == 0, done.stderr[-2000:]
     shown, _, priced = done.stdout.partition("At the rates just measured on ")
     for words in ("2 jobs, 0 of them done", "TD3+BC, alpha = 2.5", "to-sac"):
-        assert words in shown  # before anything is measured
+        assert words in shown  # no rates have been measured yet
     for words in ("TD3+BC, alpha = 2.5", "In total at most"):
         assert words in priced
     assert not folder.exists()

@@ -8,13 +8,13 @@ ANTMAZE_FILE = "Ant_maze_big-maze_noisy_multistart_True_multigoal_True_sparse_fi
 
 
 def antmaze_log(lengths, seed=0, timeouts=True, one_reward=False):
-    """A file of AntMaze: walks of at most 0.3 m a step, some of them to the goal; rewards written over afterwards.
+    """Returns a file of AntMaze: walks of at most 0.3 m per step, some to the goal, whose rewards are then replaced.
 
     Args:
-      lengths: rows of each logged episode, the last of them marked as a time-out.
-      seed: of the walks.
-      timeouts: whether the marks are where the episodes end; else ten rows later, as in -v0.
-      one_reward: only the first row of an episode that reaches the goal is paid, as in umaze-diverse.
+    lengths: the number of rows of each logged episode, whose last row is marked as a time-out.
+      seed: the seed of the walks.
+      timeouts: whether the marks are at the ends of the episodes. Otherwise they are ten rows later, as in -v0.
+      one_reward: whether only the first row at the goal in an episode has a reward, as in umaze-diverse.
     """
     rng = np.random.default_rng(seed)
     rows, goals, last = [], [], np.cumsum(lengths) - 1
@@ -30,7 +30,8 @@ def antmaze_log(lengths, seed=0, timeouts=True, one_reward=False):
         goals += [GOAL + rng.uniform(0, 1, 2)] * length
     observations = rng.normal(size=(len(rows), 29)).astype(np.float32)
     observations[:, :2] = rows
-    # D4RL's relabel_antmaze_rewards.py: row i is paid by where row i + 1 is, whichever episode that belongs to
+    # D4RL's relabel_antmaze_rewards.py: the reward of row i depends on the position in row i + 1, even of another
+    # episode
     at_goal = np.append(np.linalg.norm(observations[1:, :2] - GOAL, axis=1) <= 0.5, False)
     if one_reward:
         episode = np.cumsum(np.isin(np.arange(len(rows)), last)) - np.isin(np.arange(len(rows)), last)
@@ -49,7 +50,7 @@ def antmaze_log(lengths, seed=0, timeouts=True, one_reward=False):
 
 
 def write(path, log):
-    """An HDF5 file of these arrays."""
+    """Writes these arrays to an HDF5 file."""
     with h5py.File(path, "w") as file:
         for key, value in log.items():
             file[key] = value

@@ -163,6 +163,6 @@ def test_mixing_is_the_same_plain_and_vmapped(data):
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
-def test_a_fraction_outside_the_unit_interval_is_refused(data, fraction):
+def test_a_data_fraction_outside_the_unit_interval_is_refused(data, fraction):
     with pytest.raises(ConfigError, match=r"data_fraction = .*: must be in \[0, 1\]"):
         sample_mixed(jax.random.key(0), data, filled(4, 4), 8, fraction)

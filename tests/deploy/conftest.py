@@ -1,4 +1,4 @@
-"""Actor-critics of every kind of actor, all of their parameters at random."""
+"""Fixtures: actor-critics of every kind of actor with random parameters."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ OBSERVATIONS, ACTIONS, SEEDS = 5, 3, 3
 
 
 def make(seeds: int | None = SEEDS, **network) -> ActorCritic:
-    """Spreads reach beyond both of their limits; biases, means and scales of observations are not those of a start."""
+    """Makes an actor-critic with random biases and normalization, whose standard deviations exceed both limits."""
     config = NetworkConfig(**{"actor_hidden": (16, 8), "critic_hidden": (4,), **network})
     zeros = jnp.zeros(OBSERVATIONS)
-    # shapes suffice, and spare a compilation for each kind
+    # shapes suffice, and avoid a compilation for each kind
     shapes = jax.eval_shape(lambda: new_actor_critic(config, jax.random.key(0), zeros, zeros, ACTIONS))
     rng, leading = np.random.default_rng(0), () if seeds is None else (seeds,)
     made = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=(*leading, *x.shape)), x.dtype), shapes)
@@ -78,11 +78,11 @@ def flax_policies():
 
 @pytest.fixture(scope="session")
 def observations() -> np.ndarray:
-    """Two by three of them."""
+    """Returns observations with two leading axes, of sizes 2 and 3."""
     return 2.0 * np.random.default_rng(1).normal(size=(2, 3, OBSERVATIONS))
 
 
 @pytest.fixture(scope="session")
 def stacked() -> ActorCritic:
-    """Three seeds of the default kind."""
+    """Returns three seeds of the default kind of actor."""
     return make()

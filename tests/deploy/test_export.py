@@ -1,4 +1,4 @@
-"""Exported files run where they are meant to, and compute what the Flax actor computes."""
+"""Exported files run without this package, and compute the same as the Flax actor."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KINDS.append({"distribution": "tanh_gaussian", "state_dependent_std": True, "act
 AFTER = {"actor_layer_norm": True, "layer_norm_position": "after_activation"}
 KINDS += [{"distribution": "one_step_flow", "actor_activation": "gelu"}, {"distribution": "one_step_flow", **AFTER}]
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
-# a process that knows JAX and not this package
+# a process that has JAX but not this package
 FRESH = """
 import pathlib, sys
 import jax, jax.export, numpy as np
@@ -64,7 +64,7 @@ def test_onnx_equals_the_flax_actor(kind, make_actor_critic, flax_policies, obse
     actor_critic, rows = make_actor_critic(**kind), observations.reshape(-1, 5)
     flax, path = flax_policies(actor_critic, rows), tmp_path / "policy.onnx"
     smac_jax.export(actor_critic, path, seed=1)
-    for some in (rows, rows[:1], rows[:0]):  # the batch is open
+    for some in (rows, rows[:1], rows[:0]):  # the size of the batch is not fixed
         np.testing.assert_allclose(run_onnx(path, observation=some), flax.mode()[1, : len(some)], **TOLERANCE)
     smac_jax.export(actor_critic, path, seed="all", sample=True)
     noise = np.random.default_rng(0).normal(size=(6, 3))
@@ -141,12 +141,16 @@ def test_onnx_states_what_it_is(stacked, tmp_path):
     smac_jax.export(stacked, tmp_path / "policy.onnx")
     model = onnx.load(tmp_path / "policy.onnx")
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 17)]
-    assert model.ir_version == 8  # of the same year; a later one is refused by the runtimes of that year
+    assert (
+        model.ir_version == 8
+    )  # The version of the operators is of the same year. Runtimes of that year refuse later ones.
     assert model.producer_version == smac_jax.__version__
     assert "[-1, 1]" in model.doc_string
     assert {node.op_type for node in model.graph.node} == {"Sub", "Div", "MatMul", "Add", "Relu", "Tanh"}
     assert "hidden_0_kernel" in {tensor.name for tensor in model.graph.initializer}
-    assert not any(tensor.name.startswith("log_std") for tensor in model.graph.initializer)  # a mode needs no spread
+    assert not any(
+        tensor.name.startswith("log_std") for tensor in model.graph.initializer
+    )  # a mode does not need the standard deviation
 
 
 def test_the_mode_of_a_flow_in_onnx_has_no_noise(make_actor_critic, tmp_path):
@@ -160,7 +164,7 @@ def test_the_mode_of_a_flow_in_onnx_has_no_noise(make_actor_critic, tmp_path):
 
 
 @pytest.mark.parametrize("source", ["actor-critic", "policy", "file"])
-def test_npz_gives_one_seed_of_whatever_there_is(source, stacked, flax_policies, observations, tmp_path):
+def test_exporting_npz_selects_one_seed(source, stacked, flax_policies, observations, tmp_path):
     given = stacked
     if source != "actor-critic":
         given = NumpyPolicy.of(stacked)
@@ -185,18 +189,18 @@ def test_npz_gives_one_seed_of_whatever_there_is(source, stacked, flax_policies,
         ("absent/policy.npz", {}, CheckpointError, "cannot be written \\(No such file or directory\\)"),
     ],
 )
-def test_what_cannot_be_exported_is_said_and_leaves_nothing(out, options, error, words, stacked, tmp_path):
+def test_policies_that_cannot_be_exported_are_refused_without_a_file(out, options, error, words, stacked, tmp_path):
     with pytest.raises(error, match=words):
         smac_jax.export(stacked, tmp_path / out, **options)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_source_that_is_none_is_refused(tmp_path):
+def test_an_invalid_source_of_a_policy_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"source is a dict: give a path, a policy, or a result's \.actor_critic"):
         smac_jax.export({}, tmp_path / "policy.npz")  # type: ignore[arg-type]
 
 
-def test_without_onnx_it_says_what_to_install(stacked, tmp_path, monkeypatch):
+def test_without_onnx_the_error_says_what_to_install(stacked, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ConfigError, match=r"pip install 'smac_jax\[onnx\]'"):
         smac_jax.export(stacked, tmp_path / "policy.onnx")
@@ -206,7 +210,7 @@ def test_without_onnx_it_says_what_to_install(stacked, tmp_path, monkeypatch):
 program = partial(run_command, "export")
 
 
-def test_the_program_writes_one_seed_and_says_its_shapes(stacked, flax_policies, observations, tmp_path):
+def test_the_command_exports_one_seed_and_prints_its_shapes(stacked, flax_policies, observations, tmp_path):
     smac_jax.export(NumpyPolicy.of(stacked, [4, 5, 6]), tmp_path / "all.npz", seed="all")
     done = program(tmp_path / "all.npz", f"--out={tmp_path / 'five.bin'}", "--to=npz", "--seed=5")
     assert done.returncode == 0, done.stderr
@@ -228,7 +232,7 @@ def test_the_program_writes_one_seed_and_says_its_shapes(stacked, flax_policies,
         (["a", "--out=policy.npz", "--seed=x"], "error: --seed=x: must be the number of a seed, or all"),
     ],
 )
-def test_a_mistake_is_one_line_and_no_traceback(arguments, words):
+def test_a_mistake_causes_one_line_without_a_traceback(arguments, words):
     done = program(*arguments)
     assert done.returncode != 0
     assert words in done.stderr + done.stdout

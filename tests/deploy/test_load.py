@@ -1,4 +1,4 @@
-"""From whatever a user has at hand to a policy, on a machine without JAX too."""
+"""Policies are loaded from runs, folders and files, also on a machine without JAX."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ print(json.dumps([took, sorted(name for name in sys.modules if name.startswith("
 
 @pytest.fixture(scope="module")
 def runs(stacked, tmp_path_factory) -> Path:
-    """A sweep of two finished runs of seeds 4, 5, 6 (to be copied, not changed), and one that is not done."""
+    """Makes a sweep with two finished runs of seeds 4, 5, 6 and an unfinished one.
+
+    Tests must copy it before changes.
+    """
     folder = tmp_path_factory.mktemp("sweep")
     for leg in ("offline", "to-sac"):
         save_actor_critic(folder / "runs/task/smac/seeds-4-6" / leg / "actor_critic", stacked, [4, 5, 6])
@@ -46,7 +49,7 @@ def leg(runs, tmp_path) -> Path:
     return Path(shutil.copytree(runs / "runs/task/smac/seeds-4-6/to-sac", tmp_path / "to-sac"))
 
 
-def test_a_machine_with_numpy_alone_loads_and_acts(leg, stacked, flax_policies, observations, tmp_path):
+def test_loading_and_acting_need_numpy_only(leg, stacked, flax_policies, observations, tmp_path):
     np.save(tmp_path / "in.npy", observations)
     command = [sys.executable, "-c", ALONE, str(leg), str(tmp_path / "in.npy"), str(tmp_path / "out.npy")]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
@@ -60,14 +63,14 @@ def test_a_machine_with_numpy_alone_loads_and_acts(leg, stacked, flax_policies, 
 
 @pytest.mark.parametrize("place", ["to-sac", "to-sac/actor_critic", "to-sac/actor_critic/policy.npz", "."])
 @pytest.mark.parametrize("kind", [str, Path])
-def test_runs_folders_and_files_are_all_found(place, kind, leg, stacked, observations):
+def test_policies_are_found_in_runs_folders_and_files(place, kind, leg, stacked, observations):
     policy = smac_jax.load(kind(leg.parent / place), seed=5)
     want = smac_jax.load(leg, seed="all")(observations)[1]
     np.testing.assert_allclose(policy(observations), want, rtol=1e-5, atol=1e-5)
     assert policy.seeds == 5
 
 
-def test_the_first_seed_is_what_is_taken_where_nothing_is_said(leg):
+def test_the_first_seed_is_the_default(leg):
     assert smac_jax.load(leg).seeds == 4
 
 
@@ -82,7 +85,7 @@ def test_several_policies_are_listed(runs):
         ]
 
 
-def test_a_long_list_is_cut(leg, tmp_path):
+def test_a_long_list_of_policies_is_truncated(leg, tmp_path):
     for i in range(30):
         shutil.copytree(leg / "actor_critic", tmp_path / "many" / f"seeds-{i:02}" / "actor_critic")
     with pytest.raises(CheckpointError, match="holds 30 policies") as caught:
@@ -90,14 +93,14 @@ def test_a_long_list_is_cut(leg, tmp_path):
     assert "seeds-19\n  and 10 more" in str(caught.value)
 
 
-def test_nothing_there_is_said(runs, tmp_path):
+def test_a_folder_without_policies_is_refused(runs, tmp_path):
     with pytest.raises(CheckpointError, match="absent does not exist"):
         smac_jax.load(tmp_path / "absent")
     with pytest.raises(CheckpointError, match=r"control: there is no policy in this folder .* when it is done"):
         smac_jax.load(runs / "runs/task/smac/seeds-4-6/control")
 
 
-def test_unknown_seeds_and_broken_training_are_said_with_the_file(leg, stacked):
+def test_unknown_and_diverged_seeds_are_refused_with_the_file(leg, stacked):
     with pytest.raises(ConfigError, match=r"policy\.npz: seed = 0: must be one of 4, 5, 6, or 'all'"):
         smac_jax.load(leg, seed=0)
     broken = stacked.replace(observation_mean=stacked.observation_mean.at[1].set(np.nan))
@@ -106,7 +109,7 @@ def test_unknown_seeds_and_broken_training_are_said_with_the_file(leg, stacked):
         smac_jax.load(leg, seed=1)
 
 
-def test_a_damaged_policy_is_not_passed_over(leg):
+def test_a_damaged_policy_is_not_skipped(leg):
     path = leg / "actor_critic" / "policy.npz"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match=r"policy\.npz is damaged"):

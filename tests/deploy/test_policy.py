@@ -1,4 +1,4 @@
-"""The policy in NumPy against the Flax actor, for every kind of actor; and what it says to what it cannot act upon."""
+"""The policy in NumPy against the Flax actor, for every kind of actor; and its errors about invalid observations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AFTER = {"actor_layer_norm": True, "layer_norm_position": "after_activation"}
 KINDS.append({"distribution": "box_gaussian", "state_dependent_std": True, **AFTER})
 KINDS += [{"distribution": "one_step_flow", "actor_activation": activation} for activation in ACTIVATIONS]
 KINDS += [{"distribution": "one_step_flow", "actor_layer_norm": True}, {"distribution": "one_step_flow", **AFTER}]
-# float32, of actions in [-1, 1]: products are summed in another order
+# of float32 for actions in [-1, 1], because products are summed in another order
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
 
@@ -37,7 +37,7 @@ def policy(stacked) -> NumpyPolicy:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, kind.values())))
-def test_modes_and_samples_equal_the_flax_actor(kind, make_actor_critic, flax_policies, observations):
+def test_modes_and_samples_in_numpy_equal_the_flax_actor(kind, make_actor_critic, flax_policies, observations):
     actor_critic = make_actor_critic(**kind)
     policy, flax = NumpyPolicy.of(actor_critic), flax_policies(actor_critic, observations)
     got = policy(observations)
@@ -49,7 +49,7 @@ def test_modes_and_samples_equal_the_flax_actor(kind, make_actor_critic, flax_po
     np.testing.assert_allclose(sample, flax.sampled(noise), **TOLERANCE)
     assert np.abs(sample - got).max() > 0.1
     if kind["distribution"] != "one_step_flow":
-        assert {-5.0, 2.0} <= set(np.unique(flax.log_std))  # both limits of the spread are met
+        assert {-5.0, 2.0} <= set(np.unique(flax.log_std))  # both limits of the standard deviation occur
 
 
 @pytest.mark.parametrize("hidden", [(1,), (7,), (3, 4, 5)])
@@ -59,16 +59,20 @@ def test_depth_and_width_do_not_matter(hidden, make_actor_critic, flax_policies,
     np.testing.assert_allclose(got, actor_critic.policy(observations).mode(), **TOLERANCE)
 
 
-def test_no_option_of_the_actor_is_forgotten():
+def test_the_numpy_policy_knows_every_option_of_the_actor():
     options = {field.name for field in dataclasses.fields(Actor)} - {"parent", "name"}
     carried = {field.name for field in dataclasses.fields(Architecture)} - {"observation_size"}
-    start = {"initial_std", "initializer", "last_hidden_scale"}  # where training begins, not what is computed
+    start = {
+        "initial_std",
+        "initializer",
+        "last_hidden_scale",
+    }  # these fields change the initial parameters and not the computation
     assert options == carried | start, "what a policy computes must travel with it"
     assert set(ACTIVATIONS) == set(FLAX_ACTIVATIONS)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activations_hold_far_out_without_a_warning(name):
+def test_activations_are_exact_for_large_inputs_without_a_warning(name):
     x = np.concatenate([-np.logspace(-6, 8, 200), [0.0], np.logspace(-6, 8, 200)]).astype(np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -89,7 +93,7 @@ def test_leading_axes_are_kept_and_rows_do_not_mix(stacked, shape, seed):
         np.testing.assert_allclose(policy(batch[at]), together[(..., *at, slice(None))], **TOLERANCE)
 
 
-def test_all_seeds_together_are_each_seed_alone(stacked, observations):
+def test_all_seeds_together_equal_each_seed_alone(stacked, observations):
     policy = NumpyPolicy.of(stacked, [4, 5, 9])
     together = policy.select("all")(observations)
     for i, seed in enumerate((4, 5, 9)):
@@ -105,7 +109,7 @@ def test_samples_are_repeatable_and_differ_between_seeds(stacked):
     policy = NumpyPolicy.of(jax.tree.map(lambda x: x[np.array([0, 0])], stacked))
     first, second = (policy(np.zeros(5), rng=np.random.default_rng(3)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
-    assert (first[0] != first[1]).any()  # the same policy twice, each with its own draw
+    assert (first[0] != first[1]).any()  # two equal policies have different samples
 
 
 def test_samples_of_a_box_are_clipped_to_it(make_actor_critic):
@@ -116,7 +120,7 @@ def test_samples_of_a_box_are_clipped_to_it(make_actor_critic):
 
 
 @pytest.mark.parametrize("kind", [list, lambda x: x.astype(np.float32), jax.numpy.asarray, lambda x: x[::-1][::-1]])
-def test_whatever_is_an_array_of_numbers_will_do(policy, kind):
+def test_observations_may_be_any_array_of_numbers(policy, kind):
     observation = np.linspace(-1, 1, 5)
     np.testing.assert_allclose(policy(kind(observation)), policy(observation), **TOLERANCE)
     np.testing.assert_array_equal(policy([1, 0, 1, 0, 2]), policy([1.0, 0.0, 1.0, 0.0, 2.0]))
@@ -138,21 +142,21 @@ def test_whatever_is_an_array_of_numbers_will_do(policy, kind):
         (np.full(5, 3e38), r"so large \(up to 3e\+38\) that the policy overflows"),
     ],
 )
-def test_what_cannot_be_acted_upon_is_refused(policy, observation, words):
+def test_invalid_observations_are_refused(policy, observation, words):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ObservationError, match=words):
             policy(observation)
 
 
-def test_an_unknown_seed_is_refused_with_those_that_are_there(stacked, policy):
+def test_an_unknown_seed_is_refused_with_the_known_ones(stacked, policy):
     with pytest.raises(ConfigError, match=r"seed = 3: must be one of 0, 1, 2, or 'all'"):
         NumpyPolicy.of(stacked).select(3)
     with pytest.raises(ConfigError, match=r"seed = 0: must be one of 1, or 'all'"):
         policy.select(0)
 
 
-def test_parameters_that_are_not_finite_are_refused(stacked):
+def test_parameters_with_nan_or_infinity_are_refused(stacked):
     broken = stacked.replace(observation_mean=stacked.observation_mean.at[1, 2].set(np.nan))
     policy = NumpyPolicy.of(broken)
     policy.select(0)
@@ -161,7 +165,7 @@ def test_parameters_that_are_not_finite_are_refused(stacked):
             policy.select(seed)
 
 
-def test_arrays_that_do_not_fit_are_refused(stacked, policy, make_actor_critic):
+def test_arrays_of_another_architecture_are_refused(stacked, policy, make_actor_critic):
     with pytest.raises(CheckpointError, match=r"shape \(1, .*\(2,\) seeds need"):
         NumpyPolicy.of(make_actor_critic(seeds=None), [0, 1])
     assert NumpyPolicy.of(make_actor_critic(seeds=None), [7]).seeds == 7

@@ -1,4 +1,4 @@
-"""A policy survives its file; a damaged or foreign file says so."""
+"""Policies are equal after writing and reading. Damaged files and other files are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def policy(make_actor_critic) -> NumpyPolicy:
 
 @pytest.fixture(scope="module")
 def saved(policy, tmp_path_factory) -> Path:
-    """A file to be copied, not changed."""
+    """Writes a policy file. Tests must copy it before changes."""
     path = tmp_path_factory.mktemp("policies") / "policy.npz"
     write_policy(path, policy)
     return path
@@ -39,7 +39,7 @@ def assert_equal(a: NumpyPolicy, b: NumpyPolicy) -> None:
 
 
 def change(path: Path, out: Path, about=None, **arrays) -> Path:
-    """A file with another description, or other arrays (None: without)."""
+    """Writes a copy of a file with another description or other arrays. None removes an array."""
     with np.load(path) as stored:
         content = {name: stored[name] for name in stored.files}
     if about is not None:
@@ -51,18 +51,18 @@ def change(path: Path, out: Path, about=None, **arrays) -> Path:
 
 
 @pytest.mark.parametrize("seed", [8, "all"])
-def test_what_is_read_equals_what_was_written(policy, seed, tmp_path):
+def test_a_policy_is_equal_after_writing_and_reading(policy, seed, tmp_path):
     write_policy(tmp_path / "policy.npz", policy.select(seed))
     assert_equal(read_policy(tmp_path / "policy.npz"), policy.select(seed))
     assert [path.name for path in tmp_path.iterdir()] == ["policy.npz"]
 
 
-def test_the_same_policy_makes_the_same_file(saved, policy, tmp_path):
+def test_the_same_policy_gives_the_same_bytes(saved, policy, tmp_path):
     write_policy(tmp_path / "again", policy)
     assert (tmp_path / "again").read_bytes() == saved.read_bytes()
 
 
-def test_a_writing_that_was_cut_short_leaves_what_was_there(saved, policy, tmp_path, monkeypatch):
+def test_an_interrupted_write_leaves_the_earlier_file(saved, policy, tmp_path, monkeypatch):
     path = tmp_path / "policy.npz"
     path.write_bytes(saved.read_bytes())
 
@@ -79,7 +79,7 @@ def test_a_writing_that_was_cut_short_leaves_what_was_there(saved, policy, tmp_p
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
-def test_a_flipped_byte_is_seen_or_does_not_matter(saved, policy, tmp_path, where, flip):
+def test_a_changed_byte_is_detected_or_has_no_effect(saved, policy, tmp_path, where, flip):
     content = bytearray(saved.read_bytes())
     content[int(where * len(content))] ^= flip
     path = tmp_path / "flipped.npz"
@@ -88,12 +88,12 @@ def test_a_flipped_byte_is_seen_or_does_not_matter(saved, policy, tmp_path, wher
         read = read_policy(path)
     except CheckpointError:
         return
-    assert_equal(read, policy)  # dates, attributes and the like of the zip's entries
+    assert_equal(read, policy)  # such bytes hold dates and attributes of the entries in the zip file
 
 
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1, exclude_max=True))
-def test_a_part_of_a_file_is_refused(saved, tmp_path, share):
+def test_a_truncated_policy_file_is_refused(saved, tmp_path, share):
     content = saved.read_bytes()
     path = tmp_path / "part.npz"
     path.write_bytes(content[: int(share * len(content))])
@@ -101,7 +101,7 @@ def test_a_part_of_a_file_is_refused(saved, tmp_path, share):
         read_policy(path)
 
 
-def test_numbers_and_descriptions_that_were_exchanged_are_seen(saved, policy, tmp_path):
+def test_exchanged_arrays_and_descriptions_are_detected(saved, policy, tmp_path):
     kernel = policy.arrays["mean_kernel"].copy()
     kernel[0, 0, 0] += 1e-3
     path = tmp_path / "changed.npz"
@@ -110,7 +110,7 @@ def test_numbers_and_descriptions_that_were_exchanged_are_seen(saved, policy, tm
             read_policy(change(saved, path, **other))
 
 
-def test_later_versions_are_refused_by_their_number(saved, tmp_path):
+def test_files_of_later_versions_are_refused(saved, tmp_path):
     with pytest.raises(CheckpointError, match="is of version 2, this smac_jax reads version 1"):
         read_policy(change(saved, tmp_path / "later.npz", about={"version": 2}))
 

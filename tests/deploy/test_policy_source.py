@@ -1,4 +1,4 @@
-"""Policies of all kinds of files act in a compiled program as their formats say."""
+"""Policies from all kinds of files act in compiled programs as their formats define."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OBSERVATIONS = np.random.default_rng(0).normal(size=(16, 200)).astype(np.float32
 
 
 def by_the_formula(file: dict[str, np.ndarray], checkpoint: int | None, x: np.ndarray, noise: np.ndarray | None):
-    """The format's formula in float64: the normalized input, two layers, the mean, the noise, the head."""
+    """Computes the formula of the format in float64: normalized input, two layers, mean, noise and head."""
     w = {k: v if checkpoint is None else v[checkpoint] for k, v in file.items() if v.dtype.kind == "f"}
     w = {key: value.astype(np.float64) for key, value in w.items()}
     x = x.astype(np.float64)
@@ -50,7 +50,7 @@ def small_file(path: Path, layers: int = 2, checkpoints: int | None = None, **ch
 
 @pytest.mark.skipif(not FILES, reason=f"no policies in {SHARED}")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_file_of_others_acts_as_its_format_says(path):
+def test_a_policy_of_another_project_acts_as_its_format_defines(path):
     with np.load(path) as stored:
         file = dict(stored)
     checkpoint = 4 if file["w0"].ndim == 3 else None
@@ -78,7 +78,7 @@ def test_longer_inputs_end_in_zeros_and_a_time_feature_of_one(name, size):
     np.testing.assert_allclose(fitted.act(x), policy.act(padded), rtol=1e-6)
 
 
-def test_paddings_are_of_the_sizes_that_they_are_listed_under():
+def test_paddings_have_the_listed_sizes():
     for (environment, policy), (keep, zeros, ones) in PADDINGS.items():
         assert keep <= environment
         assert keep + zeros + ones == policy
@@ -96,7 +96,7 @@ def test_a_perceptron_may_have_any_number_of_layers(layers, tmp_path):
     np.testing.assert_allclose(read_policy_source(path).act(x), expected, **TOLERANCE)
 
 
-def test_our_own_policy_acts_as_in_numpy(stacked, tmp_path):
+def test_a_policy_of_this_package_acts_as_in_numpy(stacked, tmp_path):
     path = tmp_path / "policy.npz"
     smac_jax.export(stacked, path, seed="all")
     x = OBSERVATIONS[:, :5]
@@ -147,8 +147,8 @@ def test_an_onnx_export_that_takes_noise_is_stochastic(stacked, tmp_path):
     )
 
 
-def test_of_several_onnx_outputs_the_action_is_taken(tmp_path):
-    """As others export actor-critics: a batch of one, outputs by number or by name, the value beside the action."""
+def test_the_action_is_found_among_several_onnx_outputs(tmp_path):
+    """Some libraries export a batch of one, outputs by number or name, and the value beside the action."""
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     declare, kind = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
@@ -170,7 +170,7 @@ def test_of_several_onnx_outputs_the_action_is_taken(tmp_path):
         np.testing.assert_allclose(got, np.clip(x @ kernel, -1, 1), **TOLERANCE)
 
 
-def test_an_onnx_file_of_another_shape_is_refused(tmp_path):
+def test_an_onnx_file_with_another_signature_is_refused(tmp_path):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     sizes = {"a": ["batch", 4], "h": ["batch", 4]}
@@ -203,14 +203,14 @@ def test_an_onnx_file_of_another_shape_is_refused(tmp_path):
         ({"b0": np.array([None] * 7)}, r"is damaged, or no policy file \(Object arrays cannot be loaded"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_one_line(changes, message, tmp_path):
+def test_invalid_policy_files_cause_a_one_line_message(changes, message, tmp_path):
     path = small_file(tmp_path / "p.npz", **changes)
     with pytest.raises(CheckpointError, match=message) as error:
         read_policy_source(path)
     assert "\n" not in str(error.value)
 
 
-def test_a_checkpoint_must_be_named_and_be_there(tmp_path):
+def test_a_checkpoint_must_be_named_and_must_exist(tmp_path):
     path = small_file(tmp_path / "p.npz", checkpoints=3)
     assert read_policy_source(path, 2).name == "p.npz@2"
     with pytest.raises(ConfigError, match=r"holds checkpoints 0, 1, 2. Name one of them, as in p\.npz@2"):
@@ -225,7 +225,7 @@ def test_a_checkpoint_must_be_named_and_be_there(tmp_path):
     assert split_checkpoint(str(tmp_path / "p@7")) == (str(tmp_path / "p@7"), None)
 
 
-def test_no_such_file_and_no_policy_are_said(tmp_path):
+def test_missing_files_and_files_without_a_policy_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"none\.npz: the file does not exist"):
         read_policy_source(tmp_path / "none.npz")
     (tmp_path / "text.npz").write_text("text")
@@ -233,7 +233,7 @@ def test_no_such_file_and_no_policy_are_said(tmp_path):
         read_policy_source(tmp_path / "text.npz")
 
 
-def test_sizes_that_do_not_fit_are_both_said(tmp_path):
+def test_the_error_about_different_sizes_names_both(tmp_path):
     policy = read_policy_source(small_file(tmp_path / "p.npz"))
     assert policy.fit(11, 3, "hopper") is policy
     with pytest.raises(ConfigError, match=r"p\.npz maps 11 observations to 3 actions, but ant has 27 and 8.*padded"):

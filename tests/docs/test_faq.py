@@ -1,4 +1,4 @@
-"""Messages on the page of errors are those of the source."""
+"""The messages on the page about errors are in the source."""
 
 import ast
 import re
@@ -8,7 +8,7 @@ PROJECT = Path(__file__).parents[2]
 
 
 def texts() -> str:
-    """What the source's strings say, those of messages in pieces where a value stands."""
+    """Returns all strings of the source. Messages with values are in pieces."""
     found = [(PROJECT / "Makefile").read_text(encoding="utf-8")]
     for path in (PROJECT / "smac_jax").rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))

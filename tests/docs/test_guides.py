@@ -1,4 +1,4 @@
-"""The guides' own code runs, block after block, as a reader would type it in."""
+"""The code of the guides runs, block after block, as in a reader's session."""
 
 import re
 import sys
@@ -104,4 +104,4 @@ def test_the_maze_of_the_guide_has_the_options_given():
     assert env.episode_length == 300
     assert env.task.ends_at_goal
     state = env.reset(jax.random.key(0))
-    assert float(state.obs[0]) < 0 < float(state.obs[2])  # starts at "r", and its goal is at "g"
+    assert float(state.obs[0]) < 0 < float(state.obs[2])  # it starts at "r", and its goal is at "g"

@@ -1,4 +1,4 @@
-"""Links of the project's Markdown go to files and headings that exist, as they lie in the project."""
+"""Links in the project's Markdown files lead to existing files and headings."""
 
 import os
 import re
@@ -19,7 +19,10 @@ LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=[)\s])")
 
 @cache
 def anchors(path: Path) -> set[str]:
-    """Of a page's headings, as GitHub and the site make them; the second of a name gets a number, and is not linked."""
+    """Returns the anchors of a page's headings, as GitHub and the site make them.
+
+    Repeated headings are not linked to.
+    """
     text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     plain = (re.sub(r"\[(.*?)\]\(.*?\)", r"\1", title).lower() for title in titles)
@@ -27,13 +30,13 @@ def anchors(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: str(page.relative_to(PROJECT)))
-def test_links_go_somewhere(page):
+def test_every_link_has_a_target(page):
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     for link in LINK.findall(text):
         if re.match(r"[a-z]+:", link):
             continue
         name, _, anchor = link.partition("#")
-        if module := re.fullmatch(r"reference/([\w.]+)\.md", name):  # which only the site has: a page for each module
+        if module := re.fullmatch(r"reference/([\w.]+)\.md", name):  # only the site has these: a page for each module
             name = os.path.relpath(PROJECT / module[1].replace(".", "/"), page.parent)
             name += "" if (page.parent / name).is_dir() else ".py"
         target = (page.parent / name).resolve() if name else page

@@ -1,4 +1,4 @@
-"""The README's code runs: Python at the smallest size, commands as far as their programs read the command line."""
+"""The code of the README runs: Python at the smallest size, and commands until they have parsed the command line."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ def blocks(*languages: str) -> list[str]:
 
 
 def at_smallest_size(function: Any) -> Any:
-    """The function with sizes that take no time, where it has such arguments; all others are checked and passed on."""
+    """Returns the function with the smallest sizes in place of its arguments.
+
+    Other arguments are checked and passed on.
+    """
     signature = inspect.signature(function)
 
     def smaller(*arguments: Any, **more: Any) -> Any:
@@ -67,7 +70,7 @@ def at_smallest_size(function: Any) -> Any:
 
 @pytest.fixture
 def surroundings(tmp_path, monkeypatch) -> dict[str, Any]:
-    """What the README's code takes for granted: a log, an observation, a trained run; and sizes that take no time."""
+    """Provides what the code of the README assumes (a log, an observation, a trained run), and the smallest sizes."""
     monkeypatch.chdir(tmp_path)
     rng, ends = np.random.default_rng(0), np.arange(30) % 5 == 4
     observations = rng.normal(size=(31, 11))
@@ -89,8 +92,8 @@ def surroundings(tmp_path, monkeypatch) -> dict[str, Any]:
     return names
 
 
-def test_the_python_runs(surroundings):
-    """In one session, block after block, as a reader would type it in."""
+def test_the_python_code_runs(surroundings):
+    """The blocks run in one session, as a reader would type them."""
     found = blocks("python")
     assert found
     for code in found:
@@ -99,15 +102,15 @@ def test_the_python_runs(surroundings):
 
 
 def commands() -> list[str]:
-    """Lines of the shell blocks, continued ones joined, without comments."""
+    """Returns the lines of the shell blocks without comments. Continued lines are joined."""
     text = "".join(blocks("bash", "sh", "shell", "console")).replace("\\\n", " ")
     return [line.strip() for line in text.splitlines() if shlex.split(line, comments=True)]
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: " ".join(command.split()[:2]))
-def test_the_commands_are_understood(command, tmp_path):
+def test_the_commands_have_valid_flags(command, tmp_path):
     words = shlex.split(command.removeprefix("$ "), comments=True)
-    while "=" in words[0]:  # variables of the environment
+    while "=" in words[0]:  # the command may begin with environment variables
         words.pop(0)
     if words[0] == "make":
         dry = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""What the site shows of the source is what runs."""
+"""The site shows the source as it runs."""
 
 import dataclasses
 import inspect
@@ -44,12 +44,12 @@ def test_the_table_has_every_field_with_its_default(source_text, config):
             assert dataclasses.replace(type(expected)(), **default.changed) == expected
         else:
             assert default == fields[name].default
-    # a class's own fields come first
+    # the fields of the class itself come first
     own = [name for name in config.__annotations__ if name in fields]
     assert list(found)[: len(own)] == own
 
 
-def test_the_range_of_a_field_is_told(source_text):
+def test_the_range_of_a_field_is_shown(source_text):
     assert source_text.fields("smac_jax.algorithms.iql.IQLConfig")["expectile"].allowed == "0.5 to 0.9999"
     assert source_text.fields("smac_jax.algorithms.smac.SMACConfig")["score"].allowed == "a name in `SCORES`"
 

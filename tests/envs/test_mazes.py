@@ -1,4 +1,4 @@
-"""Mazes are gymnasium-robotics's, step for step, and D4RL's where these differ."""
+"""Mazes equal gymnasium-robotics step for step, and D4RL where the two differ."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from smac_jax.envs import ANTMAZE, MAZE2D, AutoReset, make_env
-from smac_jax.envs.tasks.maze import places_of
+from smac_jax.envs.tasks.maze import find_cells
 from smac_jax.errors import ConfigError, UnknownNameError
 from smac_jax.mazes import MAPS
 
-TOLERANCE = 1e-5  # of float32: the physics itself agrees bit for bit
+TOLERANCE = 1e-5  # of float32; the physics itself agrees bit for bit
 
 pytest.importorskip("gymnasium_robotics", reason="the ball's model comes with gymnasium-robotics")
 
@@ -48,7 +48,7 @@ def make_robotics():
             warnings.simplefilter("ignore")
             env = gymnasium.make(name, disable_env_checker=True, **options)
         if margins == "max":
-            env.unwrapped.model.geom_margin[:] *= 0.5  # all geoms have the same
+            env.unwrapped.model.geom_margin[:] *= 0.5  # all geoms have the same margin
         return env
 
     return make
@@ -56,7 +56,7 @@ def make_robotics():
 
 @pytest.fixture(scope="module", params=PAIRS, ids=lambda pair: "-".join(pair[:2]))
 def pair(request, make_robotics):
-    """gymnasium-robotics's environment, ours, and our compiled step."""
+    """Returns gymnasium-robotics's environment, this package's environment, and its compiled step."""
     name, version, theirs, margins = request.param
     env = make_env(name, "mujoco", version, margins=margins)
     return make_robotics(theirs, margins), env, jax.jit(env.step)
@@ -67,14 +67,14 @@ def flat(observation):
 
 
 def starts(env, number):
-    """Starts that the task draws, without the physics."""
+    """Returns a number of random starts of the task, without computing physics."""
     rest = jnp.asarray(env._engine.init_qpos), jnp.asarray(env._engine.init_qvel)
     draw = jax.jit(jax.vmap(lambda key: env.task.reset(key, *rest)))
     return draw(jax.random.split(jax.random.key(0), number))
 
 
-def begin(theirs, env, seed):
-    """The same start on both sides."""
+def start_both(theirs, env, seed):
+    """Starts an episode of gymnasium-robotics, and one of this package in the same state."""
     observation, _ = theirs.reset(seed=seed)
     data = theirs.unwrapped.data
     state = env.reset_to(data.qpos.copy(), data.qvel.copy(), memory={"goal": theirs.unwrapped.goal})
@@ -83,7 +83,7 @@ def begin(theirs, env, seed):
 
 
 def both_step(theirs, step, state, action, t):
-    """One step of both, which must agree."""
+    """Steps both environments, and asserts that the results are equal."""
     observation, reward, terminated, truncated, info = theirs.step(action)
     state = step(state, action)
     np.testing.assert_allclose(state.obs, flat(observation), rtol=TOLERANCE, atol=TOLERANCE, err_msg=f"step {t}")
@@ -101,8 +101,11 @@ def assert_same_physics(theirs, state):
     np.testing.assert_array_equal(carried[nq : nq + nv], data.qvel)
 
 
-def test_the_models_are_the_same(pair):
-    """Every number of the compiled model but colors, the goal's marker, and what only finds contacts sooner."""
+def test_the_compiled_models_are_equal(pair):
+    """All numbers of the compiled models are equal, except colors, the goal's marker and `body_margin`.
+
+    `body_margin` only makes the search for contacts faster.
+    """
     theirs, env, _ = pair
     ours, model = env._engine._mj, theirs.unwrapped.model
     checked = 0
@@ -123,9 +126,10 @@ def test_whole_episodes_agree_until_their_time_limit(pair):
     theirs, env, step = pair
     moved = 0.0
     for seed in range(2):
-        state, rng = begin(theirs, env, seed), np.random.default_rng(seed)
+        state, rng = start_both(theirs, env, seed), np.random.default_rng(seed)
         for t in range(env.episode_length):
-            if t % 15 == 0:  # held for a while, and beyond [-1, 1], so that the robot gets to walls
+            # An action is repeated for 15 steps, and may be outside [-1, 1], so that the robot reaches walls.
+            if t % 15 == 0:
                 action = rng.uniform(-1.3, 1.3, env.action_size).astype(np.float32)
             state, truncated = both_step(theirs, step, state, action, t)
             assert truncated == (t == env.episode_length - 1)
@@ -136,7 +140,7 @@ def test_whole_episodes_agree_until_their_time_limit(pair):
     assert moved > 0.1
 
 
-def test_the_time_limit_truncates_ours_too(pair):
+def test_auto_reset_truncates_mazes_at_the_time_limit(pair):
     _, env, _ = pair
     wrapped = AutoReset(env, 3)
     step = jax.jit(wrapped.step)
@@ -149,7 +153,7 @@ def test_the_time_limit_truncates_ours_too(pair):
 
 @pytest.mark.parametrize(("name", "version", "theirs"), [pair[:3] for pair in PAIRS[1:3]])
 def test_an_episodic_task_ends_at_its_goal(name, version, theirs, make_robotics):
-    """The robot is put just outside the goal and pushed by nothing but its own speed."""
+    """The robot starts just outside the goal with a velocity towards it, and its motors are off."""
     theirs = make_robotics(theirs, continuing_task=False)
     env = make_env(name, "mujoco", version, continuing_task=False)
     step, ended = jax.jit(env.step), 0
@@ -178,21 +182,24 @@ def test_a_goal_that_moves_is_shown_one_step_later_and_out_of_reach(make_robotic
     theirs.unwrapped.point_env.set_state(goal, np.zeros(2))
     state = env.reset_to(goal, np.zeros(2), memory={"goal": goal, "next_goal": goal})
     rest = np.zeros(2, np.float32)
-    state, _ = both_step(theirs, step, state, rest, 0)  # rewarded for the old goal, which both still show
+    state, _ = both_step(theirs, step, state, rest, 0)  # reward and observation still use the old goal
     assert state.reward == 1
     observation, reward, *_ = theirs.step(rest)
     state = step(state, rest)
     assert (reward, float(state.reward)) == (0, 0)
-    cells = env.task.at(env.task.places.goals)
+    cells = env.task.centers(env.task.cells.goals)
     for shown in (observation["desired_goal"], np.asarray(state.obs[2:4])):
         assert np.linalg.norm(shown - goal) > 0.45
         assert np.abs(cells - shown).max(1).min() <= 0.25
     again = step(state, rest)
-    np.testing.assert_array_equal(again.obs[2:4], state.obs[2:4])  # not reached, so it stays
+    np.testing.assert_array_equal(again.obs[2:4], state.obs[2:4])  # the goal is not reached, so it stays
 
 
-def test_starts_and_goals_are_drawn_as_theirs(make_robotics):
-    """Which cells, how often, and how far from their middles, on a map with starts, goals and cells for both."""
+def test_starts_and_goals_have_the_distribution_of_gymnasium_robotics(make_robotics):
+    """Compares the frequency of each cell, and the noise around its center.
+
+    The map has starts, goals, and cells for both.
+    """
     maze_map = [[1, 1, 1, 1, 1, 1], [1, "r", 0, "g", "c", 1], [1, 1, "c", 1, "g", 1], [1, 1, 1, 1, 1, 1]]
     theirs = make_robotics("PointMaze_UMaze-v3", maze_map=maze_map).unwrapped
     env = make_env("maze2d-umaze", version="robotics-v3", maze_map=maze_map)
@@ -206,7 +213,7 @@ def test_starts_and_goals_are_drawn_as_theirs(make_robotics):
         theirs.goal = goal
         drawn["goal"].append(goal)
         drawn["start"].append(theirs.add_xy_position_noise(theirs.generate_reset_pos()))
-    cells = env.task.at(np.argwhere(np.array(maze_map, dtype=object) != 1))
+    cells = env.task.centers(np.argwhere(np.array(maze_map, dtype=object) != 1))
     counts = {}
     for who, draws in (("ours", ours), ("theirs", {key: np.array(value) for key, value in drawn.items()})):
         nearest = {key: np.argmin(np.linalg.norm(x[:, None] - cells, axis=2), 1) for key, x in draws.items()}
@@ -220,8 +227,8 @@ def test_starts_and_goals_are_drawn_as_theirs(make_robotics):
     np.testing.assert_allclose(counts["ours"], counts["theirs"], atol=5 * np.sqrt(0.1 / number))
 
 
-def test_velocities_are_limited_to_the_bit(make_robotics):
-    """As NumPy clips them, in C++ and from Python."""
+def test_velocities_are_clipped_bit_for_bit_as_by_numpy(make_robotics):
+    """Steps in C++ and from Python give the same result."""
     rng = np.random.default_rng(0)
     speeds = np.concatenate([rng.normal(size=60) * 6, np.nextafter(5.0, [4, 6]), [5.0, -5.0, 0.0, -0.0]]).reshape(-1, 2)
     places = np.tile(np.array([1.0, -1.0]), (len(speeds), 1))
@@ -239,7 +246,7 @@ def test_velocities_are_limited_to_the_bit(make_robotics):
 
 
 def d4rls_ball(cells) -> mujoco.MjModel:
-    """D4RL's model, from the numbers in its ``maze_model.py``; margins as MuJoCo combined them then."""
+    """Returns D4RL's model, with the numbers in its ``maze_model.py`` and the contact margins of MuJoCo 2."""
     walls = "".join(
         f'<geom type="box" conaffinity="1" pos="{i + 1.0} {j + 1.0} 0" size=".5 .5 .2"/>'
         for i, row in enumerate(cells)
@@ -260,8 +267,8 @@ def d4rls_ball(cells) -> mujoco.MjModel:
 
 
 @pytest.mark.parametrize("name", ["maze2d-umaze", "maze2d-large-dense"])
-def test_maze2d_is_d4rls(name):
-    """Against a model written down from D4RL's code; the goal, the rewards and the start, too."""
+def test_maze2d_equals_d4rl(name):
+    """Compares physics, goal, rewards and start with a model that was written from D4RL's code."""
     env, kind = make_env(name), name.split("-")[1]
     model = d4rls_ball(MAPS[kind])
     data, step, rng = mujoco.MjData(model), jax.jit(env.step), np.random.default_rng(0)
@@ -298,8 +305,8 @@ def test_d4rls_ball_starts_in_any_free_cell():
 @pytest.mark.parametrize(
     ("kind", "length", "goal"), [("umaze", 700, (0, 8)), ("medium", 1000, (20, 20)), ("large", 1000, (32, 24))]
 )
-def test_antmaze_is_d4rls(kind, length, goal):
-    """Start, goals, observation, motors and time limit from D4RL's code; walls where its map has them."""
+def test_antmaze_equals_d4rl(kind, length, goal):
+    """Start, goals, observation, motors, time limit and walls are those of D4RL's code."""
     env = make_env(f"antmaze-{kind}")
     assert (env.episode_length, env.observation_size, env.action_size) == (length, 29, 8)
     assert env.dt == pytest.approx(0.1)
@@ -315,7 +322,7 @@ def test_antmaze_is_d4rls(kind, length, goal):
     np.testing.assert_allclose(goals.mean(0), np.add(goal, 0.75), atol=0.05)
 
 
-def test_antmaze_pays_and_ends_at_the_goal():
+def test_antmaze_rewards_the_goal_and_ends_there():
     env = make_env("antmaze-umaze")
     qpos, goal = env._engine.init_qpos.astype(float), np.array([0.5, 9.0])
     step = jax.jit(env.step)
@@ -327,7 +334,7 @@ def test_antmaze_pays_and_ends_at_the_goal():
     assert state.obs.shape == (29,)
 
 
-def test_a_success_counts_once_where_an_episode_goes_on(make_robotics):
+def test_the_score_counts_a_success_once_if_the_episode_continues(make_robotics):
     env = make_env("antmaze-umaze", version="robotics-v4")
     qpos = env._engine.init_qpos.astype(float)
     qpos[:2] = [4.0, 4.0]
@@ -339,8 +346,8 @@ def test_a_success_counts_once_where_an_episode_goes_on(make_robotics):
     assert seen == [(1, 1, 0), (1, 0, 0), (1, 0, 0)]
 
 
-def test_states_that_rows_show_are_stepped_from():
-    """So that logged rows can be compared with the simulator (`smac-jax check-dataset`)."""
+def test_the_physics_state_is_found_in_an_observation():
+    """`smac-jax check-dataset` needs this to compare logged rows with the simulator."""
     for name, version in (("antmaze-umaze", "d4rl"), ("antmaze-umaze", "robotics-v5"), ("maze2d-umaze", "robotics-v3")):
         env = make_env(name, version=version)
         state = env.reset(jax.random.key(1))
@@ -351,7 +358,7 @@ def test_states_that_rows_show_are_stepped_from():
 
 
 @pytest.mark.parametrize("name", [*ANTMAZE, *MAZE2D])
-def test_every_maze_is_made(name):
+def test_make_env_makes_every_maze(name):
     assert make_env(name).observation_size == (29 if name in ANTMAZE else 4)
 
 
@@ -360,16 +367,16 @@ def test_every_maze_is_made(name):
     [
         ("antmaze-giant", {}, "Unknown environment 'antmaze-giant'.*antmaze-large"),
         ("antmaze-umaze", {"version": "v5"}, "Unknown version of antmaze-umaze 'v5'.*robotics-v5"),
-        ("antmaze-umaze", {"continuing_task": True}, "continuing_task are options of gymnasium-robotics's versions"),
+        ("antmaze-umaze", {"continuing_task": True}, "D4RL's version has no options.*continuing_task"),
         ("maze2d-umaze", {"version": "robotics-v3", "reward_type": "cost"}, "reward_type of maze2d-umaze"),
         ("maze2d-umaze", {"version": "robotics-v3", "reset_target": 1}, "reset_target = 1: must be True or False"),
-        ("maze2d-umaze", {"version": "robotics-v3", "maze_map": [[1, 1], [1]]}, "maze_map must be rows of equal"),
-        ("maze2d-umaze", {"version": "robotics-v3", "maze_map": [[1, "x"]]}, "maze_map must be rows .*'x'"),
-        ("maze2d-umaze", {"version": "robotics-v3", "maze_map": [[1, "c", 1]]}, "no cell to start from for a goal"),
+        ("maze2d-umaze", {"version": "robotics-v3", "maze_map": [[1, 1], [1]]}, "maze_map must have rows of equal"),
+        ("maze2d-umaze", {"version": "robotics-v3", "maze_map": [[1, "x"]]}, "maze_map must have rows .*'x'"),
+        ("maze2d-umaze", {"version": "robotics-v3", "maze_map": [[1, "c", 1]]}, "no start cell for a goal in"),
         ("maze2d-umaze", {"version": "robotics-v3", "goal_cell": 3}, "has no option 'goal_cell'"),
     ],
 )
-def test_what_does_not_fit_is_one_line(name, options, match):
+def test_an_invalid_maze_is_refused_with_a_one_line_message(name, options, match):
     with pytest.raises((ConfigError, UnknownNameError), match=match) as error:
         make_env(name, **options)
     assert "\n" not in str(error.value)
@@ -384,6 +391,6 @@ def test_a_goal_for_another_task_is_refused():
 
 
 def test_a_map_without_starts_or_goals_allows_every_free_cell_for_them():
-    for cells, starts, goals in (("r0g", 1, 1), ("00g", 2, 1), ("r00", 1, 2), ("000", 3, 3), ("rcc", 3, 2)):
-        places = places_of([[int(c) if c == "0" else c for c in cells]], "here")
-        assert (len(places.starts), len(places.goals)) == (starts, goals)
+    for row, starts, goals in (("r0g", 1, 1), ("00g", 2, 1), ("r00", 1, 2), ("000", 3, 3), ("rcc", 3, 2)):
+        cells = find_cells([[int(c) if c == "0" else c for c in row]], "here")
+        assert (len(cells.starts), len(cells.goals)) == (starts, goals)

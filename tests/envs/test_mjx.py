@@ -69,7 +69,7 @@ def test_ant_agrees_with_elliptic_cones(version):
 
 @pytest.mark.parametrize("task", ["hopper", "ant"])
 def test_every_product_of_the_physics_is_of_full_precision(task):
-    """An accelerator would round the operands of the others."""
+    """An accelerator would round the operands of products with lower precision."""
     env = make_env(task, physics="mjx")
     state = jax.eval_shape(env.reset, jax.random.key(0))
     traced = jax.make_jaxpr(env.step)(state, jnp.zeros(env.action_size))
@@ -80,7 +80,7 @@ def test_every_product_of_the_physics_is_of_full_precision(task):
 
 
 def equations(jaxpr):
-    """Of a traced function, and of all that it calls."""
+    """Yields the equations of a traced function and of the functions that it calls."""
     for equation in jaxpr.eqns:
         yield equation
         for parameter in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: hasattr(x, "eqns")):

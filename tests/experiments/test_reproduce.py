@@ -1,4 +1,4 @@
-"""The paper's evidence: cells trained once, tables worked out right, figures with their provenance."""
+"""Reproducing the paper: jobs are trained once, tables have the right numbers, and figures have their provenance."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 reproduce = partial(run_module, "experiments.reproduce")
 
 
-def test_flags_know_every_scale_and_figure():
+def test_the_flags_have_every_scale_and_figure():
     assert tuple(tasks.SCALES) == program.SCALES
     assert tuple(figures.FIGURES) == program.FIGURES
 
@@ -40,7 +40,7 @@ def test_the_papers_table_has_a_number_for_every_pair():
 
 @pytest.mark.parametrize("family", ["locomotion", "adroit", "kitchen"])
 @pytest.mark.parametrize("scale", list(tasks.SCALES))
-def test_every_scale_has_every_algorithm_and_the_familys_rewards(family, scale):
+def test_every_scale_has_every_algorithm_and_the_rewards_of_the_family(family, scale):
     from smac_jax.algorithms import make_offline, make_online
     from smac_jax.presets.base import online_section
 
@@ -54,13 +54,13 @@ def test_every_scale_has_every_algorithm_and_the_familys_rewards(family, scale):
 
 
 @pytest.mark.parametrize("scale", list(tasks.SCALES))
-def test_antmaze_has_the_rewards_of_its_publications(scale):
+def test_antmaze_has_the_published_rewards(scale):
     config = tasks.SCALES[scale].config("antmaze")
     rewards = {name: (config[name].reward_scale, config[name].reward_bias) for name in ("smac", "iql", "cal_ql", "bc")}
     assert rewards == {"smac": (1.0, -1.0), "iql": (1.0, -1.0), "cal_ql": (10.0, -5.0), "bc": (1.0, -1.0)}
 
 
-def test_the_leaderboard_of_the_smallest_run_has_its_algorithms_and_the_peers(tmp_path):
+def test_the_smallest_leaderboard_has_its_algorithms_and_published_scores(tmp_path):
     request = ["--scale=tiny", "--seeds=2", "--task=hopper-medium-replay", f"--results={tmp_path}"]
     done = reproduce(*request, "--table=leaderboard", "--offline=bc", "--online=td3")
     assert done.returncode == 0, done.stderr[-2000:]
@@ -78,7 +78,7 @@ def test_the_leaderboard_of_the_smallest_run_has_its_algorithms_and_the_peers(tm
     assert not (tmp_path / "table-1.md").exists()
 
 
-def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
+def test_figures_of_the_smallest_run_name_their_content(tmp_path):
     request = ["--scale=tiny", "--seeds=1", "--task=hopper-medium-replay", f"--results={tmp_path}"]
     done = reproduce(*request, "--figure=embedding,residual,coverage,line,plane")
     assert done.returncode == 0, done.stderr[-2000:]
@@ -88,9 +88,9 @@ def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
     assert f"Tables and figures are in {tmp_path}; open {tmp_path / 'report.html'} in a browser." in done.stdout
     assert "SMAC seed 0" in (tmp_path / "report.html").read_text()
     runs = sorted(path.parent.name for path in tmp_path.glob("runs/hopper-medium-replay/smac/*/*/status.json"))
-    assert runs == ["offline", "to-sac", "to-td3_bc"]  # no figure here shows the control
+    assert runs == ["offline", "to-sac", "to-td3_bc"]  # no figure of the smallest run shows the control
 
-    # without a policy that it needs, a figure is refused in a line, and the others are drawn
+    # a figure without a policy that it needs is refused in one line, and the others are drawn
     gone = next(tmp_path.glob("runs/*/*/*/offline/policies/000000000.npz"))
     gone.rename(gone.with_suffix(".away"))
     (tmp_path / "hopper-medium-replay" / "coverage.png").unlink()
@@ -100,7 +100,7 @@ def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
     assert "Traceback" not in again.stderr
     assert (tmp_path / "hopper-medium-replay" / "coverage.png").exists()
 
-    # the policy of an evaluation is one like any other
+    # the policy of an evaluation can be loaded like any other
     kept = tmp_path / "runs/hopper-medium-replay/smac/seeds-0-0/to-sac"
     steps = json.loads((kept.parent / "curve-sac.json").read_text())["online_steps"]
     assert [path.name for path in sorted((kept / "policies").iterdir())] == [f"{int(step):09d}.npz" for step in steps]
@@ -116,7 +116,7 @@ def test_figures_of_the_smallest_run_name_what_they_show(tmp_path):
         (["--task=nowhere.hdf5"], "nowhere.hdf5"),
     ],
 )
-def test_a_mistake_is_one_line(arguments, words, tmp_path):
+def test_a_mistake_causes_a_one_line_message(arguments, words, tmp_path):
     done = reproduce(*arguments, f"--results={tmp_path / 'run'}")
     assert done.returncode == 2
     assert words in done.stderr
@@ -133,7 +133,7 @@ def test_learning_curves_of_one_job(tmp_path):
     assert (tmp_path / "smac-transfer.png").stat().st_size > 10_000
 
 
-def test_curves_of_seeds_trained_apart_are_one_column_a_seed(tmp_path):
+def test_curves_of_separately_trained_seeds_are_joined(tmp_path):
     from experiments.paper.figures import offline_metrics
 
     class Job:
@@ -152,7 +152,7 @@ def test_curves_of_seeds_trained_apart_are_one_column_a_seed(tmp_path):
 
 
 def made_up(task: str, offline: str, online: str, level: float) -> TransferCurve:
-    """Four seeds that stand at levels ten apart from the transfer on."""
+    """Returns a curve of four seeds whose levels after the transfer have a distance of ten."""
     returns = np.repeat(level + 10.0 * np.arange(4)[:, None], 3, axis=1)
     return TransferCurve(
         task=task,
@@ -166,8 +166,8 @@ def made_up(task: str, offline: str, online: str, level: float) -> TransferCurve
     )
 
 
-def test_tables_over_all_tasks(tmp_path):
-    """SMAC is above IQL on one task and the other way round on the next; cql stands in the row of cal_ql."""
+def test_tables_over_all_tasks_equal_numbers_computed_by_hand(tmp_path):
+    """SMAC is better than IQL on one task, and worse on the other. The row of cal_ql has cql."""
     levels = {"hopper": {"smac": 1000.0, "iql": 500.0}, "halfcheetah": {"smac": 1000.0, "iql": 2000.0}}
     by_task = {
         f"{task}-set": [
@@ -185,7 +185,7 @@ def test_tables_over_all_tasks(tmp_path):
     tables.table_1(tmp_path, measured, about)
     tables.aggregate(tmp_path, measured, about)
     regret = {tuple(row[:2]): row for row in read_csv(tmp_path / "table-1.csv")}
-    # best 0, worst 1 on each task; on the half cheetah SMAC lies 1000 of 1900 below the best
+    # on each task the best is 0 and the worst is 1; on halfcheetah SMAC is 1000 of 1900 below the best
     assert float(regret["smac", "sac"][2]) == pytest.approx((0 + 1000 / 1900) / 2)
     assert float(regret["iql", "sac"][2]) == pytest.approx((500 / 900 + 0) / 2, rel=1e-5)
     assert float(regret["cal_ql/cql", "td3"][2]) == 1.0
@@ -200,7 +200,7 @@ def test_tables_over_all_tasks(tmp_path):
     assert "halfcheetah-set" in (tmp_path / "aggregate.md").read_text()
 
 
-def test_tables_over_all_tasks_leave_out_what_failed_and_what_is_not_the_papers(tmp_path, capsys):
+def test_tables_over_all_tasks_exclude_failed_and_additional_jobs(tmp_path, capsys):
     def cell(task, offline, missing=()):
         online = [types.SimpleNamespace(label=name) for name in tasks.ONLINE]
         job = types.SimpleNamespace(folder=tmp_path / task / offline, online=online, done=not missing)
@@ -230,6 +230,6 @@ def test_tables_over_all_tasks_leave_out_what_failed_and_what_is_not_the_papers(
 
 
 def read_csv(path: Path) -> list[list[str]]:
-    """The rows below the header."""
+    """Returns the rows below the header."""
     with path.open(newline="") as file:
         return list(csv.reader(file))[1:]

@@ -1,4 +1,4 @@
-"""The study of the bases trains what it names, goes on where it was stopped, and writes one table."""
+"""The study of the bases has every difference once, and refuses unknown variants."""
 
 from __future__ import annotations
 

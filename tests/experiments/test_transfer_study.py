@@ -1,4 +1,7 @@
-"""The study of the transfer as a configuration: its variants are those of the published curves; its commands work."""
+"""The study of the transfer as a configuration.
+
+Its variants are those of the published curves, and its commands work.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from smac_jax.sweep.grid import Job, make_jobs, offline_names, parse_checkpoints
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "results" / "reference" / "handover"
-# folders of the published curves whose variants have other names now
+# the variants of these published curves have been renamed
 RENAMED = {
     "smac-residual-held": "smac-residual-held-at-0.3",
     "smac-gradient-ratio-held": "smac-gradient-ratio-held-at-1",
@@ -38,14 +41,14 @@ def jobs_of(group: str, offline: list[str] | None = None, checkpoints=(12_000,),
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_every_variant_of_a_group_is_another_one(group):
+def test_the_variants_of_a_group_differ(group):
     jobs = jobs_of(group)
     assert [job.offline.label for job in jobs] == list(GROUPS[group])
     configs = [(job.offline.algorithm, repr(job.offline.config)) for job in jobs]
     assert len(set(configs)) == len(jobs)
     (smac,) = jobs_of("", ["smac"])
     for job in jobs:
-        if job.offline.label == "smac":  # which several groups have, in the same folder
+        if job.offline.label == "smac":  # several groups share these variants, in the same folder
             assert job == smac
 
 
@@ -59,7 +62,7 @@ def test_an_unknown_group_is_refused():
 
 
 def shared(recorded: Any, now: Any, where: str = "") -> list[str]:
-    """Where two configurations differ in fields that both have."""
+    """Returns the fields that two configurations have in common and that differ."""
     if isinstance(recorded, dict) and isinstance(now, dict):
         names = recorded.keys() & now.keys()
         return [found for name in sorted(names) for found in shared(recorded[name], now[name], f"{where}.{name}")]
@@ -67,7 +70,7 @@ def shared(recorded: Any, now: Any, where: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize("record", sorted(PUBLISHED.glob("*/curves/*/provenance.json")), ids=lambda p: p.parent.name)
-def test_todays_variants_are_those_of_the_published_curves(record):
+def test_the_variants_have_the_configurations_of_the_published_curves(record):
     variant = RENAMED.get(record.parent.name, record.parent.name)
     found = {path_name(job.offline.label): job for group in GROUPS for job in jobs_of(group)}
     published, job = json.loads(record.read_text()), json.loads(json.dumps(jsonable(found[variant])))
@@ -80,7 +83,7 @@ def jsonable(job: Job) -> dict[str, Any]:
     return {"offline": job.offline.config, **schedules, **{f"online {end.label}": end.config for end in job.online}}
 
 
-def test_the_commands_of_the_results_train_what_they_say():
+def test_the_commands_in_the_results_train_the_described_jobs():
     text = (ROOT / "results" / "README.md").read_text().replace("\\\n", " ")
     text = text.replace("$STUDY", "experiments/configs/transfer_study.py")
     commands = re.findall(r"^smac-jax sweep (.*transfer_study\.py.*)$", text, re.MULTILINE)

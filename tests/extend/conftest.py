@@ -1,4 +1,4 @@
-"""What is registered in one test is unknown in the next."""
+"""Fixtures: registrations of one test are undone before the next."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 def forgotten(monkeypatch):
     """Undoes registrations and imports of users' files."""
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a file that is changed within a second must be read again
+    monkeypatch.setattr(
+        sys, "dont_write_bytecode", True
+    )  # a file must be read again even if it is changed within a second
     before = dict(sys.modules)
     with registry.temporary():
         yield

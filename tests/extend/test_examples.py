@@ -1,4 +1,4 @@
-"""The examples for authors, as they stand in the documentation: each trains; all of them in one file make a sweep."""
+"""The examples for authors in the documentation: each of them trains, and a sweep uses all of them in one file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FEW = {"eval_episodes": 1, "episode_length": 5, "progress": False}
 
 
 def table(env, rows: int, path: Path) -> Path:
-    """A table of comma-separated values of random actions."""
+    """Writes a file of comma-separated values with transitions of random actions."""
     rng = np.random.default_rng(0)
     world = AutoReset(env, 20)
     step = jax.jit(world.step)
@@ -64,10 +64,10 @@ def test_the_algorithm_trains_and_transfers(example, data, tmp_path):
         smac_jax.pretrain("selective", data, 2, 20, {"sharpness": -1.0})
 
 
-def test_a_sharpness_of_zero_weighs_all_transitions_alike(example, data):
+def test_a_sharpness_of_zero_gives_equal_weights(example, data):
     module = example("my_algorithm")
     built = module.selective(module.SelectiveConfig(sharpness=0.0, batch_size=8))
-    state = built.init(jax.random.key(0), data)
+    state = jax.jit(built.init)(jax.random.key(0), data)
     batch = data.sample(jax.random.key(1), 8)
     _, metrics = built.phases[0].update(state, batch, jax.random.key(2))
     log_prob = state.actor_critic.policy(batch.observation).log_prob(batch.action)
@@ -93,7 +93,7 @@ def test_the_score_is_learned_and_matched(example, data):
     assert np.isfinite(metrics["score_matching_loss"][-1]).all()
 
 
-def test_the_environment_trains_and_is_what_it_says(example, tmp_path):
+def test_the_example_environment_trains_and_has_its_documented_dynamics(example, tmp_path):
     example("my_environment")
     example("my_dataset")
     env = smac_jax.make_env("point-mass", push=0.2)
@@ -146,7 +146,7 @@ def test_the_task_is_half_cheetah_backwards(example, tmp_path):
     assert np.isfinite(off.returns).all()
 
 
-def test_the_reader_reads_what_was_written(example, data, tmp_path):
+def test_the_example_reader_reads_a_written_file(example, data, tmp_path):
     example("my_dataset")
     columns = [np.asarray(x) for x in (data.observations, data.actions, data.rewards[:, None], data.terminals[:, None])]
     names = [f"observation_{i}" for i in range(11)] + [f"action_{i}" for i in range(3)] + ["reward", "terminal"]
@@ -178,7 +178,7 @@ def test_the_tracker_posts_each_evaluation_once(example, data, tmp_path, monkeyp
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("CHAT_WEBHOOK", f"http://127.0.0.1:{server.server_port}/hook")
         env = smac_jax.make_env("hopper")
-        for _ in range(2):  # the second time the run is done already
+        for _ in range(2):  # the run is finished when it is called again
             with RunFolder(tmp_path / "run", trackers=["chat"]) as folder:
                 how = {"env": env, "folder": folder, "eval_every": 2, **FEW}
                 off = smac_jax.pretrain("td3_bc", data, 2, 4, {"network": NETWORK}, **how)
@@ -191,7 +191,7 @@ def test_the_tracker_posts_each_evaluation_once(example, data, tmp_path, monkeyp
 
 
 def one_file(path: Path) -> Path:
-    """All examples as one file of a user's."""
+    """Writes all examples to one file."""
     texts = [
         (EXAMPLES / f"{name}.py").read_text().replace("from __future__ import annotations\n", "") for name in NAMES
     ]
@@ -199,7 +199,7 @@ def one_file(path: Path) -> Path:
     return path
 
 
-def test_all_of_them_fit_in_one_file(tmp_path):
+def test_all_examples_can_be_in_one_file(tmp_path):
     plugins.load([str(one_file(tmp_path / "my_lab.py"))])
     named = [r.added() for r in (OFFLINE, SCORES, TASKS, ENVIRONMENTS, READERS, TRACKERS)]
     assert named == [("selective",), ("gaussian",), ("halfcheetah-backward",), ("point-mass",), ("csv",), ("chat",)]
@@ -209,8 +209,8 @@ def test_all_of_them_fit_in_one_file(tmp_path):
 
 
 @pytest.mark.slow
-def test_all_of_them_in_one_file_make_a_sweep_that_is_stopped_and_goes_on(tmp_path, example):
-    """With the algorithm, the task, the environment and the reader by name; and a changed file is refused."""
+def test_a_sweep_with_all_examples_is_stopped_and_resumed(tmp_path, example):
+    """The sweep uses algorithm, task, environment and reader by name. A changed file is refused."""
     for name in ("my_environment", "my_task"):
         example(name)
     tables = [

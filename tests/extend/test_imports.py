@@ -1,4 +1,4 @@
-"""Files of users: found, imported once, known by their checksums, and named with a line where they fail."""
+"""Files of users are found, imported once, identified by their checksums, and named with a line in errors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_file_is_imported_once_and_recorded_with_its_checksum(write, tmp_path,
     assert registry.READERS.code("minari") == {}
 
 
-def test_a_module_is_found_in_the_current_folder_and_known_by_its_dotted_name(write, tmp_path, monkeypatch):
+def test_a_module_is_found_in_the_current_folder_by_its_dotted_name(write, tmp_path, monkeypatch):
     write("", "lab/__init__.py")
     path = write(READER.format(name="lab"), "lab/readers.py")
     monkeypatch.chdir(tmp_path)
@@ -55,7 +55,7 @@ def test_a_module_is_found_in_the_current_folder_and_known_by_its_dotted_name(wr
     assert registry.READERS.code("lab") == {"lab/readers.py": found["sha256"]}
 
 
-def test_what_lies_beside_a_file_can_be_imported_and_is_recorded_too(write):
+def test_a_file_can_import_its_neighbors_which_are_recorded(write):
     other = write("def read(name):\n    return 7\n", "readers_beside.py")
     path = write(
         "from readers_beside import read\nfrom smac_jax.extend import register_dataset\nregister_dataset('lab', read)"
@@ -100,37 +100,37 @@ def test_an_error_in_a_file_is_one_line_that_names_the_file_and_the_line(text, w
     assert said.startswith(f"--import=my_lab.py: {words}")
     assert "\n" not in said
     assert plugins.record() == []
-    write("")  # and it can be tried again
+    write("")  # after an error the file can be imported again
     plugins.load(["my_lab.py"])
 
 
-def test_an_error_in_a_file_beside_is_named_there(write):
+def test_an_error_in_a_neighboring_file_names_that_file(write):
     beside = write("\n\nraise ValueError('here')\n", "beside_it.py")
     path = write("import beside_it\n")
     assert f"{beside}, line 3: ValueError: here" in refused(str(path))
 
 
-def test_what_is_no_file_and_no_module_is_refused(write, tmp_path, monkeypatch):
+def test_missing_files_and_modules_are_refused(write, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert refused("nowhere.py") == f"--import=nowhere.py: there is no file {tmp_path}/nowhere.py."
-    assert refused("sub/nowhere") == f"--import=sub/nowhere: there is no file {tmp_path}/sub/nowhere."
-    assert "there is no module 'nowhere', neither installed nor in" in refused("nowhere")
+    assert refused("nowhere.py") == f"--import=nowhere.py: the file {tmp_path}/nowhere.py does not exist."
+    assert refused("sub/nowhere") == f"--import=sub/nowhere: the file {tmp_path}/sub/nowhere does not exist."
+    assert "there is no module 'nowhere'. It is neither installed nor in" in refused("nowhere")
     assert "there is no module 'smac_jax.nowhere'" in refused("smac_jax.nowhere.more")
     assert f"{tmp_path} is a folder" in refused(f"{tmp_path}/")
     assert "is a URL" in refused("https://example.org/my_lab.py")
     assert "give the path of a .py file, or the name of a module" in refused("my-lab")
-    assert "'my-lab' is no name for a module" in refused(str(write("", "my-lab.py")))
+    assert "'my-lab' cannot be the name of a module" in refused(str(write("", "my-lab.py")))
 
 
 def test_a_file_with_the_name_of_another_module_is_refused(write):
     assert f"there is another module named json ({Path(json.__file__)})" in refused(str(write("", "json.py")))
-    assert "there is another module named sys (Python's own)" in refused(str(write("", "sys.py")))
+    assert "there is another module named sys (it belongs to Python)" in refused(str(write("", "sys.py")))
     first, second = write(""), write("", "other/my_lab.py")
     plugins.load([str(first)])
     assert f"there is another module named my_lab ({first})" in refused(str(second))
 
 
-def test_files_that_define_a_thing_are_those_of_functions_inside_functions(write):
+def test_the_files_of_enclosed_functions_belong_to_a_thing(write):
     write("import functools\n\n\ndef f(x, y):\n    return x\n\n\ng = functools.partial(f, 1)\n", "inner_code.py")
     path = write(
         "import functools, jax\nimport inner_code\n\n\ndef around(function):\n    return lambda x: function(x)\n\n\n"
@@ -152,8 +152,8 @@ def test_files_that_define_a_thing_are_those_of_functions_inside_functions(write
     assert files(recursive) == ["test_imports.py"]
 
 
-def test_what_is_typed_in_is_known_by_its_own_text():
-    """As in a notebook, which keeps the text of its cells where Python looks for the lines of files."""
+def test_code_of_an_interactive_session_is_identified_by_its_text():
+    """A notebook stores the text of its cells in Python's cache of lines, as this test does."""
     code = (
         "import hashlib, linecache\nfrom smac_jax import plugins\n"
         "text = 'def f(x):\\n    return x\\n'\n"
@@ -166,7 +166,7 @@ def test_what_is_typed_in_is_known_by_its_own_text():
 
 
 def installed(folder: Path, text: str, module: str = "lab_plugin") -> dict[str, str]:
-    """A package that is installed in a folder, and the environment that finds it."""
+    """Installs a package in a folder, and returns the environment variables with which Python finds it."""
     (folder / f"{module}.py").write_text(text)
     info = folder / "lab_plugin-1.0.dist-info"
     info.mkdir()
@@ -181,7 +181,7 @@ def run(code: str, environment: dict[str, str]) -> subprocess.CompletedProcess:
     )
 
 
-def test_an_installed_package_is_imported_when_a_name_is_not_this_packages_own(tmp_path):
+def test_an_installed_plugin_is_imported_when_a_name_is_unknown(tmp_path):
     environment = installed(tmp_path, READER.format(name="lab"))
     code = (
         "import sys\nfrom smac_jax import plugins, registry\n"
@@ -196,11 +196,11 @@ def test_an_installed_package_is_imported_when_a_name_is_not_this_packages_own(t
     ]
 
 
-def test_an_installed_package_that_fails_is_left_out_with_a_warning(tmp_path):
+def test_an_installed_plugin_that_fails_causes_a_warning(tmp_path):
     environment = installed(tmp_path, "\nraise ValueError('broken')\n")
     done = run("from smac_jax import registry; print(*registry.READERS)", environment)
     assert done.stdout == "minari ogbench part\n"
-    assert "The plugin lab_plugin of lab-plugin is left out: " in done.stderr
+    assert "The plugin lab_plugin of lab-plugin was left out: " in done.stderr
     assert "lab_plugin.py, line 2: ValueError: broken" in done.stderr
 
 
@@ -211,7 +211,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("name", ["sweep", "status", "report", "evaluate", "export", "landscape", "check-dataset"])
-def test_every_command_takes_imports(name, write, tmp_path):
+def test_every_command_has_the_flag_import(name, write, tmp_path):
     needed = ["--out=policy.npz"] if name == "export" else []
     places = [] if name == "sweep" else [str(tmp_path)]
     done = command(name, f"--import={write('x = 1 / 0')}", *needed, *places)
@@ -220,12 +220,12 @@ def test_every_command_takes_imports(name, write, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_help_tells_of_imports():
+def test_help_describes_the_flag_import():
     done = command("status", "--help")
     assert "--import: A Python file, or the name of a module" in done.stdout
 
 
-def test_an_error_of_a_users_function_is_one_line_and_the_traceback_is_there_for_the_asking(write):
+def test_an_error_in_a_users_function_is_one_line_unless_the_traceback_is_requested(write):
     path = write(
         "from smac_jax.extend import register_dataset\n\n\n"
         "@register_dataset('lab')\ndef read(name):\n    return {}[name]\n"

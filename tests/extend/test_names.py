@@ -1,4 +1,4 @@
-"""Names: who has them, who may take them, and what is asked of a thing that gets one."""
+"""Registered names: clashes, valid forms, and the checks of registered things."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_all_names_are_known_without_jax():
     assert has_jax == "False"
 
 
-def test_every_built_in_name_leads_to_its_thing():
+def test_every_built_in_name_can_be_imported():
     for name, (config, build) in OFFLINE.items():
         assert build(config()).name == name
     for name, (config, build) in ONLINE.items():
@@ -66,7 +66,7 @@ def test_every_built_in_name_leads_to_its_thing():
     assert all(callable(read) for read in registry.READERS.values())
 
 
-def test_a_registered_algorithm_is_one_by_its_name():
+def test_a_registered_algorithm_is_made_by_its_name():
     extend.register_offline("mine", Config, build)
     extend.register_online("mine", OnlineConfig, build_online)
     assert OFFLINE["mine"] == (Config, build)
@@ -79,7 +79,7 @@ def test_a_registered_algorithm_is_one_by_its_name():
     assert (config.mine.extra, config.online_mine.more) == (1.0, 3)
 
 
-def test_every_function_is_a_decorator_too():
+def test_every_register_function_is_also_a_decorator():
     given = [
         extend.register_offline("a", Config)(build),
         extend.register_online("b", OnlineConfig)(build_online),
@@ -117,12 +117,12 @@ REGISTER = {
 
 
 @pytest.mark.parametrize("kind", REGISTER)
-def test_a_taken_name_is_refused_with_who_has_it(kind):
+def test_a_taken_name_is_refused_with_its_owner(kind):
     REGISTER[kind]("lab")
     with pytest.raises(RegistrationError) as error:
         REGISTER[kind]("lab")
     assert "'lab' cannot be the name of a new" in str(error.value)
-    assert f"test_names.py, line {line_of_lambda(kind)}, has registered {kind} of this name" in str(error.value)
+    assert f"test_names.py, line {line_of_lambda(kind)}, has registered {kind} with this name" in str(error.value)
 
 
 def line_of_lambda(kind: str) -> int:
@@ -132,29 +132,29 @@ def line_of_lambda(kind: str) -> int:
 @pytest.mark.parametrize(
     ("kind", "name", "words"),
     [
-        ("an offline algorithm", "smac", "smac_jax has an offline algorithm of this name"),
-        ("an offline algorithm", "sac", "smac_jax has an online algorithm of this name"),
-        ("an offline algorithm", "pretrain", "every configuration has a section of this name"),
-        ("an offline algorithm", "online_td3_bc", "sections of online algorithms are called so"),
-        ("an online algorithm", "online_mine", "sections of online algorithms are called so"),
-        ("an online algorithm", "td3", "smac_jax has an online algorithm of this name"),
-        ("a task", "hopper", "smac_jax has a task of this name"),
-        ("a task", "kitchen", "smac_jax has a task with reference returns of this name"),
-        ("a task", "brax", "smac_jax has an environment of this name"),
-        ("a task", "hopper-medium", "the data set hopper-medium-replay begins with it"),
-        ("a score", "policy", "smac_jax has a score of this name"),
-        ("an environment", "pen-binary", "smac_jax has a task of this name"),
-        ("a source of data", "minari", "smac_jax has a source of data of this name"),
-        ("a source of data", "hopper-medium-replay", "smac_jax has a data set of this name"),
-        ("a source of data", "hopper-medium-v2", "D4RL has a data set of this name"),
-        ("an offline algorithm", "my-own", "it takes letters, digits and underscores"),
-        ("a task", "my task", "it takes letters, digits and any of"),
-        ("a source of data", "a:b", "it takes letters, digits and any of"),
-        ("an environment", "", "it takes letters, digits and any of"),
+        ("an offline algorithm", "smac", "smac_jax has an offline algorithm with this name"),
+        ("an offline algorithm", "sac", "smac_jax has an online algorithm with this name"),
+        ("an offline algorithm", "pretrain", "every configuration has a section with this name"),
+        ("an offline algorithm", "online_td3_bc", "sections of online algorithms have such names"),
+        ("an online algorithm", "online_mine", "sections of online algorithms have such names"),
+        ("an online algorithm", "td3", "smac_jax has an online algorithm with this name"),
+        ("a task", "hopper", "smac_jax has a task with this name"),
+        ("a task", "kitchen", "smac_jax has a task with reference returns with this name"),
+        ("a task", "brax", "smac_jax has an environment with this name"),
+        ("a task", "hopper-medium", "the name of the data set hopper-medium-replay begins with it"),
+        ("a score", "policy", "smac_jax has a score with this name"),
+        ("an environment", "pen-binary", "smac_jax has a task with this name"),
+        ("a source of data", "minari", "smac_jax has a source of data with this name"),
+        ("a source of data", "hopper-medium-replay", "smac_jax has a data set with this name"),
+        ("a source of data", "hopper-medium-v2", "D4RL has a data set with this name"),
+        ("an offline algorithm", "my-own", "must consist of letters, digits and underscores"),
+        ("a task", "my task", "must consist of letters, digits, and any of"),
+        ("a source of data", "a:b", "must consist of letters, digits, and any of"),
+        ("an environment", "", "must consist of letters, digits, and any of"),
         ("an environment", None, "None is no name"),
     ],
 )
-def test_this_packages_names_and_what_would_clash_are_refused(kind, name, words):
+def test_names_that_clash_with_this_package_are_refused(kind, name, words):
     before = [registry._all[i].added() for i in range(len(registry._all))]
     with pytest.raises(RegistrationError) as error:
         REGISTER[kind](name)
@@ -164,7 +164,7 @@ def test_this_packages_names_and_what_would_clash_are_refused(kind, name, words)
 
 def test_a_task_and_an_environment_do_not_share_a_name():
     REGISTER["a task"]("lab")
-    with pytest.raises(RegistrationError, match="has registered a task of this name"):
+    with pytest.raises(RegistrationError, match="has registered a task with this name"):
         REGISTER["an environment"]("lab")
 
 
@@ -205,8 +205,8 @@ class WithFunction:
     ("config", "words"),
     [
         (None, "'mine' has no config"),
-        (3, "its config is the int 3, and must be a class with the decorator"),
-        (dict, "its config is the type dict, and must be a class with the decorator"),
+        (3, "its config is the int 3, but it must be a class with the decorator"),
+        (dict, "its config is the type dict, but it must be a class with the decorator"),
         (Changeable, "must be a class with the decorator @dataclasses.dataclass(frozen=True)"),
         (WithoutDefault, "WithoutDefault.x has no default"),
         (WithFunction, "WithFunction.activation holds a function, which cannot be recorded"),
@@ -221,16 +221,16 @@ def test_a_config_that_cannot_be_recorded_is_refused(register, config, words):
     assert "mine" not in ONLINE
 
 
-def test_what_is_no_function_is_refused():
+def test_registering_something_other_than_a_function_is_refused():
     with pytest.raises(
-        RegistrationError, match="'mine' is registered with the int 3, and needs a function that builds"
+        RegistrationError, match="'mine' is registered with the int 3, but needs a function that builds"
     ):
         extend.register_offline("mine", Config, 3)
     with pytest.raises(
-        RegistrationError, match="'lab' is registered with the str 'x', and needs a function that reads"
+        RegistrationError, match="'lab' is registered with the str 'x', but needs a function that reads"
     ):
         extend.register_dataset("lab", "x")
-    with pytest.raises(RegistrationError, match="'lab' is registered with the str 'x', and needs a function or class"):
+    with pytest.raises(RegistrationError, match="'lab' is registered with the str 'x', but needs a function or class"):
         extend.register_environment("lab", "x", **RETURNS)
 
 
@@ -244,7 +244,7 @@ def test_a_task_without_one_of_its_functions_is_refused(missing):
     assert "lab" not in smac_jax.tasks.TASKS
 
 
-def test_returns_that_scores_lie_between_are_needed():
+def test_reference_returns_are_required_and_must_differ():
     with pytest.raises(RegistrationError, match="'lab' needs random_return and expert_return"):
         extend.register_environment("lab", lambda: None, random_return=1.0)
     with pytest.raises(ConfigError, match=r"random_return and expert_return are both 1"):
@@ -322,7 +322,7 @@ def test_a_score_without_one_of_its_functions_is_refused(missing):
 
 
 class Broken:
-    """An algorithm in which one part is wrong."""
+    """Makes algorithms with one wrong part."""
 
     def __init__(self, **changes):
         self.__dict__.update(build(Config())._asdict() | changes)
@@ -345,7 +345,7 @@ class Broken:
         ({"config": WithFunction()}, "WithFunction.activation holds a function"),
     ],
 )
-def test_what_is_wrong_with_a_built_algorithm_is_named(changes, words):
+def test_an_invalid_algorithm_object_is_refused_with_the_reason(changes, words):
     extend.register_offline("mine", Config, lambda config: Broken(**changes))
     with pytest.raises(RegistrationError) as error:
         make_offline("mine")

@@ -1,4 +1,4 @@
-"""Algorithms themselves in place of their names: what runs, what is recorded, and what is refused."""
+"""Algorithm objects in place of names: training, records, and errors."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def same(a, b) -> bool:
 
 @pytest.fixture
 def own(write):
-    """A user's module, with an algorithm that nobody has registered."""
+    """Imports a user's module with an algorithm that is not registered."""
     plugins.load([str(write(OWN))])
     return sys.modules["my_lab"]
 
 
-def test_an_algorithm_itself_trains_as_its_name_does_and_goes_on_in_the_same_folder(data, tmp_path):
+def test_an_algorithm_object_trains_as_its_name_does_and_resumes_its_run(data, tmp_path):
     by_name = pretrain("bc", data, config=SMALL)
     with RunFolder(tmp_path) as folder:
         by_itself = pretrain(make_offline("bc", SMALL), data, folder=folder)
@@ -67,7 +67,7 @@ def test_an_algorithm_itself_trains_as_its_name_does_and_goes_on_in_the_same_fol
     assert same(named.actor_critic, itself.actor_critic)
 
 
-def test_what_runs_is_recorded_by_name_config_and_checksum_of_its_file(own, data, tmp_path):
+def test_an_algorithm_object_is_recorded_with_name_config_and_checksum(own, data, tmp_path):
     built = own.own(own.Config(**SMALL_CONFIG, strength=2.0))
     with RunFolder(tmp_path / "run") as folder:
         result = pretrain(built, data, folder=folder)
@@ -81,7 +81,7 @@ def test_what_runs_is_recorded_by_name_config_and_checksum_of_its_file(own, data
 SMALL_CONFIG = {"network": extend.NetworkConfig(actor_hidden=(4,), critic_hidden=(4,)), "batch_size": 8}
 
 
-def test_a_run_does_not_go_on_with_a_file_that_has_changed(own, write, data, tmp_path):
+def test_a_run_is_not_resumed_with_a_changed_file(own, write, data, tmp_path):
     with RunFolder(tmp_path / "run") as folder:
         pretrain(own.own(own.Config(**SMALL_CONFIG)), data, folder=folder)
     write(OWN + "\n# another thought\n")
@@ -145,18 +145,18 @@ def test_an_algorithm_whose_config_cannot_be_recorded_is_refused(config, words, 
         (td3.td3(td3.TD3Config()), "The offline algorithm 'td3' has no field 'phases'"),
     ],
 )
-def test_what_is_no_algorithm_is_refused(algorithm, words, data):
+def test_an_object_that_is_not_an_algorithm_is_refused(algorithm, words, data):
     with pytest.raises(RegistrationError) as error:
         pretrain(algorithm, data)
     assert words in str(error.value)
 
 
-def test_a_state_without_an_actor_critic_is_refused_before_anything_is_trained(data):
+def test_a_state_without_an_actor_critic_is_refused_before_training(data):
     with pytest.raises(RegistrationError, match="'bc': its function actor_critic gives a dict, and must give"):
         pretrain(make_offline("bc", SMALL)._replace(actor_critic=lambda state: {"actor": 1}), data)
 
 
-def test_the_code_behind_an_algorithm_of_this_package_is_nobodys(own):
+def test_algorithms_of_this_package_have_no_users_files(own):
     assert code_behind(make_offline("smac")) == code_behind(make_online("sac")) == {}
     extend.register_offline("own", own.Config, own.own)
     assert list(code_behind(make_offline("own"))) == ["my_lab.py", "test_objects.py"]

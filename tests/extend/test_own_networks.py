@@ -1,4 +1,4 @@
-"""Flax modules of others' as actor and critic train, are saved, loaded and exported, or are refused with a sentence."""
+"""Flax modules of users as actor and critic train, are saved, loaded and exported, or are refused with a reason."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Residual(nn.Module):
 
 
 class OwnActor(nn.Module):
-    """Has none of the fields of :class:`smac_jax.networks.Actor`."""
+    """An actor without any of the fields of :class:`smac_jax.networks.Actor`."""
 
     actions: int
     block: Residual = Residual(8)
@@ -71,7 +71,7 @@ class OwnCritic(nn.Module):
 
 
 class Uniform(NamedTuple):
-    """A distribution of somebody's own."""
+    """A distribution of a user."""
 
     center: Any
 
@@ -97,7 +97,7 @@ class UniformActor(nn.Module):
 
 
 def with_own(actor: nn.Module | None = None, critic: nn.Module | None = None):
-    """AWAC on own networks."""
+    """Returns AWAC with a user's networks."""
     actor, critic = actor or OwnActor(3), critic or OwnCritic()
     config = resolve(awac.AWACConfig, {"network": {"actor_hidden": (4,), "critic_hidden": (4,)}, "batch_size": 8})
 
@@ -115,7 +115,7 @@ def off(data):
 
 @pytest.fixture(scope="module")
 def run(off, tmp_path_factory):
-    """A run's folder with what it trained."""
+    """Returns the folder of a run with its trained networks."""
     folder = tmp_path_factory.mktemp("run")
     save_actor_critic(folder / "actor_critic", off.actor_critic, off.seeds)
     (folder / "identity.json").write_text(json.dumps({"seeds": [4, 7]}))
@@ -129,12 +129,12 @@ def of_seed(actor_critic, i: int):
     return jax.tree.map(lambda x: x[i], actor_critic)
 
 
-def test_both_phases_train_them(off, data):
-    first = make_offline("td3_bc").init  # of another algorithm: its networks are this package's
+def test_both_phases_train_own_networks(off, data):
+    first = make_offline("td3_bc").init  # another algorithm with networks of this package
     assert type(jax.eval_shape(first, jax.random.key(0), data).actor_critic.actor).__name__ == "Actor"
     assert isinstance(off.actor_critic.actor, OwnActor)
     assert action_size(off.actor_critic) == action_size(of_seed(off.actor_critic, 0)) == 3
-    start = with_own().init(jax.random.key(0), data).actor_critic
+    start = jax.jit(with_own().init)(jax.random.key(0), data).actor_critic
     assert jax.tree.leaves(start.critic_params)[0].shape[0] == 2
     on = smac_jax.finetune(
         "sac",
@@ -156,7 +156,7 @@ def test_both_phases_train_them(off, data):
     assert "OwnCritic" in repr(on.actor_critic)
 
 
-def test_what_is_loaded_equals_what_was_saved(off, run):
+def test_a_loaded_actor_critic_equals_the_saved_one(off, run):
     loaded = load_actor_critic(run / "actor_critic")
     assert jax.tree.structure(loaded) == jax.tree.structure(off.actor_critic)
     assert loaded.critic == off.actor_critic.critic
@@ -170,7 +170,7 @@ def test_what_is_loaded_equals_what_was_saved(off, run):
     assert not (run / "actor_critic" / "policy.npz").exists()
 
 
-def test_a_process_that_has_not_imported_the_module_says_what_to_import(run):
+def test_the_error_about_an_unknown_network_says_what_to_import(run):
     code = (
         "import sys\nfrom pathlib import Path\nfrom smac_jax.runs.checkpoint import load_actor_critic\n"
         "load_actor_critic(Path(sys.argv[1]))"
@@ -181,7 +181,7 @@ def test_a_process_that_has_not_imported_the_module_says_what_to_import(run):
     assert "give --import=tests/extend/test_own_networks.py, or in Python `import test_own_networks` before" in said
 
 
-def test_stablehlo_computes_what_the_network_computes(off, run, tmp_path):
+def test_stablehlo_equals_the_users_network(off, run, tmp_path):
     path = tmp_path / "policy.stablehlo"
     policy = smac_jax.export(load_actor_critic(run / "actor_critic"), path, seed=1)
     assert (policy.seeds, policy.observation_size, policy.action_size) == (1, 11, 3)
@@ -196,7 +196,7 @@ def test_stablehlo_computes_what_the_network_computes(off, run, tmp_path):
         np.testing.assert_allclose(got[i], want, rtol=1e-5, atol=1e-6)
 
 
-def test_the_command_line_imports_the_network_and_exports_and_evaluates_it(off, run, tmp_path):
+def test_the_command_line_exports_and_evaluates_a_users_network(off, run, tmp_path):
     path, module = tmp_path / "policy.stablehlo", f"--import={Path(__file__).relative_to(ROOT)}"
     command = [sys.executable, "-m", "smac_jax"]
 
@@ -214,7 +214,7 @@ def test_the_command_line_imports_the_network_and_exports_and_evaluates_it(off, 
     assert "seed 1: " in said("evaluate", module, str(run), "--env=hopper", "--episodes=1")
 
 
-def test_samples_are_taken_of_box_gaussians_and_refused_of_other_distributions(data, tmp_path):
+def test_samples_of_a_users_actor_need_a_known_distribution(data, tmp_path):
     class BoxActor(nn.Module):
         @nn.compact
         def __call__(self, observation):
@@ -222,7 +222,7 @@ def test_samples_are_taken_of_box_gaussians_and_refused_of_other_distributions(d
             return BoxGaussian(mean, jnp.zeros_like(mean))
 
     for actor in (BoxActor(), UniformActor(3)):
-        actor_critic = with_own(actor).init(jax.random.key(0), data).actor_critic
+        actor_critic = jax.jit(with_own(actor).init)(jax.random.key(0), data).actor_critic
         path = tmp_path / "policy.stablehlo"
         smac_jax.export(actor_critic, path)
         got = jax.export.deserialize(path.read_bytes()).call(OBSERVATIONS)
@@ -238,7 +238,7 @@ def test_samples_are_taken_of_box_gaussians_and_refused_of_other_distributions(d
 
 
 @pytest.mark.parametrize("to", ["npz", "onnx"])
-def test_other_formats_are_refused_before_anything_is_read(to, off, run, tmp_path):
+def test_unsupported_formats_are_refused_before_reading(to, off, run, tmp_path):
     for source in (run, run / "actor_critic", off.actor_critic):
         with pytest.raises(
             ConfigError, match=rf"to = '{to}': the policy's network is .*OwnActor, a user's own Flax module"
@@ -255,17 +255,17 @@ def test_acting_in_numpy_is_refused_with_the_reason(off, run):
 
 
 @pytest.mark.parametrize(("seed", "words"), [(2, "seed = 2: must be one of 0, 1, or 'all'"), ("x", "seed = 'x'")])
-def test_seeds_that_are_not_there_are_refused(seed, words, off, tmp_path):
+def test_unknown_seeds_of_a_users_network_are_refused(seed, words, off, tmp_path):
     with pytest.raises(ConfigError, match=words):
         smac_jax.export(off.actor_critic, tmp_path / "policy.stablehlo", seed=seed)
 
 
-def test_a_path_is_refused_with_how_to_load_it(run, tmp_path):
+def test_the_error_about_a_path_says_how_to_load_it(run, tmp_path):
     with pytest.raises(ConfigError, match=r"Give the actor-critic from smac_jax\.runs\.checkpoint\.load_actor_critic"):
         smac_jax.export(run, tmp_path / "policy.stablehlo")
 
 
-def test_parameters_that_are_not_finite_are_refused(off, tmp_path):
+def test_parameters_with_nan_or_infinity_are_refused(off, tmp_path):
     broken = off.actor_critic.replace(
         actor_params=jax.tree.map(lambda x: x.at[0].set(jnp.nan), off.actor_critic.actor_params)
     )
@@ -288,7 +288,7 @@ def test_a_network_that_cannot_be_saved_is_refused_before_it_is_trained(data, tm
         assert not (tmp_path / "identity.json").exists()
 
 
-def test_fields_become_json_and_fields_again():
+def test_fields_of_networks_are_equal_after_writing_and_reading():
     for module in (
         OwnActor(3),
         OwnActor(3, Residual(4, nn.relu), jnp.bfloat16, {"gain": 1.0, "layers": (3,)}),
@@ -314,7 +314,7 @@ def test_fields_become_json_and_fields_again():
         ({"fields": {"color": 3}}, "color"),
     ],
 )
-def test_a_file_cannot_make_anything_but_imported_networks(change, words, run, tmp_path):
+def test_a_file_can_only_make_networks_of_imported_modules(change, words, run, tmp_path):
     copy = Path(shutil.copytree(run / "actor_critic", tmp_path / "copy"))
     described = json.loads((copy / "networks.json").read_text())
     described["actor"] = described["actor"] | {"file": None} | change
@@ -324,7 +324,7 @@ def test_a_file_cannot_make_anything_but_imported_networks(change, words, run, t
     assert words in str(error.value)
 
 
-def test_a_class_that_has_changed_is_warned_of(run, tmp_path):
+def test_a_changed_network_class_causes_a_warning(run, tmp_path):
     described = json.loads((run / "actor_critic" / "networks.json").read_text())
     copy = Path(shutil.copytree(run / "actor_critic", tmp_path / "copy"))
     described["critic"]["code"] = {"test_own_networks.py": "another"}
@@ -349,18 +349,18 @@ class WrongShape(nn.Module):
 @pytest.mark.parametrize(
     ("networks", "words"),
     [
-        ({"actor": 3}, "The actor is a int, and must be a flax.linen.Module"),
+        ({"actor": 3}, "The actor is a int, but it must be a flax.linen.Module"),
         ({"critic": jnp.tanh}, "must be a flax.linen.Module"),
         (
             {"actor": NoPolicy()},
-            "The actor NoPolicy gives a .*, which has no function 'mode'. A policy needs: mode, sample",
+            "The actor NoPolicy returns a .*, which has no function 'mode'. A policy needs: mode, sample",
         ),
-        ({"actor": WrongShape()}, r"The actor WrongShape gives actions of shape \(2, 3, 4\) .* must give \(2, 3, 3\)"),
-        ({"critic": WrongShape()}, r"The critic WrongShape gives \(2, 3, 4\) .* must give a value for each: \(2, 3\)"),
+        ({"actor": WrongShape()}, r"The actor WrongShape returns actions of shape \(2, 3, 4\) .* must be \(2, 3, 3\)"),
+        ({"critic": WrongShape()}, r"The critic WrongShape returns \(2, 3, 4\) .* return a value for each: \(2, 3\)"),
         ({"critic": OwnCritic(), "num_critics": 0}, "num_critics = 0: must be at least 1"),
     ],
 )
-def test_modules_that_are_not_called_as_a_network_are_refused(networks, words, data):
+def test_modules_with_another_signature_are_refused(networks, words, data):
     config = make_offline("td3_bc", {"network": dataclasses.asdict(NetworkConfig(actor_hidden=(4,)))}).config
     start = actor_critic_for(config, jax.random.key(0), data)
     with pytest.raises((RegistrationError, ConfigError), match=words):

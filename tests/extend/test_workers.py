@@ -1,4 +1,4 @@
-"""Jobs of a user's file in processes that have not imported it: submitit's, and Ray's where it is installed."""
+"""Jobs with a user's file in processes that have not imported it: those of submitit, and of Ray if it is installed."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ sweep = partial(run_command, "sweep")
     ],
     ids=["submitit", "ray"],
 )
-def test_workers_know_what_the_file_registers_and_refuse_it_once_it_has_changed(launcher, module, request_, tmp_path):
+def test_workers_import_the_users_file_and_refuse_a_changed_one(launcher, module, request_, tmp_path):
     pytest.importorskip(module)
     folder, request = request_
     path, text = folder / "my_lab.py", OWN
@@ -114,8 +114,8 @@ def test_workers_know_what_the_file_registers_and_refuse_it_once_it_has_changed(
     assert "holds results of other code: my_lab.py has changed since (sha256 " + sha256[:12] in again.stderr
 
 
-def test_a_worker_that_finds_another_file_than_the_sweep_saw_trains_nothing(request_, tmp_path):
-    """As a job that has waited in a queue while its file was edited."""
+def test_a_worker_with_a_changed_file_trains_nothing(request_, tmp_path):
+    """The file may have been edited while the job waited in a queue."""
     path = request_[0] / "my_lab.py"
     path.write_text(OWN)
     code = (
@@ -133,8 +133,8 @@ def test_a_worker_that_finds_another_file_than_the_sweep_saw_trains_nothing(requ
     assert not (tmp_path / "job").exists()
 
 
-def test_a_job_that_fails_in_a_users_file_is_a_line_that_names_it(tmp_path, monkeypatch):
-    """And its whole traceback is in ``error.txt``."""
+def test_a_job_that_fails_in_a_users_file_names_the_file(tmp_path, monkeypatch):
+    """The complete traceback is in ``error.txt``."""
     (tmp_path / "my_lab.py").write_text("def broken(*_):\n    return [][3]\n")
     plugins.load([str(tmp_path / "my_lab.py")])
     monkeypatch.setattr(base, "run_job", sys.modules["my_lab"].broken)
@@ -145,7 +145,7 @@ def test_a_job_that_fails_in_a_users_file_is_a_line_that_names_it(tmp_path, monk
     assert "Traceback" in error.read_text()
 
 
-def test_a_configuration_that_says_nothing_of_networks_is_described_without_them(tmp_path):
+def test_a_configuration_without_networks_is_described_without_them(tmp_path):
     assert scale_of([{"strength": 1.0}], [1000], [50]) == "1,000 updates offline, 50 online"
     job = Job(tmp_path, "x", "hopper", "auto", "v4", Variant("a", "a", {"strength": 1.0}, {}), (), (0,), False)
     assert _networks(job) == _program(job, job.offline)

@@ -1,4 +1,4 @@
-"""Policies against SciPy's densities, the ensemble against its members, aggregation against its definition."""
+"""Policies against SciPy's densities, ensembles against their members, and aggregations against their definitions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_box_gaussian_density_is_the_normal_one(mean, log_std, action):
 
 
 @pytest.mark.parametrize("kind", [TanhGaussian, BoxGaussian])
-def test_samples_and_their_densities_belong_together(kind):
+def test_sample_and_log_prob_agrees_with_log_prob(kind):
     policy = kind(jnp.array([0.2, -0.4]), jnp.log(jnp.array([0.2, 0.3])))
     key = jax.random.key(0)
     action, log_prob = policy.sample_and_log_prob(key)
@@ -52,7 +52,7 @@ def test_samples_and_their_densities_belong_together(kind):
     np.testing.assert_allclose(np.median(draws, axis=0), policy.mode(), atol=0.02)
 
 
-def test_box_gaussian_is_clipped_and_its_density_is_of_the_draw_before():
+def test_a_box_gaussian_clips_samples_after_computing_their_density():
     policy = BoxGaussian(jnp.array([0.99]), jnp.array([0.0]))
     draws, log_probs = jax.vmap(policy.sample_and_log_prob)(jax.random.split(jax.random.key(0), 200))
     at_edge = np.asarray(draws[:, 0]) == 1.0
@@ -84,7 +84,7 @@ def test_log_std_is_clipped():
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])
-def test_an_ensemble_is_its_members(layer_norm):
+def test_an_ensemble_equals_its_members(layer_norm):
     critic = Critic((8, 8), "tanh", layer_norm)
     params = init_ensemble(critic, jax.random.key(0), 3, 4, 2)
     s, a = jax.random.normal(jax.random.key(1), (5, 4)), jax.random.normal(jax.random.key(2), (5, 2))
@@ -96,12 +96,12 @@ def test_an_ensemble_is_its_members(layer_norm):
     assert num_parameters(params) == 3 * (6 * 8 + 8 + 8 * 8 + 8 + 8 + 1 + layer_norm * 4 * 8)
 
 
-def test_aggregation():
+def test_aggregations_equal_their_definitions():
     values = jnp.array([[1.0, 5.0], [2.0, 4.0], [6.0, 3.0]])
     np.testing.assert_array_equal(aggregate(values, "min", jax.random.key(0)), [1, 3])
     np.testing.assert_array_equal(aggregate(values, "mean", jax.random.key(0)), [3, 4])
     draws = {tuple(np.asarray(aggregate(values, "random2", jax.random.key(i)))) for i in range(40)}
-    assert draws == {(1.0, 4.0), (1.0, 3.0), (2.0, 3.0)}  # one pair of members for the whole batch
+    assert draws == {(1.0, 4.0), (1.0, 3.0), (2.0, 3.0)}  # the whole batch has the same pair of members
     with pytest.raises(ValueError, match="how = 'max'"):
         aggregate(values, "max", jax.random.key(0))
 

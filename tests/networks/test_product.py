@@ -1,4 +1,4 @@
-"""The dense layer's product against ``x @ kernel``: values, first and second derivatives, stacked every way."""
+"""The product of dense layers against ``x @ kernel``: values, first and second derivatives, under all kinds of vmap."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ def draw(*shape):
     return jax.random.normal(jax.random.fold_in(KEY, sum(shape)), shape)
 
 
-# how product and its yardstick are stacked: shapes of x and kernel, and the axes of each vmap from the outermost
+# the shapes of x and kernel, and the axes of each vmap, from the outermost one on
 STACKS = {
     "plain": ((5, 3), (3, 4), ()),
     "one row": ((3,), (3, 4), ()),
@@ -41,13 +41,13 @@ def stacked(request):
     return ours, plain, draw(*x_shape), draw(*kernel_shape)
 
 
-def test_it_is_the_product_and_so_are_its_derivatives(stacked):
+def test_product_and_its_derivatives_equal_matmul(stacked):
     ours, plain, x, kernel = stacked
 
     def first(f):
         return jax.grad(lambda x, kernel: jnp.sum(jnp.sin(f(x, kernel))), argnums=(0, 1))
 
-    def along(f):  # forward over reverse, as the penalty is trained
+    def along(f):  # forward over reverse, as in the gradient of the penalty
         return jax.jvp(first(f), (x, kernel), (jnp.cos(x), jnp.sin(kernel)))
 
     def again(f):  # reverse over reverse
@@ -61,8 +61,8 @@ def test_it_is_the_product_and_so_are_its_derivatives(stacked):
 
 
 @pytest.mark.parametrize("layer_product", [product, None])
-def test_the_kernels_gradient_needs_no_transposition(layer_product):
-    """What the primitive is for; and that JAX alone would still transpose, so that it is still needed."""
+def test_the_gradient_of_the_kernel_needs_no_transposition(layer_product):
+    """The primitive exists for that. JAX alone still transposes, so it is still needed."""
     layer = nn.Dense(4, dot_general=layer_product)
     params = jax.vmap(lambda key: layer.init(key, jnp.zeros(3)))(jax.random.split(KEY, 6))
 
@@ -72,7 +72,7 @@ def test_the_kernels_gradient_needs_no_transposition(layer_product):
     assert ("transpose[" in str(jax.make_jaxpr(jax.grad(loss))(params))) == (layer_product is None)
 
 
-def test_it_can_be_switched_off(monkeypatch):
+def test_product_can_be_switched_off(monkeypatch):
     x, kernel = draw(5, 3), draw(3, 4)
     assert "product" in str(jax.make_jaxpr(lambda x, kernel: product(x, kernel))(x, kernel))
     monkeypatch.setenv("SMAC_JAX_PLAIN_PRODUCTS", "1")

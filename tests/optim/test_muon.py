@@ -1,4 +1,4 @@
-"""Muon on a stacked ensemble is optax's Muon on each matrix alone, and Adam on the rest."""
+"""Muon on a stacked ensemble equals optax's Muon on each single matrix, and Adam on all other leaves."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from optax.contrib import MuonDimensionNumbers
 
 from smac_jax.errors import UnknownNameError
 from smac_jax.networks import Critic, NoisePredictor, init_ensemble
-from smac_jax.optim import make_optimizer, muon, orthogonalize
+from smac_jax.optim import make_optimizer, muon, newton_schulz, orthogonalize
 from smac_jax.optim.muon import MOMENTUM, STEPS, is_matrix
 
 RATE = 1e-2
@@ -17,7 +17,7 @@ UPDATES = 4
 
 
 def optax_muon(learning_rate, consistent_rms=0.0):
-    """Optax's own, told which axes of a stack are the matrix: the reference, several times slower on a CPU."""
+    """Returns optax's Muon with the right matrix axes, the reference, which is several times slower on a CPU."""
 
     def axes(path, leaf):
         return MuonDimensionNumbers(reduction_axis=-2, output_axis=-1) if is_matrix(path, leaf) else None
@@ -54,7 +54,7 @@ def ensemble():
 
 
 @pytest.mark.parametrize("optimizer", [muon, optax_muon])
-def test_every_kernel_of_every_member_gets_muon_alone(optimizer, ensemble):
+def test_every_kernel_of_every_member_has_muon_steps(optimizer, ensemble):
     params, gradients = ensemble
     ours = trajectory(optimizer(RATE), params, gradients)
     for layer, leaves in params["params"]["MLP_0"].items():
@@ -68,15 +68,15 @@ def test_every_kernel_of_every_member_gets_muon_alone(optimizer, ensemble):
 
 
 @pytest.mark.parametrize("optimizer", [muon, optax_muon])
-def test_every_bias_gets_adam(optimizer, ensemble):
+def test_every_bias_has_adam_steps(optimizer, ensemble):
     params, gradients = ensemble
-    # optax gives what is no matrix to Adam with Nesterov momentum
+    # optax uses Adam with Nesterov momentum for leaves that are not matrices
     ours = trajectory(optimizer(RATE), params, gradients)
     adam = trajectory(optax.adam(RATE, nesterov=True), params, gradients)
     for layer in params["params"]["MLP_0"]:
         got, want = (tree["params"]["MLP_0"][layer]["bias"] for tree in (ours, adam))
         np.testing.assert_allclose(got, want, rtol=1e-5)
-    # what optax does with no mapping: the trap that this module exists for
+    # without a mapping of axes, optax orthogonalizes biases across members, which this package avoids
     naive = trajectory(optax.contrib.muon(RATE), params, gradients)["params"]["MLP_0"]["Dense_0"]
     np.testing.assert_allclose(naive["kernel"], adam["params"]["MLP_0"]["Dense_0"]["kernel"], rtol=1e-5)
     assert not np.allclose(naive["bias"], adam["params"]["MLP_0"]["Dense_0"]["bias"], rtol=1e-2)
@@ -139,10 +139,32 @@ def test_a_stack_is_orthogonalized_matrix_by_matrix(shape):
         np.testing.assert_allclose(jax.vmap(jax.vmap(orthogonalize), in_axes=1, out_axes=1)(x), want, atol=1e-5)
 
 
-def test_a_matrix_of_zeros_stays():
+SHAPES = [(3, 14, 64), (3, 64, 64), (2, 64, 64), (3, 64, 1), (1, 64, 3), (1, 20, 64)]
+
+
+@pytest.mark.parametrize("shapes", [SHAPES, SHAPES[:1], [(2, 1, 1), (1, 1, 9), (1, 9, 1)]])
+def test_what_a_gpu_computes_together_is_what_a_cpu_computes_one_by_one(shapes):
+    keys = jax.random.split(jax.random.key(2), len(shapes))
+    stacks = [jax.random.normal(key, shape) for key, shape in zip(keys, shapes, strict=True)]
+    stacks[0] = stacks[0].at[0].set(0.0)
+    found = jax.jit(newton_schulz._grouped_by_shape, static_argnums=1)(stacks, 5)
+    expected = jax.jit(newton_schulz._one_by_one, static_argnums=1)(stacks, 5)
+    for got, want in zip(found, expected, strict=True):
+        np.testing.assert_allclose(got, want, atol=2e-5)
+
+
+def test_stacks_of_several_shapes_and_seeds_are_orthogonalized_as_alone():
+    stacks = [jax.random.normal(jax.random.key(k), (2, *shape)) for k, shape in enumerate(SHAPES[:4])]
+    found = jax.jit(jax.vmap(newton_schulz.orthogonalize_all))(stacks)
+    for got, x in zip(found, stacks, strict=True):
+        assert got.shape == x.shape
+        np.testing.assert_allclose(got, orthogonalize(x), atol=1e-5)
+
+
+def test_a_matrix_of_zeros_stays_zero():
     np.testing.assert_array_equal(orthogonalize(jnp.zeros((2, 3, 3))), jnp.zeros((2, 3, 3)))
 
 
-def test_unknown_optimizer_is_refused_by_name():
+def test_an_unknown_optimizer_is_refused_by_name():
     with pytest.raises(UnknownNameError, match=r"Unknown optimizer 'sgd'.*adam, muon"):
         make_optimizer("sgd", 1e-3)

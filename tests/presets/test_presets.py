@@ -1,4 +1,4 @@
-"""The configuration files: each builds every algorithm, and the paper's say what its tables say."""
+"""Every preset builds every algorithm, and those of the paper have the numbers in its tables."""
 
 import importlib
 
@@ -18,12 +18,13 @@ NAMES = (
     "antmaze",
     "rebrac",
     "fql",
+    "qc",
     "rlpd",
     "wsrl",
     *FAMILIES,
 )
 
-# SMAC, tables 6-8, written down a second time from method.md, section 4
+# SMAC, tables 6-8, written a second time from method.md, section 4
 PAPER = {
     "locomotion": {"critic": (512,) * 3, "actor": (512,) * 3, "kappa": 40, "updates": 250_000, "td3_bc": 5, "awr": 0.4},
     "adroit": {"critic": (512,) * 4, "actor": (256,) * 3, "kappa": 40, "updates": 200_000, "td3_bc": 0.2, "awr": 20},
@@ -42,7 +43,7 @@ def get_config(name: str, *variant: str):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_algorithm_takes_its_section(name):
+def test_every_algorithm_is_built_from_its_section(name):
     config = get_config(name)
     for algorithm in OFFLINE:
         make_offline(algorithm, config[algorithm])
@@ -53,7 +54,7 @@ def test_every_algorithm_takes_its_section(name):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_papers_numbers(name):
+def test_the_presets_have_the_numbers_of_the_paper(name):
     config, paper = get_config(name), PAPER[name]
     smac = make_offline("smac", config.smac).config
     assert (smac.network.critic_hidden, smac.network.actor_hidden) == (paper["critic"], paper["actor"])
@@ -83,7 +84,7 @@ def test_the_papers_numbers(name):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_to_the_letter(name):
+def test_the_literal_variant_follows_the_text_of_the_paper(name):
     config = get_config(name, "literal").smac
     assert (config.score_sign, config.alpha_parameterization) == ("literal", "free")
     assert config.temperature_learning_rate > 0 == get_config(name).smac.temperature_learning_rate
@@ -92,12 +93,12 @@ def test_to_the_letter(name):
 
 
 @pytest.mark.parametrize(("name", "scale", "bias"), [("locomotion", 1, 0), ("adroit", 10, 5), ("kitchen", 1, -4)])
-def test_everybody_learns_from_the_same_reward(name, scale, bias):
+def test_all_algorithms_learn_from_the_same_reward(name, scale, bias):
     config = get_config(name)
     assert {(config[a].reward_scale, config[a].reward_bias) for a in OFFLINE} == {(scale, bias)}
 
 
-def test_antmaze_is_learned_as_it_was_published():
+def test_antmaze_has_the_published_settings():
     config = get_config("antmaze")
     assert (config.iql.expectile, config.iql.beta, config.iql.reward_scale, config.iql.reward_bias) == (0.9, 10, 1, -1)
     found = config.cal_ql
@@ -132,8 +133,23 @@ def test_fqls_published_settings():
         get_config("fql", "hopper")
 
 
-def test_rlpds_numbers():
-    """Of ``configs/rlpd_config.py`` and of the README of RLPD's code, for locomotion and for Adroit."""
+def test_the_discount_of_q_chunking_is_that_of_a_chunk():
+    config = get_config("qc")
+    assert (config.fql.alpha, config.fql.backup_aggregation, config.offline, config.online) == (
+        100,
+        "mean",
+        ("fql",),
+        ("same",),
+    )
+    assert config.fql.discount == config.bc.discount == config.td3.discount == pytest.approx(0.951, abs=1e-5)
+    assert (config.finetune.num_steps, config.finetune.warm_start) == (200_000, 1_000)
+    assert get_config("qc", "10").fql.discount == pytest.approx(0.90438, abs=1e-5)
+    with pytest.raises(ConfigError, match="The preset qc has no variant 'ten': it takes the length"):
+        get_config("qc", "ten")
+
+
+def test_rlpd_has_the_published_numbers():
+    """The numbers are those of ``configs/rlpd_config.py`` and the README of RLPD's code, for locomotion and Adroit."""
     for variant, hidden, entropy in (("", (256, 256), True), ("adroit", (256, 256, 256), False)):
         config = get_config("rlpd", variant)
         network = make_offline("none", config.none).config.network
@@ -149,8 +165,8 @@ def test_rlpds_numbers():
         get_config("rlpd", "antmaze")
 
 
-def test_wsrls_numbers():
-    """Of the scripts and configurations of WSRL's code for locomotion."""
+def test_wsrl_has_the_published_numbers():
+    """The numbers are those of the scripts and configurations of WSRL's code for locomotion."""
     config = get_config("wsrl")
     sac = make_online("sac", config.sac).config
     assert (sac.batch_size, sac.utd, sac.target_entropy_scale) == (1024, 4, -1.0)
@@ -162,7 +178,7 @@ def test_wsrls_numbers():
     for name in ("cal_ql", "cql"):
         offline = make_offline(name, config[name]).config
         assert (offline.batch_size, offline.min_q_weight, offline.max_target_backup) == (256, 5.0, True)
-        # what is carried over must be of the same kind on both sides
+        # a transferred state must have the same form in both algorithms
         for field in ("temperature_parameterization", "temperature_learning_rate", "optimizer", "discount"):
             assert getattr(offline, field) == getattr(sac, field)
     scratch = get_config("wsrl", "scratch")

@@ -1,4 +1,4 @@
-"""An actor-critic survives its checkpoint, and a damaged checkpoint says so."""
+"""Actor-critics are equal after saving and loading. Damaged checkpoints are refused."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ def make(network: NetworkConfig = NETWORK) -> ActorCritic:
 
 @pytest.fixture(scope="module")
 def actor_critic() -> ActorCritic:
-    """Targets differ from the critics, so that a mix-up is seen."""
+    """Returns an actor-critic whose targets differ from the critics, so that confusing them is detected."""
     made = jax.jit(make)()
     return made.replace(target_critic_params=jax.tree.map(lambda x: x + 1.0, made.critic_params))  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="module")
 def other() -> ActorCritic:
-    """Of other shapes, and all halves."""
+    """Returns an actor-critic with other shapes, whose parameters are all 0.5."""
     shapes = jax.eval_shape(lambda: make(NetworkConfig(actor_hidden=(3,), critic_hidden=(2, 2), num_critics=1)))
     return jax.tree.map(lambda shape: jnp.asarray(np.full(shape.shape, 0.5, shape.dtype)), shapes)
 
 
 @pytest.fixture(scope="module")
 def saved(actor_critic, tmp_path_factory) -> Path:
-    """A checkpoint to be copied, not changed."""
+    """Saves a checkpoint. Tests must copy it before changes."""
     folder = tmp_path_factory.mktemp("checkpoints") / "made" / "on the way"
     save_actor_critic(folder, actor_critic)
     return folder
@@ -62,7 +62,7 @@ def copy(saved, tmp_path) -> Path:
 
 
 def assert_equal(a: ActorCritic, b: ActorCritic) -> None:
-    """Networks, structure, types and every number."""
+    """Asserts that networks, structure, types and all numbers are equal."""
     assert jax.tree.structure(a) == jax.tree.structure(b)
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         assert isinstance(x, jax.Array)
@@ -70,13 +70,13 @@ def assert_equal(a: ActorCritic, b: ActorCritic) -> None:
         np.testing.assert_array_equal(x, y)
 
 
-def test_what_is_loaded_equals_what_was_saved(actor_critic, saved):
+def test_a_loaded_actor_critic_equals_the_saved_one(actor_critic, saved):
     loaded = load_actor_critic(saved)
     assert_equal(loaded, actor_critic)
     assert (loaded.actor, loaded.critic) == (actor_critic.actor, actor_critic.critic)
 
 
-def test_policy_and_critics_say_the_same(actor_critic, saved):
+def test_policy_and_critics_compute_the_same_after_loading(actor_critic, saved):
     loaded, action = load_actor_critic(saved), jnp.array([[0.1, -0.2], [0.9, 0.0]])
     for got, want in zip(loaded.policy(OBSERVATION), actor_critic.policy(OBSERVATION), strict=True):
         np.testing.assert_array_equal(got, want)
@@ -92,17 +92,17 @@ def test_a_seed_axis_is_kept(actor_critic, tmp_path):
     assert_equal(load_actor_critic(tmp_path), seeds)
 
 
-def test_saving_again_replaces_networks_and_arrays(copy, other):
+def test_saving_again_replaces_the_checkpoint(copy, other):
     save_actor_critic(copy, other)
     assert_equal(load_actor_critic(copy), other)
 
 
-def test_no_device_is_noted_so_that_any_machine_can_load(saved):
-    # orbax refuses arrays saved on a device that the loading machine lacks; it notes them in this file
+def test_a_checkpoint_does_not_name_devices(saved):
+    # orbax notes devices in this file, and refuses arrays of devices that the loading machine does not have
     assert list(saved.rglob("_sharding")) == []
 
 
-def test_a_save_that_was_cut_short_is_no_checkpoint(copy, other, monkeypatch):
+def test_an_interrupted_save_is_not_a_checkpoint(copy, other, monkeypatch):
     def fail(*args, **kwargs):
         raise OSError("No space left on device")
 
@@ -113,7 +113,7 @@ def test_a_save_that_was_cut_short_is_no_checkpoint(copy, other, monkeypatch):
         load_actor_critic(copy)
 
 
-def test_nothing_there_is_refused_with_its_path_and_left_alone(tmp_path):
+def test_a_missing_checkpoint_is_refused_with_its_path(tmp_path):
     with pytest.raises(CheckpointError, match="absent: no actor-critic can be read here"):
         load_actor_critic(tmp_path / "absent")
     with pytest.raises(CheckpointError, match=str(tmp_path)):
@@ -141,7 +141,7 @@ def test_other_descriptions_of_networks_are_refused(copy, text):
         ("critic", "layer_norm", False, "critic_params.*, but the networks need None"),
     ],
 )
-def test_networks_that_do_not_fit_the_arrays_are_refused(copy, network, field, value, message):
+def test_networks_with_other_shapes_than_the_arrays_are_refused(copy, network, field, value, message):
     described = json.loads((copy / "networks.json").read_text())
     described[network][field] = value
     (copy / "networks.json").write_text(json.dumps(described))
@@ -156,7 +156,7 @@ def test_damaged_arrays_are_refused(copy, damage):
     if damage == "a bit flipped":
         with zipfile.ZipFile(file) as archive:
             largest = max(archive.infolist(), key=lambda entry: entry.file_size)
-        # in its numbers: of what a zip file says twice, one is never read
+        # the damage is in the numbers, because a zip file has redundant parts that are never read
         content[largest.header_offset + largest.file_size // 2 + 100] ^= 1
         file.write_bytes(content)
     elif damage == "absent":
@@ -168,8 +168,8 @@ def test_damaged_arrays_are_refused(copy, damage):
 
 
 @pytest.mark.parametrize(("temperature", "want"), [(None, None), (jnp.nan, None), (0.25, 0.25)])
-def test_a_temperature_that_is_not_known_is_none(tmp_path, actor_critic, temperature, want):
-    known = None if temperature is None else jnp.asarray(temperature, jnp.float32)  # NaN: as earlier versions wrote it
+def test_an_unknown_temperature_is_none(tmp_path, actor_critic, temperature, want):
+    known = None if temperature is None else jnp.asarray(temperature, jnp.float32)  # earlier versions wrote NaN
     save_actor_critic(tmp_path, actor_critic.replace(temperature=known))
     found = load_actor_critic(tmp_path).temperature
     assert found is None if want is None else float(found) == want

@@ -1,4 +1,4 @@
-"""A run's metrics are on disk when they are logged."""
+"""Metrics of a run are on disk as soon as they are logged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def strict(text: str):
     return json.loads(text, parse_constant=refuse)
 
 
-def test_each_point_is_a_line_on_disk_at_once(tmp_path):
+def test_each_point_is_written_to_disk_immediately(tmp_path):
     logger = MetricLogger(tmp_path / "run", "smac to sac", trackers=[])
     path = tmp_path / "run" / "metrics.jsonl"
     logger.log("offline", 500, {"td_loss": jnp.array([1.0, jnp.nan]), "kappa": 40})
@@ -37,7 +37,7 @@ def test_a_second_logger_continues_in_the_same_file(tmp_path):
     assert [strict(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2]
 
 
-def test_a_restart_leaves_no_other_lines(tmp_path):
+def test_a_restart_removes_later_lines(tmp_path):
     logger = MetricLogger(tmp_path, "smac", trackers=[])
     for step in (1, 2, 3):
         logger.log("offline", step, {"loss": step})

@@ -1,4 +1,4 @@
-"""How fast, and how long still: each stage by its own newest measurements, compilation apart."""
+"""Rates and the time left: each stage has its own newest measurements, without compilation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def pace(clock):
     return Pace(clock=lambda: clock[0])
 
 
-def test_a_fast_stage_says_nothing_of_a_slow_one(pace):
+def test_the_rate_of_a_fast_stage_does_not_affect_that_of_a_slow_one(pace):
     pace.add("warm start", 500, 500 / 700)
     assert pace.rate("warm start") == pytest.approx(700)
     assert pace.left({"warm start": 0, "online": 5000}) == TimeLeft(0.0, at_least=True)
@@ -30,7 +30,7 @@ def test_a_fast_stage_says_nothing_of_a_slow_one(pace):
     assert left == (pytest.approx(101), False)
 
 
-def test_compilation_counts_in_no_rate(pace, clock):
+def test_rates_exclude_compilation(pace, clock):
     with pace.measure("online", 500):
         pace.compiling(True)
         clock[0] += 30.0
@@ -40,7 +40,7 @@ def test_compilation_counts_in_no_rate(pace, clock):
     assert pace.took == {"online": pytest.approx(10), COMPILATION: pytest.approx(30)}
 
 
-def test_a_rate_is_of_the_newest_chunks(pace):
+def test_a_rate_uses_the_newest_chunks(pace):
     for _ in range(50):
         pace.add("online", 100, 100.0)
     for _ in range(RECENT):
@@ -58,7 +58,7 @@ def test_seconds_add_up_over_processes(chunks, before):
     assert pace.seconds_per_step("a") == pytest.approx(sum(s for s, _ in recent) / sum(n for _, n in recent))
 
 
-def test_what_is_not_known_of_the_time_left_is_said():
+def test_the_time_left_names_stages_of_unknown_duration():
     assert not TimeLeft(0.0, at_least=True).known
     assert TimeLeft(0.0).known
     assert TimeLeft(1.0) + TimeLeft(2.0, at_least=True) == TimeLeft(3.0, at_least=True)
@@ -73,7 +73,7 @@ def test_what_is_not_known_of_the_time_left_is_said():
         (TimeLeft(float("inf")), "", ""),
     ],
 )
-def test_the_time_left_for_people(left, text, words):
+def test_the_time_left_as_text(left, text, words):
     assert (left.text, left.words) == (text, words)
 
 
@@ -89,7 +89,7 @@ def test_the_time_left_for_people(left, text, words):
         ([1009, 1009], 500),
     ],
 )
-def test_chunks_are_of_one_length_where_that_is_not_too_short(stretches, length):
+def test_chunks_have_equal_lengths_if_these_are_not_too_short(stretches, length):
     def make(length):
         raise AssertionError
 
@@ -100,7 +100,7 @@ def test_chunks_are_of_one_length_where_that_is_not_too_short(stretches, length)
 @pytest.mark.parametrize(
     ("stretches", "stride", "length"), [([5000, 5000], 8, 200), ([1600], 8, 400), ([4000], 1000, 1000)]
 )
-def test_chunks_have_a_whole_number_of_the_steps_that_are_done_together(stretches, stride, length):
+def test_the_length_of_a_chunk_is_a_multiple_of_the_environments(stretches, stride, length):
     def make(length):
         raise AssertionError
 

@@ -1,8 +1,9 @@
-"""What is recorded about a run can be read back, and is JSON."""
+"""The record of a run is JSON, and can be read."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.machinery
 import json
 import platform
 import shlex
@@ -28,7 +29,7 @@ def strict(text: str):
     return json.loads(text, parse_constant=refuse)
 
 
-def test_anything_becomes_json():
+def test_any_value_is_written_as_json():
     @dataclasses.dataclass(frozen=True)
     class Config:
         kappa: float = 40.0
@@ -41,7 +42,7 @@ def test_anything_becomes_json():
     assert to_json({"flag": True, "bound": -np.inf, "nothing": None}) == {"flag": True, "bound": None, "nothing": None}
 
 
-def test_provenance_says_what_ran_where_and_with_what(tmp_path):
+def test_provenance_has_command_machine_and_versions(tmp_path):
     returned = write_provenance(tmp_path / "run", config={"kappa": 40.0}, data="hopper", seeds=range(4))
     written = strict((tmp_path / "run" / "provenance.json").read_text())
     assert written == returned
@@ -54,7 +55,7 @@ def test_provenance_says_what_ran_where_and_with_what(tmp_path):
     assert written["command"] == command_line()
 
 
-def test_command_can_be_typed_again(monkeypatch):
+def test_the_recorded_command_can_be_run_again(monkeypatch):
     arguments = ["--config.kappa=40", "--title=two words; $HOME", "ü"]
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     monkeypatch.setattr(sys, "argv", ["/somewhere/sweep.py", *arguments])
@@ -62,12 +63,15 @@ def test_command_can_be_typed_again(monkeypatch):
     assert shlex.split(command_line()) == ["python", "sweep.py", *arguments]
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", sys.modules["json"].__spec__)
     assert shlex.split(command_line())[:3] == ["python", "-m", "json"]
+    package = importlib.machinery.ModuleSpec("benchmarks.devices.__main__", None)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", package)
+    assert shlex.split(command_line())[:3] == ["python", "-m", "benchmarks.devices"]
     monkeypatch.setenv("XLA_FLAGS", "--xla_a=1 --xla_b=2")
     assert shlex.split(command_line())[:2] == ["XLA_FLAGS=--xla_a=1 --xla_b=2", "python"]
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("git"), subprocess.TimeoutExpired("git", 10)])
-def test_commit_is_unknown_where_git_is_no_help(monkeypatch, error):
+def test_the_commit_is_unknown_without_git(monkeypatch, error):
     def fail(*args, **kwargs):
         raise error
 
@@ -75,6 +79,6 @@ def test_commit_is_unknown_where_git_is_no_help(monkeypatch, error):
     assert git_commit() is None
 
 
-def test_versions_leave_out_what_is_not_installed(monkeypatch):
+def test_versions_exclude_packages_that_are_not_installed(monkeypatch):
     monkeypatch.setattr("smac_jax.runs.provenance.PACKAGES", ("jax", "no-such-package-here"))
     assert set(versions()) == {"python", "smac_jax", "jax"}

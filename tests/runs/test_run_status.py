@@ -1,4 +1,4 @@
-"""A run's status as it is read: whatever the file holds, every field has its type."""
+"""Reading the status of a run: every field has its type, for any content of the file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from smac_jax.runs.pace import TimeLeft
 from smac_jax.runs.status import RunStatus, read_status, steps_text
 
 
-def test_what_a_run_writes_is_read(tmp_path):
+def test_a_written_status_is_read(tmp_path):
     from smac_jax.runs.folder import RunFolder
     from smac_jax.runs.pace import Standing
 
@@ -39,16 +39,16 @@ def test_what_a_run_writes_is_read(tmp_path):
         ('{"total": 1e999, "error": "one\\ntwo"}', RunStatus(found=True, error="one")),
     ],
 )
-def test_what_is_damaged_is_left_out(text, expected, tmp_path):
+def test_damaged_fields_of_a_status_are_ignored(text, expected, tmp_path):
     (tmp_path / "status.json").write_text(text)
     assert read_status(tmp_path) == expected
 
 
-def test_a_run_that_has_not_begun_has_none(tmp_path):
+def test_a_run_that_has_not_started_has_no_status(tmp_path):
     assert read_status(tmp_path / "nowhere") == RunStatus()
 
 
-def test_steps_for_people():
+def test_steps_as_text():
     assert steps_text("SMAC: offline", 2000, 5000, "compilation") == "SMAC: offline 2,000/5,000, compiling"
     assert steps_text("SMAC: offline", None, 10, "training") == "SMAC: offline 0/10"
     assert steps_text("SMAC: offline", 3, None, "training") == ""

@@ -1,4 +1,4 @@
-"""Trackers log each point of a run once, over all its processes; one that fails takes nothing else with it."""
+"""Trackers log each point of a run once over all of its processes, and a failing tracker does not end the run."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def forgotten():
 
 
 class Memory:
-    """A tracker with a server that remembers.
+    """A tracker with a server that stores rows.
 
     Args:
-      server: rows by the run's identifier.
-      fails_at: steps at which ``log`` raises an error, each once.
+      server: the rows by the identifier of the run.
+      fails_at: the steps at which ``log`` raises an error, once for each.
     """
 
     def __init__(self, server: dict[str, list], fails_at: tuple[int, ...] = ()):
@@ -59,7 +59,7 @@ class Memory:
 
 
 class Anew(Memory):
-    """One that begins anew whenever it is opened, as files do."""
+    """A tracker that starts again whenever it is opened, like one that writes files."""
 
     def open(self, run: TrackedRun) -> int:
         self.rows = self.server[run.id] = []
@@ -77,7 +77,7 @@ def test_a_tracker_logs_each_point_once_over_all_processes(tmp_path, kind):
     killed.restart([])
     for point in POINTS[:5]:
         killed.log(*point)
-    # resumes from its snapshot, behind what was told; then from its end; then has nothing to do
+    # the run resumes from a snapshot before the last logged point, then from its end, and then it is finished
     for begin in (3, 5, 6):
         following = logger_of(tmp_path, kind(server))
         following.connect({})
@@ -89,7 +89,7 @@ def test_a_tracker_logs_each_point_once_over_all_processes(tmp_path, kind):
     assert rows == ROWS
 
 
-def test_a_point_without_a_finite_value_is_left_out_and_shifts_nothing(tmp_path):
+def test_a_point_without_finite_values_is_skipped(tmp_path):
     server: dict[str, list] = {}
     points = [POINTS[0], ("online", 9, {"q": [np.nan, np.inf]}), *POINTS[1:]]
     for begin in (0, 4):
@@ -100,7 +100,7 @@ def test_a_point_without_a_finite_value_is_left_out_and_shifts_nothing(tmp_path)
     assert list(server.values()) == [ROWS]
 
 
-def test_a_tracker_knows_what_the_run_is_and_that_it_is_resumed(tmp_path):
+def test_a_tracker_is_told_the_identity_of_a_run_and_whether_it_is_resumed(tmp_path):
     server: dict[str, list] = {}
     folder = tmp_path / "hopper" / "smac" / "seeds-0-1" / "offline"
     runs = []
@@ -123,7 +123,7 @@ def test_a_tracker_knows_what_the_run_is_and_that_it_is_resumed(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "7", '{"id": 1}', '{"id": "a", "logged": []}'])
-def test_a_damaged_memory_makes_a_new_run_there(tmp_path, damage):
+def test_a_damaged_tracker_state_starts_a_new_run(tmp_path, damage):
     (tmp_path / ".trackers.json").write_text(damage)
     server: dict[str, list] = {}
     logger_of(tmp_path, Memory(server)).restart(POINTS)
@@ -132,7 +132,7 @@ def test_a_damaged_memory_makes_a_new_run_there(tmp_path, damage):
     assert len(name) == 16
 
 
-def test_a_tracker_that_joins_later_is_told_what_came_before(tmp_path):
+def test_a_tracker_that_is_added_later_gets_the_earlier_points(tmp_path):
     server: dict[str, list] = {}
     first = logger_of(tmp_path)
     first.restart(POINTS[:3])
@@ -144,7 +144,7 @@ def test_a_tracker_that_joins_later_is_told_what_came_before(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [Memory, Anew])
-def test_a_run_continues_without_a_tracker_that_fails_and_tells_it_later(tmp_path, kind, capsys):
+def test_a_run_continues_without_a_failing_tracker_and_logs_the_points_later(tmp_path, kind, capsys):
     server: dict[str, list] = {}
     good: dict[str, list] = {}
 
@@ -177,7 +177,7 @@ def test_an_error_names_the_users_file(tmp_path):
 
 
 @pytest.mark.parametrize("held", [None, -1, 1.0, True, "2"])
-def test_a_tracker_that_does_not_say_what_it_holds_is_refused_before_training(tmp_path, held):
+def test_a_tracker_that_does_not_return_its_last_step_is_refused_before_training(tmp_path, held):
     class Silent(Memory):
         def open(self, run):
             return held
@@ -199,7 +199,7 @@ def test_a_tracker_that_cannot_be_opened_ends_a_run_before_it_trains(tmp_path):
             run.begin(History((0,)))
 
 
-def test_an_error_in_close_ends_nothing(tmp_path):
+def test_an_error_in_close_does_not_end_the_run(tmp_path):
     class Stubborn(Memory):
         def close(self):
             raise OSError("still open")
@@ -212,7 +212,7 @@ def test_an_error_in_close_ends_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("name", "package"), [("tensorboard", "tensorboardX"), ("wandb", "wandb"), ("trackio", "trackio")]
 )
-def test_a_missing_package_is_a_line_with_the_command_that_installs_it(tmp_path, monkeypatch, name, package):
+def test_the_error_about_a_missing_package_has_the_install_command(tmp_path, monkeypatch, name, package):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError) as error:
         RunFolder(tmp_path, trackers=[name])
@@ -221,7 +221,7 @@ def test_a_missing_package_is_a_line_with_the_command_that_installs_it(tmp_path,
     )
 
 
-def test_trackers_that_cannot_be_are_refused(tmp_path):
+def test_unknown_and_repeated_trackers_are_refused(tmp_path):
     with pytest.raises(UnknownNameError, match=r"Unknown tracker 'clearml'\. Known: tensorboard, trackio, wandb\."):
         logger_of(tmp_path, "clearml")
     with pytest.raises(ConfigError, match=r"trackers = 'wandb': give a list, such as \['wandb'\]\."):
@@ -232,7 +232,7 @@ def test_trackers_that_cannot_be_are_refused(tmp_path):
         logger_of(tmp_path, 7)
 
 
-def test_a_registered_tracker_is_one_by_its_name_and_is_made_for_each_run(tmp_path):
+def test_a_registered_tracker_is_made_by_its_name_for_each_run(tmp_path):
     made = []
 
     @extend.register_tracker("mine")
@@ -259,7 +259,7 @@ def test_a_registered_tracker_is_one_by_its_name_and_is_made_for_each_run(tmp_pa
 # ------------------------------------------------------------------------------------------------- TensorBoard
 
 
-def test_tensorboard_gets_the_mean_over_seeds_and_begins_anew(tmp_path):
+def test_tensorboard_gets_the_mean_over_seeds_and_restarts_its_files(tmp_path):
     pytest.importorskip("tensorboardX")
     for _ in range(2):
         logger = MetricLogger(tmp_path, "smac")
@@ -272,7 +272,7 @@ def test_tensorboard_gets_the_mean_over_seeds_and_begins_anew(tmp_path):
     assert b"none" not in written
 
 
-def test_a_disk_on_which_nothing_can_be_written_is_no_reason_to_end_a_run(tmp_path, monkeypatch, capsys):
+def test_a_full_disk_does_not_end_a_run_with_tensorboard(tmp_path, monkeypatch, capsys):
     pytest.importorskip("tensorboardX")
     history = History((0,))
     with RunFolder(tmp_path / "run", "a run") as run:
@@ -296,7 +296,7 @@ def full(*_):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_tensorboard_is_the_default_where_it_is_installed(tmp_path, monkeypatch):
+def test_tensorboard_is_the_default_if_it_is_installed(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     logger = MetricLogger(tmp_path, "smac")
     logger.restart([("offline", 1, {"loss": 1.0})])
@@ -319,7 +319,7 @@ def test_no_tracker_imports_its_package_before_it_is_opened(tmp_path, monkeypatc
 
 
 class FakeRun:
-    """What this project uses of Weights & Biases, with a server that remembers."""
+    """The part of Weights & Biases that this project uses, with a server that stores rows."""
 
     def __init__(self, server: dict[str, list], id: str, config: dict, **_):
         assert config == {"algorithm": "smac"}
@@ -338,7 +338,7 @@ class FakeRun:
 
 @pytest.fixture
 def wandb_server(monkeypatch):
-    """Rows by run."""
+    """Replaces the package wandb, and returns the rows on its server by run."""
     rows: dict[str, list] = {}
     module = types.ModuleType("wandb")
     module.init = lambda **arguments: FakeRun(rows, **arguments)  # type: ignore[attr-defined]
@@ -359,7 +359,7 @@ def test_weights_and_biases_logs_each_point_once_over_all_processes(tmp_path, wa
     assert rows == [{**metrics, "step": step} for step, metrics in ROWS]
 
 
-def test_weights_and_biases_that_refuses_is_a_line_that_says_what_to_do(tmp_path, wandb_server, monkeypatch):
+def test_an_error_of_weights_and_biases_says_what_to_do(tmp_path, wandb_server, monkeypatch):
     def refuse(**_):
         raise RuntimeError("no key\nlong story")
 
@@ -372,7 +372,7 @@ def test_weights_and_biases_that_refuses_is_a_line_that_says_what_to_do(tmp_path
 
 
 class FakeTrackio(types.ModuleType):
-    """What this project uses of trackio 0.43: its rows come half a second late, and are lost with a killed process."""
+    """The part of trackio 0.43 that this project uses. Rows arrive late, and are lost if the process is killed."""
 
     def __init__(self):
         super().__init__("trackio")
@@ -418,7 +418,7 @@ def trackio(monkeypatch):
 
 def test_trackio_has_each_point_once_also_after_a_kill(tmp_path, trackio, capsys):
     for begin, end in ((0, 5), (3, 6)):
-        trackio.unwritten.clear()  # as a kill does
+        trackio.unwritten.clear()  # a kill has the same effect
         logger = logger_of(tmp_path / "a" / "b" / "c" / "d", "trackio")
         logger.connect({"algorithm": "smac"})
         logger.restart(POINTS[:begin])
@@ -434,7 +434,7 @@ def test_trackio_has_each_point_once_also_after_a_kill(tmp_path, trackio, capsys
     assert capsys.readouterr().out == ""
 
 
-def test_another_run_of_the_same_name_stays(tmp_path, trackio):
+def test_another_run_with_the_same_name_is_not_replaced(tmp_path, trackio):
     for sweep in ("kappa-1", "kappa-5"):
         logger = logger_of(tmp_path / sweep / "a" / "b" / "c" / "d", "trackio")
         logger.restart(POINTS)
@@ -442,7 +442,7 @@ def test_another_run_of_the_same_name_stays(tmp_path, trackio):
     assert [rows for rows in trackio.projects["lab"].values()] == [ROWS, ROWS]
 
 
-def test_what_a_trackio_server_has_is_not_sent_again(tmp_path, trackio, monkeypatch):
+def test_points_on_a_trackio_server_are_not_sent_again(tmp_path, trackio, monkeypatch):
     monkeypatch.setenv("TRACKIO_SERVER_URL", "https://lab.example")
     for begin, end in ((0, 4), (2, 6)):
         logger = logger_of(tmp_path, "trackio")
@@ -454,6 +454,6 @@ def test_what_a_trackio_server_has_is_not_sent_again(tmp_path, trackio, monkeypa
     assert rows == ROWS
 
 
-def test_a_project_that_trackio_refuses_is_a_line(tmp_path, trackio):
+def test_a_project_that_trackio_refuses_causes_a_one_line_message(tmp_path, trackio):
     with pytest.raises(ConfigError, match=r"^Trackio cannot be used \(Project name 'registry-x' is not allowed\)\.$"):
         logger_of(tmp_path, "trackio", project="registry-x").connect({})

@@ -1,4 +1,4 @@
-"""The data's score as SMAC asks for it: where it is matched, at which noise level, from which weights."""
+"""The data's score in SMAC: the actions at which it is matched, its noise level, and its weights."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def evaluate(score, state, batch):
 
 
 def moved(state):
-    """A trained network's last layer is not zero."""
+    """Changes all parameters, because the last layer of a trained network is not zero."""
     return state.replace(params=jax.tree.map(lambda x: x + 0.1, state.params))
 
 
@@ -47,8 +47,8 @@ def test_the_literal_sign_is_minus_the_score_at_the_noise_level():
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.25, 0.5, 1.0])
-def test_actions_are_the_stated_mixture(fraction):
-    # a policy so narrow, and so far at the edge, that its actions are told from uniform ones at sight
+def test_actions_are_a_mixture_of_uniform_ones_and_the_policys(fraction):
+    # the policy is so narrow and so close to the edge that its actions can be distinguished from uniform ones
     size = 400
     policy = TanhGaussian(jnp.full((size, ACTIONS), 4.0), jnp.full((size, ACTIONS), -5.0))
     action = np.asarray(score(uniform_fraction=fraction).actions(policy, batch_of(size), jax.random.key(0)))
@@ -77,7 +77,7 @@ def test_scores_are_read_from_the_running_average_of_the_weights():
 
 
 @pytest.mark.parametrize("conditioned", [True, False])
-def test_the_condition_is_the_return_or_always_the_best(conditioned):
+def test_the_condition_is_the_return_or_constant(conditioned):
     built = score({"condition_on_return": conditioned})
     state = moved(built.init(jax.random.key(0), OBSERVATIONS, ACTIONS))
     batch = batch_of(16)
@@ -88,6 +88,6 @@ def test_the_condition_is_the_return_or_always_the_best(conditioned):
     assert (losses[0] == losses[1] == losses[2]) == (not conditioned)
 
 
-def test_a_level_that_the_diffusion_does_not_have_is_refused():
+def test_an_unknown_noise_level_is_refused():
     with pytest.raises(ConfigError, match=r"score_level = 32: must be below score_model.diffusion_steps = 32"):
         score(score_level=32)

@@ -1,4 +1,4 @@
-"""The diffusion score model, against the analytic score of a Gaussian mixture at the same noise level."""
+"""The score of the diffusion model against the analytic score of a Gaussian mixture at the same noise level."""
 
 from functools import partial
 
@@ -19,7 +19,7 @@ WEIGHTS = {0.0: np.array([0.15, 0.85]), 1.0: np.array([0.85, 0.15])}  # the mixt
 
 
 def mixture_score(a: np.ndarray, condition: float, blur: float) -> np.ndarray:
-    """Grad log of sum_c w_c N(a; mu_c, SPREAD^2 + blur^2), worked out by hand."""
+    """Returns the gradient of log sum_c w_c N(a; mu_c, SPREAD^2 + blur^2), derived by hand."""
     variance = SPREAD**2 + blur**2
     difference = CENTRES - a[:, None, :]
     log_weight = np.log(WEIGHTS[condition]) - np.sum(difference**2, -1) / (2 * variance)
@@ -66,7 +66,7 @@ def test_score_model_finds_the_score_of_a_conditional_mixture(trained, level, co
     network, params = trained
     blur = noise_level(STEPS, level)
     rng = np.random.default_rng(0)
-    # where the blurred data are, and so where the model has been taught
+    # points in the region of the noised data, on which the model was trained
     choice = rng.choice(2, 400, p=WEIGHTS[condition])
     action = CENTRES[choice] + np.hypot(SPREAD, blur) * rng.normal(size=(400, 2))
     got = data_score(
@@ -75,12 +75,12 @@ def test_score_model_finds_the_score_of_a_conditional_mixture(trained, level, co
     want = mixture_score(action, condition, blur)
     cosine = np.sum(got * want) / (np.linalg.norm(got) * np.linalg.norm(want))
     assert cosine > 0.97  # the sign and the direction
-    np.testing.assert_allclose(np.linalg.norm(got) / np.linalg.norm(want), 1.0, atol=0.12)  # and the scale
+    np.testing.assert_allclose(np.linalg.norm(got) / np.linalg.norm(want), 1.0, atol=0.12)  # the scale
     assert np.sqrt(np.mean((got - want) ** 2)) < 0.3 * np.sqrt(np.mean(want**2))
 
 
 def test_score_is_exact_for_a_perfect_noise_predictor():
-    # data ~ N(m, s^2), whose optimal predictor is known:
+    # the optimal predictor is known for data ~ N(m, s^2):
     # E[eps | a_k] = sqrt(1-abar) (a_k - sqrt(abar) m) / (abar s^2 + 1-abar)
     mean, spread, level = 0.3, 0.2, 5
     abar = cosine_schedule(STEPS)[level]
@@ -96,7 +96,7 @@ def test_score_is_exact_for_a_perfect_noise_predictor():
     np.testing.assert_allclose(got, want, rtol=1e-4)
 
 
-def test_schedule_falls_from_little_noise_to_all_noise():
+def test_the_schedule_decreases_from_little_noise_to_almost_pure_noise():
     abar = cosine_schedule(STEPS)
     assert abar.shape == (STEPS,)
     assert np.all(np.diff(abar) < 0)
@@ -110,7 +110,7 @@ def test_schedule_falls_from_little_noise_to_all_noise():
 
 @pytest.mark.parametrize(("share", "want"), [(1.0, 0.0), (0.5, 0.5), (0.0, 2.0), (-1.0, 8.0)])
 def test_loss_of_a_guess_is_its_squared_error_over_the_dimensions(share, want):
-    """All actions are the same, so a predictor can tell the noise from what it is shown, and guess a share of it."""
+    """All actions are equal, so the predictor can compute the noise from its input. It returns a share of it."""
     batch = mixture_batch(jax.random.key(0), 4096)._replace(action=jnp.full((4096, 2), 0.3))
     abar = jnp.asarray(cosine_schedule(STEPS))
     seen = []

@@ -1,4 +1,4 @@
-"""The penalty's gradient, checked against the plain double gradient, finite differences and a closed form."""
+"""The gradient of the penalty against the plain double gradient, finite differences and a closed form."""
 
 from functools import partial
 
@@ -25,7 +25,7 @@ def problem(members: int, batch: int, observations: int, actions: int, activatio
 
 
 def double_backward(q, params, points):
-    """The penalty written by hand, one sample and one member at a time: reverse mode over reverse mode."""
+    """Computes the penalty for one sample and one member at a time, for reverse over reverse mode."""
 
     def one(member, s, a, t, w):
         return jnp.sum((w * jax.grad(lambda x: q(member, s, x))(a) - t) ** 2)
@@ -35,7 +35,7 @@ def double_backward(q, params, points):
 
 
 def reverse_over_reverse(q, params, points):
-    """The same for whole batches, as one would write it."""
+    """Computes the same for whole batches, in the usual way."""
 
     def of_member(params):
         gradient = action_gradient(q, params, points.observation, points.action)
@@ -110,7 +110,7 @@ def test_penalty_of_a_quadratic_q_has_its_closed_form():
     np.testing.assert_allclose(got["matrix"][0], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_each_member_is_penalised_alone():
+def test_each_member_has_an_independent_penalty():
     critic, params, points = problem(4, 6, 3, 2)
 
     def penalty(p):
@@ -120,7 +120,7 @@ def test_each_member_is_penalised_alone():
     for i in range(4):
         alone = jax.grad(penalty)(jax.tree.map(lambda x, i=i: x[i : i + 1], params))
         jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[0], b[i], rtol=1e-4, atol=1e-6), alone, together)
-    # and a change to one member moves no other's gradient
+    # a change of one member does not change the gradients of the others
     changed = jax.grad(penalty)(jax.tree.map(lambda x: x.at[0].mul(1.5), params))
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[1:], b[1:]), changed, together)
 
@@ -147,7 +147,7 @@ def test_penalty_is_the_same_plain_jitted_and_under_a_seed_axis():
 
 @pytest.mark.parametrize(("members", "batch"), [(2, 64), (10, 64), (2, 256)])
 def test_forward_over_reverse_needs_fewer_operations_than_reverse_over_reverse(members, batch):
-    """In all: the matrix products, which take the time, are the same."""
+    """All operations are counted. The number of matrix products, which take most of the time, is equal."""
     critic, params, points = problem(members, batch, 11, 3)
 
     def cost(penalty):
@@ -157,7 +157,7 @@ def test_forward_over_reverse_needs_fewer_operations_than_reverse_over_reverse(m
     (ours, our_products), (plain, plain_products) = cost(score_matching_penalty), cost(reverse_over_reverse)
     assert ours < plain
     assert our_products == plain_products
-    # a product of the hidden layers costs 2 * batch * 16 * 16 operations: less than one of them is saved or lost
+    # a product of a hidden layer costs 2 * batch * 16 * 16 operations, and the difference is less than one of them
     assert plain - ours < members * 2 * batch * 16 * 16
 
 
@@ -174,7 +174,7 @@ def test_action_gradient_is_the_derivative_in_the_action():
         np.testing.assert_allclose(got[:, j], numeric, atol=2e-4)
 
 
-def test_arrays_that_do_not_belong_together_are_refused_when_it_is_traced():
+def test_arrays_with_different_shapes_are_refused_while_tracing():
     critic, params, points = problem(2, 5, 3, 2)
     for wrong in (points._replace(weight=jnp.ones((5, 1))), points._replace(target=points.target[0])):
         with pytest.raises(AssertionError):

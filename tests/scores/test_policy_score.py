@@ -1,4 +1,4 @@
-"""The policy's score, against jax.grad of an independently written log-density and against finite differences."""
+"""The policy's score against jax.grad of an independent log-density, and against finite differences."""
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +15,13 @@ unit = st.floats(-0.999, 0.999)
 
 
 def policy_score(policy, action):
-    """``grad_a log pi``: the damped score over its weight."""
+    """Returns ``grad_a log pi``, which is the damped score divided by its weight."""
     damped, weight = damped_policy_score(policy, action)
     return damped / weight
 
 
 def log_density(a, mu, sigma):
-    """Change of variable by the textbook: log N(atanh a; mu, sigma) - log(1 - a^2)."""
+    """Returns the log-density by a change of variables: log N(atanh a; mu, sigma) - log(1 - a^2)."""
     u = 0.5 * jnp.log((1 + a) / (1 - a))
     return jax.scipy.stats.norm.logpdf(u, mu, sigma) - jnp.log(1 - a**2)
 
@@ -75,7 +75,7 @@ def test_log_prob_integrates_to_one_and_matches_samples():
     np.testing.assert_allclose(policy.log_prob(action), log_prob, rtol=1e-4)
 
 
-def test_a_narrow_policys_sigma_counts_as_a_tenth():
+def test_sigma_is_at_least_a_tenth_in_the_score():
     built = PolicyScore(PolicyScoreConfig())
     action = jnp.array([[0.2, -0.3]])
     narrow, tenth = (TanhGaussian(jnp.zeros((1, 2)), jnp.log(jnp.full((1, 2), std))) for std in (0.01, 0.1))
@@ -84,7 +84,7 @@ def test_a_narrow_policys_sigma_counts_as_a_tenth():
     assert np.all(found[0].score != damped_policy_score(narrow, action).score)
 
 
-def test_actions_are_the_policys_or_the_datas():
+def test_actions_are_those_of_the_policy_or_of_the_data():
     policy = TanhGaussian(jnp.full((4, 2), 2.0), jnp.full((4, 2), -5.0))
     rows = jnp.zeros(4)
     batch = Transition(jnp.zeros((4, 3)), jnp.full((4, 2), -0.5), rows, jnp.zeros((4, 3)), rows, rows, rows)

@@ -1,4 +1,4 @@
-"""Jobs of sweeps that need not be trained."""
+"""Fixtures: jobs of sweeps for tests that train nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from smac_jax.sweep.grid import Job, Variant
 
 @pytest.fixture
 def make_job() -> Callable[..., Job]:
-    """TD3+BC to SAC on Hopper: ``make_job(folder, label=..., seeds=..., control=...)``."""
+    """Makes jobs of TD3+BC to SAC on hopper: ``make_job(folder, label=..., seeds=..., control=...)``."""
 
     def make(folder: Path, label: str = "td3_bc", **changes: Any) -> Job:
         offline = Variant(label, "td3_bc", {}, {"num_updates": 20, "eval_every": 10})

@@ -1,11 +1,10 @@
-"""The command `smac-jax sweep` in a process that kills itself, for tests of what is left of it.
+"""The command `smac-jax sweep` in a process that kills itself at a given moment.
 
     python killed_sweep.py MOMENT SECONDS SWEEP_FLAGS ...
 
 MOMENT is "none" or one of the moments that are printed as they come: "RUN compilation", "RUN PHASE" (of a run's folder
-and the title of its phase), "warm start", "evaluation", "saving", "report". The process is sent SIGKILL so many seconds
-after that moment has come, by a thread: wherever the other threads are at that time. Compiled programs are kept in the
-folder that CACHE names.
+and the title of its phase), "warm start", "evaluation", "saving", "report". So many seconds after that moment a thread
+sends SIGKILL to the process, whatever its other threads are doing. Compiled programs are cached in the folder CACHE.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from smac_jax.runs.pace import COMPILATION, EVALUATION, Standing
 
 
 def kill_after(seconds: float) -> None:
-    """Sends SIGKILL to this process, from a thread of its own."""
+    """Sends SIGKILL to this process from another thread after some seconds."""
 
     def wait_and_kill() -> None:
         time.sleep(seconds)
@@ -36,11 +35,11 @@ def kill_after(seconds: float) -> None:
 
 
 class Watch:
-    """Looks for the moment in what the sweep calls.
+    """Waits for the moment in the functions that the sweep calls.
 
     Args:
       wanted: the moment.
-      seconds: after it.
+      seconds: the seconds between the moment and the signal.
     """
 
     def __init__(self, wanted: str, seconds: float):
@@ -48,14 +47,14 @@ class Watch:
         self._armed = True
 
     def at(self, moment: str) -> None:
-        """Says that something begins."""
+        """Is called when something begins."""
         print(f"moment: {moment}", flush=True)
         if self._armed and self._wanted == moment:
             self._armed = False
             kill_after(self._seconds)
 
     def before(self, owner: Any, name: str, describe: Any) -> None:
-        """Has :meth:`at` called before a function is."""
+        """Makes a function call :meth:`at` first."""
         function = getattr(owner, name)
 
         def watched(*arguments: Any, **more: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Transfers from several checkpoints: what a job consists of; cut anywhere and resumed it ends with the same bits."""
+"""Transfers from several checkpoints: the runs of a job, which give the same bits after any interruption."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHECKPOINTS = (10, 25)
 
 
 def jobs(folder: Path, data: Path, checkpoints=CHECKPOINTS, **changes) -> list[Job]:
-    """TD3+BC to SAC at the smallest size, evaluated for a few steps of one episode."""
+    """Makes jobs of TD3+BC to SAC at the smallest size, with evaluations of a few steps of one episode."""
     config = get_config()
     config.pretrain.update({"num_updates": 25, "eval_every": 10, "eval_episodes": 1, "final_episodes": 1})
     config.finetune.update({"num_steps": 10, "warm_start": 5, "eval_every": 5, "eval_episodes": 1, "final_episodes": 1})
@@ -40,7 +40,7 @@ def jobs(folder: Path, data: Path, checkpoints=CHECKPOINTS, **changes) -> list[J
 
 @pytest.fixture(scope="module", autouse=True)
 def small_steps():
-    """Short chunks and episodes, so that there are many moments at which to stop, and little between them."""
+    """Makes chunks and episodes short, so that there are many moments to stop at."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "CHUNK", 5)
         patch.setattr("smac_jax.tasks.time_limit", lambda task, env: 10)
@@ -48,7 +48,7 @@ def small_steps():
 
 
 class StopsAfter:
-    """Asks to stop once so many chunks are done."""
+    """A signal to stop after a number of chunks."""
 
     def __init__(self, chunks: int):
         self.left = chunks
@@ -67,7 +67,7 @@ def uncut(hopper_file, tmp_path_factory) -> Job:
 
 
 def left_by(job: Job) -> dict[str, bytes]:
-    """All that a job leaves and that must not depend on where it was stopped."""
+    """Returns all results of a job, which must not depend on interruptions."""
     names = ("*.json", "*/metrics.jsonl", "*/identity.json", "*/actor_critic/policy.npz", "*/policies/*.npz")
     files = sorted(path for pattern in names for path in job.folder.glob(pattern))
     return {str(path.relative_to(job.folder)): path.read_bytes() for path in files}
@@ -89,7 +89,7 @@ def test_a_job_trains_offline_once_and_transfers_from_each_checkpoint(hopper_fil
     assert (plain.updates, job.updates) == ((25,), CHECKPOINTS)
 
 
-def test_a_job_cut_at_any_moment_and_resumed_equals_one_that_was_not_and_trains_nothing_twice(
+def test_a_job_that_is_stopped_anywhere_and_resumed_equals_an_uninterrupted_one(
     uncut, hopper_file, tmp_path, monkeypatch
 ):
     (job,) = jobs(tmp_path, hopper_file)
@@ -108,12 +108,12 @@ def test_a_job_cut_at_any_moment_and_resumed_equals_one_that_was_not_and_trains_
             run_job(job, CheckpointOptions(policies=True), False, StopsAfter(attempts % 3))
     assert attempts > 5
     assert left_by(job) == left_by(uncut)
-    assert trained["offline"] == 25 + 2 * 10  # to the last checkpoint, and a control from each
+    assert trained["offline"] == 25 + 2 * 10  # training to the last checkpoint, and a control from each
     assert trained["warm start"] == 2 * 5
     assert trained["online"] == 2 * 10
 
 
-def test_checkpoints_are_points_of_one_uncut_offline_training(uncut, hopper_file, tmp_path):
+def test_checkpoints_are_points_of_one_offline_training(uncut, hopper_file, tmp_path):
     (plain,) = jobs(tmp_path, hopper_file, checkpoints=(), control=False)
     run_job(plain, CheckpointOptions(policies=True), False)
     for updates, place in ((10, "offline-at-10"), (25, "offline-at-25")):
@@ -124,7 +124,7 @@ def test_checkpoints_are_points_of_one_uncut_offline_training(uncut, hopper_file
     found = {c: TransferCurve.from_json(uncut.curve(uncut.online[0], c)) for c in CHECKPOINTS}
     reference = TransferCurve.from_json(plain.curve(plain.online[0]))
     assert [curve.checkpoint for curve in (*found.values(), reference)] == [*CHECKPOINTS, None]
-    # evaluations of the whole training up to the checkpoint, each once
+    # each evaluation of the whole training until the checkpoint occurs once
     assert found[10].offline_updates.tolist() == [0, 10]
     assert found[25].offline_updates.tolist() == [0, 10, 20, 25]
     for curve in found.values():
@@ -134,16 +134,16 @@ def test_checkpoints_are_points_of_one_uncut_offline_training(uncut, hopper_file
             reference.offline_returns[:, shared],
         )
         assert curve.control_steps.tolist() == [0, 5, 10]
-    # the transfer from the end of training is the one that a sweep without checkpoints makes
+    # the transfer from the end of training equals that of a sweep without checkpoints
     np.testing.assert_array_equal(found[25].online_returns, reference.online_returns)
-    # the control goes on with the very training that leads to the next checkpoint
+    # the control is the training that leads to the next checkpoint
     control = smac_jax.load(uncut.folder / "control-at-10" / "policies" / f"{20:09d}.npz", seed="all")
     later = smac_jax.load(uncut.folder / "offline-at-25" / "policies" / f"{20:09d}.npz", seed="all")
     for name, array in later.arrays.items():
         np.testing.assert_array_equal(control.arrays[name], array)
 
 
-def test_later_checkpoints_may_be_added_and_others_are_refused(uncut, hopper_file, tmp_path):
+def test_later_checkpoints_can_be_added_and_earlier_ones_are_refused(uncut, hopper_file, tmp_path):
     results = tmp_path / "results"
     shutil.copytree(uncut.folder.parents[3], results)
     before = left_by(uncut)
@@ -164,7 +164,7 @@ def test_later_checkpoints_may_be_added_and_others_are_refused(uncut, hopper_fil
     assert already_done(fewer)
 
 
-def test_a_control_and_more_algorithms_may_be_asked_for_later(uncut):
+def test_a_control_and_more_algorithms_can_be_added_later(uncut):
     more = dataclasses.replace(uncut, online=(*uncut.online, dataclasses.replace(uncut.online[0], label="sac x=1")))
     needed = [str(run.name) for run in more.plan if run.name.kind != "offline" and more.needs(run)]
     assert needed == ["control-at-10", "to-sac-x=1-at-10", "control-at-25", "to-sac-x=1-at-25"]
@@ -184,7 +184,7 @@ def test_a_control_and_more_algorithms_may_be_asked_for_later(uncut):
         ("to-", None),
     ],
 )
-def test_names_of_runs_are_taken_apart_as_they_are_made(name, parts):
+def test_parsing_the_name_of_a_run_inverts_making_it(name, parts):
     assert RunName.parse(name) == parts
     if parts is not None:
         assert str(parts) == name
@@ -199,7 +199,7 @@ def test_checkpoints_are_increasing_numbers(texts):
     assert parse_checkpoints([]) == ()
 
 
-def test_checkpoints_and_another_length_are_refused(hopper_file, tmp_path):
+def test_checkpoints_beyond_the_length_are_refused(hopper_file, tmp_path):
     with pytest.raises(ConfigError, match="--checkpoints already sets the length"):
         make_jobs(
             *(tmp_path, [(str(hopper_file), "hopper")], ["td3_bc"], ["sac"], get_config()),
@@ -208,7 +208,7 @@ def test_checkpoints_and_another_length_are_refused(hopper_file, tmp_path):
         )
 
 
-def test_status_says_how_far_each_checkpoint_is(uncut):
+def test_status_shows_the_progress_of_each_checkpoint(uncut):
     from smac_jax.sweep.state import read_sweep
 
     sweep = uncut.folder.parents[3]

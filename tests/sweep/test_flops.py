@@ -1,4 +1,4 @@
-"""A sweep's arithmetic is that of its updates, as often as they are made."""
+"""The operations of a sweep are those of its updates times their numbers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def flops(data, updates: int, steps: int, seeds: int, control: bool) -> float:
     return flops_of_jobs(jobs, {"data": data})
 
 
-def test_every_update_counts_as_often_as_it_is_made(data):
+def test_the_operations_of_every_update_are_counted(data):
     config = configured(1, 1)
     offline, online = make_offline("smac", config.smac), make_online("sac", config.sac)
     key = jax.random.key(0)
@@ -44,12 +44,12 @@ def test_every_update_counts_as_often_as_it_is_made(data):
     tuned = product_flops(online.update, start, data.sample(key, 32), key)
     assert min(score, main, tuned) > 0
     assert flops(data, 10, 3, seeds=1, control=False) == pytest.approx(7 * score + 10 * main + 3 * tuned)
-    # the control goes on offline for as many updates as there are steps of learning
+    # the control continues offline with one update for each environment step with an update
     assert flops(data, 10, 3, seeds=2, control=True) == pytest.approx(2 * (7 * score + 13 * main + 3 * tuned))
 
 
 def test_the_quickstart_computes_less_than_12_tflop():
-    """Five minutes on 2 cores that make 130 GFLOP/s leave a third of the time for evaluation and compilation."""
+    """At 130 GFLOP/s of 2 cores, a third of five minutes remains for evaluation and compilation."""
     data = smac_jax.load_dataset("halfcheetah-medium-replay")
     jobs = make_jobs(
         Path("nowhere"), [("data", "halfcheetah")], ["smac", "td3_bc"], ["sac"], quickstart.get_config(), {}, range(4),

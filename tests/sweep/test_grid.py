@@ -1,4 +1,4 @@
-"""The grid has the cells that were asked for, each once, and says what it does not understand."""
+"""The grid has each requested job once, and refuses invalid requests."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def jobs(folder=Path("results"), data=HOPPER, offline=("smac", "td3_bc"), online
     return make_jobs(folder, data, offline, online, get_config(), parse_vary(vary), seeds, size, **settings)
 
 
-def test_an_offline_result_is_shared_by_all_online_cells():
+def test_all_online_runs_share_one_offline_run():
     made = jobs()
     assert [b.title for b in made] == ["hopper-medium-replay SMAC seeds 0-3", "hopper-medium-replay TD3+BC seeds 0-3"]
     assert made[0].runs == ("offline", "control", "to-sac", "to-td3")
     assert jobs(control=False)[0].runs == ("offline", "to-sac", "to-td3")
 
 
-def test_varied_fields_make_a_grid_of_what_they_concern():
+def test_varied_fields_multiply_only_their_own_algorithm():
     made = jobs(vary=["smac.kappa=1,5", "sac.actor_learning_rate=1e-4,3e-4,1e-3"], online=("sac",))
-    # two of SMAC and one of TD3+BC, each with three of SAC
+    # two jobs of SMAC and one of TD3+BC, each with three variants of SAC
     assert [b.offline.label for b in made] == ["smac kappa=1", "smac kappa=5", "td3_bc"]
     assert [v.label for v in made[2].online] == [f"sac actor_learning_rate={rate}" for rate in (0.0001, 0.0003, 0.001)]
     assert [b.offline.config["kappa"] for b in made[:2]] == [1, 5]
@@ -46,7 +46,7 @@ def test_varied_fields_make_a_grid_of_what_they_concern():
     assert len({b.folder for b in made}) == 3
 
 
-def test_every_cell_of_a_large_grid_has_its_own_place():
+def test_every_job_of_a_large_grid_has_its_own_folder():
     data = [("hopper-medium-replay", "hopper"), ("data/walker2d-x.hdf5", "walker2d")]
     made = jobs(data=data, vary=["smac.kappa=1,5", "pretrain.num_updates=10,20"], seeds=range(5), size=2)
     assert len(made) == 2 * (2 * 2 + 2) * 3
@@ -54,7 +54,7 @@ def test_every_cell_of_a_large_grid_has_its_own_place():
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=50, unique=True), st.integers(1, 60))
-def test_batches_are_all_seeds_once_and_even(seeds, size):
+def test_batches_of_seeds_are_even_and_complete(seeds, size):
     made = list(batches(seeds, size))
     assert [seed for batch in made for seed in batch] == seeds
     assert max(map(len, made)) <= size
@@ -63,7 +63,7 @@ def test_batches_are_all_seeds_once_and_even(seeds, size):
 
 
 @given(st.text(max_size=30))
-def test_a_label_never_leaves_its_folder(label):
+def test_a_label_cannot_leave_its_folder(label):
     name = path_name(label)
     assert "/" not in name
     assert Path("runs", name, "x").parts[-1] == "x"
@@ -81,17 +81,17 @@ def test_a_label_never_leaves_its_folder(label):
         (["iql.tau=0.7,0.9"], ConfigError, "must be a field of one of the sections"),
     ],
 )
-def test_what_cannot_be_varied_is_named(vary, error, words):
+def test_fields_that_cannot_be_varied_are_refused_by_name(vary, error, words):
     with pytest.raises(error, match=words):
         jobs(vary=vary)
 
 
-def test_unknown_algorithms_are_named():
+def test_unknown_algorithms_of_a_sweep_are_refused_by_name():
     with pytest.raises(UnknownNameError, match="online algorithm 'sacc'"):
         jobs(online=("sacc",))
 
 
-def test_a_job_of_another_configuration_is_refused_and_more_online_cells_are_not(tmp_path):
+def test_a_job_with_another_configuration_is_refused_but_more_online_runs_are_added(tmp_path):
     (job,) = jobs(tmp_path, offline=("smac",), online=("sac",))
     write_json(job.folder / "job.json", description(job))
     assert not already_done(job)
@@ -105,15 +105,15 @@ def test_a_job_of_another_configuration_is_refused_and_more_online_cells_are_not
         already_done(job)
 
 
-def test_a_job_of_other_data_is_refused_done_or_not(tmp_path):
-    """The data's fingerprint is part of what a job is, whatever its file is called."""
+def test_a_job_with_other_data_is_refused(tmp_path):
+    """The fingerprint of the data identifies a job, and the name of the file does not."""
     make = lambda print_, **how: jobs(  # noqa: E731
         tmp_path, offline=("td3_bc",), online=("sac",), fingerprints={HOPPER[0][0]: print_}, control=False, **how
     )[0]
     job = make("first")
     write_json(job.folder / "job.json", description(job))
     assert not already_done(job)
-    assert not already_done(make(None))  # data that nobody has read yet
+    assert not already_done(make(None))  # these data have not been read yet
     with pytest.raises(CheckpointError, match=r"hopper-medium-replay has changed since .*first then, second now"):
         already_done(make("second"))
     curve = TransferCurve(
@@ -125,7 +125,7 @@ def test_a_job_of_other_data_is_refused_done_or_not(tmp_path):
     assert already_done(job)
     with pytest.raises(CheckpointError, match="results of other data"):
         already_done(make("second"))
-    # of earlier versions, the runs' identities say it
+    # jobs of earlier versions have the fingerprint in the identities of their runs
     write_json(job.folder / "job.json", {k: v for k, v in description(job).items() if k != "fingerprint"})
     assert already_done(make("second"))
     write_json(job.folder / "to-sac" / "identity.json", {"data": "first"})
@@ -134,7 +134,7 @@ def test_a_job_of_other_data_is_refused_done_or_not(tmp_path):
         already_done(make("second"))
 
 
-def test_data_that_change_while_a_sweep_runs_are_not_trained_on(tmp_path):
+def test_data_that_change_during_a_sweep_are_refused(tmp_path):
     (job,) = jobs(
         tmp_path, offline=("td3_bc",), online=("sac",), fingerprints={HOPPER[0][0]: "as it was"}, control=False
     )
@@ -158,7 +158,7 @@ def test_data_that_change_while_a_sweep_runs_are_not_trained_on(tmp_path):
         (["/d/...hdf5", "/e/$.hdf5", "/d/a/x.hdf5"], ["d/..", "e/$", "x"]),
     ],
 )
-def test_data_sets_whose_names_collide_are_told_apart_by_their_folders(sources, names):
+def test_data_sets_with_equal_names_have_separate_folders(sources, names):
     found = distinct_names(sources)
     assert list(found.values()) == names
     places = {path_name(name).casefold() for name in found.values()}
@@ -175,13 +175,13 @@ def test_one_file_under_two_names_is_refused(monkeypatch, tmp_path):
     assert distinct_names(["a/x.hdf5", "a/x.hdf5"]) == {"a/x.hdf5": "x"}
 
 
-def test_two_files_of_one_name_make_two_jobs(tmp_path):
+def test_two_files_with_one_name_make_two_jobs(tmp_path):
     made = jobs(tmp_path, data=[("a/x.hdf5", "hopper"), ("b/x.hdf5", "hopper")], offline=("td3_bc",))
     assert [b.folder.relative_to(tmp_path / "runs").parts[0] for b in made] == ["a-x", "b-x"]
     assert [b.title for b in made] == ["a/x TD3+BC seeds 0-3", "b/x TD3+BC seeds 0-3"]
 
 
-def test_variants_that_would_share_a_folder_are_refused_and_one_named_twice_is_one():
+def test_variants_that_would_share_a_folder_are_refused():
     plain = jobs(offline=("smac",))[0].offline
     labels = [f"smac x={value}" for value in [(1, 2), (1, -2)]]
     with pytest.raises(ConfigError, match=r"'smac x=\(1, 2\)' and 'smac x=\(1, -2\)' would share"):
@@ -190,8 +190,8 @@ def test_variants_that_would_share_a_folder_are_refused_and_one_named_twice_is_o
     assert jobs(offline=("smac",), online=("sac", "sac"))[0].runs == ("offline", "control", "to-sac")
 
 
-def test_a_control_may_be_asked_for_later(tmp_path):
-    """A curve without one is made again, from what the runs have left; one with it serves whoever does not ask."""
+def test_a_control_can_be_added_later(tmp_path):
+    """A curve without a control is made again from the runs, and a curve with a control is valid without one."""
     (plain,) = jobs(tmp_path, offline=("smac",), online=("sac",), control=False)
     write_json(plain.folder / "job.json", description(plain))
     curve = TransferCurve(
@@ -211,8 +211,8 @@ def test_a_control_may_be_asked_for_later(tmp_path):
     assert already_done(plain)
 
 
-def test_who_trained_a_job_stays_known(tmp_path, monkeypatch):
-    """Tables made later, by another commit, name the ones that trained."""
+def test_the_commit_that_trained_a_job_stays_recorded(tmp_path, monkeypatch):
+    """Tables that another commit makes later name the commits that trained."""
     made = jobs(tmp_path)
     for commit in ("first", "second", "second"):
         monkeypatch.setattr(job_module, "git_commit", lambda commit=commit: commit)
@@ -222,9 +222,9 @@ def test_who_trained_a_job_stays_known(tmp_path, monkeypatch):
     assert commits == ["first", "second"]
     claimed = json.loads((made[0].folder / "job.json").read_text())
     del claimed["trained_by"]
-    (made[0].folder / "job.json").write_text(json.dumps(claimed))  # as jobs were before that was written down
+    (made[0].folder / "job.json").write_text(json.dumps(claimed))  # jobs of earlier versions do not have the commit
     assert job_module.trained_by([*made, *made])[-1] == "not recorded for 1 job"
-    assert not already_done(made[0])  # nor does it make the job another one
+    assert not already_done(made[0])  # the commit does not identify the job
 
 
 def test_a_damaged_curve_is_made_again(tmp_path, capsys):
@@ -237,7 +237,7 @@ def test_a_damaged_curve_is_made_again(tmp_path, capsys):
     assert "computed again from the run's snapshots" in capsys.readouterr().err
 
 
-def test_states_of_runs_that_left_none_or_half_a_status(tmp_path):
+def test_runs_with_a_missing_or_truncated_status_have_a_state(tmp_path):
     (job,) = jobs(tmp_path, offline=("smac",), online=("sac",))
     for run, text in {"offline": json.dumps({"state": "done"}), "control": '{"sta'}.items():
         (job.folder / run).mkdir(parents=True)
@@ -260,7 +260,7 @@ def named_jobs(config, offline, vary=()):
     return make_jobs(Path("r"), HOPPER, offline, ("sac",), config, parse_vary(vary), range(4), 4, **world)
 
 
-def test_variants_of_a_configuration_are_trained_in_its_order_unless_others_are_asked_for():
+def test_the_variants_of_a_configuration_are_trained_in_its_order():
     config = configured(MUON, GENTLE)
     assert offline_names(config, None) == ["smac (muon)", "gentle"]
     assert offline_names(config, ["td3_bc"]) == ["td3_bc"]
@@ -268,12 +268,12 @@ def test_variants_of_a_configuration_are_trained_in_its_order_unless_others_are_
     muon, gentle, plain = named_jobs(config, ["smac (muon)", "gentle", "smac"])
     assert (muon.offline.label, muon.offline.algorithm) == ("smac (muon)", "smac")
     assert muon.title == "hopper-medium-replay SMAC (muon) seeds 0-3"
-    # what it names differs, and nothing else
+    # only the named fields differ
     assert (muon.offline.config["optimizer"], muon.offline.config["network"]["num_critics"]) == ("muon", 3)
     same = {**muon.offline.config, "optimizer": "adam", "network": {**muon.offline.config["network"]}}
     same["network"]["num_critics"] = plain.offline.config["network"]["num_critics"]
     assert same == plain.offline.config
-    # a variant may change what it is transferred to, for itself alone
+    # a variant may change its online algorithm, without effect on other variants
     assert gentle.offline.algorithm == "iql"
     assert gentle.online[0].config["actor_learning_rate"] == 1e-5
     assert gentle.online[0].schedule["warm_start"] == 7
@@ -281,7 +281,7 @@ def test_variants_of_a_configuration_are_trained_in_its_order_unless_others_are_
     assert plain.online[0].config["actor_learning_rate"] != 1e-5
 
 
-def test_a_variant_may_vary_and_has_a_place_of_its_own():
+def test_a_variant_with_varied_fields_has_its_own_folders():
     made = named_jobs(configured(MUON), ["smac (muon)", "smac"], ["smac.kappa=1,2"])
     assert [name_of(job.offline.label) for job in made] == [
         *("SMAC (muon), kappa = 1", "SMAC (muon), kappa = 2", "SMAC, kappa = 1", "SMAC, kappa = 2")
@@ -305,12 +305,12 @@ def test_a_variant_may_vary_and_has_a_place_of_its_own():
         ({"algorithm": "smac"}, ConfigError, "must have an algorithm and a unique name"),
     ],
 )
-def test_what_a_variant_cannot_be_is_said(variant, error, words):
+def test_invalid_variants_are_refused(variant, error, words):
     with pytest.raises(error, match=words):
         named_jobs(configured(variant), ["x"])
 
 
-def test_two_variants_of_one_name_and_an_unknown_name_are_refused():
+def test_repeated_and_unknown_names_of_variants_are_refused():
     with pytest.raises(ConfigError, match="must have an algorithm and a unique name"):
         named_jobs(configured(MUON, MUON), ["smac (muon)"])
     with pytest.raises(UnknownNameError, match=r"Unknown offline algorithm 'muon'.*smac \(muon\)"):
@@ -321,3 +321,9 @@ def test_a_policy_that_an_online_algorithm_cannot_take_is_said_before_anything_i
     with pytest.raises(ConfigError, match=r"SAC needs the density .* a one-step flow \(FQL\)"):
         jobs(tmp_path, offline=("smac", "fql"), online=("td3", "sac"))
     assert [job.offline.label for job in jobs(tmp_path, offline=("smac", "fql"), online=("td3",))] == ["smac", "fql"]
+
+
+@pytest.mark.parametrize("online", ["same", "sac"])
+def test_another_way_to_carry_a_state_is_refused_whoever_reads_it(tmp_path, online):
+    with pytest.raises(ConfigError, match="carry = 'everything': must be one of 'all', 'optimizers', 'networks'"):
+        jobs(tmp_path, online=(online,), vary=("finetune.carry=everything",))

@@ -1,4 +1,4 @@
-"""A sweep that is killed in any phase, with every setting at its default, ends with the numbers of one that was not."""
+"""A sweep that is killed in any phase, with default settings, has the numbers of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A folder with a small data set, and with the cache of compiled programs that all processes share."""
+    """Makes a folder with a small data set and the shared cache of compiled programs."""
     folder, rng, rows = tmp_path_factory.mktemp("sweeps"), np.random.default_rng(0), 200
     arrays = {
         "observations": rng.normal(size=(rows, 11)),
@@ -64,7 +64,7 @@ def place(tmp_path_factory) -> Path:
 
 
 def sweep(place: Path, results: str, moment: str, seconds: float, *more: str) -> tuple[int, str]:
-    """The exit code, and what was printed."""
+    """Runs the sweep, and returns the exit code and the output."""
     flags = [f"--task={place / 'hopper-tiny.hdf5'}", "--offline=smac", "--online=sac", "--seeds=2", *more]
     flags += [f"--results={place / results}", *(f"--config.{name}={size}" for name, size in SIZES.items())]
     done = subprocess.run(
@@ -80,7 +80,7 @@ def sweep(place: Path, results: str, moment: str, seconds: float, *more: str) ->
 
 
 def numbers(folder: Path) -> dict[str, object]:
-    """All that was measured and trained, by file."""
+    """Returns all measured and trained numbers by file."""
     found: dict[str, object] = {name: (folder / name).read_text() for name in ("table.csv", "curves/smac_sac.json")}
     for path in sorted(folder.rglob("metrics.jsonl")):
         lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -101,7 +101,7 @@ def undisturbed(place) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(("seed", "more"), [(0, ()), (1, ()), (2, ("--save_every=0.2",)), (3, ("--save_every=0",))])
-def test_killed_in_every_phase_it_ends_with_the_numbers_of_a_whole_sweep(place, undisturbed, seed, more):
+def test_a_sweep_that_is_killed_in_every_phase_has_the_numbers_of_an_uninterrupted_one(place, undisturbed, seed, more):
     rng, results = random.Random(seed), f"killed-{seed}"
     for moment in MOMENTS:
         code, said = sweep(

@@ -1,6 +1,6 @@
-"""Sweeps on other machines: submitit's processes, a Slurm where there is one, a Ray of this machine.
+"""Sweeps with launchers: processes of submitit, Slurm if it is installed, and Ray on this machine.
 
-Each is disturbed in the middle, and ends with the bits of a sweep that was not.
+Each is interrupted, and must give the same bits as an uninterrupted sweep.
 """
 
 from __future__ import annotations
@@ -50,22 +50,22 @@ def jobs_of(folder: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def request_(hopper_file):
-    """A request of two jobs of several seconds each, one thread each."""
+    """Returns a request of two jobs, each of several seconds and with one thread."""
     return [f"--task={hopper_file}", "--offline=td3_bc", "--nocontrol", "--seeds_per_job=1", "--save_every=1", *SMALL]
 
 
 class Sweep:
-    """The command, in a process of its own."""
+    """The command in a separate process."""
 
     def __init__(self, request: list[str], folder: Path, *more: str):
         command = [sys.executable, "-m", "smac_jax", "sweep", f"--results={folder}", *request, *more]
         environment = os.environ | {"NPROC": "1", "OMP_NUM_THREADS": "1"}
-        number, self._said = tempfile.mkstemp()  # not a pipe: jobs that live on would hold its other end
+        number, self._said = tempfile.mkstemp()  # not a pipe, because jobs that outlive the process would keep it open
         with open(number, "w") as out:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
 
     def end(self, code: int = 0) -> str:
-        """Waits for it, and gives what it said."""
+        """Waits for the end, and returns the output."""
         found = self.process.wait(timeout=400)
         said = Path(self._said).read_text()
         Path(self._said).unlink()
@@ -88,7 +88,7 @@ def status(job: Path) -> dict:
 
 
 def in_the_middle(folder: Path, number: int, after: float = 0.0) -> Path:
-    """The folder of a job once it is in the middle of its offline training, and has told so after a time."""
+    """Waits until a job is in the middle of its offline training, and returns its folder."""
     job = folder / "runs" / "hopper-tiny" / "td3_bc" / f"seeds-{number}-{number}"
     wait_until(
         lambda: (s := status(job)) and s["time"] > after and s["state"] == "running" and 0 < s.get("done", 0) < 50_000
@@ -124,7 +124,9 @@ def preempt_slurm(job: str) -> None:
         return f"{job} PENDING" in shown
 
     wait_until(pending)
-    subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)  # else two minutes later
+    subprocess.run(
+        ["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True
+    )  # Slurm would otherwise wait two minutes
 
 
 @pytest.mark.parametrize(
@@ -138,7 +140,7 @@ def preempt_slurm(job: str) -> None:
         ),
     ],
 )
-def test_preempted_jobs_save_requeue_and_end_with_the_bits_of_an_undisturbed_sweep(
+def test_preempted_jobs_are_requeued_and_equal_uninterrupted_ones_bit_for_bit(
     cluster, preempt, request_, undisturbed, tmp_path
 ):
     pytest.importorskip("submitit")
@@ -152,7 +154,7 @@ def test_preempted_jobs_save_requeue_and_end_with_the_bits_of_an_undisturbed_swe
     submitted = json.loads((job / "slurm.json").read_text())
     preempt(submitted["number"])
 
-    # the same command finds the jobs, watches them to the end, and makes the tables
+    # the same command finds the jobs, waits for their ends, and makes the tables
     said = Sweep(request_, folder, *flags).end()
     assert re.search("0 jobs submitted, (1 was|2 were) submitted before", said)
     said = Path(submitted["log"]).read_text()
@@ -175,7 +177,7 @@ def test_ray_survives_a_killed_worker_a_failing_job_and_a_signal(request_, undis
     (broken / "offline").write_text("in the way")
     flags = ["--seeds=3", "--launcher=ray", "--cpus_per_job=1"]
 
-    # asked to stop, the driver has the jobs saved
+    # after a signal to stop, the driver makes the jobs save
     first = Sweep(request_, folder, *flags)
     in_the_middle(folder, 0)
     first.process.send_signal(signal.SIGTERM)
@@ -183,7 +185,7 @@ def test_ray_survives_a_killed_worker_a_failing_job_and_a_signal(request_, undis
     assert "all jobs are saved. Repeat the command to resume." in said
     assert status(folder / "runs/hopper-tiny/td3_bc/seeds-0-0")["state"] == "stopped"
 
-    # the same command goes on; a worker is killed
+    # the same command resumes the sweep; a worker is killed
     now = time.time()
     second = Sweep(request_, folder, *flags)
     job = in_the_middle(folder, 0, after=now)
@@ -205,7 +207,7 @@ class Bar:
         pass
 
 
-def test_a_failure_is_a_line_and_a_file_that_the_next_attempt_removes(make_job, tmp_path, monkeypatch):
+def test_a_failure_writes_a_line_and_a_file_that_the_next_attempt_removes(make_job, tmp_path, monkeypatch):
     def fails(*what):
         raise ValueError("first line\nsecond line")
 
@@ -221,7 +223,7 @@ def test_a_failure_is_a_line_and_a_file_that_the_next_attempt_removes(make_job, 
     assert not error.exists()
 
 
-def test_an_interruption_is_no_failure(make_job, tmp_path, monkeypatch):
+def test_an_interruption_is_not_a_failure(make_job, tmp_path, monkeypatch):
     def stops(*what):
         raise Interrupted("stopped", signal.SIGTERM)
 
@@ -231,8 +233,8 @@ def test_an_interruption_is_no_failure(make_job, tmp_path, monkeypatch):
     assert not (tmp_path / "job" / "error.txt").exists()
 
 
-def test_second_signal_ends_a_program_but_not_what_a_scheduler_runs():
-    # a shell without job control starts what runs in the background with SIGINT ignored
+def test_a_second_signal_ends_a_program_unless_a_scheduler_runs_it():
+    # a shell without job control starts background processes with SIGINT ignored
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for second_ends in (True, False):
         with Interrupts(second_ends=second_ends) as interrupts:
@@ -247,12 +249,12 @@ def test_second_signal_ends_a_program_but_not_what_a_scheduler_runs():
     ("text", "expected"),
     [("90", 90), ("1:30", 2), ("2:00:00", 120), ("1-0", 1440), ("1-12", 2160), ("0-1:30", 90), ("1-1:01:01", 1502)],
 )
-def test_times_are_read_as_sbatch_does(text, expected):
+def test_time_limits_are_parsed_as_by_sbatch(text, expected):
     assert slurm.minutes(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "soon", "1:2:3:4", "-5", "0", "1-", "a-1"])
-def test_other_times_are_refused(text):
+def test_invalid_time_limits_are_refused(text):
     with pytest.raises(ConfigError, match="--slurm_time"):
         slurm.minutes(text)
 
@@ -270,7 +272,7 @@ def slurm_job(number: str, folder: Path = Path("/nowhere")) -> slurm.SlurmJob:
 
 @pytest.fixture
 def program(tmp_path, monkeypatch):
-    """Makes a program of Slurm's that prints a text, or fails."""
+    """Makes fake programs of Slurm that print a text or fail."""
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
 
     def make(name: str, text: str, code: int = 0) -> None:
@@ -281,7 +283,7 @@ def program(tmp_path, monkeypatch):
     return make
 
 
-def test_the_queue_is_what_squeue_says(program):
+def test_the_queue_is_read_from_squeue(program):
     program("squeue", r"7_0|RUNNING|None\n7_1|PENDING|Priority\n7_2|COMPLETING|None\n8|PENDING|None\n")
     expected = {"7_0": "running", "7_1": "queued (Priority)", "7_2": "completing", "8": "queued"}
     assert slurm.under_way([slurm_job("7_0")]) == expected
@@ -290,7 +292,7 @@ def test_the_queue_is_what_squeue_says(program):
     assert slurm.under_way([slurm_job("7_0")]) is None
 
 
-def test_a_job_is_preempted_where_slurm_says_so(program):
+def test_a_job_counts_as_preempted_if_slurm_reports_it(program):
     times = "PreemptEligibleTime=2026-11-23T20:28:44 PreemptTime="
     for text, code, expected in (("2026-11-23T20:29:10", 0, True), ("None", 0, False), ("2026-11-23", 1, False)):
         program("scontrol", f"JobId=7 {times}{text} Reason=None", code)
@@ -300,18 +302,18 @@ def test_a_job_is_preempted_where_slurm_says_so(program):
 def test_a_process_of_submitit_lives_until_it_ends():
     process = subprocess.Popen(["sleep", "100"])
     job = slurm.SlurmJob("local", str(process.pid), "", "")
-    assert slurm.under_way([job]) == {}  # the number was given to somebody else
+    assert slurm.under_way([job]) == {}  # the process id belongs to another process
     process.kill()
     process.wait()
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)", "submitit"])
     job = slurm.SlurmJob("local", str(process.pid), "", "")
     assert slurm.under_way([job]) == {job.number: "running"}
     process.kill()
-    wait_until(lambda: slurm.under_way([job]) == {}, 10)  # though nobody has asked how it ended
+    wait_until(lambda: slurm.under_way([job]) == {}, 10)  # although its exit code has not been collected
     process.wait()
 
 
-def test_what_a_job_leaves_tells_why_it_failed(make_job, tmp_path):
+def test_the_reason_of_a_failure_is_found_in_the_files_of_a_job(make_job, tmp_path):
     job, submitted = make_job(tmp_path / "job"), slurm_job("7_0", tmp_path)
     assert slurm.result(job, submitted) is None
     failure = base.Failure("a job", "it broke")
@@ -331,7 +333,7 @@ def test_a_job_is_pickled_with_its_work(make_job, tmp_path):
     assert pickle.loads(pickle.dumps(work)) == work
 
 
-def test_an_extra_that_is_missing_is_named(monkeypatch):
+def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"pip install 'ray'.*\.\[ray\]"):
         base.need("ray", "ray")
@@ -347,7 +349,7 @@ def test_an_extra_that_is_missing_is_named(monkeypatch):
         (["--ray_resources=TPU=many"], "--ray_resources=TPU=many: could not convert"),
     ],
 )
-def test_a_request_that_no_ray_can_fulfil_is_one_line(arguments, words, request_, tmp_path):
+def test_a_request_that_ray_cannot_fulfill_causes_a_one_line_message(arguments, words, request_, tmp_path):
     pytest.importorskip("ray")
     said = Sweep(request_, tmp_path / "run", "--launcher=ray", *arguments).end(2)
     assert words in said
@@ -362,7 +364,7 @@ def test_a_request_that_no_ray_can_fulfil_is_one_line(arguments, words, request_
         (["--launcher=local", "--detach"], "--detach needs --launcher=slurm"),
     ],
 )
-def test_a_request_that_makes_no_sense_is_one_line(arguments, words, request_, tmp_path):
+def test_an_invalid_request_causes_a_one_line_message(arguments, words, request_, tmp_path):
     said = Sweep(request_, tmp_path / "run", *arguments).end(2)
     assert words in said
     assert "Traceback" not in said

@@ -1,4 +1,4 @@
-"""How many seeds fit is worked out from the compiler's own figures."""
+"""The number of seeds that fit in memory is computed from the compiler's figures."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def job():
     return jobs(Path("results"), offline=("td3_bc",), online=("sac",), seeds=range(8), size=8)[0]
 
 
-def test_with_room_all_seeds_run_together(job, data):
+def test_all_seeds_run_together_if_memory_suffices(job, data):
     assert memory.seeds_that_fit(job, data) == 8
 
 
-def test_with_less_room_fewer_do_in_proportion(job, data, monkeypatch):
+def test_the_number_of_parallel_seeds_is_proportional_to_memory(job, data, monkeypatch):
     each = memory.compiled_estimate(job, data) + 2 * memory.buffer_bytes(job, data)
-    # parameters, targets and Adam's moments are a lower bound that the estimate cannot be below
+    # parameters, targets and Adam's moments are a lower bound of the estimate
     built = memory.make_offline("td3_bc", job.offline.config)
     state = jax.eval_shape(lambda: built.init(jax.random.key(0), built.prepare(data)))
     assert each > memory.nbytes(state)
@@ -34,3 +34,10 @@ def test_with_less_room_fewer_do_in_proportion(job, data, monkeypatch):
     monkeypatch.setattr(memory, "memory_of", lambda device: each / 2)
     with pytest.raises(ConfigError, match=r"one seed needs .* GB"):
         memory.seeds_that_fit(job, data)
+
+
+@pytest.mark.parametrize("offline", ["rebrac", "cal_ql"])
+def test_columns_that_an_algorithm_adds_are_computed_on_the_host(offline, data):
+    """Of a job whose seeds fit without a look at the compiled program."""
+    (job,) = jobs(Path("results"), offline=(offline,), online=("sac",), seeds=range(1), size=1)
+    assert memory.seeds_that_fit(job, data) == 1

@@ -1,4 +1,4 @@
-"""What every program does with its command line."""
+"""The handling of command lines that all programs share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def known(monkeypatch):
-    """Flags of a program that is not running."""
+    """Returns the flags of a program that is not running."""
     found = flags.FlagValues()
     flags.DEFINE_bool("dry_run", False, "", flag_values=found)
     flags.DEFINE_string("config", None, "", flag_values=found)
@@ -46,15 +46,15 @@ def known(monkeypatch):
         ("-", "-"),
     ],
 )
-def test_a_dash_in_a_name_is_an_underscore_and_in_a_value_itself(known, given, meant):
+def test_dashes_in_names_of_flags_become_underscores(known, given, meant):
     assert underscored(["pro-gram", given]) == ["pro-gram", meant]
 
 
-def test_what_stands_behind_two_dashes_is_no_flag(known):
+def test_arguments_after_two_dashes_are_not_flags(known):
     assert underscored(["a", "--dry-run", "--", "--dry-run"]) == ["a", "--dry_run", "--", "--dry-run"]
 
 
-def test_both_spellings_reach_the_program_from_a_file_of_flags_too(tmp_path):
+def test_a_file_of_flags_accepts_both_spellings(tmp_path):
     flagfile = tmp_path / "sweep.flags"
     flagfile.write_text("--seeds-per-job=2\n--config.finetune.num-steps=7\n--first_seed=3\n")
     program = (
@@ -102,7 +102,7 @@ def test_every_preset_is_a_configuration(name):
     assert importlib.import_module(f"smac_jax.presets.{name}").get_config().pretrain.num_updates > 0
 
 
-def test_results_go_into_a_folder_of_this_machine(tmp_path, monkeypatch):
+def test_results_must_be_in_a_local_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert results_folder("~/x") == tmp_path / "x"
     (tmp_path / "file").touch()
@@ -139,7 +139,7 @@ def test_a_mistake_is_refused_before_jax_is_imported(program, given):
     assert done.stdout == "False\n"
 
 
-def test_flags_that_are_repeated_keep_each_value_once():
+def test_repeated_flags_have_each_value_once():
     program = (
         "from smac_jax.commands import sweep\n"
         "from smac_jax.sweep.program import run\n"
@@ -152,7 +152,7 @@ def test_flags_that_are_repeated_keep_each_value_once():
     assert done.stdout == "['smac.kappa=1,5', 'smac.gamma=0.9'] 3 1\n", done.stderr
 
 
-def test_help_knows_the_configuration():
+def test_help_shows_the_fields_of_the_configuration():
     command = [sys.executable, "-m", "smac_jax", "sweep", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert "--config" in done.stdout

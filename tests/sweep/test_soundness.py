@@ -1,4 +1,4 @@
-"""What the logs of a sweep say of its transfers."""
+"""The diagnosis of transfers from the logs of a sweep."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def line(phase: str, step: int, **metrics: list[float | None]) -> str:
 
 
 def write_job(folder: Path, label: str, kappa: float, returns: list[float], adaptation: str = "fixed") -> Path:
-    """SMAC to SAC with two seeds, pre-trained to 20 updates and logged a little beyond."""
+    """Writes a job of SMAC to SAC with two seeds that was pre-trained for 20 updates, with logs of a few more."""
     job = folder / "runs" / "hopper" / label / "seeds-0-1"
     config = {"kappa": kappa, "kappa_adaptation": adaptation, "batch_size": 64}
     offline = {"label": label, "algorithm": "smac", "config": config, "schedule": {"num_updates": 20}}
@@ -70,19 +70,19 @@ def evidence(folder: Path) -> dict:
     return soundness.read_evidence(read_sweep(folder))["hopper"]
 
 
-def test_evidence_is_what_was_logged_at_the_transfer_and_at_the_end(sweep):
+def test_evidence_has_the_logged_values_at_the_transfer_and_at_the_end(sweep):
     first, second = evidence(sweep)["smac", "sac", None]
     assert (first.cosine, second.cosine) == pytest.approx((0.7, 0.6))
     assert (first.pull, second.pull) == (1.0, 2.0)
-    assert (first.optimism, second.optimism) == (-0.5, -0.6)  # after 20 updates, and not after 30
+    assert (first.optimism, second.optimism) == (-0.5, -0.6)  # the values after 20 updates, not those after 30
     assert (first.final_optimism, second.final_optimism) == (0.1, 2.0)
     assert (first.preferred, second.preferred) == (0.0, 0.02)
     assert np.isnan(first.share)
 
 
-def test_a_transfer_from_a_checkpoint_is_judged_by_what_was_logged_until_then(sweep):
+def test_a_transfer_from_a_checkpoint_is_judged_by_the_log_until_then(sweep):
     job = sweep / "runs" / "hopper" / "smac" / "seeds-0-1"
-    # the run goes on in another one, which ends at 40 updates, and each is transferred
+    # another run continues this one to 40 updates, and both are transferred
     (job / "offline").rename(job / "offline-at-20")
     (job / "to-sac").rename(job / "to-sac-at-20")
     curve = TransferCurve.from_json(job / "curve-sac.json")
@@ -100,10 +100,10 @@ def test_a_transfer_from_a_checkpoint_is_judged_by_what_was_logged_until_then(sw
     assert [soundness.cells(pair, judged[pair])[0] for pair in judged] == ["SMAC at 20 updates", "SMAC"]
 
 
-def test_the_control_without_penalty_of_the_same_sweep_says_what_temporal_differences_earn(sweep):
+def test_a_job_without_penalty_in_the_same_sweep_is_the_control_of_the_diagnosis(sweep):
     write_job(sweep, "smac-kappa=0.001", 0.001, [300.0, 500.0], "decay")
     first, second = evidence(sweep)["smac", "sac", None]
-    random = -20.272305  # hopper's, as D4RL has it
+    random = -20.272305  # the random return of hopper in D4RL
     assert first.share == pytest.approx((400 - random) / (1000 - random))
     assert second.share == pytest.approx((400 - random) / (500 - random))
     judged = soundness.summaries(evidence(sweep))
@@ -113,7 +113,7 @@ def test_the_control_without_penalty_of_the_same_sweep_says_what_temporal_differ
     assert any(sentence.startswith("SMAC to SAC: Temporal differences alone") for sentence in advice)
 
 
-def test_a_control_that_differs_in_more_than_its_penalty_is_none(sweep):
+def test_a_job_that_differs_in_more_than_its_penalty_is_not_a_control(sweep):
     job = write_job(sweep, "smac-kappa=0", 0.0, [300.0, 500.0])
     claimed = json.loads((job / "job.json").read_text())
     claimed["offline"]["config"]["batch_size"] = 128
@@ -121,7 +121,7 @@ def test_a_control_that_differs_in_more_than_its_penalty_is_none(sweep):
     assert all(np.isnan(seed.share) for seed in evidence(sweep)["smac", "sac", None])
 
 
-def test_runs_whose_logs_are_gone_or_damaged_are_unknown(sweep):
+def test_runs_with_missing_or_damaged_logs_have_unknown_verdicts(sweep):
     offline = sweep / "runs" / "hopper" / "smac" / "seeds-0-1" / "offline" / "metrics.jsonl"
     for damaged in ("not JSON\n[]\n3\n", '{"phase": "offline"}\n', line("offline", 0, cosine_policy=[0.5] * 7)):
         offline.write_text(damaged)
@@ -133,7 +133,7 @@ def test_runs_whose_logs_are_gone_or_damaged_are_unknown(sweep):
     assert len(evidence(sweep)["smac", "sac", None]) == 2
 
 
-def test_the_report_shows_it_on_the_page_and_in_the_terminal(sweep, capsys):
+def test_the_diagnosis_is_on_the_page_and_in_the_terminal(sweep, capsys):
     write_job(sweep, "smac-kappa=0.001", 0.001, [300.0, 500.0], "decay")
     assert report.main(["smac-jax report", str(sweep)]) == 0
     said = capsys.readouterr().out
@@ -147,10 +147,10 @@ def test_the_report_shows_it_on_the_page_and_in_the_terminal(sweep, capsys):
     assert "<h3>Is the transfer sound?</h3>" in page
     assert '<td class="bad">kappa 0: 61 % (!)</td>' in page
     assert '<td class="bad">not sound</td>' in page
-    # seed by seed: with the second seed's own numbers
+    # for each seed, also with the numbers of the second one
     (row,) = [row for row in page.split("<tr>") if "<td>smac to sac" in row.lower() and "<td>1</td>" in row]
     assert "+200 % (!)" in row
-    # and nothing of it where nothing was logged
+    # without logs there is no diagnosis
     for path in sweep.glob("runs/*/*/*/*/metrics.jsonl"):
         path.unlink()
     assert report.main(["smac-jax report", str(sweep)]) == 0

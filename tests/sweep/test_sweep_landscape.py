@@ -1,4 +1,4 @@
-"""The program around landscapes: figures with their numbers, and nothing evaluated twice."""
+"""The command for landscapes: figures with their numbers, and nothing is evaluated twice."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ landscape = partial(run_command, "landscape")
 
 @pytest.fixture
 def runs(tmp_path):
-    """Three untrained policies of one seed, as a sweep leaves trained ones."""
+    """Writes three untrained policies of one seed in the layout of a sweep."""
     job = tmp_path / "seeds-4-4"
     about = {"task": "hopper", "physics": "mujoco", "version": "v4", "data": "hopper-tiny", "seeds": [4]}
     start = {"config": {"network": {"critic_hidden": [4]}}, "schedule": {"num_updates": 10}}
@@ -42,7 +42,7 @@ def runs(tmp_path):
     return [str(job / name) for name in ("offline", "to-sac", "to-td3_bc")]
 
 
-def test_lines_and_a_plane_of_a_sweeps_runs(runs, tmp_path):
+def test_lines_and_a_plane_between_runs_of_a_sweep(runs, tmp_path):
     out = tmp_path / "out"
     done = landscape(*runs, *SMALL, f"--results={out}")
     assert done.returncode == 0, done.stderr[-2000:]
@@ -51,11 +51,11 @@ def test_lines_and_a_plane_of_a_sweeps_runs(runs, tmp_path):
         assert (out / f"{name}.png").stat().st_size > 10_000
         lines = (out / f"{name}.csv").read_text().splitlines()
         assert len(lines) == 1 + points
-        for policy in range(2 if name != "plane" else 3):  # each is among the points
+        for policy in range(2 if name != "plane" else 3):  # each policy is among the points
             weights = ["1" if i == policy else "0" for i in range(2 if name != "plane" else 3)]
             assert any(line.split(",")[: len(weights)] == weights for line in lines)
 
-    # points that are there are believed: a return that no hopper earns stays in the table
+    # existing points are not evaluated again: an impossible return stays in the table
     with np.load(out / "line-1-points.npz") as stored:
         kept = dict(stored)
     kept["returns"][1] = 12345.0
@@ -64,7 +64,7 @@ def test_lines_and_a_plane_of_a_sweeps_runs(runs, tmp_path):
     assert again.returncode == 0, again.stderr[-2000:]
     assert (out / "line-1.csv").read_text().splitlines()[2].endswith(",12345")
 
-    # of the same parameters in another world they are not
+    # with another environment, they are evaluated again
     job = Path(runs[0]).parent / "job.json"
     write_json(job, json.loads(job.read_text()) | {"version": "v5"})
     other = landscape(*runs[:2], *SMALL, f"--results={out}")
@@ -75,7 +75,7 @@ def test_lines_and_a_plane_of_a_sweeps_runs(runs, tmp_path):
 @pytest.mark.parametrize(
     ("count", "extra", "words"), [(1, (), "Give two policies for a line"), (1, ("nowhere",), "nowhere")]
 )
-def test_a_mistake_is_one_line(runs, tmp_path, count, extra, words):
+def test_a_mistake_causes_a_one_line_message(runs, tmp_path, count, extra, words):
     done = landscape(*runs[:count], *extra, f"--results={tmp_path / 'out'}")
     assert done.returncode == 2
     assert words in done.stderr
@@ -86,7 +86,7 @@ def test_a_mistake_is_one_line(runs, tmp_path, count, extra, words):
     ("u", "v", "angle"),
     [(5.0, 4.0, 1.1), (5.0, 0.2, 1.2), (0.1, 5.0, 1.2), (5.0, 4.0, 0.02), (5.0, 5.0, 0.0), (1.0, 0.0, 1.0)],
 )
-def test_a_narrow_plane_can_be_read_and_its_names_do_not_collide(tmp_path, monkeypatch, u, v, angle):
+def test_the_labels_of_a_narrow_plane_do_not_overlap(tmp_path, monkeypatch, u, v, angle):
     kept = []
     monkeypatch.setattr(landscapes, "save", lambda figure, path, said: kept.append(figure) or [path])
     across = positions(5, 0.5)

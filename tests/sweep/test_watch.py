@@ -1,4 +1,4 @@
-"""What is shown of jobs that run elsewhere, from the files that they write."""
+"""The display of jobs in other processes, from the files that they write."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def running(**changes):
     } | changes
 
 
-def test_a_log_gets_a_line_for_whatever_changed(job, tmp_path):
+def test_a_log_gets_a_line_for_each_change(job, tmp_path):
     out = io.StringIO()
     one, other = job(tmp_path, 0), job(tmp_path, 1)
     with Watch([one, other], Console(file=out, width=60)) as shown:
@@ -64,7 +64,7 @@ def test_a_log_gets_a_line_for_whatever_changed(job, tmp_path):
     assert rest == ["data TD3+BC seed 0:  done", "data TD3+BC seed 1:  failed"]
 
 
-def test_a_terminal_gets_a_table_with_those_that_run_first(job, tmp_path):
+def test_a_terminal_shows_a_table_with_running_jobs_first(job, tmp_path):
     out = io.StringIO()
     jobs = [job(tmp_path, seed) for seed in range(20)]
     with Watch(jobs, Console(file=out, force_terminal=True, width=140, height=12)) as shown:
@@ -76,11 +76,11 @@ def test_a_terminal_gets_a_table_with_those_that_run_first(job, tmp_path):
     assert "seed 17" in lines[0]
     for part in ("running", "offline (1/3)", "2,000/5,000", "100/s", "return 12.3", "30 s+ left"):
         assert part in lines[0], part
-    assert len(lines) == 6  # as many as there is room for
+    assert len(lines) == 6  # as many jobs as fit
     assert "seed 2 " in lines[1]
 
 
-def test_what_an_earlier_attempt_left_is_no_news(job, tmp_path):
+def test_the_files_of_an_earlier_attempt_are_not_reported(job, tmp_path):
     one = job(tmp_path, 0)
     tell(one, "offline", **running())
     shown = Watch([one], Console(file=io.StringIO()))
@@ -89,7 +89,7 @@ def test_what_an_earlier_attempt_left_is_no_news(job, tmp_path):
     assert shown.views({})[0].state == "running"
 
 
-def test_time_left_is_that_of_the_phase_and_of_what_came_after_it_elsewhere(job, tmp_path):
+def test_the_time_left_includes_later_phases_by_the_rates_of_other_runs(job, tmp_path):
     mine, same, other = job(tmp_path, 0), job(tmp_path, 1), job(tmp_path, 0, "td3_bc alpha=1")
     shown = Watch([mine, same, other], Console(file=io.StringIO()))
 
@@ -102,17 +102,17 @@ def test_time_left_is_that_of_the_phase_and_of_what_came_after_it_elsewhere(job,
     tell(other, "offline", state="done", took={"score model": 5.0, "td3_bc: offline": 70.0, "after": 7.0})
     assert left() == (37.0, True)
     tell(same, "offline", state="done", took={"score model": 5.0, "td3_bc: offline": 70.0})
-    assert left() == (30.0, True)  # another seed of the same says more than another variant
+    assert left() == (30.0, True)  # another seed of the same job has precedence over another variant
     tell(same, "control", state="done", took={"a": 1.0})
     tell(same, "to-sac", state="done", took={"b": 2.0, "c": 3.0})
     assert left() == (36.0, False)
     tell(mine, "offline", **running(at_least=False))
-    assert left() == (36.0, False)  # it knows its own stages
+    assert left() == (36.0, False)  # the run has rates of its own stages
     tell(mine, "offline", **running(seconds_left=None))
     assert left() == (75.0 - 20.0 + 6.0, False)
 
 
-def test_compilation_is_said(job, tmp_path):
+def test_compilation_is_shown(job, tmp_path):
     out = io.StringIO()
     one = job(tmp_path, 0)
     with Watch([one], Console(file=out, width=60)) as shown:
@@ -124,7 +124,7 @@ def test_compilation_is_said(job, tmp_path):
     assert "compiling" not in second
 
 
-def test_a_job_without_news_is_silent(job, tmp_path, monkeypatch):
+def test_a_job_without_changes_prints_nothing(job, tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
     one = job(tmp_path, 0)
@@ -138,7 +138,7 @@ def test_a_job_without_news_is_silent(job, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '"running"', "{}"])
-def test_a_status_that_makes_no_sense_is_none(job, text, tmp_path):
+def test_an_invalid_status_is_ignored(job, text, tmp_path):
     one = job(tmp_path, 0)
     shown = Watch([one], Console(file=io.StringIO()))
     (one.folder / "offline").mkdir(parents=True)

@@ -1,6 +1,6 @@
-"""One run on 1, 2 and 8 simulated devices, in a process of its own: JAX must hear of them before it starts.
+"""One run on 1, 2 and 8 simulated devices, in a separate process, because JAX must know them before it starts.
 
-Prints how far what came out on several devices lies from what came out on one, as JSON.
+It prints the differences between the results on several devices and those on one, as JSON.
 """
 
 from __future__ import annotations
@@ -13,17 +13,40 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 import jax
 import numpy as np
 import survivor
+from small_data import noise_of_hopper
 
 import smac_jax
+from smac_jax.algorithms import make_offline
+from smac_jax.train.offline import make_chunk
+from smac_jax.train.sharding import SeedLayout
 
-SEEDS = (0, 3, 4, 7, 9)  # no multiple of 2 or 8
+SEEDS = (0, 3, 4, 7, 9)  # not a multiple of 2 or 8
 
 
 def furthest(a: object, b: object) -> float:
-    """Largest difference between two trees' numbers, relative above a size of 1 and absolute below."""
+    """Returns the largest difference between two trees, relative for numbers above 1 and absolute below."""
     leaves = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
     apart = [np.abs(np.asarray(x) - np.asarray(y)) / np.maximum(1, np.abs(np.asarray(x))) for x, y in leaves]
     return max(float(np.nanmax(x)) for x in apart if x.size)
+
+
+def exchanged() -> list[str]:
+    """The operations between devices in an update of several seeds on two devices, as it is compiled."""
+    algorithm = make_offline("td3_bc", {"batch_size": 16, "network": {"actor_hidden": (16,), "critic_hidden": (16,)}})
+    data = algorithm.prepare(noise_of_hopper())
+    layout = SeedLayout.over(range(4), jax.devices()[:2])
+    keys = layout.keys("init")
+    state = layout.shard(jax.vmap(algorithm.init, (0, None))(keys, data))
+    arguments = (
+        state,
+        layout.shard(np.full(4, -1, np.int32)),
+        layout.replicate(np.int32(0)),
+        keys,
+        layout.replicate(data),
+    )
+    text = make_chunk(algorithm.phases[0], layout, 1e6, 10).lower(*arguments).compile().as_text()
+    names = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter", "collective-broadcast")
+    return [name for name in names if f" {name}(" in text or f" {name}-start(" in text]
 
 
 def main() -> None:
@@ -47,7 +70,7 @@ def main() -> None:
             "seeds": len(other_on.returns),
         }
     apart = furthest(jax.tree.map(lambda x: x[0], on.actor_critic), jax.tree.map(lambda x: x[1], on.actor_critic))
-    print(json.dumps(said | {"two seeds": apart}))
+    print(json.dumps(said | {"two seeds": apart, "exchanged": exchanged()}))
 
 
 if __name__ == "__main__":

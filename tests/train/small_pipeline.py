@@ -1,8 +1,8 @@
-"""The library from data to evaluation at the smallest size, in a process of its own, for tests of JAX's switches.
+"""The library from data to evaluation at the smallest size, in a separate process, for tests of JAX's switches.
 
-JAX_ENABLE_X64=1 python small_pipeline.py train    pre-trains, fine-tunes, evaluates; prints what came out as JSON
-JAX_ENABLE_X64=1 python small_pipeline.py types    prints what is not float32, of every algorithm and environment
-    JAX_DEBUG_NANS=1 python small_pipeline.py every    a few updates of every algorithm; prints who diverged
+JAX_ENABLE_X64=1 python small_pipeline.py train    pre-trains, fine-tunes and evaluates; prints the results as JSON
+JAX_ENABLE_X64=1 python small_pipeline.py types    prints arrays of 64 bits in algorithms and environments
+    JAX_DEBUG_NANS=1 python small_pipeline.py every    a few updates of every algorithm; prints which ones diverged
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LENGTH = 6
 
 
 def train() -> dict[str, Any]:
-    """SMAC on Hopper's C engine and its transfer to SAC; a policy of Pendulum's from a Gymnasium environment."""
+    """Trains SMAC on hopper with the C engine, transfers it to SAC, and trains a policy in Gymnasium's Pendulum."""
     data, env = noise_of_hopper(), smac_jax.make_env("hopper", physics="mujoco")
     size = {"eval_every": 4, "eval_episodes": 1, "episode_length": LENGTH, "progress": False}
     off = smac_jax.pretrain("smac", data, 1, 4, small("smac"), env=env, **size)
@@ -59,7 +59,7 @@ def train() -> dict[str, Any]:
 
 
 def every() -> list[Any]:
-    """A few updates of every algorithm, each a chunk of its own, and of what is done where numbers can be zero."""
+    """Computes a few updates of every algorithm, each in its own chunk, and cases in which numbers can be zero."""
     data, env = noise_of_hopper(), smac_jax.make_env("hopper", physics="mujoco")
     more: dict[str, list[dict[str, Any]]] = {
         "smac": [{"kappa": 0.0}, {"score": "policy"}, {"kappa_adaptation": "residual"}],
@@ -80,19 +80,19 @@ def every() -> list[Any]:
 
 
 def arrays(tree: Any) -> list[np.ndarray]:
-    """Of a tree, without random keys."""
+    """Returns the arrays of a tree, without random keys."""
     return [np.asarray(x) for x in jax.tree.leaves(tree) if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key)]
 
 
 def wide(tree: Any, name: str) -> Iterator[str]:
-    """The leaves of a tree, or of its shapes, that hold 64-bit numbers."""
+    """Returns the leaves of a tree (or of its shapes) with 64-bit numbers."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if str(leaf.dtype) in ("float64", "int64", "uint64", "complex128"):
             yield f"{name}{jax.tree_util.keystr(path)}: {leaf.dtype}"
 
 
 def types() -> Iterator[str]:
-    """Traces every algorithm and steps every environment; whatever is not 32 bits wide is named."""
+    """Traces every algorithm and steps every environment, and prints the arrays that do not have 32 bits."""
     key, data = jax.random.key(0), noise_of_hopper()
     batch = data.sample(key, 16)
     yield from wide((data, batch, data.with_next_actions()), "data")
@@ -121,7 +121,7 @@ def types() -> Iterator[str]:
         wrapped = AutoReset(env, LENGTH)
         state = jax.eval_shape(wrapped.reset, key)
         after = jax.eval_shape(wrapped.step, state, jnp.zeros(env.action_size))
-        if not name.startswith("brax:"):  # whose own states follow JAX's default
+        if not name.startswith("brax:"):  # their own states have the default precision of JAX
             yield from wide((state, after), name)
         for (path, old), new in zip(jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(after), strict=True):
             if (old.shape, old.dtype) != (new.shape, new.dtype):

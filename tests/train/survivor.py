@@ -1,9 +1,9 @@
-"""A small run in a process of its own, for tests that kill it: pre-training, transfer, fine-tuning.
+"""A small run in a separate process, for tests that kill it: pre-training, transfer, fine-tuning.
 
     python survivor.py FOLDER [KILL_AT]
 
-Says "at work" when training begins, and leaves a checksum of all that came out in FOLDER/result.json. With KILL_AT it
-kills itself at that operation on a file of FOLDER: half of all moments are within a save.
+It prints "at work" when training begins, and writes checksums of all results to FOLDER/result.json. With KILL_AT it
+kills itself at that operation on a file in FOLDER, so that about half of the kills are within a save.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-sys.path.append(str(Path(__file__).parents[1]))  # where it runs as a program
+sys.path.append(str(Path(__file__).parents[1]))  # it runs as a program
 from small_data import noise_of_hopper
 
 import smac_jax
@@ -31,7 +31,7 @@ SEEDS = (0, 3)
 
 
 def pretrain(run: RunFolder | None = None, env=None, num_updates=40, **changes):
-    """Four chunks of ten updates."""
+    """Pre-trains in four chunks of ten updates."""
     config = {"network": {"actor_hidden": (16,), "critic_hidden": (16,)}}
     settings = {"seeds": SEEDS, "eval_every": 20, "eval_episodes": 1, "episode_length": 20} | changes
     return smac_jax.pretrain(
@@ -47,7 +47,7 @@ def pretrain(run: RunFolder | None = None, env=None, num_updates=40, **changes):
 
 
 def finetune(off, run: RunFolder | None = None, env=None, **changes):
-    """Three chunks of warm start, three of learning."""
+    """Fine-tunes with three chunks of warm start and three chunks with updates."""
     settings = {"seeds": SEEDS, "eval_every": 20, "eval_episodes": 1, "episode_length": 20} | changes
     return smac_jax.finetune(
         "sac",
@@ -64,7 +64,7 @@ def finetune(off, run: RunFolder | None = None, env=None, **changes):
 
 
 def train(folder: Path | None, interrupts: Interrupts | None = None, **changes):
-    """Both phases, each in a folder of its own below ``folder``, saved after every chunk; None keeps nothing."""
+    """Runs both phases in separate folders below ``folder``, and saves after every chunk. None saves nothing."""
     env = smac_jax.make_env("hopper", physics="mujoco")
     if folder is None:
         off = pretrain(env=env, **changes)
@@ -76,7 +76,7 @@ def train(folder: Path | None, interrupts: Interrupts | None = None, **changes):
 
 
 def fingerprint(*results) -> dict[str, int]:
-    """Checksums of everything that came out."""
+    """Returns checksums of all results."""
     found = {}
     for phase, result in zip(("off", "on"), results, strict=False):
         measured = {name: np.asarray(x) for name, x in result.metrics.items() if name != "phase"}
@@ -87,14 +87,17 @@ def fingerprint(*results) -> dict[str, int]:
 
 
 def use_cache(folder: Path) -> None:
-    """Programs are compiled once for all runs of a test."""
+    """Caches compiled programs for all runs of a test."""
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
 
 
 def kill_at(number: int, folder: Path) -> None:
-    """Kills this process at an operation on a file of ``folder``; 0 only counts, and says how many there were."""
+    """Kills this process at an operation on a file in ``folder``.
+
+    With 0 the number of operations is printed at the end.
+    """
     count = 0
 
     def hook(event: str, arguments: tuple) -> None:

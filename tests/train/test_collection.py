@@ -1,4 +1,4 @@
-"""Several environments of a seed that step together: what they collect, how much is learned, and where it can stop."""
+"""Several environments for each seed: their data, the number of updates, and interruptions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENVIRONMENTS, WARM_START, STEPS, SEEDS = 3, 30, 30, (0, 5)
 
 
 class AtEachChunk:
-    """A signal to stop that comes after the next chunk."""
+    """A signal to stop after the next chunk."""
 
     number = signal.SIGTERM
 
@@ -48,7 +48,7 @@ def finetune(algorithm, actor_critic, env, data, folder=None, **changes):
 
 @pytest.fixture(scope="module")
 def counted(actor_critic, env, data):
-    """A run whose update only adds one to the mean of the observations, so that updates can be counted."""
+    """Runs an algorithm whose update adds one to the mean of the observations, so that updates can be counted."""
     sac = make_online("sac", {"batch_size": 8})
 
     def update(state, batch, key):
@@ -81,7 +81,7 @@ def test_every_environment_has_episodes_of_its_own_in_the_buffer(counted):
         length[ends] = 0
 
 
-def test_each_step_is_one_of_the_environment_alone(counted, env):
+def test_each_step_equals_one_of_the_environment_alone(counted, env):
     rows = jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), counted.buffer.storage)
     names = {"observations": "observation", "actions": "action", "rewards": "reward"}
     arrays = {name: getattr(rows, field) for name, field in names.items()}
@@ -91,7 +91,9 @@ def test_each_step_is_one_of_the_environment_alone(counted, env):
     assert min(agreed.share, agreed.reward_share) > 0.95, agreed
 
 
-def test_stopped_after_each_chunk_it_ends_with_the_same_bits(actor_critic, env, data, tmp_path, monkeypatch):
+def test_a_run_that_is_stopped_after_each_chunk_equals_an_uninterrupted_one(
+    actor_critic, env, data, tmp_path, monkeypatch
+):
     monkeypatch.setattr(plan, "CHUNK", 7)
     learn = {"config": {"batch_size": 8}}
     whole, stops = finetune("sac", actor_critic, env, data, **learn), 0
@@ -110,12 +112,12 @@ def test_stopped_after_each_chunk_it_ends_with_the_same_bits(actor_critic, env, 
 
 
 @pytest.mark.parametrize("name", ["num_steps", "warm_start", "eval_every"])
-def test_steps_that_the_environments_cannot_take_together_are_refused(name, actor_critic, env, data):
+def test_steps_that_are_not_a_multiple_of_the_environments_are_refused(name, actor_critic, env, data):
     with pytest.raises(ConfigError, match=f"{name} = 31: must be a multiple of environments = 3.* multiple is 30"):
         finetune("sac", actor_critic, env, data, **{name: 31})
 
 
-def test_a_sweep_refuses_them_before_it_trains(tmp_path):
+def test_a_sweep_refuses_such_steps_before_training(tmp_path):
     config = base.get_config()
     config.finetune.environments = 3
     with pytest.raises(ConfigError, match="num_steps = 200000: must be a multiple of environments = 3"):

@@ -1,4 +1,4 @@
-"""Who waits for a compiler is told; what it made is kept, where nobody said otherwise."""
+"""Compilations are reported, and compiled programs are cached by default."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from smac_jax.train.compilation import Program, listening
 ROOT = Path(__file__).parents[2]
 
 
-def test_each_program_tells_once_when_it_compiles():
+def test_each_program_reports_its_compilation_once():
     told: list[bool] = []
     program = Program(lambda x, n: {"sum": x["a"].sum() + n})
     with listening(told.append):
@@ -39,7 +39,7 @@ def test_a_traced_call_compiles_nothing():
     assert told == []
 
 
-def test_a_program_that_cannot_be_compiled_is_no_longer_waited_for():
+def test_a_failed_compilation_is_reported_as_ended():
     told: list[bool] = []
     with listening(told.append), pytest.raises(ValueError, match="no such thing"):
         Program(lambda x: (_ for _ in ()).throw(ValueError("no such thing")))(jnp.ones(3))
@@ -56,10 +56,10 @@ def test_a_program_that_cannot_be_compiled_is_no_longer_waited_for():
         ({"JAX_COMPILATION_CACHE_DIR": "{}/mine", "SMAC_JAX_CACHE": "{}/elsewhere"}, "mine"),
     ],
 )
-def test_programs_of_the_library_are_kept_unless_the_user_says_otherwise(tmp_path, environment, cached):
+def test_compiled_programs_are_cached_unless_the_user_disables_it(tmp_path, environment, cached):
     program = (
         "import jax, jax.numpy as jnp\n"
-        "jnp.ones(3).block_until_ready()\n"  # JAX has looked for a folder already, and found none
+        "jnp.ones(3).block_until_ready()\n"  # JAX has already looked for a folder and found none
         "from smac_jax.train.compilation import Program\n"
         "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)\n"
         "from smac_jax.train import compilation\n"

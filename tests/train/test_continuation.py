@@ -1,4 +1,4 @@
-"""Offline algorithms that continue online: update, what is carried over, Cal-QL's returns, what is refused."""
+"""Offline algorithms that continue online: updates, transferred state, Cal-QL's returns, and errors."""
 
 from __future__ import annotations
 
@@ -31,13 +31,16 @@ SEEDS, UPDATES, LENGTH = (0, 3), 4, 7
 
 
 class AtEachChunk:
-    """A signal to stop that comes after the next chunk."""
+    """A signal to stop after the next chunk."""
 
     number = signal.SIGTERM
 
 
 class PointMass(Env):
-    """A point on a plane that is pushed to the origin; pays minus the distance, or -1 where it is not ``near``."""
+    """A point in a plane must be pushed to the origin.
+
+    The reward is minus the distance, or -1 if it is not ``near``.
+    """
 
     def __init__(self, near=None):
         self.near = near
@@ -60,7 +63,7 @@ class PointMass(Env):
 
 
 def logged(policy, episodes=40, length=50):
-    """Episodes of ``policy(rng, observation)``."""
+    """Returns a data set of episodes of ``policy(rng, observation)``."""
     rng, env = np.random.default_rng(0), PointMass()
     step = jax.jit(env.step)
     columns = {"observations": [], "actions": [], "rewards": [], "next_observations": []}
@@ -104,14 +107,14 @@ def finetune(algorithm, start, data, folder=None, env=None, **changes):
 
 
 def continued(result, carry="all", **changes):
-    """The online algorithm, and its first state of the first seed."""
+    """Returns the online algorithm, and its initial state for the first seed."""
     online = result.algorithm.continue_online(result.algorithm, changes, carry)
     one = jax.tree.map(lambda x: x[0], (result.actor_critic, result.state))
     return online, online.init(jax.random.key(0), *one)
 
 
 def adam_steps(state):
-    """The number of steps of every Adam in a state, by its place."""
+    """Returns the number of steps of every Adam in a state, by its path."""
     found = jax.tree_util.tree_leaves_with_path(state, is_leaf=lambda x: isinstance(x, optax.ScaleByAdamState))
     return {jax.tree_util.keystr(path): int(x.count) for path, x in found if isinstance(x, optax.ScaleByAdamState)}
 
@@ -122,8 +125,8 @@ def assert_same(a, b):
 
 # --- the update and the state -----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", CONTINUING)
-def test_the_next_update_online_is_the_next_one_offline(name, trained, point_data):
-    """Of the whole state: networks, targets, optimizers, temperature, alpha, kappa, counts of updates."""
+def test_the_first_update_online_equals_the_next_update_offline(name, trained, point_data):
+    """The whole state is compared: networks, targets, optimizers, temperature, alpha, kappa, and counts of updates."""
     off = trained(name)
     batch = off.algorithm.prepare(point_data).sample(jax.random.key(1), 16)
     online, state = continued(off)
@@ -131,14 +134,14 @@ def test_the_next_update_online_is_the_next_one_offline(name, trained, point_dat
     want, _ = jax.jit(off.algorithm.phases[-1].update)(offline_state, batch, jax.random.key(2))
     got, _ = jax.jit(online.update)(state, batch, jax.random.key(2))
     assert_same(got, want)
-    assert max(adam_steps(got).values()) == UPDATES + 1 or name == "td3_bc"  # whose policy waits
+    assert max(adam_steps(got).values()) == UPDATES + 1 or name == "td3_bc"  # its policy is delayed
 
 
 @pytest.mark.parametrize("name", CONTINUING)
-def test_what_the_smaller_transfers_carry(name, trained):
+def test_partial_transfers_carry_over_the_named_parts(name, trained):
     off = trained(name)
     steps = {carry: adam_steps(continued(off, carry)[1]) for carry in ("networks", "optimizers", "all")}
-    scalars = ("temperature", "kappa", "score")  # the score model stays as it is, whatever is carried
+    scalars = ("temperature", "kappa", "score")  # the score model never changes
     of_networks = {
         carry: {place: n for place, n in found.items() if not any(word in place for word in scalars)}
         for carry, found in steps.items()
@@ -152,15 +155,15 @@ def test_what_the_smaller_transfers_carry(name, trained):
     assert_same(online.actor_critic(state), jax.tree.map(lambda x: x[0], off.actor_critic))
 
 
-def test_iqls_value_network_continues_whatever_is_carried(trained):
+def test_iqls_value_network_always_continues(trained):
     off = trained("iql")
     value = jax.tree.map(lambda x: x[0], off.state.value_params)
     for carry in ("networks", "optimizers", "all"):
         assert_same(continued(off, carry)[1].value_params, value)
 
 
-def test_the_loop_begins_at_the_offline_networks(trained, point_data):
-    """Which then move by Adam's small steps."""
+def test_online_training_starts_from_the_offline_networks(trained, point_data):
+    """After that they change by Adam's small steps."""
     off = trained("iql")
     on = finetune("iql", off, point_data, data_fraction=0.5, final_data_fraction=0.0)
     moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), on.actor_critic, off.actor_critic)
@@ -169,7 +172,7 @@ def test_the_loop_begins_at_the_offline_networks(trained, point_data):
     assert on.algorithm.config == off.algorithm.config
 
 
-def test_the_offline_result_stays_usable(trained, point_data):
+def test_the_offline_result_can_be_used_again(trained, point_data):
     off = trained("iql")
     before = jax.tree.map(np.array, off.state)
     finetune("same", off, point_data)
@@ -192,7 +195,7 @@ def test_what_an_algorithm_has_of_its_own_goes_through_the_online_loop(name, tra
 
 
 @pytest.mark.slow
-def test_stopped_after_each_chunk_it_ends_with_the_same_bits(trained, point_data, tmp_path, monkeypatch):
+def test_a_run_that_is_stopped_after_each_chunk_equals_an_uninterrupted_one(trained, point_data, tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "CHUNK", 3)
     off = trained("cal_ql")
     whole, stops = finetune("cal_ql", off, point_data, environments=3), 0
@@ -210,7 +213,7 @@ def test_stopped_after_each_chunk_it_ends_with_the_same_bits(trained, point_data
 
 # --- returns-to-go of online episodes ---------------------------------------------------------------------------------
 def returns_of(rewards, ends, discount):
-    """Backwards, episode by episode; of the last episode, which has no end, None."""
+    """Computes returns-to-go backwards, episode by episode. Those of the last episode, which has no end, are None."""
     found, value = [], None
     for reward, end in zip(rewards[::-1], ends[::-1], strict=True):
         value = reward if end else None if value is None else reward + discount * value
@@ -220,22 +223,22 @@ def returns_of(rewards, ends, discount):
 
 @pytest.fixture(scope="module")
 def collected(trained, point_data):
-    """Of one environment 17 rows: two whole episodes of 7, and 3 rows of a third."""
+    """Returns 17 rows of one environment: two complete episodes of 7 rows, and 3 rows of a third."""
     return finetune("cal_ql", trained("cal_ql"), point_data, warm_start=5, num_steps=12).buffer
 
 
-def test_returns_to_go_of_online_episodes(collected, trained):
+def test_returns_to_go_of_online_episodes_equal_a_backward_loop(collected, trained):
     discount = trained("cal_ql").algorithm.config.discount
     for seed in range(len(SEEDS)):
         rows = jax.tree.map(lambda x, seed=seed: np.asarray(x[seed]), collected.storage)
-        ends = np.arange(17) % LENGTH == LENGTH - 1  # no episode ends before its time
+        ends = np.arange(17) % LENGTH == LENGTH - 1  # no episode ends before the time limit
         assert not rows.terminal.any()
         want = returns_of(rows.reward.astype(float).tolist(), ends.tolist(), discount)
         np.testing.assert_allclose(rows.return_to_go[:14], want[:14], rtol=1e-5)
         assert want[14:] == [None] * 3
 
 
-def test_the_return_of_a_running_episode_bounds_nothing(collected):
+def test_the_return_of_a_running_episode_is_not_a_bound(collected):
     buffer = jax.tree.map(lambda x: x[0], collected)
     drawn = sample(buffer, jax.random.key(0), 200, unfinished=jnp.array([3]))
     rewards = np.asarray(buffer.storage.reward)
@@ -245,8 +248,8 @@ def test_the_return_of_a_running_episode_bounds_nothing(collected):
     assert (row < 14).any()
 
 
-def test_of_sparse_rewards_the_returns_are_those_of_logged_episodes(trained, point_data):
-    """Three environments; of episodes that are cut without success, a failure that goes on forever."""
+def test_sparse_rewards_have_the_returns_to_go_of_logged_episodes(trained, point_data):
+    """Three environments. An episode that is cut without a success counts as a failure that continues forever."""
     sparse = point_data.replace(rewards=jnp.where(point_data.rewards > -0.6, 0.0, -1.0))
     off = trained("cal_ql")
     on = finetune("cal_ql", off, sparse, env=PointMass(near=0.6), environments=3, warm_start=63, num_steps=21)
@@ -264,17 +267,36 @@ def test_of_sparse_rewards_the_returns_are_those_of_logged_episodes(trained, poi
 
 # --- whose update continues -------------------------------------------------------------------------------------------
 def test_an_algorithm_that_only_shares_a_name_is_not_continued_as_the_built_in_one(trained, point_data):
-    """It has the name, the configuration and the state of IQL, and an update of its own."""
+    """The algorithm has the name, the configuration and the state of IQL, but another update."""
     iql = make_offline("iql", small("iql"))
     own = lambda config, state, batch, key: iql.phases[-1].update(state, batch, key)  # noqa: E731
     replaced = iql._replace(phases=(Phase("offline", partial(own, iql.config), 16),))
     off = smac_jax.pretrain(replaced, point_data, SEEDS, 2, progress=False)
     for name in ("iql", "same"):
-        with pytest.raises(ConfigError, match="trained offline with an update of its own"):
+        with pytest.raises(ConfigError, match="trained offline with another update than that of its"):
             finetune(name, off, point_data)
     off = smac_jax.pretrain(replaced._replace(continue_online=None), point_data, SEEDS, 2, progress=False)
     with pytest.raises(ConfigError, match="'iql' has no online form to continue in"):
         finetune("iql", off, point_data)
+
+
+def test_an_algorithm_object_is_refused_a_state_of_another_configuration(trained, point_data):
+    """Of other units, of other networks; and of another algorithm."""
+    off = trained("iql")
+    for fields, message in (
+        ({"reward_scale": 2.0}, "IQLConfig.reward_scale = 2.0: the state .* of another configuration"),
+        ({"value_hidden": (9,)}, r"IQLConfig.value_hidden = \(9,\): the state .* of another configuration"),
+    ):
+        other = make_offline("iql", {**small("iql"), **fields})
+        with pytest.raises(ConfigError, match=message):
+            finetune(other.continue_online(other), off, point_data)
+    mine = make_offline("iql", {**small("iql"), "beta": 1.0})  # what may change
+    on = finetune(mine.continue_online(mine), off, point_data.with_next_actions(), data_fraction=0.5)
+    assert on.algorithm.config.beta == 1.0
+    with pytest.raises(
+        ConfigError, match="'iql' continues the offline training of 'iql', and 'awac' was trained offline"
+    ):
+        finetune(other.continue_online(other), trained("awac"), point_data)
 
 
 @pytest.mark.parametrize(
@@ -283,15 +305,15 @@ def test_an_algorithm_that_only_shares_a_name_is_not_continued_as_the_built_in_o
         ("iql", "networks alone", {}, r"'iql' continues offline training, and there is none: pass the result of"),
         ("cql", "iql", {}, r"'cql' continues the offline training of 'cql', and 'iql' was trained offline"),
         ("same", "bc", {}, r"'bc' has no online form to continue in: take an online algorithm of its own \(sac, "),
-        ("iql", "iql", {"config": {"value_hidden": (9,)}}, r"IQLConfig.value_hidden = \(9,\): the state .* of another"),
+        ("iql", "iql", {"config": {"value_hidden": (9,)}}, r"IQLConfig.value_hidden = \(9,\): the offline state was"),
         ("iql", "iql", {"config": {"network": {"num_critics": 3}}}, r"IQLConfig.network = .* cannot change after"),
-        ("iql", "iql", {"config": {"optimizer": "muon"}}, "iql online: the carried state is of another configuration"),
+        ("iql", "iql", {"config": {"optimizer": "muon"}}, "iql online: the offline state was made with another"),
         ("iql", "iql", {"config": {"expectyle": 0.8}}, "IQLConfig has no field 'expectyle'"),
         ("iql", "iql", {"carry": "everything"}, "carry = 'everything': must be one of 'all', 'optimizers', 'networks'"),
         ("sac", "iql", {"carry": "all"}, "carry = 'all': is for an offline algorithm that continues online"),
     ],
 )
-def test_what_is_refused(algorithm, start, changes, message, trained, point_data):
+def test_invalid_arguments_are_refused(algorithm, start, changes, message, trained, point_data):
     before = trained("iql").actor_critic if start == "networks alone" else trained(start)
     with pytest.raises(ConfigError, match=message):
         finetune(algorithm, before, point_data, **changes)
@@ -304,13 +326,13 @@ def test_fresh_networks_need_no_data_and_are_those_of_no_offline_training(point_
     assert (off.updates, off.algorithm.name, off.evaluations.steps.size) == (0, "none", 0)
     assert_same(alone.actor_critic.observation_std, off.actor_critic.observation_std)
     apart = jax.tree.map(lambda a, b: np.abs(a - b).max(), alone.actor_critic, off.actor_critic)
-    assert 0 < max(jax.tree.leaves(apart)) <= 2 * 3.1e-4  # two updates after the same fresh networks
+    assert 0 < max(jax.tree.leaves(apart)) <= 2 * 3.1e-4  # two updates, starting from the same new networks
     for name in ("iql", "same"):
         with pytest.raises(ConfigError, match=f"{name!r} continues offline training, and with 'none' there was none"):
             finetune(name, off, point_data)
 
 
-def test_another_optimizer_can_train_the_same_networks(trained, point_data):
+def test_continuing_with_another_optimizer_is_possible(trained, point_data):
     on = finetune("iql", trained("iql"), point_data, config={"optimizer": "muon"}, carry="networks")
     assert on.algorithm.config.optimizer == "muon"
     assert (on.diverged == -1).all()
@@ -319,8 +341,8 @@ def test_another_optimizer_can_train_the_same_networks(trained, point_data):
 # --- does it help? ----------------------------------------------------------------------------------------------------
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "fields"), [("iql", {}), ("cal_ql", {"min_q_weight": 1.0, "num_actions": 4})])
-def test_continuing_improves_on_the_offline_start(name, fields):
-    """From data of random pushes; every seed, by more than the episodes differ."""
+def test_continuing_online_improves_the_policy(name, fields):
+    """The data are random pushes. Every seed improves by more than the differences between episodes."""
     data = logged(lambda rng, observation: rng.uniform(-1, 1, 2), episodes=40)
     network = {"actor_hidden": (64, 64), "critic_hidden": (64, 64)}
     config = {"batch_size": 128, "network": network, **fields}

@@ -1,4 +1,4 @@
-"""The share of offline data as a function of the environment step."""
+"""The share of offline data, as a function of the environment step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def shares(*arguments, steps):
     return [float(fraction.at(jnp.asarray(step, jnp.int32))) for step in steps]
 
 
-def test_a_constant_share():
+def test_the_share_can_be_constant():
     assert data_fraction_from(0.5, None, None, 10, 100).is_constant
     assert data_fraction_from(0.5, 0.5, 20, 10, 100).is_constant
     assert shares(0.25, None, None, 10, 100, steps=[0, 10, 60, 110]) == [0.25] * 4
@@ -36,6 +36,6 @@ def test_a_share_changes_linearly_from_the_end_of_the_warm_start():
         ((0.5, None, 50), "data_fraction_steps = 50: says in how many steps data_fraction becomes final_data_fraction"),
     ],
 )
-def test_what_is_refused(arguments, message):
+def test_invalid_arguments_are_refused(arguments, message):
     with pytest.raises(ConfigError, match=message):
         data_fraction_from(*arguments, 10, 100)

@@ -1,4 +1,4 @@
-"""The seed axis over several devices: the same numbers, and uneven numbers of seeds."""
+"""Seeds on several devices: the numbers do not change, and any number of seeds is possible."""
 
 from __future__ import annotations
 
@@ -26,31 +26,32 @@ def test_the_same_numbers_on_one_two_and_eight_devices():
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     said = json.loads(done.stdout.splitlines()[-1])
-    assert said["two seeds"] > 0.1  # what a mix-up of seeds would look like
+    assert said["two seeds"] > 0.1  # the difference between seeds, which is much larger
+    assert said["exchanged"] == []  # seeds share nothing
     for devices in ("2", "8"):
         found = said[devices]
         assert found.pop("seeds") == 5
-        # 70 updates and 60 steps of physics, apart by the rounding of batched matrix products
+        # after 70 updates and 60 physics steps, results differ by the rounding of batched matrix products
         assert all(distance < 1e-4 for distance in found.values()), (devices, found)
 
 
 class Device:
-    """As far as a layout looks at one that it does not use."""
+    """The part of a device that a layout uses."""
 
 
 @given(seeds=st.integers(1, 40), devices=st.integers(1, 16))
-def test_no_device_has_more_to_do_than_need_be(seeds, devices):
+def test_seeds_are_distributed_evenly_over_devices(seeds, devices):
     layout = SeedLayout.over(range(seeds), [Device() for _ in range(devices)])
     each, rest = divmod(len(layout.padded), len(layout.devices))
     assert rest == 0
-    assert each == -(-seeds // devices)  # as fast as if all devices were used
-    assert len(layout.padded) - seeds < each  # and none does nothing but repeat
+    assert each == -(-seeds // devices)  # it is as fast as with all devices
+    assert len(layout.padded) - seeds < each  # no device only repeats the work of others
     assert layout.padded[:seeds] == tuple(range(seeds))
     assert set(layout.padded[seeds:]) <= {seeds - 1}
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 4)])
-def test_what_is_placed_comes_back(shape):
+def test_placing_seeds_on_devices_can_be_undone(shape):
     layout = SeedLayout.over([4, 1, 7], jax.devices())
     tree = {"a": jnp.arange(3 * int(np.prod(shape))).reshape(3, *shape), "key": jax.random.split(jax.random.key(0), 3)}
     back = layout.unpad(layout.shard(tree))

@@ -1,4 +1,4 @@
-"""A seed that diverges is frozen and named; the others end with the bits they would have had without it."""
+"""A seed that diverges is frozen and named, and does not change a bit of the other seeds' results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import survivor
 import smac_jax
 from smac_jax.analysis import tables
 from smac_jax.train import plan
-from smac_jax.train.chunk import mean_over_steps
+from smac_jax.train.chunk import scan_with_means
 from smac_jax.train.divergence import NOT_DIVERGED, freeze_diverged, has_diverged
 from smac_jax.types import Sometimes
 
@@ -28,7 +28,7 @@ def equal(a, b) -> bool:
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
-def test_one_number_that_is_none_is_enough(broken):
+def test_one_nan_is_a_divergence(broken):
     learner = {"kernel": jnp.ones((3, 4)), "count": jnp.arange(3), "temperature": jnp.asarray(0.1)}
     assert not has_diverged(learner, {}, 1e6)
     assert has_diverged(learner | {"kernel": learner["kernel"].at[1, 2].set(broken)}, {}, 1e6)
@@ -36,11 +36,11 @@ def test_one_number_that_is_none_is_enough(broken):
 
 
 @pytest.mark.parametrize(("q", "gone"), [(-9.0, False), (11.0, True), (-11.0, True), (np.nan, False)])
-def test_critics_beyond_the_limit_are_enough(q, gone):
+def test_critics_beyond_the_limit_are_a_divergence(q, gone):
     assert bool(has_diverged({"kernel": jnp.ones(2)}, {"q": jnp.asarray(q)}, 10.0)) == gone
 
 
-def test_the_step_of_the_first_divergence_stays():
+def test_the_step_of_the_first_divergence_is_kept():
     before, after = {"w": jnp.zeros(2)}, {"w": jnp.full(2, jnp.nan)}
     kept, diverged = freeze_diverged(before, after, {"loss": jnp.ones(())}, jnp.int32(NOT_DIVERGED), 500, 1e6)
     assert int(diverged) == 500
@@ -49,16 +49,16 @@ def test_the_step_of_the_first_divergence_stays():
     assert int(later) == 500
 
 
-def test_a_chunks_means_are_over_the_steps_that_have_a_metric_and_nothing_is_known_of_frozen_seeds():
+def test_the_means_of_a_chunk_are_over_steps_with_the_metric_of_seeds_that_are_not_frozen():
     have = jnp.array([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])  # [seed, step]
     steps = {"always": jnp.arange(8.0).reshape(2, 4), "sometimes": Sometimes(have * 5.0, have)}
-    means = jax.jit(jax.vmap(mean_over_steps))(steps)
-    assert all(np.isfinite(x).all() for x in jax.tree.leaves(means))  # what jax_debug_nans looks at
+    _, means = jax.jit(jax.vmap(lambda metrics: scan_with_means(lambda state, x: (state, x), (), metrics)))(steps)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(means))  # jax_debug_nans checks these arrays
     found = plan.measured(jax.tree.map(np.asarray, means), np.array([NOT_DIVERGED, NOT_DIVERGED]))
     whole = plan.weighted_mean([(4, found)])
     np.testing.assert_array_equal(whole["always"], [1.5, 5.5])
     np.testing.assert_array_equal(whole["sometimes"], [5.0, np.nan])
-    # chunks count by the steps that had the metric, not by their length
+    # chunks are weighted by the number of steps with the metric, not by their length
     fewer = {name: np.stack([x[0] + 3.0, [1.0, 3.0]]) for name, x in found.items()}
     joint = plan.weighted_mean([(4, found), (4, fewer)])
     np.testing.assert_allclose(joint["sometimes"], [(2 * 5.0 + 8.0) / 3, 3.0])
@@ -74,10 +74,10 @@ def small_chunks():
         yield
 
 
-def test_offline_the_others_go_on_as_if_nothing_had_been(small_chunks):
+def test_a_seed_that_diverges_offline_does_not_change_the_others(small_chunks):
     free = survivor.pretrain(seeds=3, eval_every=10)
-    q = np.abs(free.metrics["q"])  # [point, seed], a chunk a point
-    limit = float(np.sort(q.max(axis=0))[-2:].mean())  # between the two highest seeds
+    q = np.abs(free.metrics["q"])  # [point, seed], with one point for each chunk
+    limit = float(np.sort(q.max(axis=0))[-2:].mean())  # the limit is between the two highest seeds
     (gone,) = np.flatnonzero((q > limit).any(axis=0))
     chunk = int(np.argmax(q[:, gone] > limit))
     held = survivor.pretrain(seeds=3, eval_every=10, q_limit=limit)
@@ -85,21 +85,21 @@ def test_offline_the_others_go_on_as_if_nothing_had_been(small_chunks):
     for i in range(3):
         assert equal(seed(free.state, i), seed(held.state, i)) == (i != gone)
     assert np.isnan(held.metrics["q"][chunk:, gone]).all()
-    if chunk:  # frozen as it was before the chunk that broke it
+    if chunk:  # the seed is frozen with its state before the chunk in which it diverged
         short = survivor.pretrain(seeds=3, eval_every=10, num_updates=10 * chunk)
         assert equal(seed(short.actor_critic, gone), seed(held.actor_critic, gone))
-    # what goes on from it leaves the seed as it is, though by a higher limit it would not have been frozen
+    # fine-tuning keeps the seed frozen, although its limit is higher
     more = survivor.pretrain(seeds=3, eval_every=10, num_updates=10, resume=held)
     assert list(more.diverged) == list(held.diverged)
     for i in range(3):
         assert equal(seed(held.state, i), seed(more.state, i)) == (i == gone)
 
 
-def test_online_a_broken_seed_is_frozen_and_the_tables_say_so(small_chunks):
+def test_a_seed_that_diverges_online_is_frozen_and_named_in_tables(small_chunks):
     env = smac_jax.make_env("hopper", physics="mujoco")
     off = survivor.pretrain(env=env)
     whole = survivor.finetune(off, env=env)
-    # the second seed is transferred with a critic that returns nothing but NaN
+    # the second seed is transferred with a critic that returns NaN
     broken = jax.tree.map(lambda x: x.at[1].set(jnp.nan), off.actor_critic.critic_params)
     off.actor_critic = off.actor_critic.replace(critic_params=broken)
     on = survivor.finetune(off, env=env)

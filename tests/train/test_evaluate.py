@@ -1,4 +1,4 @@
-"""What the critics promise and what the policy gets, in a problem whose values are known.
+"""The comparison of the critics' values with the policy's returns, in a problem with known values.
 
 State and action are numbers, ``s' = A s + B a``, ``r = -(W s^2 + R a^2) / 2``, and the policy acts by ``a = -K s``. Its
 value is quadratic: ``V(s) = -P s^2 / 2`` with ``P = W + R K^2 + gamma (A - B K)^2 P``, and
@@ -29,7 +29,7 @@ LAYOUT = SeedLayout.over([0, 1])
 
 @dataclasses.dataclass(frozen=True)
 class Linear(Env):
-    """The problem; with ``goal``, an episode is over where the state is as small as that."""
+    """The problem. With ``goal``, an episode ends if the magnitude of the state is at most ``goal``."""
 
     goal: float = 0.0
     own_limit: int = 10_000
@@ -56,7 +56,7 @@ class Linear(Env):
 
 @dataclasses.dataclass(frozen=True)
 class Proportional:
-    """``a = -K s``."""
+    """The policy ``a = -K s``."""
 
     action_size = 1
 
@@ -77,7 +77,7 @@ class Exactly:
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """``scale * Q(s, a) + offset``; the first critic is below and the second above by as much."""
+    """Critics ``scale * Q(s, a) + offset``; the first is lower and the second higher by the same amount."""
 
     def apply(self, params, observation, action):
         s, a = observation[..., 0], action[..., 0]
@@ -86,7 +86,7 @@ class Known:
 
 
 def agent(factor=1.0, offset=0.0, reward_scale=1.0, reward_bias=0.0):
-    """Two seeds; their critics are right for ``factor`` 1 and ``offset`` 0, in the units of scaled rewards."""
+    """Returns two seeds whose critics are correct for ``factor`` 1 and ``offset`` 0, in the units of scaled rewards."""
     right = reward_bias / (1 - DISCOUNT)
     two = jnp.ones((2, 1), jnp.float32)
     return ActorCritic(
@@ -112,7 +112,7 @@ def measure(agent, env=None, length=40, discount=DISCOUNT, rounds=1):
 
 
 @pytest.mark.parametrize("length", [3, 8, 40])
-def test_critics_that_are_right_are_not_optimistic_wherever_the_time_limit_lies(length):
+def test_correct_critics_are_not_optimistic_for_any_time_limit(length):
     _, found = measure(agent(), length=length)
     np.testing.assert_allclose(found["optimism"], 0.0, atol=1e-5)
     assert (found["discounted_return"] < -0.01).all()
@@ -120,13 +120,13 @@ def test_critics_that_are_right_are_not_optimistic_wherever_the_time_limit_lies(
 
 
 @pytest.mark.parametrize("env", [Linear(), Linear(own_limit=10)])
-def test_critics_that_are_too_high_by_a_constant_are_found_to_be_so(env):
+def test_a_constant_error_of_the_critics_is_measured(env):
     for offset in (0.75, -0.25):
         _, found = measure(agent(offset=offset), env)
         np.testing.assert_allclose(found["optimism"], offset, atol=1e-5)
 
 
-def test_rewards_are_compared_in_the_units_that_the_critics_learn_from():
+def test_values_and_rewards_are_compared_in_the_units_of_the_critics():
     _, plain = measure(agent(offset=0.5))
     _, scaled = measure(agent(offset=5.0, reward_scale=10.0))
     np.testing.assert_allclose(scaled["optimism"], 10 * plain["optimism"], rtol=1e-4)
@@ -136,12 +136,12 @@ def test_rewards_are_compared_in_the_units_that_the_critics_learn_from():
     np.testing.assert_allclose(shifted["discounted_return"] - measure(agent())[1]["discounted_return"], 20.0, rtol=1e-4)
 
 
-def test_an_episode_that_the_task_ends_is_compared_with_what_it_earned_and_nothing_after():
-    # the state is 0.48 times the one before, so the goal is reached in the second or third step
+def test_a_terminated_episode_is_compared_with_its_return():
+    # each step multiplies the state by 0.48, so the goal is reached in the second or third step
     env = Linear(goal=0.3)
     returns, found = measure(agent(), env)
     assert (returns < 0).all()
-    # by hand: the rewards until the goal, seen from the start and from no later probe (one lies at every fifth step)
+    # by hand: the rewards until the goal, from the start only, because the next comparison would be at step five
     starts = jax.vmap(jax.vmap(env.reset))(jax.vmap(lambda key: jax.random.split(key, 3))(_keys())).obs[..., 0]
     earned, value = np.zeros((2, 3)), np.zeros((2, 3))
     for i, s in np.ndenumerate(np.asarray(starts, float)):
@@ -153,7 +153,7 @@ def test_an_episode_that_the_task_ends_is_compared_with_what_it_earned_and_nothi
                 break
     np.testing.assert_allclose(found["discounted_return"], earned.mean(axis=1), rtol=1e-4)
     np.testing.assert_allclose(found["value"], value.mean(axis=1), rtol=1e-4)
-    assert (found["optimism"] < 0).all()  # the critics count the losses that would have come
+    assert (found["optimism"] < 0).all()  # the critics include the rewards that would have followed
     np.testing.assert_allclose(
         found["relative_optimism"], found["optimism"] / np.sqrt((earned**2).mean(axis=1)), rtol=1e-4
     )
@@ -165,34 +165,34 @@ def _keys():
     return fold_in(stream_keys([0, 1], "evaluation"), 0)
 
 
-def test_random_actions_are_preferred_as_often_as_they_are_better():
-    # critics of no opinion prefer none
+def test_the_share_of_preferred_random_actions_equals_that_of_better_ones():
+    # critics with equal values prefer no action
     assert measure(agent(factor=0.0))[1]["random_preferred"].tolist() == [0.0, 0.0]
     _, found = measure(agent(), rounds=80)
     greedy = DISCOUNT * P * A * B / (R + DISCOUNT * P * B**2)
-    # Q is quadratic in a around -greedy s, so an action is better than -K s where it lies closer to that
+    # Q is quadratic in a around -greedy s, so actions closer to it than -K s are better
     share = []
     for t in range(0, 40, 5):
         for s in np.linspace(0.5, 1.0, 51) * (A - B * K) ** t:
-            share.append(abs(K - greedy) * s)  # half of the interval's length, of a box of length 2
+            share.append(abs(K - greedy) * s)  # the length of the interval divided by that of the box, 2
     np.testing.assert_allclose(found["random_preferred"], np.mean(share), atol=0.01)
     _, upside_down = measure(agent(factor=-1.0), rounds=80)
     np.testing.assert_allclose(upside_down["random_preferred"], 1.0 - np.mean(share), atol=0.01)
 
 
-def test_a_diagnosis_of_right_critics_finds_nothing_and_of_inflated_ones_their_optimism():
+def test_the_diagnosis_finds_optimism_only_of_inflated_critics():
     def judged(agent):
         _, found = measure(agent)
         metrics = {name: values[:, None] for name, values in found.items()}
         return [diagnose(seed).findings["optimism"] for seed in gather({"phase": np.zeros(0, str)}, metrics)]
 
     assert [(finding.verdict, finding.figure) for finding in judged(agent())] == [(SOUND, "+0 %")] * 2
-    # rewards are losses here, so critics that see none of them promise more than the policy gets
+    # rewards are negative, so critics of zero are optimistic
     assert [finding.verdict for finding in judged(agent(factor=0.0))] == [NOT_SOUND] * 2
     assert [finding.verdict for finding in judged(agent(factor=2.0))] == [SOUND] * 2
 
 
-def test_repeated_evaluations_start_anew_and_count_together():
+def test_repeated_evaluations_have_new_starts_and_are_pooled():
     once, _ = measure(agent())
     thrice, found = measure(agent(offset=0.5), rounds=3)
     assert thrice.shape == (2, 9)
@@ -201,21 +201,21 @@ def test_repeated_evaluations_start_anew_and_count_together():
     np.testing.assert_allclose(found["optimism"], 0.5, atol=1e-5)
 
 
-def test_without_a_discount_the_critics_are_not_asked_and_returns_are_the_same():
+def test_without_a_discount_the_critics_are_not_evaluated():
     returns, found = measure(agent(), discount=None)
     assert found == {}
     np.testing.assert_allclose(returns, measure(agent())[0], rtol=1e-6)
 
 
-def test_values_that_no_episode_can_be_compared_with_are_undefined():
-    """Undiscounted values of episodes that the time limit cuts; nothing that was measured at all."""
+def test_values_without_a_comparable_episode_are_undefined():
+    """These are undiscounted values if the time limit cuts all episodes, and cases without any measurement."""
     _, found = measure(agent(), discount=1.0)
     assert np.isnan(found["optimism"]).all()
     nothing = measured_values(Probes(*(np.zeros((1, 2, 3)),) * 5))
     assert all(np.isnan(values).all() for values in nothing.values())
 
 
-def test_values_that_hold_entropy_are_no_returns():
+def test_values_with_entropy_are_not_compared_with_returns():
     assert value_discount(make_offline("smac", {"discount": 0.95}).config) == 0.95
     assert value_discount(make_online("sac", {"entropy_backup": True}).config) is None
     assert value_discount(object()) is None

@@ -1,4 +1,4 @@
-"""JAX's switches for 64-bit numbers and for finding NaN change nothing that the library computes."""
+"""JAX's switches for 64-bit numbers and for finding NaN do not change results of the library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def with_switch(switch: str, what: str):
-    """What the pipeline prints in a process of its own with one of JAX's switches on."""
+    """Returns the output of the pipeline in a separate process with one of JAX's switches."""
     environment = os.environ | {switch: "1", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, small_pipeline.__file__, what]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)

@@ -1,4 +1,4 @@
-"""Points of a landscape are the policies that they say, evaluated as everywhere else."""
+"""The points of a landscape are interpolated policies, which are evaluated as elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from smac_jax.train.landscape import landscape, mix, spanned
 
 
 class Still(Env):
-    """One step from a random place; the reward is the action, which the actor's last bias decides."""
+    """An episode of one step from a random state. The reward is the action, which depends on the actor's last bias."""
 
     def reset(self, rng):
         observation = jax.random.normal(rng, (2,))
@@ -49,19 +49,19 @@ def policies(count: int, seeds: int = 2, hidden: tuple[int, ...] = (4,)):
     return [jax.tree.map(lambda x, i=i: x[i * seeds : (i + 1) * seeds], made) for i in range(count)]
 
 
-def test_at_the_given_points_it_is_the_ordinary_evaluation():
+def test_a_landscape_equals_the_evaluation_at_its_policies():
     three = policies(3)
     env = Still()
     expected = [evaluate(p, env, episodes=5, seed=7, episode_length=3) for p in three]
     on_plane = landscape(three, plane_weights(np.array([0.0, 1.0]), np.array([0.0, 1.0])), env, 5, seed=7)
-    for index, policy in ((0, 0), (2, 1), (1, 2)):  # (0,0), (1,0), (0,1): y runs fastest
+    for index, policy in ((0, 0), (2, 1), (1, 2)):  # (0,0), (1,0), (0,1); y varies fastest
         np.testing.assert_allclose(on_plane[index], expected[policy], atol=1e-6)
     on_line = landscape(three[:2], line_weights(np.array([0.0, 1.0])), env, 5, seed=7)
     np.testing.assert_allclose(on_line, expected[:2], atol=1e-6)
 
 
-def test_between_them_it_is_the_return_of_the_mixed_parameters():
-    """With all weights but the last bias zero, the action is the tanh of the mixed bias."""
+def test_a_landscape_has_the_returns_of_interpolated_parameters():
+    """All weights except the last bias are zero, so the action is the tanh of the interpolated bias."""
     two = []
     for policy, bias in zip(policies(2), ([0.2, -0.4], [1.0, 0.6]), strict=True):
         params = jax.tree.map(jnp.zeros_like, policy.actor_params)
@@ -73,7 +73,7 @@ def test_between_them_it_is_the_return_of_the_mixed_parameters():
     np.testing.assert_allclose(found, np.repeat(expected[..., None], 3, axis=2), atol=1e-6)
 
 
-def test_batches_of_points_and_points_that_are_known_change_nothing():
+def test_batches_and_known_points_do_not_change_a_landscape():
     two, weights = policies(2), line_weights(np.linspace(0, 1, 7))
     whole = landscape(two, weights, Still(), 2)
     told = {}
@@ -82,7 +82,7 @@ def test_batches_of_points_and_points_that_are_known_change_nothing():
     assert sorted(told) == [0, 1, 2, 3, 5, 6]
 
 
-def test_policies_with_no_line_between_them_are_refused():
+def test_policies_with_different_architectures_are_refused():
     first, second = policies(2)
     with pytest.raises(ConfigError, match="different networks or numbers of seeds"):
         mix([first, policies(1, hidden=(5,))[0]], line_weights(np.array([0.5])))
@@ -91,7 +91,7 @@ def test_policies_with_no_line_between_them_are_refused():
 
 
 def test_the_shape_of_a_plane_is_that_of_its_triangle():
-    """Lengths and angle give the distance between the two ends by the law of cosines."""
+    """By the law of cosines, lengths and angle give the distance between the two ends."""
     three = policies(3)
     plane = spanned(three)
     ends = [

@@ -1,4 +1,4 @@
-"""Pre-training, transfer, fine-tuning and evaluation, on a tiny scale and the real Hopper."""
+"""Pre-training, transfer, fine-tuning and evaluation on hopper, at a tiny scale."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def take(tree, i):
     return jax.tree.map(lambda x: x[i : i + 1], tree)
 
 
-def test_a_seed_is_the_same_alone_as_among_others(off, data):
+def test_a_pretrained_seed_does_not_depend_on_the_other_seeds(off, data):
     alone = pretrain("smac", data, [3])
-    close(alone.actor_critic, take(off.actor_critic, 1))  # up to the rounding of batched matrix products
+    close(alone.actor_critic, take(off.actor_critic, 1))  # equal up to the rounding of batched matrix products
 
 
 def test_different_seeds_differ(off):
@@ -81,7 +81,7 @@ def test_different_seeds_differ(off):
     assert not np.allclose(kernels[0], kernels[1])
 
 
-def test_a_run_cut_in_pieces_is_the_run_in_one_go(off, data):
+def test_a_run_in_chunks_equals_a_run_in_one_chunk(off, data):
     cut = pretrain("smac", data, [0, 3], eval_every=7)
     close(cut.actor_critic, off.actor_critic, rtol=1e-6, atol=1e-7)
     resumed = pretrain("smac", data, [0, 3], num_updates=12, resume=pretrain("smac", data, [0, 3], num_updates=8))
@@ -89,7 +89,7 @@ def test_a_run_cut_in_pieces_is_the_run_in_one_go(off, data):
     assert resumed.updates == off.updates == 20
 
 
-def test_metrics_say_whether_the_identity_holds(off):
+def test_metrics_show_whether_the_identity_holds(off):
     assert list(off.metrics["phase"]) == ["score model", "offline", "offline"]
     assert list(off.metrics["step"]) == [12, 0, 20]
     for name in (
@@ -101,13 +101,13 @@ def test_metrics_say_whether_the_identity_holds(off):
         assert off.metrics[name].shape == (3, 2)
 
 
-def test_results_are_what_a_diagnosis_takes(off, on, data, env):
+def test_results_can_be_diagnosed(off, on, data, env):
     found = gather(off.metrics, off.evaluations.metrics, on.evaluations.metrics)
     assert len(found) == 2
     for i, seed in enumerate(found):
         cosines = off.metrics["cosine_policy"][-1, i], off.metrics["cosine_uniform"][-1, i]
         assert seed.cosine == pytest.approx(np.mean(cosines), rel=1e-5)
-        assert np.isnan(seed.optimism)  # pre-training was not evaluated
+        assert np.isnan(seed.optimism)  # there were no evaluations offline
         assert seed.final_optimism == on.evaluations.metrics["relative_optimism"][i, -1]
         assert np.isfinite(seed.final_optimism)
     (seed,) = gather(*evaluated(data, env))
@@ -116,7 +116,7 @@ def test_results_are_what_a_diagnosis_takes(off, on, data, env):
 
 
 def evaluated(data, env):
-    """What a run of an algorithm without a score has measured."""
+    """Returns the results of a run of an algorithm without a score."""
     off = pretrain("td3_bc", data, [0], 4, env=env, eval_every=2, eval_episodes=1, episode_length=10, final_episodes=3)
     return off.metrics, off.evaluations.metrics
 
@@ -127,18 +127,18 @@ def test_td3_bc_pretrains_and_transfers(data, env):
     assert np.isfinite(on.returns).all()
 
 
-def test_finetune_evaluates_at_the_transfer_after_the_warm_start_and_to_the_end(on):
+def test_finetune_evaluates_at_the_transfer_and_after_the_warm_start_until_the_end(on):
     assert list(on.evaluation_steps) == [0, 40, 60, 70]
     assert on.returns.shape == (2, 4, 2)
-    # whole evaluations are repeated at the transfer and at the end, until there are three episodes or more
+    # at the transfer and at the end, evaluations are repeated until there are at least three episodes
     assert [episodes.shape for episodes in on.evaluations.episodes] == [(2, 4), (2, 2), (2, 2), (2, 4)]
     for episodes in (on.evaluations.episodes[0], on.evaluations.episodes[-1]):
-        assert np.ptp(episodes, axis=1).min() > 0  # each starts from a state of its own
+        assert np.ptp(episodes, axis=1).min() > 0  # each episode has its own first state
         assert len(np.unique(episodes)) == 8
     np.testing.assert_allclose(on.mean_returns[:, 0], on.evaluations.episodes[0].mean(axis=1))
 
 
-def test_pretraining_ends_with_more_episodes_and_a_resumed_one_begins_with_them(data, env):
+def test_pretraining_ends_with_an_evaluation_of_more_episodes(data, env):
     small = {"env": env, "eval_every": 2, "eval_episodes": 1, "final_episodes": 3, "episode_length": 10}
     first = pretrain("td3_bc", data, [0], 4, **small)
     assert [episodes.shape[1] for episodes in first.evaluations.episodes] == [1, 1, 3]
@@ -148,7 +148,7 @@ def test_pretraining_ends_with_more_episodes_and_a_resumed_one_begins_with_them(
     assert whole.steps.tolist() == [0, 2, 4, 6]
     assert whole.returns.shape == (1, 4, 1)
     assert whole.metrics["optimism"].shape == (1, 4)
-    # the policy and the episodes of the evaluation that both have are the same
+    # both evaluations have the same policy and the same episodes
     np.testing.assert_allclose(second.evaluations.episodes[0], first.evaluations.episodes[-1], rtol=1e-5)
 
 
@@ -170,15 +170,15 @@ def test_learning_starts_after_the_warm_start(on, off):
     assert not np.allclose(kernel(on), kernel(off))
 
 
-def test_the_buffer_holds_what_happened(on, env):
+def test_the_buffer_has_the_transitions_of_the_environment(on, env):
     assert np.asarray(on.buffer.size).tolist() == [70, 70]
     stored = jax.tree.map(lambda x: np.asarray(x)[0, :70], on.buffer.storage)
     follows = (stored.observation[1:] == stored.next_observation[:-1]).all(axis=1)
     ended = stored.terminal[:-1] > 0.5
-    # a row leads to the next one, unless its episode ended: by a terminal, or by the limit of 60 steps
+    # each row leads to the next one unless its episode ends there, by a terminal or by the limit of 60 steps
     assert follows[~ended].mean() > 0.95
     assert not follows[ended].any()
-    # and a stored transition is the environment's own: a step from the state that its observation shows
+    # a stored transition is a step of the environment from the state in its observation
     arrays = {
         "observations": stored.observation,
         "actions": stored.action,
@@ -189,18 +189,18 @@ def test_the_buffer_holds_what_happened(on, env):
     agreed = one_step_agreement(env, states, arrays)
     assert agreed.rows > 60
     assert min(agreed.share, agreed.reward_share) > 0.95, agreed
-    # which other actions than the stored ones would not give
+    # other actions do not give this transition
     mixed_up = one_step_agreement(env, states, {**arrays, "actions": stored.action[::-1]})
     assert mixed_up.share < 0.2, mixed_up
     assert stored.terminal.sum() >= 1  # an untrained hopper falls
     assert np.abs(stored.action).max() <= 1.0
 
 
-def test_a_finetuned_seed_is_the_same_alone_as_among_others(on, off, env, data):
+def test_a_fine_tuned_seed_does_not_depend_on_the_other_seeds(on, off, env, data):
     alone = finetune(take(off.actor_critic, 1), env, data, [3])
 
     def apart(index: int, what) -> float:
-        """How far what the seed came to alone is from what a seed among others came to, in the middle."""
+        """Returns the median difference between the results of the seed alone and those of a seed among others."""
         pairs = zip(jax.tree.leaves(take(what(on), index)), jax.tree.leaves(what(alone)), strict=True)
         return float(np.median(np.concatenate([np.abs(np.asarray(a - b)).ravel() for a, b in pairs])))
 
@@ -210,14 +210,15 @@ def test_a_finetuned_seed_is_the_same_alone_as_among_others(on, off, env, data):
     def seen(result):
         return jax.tree.map(lambda x: x[:, 40:70], (result.buffer.storage.observation, result.buffer.storage.action))
 
-    # up to the rounding of batched matrix products, which the simulation and learning amplify, after the warm start too
+    # equal up to the rounding of batched matrix products, which the simulation and learning amplify, after the warm
+    # start too
     close(take(on.buffer, 1).storage.observation[:, :41], alone.buffer.storage.observation[:, :41], 1e-3, 1e-3)
     for what in (learned, seen):
         assert apart(1, what) < 0.01 * apart(0, what)
     np.testing.assert_allclose(on.returns[1:], alone.returns, rtol=1e-2)
 
 
-def test_evaluation_is_the_loop_one_would_write(off, env):
+def test_evaluation_equals_a_python_loop(off, env):
     got = smac_jax.evaluate(off.actor_critic, env, episodes=3, seed=5, episode_length=50)
     assert got.shape == (2, 3)
     policy = jax.tree.map(lambda x: x[1], off.actor_critic)
@@ -238,7 +239,7 @@ def test_one_policy_without_a_seed_axis_can_be_evaluated(off, env):
     np.testing.assert_allclose(smac_jax.evaluate(single, env, episodes=2, episode_length=30), both[:1], rtol=1e-4)
 
 
-def test_a_normalized_observation_is_what_the_networks_see():
+def test_the_networks_get_normalized_observations():
     mean, std = jnp.array([1.0, -2.0]), jnp.array([0.5, 4.0])
     ac = new_actor_critic(NetworkConfig(actor_hidden=(4,), critic_hidden=(4,)), jax.random.key(0), mean, std, 1)
     observation = jnp.array([2.0, 2.0])
@@ -268,12 +269,12 @@ def test_a_normalized_observation_is_what_the_networks_see():
         (lambda off, env, data: pretrain("smac", data, 2, q_limit=np.nan), "q_limit = nan"),
     ],
 )
-def test_bad_arguments_are_named_before_anything_runs(call, words, off, env, data):
+def test_invalid_arguments_are_refused_before_training(call, words, off, env, data):
     with pytest.raises(ConfigError, match=words):
         call(off, env, data)
 
 
-def test_seed_numbers_and_streams():
+def test_seed_numbers_and_streams_of_keys_are_distinct():
     assert seed_numbers(3) == (0, 1, 2)
     assert seed_numbers([5, 2]) == (5, 2)
     for given in (np.int64(3), np.float32(3), jnp.int32(3), np.arange(3), range(3), [0, 1.0, np.uint8(2)]):
@@ -305,13 +306,13 @@ def test_seed_numbers_and_streams():
     ],
     ids=repr,
 )
-def test_seeds_that_are_none_are_refused_by_name(given, words):
+def test_invalid_seeds_are_refused_by_name(given, words):
     with pytest.raises(ConfigError) as error:
         seed_numbers(given)
     assert words in str(error.value)
 
 
-def test_numpys_counts_give_the_same_run(on, off, env, data):
+def test_numpy_numbers_give_the_same_run(on, off, env, data):
     counts = {"num_steps": np.int64(30), "warm_start": 40.0, "eval_every": np.int32(20), "eval_episodes": np.uint8(2)}
     counts |= {"episode_length": jnp.int32(60), "buffer_capacity": np.float32(70), "data_fraction": np.float16(0.5)}
     same = finetune(off.actor_critic, env, data, np.array([0, 3]), **counts)
@@ -323,7 +324,7 @@ def test_numpys_counts_give_the_same_run(on, off, env, data):
     np.testing.assert_array_equal(first, second)
 
 
-def test_results_can_be_resumed_from_twice(data):
+def test_a_result_can_be_used_for_two_runs(data):
     first = pretrain("td3_bc", data, [0], num_updates=4)
     again = [pretrain("td3_bc", data, [0], num_updates=4, resume=first).actor_critic for _ in range(2)]
     close(*again, rtol=0, atol=0)
@@ -331,8 +332,8 @@ def test_results_can_be_resumed_from_twice(data):
 
 
 @pytest.mark.slow
-def test_the_whole_path_on_mjx(data):
-    """What runs on a GPU, at the smallest size: reset, step and learn without the C engine."""
+def test_pretraining_transfer_and_fine_tuning_run_on_mjx(data):
+    """On a GPU, resets, steps and updates run without the C engine. The size is the smallest."""
     env = smac_jax.make_env("hopper", physics="mjx")
     off = pretrain("smac", data, seeds=2, num_updates=4)
     on = smac_jax.finetune(
@@ -351,11 +352,13 @@ def test_the_whole_path_on_mjx(data):
     )
     assert on.returns.shape == (2, 3, 1)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((on.actor_critic, on.buffer.storage)))
-    # the first transitions of the buffer are the physics' own: the C engine makes the same of them
+    # the first transitions of the buffer agree with the C engine
     first = jax.tree.map(lambda x: np.asarray(x)[:, 0], on.buffer.storage)
     exact = smac_jax.make_env("hopper", physics="mujoco")
     states = states_from_observations(exact, first.observation)
     after = jax.vmap(exact.step)(exact.reset_to(states.qpos, states.qvel), first.action)
     np.testing.assert_allclose(first.next_observation, after.obs, atol=1e-3)
     np.testing.assert_allclose(first.reward, after.reward, atol=1e-3)
-    assert np.abs(first.next_observation - first.observation).max() > 1e-2  # they moved by more than that
+    assert (
+        np.abs(first.next_observation - first.observation).max() > 1e-2
+    )  # the observations change by more than the tolerance

@@ -1,4 +1,4 @@
-"""The bar shows what it must, stays out of the way of logs, and never ends a run."""
+"""The progress bar shows phases, rates and returns, writes little to logs, and never ends a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from smac_jax.train.progress import Progress, note
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Seconds that pass when told to."""
+    """Replaces the clock by one that the test sets."""
 
     class Clock:
         now = 1000.0
@@ -36,7 +36,7 @@ def run(bar: Progress, clock, chunks: int, seconds: float) -> None:
         bar.advance(100, None if i == 0 else 1234.5)
 
 
-def test_log_gets_at_most_a_line_every_ten_seconds(clock):
+def test_a_log_gets_at_most_one_line_every_ten_seconds(clock):
     out = io.StringIO()
     with Progress(console=Console(file=out)) as bar:
         run(bar, clock, chunks=30, seconds=1.0)
@@ -48,7 +48,7 @@ def test_log_gets_at_most_a_line_every_ten_seconds(clock):
     assert lines[3] == "smac: offline [x]: 500/500  50/s  return 1,234.5"
 
 
-def test_quick_run_leaves_a_log_empty(clock):
+def test_a_short_run_prints_nothing_to_a_log(clock):
     out = io.StringIO()
     with Progress(console=Console(file=out)) as bar:
         run(bar, clock, chunks=9, seconds=1.0)
@@ -56,14 +56,14 @@ def test_quick_run_leaves_a_log_empty(clock):
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_disabled_shows_nothing(clock, terminal):
+def test_disabled_progress_prints_nothing(clock, terminal):
     out = io.StringIO()
     with Progress(disable=True, console=Console(file=out, force_terminal=terminal)) as bar:
         run(bar, clock, chunks=5, seconds=60.0)
     assert out.getvalue() == ""
 
 
-def test_terminal_shows_each_phase_with_rate_return_and_time_left():
+def test_a_terminal_shows_each_phase_with_rate_return_and_time_left():
     out = io.StringIO()
     with Progress(console=Console(file=out, force_terminal=True, width=120)) as bar:
         for phase in ("score model", "sac: online"):
@@ -74,7 +74,7 @@ def test_terminal_shows_each_phase_with_rate_return_and_time_left():
         assert text in shown
 
 
-def test_parts_are_counted_and_their_phases_do_not_pile_up():
+def test_parts_are_counted_and_replace_earlier_ones():
     out = io.StringIO()
     with Progress(console=Console(file=out, force_terminal=True, width=120)) as bar:
         for number in (1, 2, 3):
@@ -100,7 +100,7 @@ def test_parts_and_runs_are_in_a_log_too(clock):
     assert second.startswith("control  smac: offline [x]: 100/100")
 
 
-def test_entering_again_keeps_the_one_bar():
+def test_entering_twice_keeps_one_bar():
     out = io.StringIO()
     with Progress(console=Console(file=out, force_terminal=True)) as bar:
         with Progress.of(bar) as inner:
@@ -110,25 +110,25 @@ def test_entering_again_keeps_the_one_bar():
     assert Progress.of(True) is not Progress.of(True)
 
 
-def test_entering_again_writes_no_line_twice(clock):
+def test_entering_twice_does_not_repeat_lines(clock):
     out = io.StringIO()
     with Progress(console=Console(file=out)) as bar:
         clock.now += 9.0
-        with Progress.of(bar) as inner:  # does not begin the ten seconds anew
+        with Progress.of(bar) as inner:  # the ten seconds do not start again
             run(inner, clock, chunks=1, seconds=1.0)
         run(bar, clock, chunks=1, seconds=9.0)
         run(bar, clock, chunks=1, seconds=1.0)
     assert [line.partition(":")[0] for line in out.getvalue().splitlines()] == ["smac", "smac"]
 
 
-def test_false_stands_for_a_progress_that_shows_nothing(clock, capsys):
+def test_false_is_a_progress_without_output(clock, capsys):
     with Progress.of(False) as bar:
         run(bar, clock, chunks=3, seconds=60.0)
     assert capsys.readouterr() == ("", "")
 
 
 class Broken(io.StringIO):
-    """A pipe whose reader has gone."""
+    """A pipe whose reader has ended."""
 
     def __init__(self, terminal: bool, error: type[Exception]):
         super().__init__()
@@ -168,7 +168,7 @@ def test_an_error_inside_is_not_swallowed():
         raise RuntimeError("inside")
 
 
-def test_compilation_is_said_in_a_log_and_counts_in_no_rate(clock):
+def test_a_log_mentions_compilation_and_rates_exclude_it(clock):
     out = io.StringIO()
     with Progress(console=Console(file=out)) as bar:
         bar.phase("smac: offline", 6000)
@@ -183,7 +183,7 @@ def test_compilation_is_said_in_a_log_and_counts_in_no_rate(clock):
     assert second == "smac: offline: 500/6,000  40/s  2 min 18 s left"
 
 
-def test_compilation_is_said_on_a_terminal():
+def test_a_terminal_mentions_compilation():
     out = io.StringIO()
     with Progress(console=Console(file=out, force_terminal=True, width=120)) as bar:
         bar.phase("smac: offline", 6000)
@@ -210,7 +210,7 @@ def test_the_last_line_of_a_phase_in_a_log_is_its_end(clock):
     assert [line.partition(": ")[2] for line in out.getvalue().splitlines()][1::2] == ends
 
 
-def test_time_left_is_of_the_phase_and_of_the_run_and_says_what_it_leaves_out():
+def test_the_time_left_is_that_of_the_phase_and_the_run_with_exclusions():
     standing = Standing("sac: online", 500, 6000, rate=700.0, phase_left=TimeLeft(11.0, True))
     assert note(standing) == "700/s  11 s+ left"
     standing = standing._replace(phase_left=TimeLeft(11.0), run_left=TimeLeft(200.0, True))
@@ -218,7 +218,7 @@ def test_time_left_is_of_the_phase_and_of_the_run_and_says_what_it_leaves_out():
     assert note(standing._replace(run_left=standing.phase_left)) == "700/s  11 s left"
 
 
-def test_unlike_steps_give_no_rate_and_no_time_left(clock):
+def test_steps_of_different_duration_have_no_rate(clock):
     out = io.StringIO()
     with Progress(console=Console(file=out)) as bar:
         bar.phase("measuring", 4, steady=False)

@@ -1,4 +1,4 @@
-"""Episodes of a given policy: whole, in order, chained, and from states that reproduce them."""
+"""Episodes of a given policy are complete and in order, and can be reproduced from their states."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ needs_policies = pytest.mark.skipif(not POLICIES.is_dir(), reason=f"no folder {P
 
 
 class Linear:
-    """Actions that depend a little on the observation."""
+    """A policy whose actions depend weakly on the observation."""
 
     def __call__(self, parameters, observation, noise=None):
         action = parameters["gain"] * jnp.sin(observation[:3])
@@ -41,18 +41,21 @@ def rolled(hopper):
     return collect_episodes(hopper, policy(), 300, key=jax.random.key(0), episode_length=20, num_envs=7)
 
 
-def test_first_episodes_are_in_the_order_of_their_starts():
-    # environment 0: episodes of 2 and 3 steps and one under way; environment 1: one of 4, then one under way
+def test_episodes_are_in_the_order_of_their_starts():
+    # environment 0 has episodes of 2 and 3 steps and an unfinished one; environment 1 has one of 4 and an unfinished
+    # one
     ends = np.zeros((6, 2), bool)
     ends[[1, 4], 0] = ends[3, 1] = True
     assert first_episodes(ends, 2) == [(0, 0, 2)]
     assert first_episodes(ends, 3) == [(0, 0, 2), (1, 0, 4)]
     assert first_episodes(ends, 9) == [(0, 0, 2), (1, 0, 4), (0, 2, 5)]
-    assert first_episodes(ends, 10) is None  # environment 1's second began before environment 0's third
+    assert (
+        first_episodes(ends, 10) is None
+    )  # the second episode of environment 1 began before the third of environment 0
     assert first_episodes(ends[:3], 3) is None
 
 
-def test_episodes_are_whole_and_chained(rolled):
+def test_episodes_are_complete_and_their_rows_are_consecutive(rolled):
     arrays = rolled.arrays
     ends = arrays["terminals"] | arrays["timeouts"]
     assert ends.sum() == len(rolled.lengths)
@@ -65,7 +68,7 @@ def test_episodes_are_whole_and_chained(rolled):
     assert rolled.returns.sum() == pytest.approx(arrays["rewards"].sum(), rel=1e-5)
 
 
-def test_states_reproduce_the_rows(rolled, hopper):
+def test_logged_states_reproduce_the_rows(rolled, hopper):
     infos = rolled.infos
     assert infos["qpos"].dtype == infos["qvel"].dtype == np.float64
     states = States(infos["qpos"], infos["qvel"], np.ones(len(infos["qpos"]), bool))
@@ -85,7 +88,7 @@ def test_the_same_key_gives_the_same_rows_and_the_mean_has_no_noise(rolled, hopp
     assert left.std() == pytest.approx(0.1, rel=0.1)
 
 
-def test_an_action_that_is_no_number_is_said(hopper):
+def test_an_action_with_nan_is_refused(hopper):
     with pytest.raises(CheckpointError, match="linear gave an action that is not finite"):
         collect_episodes(hopper, policy(np.nan), 30, key=jax.random.key(0), episode_length=20)
     with pytest.raises(ConfigError, match="size = 0"):
@@ -93,7 +96,7 @@ def test_an_action_that_is_no_number_is_said(hopper):
 
 
 @needs_policies
-def test_a_policy_of_others_earns_what_its_authors_reported():
+def test_a_published_policy_has_the_reported_return():
     env = make_env("halfcheetah", "mujoco")
     source = read_policy_source(POLICIES / "dope-halfcheetah.npz", 1)
     rolled = collect_episodes(env, source, 5000, key=jax.random.key(0), episode_length=1000)
@@ -101,7 +104,7 @@ def test_a_policy_of_others_earns_what_its_authors_reported():
 
 
 @needs_policies
-def test_the_doors_place_is_part_of_the_state():
+def test_the_position_of_the_door_is_part_of_the_state():
     pytest.importorskip("gymnasium_robotics", reason="the models come with gymnasium-robotics")
     env = make_env("door", "mujoco")
     source = read_policy_source(POLICIES / "dapg-door.npz")

@@ -1,4 +1,4 @@
-"""A run that is cut, killed, damaged or starved of disk goes on where it was, and ends with the same bits."""
+"""A run that is interrupted, killed, damaged or without disk space is resumed, and ends with the same bits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class After:
-    """An interrupt that comes after so many chunks."""
+    """An interruption after a number of chunks."""
 
     def __init__(self, chunks: int, number: int = signal.SIGTERM):
         self.left, self._number = chunks, number
@@ -69,7 +69,7 @@ def pretrain(folder: Path, interrupts: After | None = None, **changes):
 
 @pytest.fixture(scope="module")
 def stopped_once(tmp_path_factory):
-    """A folder whose pre-training stopped after three of four chunks, each of them saved."""
+    """Makes a folder whose pre-training was stopped after three of four chunks, each of which was saved."""
     folder = tmp_path_factory.mktemp("stopped")
     with pytest.raises(Interrupted):
         pretrain(folder, After(2))
@@ -85,7 +85,7 @@ def snapshots(folder: Path) -> list[Path]:
     return sorted((p for p in (folder / "snapshots").iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
 
 
-def test_cut_at_every_chunk_it_ends_with_the_same_bits(tmp_path, undisturbed):
+def test_a_run_that_is_interrupted_at_every_chunk_equals_an_uninterrupted_one(tmp_path, undisturbed):
     cuts, codes = [], set()
     while True:
         try:
@@ -102,10 +102,12 @@ def test_cut_at_every_chunk_it_ends_with_the_same_bits(tmp_path, undisturbed):
     assert [(x["phase"], x["step"]) for x in lines if x["phase"] == "evaluation"] == [
         ("evaluation", step) for step in (0, 20, 40)
     ]
-    assert len({(x["phase"], x["step"]) for x in lines}) == len(lines)  # each point once, however often it was made
+    assert len({(x["phase"], x["step"]) for x in lines}) == len(
+        lines
+    )  # each point occurs once, even if it was computed several times
 
 
-def test_a_finished_run_gives_its_result_again_and_trains_nothing(tmp_path, undisturbed, monkeypatch):
+def test_a_finished_run_returns_its_result_without_training(tmp_path, undisturbed, monkeypatch):
     survivor.train(tmp_path)
     monkeypatch.setattr(plan, "weighted_mean", lambda parts: pytest.fail("it trained"))
     assert survivor.fingerprint(*survivor.train(tmp_path)) == undisturbed
@@ -145,7 +147,9 @@ DAMAGES = {
 def test_a_damaged_newest_snapshot_is_reported_and_the_one_before_used(stopped, pretrained, damage, capsys):
     before, newest = snapshots(stopped)
     DAMAGES[damage](newest)
-    with pytest.raises(Interrupted, match=r"stopped at TD3\+BC: offline 30 of 40"):  # it was at 30 when it was damaged
+    with pytest.raises(
+        Interrupted, match=r"stopped at TD3\+BC: offline 30 of 40"
+    ):  # the damaged snapshot is that of update 30
         pretrain(stopped, After(0))
     said = capsys.readouterr().err
     assert f"snapshot {newest.name} is damaged" in said
@@ -155,7 +159,7 @@ def test_a_damaged_newest_snapshot_is_reported_and_the_one_before_used(stopped, 
     assert survivor.fingerprint(pretrain(stopped)) == pretrained
 
 
-def test_where_all_snapshots_are_damaged_nothing_is_begun_anew_behind_ones_back(stopped):
+def test_a_run_whose_snapshots_are_all_damaged_is_not_restarted(stopped):
     for snapshot in snapshots(stopped):
         flip_a_bit(snapshot)
     for _ in range(2):
@@ -164,8 +168,8 @@ def test_where_all_snapshots_are_damaged_nothing_is_begun_anew_behind_ones_back(
     assert len(list(stopped.glob("damaged-*"))) == 2
 
 
-def test_a_save_that_was_cut_leaves_nothing_that_is_taken_for_a_snapshot(stopped, pretrained):
-    """What a kill in the middle of a save leaves: a folder under orbax's temporary name."""
+def test_an_interrupted_save_is_not_a_snapshot(stopped, pretrained):
+    """A kill in the middle of a save leaves a folder with orbax's temporary name."""
     newest = snapshots(stopped)[-1]
     left = newest.with_name(f"{int(newest.name) + 1}.orbax-checkpoint-tmp")
     shutil.copytree(newest, left)
@@ -174,7 +178,7 @@ def test_a_save_that_was_cut_leaves_nothing_that_is_taken_for_a_snapshot(stopped
     assert not left.exists()
 
 
-def test_another_run_is_refused_and_changes_nothing(stopped):
+def test_another_run_in_the_same_folder_is_refused(stopped):
     held = {p: p.read_bytes() for p in stopped.rglob("*") if p.is_file() and "owner" not in p.name}
     with pytest.raises(CheckpointError, match=r"another run: seeds = \[0, 3\] in the folder, \[5\] now\. Nothing was"):
         pretrain(stopped, seeds=[5])
@@ -183,7 +187,7 @@ def test_another_run_is_refused_and_changes_nothing(stopped):
 
 
 def test_a_run_of_another_environment_is_refused(tmp_path):
-    """Finished or not, its numbers are that environment's."""
+    """Finished runs are refused, too, because their numbers depend on the environment."""
     with RunFolder(tmp_path) as run:
         run.claim({"environment": {"name": "hopper", "version": "v4"}})
     with (
@@ -192,13 +196,13 @@ def test_a_run_of_another_environment_is_refused(tmp_path):
     ):
         run.claim({"environment": {"name": "hopper", "version": "v5"}})
     earlier = json.loads((tmp_path / "identity.json").read_text())
-    del earlier["environment"]  # as identities were before they said so
+    del earlier["environment"]  # identities of earlier versions do not have the environment
     (tmp_path / "identity.json").write_text(json.dumps(earlier))
     with RunFolder(tmp_path) as run:
         run.claim({"environment": {"name": "hopper", "version": "v5"}})
 
 
-def test_other_versions_are_refused_unless_they_are_asked_for(stopped, pretrained):
+def test_other_versions_are_refused_unless_they_are_allowed(stopped, pretrained):
     path = stopped / "identity.json"
     found = json.loads(path.read_text())
     path.write_text(json.dumps(found | {"versions": found["versions"] | {"jax": "0.1.2"}}))
@@ -208,7 +212,7 @@ def test_other_versions_are_refused_unless_they_are_asked_for(stopped, pretraine
         assert survivor.fingerprint(survivor.pretrain(run)) == pretrained
 
 
-def test_a_snapshot_of_another_program_is_named_and_kept(stopped):
+def test_a_snapshot_of_another_program_is_reported_and_kept(stopped):
     (stopped / "identity.json").unlink()
     with pytest.raises(
         CheckpointError, match=r"snapshot \d+ was written by another version.* in the snapshot and .* now\. Nothing"
@@ -217,16 +221,16 @@ def test_a_snapshot_of_another_program_is_named_and_kept(stopped):
     assert len(snapshots(stopped)) == 2
 
 
-def test_two_processes_are_kept_apart(tmp_path):
+def test_two_processes_cannot_use_one_folder(tmp_path):
     with RunFolder(tmp_path / "run"):
         command = f"from smac_jax.runs.folder import RunFolder; RunFolder({str(tmp_path / 'run')!r}).__enter__()"
         other = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120)
         assert f"another process (process {os.getpid()} on" in other.stderr
-    with RunFolder(tmp_path / "run"):  # free again
+    with RunFolder(tmp_path / "run"):  # the folder is free again
         pass
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
+def test_an_unwritable_folder_causes_a_one_line_message(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="nothing can be written here"), RunFolder(tmp_path / "file" / "run"):
         pass
@@ -234,7 +238,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of its own, and how to make it full and roomy."""
+    """Makes a small file system, with functions that fill and empty it."""
     place = tmp_path / "disk"
     place.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(place)], capture_output=True)
@@ -254,8 +258,8 @@ def fill(place: Path) -> Path:
     return blob
 
 
-def test_a_full_disk_is_reported_and_the_run_goes_on_when_there_is_room(small_disk, pretrained, capfd):
-    """Full after the first chunk, roomy again after the third: the run notices, and needs no restart."""
+def test_a_run_survives_a_full_disk_and_saves_when_there_is_room(small_disk, pretrained, capfd):
+    """The disk is full after the first chunk and has space after the third. The run does not need a restart."""
     blobs = []
 
     class Filling:
@@ -274,10 +278,10 @@ def test_a_full_disk_is_reported_and_the_run_goes_on_when_there_is_room(small_di
     assert "no snapshot could be saved" in capfd.readouterr().err
     assert survivor.fingerprint(result) == pretrained
     lines = [json.loads(line) for line in (small_disk / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [20, 40]  # nothing of what was measured meanwhile is missing
+    assert [line["step"] for line in lines] == [20, 40]  # no measurement from the time of the full disk is missing
 
 
-def test_a_disk_that_is_full_at_the_end_costs_a_warning_and_not_the_result(small_disk, pretrained, capfd):
+def test_a_full_disk_at_the_end_causes_a_warning_and_the_result_is_returned(small_disk, pretrained, capfd):
     class Filling:
         seen = 0
 
@@ -298,7 +302,7 @@ def test_a_disk_that_is_full_at_the_end_costs_a_warning_and_not_the_result(small
     assert survivor.fingerprint(pretrain(folder)) == pretrained
 
 
-def test_an_interrupted_run_on_a_full_disk_says_what_to_do_and_what_was_saved_before_is_whole(small_disk, pretrained):
+def test_an_interrupted_run_on_a_full_disk_keeps_its_earlier_snapshots(small_disk, pretrained):
     class Filling(After):
         @property
         def number(self):
@@ -314,8 +318,8 @@ def test_an_interrupted_run_on_a_full_disk_says_what_to_do_and_what_was_saved_be
     assert survivor.fingerprint(pretrain(folder)) == pretrained
 
 
-def test_what_cannot_be_saved_for_another_reason_does_not_ask_for_room(tmp_path, pretrained, monkeypatch, capfd):
-    """Whatever is wrong with saving: the run ends with its result, and the reason is named."""
+def test_another_error_while_saving_is_reported_with_its_reason(tmp_path, pretrained, monkeypatch, capfd):
+    """If saving fails for any other reason, the run returns its result, and the reason is reported."""
 
     def broken(self, snapshot):
         raise TypeError("Object of type int64 is not JSON serializable")
@@ -341,7 +345,7 @@ def test_what_cannot_be_saved_for_another_reason_does_not_ask_for_room(tmp_path,
         ("smac_jax.runs.folder.write_policy", "could not be written (odd); the run continues"),
     ],
 )
-def test_what_else_cannot_be_written_does_not_end_a_run(tmp_path, pretrained, monkeypatch, capfd, broken, words):
+def test_errors_in_writing_other_files_do_not_end_a_run(tmp_path, pretrained, monkeypatch, capfd, broken, words):
     def fail(*_, **__):
         raise ValueError("odd")
 
@@ -365,12 +369,12 @@ def test_numpy_numbers_run_and_are_recorded_as_plain_ones(tmp_path, pretrained):
         result = survivor.pretrain(run, **settings)
     assert survivor.fingerprint(result) == pretrained
     assert (type(result.updates), type(result.seeds[0])) == (int, int)
-    with RunFolder(tmp_path / "run", save_every=0) as run:  # the same run, and it is done
+    with RunFolder(tmp_path / "run", save_every=0) as run:  # this is the same run, which is finished
         assert survivor.fingerprint(survivor.pretrain(run)) == pretrained
 
 
-def test_a_clock_that_jumps_changes_nothing(tmp_path, pretrained, monkeypatch):
-    """Years ahead and back again, each time while a snapshot is being written in the background."""
+def test_a_run_does_not_depend_on_the_clock(tmp_path, pretrained, monkeypatch):
+    """The clock jumps by years while snapshots are written in the background."""
     real, ahead = time.time, [0.0]
     monkeypatch.setattr(time, "time", lambda: real() + ahead[0])
 
@@ -416,7 +420,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen:
 
 
 def survive(folder: Path, kills: int, rng: random.Random) -> None:
-    """Kills a run so many times, half of them at an operation on a file, and compares what is left with a whole run."""
+    """Kills a run repeatedly, half of the times at an operation on a file, and compares its result with a whole run."""
     began = time.monotonic()
     whole = start(folder / "whole", "0")
     said, _ = whole.communicate(timeout=300)
@@ -435,7 +439,7 @@ def survive(folder: Path, kills: int, rng: random.Random) -> None:
             time.sleep(rng.uniform(0, lasted / 3))
             process.send_signal(signal.SIGKILL)
         said, _ = process.communicate(timeout=300)
-        if process.returncode == 0:  # it was done before: once more from the beginning
+        if process.returncode == 0:  # the run had finished before the kill, so it starts again
             assert _result(folder / "killed") == _result(folder / "whole")
             shutil.rmtree(folder / "killed")
             continue
@@ -454,13 +458,13 @@ def _result(folder: Path) -> dict[str, int]:
     return json.loads((folder / "result.json").read_text())
 
 
-def test_killed_twice_it_ends_with_the_bits_of_a_whole_run(tmp_path):
+def test_a_run_that_is_killed_twice_equals_an_uninterrupted_one(tmp_path):
     survive(tmp_path, kills=2, rng=random.Random(0))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_killed_many_times_it_ends_with_the_bits_of_a_whole_run(tmp_path, seed):
+def test_a_run_that_is_killed_many_times_equals_an_uninterrupted_one(tmp_path, seed):
     survive(tmp_path, kills=10, rng=random.Random(seed))
 
 

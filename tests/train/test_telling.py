@@ -1,4 +1,4 @@
-"""What a run tells while it trains, stops and is resumed: each point once, to trackers too."""
+"""The output of a run that is stopped and resumed: status, and trackers with each point once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def small_chunks_compiled_once(tmp_path_factory):
 
 
 def events(folder: Path) -> Counter[tuple[str, int]]:
-    """Tag and step of every number in TensorBoard's files: records of a length, its checksum, bytes, their checksum."""
+    """Returns tag and step of every number in TensorBoard's files. Records have a length, bytes, and checksums."""
     from tensorboardX.proto.event_pb2 import Event
 
     found: Counter[tuple[str, int]] = Counter()
@@ -58,7 +58,7 @@ def lines(folder: Path) -> list[dict]:
 
 
 class Once:
-    """An interrupt that comes after some chunks."""
+    """An interruption after some chunks, once."""
 
     def __init__(self, chunks: int):
         self.left = chunks
@@ -69,7 +69,7 @@ class Once:
         return 15 if self.left < 0 else None
 
 
-def test_tensorboard_holds_each_step_of_a_resumed_run_once(tmp_path):
+def test_tensorboard_has_each_step_of_a_resumed_run_once(tmp_path):
     pytest.importorskip("tensorboardX")
 
     def pretrain(interrupts=None):
@@ -92,7 +92,7 @@ def test_tensorboard_holds_each_step_of_a_resumed_run_once(tmp_path):
     assert {step for _, step in measured} == {20, 40}
 
 
-def test_status_names_seeds_that_diverged_and_keeps_them_when_the_run_is_asked_again(tmp_path):
+def test_status_names_diverged_seeds_also_after_a_repeated_call(tmp_path):
     for _ in range(2):
         with RunFolder(tmp_path, save_every=0) as run:
             survivor.pretrain(run, q_limit=1e-12)
@@ -105,7 +105,7 @@ def test_status_names_seeds_that_diverged_and_keeps_them_when_the_run_is_asked_a
 @pytest.mark.parametrize(
     "damage", ["", "{", "[]", "7", '{"took": 5}', '{"took": ["a"]}', '{"took": {"x": "y"}}', '{"took": null}']
 )
-def test_a_damaged_status_keeps_no_run_from_going_on(tmp_path, damage):
+def test_a_damaged_status_does_not_prevent_resuming(tmp_path, damage):
     (tmp_path / "status.json").write_text(damage)
     with RunFolder(tmp_path) as run:
         run.claim({})
@@ -120,7 +120,7 @@ def status_of(folder: Path) -> dict:
     return json.loads((folder / "status.json").read_text())
 
 
-def test_status_holds_the_last_evaluation_of_a_run_that_is_done_and_keeps_it_when_asked_again(tmp_path):
+def test_status_has_the_last_evaluation_of_a_finished_run(tmp_path):
     env = smac_jax.make_env("hopper", physics="mujoco")
     off = survivor.pretrain(env=env)
     for _ in range(2):
@@ -133,12 +133,12 @@ def test_status_holds_the_last_evaluation_of_a_run_that_is_done_and_keeps_it_whe
         assert (said["done"], said["total"], said["state"]) == (60, 60, "done")
         assert said["last_return"] == pytest.approx(on.mean_returns[:, -1].mean())
         assert (said["seconds_left"], said["at_least"]) == (0.0, False)
-        # a status that fell behind, as one of an earlier version is, is put right when the run is asked again
+        # an outdated status, such as one of an earlier version, is corrected when the run is called again
         stale = said | {"last_return": -1.0}
         (tmp_path / "on" / "status.json").write_text(json.dumps(stale))
 
 
-def test_status_is_written_after_every_evaluation_and_says_what_a_run_is_doing(tmp_path, monkeypatch):
+def test_status_is_written_after_every_evaluation(tmp_path, monkeypatch):
     seen = []
     env = smac_jax.make_env("hopper", physics="mujoco")
     write = RunFolder._write_status
@@ -161,12 +161,12 @@ def test_status_is_written_after_every_evaluation_and_says_what_a_run_is_doing(t
         if before.get("doing") == "evaluation" and now.get("doing") == "training"
     ]
     assert after == [(step, pytest.approx(value)) for step, value in evaluated]
-    # stopped by its user at 50 of 60, and done
+    # the run was stopped at 50 of 60, and then finished
     assert [(now["done"], now["total"], now["seconds_left"]) for now in seen[-1:]] == [(50, 60, 0.0)]
     assert {"compilation", "training", "evaluation"} == {now["doing"] for now in seen if "doing" in now}
     first = next(now for now in seen if now.get("doing") == "compilation")
     assert (first["done"], first["rate"], first["seconds_left"], first["at_least"]) == (0, None, None, True)
-    # the warm start's rate says nothing of learning's, which is not known while it lasts
+    # the rate of steps with updates is not known during the warm start
     warm = [now for now in seen if "warm start" in now["took"] and "online" not in now["took"]]
     assert warm
     assert all(now["at_least"] for now in warm)
@@ -174,9 +174,9 @@ def test_status_is_written_after_every_evaluation_and_says_what_a_run_is_doing(t
 
 
 def rows_of(path: Path) -> tuple[list[dict[str, float]], bool]:
-    """Rows of an offline run of Weights & Biases, and whether its end is there.
+    """Returns the rows of an offline run of Weights & Biases, and whether the file has its end.
 
-    After 7 bytes it is in LevelDB's log format, in blocks of 32 KiB.
+    After 7 bytes the file is in LevelDB's log format, with blocks of 32 KiB.
     """
     from wandb.proto.wandb_internal_pb2 import Record
 
@@ -196,7 +196,7 @@ def rows_of(path: Path) -> tuple[list[dict[str, float]], bool]:
     return rows, ended
 
 
-def test_an_offline_run_of_weights_and_biases_holds_all_of_a_resumed_run(tmp_path, monkeypatch):
+def test_an_offline_run_of_weights_and_biases_has_all_points_of_a_resumed_run(tmp_path, monkeypatch):
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
@@ -208,22 +208,24 @@ def test_an_offline_run_of_weights_and_biases_holds_all_of_a_resumed_run(tmp_pat
     with pytest.raises(Interrupted):
         pretrain(Once(2))
     pretrain()
-    files = sorted((tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb"))  # by date
+    files = sorted((tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb"))  # in the order of dates
     until = time.monotonic() + 60
     while not all(rows_of(path)[1] for path in files) and time.monotonic() < until:
-        time.sleep(0.1)  # another process writes it
+        time.sleep(0.1)  # another process writes the file
     first, second = (rows_of(path)[0] for path in files)
     assert [row["step"] for row in first] == [20]
     measured = lines(tmp_path / "run")
     assert [row["step"] for row in second] == [line["step"] for line in measured] == [20, 40]
     for row, line in zip(second, measured, strict=True):
         assert row["offline/td_loss"] == pytest.approx(np.mean(line["td_loss"]))
-    assert len({path.name for path in files}) == 1  # of one run, which `wandb sync` of the newest completes
+    assert (
+        len({path.name for path in files}) == 1
+    )  # all files are of one run, and `wandb sync` of the newest one completes it
 
 
 @pytest.mark.skipif(importlib.util.find_spec("trackio") is None, reason="trackio is not installed")
 def test_a_resumed_run_is_one_run_of_trackio_with_each_point_once(tmp_path, monkeypatch):
-    assert "trackio" not in sys.modules  # it looks where its database is when it is imported
+    assert "trackio" not in sys.modules  # trackio finds its database when it is imported
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
 
     def pretrain(interrupts=None):

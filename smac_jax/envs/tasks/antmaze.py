@@ -1,18 +1,18 @@
-"""AntMaze: the ant walks through a maze to a goal.
+"""AntMaze: the ant must walk through a maze to a goal.
 
 Source and versions: :mod:`smac_jax.envs.tasks.maze`; ``antmaze-*-v2`` of D4RL (arXiv 2004.07219);
-``AntMaze_*-v4`` and ``-v5`` of gymnasium-robotics. The robot is Gymnasium's ant, in D4RL's version with what D4RL's
-model has else: steps of 0.02 s, motors of 30 rather than 150 Nm, softer contacts.
+``AntMaze_*-v4`` and ``-v5`` of gymnasium-robotics. The robot is Gymnasium's ant. In D4RL's version it has the steps of
+D4RL's model (0.02 s), its motors (30 Nm, not 150 Nm) and its softer contacts.
 
-* ``"d4rl"``: 29 numbers, joint positions (x and y among them) and velocities. The goal is not in them: D4RL's agents
-  are to walk to the one place where all goals are. It is the environment of the -v2 data, whose goal differs from
-  episode to episode (in -v0 it was one for each environment that was made).
-* ``"robotics-v4"``: 31 numbers, place, goal, and Gymnasium's Ant-v4 without x and y (27); ``"robotics-v5"``: 109, with
-  the contact forces of Ant-v5 (78).
+* ``"d4rl"``: the observation has 29 numbers, which are joint positions (with x and y) and velocities. It does not show
+  the goal: D4RL's agents learn to walk to the one cell in which all goals are. This is the environment of the -v2
+  data, whose goal differs between episodes. (In -v0 it was drawn once, when the environment was made.)
+* ``"robotics-v4"``: 31 numbers, which are the position, the goal, and the observation of Gymnasium's Ant-v4 without x
+  and y (27). ``"robotics-v5"`` has 109 numbers, because it adds the contact forces of Ant-v5 (78).
 
-Rewards are 1 at the goal and 0 elsewhere. (IQL and others learn from ``reward - 1``, which is a setting of
-theirs, ``reward_bias``.) ``metrics["score"]`` is 1 in the first step of an episode that reaches the goal, so that an
-episode's score is whether it succeeded.
+The reward is 1 at the goal and 0 elsewhere. (IQL and other algorithms learn from ``reward - 1``; their field
+``reward_bias`` sets this.) ``metrics["score"]`` is 1 in the step in which an episode first reaches the goal, and 0 in
+all other steps, so the score of an episode is 1 if it succeeded.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from smac_jax.types import Array, Key, Metrics
 KINDS = ("umaze", "medium", "large")
 EPISODE_LENGTHS = {"umaze": 700, "medium": 1000, "large": 1000}
 WALL_HEIGHT = 2.0  # m
-# D4RL's
+# of D4RL's model
 TIMESTEP, TORQUE, SOLIMP = 0.02, 30.0, (0.8, 0.8, 0.01)
 
 
 class AntMaze(Maze):
-    """A maze with an ant in it.
+    """A maze with an ant.
 
     Args:
       kind: one of :data:`KINDS`.
-      version: see the module.
-      **options: :data:`smac_jax.mazes.MAZE_OPTIONS`.
+      version: one of the versions that this module describes.
+      **options: any of :data:`smac_jax.mazes.MAZE_OPTIONS`.
     """
 
     name, scale = "antmaze", 4.0
@@ -53,16 +53,19 @@ class AntMaze(Maze):
         self._d4rl = version == "d4rl"
         if self._d4rl:
             self.ends_at_goal = True
-            self.places = self.places._replace(starts=np.array([ANT_START]), goals=np.array([ANT_GOALS[kind]]))
+            self.cells = self.cells._replace(starts=np.array([ANT_START]), goals=np.array([ANT_GOALS[kind]]))
 
-    def at(self, cells: Cells) -> Float[np.ndarray, "cell 2"]:
-        """Middles of cells; in D4RL's version the start's is the origin, and rows go up."""
+    def centers(self, cells: Cells) -> Float[np.ndarray, "cell 2"]:
+        """Returns x and y of the centers of cells, in meters.
+
+        In D4RL's version the origin is the center of the cell in which the ant starts, and y grows with the row.
+        """
         if not self._d4rl:
-            return super().at(cells)
+            return super().centers(cells)
         return self.scale * (cells[:, ::-1] - np.array(ANT_START)[::-1]).astype(float)
 
     def model(self, version: Version) -> Model:
-        """Gymnasium's ant and walls."""
+        """Returns Gymnasium's ant between walls."""
         del version
         return Model(
             xml="ant.xml",
@@ -75,10 +78,13 @@ class AntMaze(Maze):
 
     def _build(self, spec: Any) -> None:
         half = (0.5 * self.scale, 0.5 * self.scale, 0.5 * WALL_HEIGHT)
-        add_walls(spec, self.at(self.places.walls), half, 0.5 * WALL_HEIGHT, contype=1, conaffinity=1)
+        add_walls(spec, self.centers(self.cells.walls), half, 0.5 * WALL_HEIGHT, contype=1, conaffinity=1)
 
     def reset(self, key: Key, init_qpos: Float[Array, " 15"], init_qvel: Float[Array, " 14"]) -> Start:
-        """In a start's cell; in D4RL's version with the noise of Gymnasium's ant, else at rest and upright."""
+        """Returns a random first state in a start cell.
+
+        In D4RL's version it has the noise of Gymnasium's ant. In the others the ant is upright and at rest.
+        """
         key_goal, key_start, key_memory = jax.random.split(key, 3)
         goal = self.sample_goal(key_goal)
         if self._d4rl:
@@ -90,20 +96,20 @@ class AntMaze(Maze):
         return Start(qpos, qvel, memory=self.first_memory(key_memory, goal))
 
     def sample_goal(self, key: Key) -> Float[Array, " 2"]:
-        """In D4RL's version up to 1 + 0.5 m beyond the middle of its cell, in x and in y."""
+        """Returns the goal of an episode. In D4RL's version, x and y are up to 1.5 m above the center of its cell."""
         if not self._d4rl:
             return super().sample_goal(key)
         first, second = jax.random.uniform(key, (2, 2), jnp.float32)
-        # D4RL draws twice: a noise of a quarter of a cell, and half as much again
+        # D4RL adds noise twice: up to a quarter of a cell, and up to an eighth
         noise = 0.25 * self.scale * (first + 0.5 * second)
-        return jnp.asarray(self.at(self.places.goals)[0], jnp.float32) + noise
+        return jnp.asarray(self.centers(self.cells.goals)[0], jnp.float32) + noise
 
     def observation(self, physics: Physics, version: Version) -> Float[Array, " observation"]:
-        """See the module."""
+        """Returns the observation, which the module describes for each version."""
         del version
         if self._d4rl:
             return jnp.concatenate([physics.qpos, physics.qvel])
-        parts = [self.place(physics), physics.memory["goal"], physics.qpos[2:], physics.qvel]
+        parts = [self.position(physics), physics.memory["goal"], physics.qpos[2:], physics.qvel]
         if self.version == "robotics-v5":
             parts.append(jnp.clip(physics.extras["cfrc_ext"], -CONTACT_FORCE_CLIP, CONTACT_FORCE_CLIP)[1:].ravel())
         return jnp.concatenate(parts)
@@ -111,20 +117,20 @@ class AntMaze(Maze):
     def state(
         self, observations: Float[np.ndarray, "row observation"]
     ) -> tuple[Float[np.ndarray, "row 15"], Float[np.ndarray, "row 14"], Bool[np.ndarray, " row"]]:
-        """Joint positions and velocities that rows show, which they show whole."""
+        """Returns joint positions and velocities of each row, and which rows contain all of them (every row does)."""
         joints = observations if self._d4rl else np.concatenate([observations[:, :2], observations[:, 4:31]], 1)
         return joints[:, :15], joints[:, 15:29], np.ones(len(joints), bool)
 
     def reward(
         self, physics: Physics, action: Float[Array, " 8"], dt: float, version: Version
     ) -> tuple[Float[Array, ""], Metrics]:
-        """1 at the goal; the score is 1 when it is reached for the first time."""
+        """Returns 1 at the goal and 0 elsewhere. The metric ``score`` is 1 when the goal is first reached."""
         reward, metrics = super().reward(physics, action, dt, version)
         return reward, metrics | {"score": physics.memory["first"].astype(jnp.float32)}
 
 
 def _as_d4rl(mj: Any) -> None:
-    """Gymnasium's ant as D4RL's ``locomotion/assets/ant.xml`` has it; in all else the two are the same."""
+    """Changes Gymnasium's ant to that of D4RL's ``locomotion/assets/ant.xml``. All other numbers are equal."""
     mj.opt.timestep = TIMESTEP
     mj.geom_solimp[:, :3] = SOLIMP
     mj.actuator_gear[:, 0] = TORQUE

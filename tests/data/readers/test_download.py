@@ -76,7 +76,7 @@ def test_a_download_leaves_the_file_and_nothing_else(server, tmp_path):
     assert len(server.requests) == 1
 
 
-def test_an_interrupted_connection_is_resumed(server, tmp_path):
+def test_an_interrupted_download_is_resumed(server, tmp_path):
     server.cut_after = 100_000
     download(server.url(), tmp_path / "file", size=len(BODY), sha256=DIGEST)
     assert (tmp_path / "file").read_bytes() == BODY

@@ -1,4 +1,4 @@
-"""D4RL's files of mazes, made here as D4RL's scripts make them."""
+"""D4RL's files of mazes, which are made here as by D4RL's scripts."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from smac_jax.errors import DatasetError
 
 
 def qlearning_dataset(log):
-    """What D4RL's function of this name gives: each row that is no time-out, with the row after it."""
+    """Returns the same as D4RL's function of this name: each row that is not a time-out, with the row after it."""
     rows = [i for i in range(len(log["rewards"]) - 1) if not log["timeouts"][i]]
     following = [i + 1 for i in rows]
     return {
@@ -23,7 +23,7 @@ def qlearning_dataset(log):
 
 
 @pytest.mark.parametrize("one_reward", [False, True])
-def test_antmaze_has_the_transitions_of_d4rls_own_function(tmp_path, one_reward):
+def test_antmaze_has_the_transitions_of_d4rls_function(tmp_path, one_reward):
     log = antmaze_log([40, 60, 50, 45, 30, 70], one_reward=one_reward)
     data = read_d4rl(write(tmp_path / ANTMAZE_FILE, log))
     assert data.task == "antmaze-medium"
@@ -32,14 +32,14 @@ def test_antmaze_has_the_transitions_of_d4rls_own_function(tmp_path, one_reward)
     np.testing.assert_array_equal(data.ended, data.terminals)
     assert data.is_sparse
     assert dict(data.metadata)["left_out"].startswith("6 last rows of episodes left out")
-    # no row says that an episode goes on in the next
+    # no next observation is from another episode
     follows = (np.asarray(data.next_observations)[:-1] == np.asarray(data.observations)[1:]).all(1)
     assert (np.asarray(data.terminals + data.timeouts)[:-1][~follows] > 0).all()
 
 
-def test_a_reward_for_where_the_next_episode_begins_is_not_the_last_rows(tmp_path):
+def test_the_reward_of_the_next_episodes_start_does_not_belong_to_the_last_row(tmp_path):
     log = antmaze_log([40, 60, 50, 45, 30, 70])
-    last = np.cumsum([40, 60, 50])[-1] - 1  # episode 3 begins at the goal, and episode 2 ended elsewhere
+    last = np.cumsum([40, 60, 50])[-1] - 1  # episode 3 begins at the goal, and episode 2 did not end there
     log["observations"][last, :2] = GOAL + 5
     log["observations"][last - 1, :2] = GOAL + 5
     log["rewards"][last - 1], log["terminals"][last - 1] = 0, False
@@ -64,12 +64,12 @@ def test_each_row_at_the_goal_ends_a_trajectory_and_a_logged_episode_succeeds_on
     assert f"{np.mean(succeeded):.0%} of 6 uninterrupted logs succeed" in data.summary()
 
 
-def test_ends_that_are_marked_elsewhere_are_found(tmp_path):
-    """-v0: by the goal that changes and the ant that jumps; where there are no goals, by the jump alone."""
+def test_ends_with_wrong_marks_are_found(tmp_path):
+    """In -v0 ends are found by a change of the goal or a jump of the ant; without goals, by a jump only."""
     lengths = [40, 60, 50, 45, 30, 70]
     log = antmaze_log(lengths, timeouts=False)
     first = np.cumsum(lengths)[:-1]
-    # the first episode ends where the second begins, as the third does where the fourth begins
+    # the first episode ends where the second begins, and the third ends where the fourth begins
     log["observations"][: first[0], :2] += (
         log["observations"][first[0], :2] - 0.3 - log["observations"][first[0] - 1, :2]
     )
@@ -83,7 +83,7 @@ def test_ends_that_are_marked_elsewhere_are_found(tmp_path):
         assert dict(data.metadata)["unmarked_breaks"] == ("5" if goals else "3")
 
 
-def test_a_data_set_of_a_maze_is_written_and_read_again(tmp_path):
+def test_a_data_set_of_a_maze_is_equal_after_writing_and_reading(tmp_path):
     data = read_d4rl(write(tmp_path / "antmaze-umaze-v2.hdf5", antmaze_log([40, 60, 50])))
     write_d4rl(tmp_path / "again.hdf5", data)
     again = read_d4rl(tmp_path / "again.hdf5")
@@ -108,7 +108,7 @@ def test_d4rls_file_is_found_by_the_data_sets_name(tmp_path, monkeypatch):
         ({"timeouts": np.ones(100, bool)}, "every row is the last of an episode"),
     ],
 )
-def test_what_does_not_fit_is_one_line(tmp_path, changes, match):
+def test_input_that_does_not_fit_causes_a_one_line_message(tmp_path, changes, match):
     path = write(tmp_path / "antmaze-umaze-v2.hdf5", antmaze_log([40, 60]) | changes)
     with pytest.raises(DatasetError, match=match) as error:
         read_d4rl(path)
@@ -117,7 +117,7 @@ def test_what_does_not_fit_is_one_line(tmp_path, changes, match):
 
 @pytest.mark.parametrize("late", [True, False])
 @pytest.mark.parametrize("dense", ["", "-dense"])
-def test_rewards_of_maze2d_that_come_a_step_late_are_noted_and_left_as_they_are(tmp_path, late, dense):
+def test_late_rewards_of_maze2d_are_noted_and_kept(tmp_path, late, dense):
     rng = np.random.default_rng(0)
     places = np.clip(np.cumsum(rng.normal(size=(300, 2)) * 0.2, axis=0) + 1, 0.5, 3)
     distance = np.linalg.norm(places - (1, 1), axis=1)

@@ -1,4 +1,4 @@
-"""Minari's data sets, made here through its own collector, and written by ours."""
+"""Minari's data sets, which are made here by its own collector, and written by this package."""
 
 import contextlib
 import importlib.util
@@ -26,7 +26,7 @@ from smac_jax.sweep.datasets import environment_of as environment_of_data
 
 minari = pytest.importorskip("minari")
 
-# what a published set would say of itself
+# the metadata of a published data set
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
@@ -60,7 +60,7 @@ class Counter(gymnasium.Env):
 
 @pytest.fixture
 def make(tmp_path, monkeypatch):
-    """Logs three episodes: one runs out of time, one terminates at the limit, one is cut by the end of the log."""
+    """Logs three episodes: one reaches the time limit, one terminates there, and one is cut by the end of the log."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     monkeypatch.setitem(
         gymnasium.registry, "Hopper-v77", gymnasium.envs.registration.EnvSpec("Hopper-v77", f"{__name__}:Counter")
@@ -89,7 +89,7 @@ def test_terminations_truncations_and_last_observations(make):
     np.testing.assert_array_equal(data.trajectory_returns, [6, 6, 6, 6, 6, 6, 3, 3])
 
 
-def test_a_published_set_of_another_size_is_warned_of(make):
+def test_a_published_data_set_with_another_size_causes_a_warning(make):
     make("mujoco/hopper/expert-v0")
     with pytest.warns(
         UserWarning, match=r"hopper/expert-v0: this data set has 8 rows, not 999,164; 3 episodes, not 1,086"
@@ -125,7 +125,7 @@ def test_other_spaces_are_refused(make, kw, match):
 
 
 class DictKitchen(gymnasium.Env):
-    """The kitchen's spaces with made-up joints: the microwave opens at step 2 and shuts at 3, the kettle stays."""
+    """The kitchen's spaces with made-up joints: the microwave opens at step 2 and closes at 3, the kettle stays."""
 
     goals = {"microwave": [-0.75], "kettle": [-0.23, 0.75, 1.62, 0.99, 0.0, 0.0, -0.06]}  # noqa: RUF012
 
@@ -172,15 +172,17 @@ def test_the_kitchens_dictionaries_become_d4rls_sixty_numbers(tmp_path, monkeypa
     goal = np.zeros(30)
     goal[22:] = [-0.75, -0.23, 0.75, 1.62, 0.99, 0.0, 0.0, -0.06]
     np.testing.assert_allclose(first[30:], goal, rtol=1e-6)
-    np.testing.assert_array_equal(data.rewards, [0, 1, 0, 0])  # what is right after the step, whatever was paid
+    np.testing.assert_array_equal(
+        data.rewards, [0, 1, 0, 0]
+    )  # the number of objects at their goals after the step, and not the logged reward
 
 
-def test_what_is_not_there_says_how_to_fetch_it(make, monkeypatch):
+def test_the_error_about_a_missing_data_set_says_how_to_download_it(make, monkeypatch):
     def no_network(*_, **__):
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr("minari.storage.hosting.download_dataset", no_network)
-    with pytest.raises(DatasetError, match=r"could not be fetched .*minari download test/absent-v0"):
+    with pytest.raises(DatasetError, match=r"could not be downloaded .*minari download test/absent-v0"):
         load_dataset("minari:test/absent-v0")
 
 
@@ -200,7 +202,7 @@ def test_without_the_package_the_error_says_what_to_install(monkeypatch):
 
 
 def spec_of(env_id, kwargs=None, limit=None, dataset_id="test/x-v0", entry="gymnasium.envs.mujoco:Env", **more):
-    """A data set's spec that names an environment."""
+    """Returns the spec of a data set with an environment."""
     env = gymnasium.envs.registration.EnvSpec(env_id, entry, kwargs=kwargs or {}, max_episode_steps=limit, **more)
     return types.SimpleNamespace(env_spec=env, dataset_id=dataset_id, namespace=dataset_id.rpartition("/")[0] or None)
 
@@ -233,7 +235,7 @@ ROBOTICS = "gymnasium_robotics.envs.maze.ant_maze_v3:AntMazeEnv"
             spec_of("PointMaze_UMazeDense-v3", {"maze_map": MAP, "reset_target": True}),
             ("maze2d-umaze-dense", "robotics-v3", {"maze_map": MAP, "reset_target": True}, None),
         ),
-        # versions, options and maps that our mazes do not have
+        # versions, options and maps that this package does not have
         (
             spec_of("AntMaze_UMaze-v3", entry=ROBOTICS),
             ("gymnasium:gymnasium_robotics:AntMaze_UMaze-v3", None, {}, None),
@@ -249,15 +251,15 @@ ROBOTICS = "gymnasium_robotics.envs.maze.ant_maze_v3:AntMazeEnv"
         (spec_of("Mine-v0", entry="my_package.envs:Mine"), ("gymnasium:my_package:Mine-v0", None, {}, None)),
     ],
 )
-def test_an_environment_of_the_metadata_is_ours_where_ours_is_the_same(spec, expected):
+def test_the_environment_in_the_metadata_is_this_packages_task_if_they_are_equal(spec, expected):
     assert environment_of(spec) == NamedEnvironment(*expected)
 
 
-def test_metadata_without_an_environment_or_with_wrappers_are_one_line():
+def test_metadata_without_an_environment_or_with_wrappers_are_refused():
     nothing = types.SimpleNamespace(env_spec=None, dataset_id="test/x-v0", namespace="test")
     wrapper = gymnasium.envs.registration.WrapperSpec("ClipAction", "gymnasium.wrappers:ClipAction", {})
     for spec, match in (
-        (nothing, "minari:test/x-v0: names no environment in its metadata"),
+        (nothing, "minari:test/x-v0: its metadata name no environment"),
         (spec_of("Hopper-v5", additional_wrappers=(wrapper,)), "Hopper-v5 has wrappers \\(ClipAction\\)"),
     ):
         with pytest.raises(DatasetError, match=match) as error:
@@ -267,7 +269,7 @@ def test_metadata_without_an_environment_or_with_wrappers_are_one_line():
 
 @pytest.fixture
 def robotics(monkeypatch, tmp_path):
-    """gymnasium-robotics, and an empty folder of Minari's."""
+    """Imports gymnasium-robotics, and gives Minari an empty folder."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     if importlib.util.find_spec("imageio") is None:
         sys.modules["imageio"] = types.ModuleType("imageio")  # Gymnasium imports it to render, which no test does
@@ -276,8 +278,11 @@ def robotics(monkeypatch, tmp_path):
     gymnasium.register_envs(module)
 
 
-def test_a_maze_of_minaris_is_stepped_as_it_was_logged(robotics):
-    """Logged in gymnasium-robotics's environment, with a map of its own; stepped in ours that the metadata name."""
+def test_a_maze_of_minari_reproduces_its_log(robotics):
+    """The log is from gymnasium-robotics's environment with another map.
+
+    It is replayed in the environment of the metadata.
+    """
     cells = [[1, 1, 1, 1, 1], [1, "c", 0, "c", 1], [1, 1, 1, 0, 1], [1, "g", 0, 0, 1], [1, 1, 1, 1, 1]]
     made = gymnasium.make("PointMaze_UMaze-v3", maze_map=cells, max_episode_steps=30, disable_env_checker=True)
     logger, rng = minari.DataCollector(made, record_infos=False), np.random.default_rng(0)
@@ -306,7 +311,7 @@ def test_a_maze_of_minaris_is_stepped_as_it_was_logged(robotics):
 
 
 def test_another_environment_runs_on_the_host(make):
-    """From its metadata, with the options that it was logged with."""
+    """The environment has the options in the metadata."""
     make("test/counter-v0", high=6.0)
     env = smac_jax.make_env("minari:test/counter-v0")
     assert (env.backend, env.episode_length, env.observation_size) == ("gymnasium", 3, 2)
@@ -316,7 +321,7 @@ def test_another_environment_runs_on_the_host(make):
     assert state.done == 1
 
 
-def test_an_environment_that_is_not_on_this_machine_says_how_to_get_it(make, monkeypatch):
+def test_the_error_about_a_missing_environment_says_how_to_install_it(make, monkeypatch):
     monkeypatch.setattr(
         "minari.storage.hosting.download_dataset", lambda *_, **__: (_ for _ in ()).throw(OSError("no"))
     )
@@ -338,7 +343,7 @@ def assert_same_rows(data, again):
         np.testing.assert_array_equal(getattr(again, key), getattr(data, key), err_msg=key)
 
 
-def test_what_is_written_minari_loads_and_we_read_again(here):
+def test_minari_loads_a_written_data_set(here):
     log = make_log([4, 3, 5], ["terminal", "timeout", "cut"], next_observations=True)
     data = smac_jax.Dataset.from_arrays(**log, name="mine", task="hopper", metadata={"recipe": "by hand"})
     write_minari(data, "mine/hopper/made-v3", author="me", algorithm="none")
@@ -349,7 +354,7 @@ def test_what_is_written_minari_loads_and_we_read_again(here):
     np.testing.assert_array_equal(first.actions, log["actions"][:4])
     assert first.terminations.tolist() == [False, False, False, True]
     assert second.truncations.tolist() == [False, False, True]
-    assert third.truncations[-1]  # the log was cut
+    assert third.truncations[-1]  # the end of the log cuts this episode
     metadata = theirs.storage.metadata
     assert "recipe: by hand" in metadata["description"]
     again = load_dataset("minari:mine/hopper/made-v3")
@@ -359,7 +364,7 @@ def test_what_is_written_minari_loads_and_we_read_again(here):
     assert "env" not in dict(again.metadata)
 
 
-def test_the_embedded_data_go_there_and_back(here, robotics, monkeypatch):
+def test_the_embedded_data_are_equal_after_writing_and_reading_minari(here, robotics, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(here / "minari"))
     data = load_dataset("part:0.02:halfcheetah-medium-replay")
     write_minari(data, "mine/halfcheetah/replay-v0", env="HalfCheetah-v4")
@@ -373,7 +378,7 @@ def test_the_embedded_data_go_there_and_back(here, robotics, monkeypatch):
     assert (env.backend, smac_jax.envs.identity_of(env)["is"]["version"]) == ("mujoco", "v4")
 
 
-def test_a_log_that_goes_on_after_its_goal_stays_in_one_piece(here):
+def test_a_log_that_continues_after_its_goal_is_one_episode_in_minari(here):
     data = read_d4rl(write(here / ANTMAZE_FILE, antmaze_log([40, 60, 50, 45])))
     write_minari(data, "mine/antmaze/medium-v0")
     assert minari.load_dataset("mine/antmaze/medium-v0").total_episodes == 4
@@ -383,7 +388,7 @@ def test_a_log_that_goes_on_after_its_goal_stays_in_one_piece(here):
     np.testing.assert_array_equal(again.episode_scores(), data.episode_scores())
 
 
-def test_what_cannot_be_written_is_one_line_and_leaves_nothing(here, robotics, monkeypatch):
+def test_data_that_minari_cannot_store_are_refused(here, robotics, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(here / "minari"))
     log = make_log([4, 3], ["terminal", "timeout"], next_observations=True)
     data = smac_jax.Dataset.from_arrays(**log, name="mine")

@@ -1,4 +1,4 @@
-"""OGBench's data sets and environments, against the package itself; its files are written here."""
+"""OGBench's data sets and environments, against the package itself, with files that are written here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LENGTHS = (6, 9, 4)
 
 @pytest.fixture(scope="module")
 def package():
-    """The package ``ogbench``."""
+    """Imports the package ``ogbench``."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return pytest.importorskip("ogbench")
@@ -28,7 +28,7 @@ def package():
 
 @pytest.fixture(scope="module")
 def make_log(package):
-    """Rows as the package's generators write them: states of the simulator, and what is observed of them."""
+    """Makes rows as the package's generators do: states of the simulator, and their observations."""
     env = package.make_env_and_datasets(NAME, env_only=True).unwrapped
     env.reset(seed=0)
     goal = np.array(env.cur_goal_xy)
@@ -51,7 +51,7 @@ def make_log(package):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, package):
-    """Where the package looks for files."""
+    """Returns the folder in which the package looks for files."""
     monkeypatch.setattr(package.utils, "DEFAULT_DATASET_DIR", str(tmp_path))
     return tmp_path
 
@@ -61,7 +61,7 @@ def write(folder, log, name="antmaze-medium-navigate-v0"):
     np.savez_compressed(folder / f"{name}-val.npz", **log)
 
 
-def test_rows_and_rewards_are_the_packages(folder, make_log, package):
+def test_rows_and_rewards_equal_those_of_the_package(folder, make_log, package):
     write(folder, make_log())
     data = smac_jax.load_dataset(f"ogbench:{NAME}")
     train, _ = package.make_env_and_datasets(
@@ -80,7 +80,7 @@ def test_rows_and_rewards_are_the_packages(folder, make_log, package):
     assert data.name == f"ogbench:{NAME}"
 
 
-def test_the_environment_of_the_data_is_the_packages(folder, make_log):
+def test_the_environment_of_the_data_is_that_of_the_package(folder, make_log):
     from smac_jax.sweep.datasets import check_fits, environment_of, references
 
     write(folder, make_log())
@@ -89,13 +89,13 @@ def test_the_environment_of_the_data_is_the_packages(folder, make_log):
     env = smac_jax.make_env(environment_of(data, None))
     check_fits(data, "the environment", env)
     assert (env.episode_length, env.backend) == (1000, "ogbench")
-    assert references(data) == {}  # returns are not in the units of its evaluations, successes
+    assert references(data) == {}  # returns are not in the units of evaluations, which are successes
     part = smac_jax.load_dataset(f"part:0.5:ogbench:{NAME}")
     assert environment_of(part, None) == f"ogbench:{NAME}"
 
 
-def test_an_episode_follows_from_its_key_and_success_is_the_score(package):
-    """Also where the live environment is lost; and the user's own random numbers are not touched."""
+def test_an_episode_of_ogbench_is_reproducible_and_its_score_is_its_success(package):
+    """The episode is the same without the live environment. The user's own random numbers do not change."""
     env = smac_jax.make_env(f"ogbench:{NAME}", instances=1)
     np.random.seed(3)  # noqa: NPY002
     expected = np.random.random(4)  # noqa: NPY002
@@ -105,7 +105,7 @@ def test_an_episode_follows_from_its_key_and_success_is_the_score(package):
     first = [state]
     for t in range(3):
         first.append(step(first[-1], jnp.full(8, 0.3 * t - 0.2)))
-    env.reset(jax.random.key(6))  # takes the one environment that there is
+    env.reset(jax.random.key(6))  # uses the only environment
     again = step(first[2], jnp.full(8, 0.4))
     np.testing.assert_array_equal(again.obs, first[3].obs)
     np.testing.assert_array_equal(env.reset(key).obs, state.obs)
@@ -118,10 +118,10 @@ def test_an_episode_follows_from_its_key_and_success_is_the_score(package):
     inner.unwrapped.set_xy(inner.unwrapped.cur_goal_xy)
     solved = step(state, jnp.zeros(8))
     assert (float(solved.reward), float(solved.done), float(solved.metrics["score"])) == (0, 1, 1)
-    assert step(solved, jnp.zeros(8)).metrics["score"] == 0  # nothing happens after the end
+    assert step(solved, jnp.zeros(8)).metrics["score"] == 0  # steps after the end change nothing
 
 
-def test_a_file_is_fetched_from_the_packages_address(folder, monkeypatch):
+def test_a_file_is_downloaded_from_the_url_of_the_package(folder, monkeypatch):
     asked = []
 
     def download(url, path, **_):
@@ -150,14 +150,14 @@ def test_a_file_is_fetched_from_the_packages_address(folder, monkeypatch):
         ({"qpos": np.zeros((19, 1), object)}, "is not an .npz file, or is damaged"),
     ],
 )
-def test_sizes_that_do_not_fit_are_one_line(folder, make_log, changes, match):
+def test_a_file_with_other_sizes_than_the_environment_is_refused(folder, make_log, changes, match):
     write(folder, {key: value for key, value in make_log(**changes).items() if value is not None})
     with pytest.raises(DatasetError, match=match) as error:
         smac_jax.load_dataset(f"ogbench:{NAME}")
     assert "\n" not in str(error.value)
 
 
-def test_a_damaged_file_is_one_line(folder):
+def test_a_damaged_file_of_ogbench_is_refused(folder):
     (folder / "antmaze-medium-navigate-v0.npz").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(DatasetError, match=r"navigate-v0\.npz: is not an \.npz file, or is damaged"):
         smac_jax.load_dataset(f"ogbench:{NAME}")
@@ -168,14 +168,14 @@ def test_a_damaged_file_is_one_line(folder):
     [
         ("antmaze-large-navigate-v0", "goal-conditioned.*ogbench:antmaze-large-navigate-singletask-v0"),
         ("antmaze-large-navigate-oraclerep-v0", "goal-conditioned.*ogbench:antmaze-large-navigate-singletask-v0"),
-        ("visual-cube-single-play-singletask-v0", "observes images"),
-        ("powderworld-easy-play-singletask-v0", "observes images"),
-        ("antmaze", "not of the form ENVIRONMENT-DATA-singletask-vNUMBER"),
-        ("", "not of the form"),
+        ("visual-cube-single-play-singletask-v0", "has images as observations"),
+        ("powderworld-easy-play-singletask-v0", "has images as observations"),
+        ("antmaze", "does not have the form ENVIRONMENT-DATA-singletask-vNUMBER"),
+        ("", "does not have the form"),
     ],
 )
 @pytest.mark.parametrize("make", [smac_jax.make_env, smac_jax.load_dataset])
-def test_names_that_cannot_be_used_say_which_can(name, match, make):
+def test_invalid_names_of_ogbench_are_refused_with_an_alternative(name, match, make):
     with pytest.raises((ConfigError, DatasetError), match=match) as error:
         make(f"ogbench:{name}")
     assert "\n" not in str(error.value)
@@ -188,7 +188,7 @@ def test_an_unknown_maze_is_refused(package):
         smac_jax.load_dataset("ogbench:antmaze-gigantic-navigate-singletask-v0")
 
 
-def test_names_are_taken_apart_as_by_the_package():
+def test_names_of_ogbench_are_parsed_as_by_the_package():
     found = parse_ogbench("cube-double-play-singletask-task3-v0", SmacError)
     assert found[1:] == ("cube-double-singletask-task3-v0", "cube-double-play-v0")
     found = parse_ogbench("humanoidmaze-large-navigate-singletask-v0", SmacError)

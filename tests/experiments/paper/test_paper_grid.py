@@ -1,4 +1,4 @@
-"""Nothing is trained twice, and nothing that no table or figure shows."""
+"""The grid of the paper trains nothing twice, and nothing that no table or figure shows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def ends(job):
     return [end.label for end in job.online]
 
 
-def test_a_variant_that_changes_nothing_is_the_plain_cell(grid):
+def test_a_variant_that_changes_nothing_is_the_plain_job(grid):
     made = grid(False, "kappa", "muon", "condition")
     plain = made.figures["kappa"]["smac kappa=5"]
     assert plain is made.figures["muon"]["smac optimizer=adam"]
@@ -44,7 +44,7 @@ def test_a_variant_that_changes_nothing_is_the_plain_cell(grid):
             assert str(found) == value or float(found) == float(value)
 
 
-def test_the_plain_cell_has_every_end_that_is_shown_and_no_other(grid):
+def test_the_plain_job_has_exactly_the_transfers_that_are_shown(grid):
     assert ends(grid(True, "kappa").figures["kappa"]["smac kappa=5"]) == list(tasks.ONLINE)
     assert ends(grid(False, "transfer", "plane").figures["plane"]["smac"]) == ["sac", "td3", "td3_bc"]
     assert ends(grid(False, "residual").figures["residual"]["smac"]) == []
@@ -53,7 +53,7 @@ def test_the_plain_cell_has_every_end_that_is_shown_and_no_other(grid):
     assert list(both.table) == ["iql", "smac", "td3_bc", "cql"]
 
 
-def test_controls_are_trained_where_they_are_shown(grid):
+def test_controls_are_trained_only_if_they_are_shown(grid):
     assert all(job.control for job in grid(True).jobs)
     assert grid(False, "transfer").figures["transfer"]["smac"].control
     assert not any(job.control for job in grid(False, *(name for name in FIGURES if name != "transfer")).jobs)
@@ -62,11 +62,11 @@ def test_controls_are_trained_where_they_are_shown(grid):
     assert [job.control for job in with_table["size"].values()] == [False, False, True]
 
 
-def test_what_shows_the_data_alone_trains_nothing(grid):
+def test_figures_of_the_data_train_nothing(grid):
     assert grid(False, "coverage").jobs == []
 
 
-def test_the_leaderboard_shares_the_jobs_of_tables_and_has_no_controls_of_its_own(hopper, tmp_path):
+def test_the_leaderboard_shares_jobs_with_the_tables_without_controls(hopper, tmp_path):
     def grid(tables, offline, online):
         pairs = Pairs(offline, online)
         how = {"tables": tables, "figures": (), "leaderboard": pairs}
@@ -85,9 +85,10 @@ def test_the_leaderboard_shares_the_jobs_of_tables_and_has_no_controls_of_its_ow
 
 
 def test_the_leaderboard_leaves_out_what_cannot_follow_an_algorithm(hopper, tmp_path):
-    pairs = Pairs(("rebrac", "fql"), ("sac", "td3"))
+    pairs = Pairs(("rebrac", "fql", "bc"), ("sac", "td3", "same"))
     made = grid_of(
         hopper, tmp_path, tasks.SCALES["tiny"], [0], "mujoco", tables=False, figures=(), leaderboard=pairs
     ).leaderboard
-    assert ends(made["rebrac"]) == ["sac", "td3"]
-    assert ends(made["fql"]) == ["td3"]
+    assert ends(made["rebrac"]) == ["sac", "td3", "same"]
+    assert ends(made["fql"]) == ["td3", "same"]
+    assert ends(made["bc"]) == ["sac", "td3"]
