@@ -173,7 +173,13 @@ def watched(config: Any, name: str, read: set[str]) -> Any:
                     return watched(value, f"{name}{field}.", read)
             return value
 
+        def __eq__(self, other):  # of what is watched: a comparison reads no field, and its class is not the same twice
+            return config == getattr(other, "watched", other)
+
+        __hash__ = None
+
     copy = object.__new__(Watched)
+    object.__setattr__(copy, "watched", config)
     for field in fields:
         object.__setattr__(copy, field, getattr(config, field))
     return copy

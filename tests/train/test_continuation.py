@@ -179,6 +179,21 @@ def test_the_offline_result_can_be_used_again(trained, point_data):
     assert_same(off.state, before)
 
 
+@pytest.mark.parametrize("name", ["rebrac", "fql"])
+def test_what_an_algorithm_has_of_its_own_goes_through_the_online_loop(name, trained, point_data):
+    """ReBRAC's weight of cloning, which falls, and its noise; FQL's flow, and its draws."""
+    off = trained(name)
+    on = finetune("same", off, point_data, data_fraction=0.5)
+    assert (on.algorithm.name, on.algorithm.carry, on.algorithm.evaluate_draws) == (name, "all", name == "fql")
+    assert np.isfinite(on.returns).all()
+    assert (on.diverged == -1).all()
+    moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), on.actor_critic, off.actor_critic)
+    assert 0 < max(jax.tree.leaves(moved.actor_params)) < 13 * on.algorithm.config.actor_learning_rate
+    first = jax.tree.map(lambda x: x[:, 0], on.buffer.storage)
+    mode = jax.vmap(lambda ac, seen: ac.policy(seen).mode())(off.actor_critic, first.observation)
+    assert 0 < np.abs(first.action - mode).max() < {"rebrac": 5 * 0.03, "fql": np.inf}[name]
+
+
 @pytest.mark.slow
 def test_a_run_that_is_stopped_after_each_chunk_equals_an_uninterrupted_one(trained, point_data, tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "CHUNK", 3)
