@@ -40,6 +40,8 @@ def commands(path: Path) -> list[tuple[str, Path, list[str]]]:
         program = PROJECT / "smac_jax" / "commands" / f"{command.replace('-', '_')}.py"
         if module and module != "NAME":
             program = PROJECT / folder / f"{module}.py"
+            if not program.is_file():  # a package that can be run
+                program = PROJECT / folder / module / "__main__.py"
             assert program.is_file(), (path, module)
         elif module:
             continue
@@ -54,7 +56,7 @@ def test_flags_of_commands_exist(page):
         known = flags_of(program) | {"help", "helpfull", "flagfile", "import", "config", "config.FIELD"}
         if name in ("sweep", "reproduce"):
             known |= LAUNCHERS
-        if program.parent.name == "benchmarks":
+        if "benchmarks" in program.parts:
             known |= flags_of(PROJECT / "benchmarks" / "measure.py")
         for flag in given:
             flag = flag.lstrip("-").partition("=")[0].rstrip(".,;:)").replace("-", "_")
