@@ -61,7 +61,7 @@ flags.DEFINE_list(
     f"Tables: {', '.join(TABLES)}, or all; default: {', '.join(DEFAULT_TABLES)}, unless --figure is given.",
 )
 flags.DEFINE_list("offline", [], "Offline algorithms of the leaderboard; default: all of this package.")
-flags.DEFINE_list("online", [], "Online algorithms of the leaderboard; default: all of this package.")
+flags.DEFINE_list("online", [], "Online algorithms of the leaderboard; same continues the offline one. Default: all.")
 flags.DEFINE_list("figure", [], f"Figures: {', '.join(FIGURES)}, or all.")
 flags.DEFINE_list("task", [], "Data sets: names or paths; default: those of the suite that are available.")
 flags.DEFINE_bool("download", False, "Download missing data of the suite from D4RL's server.")
@@ -184,24 +184,25 @@ def selected(given: Sequence[str], known: Sequence[str], kind: str) -> list[str]
 
 
 def leaderboard_pairs(offline: Sequence[str], online: Sequence[str]) -> Pairs:
-    """The algorithms of the leaderboard; by default all algorithms of this package.
+    """The algorithms of the leaderboard; by default all algorithms of this package, and each continued by itself.
 
     Raises:
       UnknownNameError: a name is not known.
     """
     from experiments.paper.grid import Pairs
+    from smac_jax.algorithms.continuation import SAME
     from smac_jax.algorithms.none import NONE
     from smac_jax.registry import OFFLINE, ONLINE
 
-    for given, known in ((offline, OFFLINE), (online, ONLINE)):
+    for given, registry, more in ((offline, OFFLINE, ()), (online, ONLINE, (SAME,))):
         for name in given:
-            if name not in known:
-                raise UnknownNameError(known.kind, name, tuple(known))
+            if name not in (*registry, *more):
+                raise UnknownNameError(registry.kind, name, (*registry, *more))
     scratch = (NONE, "rlpd")  # which is no transfer
     ours = [
         tuple(name for name in known if known.is_built_in(name) and name not in scratch) for known in (OFFLINE, ONLINE)
     ]
-    return Pairs(tuple(offline) or ours[0], tuple(online) or ours[1])
+    return Pairs(tuple(offline) or ours[0], tuple(online) or (*ours[1], SAME))
 
 
 def available_tasks(given: Sequence[str], paper_only: bool, published_too: bool = False) -> list[Task]:

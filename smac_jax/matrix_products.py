@@ -15,7 +15,7 @@ from jax.interpreters import partial_eval as pe
 
 def product_rate(rows: int, width: int) -> float:
     """Measures the FLOP/s of successive products ``[rows, width] x [width, width]``, which bounds those of a layer."""
-    # an iteration of the loop takes microseconds even for tiny products
+    # a loop over tiny products takes microseconds for each of them, however few operations they have
     repeats = min(max(1, round(2e10 / (2.0 * rows * width**2))), 20_000)
 
     @jax.jit
@@ -47,7 +47,7 @@ def product_flops(function: Callable[..., Any], *arguments: Any) -> float:
 
 
 def product_flops_of(closed: Any) -> float:
-    """Returns the same as :func:`product_flops` for a traced program (``jax.make_jaxpr``)."""
+    """The same of a program that is traced already (``jax.make_jaxpr``)."""
     needed, _ = pe.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
     return _count(needed)
 

@@ -242,6 +242,8 @@ OFFLINE: Registry[Algorithm] = Registry(
     {
         "smac": _algorithm("smac", "SMACConfig", "smac"),
         "td3_bc": _algorithm("td3_bc", "TD3BCConfig", "td3_bc"),
+        "rebrac": _algorithm("rebrac", "ReBRACConfig", "rebrac"),
+        "fql": _algorithm("fql", "FQLConfig", "fql"),
         "iql": _algorithm("iql", "IQLConfig", "iql"),
         "cql": _algorithm("cql", "CQLConfig", "cql"),
         "cal_ql": _algorithm("cal_ql", "CalQLConfig", "cal_ql"),
@@ -339,7 +341,7 @@ def _family(maker: str) -> Callable[[], EnvironmentEntry]:
 
 ENVIRONMENTS: Registry[EnvironmentEntry] = Registry(
     "environment",
-    {name: _family(f"make_{name}") for name in ("brax", "gymnasium", "minari", "ogbench", "playground")},
+    {name: _family(f"make_{name}") for name in ("brax", "chunks", "gymnasium", "minari", "ogbench", "playground")},
     WORDS,
 )
 READERS: Registry[Callable[[str], Any]] = Registry(
@@ -348,6 +350,7 @@ READERS: Registry[Callable[[str], Any]] = Registry(
         "minari": lambda: _attribute("data.sources", "read_minari"),
         "ogbench": lambda: _attribute("data.sources", "read_ogbench"),
         "part": lambda: _attribute("data.sources", "read_part"),
+        "chunks": lambda: _attribute("data.sources", "read_chunks"),
     },
     WORDS,
 )

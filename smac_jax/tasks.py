@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from smac_jax.chunk_names import without_chunks
 from smac_jax.errors import ConfigError, UnknownNameError
 from smac_jax.registry import WORDS, Registry
 from smac_jax.spread import spread
@@ -270,8 +271,10 @@ def task_info(environment: str) -> TaskInfo:
     An environment of another library has the facts of the task in its name, if there is one: ``"gymnasium:Hopper-v4"``
     has those of ``hopper``. For unknown environments, the return of a random policy is 0, that of an expert is 1, and
     an episode has 1,000 steps. OGBench's tasks are other tasks than D4RL's although they share names; evaluations
-    report their success rate.
+    report their success rate. Action chunks (``chunks:5:hopper``) have the facts of the environment that they are for,
+    and its time limit counts single steps.
     """
+    environment = without_chunks(environment)
     if environment.startswith("ogbench:"):
         return TaskInfo(environment, 0.0, 1.0, 1000, rewards=SUCCESS)
     try:
@@ -356,5 +359,5 @@ def normalized_score(task: str, returns: Any) -> np.ndarray:
     Raises:
       UnknownNameError: the task has no reference returns.
     """
-    info = TASKS[parse_name(task).task]
+    info = TASKS[parse_name(without_chunks(task)).task]
     return 100.0 * (np.asarray(returns, np.float64) - info.random_return) / (info.expert_return - info.random_return)

@@ -9,6 +9,8 @@ from typing import Any
 NAMES = {
     "smac": "SMAC",
     "td3_bc": "TD3+BC",
+    "rebrac": "ReBRAC",
+    "fql": "FQL",
     "iql": "IQL",
     "cql": "CQL",
     "cal_ql": "Cal-QL",
@@ -19,6 +21,7 @@ NAMES = {
     "td3": "TD3",
     "awr": "AWR",
     "rlpd": "RLPD",
+    "same": "itself",
 }
 """The names of the algorithms in tables, figures, pages and the progress bar."""
 

@@ -51,6 +51,8 @@ class Transition(NamedTuple):
         model); 0.0 for transitions that are not from a data set.
       return_to_go: the discounted sum of the rewards from this step to the end of the trajectory (Cal-QL's lower
         bound); 0.0 if no algorithm needs it.
+      next_action: the logged action at ``next_observation``, which ReBRAC's penalty of the critics needs; None if no
+        algorithm needs it.
     """
 
     observation: Float[Array, "*batch observation"]
@@ -60,3 +62,4 @@ class Transition(NamedTuple):
     terminal: Float[Array, "*batch"]
     condition: Float[Array, "*batch"]
     return_to_go: Float[Array, "*batch"]
+    next_action: Float[Array, "*batch action"] | None = None

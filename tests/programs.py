@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# none of these modules defines flags, which belong to one program
+# modules that do not define flags, because each program has its own
 IMPORTED = [
     "mujoco.mjx",
     "gymnasium",
@@ -21,20 +21,20 @@ IMPORTED = [
     "smac_jax.train.online",
     "smac_jax.sweep.job",
 ]
-_forkserver = multiprocessing.get_context("forkserver")
-_forkserver.set_forkserver_preload(IMPORTED)
+_fresh = multiprocessing.get_context("forkserver")
+_fresh.set_forkserver_preload(IMPORTED)
 
 
 def run_module(module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Runs ``python -m MODULE ARGUMENTS``, and returns the exit code and the output.
 
-    The process is forked from one that has imported the package and has not used it, which saves the seconds of the
-    import.
+    The process is forked from one that has imported the package and has not used it. This saves the seconds that the
+    import takes.
     """
     words = [*map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:
         outputs = [Path(folder) / name for name in ("stdout", "stderr")]
-        process = _forkserver.Process(target=_run_as_main, args=(module, words, *map(str, outputs)))
+        process = _fresh.Process(target=_run_program, args=(module, words, *map(str, outputs)))
         process.start()
         process.join(600)
         if process.exitcode is None:
@@ -49,8 +49,8 @@ def run_command(name: str, *arguments: object) -> subprocess.CompletedProcess[st
     return run_module("smac_jax", name, *arguments)
 
 
-def _run_as_main(module: str, words: list[str], *outputs: str) -> None:
-    """Does in this process what ``python -m MODULE WORDS`` does, with its two outputs in files."""
+def _run_program(module: str, words: list[str], *outputs: str) -> None:
+    """Runs ``python -m MODULE WORDS`` in this process, with its two outputs in files."""
     for stream, output in enumerate(outputs, start=1):
         os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT, 0o600), stream)
     os.chdir(ROOT)
@@ -59,4 +59,4 @@ def _run_as_main(module: str, words: list[str], *outputs: str) -> None:
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
-        atexit._run_exitfuncs()  # the standard library does not run them in forked processes
+        atexit._run_exitfuncs()  # a forked process does not run them by itself

@@ -105,7 +105,7 @@ def test_caches_are_temporary_if_the_home_directory_cannot_be_written(tmp_path, 
     cache_folder.cache_clear()
     try:
         monkeypatch.setenv("HOME", str(tmp_path / "file"))
-        with pytest.warns(UserWarning, match=r"file/\.cache/smac_jax cannot be written\. Set HOME"):
+        with pytest.warns(UserWarning, match=r"file/\.cache/smac_jax cannot be written\. To keep .*, set HOME"):
             assert cache_folder() == tmp_path / f"smac_jax-{os.getuid()}"
         assert (tmp_path / f"smac_jax-{os.getuid()}").stat().st_mode & 0o777 == 0o700
         cache_folder()  # the warning is not repeated

@@ -7,11 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ml_collections import ConfigDict
+
 from experiments.paper import tasks
 from experiments.paper.figures import FIGURES
+from smac_jax.algorithms.continuation import SAME
+from smac_jax.algorithms.make import can_follow, make_offline, make_online
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.data.dataset import Dataset
 from smac_jax.data.sources import short_name
+from smac_jax.presets.base import online_section
 from smac_jax.sweep.grid import Job, make_jobs, parse_vary, path_name
 
 
@@ -121,7 +126,9 @@ def grid_of(
     table = make(task.of.offline, (*tasks.ONLINE, *more), control=True) | {"smac": plain} if tables else {}
     known = table | {"smac": plain}
     others = [name for name in board.offline if name not in known]
-    shown = known | (make(others, board.online, control=False) if others else {})
+    shown = known
+    for offline in others:
+        shown = shown | make((offline,), followers(config, offline, board.online), control=False)
     figure_jobs: dict[str, dict[str, Job]] = {}
     for name, figure in requested.items():
         if not figure.trains:
@@ -140,6 +147,22 @@ def grid_of(
             for label, job in varied.items()
         }
     return Grid(table, figure_jobs, {name: shown[name] for name in board.offline})
+
+
+def followers(config: ConfigDict, offline: str, online: Sequence[str]) -> list[str]:
+    """The online algorithms that can follow an offline one.
+
+    SAC cannot take FQL's policy, which has no density; and cloning has no online form of its own.
+    """
+    before = make_offline(offline, config[offline])
+    network = getattr(before.config, "network", None)
+
+    def can(end: str) -> bool:
+        if end == SAME:
+            return before.continue_online is not None
+        return can_follow(network, make_online(end, config[online_section(end)]))
+
+    return [end for end in online if can(end)]
 
 
 def curves_of(jobs: Mapping[str, Job]) -> dict[tuple[str, str], TransferCurve]:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from experiments.paper import tasks
 from experiments.paper.grid import Task, curves_of
+from smac_jax.algorithms.continuation import SAME
 from smac_jax.analysis import tables
 from smac_jax.analysis.bands import COLORS, draw_band
 from smac_jax.analysis.captions import save
@@ -56,6 +57,8 @@ def measure(by_task: Mapping[str, Sequence[TransferCurve]]) -> Measured:
     for source, curves in by_task.items():
         environment = curves[0].task
         for row in tables.rows(curves, task_info(environment).random_return):
+            if row.online == SAME:  # of the leaderboard alone
+                continue
             pair = (merged(row.offline), row.online)
             measured.at_transfer.setdefault(pair, {})[source] = normalized_score(environment, row.at_transfer)
             measured.final.setdefault(pair, {})[source] = normalized_score(environment, row.final)

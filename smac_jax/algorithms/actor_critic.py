@@ -23,7 +23,11 @@ class NetworkConfig:
     actor_activation: str = choice("relu", "tanh", "gelu", "silu")
     initial_std: float = number(1.0, 1e-3, 5.0, doc="sigma of the policy before any training")
     distribution: str = choice(
-        "tanh_gaussian", "box_gaussian", doc="of the policy: squashed by tanh, or clipped to the action box"
+        "tanh_gaussian",
+        "box_gaussian",
+        "one_step_flow",
+        doc="of the policy: a Gaussian squashed by tanh, one clipped to the action box, or noise pushed through a "
+        "network (FQL; without sigma)",
     )
     state_dependent_std: bool = switch(True, doc="False: sigma is the same in every state")
     critic_hidden: tuple[int, ...] = sizes(256, 256)
@@ -32,7 +36,18 @@ class NetworkConfig:
     num_critics: int = number(2, 1, 1000)
     critic_shared_head: bool = switch(False, doc="the critics have their last layer in common (WSRL)")
     actor_layer_norm: bool = switch(False)
-    initializer: str = choice("fan_in_uniform", "orthogonal", doc="of the kernels, of actor and critic alike")
+    layer_norm_position: str = choice(
+        "before_activation",
+        "after_activation",
+        doc="of the layer norms of actor and critics (ReBRAC, FQL: after)",
+    )
+    initializer: str = choice(
+        "fan_in_uniform",
+        "orthogonal",
+        "glorot_uniform",
+        "edac",
+        doc="of the kernels of actor and critics; 'edac' (ReBRAC): biases start at 0.1, last layers near zero",
+    )
     last_hidden_scale: float = number(
         2.0**0.5, 0.0, 100.0, doc="with 'orthogonal': gain of the last hidden layer (WSRL: 0.01 on some tasks)"
     )
@@ -123,6 +138,7 @@ def new_actor_critic(
         layer_norm=network.actor_layer_norm,
         initializer=network.initializer,
         last_hidden_scale=network.last_hidden_scale,
+        layer_norm_position=network.layer_norm_position,
     )
     critic = Critic(
         hidden=network.critic_hidden,
@@ -131,6 +147,7 @@ def new_actor_critic(
         initializer=network.initializer,
         last_hidden_scale=network.last_hidden_scale,
         shared_head=network.critic_shared_head,
+        layer_norm_position=network.layer_norm_position,
     )
     actor_key, critic_key = jax.random.split(key)
     observation_size = observation_mean.shape[-1]

@@ -62,4 +62,5 @@ def awr(config: AWRConfig) -> OnlineAlgorithm[Learner]:
         act=draw_action,
         actor_critic=actor_critic_of,
         batch_size=config.batch_size,
+        needs_density=True,
     )

@@ -201,6 +201,7 @@ def continuation(
             prepare=prepare(online),
             carry=carry,
             return_discount=return_discount(online),
+            evaluate_draws=offline.evaluate_draws,
         )
 
     return continue_online

@@ -187,6 +187,7 @@ class OfflineAlgorithm(NamedTuple, Generic[S]):
       prepare: adds the columns that the algorithm needs to a data set.
       diagnostics: measured once an evaluation.
       training_state: what an online algorithm may ask for beside the networks.
+      evaluate_draws: whether evaluations act with samples from the policy, and not with its mode.
       continue_online: makes the online algorithm that continues this one; None where it has no online form.
     """
 
@@ -198,6 +199,7 @@ class OfflineAlgorithm(NamedTuple, Generic[S]):
     prepare: Prepare = same_dataset
     diagnostics: Diagnostics[S] = no_diagnostics
     training_state: GetTrainingState[S] = no_training_state
+    evaluate_draws: bool = False
     continue_online: ContinueOnline | None = None
 
     def __repr__(self) -> str:
@@ -215,6 +217,8 @@ class OnlineAlgorithm(NamedTuple, Generic[S]):
       act: explores.
       actor_critic: the networks inside a state.
       batch_size: the number of transitions in each batch.
+      needs_density: whether it asks the policy for the density of an action, which a one-step flow does not have.
+      evaluate_draws: whether evaluations act with samples from the policy, and not with its mode.
       prepare: adds the columns that the algorithm needs to a data set.
       carry: None for an algorithm of its own, which starts from the networks of any offline one. Where it continues
         the offline algorithm of its name: what it carries over, as in :class:`ContinueOnline`. ``init`` then takes the
@@ -230,6 +234,8 @@ class OnlineAlgorithm(NamedTuple, Generic[S]):
     act: Act[S]
     actor_critic: GetActorCritic[S]
     batch_size: int
+    needs_density: bool = False
+    evaluate_draws: bool = False
     prepare: Prepare = same_dataset
     carry: str | None = None
     return_discount: float | None = None

@@ -8,11 +8,12 @@ from typing import Any
 
 from smac_jax import plugins
 from smac_jax.algorithms.actor_critic import ActorCritic
-from smac_jax.algorithms.continuation import SAME
+from smac_jax.algorithms.continuation import SAME, changed_config
 from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm
 from smac_jax.config import resolve
 from smac_jax.errors import ConfigError, RegistrationError
 from smac_jax.registry import OFFLINE, ONLINE, SCORES, Registry
+from smac_jax.text import name_of
 
 OFFLINE_FUNCTIONS = ("init", "actor_critic", "prepare", "diagnostics", "training_state")
 ONLINE_FUNCTIONS = ("init", "update", "act", "actor_critic")
@@ -99,7 +100,8 @@ def make_online_after(
 
     Raises:
       UnknownNameError, ConfigError, RegistrationError: as :func:`make_online`; and a continuation of an algorithm that
-        was not trained offline, or that has no online form.
+        was not trained offline, or that has no online form; and an algorithm that cannot take the policy
+        (:func:`can_follow`).
     """
     if not continues(algorithm, offline and offline.name):
         if carry is not None:
@@ -108,7 +110,10 @@ def make_online_after(
                 "from the networks; their configurations say what they take beside them: optimizer_start, "
                 "temperature_start."
             )
-        return make_online(algorithm, config)
+        built = make_online(algorithm, config)
+        if offline is not None:
+            check_density(getattr(offline.config, "network", None), built)
+        return built
     name = algorithm if isinstance(algorithm, str) else algorithm.name
     if offline is not None and not offline.phases:
         raise ConfigError(
@@ -127,6 +132,8 @@ def make_online_after(
         )
     if not isinstance(algorithm, str):
         _check_alone(algorithm, config)
+        if isinstance(algorithm.config, type(offline.config)):
+            changed_config(offline.config, algorithm.config)  # refuses a state of another configuration
         return make_online(algorithm)
     if offline.continue_online is None:
         raise ConfigError(
@@ -169,6 +176,30 @@ def check_actor_critic(found: Any, built: OfflineAlgorithm | OnlineAlgorithm) ->
         raise RegistrationError(
             f"The algorithm {built.name!r}: its function actor_critic gives a {type(found).__name__}, and must give a "
             "smac_jax.ActorCritic: the networks that are evaluated, saved and transferred."
+        )
+
+
+def can_follow(network: Any, built: OnlineAlgorithm) -> bool:
+    """Whether an online algorithm can take a policy: one that needs a density cannot take a one-step flow.
+
+    Args:
+      network: what says of which distribution the policy is: an actor, or the ``network`` of an offline config. What
+        says nothing has a density.
+      built: the online algorithm.
+    """
+    return not (built.needs_density and getattr(network, "distribution", None) == "one_step_flow")
+
+
+def check_density(network: Any, built: OnlineAlgorithm) -> None:
+    """Refuses what :func:`can_follow` says no of.
+
+    Raises:
+      ConfigError: the algorithm cannot take the policy.
+    """
+    if not can_follow(network, built):
+        raise ConfigError(
+            f"{name_of(built.name)} needs the density of the policy's actions, and the policy is a one-step flow "
+            "(FQL), which has none. Transfer it to TD3 or TD3+BC, which need no density."
         )
 
 

@@ -54,4 +54,5 @@ def rlpd(config: RLPDConfig) -> OnlineAlgorithm[sac.State]:
         act=draw_action,
         actor_critic=actor_critic_of,
         batch_size=config.batch_size,
+        needs_density=True,
     )

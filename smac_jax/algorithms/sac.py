@@ -298,4 +298,5 @@ def sac(config: SACConfig) -> OnlineAlgorithm[State]:
         act=draw_action,
         actor_critic=actor_critic_of,
         batch_size=config.batch_size,
+        needs_density=True,
     )

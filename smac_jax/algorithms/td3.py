@@ -14,8 +14,9 @@ do before the first update is the training loop's: the published code draws 25,0
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import chex
 import jax
@@ -72,6 +73,9 @@ class State(Learner):
     __repr__ = brief
 
 
+S = TypeVar("S", bound=State)
+
+
 def new_state(config: DelayedConfig, actor_critic: ActorCritic) -> State:
     """An actor-critic as it is, and fresh optimizers; the target policy starts as a copy of the policy."""
     learner = new_learner(config, actor_critic)
@@ -94,16 +98,21 @@ def init(config: TD3Config, key: Key, actor_critic: ActorCritic, training_state:
     return carry_optimizers(config, new_state(config, actor_critic), training_state)
 
 
+def smoothed_action(config: DelayedConfig, state: State, batch: Transition, key: Key) -> Float[Array, "batch action"]:
+    """``clip(pibar(s') + clip(noise)) [batch, action]``: target policy smoothing."""
+    noise = config.policy_noise * jax.random.normal(key, batch.action.shape, batch.action.dtype)
+    noise = jnp.clip(noise, -config.noise_clip, config.noise_clip)
+    action = state.actor_critic.actor.apply(state.target_actor_params, batch.next_observation).mode() + noise
+    return jnp.clip(action, -1.0, 1.0)
+
+
 def temporal_difference_target(
     config: DelayedConfig, state: State, batch: Transition, key: Key
 ) -> Float[Array, "batch"]:
-    """``y [batch] = r + gamma (1 - terminal) Qbar(s', pibar(s') + clipped noise)``: target policy smoothing."""
+    """``y [batch] = r + gamma (1 - terminal) Qbar(s', a')`` at :func:`smoothed_action`."""
     ac = state.actor_critic
     noise_key, subset_key = jax.random.split(key)
-    noise = config.policy_noise * jax.random.normal(noise_key, batch.action.shape, batch.action.dtype)
-    noise = jnp.clip(noise, -config.noise_clip, config.noise_clip)
-    next_action = ac.actor.apply(state.target_actor_params, batch.next_observation).mode() + noise
-    next_action = jnp.clip(next_action, -1.0, 1.0)
+    next_action = smoothed_action(config, state, batch, noise_key)
     value = critic.target_value(ac, batch.next_observation, next_action, config.backup_aggregation, subset_key)
     return critic.bootstrap(batch, config.discount, value)
 
@@ -145,6 +154,32 @@ def policy_step(config: DelayedConfig, loss: PolicyLoss, batch: Transition, stat
     return state.replace(target_actor_params=target), metrics
 
 
+def is_due(config: DelayedConfig, step: Array) -> Array:
+    """Whether a count of updates is a multiple of ``policy_delay``."""
+    return unbatched_max(step) % config.policy_delay == 0
+
+
+def take_if(due: Array, take: Callable[[S], tuple[S, Metrics]], state: S) -> tuple[S, dict[str, Sometimes]]:
+    """A step that not every update takes; its metrics say whether it was taken.
+
+    Args:
+      due: ``[]``, whether to take it.
+      take: the step.
+      state: before it.
+    """
+
+    def taken(state: S) -> tuple[S, dict[str, Sometimes]]:
+        state, metrics = take(state)
+        return state, {name: Sometimes(x, jnp.ones_like(x)) for name, x in metrics.items()}
+
+    _, shapes = jax.eval_shape(taken, state)
+
+    def not_taken(state: S) -> tuple[S, dict[str, Sometimes]]:
+        return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+    return jax.lax.cond(due, taken, not_taken, state)
+
+
 def update(config: DelayedConfig, loss: PolicyLoss, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
     """``utd`` critic steps on the parts of the batch; every ``policy_delay``-th call also a policy step on all of it.
 
@@ -153,22 +188,18 @@ def update(config: DelayedConfig, loss: PolicyLoss, state: State, batch: Transit
     batch = state.actor_critic.normalize_batch(batch)
     state, critic_metrics = high_utd_update(config, partial(critic_step, config), state, batch, key)
     state = state.replace(step=state.step + 1)
-
-    def take(state: State) -> tuple[State, Metrics]:
-        state, metrics = policy_step(config, loss, batch, state)
-        return state, {name: Sometimes(x, jnp.ones_like(x)) for name, x in metrics.items()}
-
-    _, shapes = jax.eval_shape(take, state)
-
-    def wait(state: State) -> tuple[State, Metrics]:
-        return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-
-    due = unbatched_max(state.step) % config.policy_delay == 0
-    state, policy_metrics = jax.lax.cond(due, take, wait, state)
+    state, policy_metrics = take_if(is_due(config, state.step), partial(policy_step, config, loss, batch), state)
     return state, {**critic_metrics, **policy_metrics}
 
 
-def act(config: TD3Config, state: State, observation: Float[Array, "observation"], key: Key) -> Float[Array, "action"]:
+class Explores(Protocol):
+    """A configuration with noise on the actions."""
+
+    @property
+    def exploration_noise(self) -> float: ...
+
+
+def act(config: Explores, state: State, observation: Float[Array, "observation"], key: Key) -> Float[Array, "action"]:
     """The mode of the policy plus Gaussian noise, clipped to the box."""
     action = state.actor_critic.policy(observation).mode()
     return jnp.clip(action + config.exploration_noise * jax.random.normal(key, action.shape, action.dtype), -1.0, 1.0)

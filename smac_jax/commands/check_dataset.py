@@ -104,7 +104,7 @@ def logged_file(name: str) -> Path | None:
     from smac_jax.data.readers.demonstrations import SUFFIXES
     from smac_jax.data.sources import files_of
 
-    files = () if name.startswith("part:") else files_of(name)
+    files = () if name.startswith(("part:", "chunks:")) else files_of(name)
     return files[0] if len(files) == 1 and files[0].suffix not in SUFFIXES else None
 
 

@@ -9,10 +9,10 @@ The grid is tasks x offline algorithms x online algorithms x seeds, times the va
 Any field of the configuration can be overridden for all jobs, for example --config.smac.kappa=20
 --config.finetune.num_steps=50000.
 
---online=same continues the offline algorithm online with its own update, and --online=iql (cql, cal_ql, awac, smac)
-this one; --config.finetune.carry says with how much of its state. The fields that differ online are in the section
-online_iql, for example --config.online_iql.beta=1. --offline=none trains from scratch. --config=rlpd and --config=wsrl
-also name their algorithms.
+--online=same continues the offline algorithm online with its own update, and --online=iql (cql, cal_ql, awac, rebrac,
+fql, smac) this one; --config.finetune.carry says with how much of its state. The fields that differ online are in the
+section online_iql, for example --config.online_iql.beta=1. --offline=none trains from scratch. --config=rlpd,
+--config=wsrl and --config=qc also name their algorithms.
 
 --checkpoints=3000,6000,12000 transfers after each of these numbers of offline updates, to show how the length of
 pre-training changes the transfer. Training continues from checkpoint to checkpoint. The policy and the training state
@@ -72,8 +72,8 @@ flags.DEFINE_list(
 flags.DEFINE_list(
     "online",
     None,
-    "Online algorithms; default: sac. An offline algorithm's name (iql, cql, cal_ql, awac, smac), or same for whatever "
-    "was trained offline, continues it online.",
+    "Online algorithms; default: sac. An offline algorithm's name (iql, cql, cal_ql, awac, rebrac, fql, smac), or same "
+    "for whatever was trained offline, continues it online.",
 )
 flags.DEFINE_multi_string(
     "vary", [], "A field of the configuration and its values, such as smac.kappa=1,5,20; may be repeated for a grid."

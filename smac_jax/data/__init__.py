@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from smac_jax.data.chunks import in_chunks
     from smac_jax.data.dataset import Dataset
 
-__all__ = ["Dataset", "embedded_datasets", "load_dataset"]
+__all__ = ["Dataset", "embedded_datasets", "in_chunks", "load_dataset"]
 
 
 def embedded_datasets() -> dict[str, Path]:
@@ -37,6 +38,8 @@ def load_dataset(name_or_path: str | os.PathLike) -> Dataset:
           (:func:`smac_jax.data.readers.ogbench.read_ogbench`);
         * ``part:FRACTION:NAME``, such as ``part:0.1:hopper-medium-replay``: complete episodes of one of the others
           (:meth:`Dataset.part`);
+        * ``chunks:LENGTH:NAME``, such as ``chunks:5:hopper-medium-replay``: one of the others, whose actions are
+          ``LENGTH`` actions in a row (:func:`smac_jax.data.chunks.in_chunks`);
         * the path of a D4RL file. Its task follows from its ``metadata/task``, or else from its name
           (``hopper_medium_replay-v2.hdf5``);
         * the path of a release of demonstrations, ``.npy`` or ``.pickle``
@@ -60,4 +63,8 @@ def __getattr__(name: str) -> object:
         from smac_jax.data.dataset import Dataset
 
         return Dataset
+    if name == "in_chunks":
+        from smac_jax.data.chunks import in_chunks
+
+        return in_chunks
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

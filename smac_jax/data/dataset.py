@@ -49,6 +49,8 @@ class Dataset(struct.PyTreeNode):
       conditions: ``trajectory_returns`` min-max normalized to ``[0, 1]`` (SMAC's ``w``); 1.0 if all returns are equal.
       returns_to_go: the discounted sum of the rewards from each row on, including those of dropped rows. It is 0 until
         :meth:`with_returns_to_go` computes it.
+      next_actions: the action that was taken after each row's, in the same episode; None until
+        :meth:`with_next_actions` finds it.
       name: the name of the data set.
       task: the task in which the data were logged, a key of ``TASKS``, or None.
       metadata: what the file says about itself, as ``((key, text), ...)``.
@@ -63,6 +65,7 @@ class Dataset(struct.PyTreeNode):
     trajectory_returns: Float[Array, " row"]
     conditions: Float[Array, " row"]
     returns_to_go: Float[Array, " row"]
+    next_actions: Float[Array, "row action"] | None = None
     name: str = struct.field(pytree_node=False, default="unnamed")
     task: str | None = struct.field(pytree_node=False, default=None)
     metadata: tuple[tuple[str, str], ...] = struct.field(pytree_node=False, default=())
@@ -228,6 +231,7 @@ class Dataset(struct.PyTreeNode):
             terminal=self.ended[rows],
             condition=self.conditions[rows],
             return_to_go=self.returns_to_go[rows],
+            next_action=None if self.next_actions is None else self.next_actions[rows],
         )
 
     def sample(self, key: Key, batch_size: int) -> Transition:
@@ -251,6 +255,32 @@ class Dataset(struct.PyTreeNode):
         dropped = reward_scale * self._dropped_rewards()[last] + reward_bias
         returns = returns_to_go(rewards, terminal, last, discount, self.is_sparse, dropped)
         return self.replace(returns_to_go=jnp.asarray(returns, jnp.float32))
+
+    def with_next_actions(self) -> Dataset:
+        """Returns the transitions after which the log has another action, with :attr:`next_actions` filled in.
+
+        The last transition of an episode that was cut has no next action, and is left out. That of an episode that
+        terminated stays: its next action is zero, and no algorithm reads it.
+
+        Source: ``qlearning_dataset`` of ReBRAC's code (Tarasov et al. 2023, arXiv 2305.09836). It keeps one transition
+        more of each episode that was cut, if the log's last row of that episode has no next observation.
+
+        Raises:
+          DatasetError: no transition is left.
+        """
+        last = self._last_rows()
+        last[-1] = True
+        keep = np.flatnonzero(~last | (np.asarray(self.ended) > 0.5))
+        if not keep.size:
+            raise DatasetError(
+                f"{self.name}: every row is the last one of an episode that was cut, so no next action is known. The "
+                "rows of an episode must follow each other, in the order in which they were logged."
+            )
+        actions = np.asarray(self.actions)
+        following = np.where(last[:, None], 0.0, np.append(actions[1:], actions[-1:], axis=0))
+        complete = self.replace(next_actions=jnp.asarray(following, jnp.float32))
+        kept: Dataset = jax.tree.map(lambda column: column[keep], complete)
+        return kept
 
     def _dropped_rewards(self) -> Float[np.ndarray, " row"]:
         """Returns the reward of the row that was dropped after each row; NaN if none was."""

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from smac_jax.chunk_names import parse_chunks
 from smac_jax.errors import DatasetError, RegistrationError, SmacError
 from smac_jax.files import local_path
 from smac_jax.registry import READERS
@@ -38,8 +39,8 @@ def load(name: str | os.PathLike, embedded: dict[str, Path]) -> Dataset:
         _compare_with_published(path, published_name(path.name))
         return data
     raise DatasetError(
-        f"{text!r} is neither an embedded data set, nor one of D4RL's, nor minari:ID, ogbench:NAME or "
-        f"part:FRACTION:NAME, nor a file. "
+        f"{text!r} is neither an embedded data set, nor one of D4RL's, nor minari:ID, ogbench:NAME, "
+        f"part:FRACTION:NAME or chunks:LENGTH:NAME, nor a file. "
         f"Embedded: {', '.join(embedded) or 'none'}. {_similar(text, list(d4rl_files()))}{_registered()}"
         "Give one of these or the path of a D4RL .hdf5 file, or of demonstrations (.npy, .pickle); "
         "`smac-jax make-dataset` makes one."
@@ -71,7 +72,7 @@ def files_of(name: str | os.PathLike) -> tuple[Path, ...]:
     from smac_jax.data.readers.d4rl_files import d4rl_file, d4rl_files
 
     prefix, colon, rest = str(name).partition(":")
-    if colon and prefix == "part":
+    if colon and prefix in ("part", "chunks"):
         return files_of(rest.partition(":")[2])
     if has_reader(name):
         return ()
@@ -99,9 +100,9 @@ def has_reader(name: str | os.PathLike) -> bool:
 def short_name(name: str | os.PathLike) -> str:
     """Returns a short form of a name, for folders and figures: a file loses its folder and its suffix."""
     prefix, colon, rest = str(name).partition(":")
-    if colon and prefix == "part":
-        fraction, _, full = rest.partition(":")
-        return f"{short_name(full)}-part-{fraction}"
+    if colon and prefix in ("part", "chunks"):
+        number, _, full = rest.partition(":")
+        return f"{short_name(full)}-{prefix}-{number}"
     return str(name) if has_reader(name) else Path(name).stem
 
 
@@ -166,6 +167,15 @@ def read_part(rest: str) -> Dataset:
         if isinstance(error, SmacError):
             raise
         raise DatasetError(f"'part:{rest}': expected part:FRACTION:NAME, such as part:0.1:{name or 'NAME'}.") from error
+
+
+def read_chunks(rest: str) -> Dataset:
+    """Reads the data set ``chunks:LENGTH:NAME``."""
+    from smac_jax.data import load_dataset
+    from smac_jax.data.chunks import in_chunks
+
+    length, name = parse_chunks(rest)
+    return in_chunks(load_dataset(name), length)
 
 
 def _checked(data: Dataset, name: str) -> Dataset:

@@ -24,7 +24,10 @@ ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "gelu": lambda xp, x: 0.5 * x * (1.0 + xp.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x))),
     "silu": lambda xp, x: 0.5 * x * (1.0 + xp.tanh(0.5 * x)),
 }
-DISTRIBUTIONS = ("tanh_gaussian", "box_gaussian")
+DISTRIBUTIONS = ("tanh_gaussian", "box_gaussian", "one_step_flow")
+SAMPLE_ONLY = ("log_std", "noise_kernel")
+"""What the names of arrays begin with that a sample needs and a mode does not."""
+POSITIONS = ("before_activation", "after_activation")
 LAYER_NORM_EPSILON = 1e-6
 """Flax's."""
 
@@ -57,7 +60,7 @@ class Architecture:
     """The architecture of a policy's network; see :class:`smac_jax.networks.Actor`.
 
     Raises:
-      ValueError: the activation or the distribution is unknown, or a size is below 1.
+      ValueError: the activation, the distribution or the position of the layer norms is unknown, or a size is below 1.
     """
 
     observation_size: int
@@ -69,10 +72,13 @@ class Architecture:
     min_log_std: float
     max_log_std: float
     layer_norm: bool = False
+    layer_norm_position: str = "before_activation"
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS or self.distribution not in DISTRIBUTIONS:
             raise ValueError(f"activation = {self.activation!r}, distribution = {self.distribution!r}")
+        if self.layer_norm_position not in POSITIONS:
+            raise ValueError(f"layer_norm_position = {self.layer_norm_position!r}")
         if min(self.observation_size, self.action_size, *self.hidden) < 1:
             raise ValueError(f"sizes {self.observation_size}, {self.hidden}, {self.action_size}: must be at least 1")
 
@@ -84,7 +90,9 @@ class Architecture:
         sizes = (self.observation_size, *self.hidden)
         layers = {f"hidden_{i}": pair for i, pair in enumerate(itertools.pairwise(sizes))}
         layers["mean"] = sizes[-1], self.action_size
-        if self.state_dependent_std:
+        if self.distribution == "one_step_flow":
+            shapes["noise_kernel"] = self.action_size, self.hidden[0]
+        elif self.state_dependent_std:
             layers["log_std"] = layers["mean"]
         else:
             shapes["log_std"] = (self.action_size,)
@@ -103,8 +111,10 @@ def act(xp: Any, built: Architecture, parameters: Mapping[str, Any], observation
       built: the architecture.
       parameters: the arrays of :attr:`NumpyPolicy.parameters`; if they have a leading seed axis, so has the action.
       observation: the observations, in the environment's own units.
-      noise: standard normal noise ``[batch, action]`` for a sample; None for the mode.
+      noise: standard normal noise ``[batch, action]`` for a sample; None for the mode, which for a one-step flow is
+        the action for zero noise.
     """
+    flow = built.distribution == "one_step_flow"
 
     def dense(name: str, x: Any) -> Any:
         return x @ parameters[f"{name}_kernel"] + parameters[f"{name}_bias"]
@@ -117,10 +127,16 @@ def act(xp: Any, built: Architecture, parameters: Mapping[str, Any], observation
     x = (observation - parameters["observation_mean"]) / parameters["observation_std"]
     for i in range(len(built.hidden)):
         x = dense(f"hidden_{i}", x)
-        if built.layer_norm:
+        if flow and i == 0 and noise is not None:
+            x = x + noise @ parameters["noise_kernel"]
+        if built.layer_norm and built.layer_norm_position == "before_activation":
             x = normalize(f"hidden_{i}", x)
         x = ACTIVATIONS[built.activation](xp, x)
+        if built.layer_norm and built.layer_norm_position == "after_activation":
+            x = normalize(f"hidden_{i}", x)
     action = dense("mean", x)
+    if flow:
+        return xp.clip(action, -1.0, 1.0)
     squashed = built.distribution == "tanh_gaussian"
     if not squashed:
         action = xp.tanh(action)
@@ -203,16 +219,22 @@ class NumpyPolicy:
             observation_size=actor_critic.observation_mean.shape[-1],
             **{name: getattr(actor, name) for name in fields - {"observation_size"}},
         )
-        layers = {f"hidden_{i}": params["trunk"][f"Dense_{i}"] for i in range(len(actor.hidden))}
-        layers["mean"] = params["mean"]
+        flow = built.distribution == "one_step_flow"
+        trunk = params["flow" if flow else "trunk"]
+        layers = {f"hidden_{i}": trunk[f"Dense_{i}"] for i in range(len(actor.hidden))}
+        layers["mean"] = trunk[f"Dense_{len(actor.hidden)}"] if flow else params["mean"]
         arrays = {name: getattr(actor_critic, name) for name in ("observation_mean", "observation_std")}
-        if built.state_dependent_std:
+        if flow:  # the first layer sees observation and noise side by side
+            first, size = layers["hidden_0"], built.observation_size
+            layers["hidden_0"] = {**first, "kernel": first["kernel"][..., :size, :]}
+            arrays["noise_kernel"] = first["kernel"][..., size:, :]
+        elif built.state_dependent_std:
             layers["log_std"] = params["log_std"]
         else:
             arrays["log_std"] = params["log_std"]
         arrays |= {f"{name}_{part}": layer[part] for name, layer in layers.items() for part in ("kernel", "bias")}
         if built.layer_norm:
-            norms = {i: params["trunk"][f"LayerNorm_{i}"] for i in range(len(actor.hidden))}
+            norms = {i: trunk[f"LayerNorm_{i}"] for i in range(len(actor.hidden))}
             arrays |= {f"hidden_{i}_norm_{part}": norm[part] for i, norm in norms.items() for part in ("scale", "bias")}
         arrays = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
         single = actor_critic.observation_mean.ndim == 1

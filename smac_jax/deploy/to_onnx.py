@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from smac_jax.deploy.policy import NumpyPolicy, act
+from smac_jax.deploy.policy import SAMPLE_ONLY, NumpyPolicy, act
 from smac_jax.errors import ConfigError
 from smac_jax.version import __version__
 
@@ -100,7 +100,7 @@ def to_onnx(policy: NumpyPolicy, batch: int | None = None, sample: bool = False)
     built, rows = policy.architecture, "batch" if batch is None else batch
     seeds = () if isinstance(policy.seeds, int) else (len(policy.seeds),)
     graph = Graph()
-    used = {name: array for name, array in policy.parameters.items() if sample or not name.startswith("log_std")}
+    used = {name: array for name, array in policy.parameters.items() if sample or not name.startswith(SAMPLE_ONLY)}
     parameters = {name: graph.initializer(name, array) for name, array in used.items()}
     sizes = {"observation": built.observation_size} | ({"noise": built.action_size} if sample else {})
     act(graph, built, parameters, *(Value(graph, name) for name in sizes))

@@ -15,6 +15,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, cast
 
 from smac_jax import plugins
+from smac_jax.chunk_names import parse_chunks
 from smac_jax.config import plain
 from smac_jax.envs.adapters.quiet import quiet_imports
 from smac_jax.errors import ConfigError, RegistrationError, UnknownNameError
@@ -61,6 +62,8 @@ def make_env(name: str, physics: str = "auto", version: str = "v4", **kw: Any) -
         * ``"gymnasium:ID"``, which is stepped on the host (:mod:`smac_jax.envs.adapters.gymnasium`);
         * ``"ogbench:NAME"``, the environment of one of OGBench's data sets (:mod:`smac_jax.envs.adapters.ogbench`);
         * ``"minari:ID"``, the environment that a Minari data set names. It is a task of this package if that is equal.
+        * ``"chunks:LENGTH:NAME"``, whose actions are ``LENGTH`` actions of one of the others
+          (:mod:`smac_jax.envs.chunks`).
       physics: the engine of this package's tasks. ``"mujoco"`` is the C engine, which equals Gymnasium. ``"mjx"`` is
         for GPU and TPU. ``"warp"`` is for NVIDIA GPUs (extra ``warp``). ``"auto"`` chooses the C engine if JAX runs on
         a CPU, and MJX otherwise. The hand and the kitchen need the models of the package gymnasium-robotics. They run
@@ -257,6 +260,16 @@ def make_ogbench(name: str, **kw: Any) -> Env:
     from smac_jax.envs.adapters.ogbench import OGBenchEnv
 
     return OGBenchEnv(name, **kw)
+
+
+def make_chunks(rest: str, **kw: Any) -> Env:
+    """Makes the environment ``chunks:LENGTH:NAME``, with the options of ``NAME``."""
+    from smac_jax.envs.chunks import ActionChunks
+    from smac_jax.tasks import time_limit
+
+    length, name = parse_chunks(rest)
+    env = make_env(name, **kw)
+    return ActionChunks(env, length, episode_length=time_limit(name, env))
 
 
 def make_playground(name: str, **kw: Any) -> Env:

@@ -2,6 +2,7 @@
 
 from smac_jax.networks.actor import Actor, BoxGaussian, Policy, TanhGaussian
 from smac_jax.networks.critic import Critic, aggregate, ensemble_values, init_ensemble, tie_heads
+from smac_jax.networks.flow import OneStepFlow
 from smac_jax.networks.mlp import MLP, num_parameters
 from smac_jax.networks.noise_predictor import NoisePredictor
 
@@ -11,6 +12,7 @@ __all__ = [
     "BoxGaussian",
     "Critic",
     "NoisePredictor",
+    "OneStepFlow",
     "Policy",
     "TanhGaussian",
     "aggregate",

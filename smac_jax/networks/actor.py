@@ -1,6 +1,7 @@
-"""Stochastic policies: a Gaussian squashed by tanh, and a Gaussian over the action box itself.
+"""Stochastic policies: a Gaussian squashed by tanh, a Gaussian over the action box itself, and a one-step flow.
 
-Source: Haarnoja et al. 2018 (arXiv 1812.05905), appendix C; SMAC tables 6-8 ("std = exp"; IQL: "no tanh").
+Source: Haarnoja et al. 2018 (arXiv 1812.05905), appendix C; SMAC tables 6-8 ("std = exp"; IQL: "no tanh"); for the flow
+:mod:`smac_jax.networks.flow`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float
 
-from smac_jax.networks.mlp import INITIALIZERS, MLP, ORTHOGONAL_SCALE
+from smac_jax.networks.flow import OneStepFlow
+from smac_jax.networks.mlp import ACTOR_BOUND, INITIALIZERS, MLP, ORTHOGONAL_SCALE, output_init
 from smac_jax.networks.product import product
 from smac_jax.types import Array, Key
 
@@ -100,7 +102,7 @@ def _normal_log_density(x: Array, mean: Array, log_std: Array) -> Array:
     return -0.5 * ((x - mean) * jnp.exp(-log_std)) ** 2 - log_std - 0.5 * jnp.log(2 * jnp.pi)
 
 
-Policy: TypeAlias = TanhGaussian | BoxGaussian
+Policy: TypeAlias = TanhGaussian | BoxGaussian | OneStepFlow
 
 
 class Actor(nn.Module):
@@ -112,11 +114,12 @@ class Actor(nn.Module):
       activation: a key of ``networks.mlp.ACTIVATIONS``.
       initial_std: ``sigma`` at initialization, the same in every state. An algorithm that trains only the mean
         (TD3+BC) leaves it there, so the policy that it transfers explores with this spread.
-      distribution: ``"tanh_gaussian"`` (:class:`TanhGaussian`) or ``"box_gaussian"`` (:class:`BoxGaussian`).
+      distribution: ``"tanh_gaussian"`` (:class:`TanhGaussian`), ``"box_gaussian"`` (:class:`BoxGaussian`) or
+        ``"one_step_flow"`` (:class:`smac_jax.networks.flow.OneStepFlow`), which has no ``sigma``.
       state_dependent_std: False makes ``sigma`` a parameter of its own, the same in every state.
       min_log_std, max_log_std: ``log sigma`` is clipped to this range.
-      layer_norm, initializer, last_hidden_scale: as in :class:`smac_jax.networks.mlp.MLP`. With "orthogonal" the kernel
-        under ``log sigma`` is orthogonal, too, where it is zero otherwise.
+      layer_norm, initializer, last_hidden_scale, layer_norm_position: as in :class:`smac_jax.networks.mlp.MLP`. With
+        "orthogonal" the kernel under ``log sigma`` is orthogonal, too, where it is zero otherwise.
     """
 
     action_size: int
@@ -130,26 +133,25 @@ class Actor(nn.Module):
     layer_norm: bool = False
     initializer: str = "fan_in_uniform"
     last_hidden_scale: float = ORTHOGONAL_SCALE
+    layer_norm_position: str = "before_activation"
 
     @nn.compact
     def __call__(self, observation: Float[Array, "*batch observation"]) -> Policy:
+        if self.distribution == "one_step_flow":
+            return self._one_step_flow(observation)
         orthogonal = self.initializer == "orthogonal"
-        head_init = INITIALIZERS[self.initializer](ORTHOGONAL_SCALE)
-        trunk = MLP(
-            self.hidden, self.activation, None, self.layer_norm, self.initializer, self.last_hidden_scale, name="trunk"
-        )
-        x = trunk(observation)
-        mean = nn.Dense(self.action_size, kernel_init=head_init, dot_general=product, name="mean")(x)
+        x = self._perceptron(None, name="trunk")(observation)
+        head = output_init(self.initializer, ACTOR_BOUND)
+        mean = nn.Dense(self.action_size, dot_general=product, name="mean", **head)(x)
         initial_log_std = nn.initializers.constant(jnp.log(self.initial_std))
         if self.state_dependent_std:
-            head = nn.Dense(
+            log_std = nn.Dense(
                 self.action_size,
-                kernel_init=head_init if orthogonal else nn.initializers.zeros,
+                kernel_init=INITIALIZERS["orthogonal"](ORTHOGONAL_SCALE) if orthogonal else nn.initializers.zeros,
                 bias_init=initial_log_std,
                 dot_general=product,
                 name="log_std",
-            )
-            log_std = head(x)
+            )(x)
         else:
             log_std = jnp.broadcast_to(
                 self.param("log_std", initial_log_std, (self.action_size,), jnp.float32), mean.shape
@@ -158,3 +160,22 @@ class Actor(nn.Module):
         if self.distribution == "box_gaussian":
             return BoxGaussian(jnp.tanh(mean), log_std)
         return TanhGaussian(mean, log_std)
+
+    def _perceptron(self, output: int | None, name: str | None) -> MLP:
+        return MLP(
+            self.hidden,
+            self.activation,
+            output,
+            self.layer_norm,
+            self.initializer,
+            self.last_hidden_scale,
+            self.layer_norm_position,
+            name=name,
+        )
+
+    def _one_step_flow(self, observation: Float[Array, "*batch observation"]) -> OneStepFlow:
+        network = self._perceptron(self.action_size, name="flow")
+        if self.is_initializing():
+            noise = jnp.zeros((*observation.shape[:-1], self.action_size), jnp.float32)
+            network(jnp.concatenate([observation, noise], axis=-1))
+        return OneStepFlow(observation, dict(network.variables), network.clone(parent=None, name=None))

@@ -22,7 +22,7 @@ class Critic(nn.Module):
         action-gradient is itself differentiable, and a relu's second derivative is zero almost everywhere.
       shared_head: the members of an ensemble have their last layer in common (WSRL's code; see
         :func:`tie_heads`). A single critic is the same either way.
-      layer_norm, initializer, last_hidden_scale: as in :class:`smac_jax.networks.mlp.MLP`.
+      layer_norm, initializer, last_hidden_scale, layer_norm_position: as in :class:`smac_jax.networks.mlp.MLP`.
     """
 
     hidden: tuple[int, ...] = (256, 256)
@@ -31,13 +31,22 @@ class Critic(nn.Module):
     initializer: str = "fan_in_uniform"
     last_hidden_scale: float = ORTHOGONAL_SCALE
     shared_head: bool = False
+    layer_norm_position: str = "before_activation"
 
     @nn.compact
     def __call__(
         self, observation: Float[Array, "*batch observation"], action: Float[Array, "*batch action"]
     ) -> Float[Array, "*batch"]:
         x = jnp.concatenate([observation, action], axis=-1)
-        trunk = MLP(self.hidden, self.activation, 1, self.layer_norm, self.initializer, self.last_hidden_scale)
+        trunk = MLP(
+            self.hidden,
+            self.activation,
+            1,
+            self.layer_norm,
+            self.initializer,
+            self.last_hidden_scale,
+            self.layer_norm_position,
+        )
         return trunk(x)[..., 0]
 
 

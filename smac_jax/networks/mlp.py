@@ -18,6 +18,8 @@ from smac_jax.types import Array
 kernel_init = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
 # What WSRL's code (and IQL's) starts from.
 ORTHOGONAL_SCALE = 2.0**0.5
+# EDAC's and ReBRAC's code: how far from zero a last layer may start
+CRITIC_BOUND, ACTOR_BOUND = 3e-3, 1e-3
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": nn.relu, "tanh": nn.tanh, "gelu": nn.gelu, "silu": nn.silu}
 
@@ -48,20 +50,49 @@ def orthogonal(scale: float) -> nn.initializers.Initializer:
 INITIALIZERS: dict[str, Callable[[float], nn.initializers.Initializer]] = {
     "fan_in_uniform": lambda scale: kernel_init,
     "orthogonal": orthogonal,
+    "glorot_uniform": lambda scale: nn.initializers.glorot_uniform(),
+    "edac": lambda scale: kernel_init,
 }
-"""Initializers of a layer's kernel by name, given the gain, which only "orthogonal" has."""
+"""Initializers of a layer's kernel by name, given the gain, which only "orthogonal" has.
+
+"glorot_uniform" is what FQL's code starts from; "edac" what EDAC's and ReBRAC's do: biases start at 0.1, and the last
+layer near zero (:func:`output_init`).
+"""
+
+
+def bias_init(initializer: str) -> nn.initializers.Initializer:
+    """The initializer of a hidden layer's bias, by the name of the kernels'."""
+    return nn.initializers.constant(0.1) if initializer == "edac" else nn.initializers.zeros
+
+
+def output_init(initializer: str, bound: float) -> dict[str, nn.initializers.Initializer]:
+    """The initializers of a last layer, by the name of the kernels'.
+
+    Args:
+      initializer: a key of ``INITIALIZERS``.
+      bound: with "edac", kernel and bias are uniform in ``[-bound, bound]``.
+    """
+    if initializer != "edac":
+        return {"kernel_init": INITIALIZERS[initializer](ORTHOGONAL_SCALE), "bias_init": nn.initializers.zeros}
+
+    def near_zero(key: Array, shape: Any, dtype: Any = jnp.float32, out_sharding: Any = None) -> Array:
+        del out_sharding
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return {"kernel_init": near_zero, "bias_init": near_zero}
 
 
 class MLP(nn.Module):
-    """Dense layers, each followed by an activation, before which there may be a layer norm.
+    """Dense layers, each followed by an activation, before or after which there may be a layer norm.
 
     Attributes:
       hidden: width of each layer.
       activation: a key of ``ACTIVATIONS``.
       output: width of a last, linear layer; None for none.
-      layer_norm: normalize each hidden layer before its activation.
+      layer_norm: normalize each hidden layer.
       initializer: a key of ``INITIALIZERS``.
       last_hidden_scale: with "orthogonal", the gain of the last hidden layer; the others' is the square root of two.
+      layer_norm_position: ``"before_activation"`` (WSRL) or ``"after_activation"`` (ReBRAC, FQL).
     """
 
     hidden: tuple[int, ...]
@@ -70,19 +101,22 @@ class MLP(nn.Module):
     layer_norm: bool = False
     initializer: str = "fan_in_uniform"
     last_hidden_scale: float = ORTHOGONAL_SCALE
+    layer_norm_position: str = "before_activation"
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch input"]) -> Float[Array, "*batch output"]:
         make = INITIALIZERS[self.initializer]
         for i, width in enumerate(self.hidden):
             scale = self.last_hidden_scale if i + 1 == len(self.hidden) else ORTHOGONAL_SCALE
-            x = nn.Dense(width, kernel_init=make(scale), dot_general=product)(x)
-            if self.layer_norm:
+            x = nn.Dense(width, kernel_init=make(scale), bias_init=bias_init(self.initializer), dot_general=product)(x)
+            if self.layer_norm and self.layer_norm_position == "before_activation":
                 x = nn.LayerNorm()(x)
             x = ACTIVATIONS[self.activation](x)
+            if self.layer_norm and self.layer_norm_position == "after_activation":
+                x = nn.LayerNorm()(x)
         if self.output is None:
             return x
-        return nn.Dense(self.output, kernel_init=make(ORTHOGONAL_SCALE), dot_general=product)(x)
+        return nn.Dense(self.output, dot_general=product, **output_init(self.initializer, CRITIC_BOUND))(x)
 
 
 def num_parameters(params: dict) -> int:

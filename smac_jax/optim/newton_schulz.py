@@ -4,11 +4,11 @@
 
 ``jax.vmap`` over a stack results in batched matrix products, which XLA's CPU backend computes several times more slowly
 than the same products one by one. Therefore all axes before the last two, also those that ``vmap`` adds, are flattened
-into one stack, and :func:`orthogonalize_all` chooses an implementation for the device. A CPU iterates over the
-matrices. A GPU, on which starting a kernel takes longer than a small product, computes all matrices of one shape
-together. A TPU computes batched products of each stack.
+into one stack. :func:`orthogonalize_all` then chooses by the device: a CPU computes matrix by matrix; a GPU, on which
+starting a kernel takes longer than a small product, computes all matrices of a shape together; a TPU computes each
+stack in batched products.
 
-Source: Jordan et al. 2024, Muon; the coefficients are those of optax. ``benchmarks/NOTES.md`` has measurements.
+Source: Jordan et al. 2024, Muon; the coefficients are those of optax. Measurements: ``benchmarks/NOTES.md``.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from smac_jax.types import Array
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 EPSILON = 1e-8
 SMALLEST = 16
-"""The smallest number of rows of a matrix on a GPU, whose tensor cores compute 16 rows at once."""
+"""The rows of the smallest matrices of a group on a GPU, whose units for products compute 16 rows at once."""
 Stack = Float[Array, "_ _ _"]
-"""An array ``[stack, rows, columns]``. In a list of stacks, the sizes may differ."""
+"""``[stack, rows, columns]``, of different sizes in one list."""
 
 
 def orthogonalize(x: Float[Array, "*stack rows columns"], steps: int = 5) -> Float[Array, "*stack rows columns"]:
@@ -41,7 +41,7 @@ def orthogonalize(x: Float[Array, "*stack rows columns"], steps: int = 5) -> Flo
 
 
 def orthogonalize_all(stacks: Sequence[Array], steps: int = 5) -> list[Array]:
-    """Computes :func:`orthogonalize` for several stacks of matrices, which may have different shapes."""
+    """:func:`orthogonalize` for several stacks of matrices, which may have different shapes."""
 
     @jax.custom_batching.custom_vmap
     def run(stacks: list[Array]) -> list[Array]:
@@ -56,7 +56,7 @@ def orthogonalize_all(stacks: Sequence[Array], steps: int = 5) -> list[Array]:
 
     @run.def_vmap
     def _(axis_size: int, in_batched: list[list[bool]], stacks: list[Array]) -> tuple[list[Array], list[bool]]:
-        del axis_size, in_batched  # all stacks are batched, because they are the parameters of seeds
+        del axis_size, in_batched  # all of them are batched, as the parameters of seeds are
         return run(stacks), [True] * len(stacks)
 
     return run(list(stacks))
@@ -67,10 +67,7 @@ def _one_by_one(stacks: list[Stack], steps: int) -> list[Stack]:
 
 
 def _grouped_by_shape(stacks: list[Stack], steps: int) -> list[Stack]:
-    """Iterates all matrices of one shape in one batch.
-
-    Tall matrices are transposed, and rows of zeros are added to small matrices.
-    """
+    """All matrices of a shape in one batch; tall matrices are transposed, and rows of zeros are added to small ones."""
     wide = [x.mT if x.shape[1] > x.shape[2] else x for x in stacks]
     groups: dict[tuple[int, int], list[int]] = {}
     for k, x in enumerate(wide):
@@ -101,7 +98,7 @@ def _iterate(x: Float[Array, "*stack rows columns"], steps: int) -> Float[Array,
 
 
 def _iterate_factored(x: Stack, steps: int) -> Stack:
-    """Iterates ``X <- (c0 I + c1 A + c2 A A) X``, which has one kernel less in each step."""
+    """The iteration as ``X <- (c0 I + c1 A + c2 A A) X``, which has a kernel less in each step."""
     x = x / (jnp.linalg.norm(x, axis=(-2, -1), keepdims=True) + EPSILON)
     c0, c1, c2 = COEFFICIENTS
     identity = jnp.eye(x.shape[-2], dtype=x.dtype)
@@ -112,7 +109,7 @@ def _iterate_factored(x: Stack, steps: int) -> Stack:
 
 
 def _iterate_vectors(x: Float[Array, "stack 1 columns"], steps: int) -> Float[Array, "stack 1 columns"]:
-    """Iterates matrices of one row, of which only the length changes."""
+    """The iteration on matrices of one row, of which only the length changes."""
     norm = jnp.linalg.norm(x, axis=(-2, -1), keepdims=True)
     factor = 1.0 / (norm + EPSILON)
     square = (norm * factor) ** 2

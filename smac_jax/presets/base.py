@@ -23,7 +23,7 @@ LATER = {"final_data_fraction": None, "data_fraction_steps": None, "environments
 A field with its default is not recorded. So a sweep of an earlier version has the same folder as today.
 """
 
-LATER_SECTIONS = (NONE, "rlpd")
+LATER_SECTIONS = (NONE, "rlpd", "rebrac", "fql")
 """Sections of algorithms that earlier versions did not have. They do not affect the folder of a sweep without them."""
 
 

@@ -236,7 +236,7 @@ def set_sizes(config: ConfigDict, at_paper_size: bool) -> None:
     network = {"actor_hidden": hidden, "critic_hidden": hidden}
     config.smac.update({"network": network, "alpha_hidden": alpha})
     baseline = (256, 256) if at_paper_size else (128, 128)
-    for name in ("td3_bc", "iql", "cql", "cal_ql", "awac", "bc"):
+    for name in ("td3_bc", "rebrac", "fql", "iql", "cql", "cal_ql", "awac", "bc"):
         config[name].network.update({"actor_hidden": baseline, "critic_hidden": baseline})
         if not at_paper_size:
             config[name].batch_size = 128

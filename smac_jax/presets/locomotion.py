@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ml_collections import ConfigDict
 
-from smac_jax.presets import paper
+from smac_jax.presets import paper, rebrac
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -25,6 +25,7 @@ def get_config(variant: str = "") -> ConfigDict:
         reward={"reward_scale": 1.0, "reward_bias": 0.0},
     )
     config.iql.update({"expectile": 0.9, "beta": 1.0, "return_span": 1000.0})
+    config.rebrac.update(rebrac.get_config("hopper-medium-replay-v2").rebrac)
     config.online_td3_bc.alpha = 5.0
     config.awr.temperature = 0.4
     return config

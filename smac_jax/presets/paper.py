@@ -62,8 +62,9 @@ def family(
         if not OFFLINE.is_built_in(name):  # the paper has no settings for a user's algorithm
             continue
         config[name].update(reward)
-        if name != "smac":
+        if name not in ("smac", "rebrac", "fql"):  # whose networks are their own
             config[name].network.update(baseline_network)
+    config.fql.update({"normalize_q": True, "alpha": 1.0})  # as its authors advise for data they have no alpha for
     config.iql.update(
         {
             "value_hidden": baseline_network["critic_hidden"],

@@ -21,7 +21,7 @@ def environment_of(data: smac_jax.Dataset, given: str | None) -> str:
     if task is None:
         raise ConfigError(f"{data.name} does not record the environment of its data. Name the environment with --env.")
     check_name(task)
-    if task_info(task).rewards.only_success and data.task != task:
+    if task_info(task).rewards.only_success and task not in (data.task, dict(data.metadata).get("env")):
         raise ConfigError(
             f"{data.name} has the rewards of {data.task or 'another task'}, not of {task}. Rename its file so that the "
             f"name begins with {task}; its rewards are then made binary when it is read."

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from smac_jax import plugins
-from smac_jax.algorithms.continuation import SAME
+from smac_jax.algorithms.continuation import SAME, check_carry
 from smac_jax.algorithms.contracts import OfflineAlgorithm, OnlineAlgorithm
 from smac_jax.algorithms.make import code_behind, continues, make_offline, make_online_after
 from smac_jax.algorithms.none import NONE
@@ -342,7 +342,7 @@ def variants(
             given = {field: value for field, value in given.items() if value is not None}
             built = make_online_after(offline, algorithm, given, schedule.get("carry"))
         else:
-            schedule.pop("carry", None)
+            check_carry(schedule.pop("carry", "all"))  # a wrong value is refused, although nothing reads it
             built = make_online_after(offline, algorithm, given)
         for name, value in changed[phase].items():
             if name in POSITIVE and not value >= 1:
@@ -432,8 +432,8 @@ def make_jobs(
 
     Raises:
       UnknownNameError: an algorithm does not exist.
-      ConfigError: a value is out of range, a varied field applies to none of the algorithms, or two data sets or
-        variants would share a folder.
+      ConfigError: a value is out of range, a varied field applies to none of the algorithms, an online algorithm cannot
+        take the policy of an offline one, or two data sets or variants would share a folder.
     """
     for name in online:
         if name not in ONLINE and not continues(name):

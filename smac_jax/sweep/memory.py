@@ -72,7 +72,8 @@ def buffer_bytes(job: Job, data: Dataset) -> float:
 def rough_estimate(job: Job, data: Dataset) -> float:
     """The bytes of one seed's parameters, optimizer states and replay buffer, without intermediate results."""
     built = make_offline(job.offline.algorithm, job.offline.config)
-    state = jax.eval_shape(lambda: built.init(jax.random.key(0), built.prepare(data)))
+    prepared = built.prepare(data)  # on the host
+    state = jax.eval_shape(lambda: built.init(jax.random.key(0), prepared))
     batches = [online_of(job.offline, v).batch_size for v in job.online]
     widest = max([p.batch_size for p in built.phases] + batches)
     return nbytes(state) + buffer_bytes(job, data) + 4 * widest * 4096

@@ -119,8 +119,8 @@ def make_evaluator(
         seen = actor_critic.normalize(observation)
         return ensemble_values(actor_critic.critic, actor_critic.critic_params, seen, action).mean(axis=0)
 
-    def value_of_policy(actor_critic: ActorCritic, observation: Array) -> Array:
-        return value(actor_critic, observation, actor_critic.policy(observation).mode())
+    def value_of_policy(actor_critic: ActorCritic, observation: Array, key: Key) -> Array:
+        return value(actor_critic, observation, act(actor_critic, observation, key))
 
     def value_of_random(actor_critic: ActorCritic, observation: Array, key: Key) -> Array:
         shape = actor_critic.policy(observation).mode().shape
@@ -179,9 +179,12 @@ def make_evaluator(
         truncated = jnp.where(last.truncated | last.alive, 1.0, 0.0)
         left = jnp.maximum(last.length - jnp.array(times[:-1], jnp.int32)[:, None, None], 0)
         beyond = truncated * jnp.float32(gamma) ** left.astype(jnp.float32)
-        values = jax.vmap(value_of_policy, in_axes=(0, 1), out_axes=1)(actor_critic, seen)
-        at_end = jax.vmap(value_of_policy)(actor_critic, last.last_observation)
-        action_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, episode_length)  # not the key of a step
+        # not the keys of steps
+        action_keys, value_keys, end_keys = (
+            jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, episode_length + i) for i in range(3)
+        )
+        values = jax.vmap(value_of_policy, in_axes=(0, 1, 0), out_axes=1)(actor_critic, seen, value_keys)
+        at_end = jax.vmap(value_of_policy)(actor_critic, last.last_observation, end_keys)
         random = jax.vmap(value_of_random, in_axes=(0, 1, 0), out_axes=1)(actor_critic, seen, action_keys)
         found = Probes(
             value=values - beyond * at_end,

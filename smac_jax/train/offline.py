@@ -164,9 +164,8 @@ def pretrain(
         check_sizes(acting_first, env)
     evaluator = None
     if env is not None:
-        evaluator = make_evaluator(
-            env, eval_episodes, episode_length, True, layout, discount=value_discount(built.config)
-        )
+        deterministic, discount = not built.evaluate_draws, value_discount(built.config)
+        evaluator = make_evaluator(env, eval_episodes, episode_length, deterministic, layout, discount)
     diagnose = make_diagnostics(built, layout)
     diagnostics_keys = layout.keys("diagnostics")
     history = History(numbers)

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.algorithms.contracts import OnlineAlgorithm, TrainingState
-from smac_jax.algorithms.make import check_actor_critic, code_behind, make_online_after
+from smac_jax.algorithms.make import check_actor_critic, check_density, code_behind, make_online_after
 from smac_jax.algorithms.none import fresh_networks
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
@@ -219,7 +219,8 @@ def finetune(
 
     Args:
       algorithm: a name in :data:`smac_jax.algorithms.ONLINE`, or an algorithm object. An offline algorithm continues
-        by its name ("iql", "cql", "cal_ql", "awac", "smac"), or by "same", which continues the one that was trained.
+        by its name ("iql", "cql", "cal_ql", "awac", "rebrac", "fql", "smac"), or by "same", which continues the one
+        that was trained.
       actor_critic: the pre-trained actor-critic, ``pretrain(...).actor_critic``, with leaves ``[seed, ...]``;
         or the result of ``pretrain``, which a continuation needs. None trains from scratch, with fresh networks of the
         default sizes (for other sizes, give the result of ``pretrain("none", data, config={"network": ...})``).
@@ -281,6 +282,7 @@ def finetune(
     if actor_critic is None:
         actor_critic = fresh_networks(None, stream_keys(numbers, "init"), env.observation_size, env.action_size)
     assert isinstance(actor_critic, ActorCritic)
+    check_density(actor_critic.actor, built)
     _check_actor_critic(actor_critic, env, numbers)
     training_env = AutoReset(env, episode_length)
     total = warm_start + num_steps
@@ -291,7 +293,8 @@ def finetune(
         fingerprint = data.fingerprint()
         if built.return_discount is not None and data.is_sparse:
             failure_reward = float(data.rewards.min())
-        data = layout.replicate(built.prepare(data))
+        # the replay buffer holds no next actions
+        data = layout.replicate(built.prepare(data).replace(next_actions=None))
 
     def begin_one(init_key: Key, environment_key: Key, ac: ActorCritic, carried: Any) -> LoopState:
         buffer = init(buffer_capacity or total, env.observation_size, env.action_size)
@@ -304,7 +307,8 @@ def finetune(
         begun: LoopState = start(layout.keys("init"), layout.keys("environment"), *given)
         return begun
 
-    evaluator = make_evaluator(env, eval_episodes, episode_length, True, layout, discount=value_discount(built.config))
+    deterministic, discount = not built.evaluate_draws, value_discount(built.config)
+    evaluator = make_evaluator(env, eval_episodes, episode_length, deterministic, layout, discount)
     history = History(numbers)
 
     def evaluate_at(state: LoopState, at: Evaluate) -> bool:

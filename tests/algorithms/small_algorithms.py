@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from smac_jax.algorithms import OFFLINE, smac
+from smac_jax.algorithms import OFFLINE, ONLINE, make_online, smac
 from smac_jax.config import resolve
 from smac_jax.data.dataset import Dataset
 from smac_jax.scores import SCORES, Score
@@ -33,6 +33,11 @@ def small(name: str) -> dict[str, Any]:
     if name == "none":
         return {"network": NETWORK}
     return {"batch_size": 16, "network": NETWORK, **_MORE.get(name, {})}
+
+
+def transfers_to(offline: str) -> list[str]:
+    """The online algorithms that can follow an offline one: FQL's policy has no density."""
+    return [name for name in ONLINE if offline != "fql" or not make_online(name).needs_density]
 
 
 def dataset() -> Dataset:

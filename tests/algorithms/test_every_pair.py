@@ -5,10 +5,11 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from small_algorithms import TRAINED, small
+from small_algorithms import TRAINED, small, transfers_to
 
 import smac_jax
 from smac_jax.algorithms import OFFLINE, ONLINE
+from smac_jax.errors import ConfigError
 from smac_jax.train.keys import stream_keys
 
 
@@ -55,10 +56,11 @@ def first_action_keys(seeds):
 
 # The fast pairs have one algorithm of each kind of policy with every online algorithm, and every one with SAC.
 QUICK = {(offline, online) for offline in OFFLINE for online in ONLINE if online == "sac" or offline in ("smac", "iql")}
+QUICK |= {("fql", "td3"), ("fql", "td3_bc")}
 PAIRS = [
     pytest.param(offline, online, marks=() if (offline, online) in QUICK else pytest.mark.slow)
     for offline in OFFLINE
-    for online in ONLINE
+    for online in transfers_to(offline)
 ]
 
 
@@ -103,3 +105,9 @@ def test_every_offline_algorithm_transfers_to_every_online_one(offline, online, 
     # the normalization of observations and rewards is transferred, too
     np.testing.assert_array_equal(before.observation_mean, after.actor_critic.observation_mean)
     assert (np.abs(np.asarray(after.buffer.storage.action)) <= 1.0).all()
+
+
+@pytest.mark.parametrize("online", ["sac", "awr"])
+def test_a_policy_without_a_density_is_not_transferred_to_what_needs_one(online, pretrained, env, data):
+    with pytest.raises(ConfigError, match=r"needs the density .* a one-step flow \(FQL\).* Transfer it to TD3"):
+        smac_jax.finetune(online, pretrained["fql"].actor_critic, env, data, 2, 4, progress=False)

@@ -39,11 +39,16 @@ PRESETS = [
             "adroit",
             "kitchen",
             "antmaze",
+            "rebrac",
+            "fql",
+            "qc",
             "ours",
             "wsrl_base",
         )
     ),
     *((name, "literal") for name in ("locomotion", "adroit", "kitchen")),
+    ("rebrac", "antmaze-large-play-v2"),
+    ("fql", "antmaze-giant-navigate"),
     *((name, "paper") for name in ("ours", "wsrl_base")),
     *(("ours", f"+{what}") for what in (*DIFFERENCES, *ADDITIONS)),
     *(("wsrl_base", f"-{what}") for what in DIFFERENCES),
@@ -195,7 +200,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     ],
     "cql": [{"max_target_backup": True, "return_span": 1.0}],
     "cal_ql": [{"max_target_backup": False, "return_span": 1.0}],
-    **{name: [{"return_span": 1.0}] for name in ("td3_bc", "iql", "awac", "bc", "none")},
+    **{name: [{"return_span": 1.0}] for name in ("td3_bc", "rebrac", "fql", "iql", "awac", "bc", "none")},
     "online rlpd": [{"optimizer_start": "carried"}, {"waiting_optimizers": "coast"}],
     "online sac": [{"optimizer_start": "carried"}, {"utd": 2, "waiting_optimizers": "coast"}],
 }
@@ -208,15 +213,18 @@ def read_by(name: str, online: bool, given: dict[str, Any], data: smac_jax.Datas
     sizes |= {"utd": 2} if name == "rlpd" else {}
     read: set[str] = set()
     built: Any = build(watched(resolve(config_class, {**sizes, **given}), "", read))
-    key, batch = jax.random.key(0), data.sample(jax.random.key(1), 16)
     prepared = data if online else built.prepare(data)  # on the host
+    key, batch = jax.random.key(0), prepared.sample(jax.random.key(1), 16)
 
     def everything(key: Any, batch: Transition) -> Any:
         if not online:
             state = built.init(key, prepared)
             for phase in built.phases:
                 state, _ = phase.update(state, batch, key)
-            return built.diagnostics(state, batch, key), built.actor_critic(state), built.training_state(state)
+            acted = None
+            if built.continue_online is not None:  # some fields are of the exploration online
+                acted = built.continue_online(built).act(state, batch.observation[0], key)
+            return acted, built.diagnostics(state, batch, key), built.actor_critic(state), built.training_state(state)
         off = make_offline("smac", small("smac"))
         begun = off.init(key, data)
         state = built.init(key, off.actor_critic(begun), off.training_state(begun))

@@ -22,14 +22,48 @@ def make(seeds: int | None = SEEDS, **network) -> ActorCritic:
     shapes = jax.eval_shape(lambda: new_actor_critic(config, jax.random.key(0), zeros, zeros, ACTIONS))
     rng, leading = np.random.default_rng(0), () if seeds is None else (seeds,)
     made = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=(*leading, *x.shape)), x.dtype), shapes)
-    spread = jax.tree.map(lambda x: 8.0 * x, made.actor_params["params"]["log_std"])
-    params = {"params": {**made.actor_params["params"], "log_std": spread}}
-    return made.replace(actor_params=params, observation_std=jnp.abs(made.observation_std) + 0.5)
+    params = made.actor_params["params"]
+    if "log_std" in params:
+        params = {**params, "log_std": jax.tree.map(lambda x: 8.0 * x, params["log_std"])}
+    return made.replace(actor_params={"params": params}, observation_std=jnp.abs(made.observation_std) + 0.5)
 
 
-def every_seed(actor_critic: ActorCritic, observation: np.ndarray):
-    """Returns the distributions of the Flax actors, ``[seed, *batch, action]``."""
-    return jax.vmap(lambda one: one.policy(jnp.asarray(observation, jnp.float32)))(actor_critic)
+class Flows:
+    """One-step flows of every seed, as Flax computes them."""
+
+    def __init__(self, actor_critic: ActorCritic, observation: np.ndarray) -> None:
+        self.actor_critic, self.observation = actor_critic, jnp.asarray(observation, jnp.float32)
+
+    def mode(self):
+        return jax.vmap(lambda one: one.policy(self.observation).mode())(self.actor_critic)
+
+    def sampled(self, noise: np.ndarray):
+        """With noise ``[*batch, action]``, or ``[seed, *batch, action]``."""
+        noise = jnp.broadcast_to(jnp.asarray(noise, jnp.float32), (SEEDS, *self.observation.shape[:-1], ACTIONS))
+        at = jax.vmap(lambda one, noise: one.policy(self.observation).at(noise))(self.actor_critic, noise)
+        return np.clip(at, -1.0, 1.0)
+
+
+class Gaussians:
+    """The same of Gaussians."""
+
+    def __init__(self, actor_critic: ActorCritic, observation: np.ndarray) -> None:
+        of_one = lambda one: one.policy(jnp.asarray(observation, jnp.float32))  # noqa: E731
+        self.flax, self.squashed = jax.vmap(of_one)(actor_critic), actor_critic.actor.distribution == "tanh_gaussian"
+        self.log_std = self.flax.log_std
+
+    def mode(self):
+        return self.flax.mode()
+
+    def sampled(self, noise: np.ndarray):
+        draw = self.flax.mean + np.exp(self.flax.log_std) * noise
+        return np.tanh(draw) if self.squashed else np.clip(draw, -1.0, 1.0)
+
+
+def every_seed(actor_critic: ActorCritic, observation: np.ndarray) -> Flows | Gaussians:
+    """What Flax computes, ``[seed, *batch, action]``."""
+    kind = Flows if actor_critic.actor.distribution == "one_step_flow" else Gaussians
+    return kind(actor_critic, observation)
 
 
 @pytest.fixture(scope="session")

@@ -19,14 +19,15 @@ from smac_jax.deploy.policy import ACTIVATIONS, DISTRIBUTIONS, NumpyPolicy
 from smac_jax.errors import CheckpointError, ConfigError, UnknownNameError
 
 ROOT = Path(__file__).parents[2]
+GAUSSIANS = [name for name in DISTRIBUTIONS if name != "one_step_flow"]
 KINDS = [
     # every activation, and every pair of the others
     {"distribution": policy, "state_dependent_std": dependent, "actor_activation": activation}
-    for (policy, dependent), activation in zip(
-        itertools.product(DISTRIBUTIONS, (True, False)), ACTIVATIONS, strict=True
-    )
+    for (policy, dependent), activation in zip(itertools.product(GAUSSIANS, (True, False)), ACTIVATIONS, strict=True)
 ]
 KINDS.append({"distribution": "tanh_gaussian", "state_dependent_std": True, "actor_layer_norm": True})
+AFTER = {"actor_layer_norm": True, "layer_norm_position": "after_activation"}
+KINDS += [{"distribution": "one_step_flow", "actor_activation": "gelu"}, {"distribution": "one_step_flow", **AFTER}]
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 # a process that has JAX but not this package
 FRESH = """
@@ -57,11 +58,6 @@ def run_jax(path: Path, *inputs: np.ndarray) -> np.ndarray:
     return np.asarray(jax.export.deserialize(path.read_bytes()).call(*(x.astype(np.float32) for x in inputs)))
 
 
-def sampled(flax, kind, noise):
-    draw = flax.mean + np.exp(flax.log_std) * noise
-    return np.tanh(draw) if kind["distribution"] == "tanh_gaussian" else np.clip(draw, -1, 1)
-
-
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, kind.values())))
 def test_onnx_equals_the_flax_actor(kind, make_actor_critic, flax_policies, observations, tmp_path):
     needs_onnx()
@@ -73,7 +69,7 @@ def test_onnx_equals_the_flax_actor(kind, make_actor_critic, flax_policies, obse
     smac_jax.export(actor_critic, path, seed="all", sample=True)
     noise = np.random.default_rng(0).normal(size=(6, 3))
     got = run_onnx(path, observation=rows, noise=noise)
-    np.testing.assert_allclose(got, sampled(flax, kind, noise), **TOLERANCE)
+    np.testing.assert_allclose(got, flax.sampled(noise), **TOLERANCE)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, kind.values())))
@@ -85,7 +81,7 @@ def test_stablehlo_equals_the_flax_actor(kind, make_actor_critic, flax_policies,
         np.testing.assert_allclose(run_jax(path, some), flax.mode()[1, : len(some)], **TOLERANCE)
     smac_jax.export(actor_critic, path, seed="all", sample=True)
     noise = np.random.default_rng(0).normal(size=(6, 3))
-    np.testing.assert_allclose(run_jax(path, rows, noise), sampled(flax, kind, noise), **TOLERANCE)
+    np.testing.assert_allclose(run_jax(path, rows, noise), flax.sampled(noise), **TOLERANCE)
 
 
 def test_stablehlo_runs_in_a_process_without_this_package(stacked, flax_policies, observations, tmp_path):
@@ -96,10 +92,10 @@ def test_stablehlo_runs_in_a_process_without_this_package(stacked, flax_policies
         inputs = {"observation": rows} | ({"noise": noise} if sample else {})
         np.savez(f"{path}.in.npz", **{name: x.astype(np.float32) for name, x in inputs.items()})
     subprocess.run([sys.executable, "-c", FRESH, *map(str, paths.values())], cwd=tmp_path, check=True, timeout=120)
-    flax = jax.tree.map(lambda x: x[2], flax_policies(stacked, rows))
-    wants = {False: flax.mode(), True: np.tanh(flax.mean + np.exp(flax.log_std) * noise)}
+    flax = flax_policies(stacked, rows)
+    wants = {False: flax.mode(), True: flax.sampled(noise)}
     for sample, path in paths.items():
-        np.testing.assert_allclose(np.load(f"{path}.out.npy"), wants[sample], **TOLERANCE)
+        np.testing.assert_allclose(np.load(f"{path}.out.npy"), wants[sample][2], **TOLERANCE)
 
 
 @pytest.mark.parametrize("to", ["npz", "onnx", "stablehlo"])
@@ -155,6 +151,16 @@ def test_onnx_states_what_it_is(stacked, tmp_path):
     assert not any(
         tensor.name.startswith("log_std") for tensor in model.graph.initializer
     )  # a mode does not need the standard deviation
+
+
+def test_the_mode_of_a_flow_in_onnx_has_no_noise(make_actor_critic, tmp_path):
+    needs_onnx()
+    import onnx
+
+    smac_jax.export(make_actor_critic(distribution="one_step_flow"), tmp_path / "policy.onnx")
+    model = onnx.load(tmp_path / "policy.onnx")
+    assert [value.name for value in model.graph.input] == ["observation"]
+    assert "noise_kernel" not in {tensor.name for tensor in model.graph.initializer}
 
 
 @pytest.mark.parametrize("source", ["actor-critic", "policy", "file"])

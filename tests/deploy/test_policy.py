@@ -17,11 +17,16 @@ from smac_jax.errors import CheckpointError, ConfigError, ObservationError
 from smac_jax.networks import Actor
 from smac_jax.networks.mlp import ACTIVATIONS as FLAX_ACTIVATIONS
 
+GAUSSIANS = [name for name in DISTRIBUTIONS if name != "one_step_flow"]
 KINDS = [
     {"distribution": policy, "state_dependent_std": dependent, "actor_activation": activation}
-    for policy, dependent, activation in itertools.product(DISTRIBUTIONS, (True, False), ACTIVATIONS)
+    for policy, dependent, activation in itertools.product(GAUSSIANS, (True, False), ACTIVATIONS)
 ]
 KINDS.append({"distribution": "tanh_gaussian", "state_dependent_std": True, "actor_layer_norm": True})
+AFTER = {"actor_layer_norm": True, "layer_norm_position": "after_activation"}
+KINDS.append({"distribution": "box_gaussian", "state_dependent_std": True, **AFTER})
+KINDS += [{"distribution": "one_step_flow", "actor_activation": activation} for activation in ACTIVATIONS]
+KINDS += [{"distribution": "one_step_flow", "actor_layer_norm": True}, {"distribution": "one_step_flow", **AFTER}]
 # of float32 for actions in [-1, 1], because products are summed in another order
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -40,12 +45,11 @@ def test_modes_and_samples_in_numpy_equal_the_flax_actor(kind, make_actor_critic
     np.testing.assert_allclose(got, flax.mode(), **TOLERANCE)
 
     noise = np.random.default_rng(7).standard_normal((3, 2 * 3, 3), np.float32).reshape(3, 2, 3, 3)
-    draw = flax.mean + np.exp(flax.log_std) * noise
-    want = np.tanh(draw) if kind["distribution"] == "tanh_gaussian" else np.clip(draw, -1, 1)
     sample = policy(observations, rng=np.random.default_rng(7))
-    np.testing.assert_allclose(sample, want, **TOLERANCE)
+    np.testing.assert_allclose(sample, flax.sampled(noise), **TOLERANCE)
     assert np.abs(sample - got).max() > 0.1
-    assert {-5.0, 2.0} <= set(np.unique(flax.log_std))  # both limits of the standard deviation occur
+    if kind["distribution"] != "one_step_flow":
+        assert {-5.0, 2.0} <= set(np.unique(flax.log_std))  # both limits of the standard deviation occur
 
 
 @pytest.mark.parametrize("hidden", [(1,), (7,), (3, 4, 5)])

@@ -1,4 +1,4 @@
-"""Commands in the guides use programs, flags and fields that exist."""
+"""Commands in the guides name programs, flags and fields that exist."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ COMMAND = re.compile(r"(?:smac-jax ([a-z][a-z-]+)|python -m (experiments|benchma
 
 @cache
 def flags_of(path: Path) -> frozenset[str]:
-    """Returns the names of flags that a program defines by ``flags.DEFINE_...`` or ``add_argument``."""
+    """Names that a program defines by ``flags.DEFINE_...``, or by ``add_argument``."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         is_call = isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)
@@ -33,7 +33,7 @@ LAUNCHERS = frozenset().union(*map(flags_of, (PROJECT / "smac_jax" / "sweep" / "
 
 
 def commands(path: Path) -> list[tuple[str, Path, list[str]]]:
-    """Returns every command of a page, with its text, its program and its flags."""
+    """Every command of a page: its text, the program, its flags."""
     found = []
     for command, folder, module, rest in COMMAND.findall(path.read_text(encoding="utf-8")):
         assert not command or command in COMMANDS, (path, command)

@@ -9,7 +9,20 @@ from smac_jax.errors import ConfigError
 from smac_jax.presets import base
 
 FAMILIES = ("locomotion", "adroit", "kitchen")
-NAMES = ("base", "quickstart", "transfer_study", "ours", "wsrl_base", "antmaze", "rlpd", "wsrl", *FAMILIES)
+NAMES = (
+    "base",
+    "quickstart",
+    "transfer_study",
+    "ours",
+    "wsrl_base",
+    "antmaze",
+    "rebrac",
+    "fql",
+    "qc",
+    "rlpd",
+    "wsrl",
+    *FAMILIES,
+)
 
 # SMAC, tables 6-8, written a second time from method.md, section 4
 PAPER = {
@@ -92,6 +105,47 @@ def test_antmaze_has_the_published_settings():
     assert (found.reward_scale, found.reward_bias, found.min_q_weight) == (10, -5, 5)
     assert found.network.critic_hidden == (256, 256, 256, 256)
     assert (config.smac.reward_scale, config.smac.reward_bias) == (1, -1)
+    assert (config.rebrac.reward_scale, config.rebrac.reward_bias, config.rebrac.discount) == (100, 0, 0.999)
+    assert (config.fql.reward_scale, config.fql.reward_bias, config.fql.alpha) == (1, -1, 10)
+
+
+def test_rebracs_published_settings():
+    found = get_config("rebrac", "walker2d-random-v2").rebrac
+    assert (found.actor_bc_coef, found.critic_bc_coef) == (0.01, 0.0)
+    assert (found.batch_size, found.actor_learning_rate, found.critic_learning_rate) == (1024, 1e-3, 1e-3)
+    found = get_config("rebrac", "antmaze-large-play-v2").rebrac
+    assert (found.actor_bc_coef, found.critic_bc_coef, found.discount) == (0.002, 0.001, 0.999)
+    assert (found.batch_size, found.actor_learning_rate, found.critic_learning_rate) == (256, 3e-4, 5e-5)
+    assert (found.reward_scale, found.network.critic_layer_norm, found.network.actor_layer_norm) == (100, True, False)
+    with pytest.raises(ConfigError, match=r"no settings for 'hopper'\. It has: antmaze-large-diverse-v2"):
+        get_config("rebrac", "hopper")
+
+
+def test_fqls_published_settings():
+    found = get_config("fql", "antmaze-giant-navigate")
+    assert (found.fql.alpha, found.fql.discount, found.fql.backup_aggregation) == (10, 0.995, "min")
+    assert found.pretrain.num_updates == 1_000_000
+    found = get_config("fql", "door-cloned-v1")
+    assert (found.fql.alpha, found.fql.discount, found.fql.backup_aggregation) == (30_000, 0.99, "min")
+    assert found.pretrain.num_updates == 500_000
+    assert (found.fql.flow_steps, found.fql.network.actor_hidden) == (10, (512,) * 4)
+    with pytest.raises(ConfigError, match=r"no settings for 'hopper'\. It has: antmaze-large-navigate"):
+        get_config("fql", "hopper")
+
+
+def test_the_discount_of_q_chunking_is_that_of_a_chunk():
+    config = get_config("qc")
+    assert (config.fql.alpha, config.fql.backup_aggregation, config.offline, config.online) == (
+        100,
+        "mean",
+        ("fql",),
+        ("same",),
+    )
+    assert config.fql.discount == config.bc.discount == config.td3.discount == pytest.approx(0.951, abs=1e-5)
+    assert (config.finetune.num_steps, config.finetune.warm_start) == (200_000, 1_000)
+    assert get_config("qc", "10").fql.discount == pytest.approx(0.90438, abs=1e-5)
+    with pytest.raises(ConfigError, match="The preset qc has no variant 'ten': it takes the length"):
+        get_config("qc", "ten")
 
 
 def test_rlpd_has_the_published_numbers():

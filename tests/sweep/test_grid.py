@@ -315,3 +315,15 @@ def test_repeated_and_unknown_names_of_variants_are_refused():
         named_jobs(configured(MUON, MUON), ["smac (muon)"])
     with pytest.raises(UnknownNameError, match=r"Unknown offline algorithm 'muon'.*smac \(muon\)"):
         named_jobs(configured(MUON), ["muon"])
+
+
+def test_a_policy_that_an_online_algorithm_cannot_take_is_said_before_anything_is_trained(tmp_path):
+    with pytest.raises(ConfigError, match=r"SAC needs the density .* a one-step flow \(FQL\)"):
+        jobs(tmp_path, offline=("smac", "fql"), online=("td3", "sac"))
+    assert [job.offline.label for job in jobs(tmp_path, offline=("smac", "fql"), online=("td3",))] == ["smac", "fql"]
+
+
+@pytest.mark.parametrize("online", ["same", "sac"])
+def test_another_way_to_carry_a_state_is_refused_whoever_reads_it(tmp_path, online):
+    with pytest.raises(ConfigError, match="carry = 'everything': must be one of 'all', 'optimizers', 'networks'"):
+        jobs(tmp_path, online=(online,), vary=("finetune.carry=everything",))

@@ -34,3 +34,10 @@ def test_the_number_of_parallel_seeds_is_proportional_to_memory(job, data, monke
     monkeypatch.setattr(memory, "memory_of", lambda device: each / 2)
     with pytest.raises(ConfigError, match=r"one seed needs .* GB"):
         memory.seeds_that_fit(job, data)
+
+
+@pytest.mark.parametrize("offline", ["rebrac", "cal_ql"])
+def test_columns_that_an_algorithm_adds_are_computed_on_the_host(offline, data):
+    """Of a job whose seeds fit without a look at the compiled program."""
+    (job,) = jobs(Path("results"), offline=(offline,), online=("sac",), seeds=range(1), size=1)
+    assert memory.seeds_that_fit(job, data) == 1

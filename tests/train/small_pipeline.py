@@ -25,7 +25,7 @@ from smac_jax.envs import AutoReset
 from smac_jax.scores import damped_policy_score
 
 sys.path.append(str(Path(__file__).parents[1] / "algorithms"))
-from small_algorithms import small
+from small_algorithms import small, transfers_to
 
 TASKS = ("hopper", "walker2d", "halfcheetah", "ant", "gymnasium:Pendulum-v1", "brax:fast")
 HANDS = ("pen", "door", "hammer-binary", "relocate", "kitchen-partial")
@@ -71,7 +71,8 @@ def every() -> list[Any]:
             off = smac_jax.pretrain(name, data, 1, 3, {**small(name), **given}, eval_every=1, progress=False)
             ended.append([name, off.diverged.tolist()])
         size = {"warm_start": 1, "eval_every": 1, "eval_episodes": 1, "episode_length": LENGTH, "progress": False}
-        online = list(ONLINE)[i % len(ONLINE)]
+        ends = transfers_to(name)
+        online = ends[i % len(ends)]
         learn = {"batch_size": 16, "utd": 2}
         on = smac_jax.finetune(online, off.actor_critic, env, data, 1, 2, learn, **size)
         ended.append([online, on.diverged.tolist()])
@@ -94,7 +95,7 @@ def types() -> Iterator[str]:
     """Traces every algorithm and steps every environment, and prints the arrays that do not have 32 bits."""
     key, data = jax.random.key(0), noise_of_hopper()
     batch = data.sample(key, 16)
-    yield from wide((data, batch), "data")
+    yield from wide((data, batch, data.with_next_actions()), "data")
     off = make_offline("smac", small("smac"))
     begun = jax.eval_shape(off.init, key, data)
     start = jax.eval_shape(off.actor_critic, begun), jax.eval_shape(off.training_state, begun)
@@ -102,7 +103,7 @@ def types() -> Iterator[str]:
         others = {"smac": {"score": "policy"}, "none": {"return_span": 9.0}}
         for more in ({}, others.get(name, {"optimizer": "muon", "return_span": 9.0})):
             built = make_offline(name, {**small(name), **more})
-            state = jax.eval_shape(built.init, key, data)
+            state, batch = jax.eval_shape(built.init, key, data), built.prepare(data).sample(key, 16)
             for phase in built.phases:
                 after = jax.eval_shape(phase.update, state, batch, key)
                 yield from wide((state, after), f"{name} {phase.name}")

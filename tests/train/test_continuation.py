@@ -26,7 +26,7 @@ from smac_jax.train import plan
 sys.path.append(str(Path(__file__).parents[1] / "algorithms"))
 from small_algorithms import small
 
-CONTINUING = ("smac", "td3_bc", "iql", "cql", "cal_ql", "awac")
+CONTINUING = ("smac", "td3_bc", "fql", "iql", "cql", "cal_ql", "awac")
 SEEDS, UPDATES, LENGTH = (0, 3), 4, 7
 
 
@@ -263,6 +263,25 @@ def test_an_algorithm_that_only_shares_a_name_is_not_continued_as_the_built_in_o
     off = smac_jax.pretrain(replaced._replace(continue_online=None), point_data, SEEDS, 2, progress=False)
     with pytest.raises(ConfigError, match="'iql' has no online form to continue in"):
         finetune("iql", off, point_data)
+
+
+def test_an_algorithm_object_is_refused_a_state_of_another_configuration(trained, point_data):
+    """Of other units, of other networks; and of another algorithm."""
+    off = trained("iql")
+    for fields, message in (
+        ({"reward_scale": 2.0}, "IQLConfig.reward_scale = 2.0: the state .* of another configuration"),
+        ({"value_hidden": (9,)}, r"IQLConfig.value_hidden = \(9,\): the state .* of another configuration"),
+    ):
+        other = make_offline("iql", {**small("iql"), **fields})
+        with pytest.raises(ConfigError, match=message):
+            finetune(other.continue_online(other), off, point_data)
+    mine = make_offline("iql", {**small("iql"), "beta": 1.0})  # what may change
+    on = finetune(mine.continue_online(mine), off, point_data.with_next_actions(), data_fraction=0.5)
+    assert on.algorithm.config.beta == 1.0
+    with pytest.raises(
+        ConfigError, match="'iql' continues the offline training of 'iql', and 'awac' was trained offline"
+    ):
+        finetune(other.continue_online(other), trained("awac"), point_data)
 
 
 @pytest.mark.parametrize(

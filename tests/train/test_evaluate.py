@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from brax.envs.base import Env, State
 
+import smac_jax
 from smac_jax.algorithms import ActorCritic, make_offline, make_online
 from smac_jax.analysis.diagnosis import NOT_SOUND, SOUND, diagnose, gather
+from smac_jax.train import offline
 from smac_jax.train.evaluate import Probes, make_evaluator, measured_values, run_evaluation, value_discount
 from smac_jax.train.sharding import SeedLayout
 
@@ -217,3 +219,20 @@ def test_values_with_entropy_are_not_compared_with_returns():
     assert value_discount(make_offline("smac", {"discount": 0.95}).config) == 0.95
     assert value_discount(make_online("sac", {"entropy_backup": True}).config) is None
     assert value_discount(object()) is None
+
+
+@pytest.mark.parametrize(("name", "draws"), [("fql", True), ("td3_bc", False)])
+def test_an_algorithm_says_whether_evaluations_draw_from_its_policy(name, draws, monkeypatch):
+    class Made(Exception):
+        pass
+
+    def made(env, episodes, episode_length, deterministic, layout, discount):
+        raise Made(deterministic)
+
+    monkeypatch.setattr(offline, "make_evaluator", made)
+    rows = np.linspace(-1, 1, 8)
+    data = smac_jax.Dataset.from_arrays(rows[:, None], rows[:, None], rows, rows > 2)
+    network = {"actor_hidden": (4,), "critic_hidden": (4,)}
+    with pytest.raises(Made) as found:
+        smac_jax.pretrain(name, data, 1, 1, {"network": network}, env=Linear(), progress=False)
+    assert found.value.args == (not draws,)

@@ -31,7 +31,7 @@ from gymnasium import spaces
 from jaxtyping import Bool, Float, UInt32
 
 from smac_jax.config import whole_number
-from smac_jax.envs.adapters.gymnasium_checks import CheckedEnv, check_spaces
+from smac_jax.envs.adapters.gymnasium_checks import CheckedEnv, check_goal, check_spaces
 from smac_jax.envs.host_errors import as_raised_on_host, raise_on_host
 from smac_jax.errors import ConfigError, SmacError, UnknownNameError
 from smac_jax.types import AnyArray, Array, Key
@@ -73,8 +73,9 @@ class GymnasiumEnv(Env):
 
     Raises:
       UnknownNameError: Gymnasium has no environment of that name.
-      ConfigError: the environment cannot be made, its observations or actions are not vectors with bounds, or its first
-        reset or step violates Gymnasium's contract. Later resets and steps raise it in the same way.
+      ConfigError: the environment cannot be made, its goal is not observed, its observations or actions are not vectors
+        with bounds, or its first reset or step violates Gymnasium's contract. Later resets and steps raise it in the
+        same way.
     """
 
     def __init__(self, name: str, episode_length: int | None = None, instances: int | None = None, **kw: Any):
@@ -84,6 +85,7 @@ class GymnasiumEnv(Env):
             instances = whole_number(f"gymnasium:{name}: instances", instances, 1)
         self._name = name
         first = self._prepare(_make(name, kw))
+        check_goal(name, first)
         self._actions = check_spaces(name, first)
         self._observation_size = spaces.flatdim(first.observation_space)
         self._low, self._high = (np.asarray(x, np.float64).ravel() for x in (self._actions.low, self._actions.high))

@@ -140,6 +140,25 @@ class CheckedEnv:
         return self._error(method, f"raised {type(error).__name__}: {message}")
 
 
+def check_goal(name: str, env: gymnasium.Env) -> None:
+    """Refuses environments of OGBench whose goals change with the episode and are not observed.
+
+    Other goal-conditioned environments, such as gymnasium-robotics', have the goal in their observations.
+
+    Raises:
+      ConfigError: the environment has no fixed goal.
+    """
+    spec = env.spec
+    of_ogbench = spec is not None and str(spec.entry_point).startswith("ogbench.")
+    if spec is None or not of_ogbench or spec.kwargs.get("reward_task_id") is not None:
+        return
+    *words, version = spec.id.split("-")
+    raise ConfigError(
+        f"gymnasium:{name}: is goal-conditioned, and its goal is in no observation. For one of its tasks take "
+        f"gymnasium:ogbench:{'-'.join([*words, 'singletask', version])}."
+    )
+
+
 def check_spaces(name: str, env: gymnasium.Env) -> spaces.Box:
     """Checks that observations can be flattened to vectors, and that actions are vectors with bounds.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 import gymnasium
 import jax
 import jax.numpy as jnp
@@ -311,6 +314,22 @@ def test_an_invalid_environment_is_refused_before_training_in_one_line(odd, how,
     with pytest.raises(ConfigError, match=f"^gymnasium:SmacOdd-v0: .*{words}") as caught:
         odd(limit=limit, **dict(how))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("task", [None, 2])
+def test_a_goal_that_is_not_observed_is_refused(task, monkeypatch):
+    """OGBench's, which are registered in this form; with a task the goal is fixed."""
+    module = ModuleType("ogbench.smac_maze")
+    module.make = lambda reward_task_id=None: Point()
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(gymnasium.envs.registration, "registry", gymnasium.registry.copy())
+    fixed = {} if task is None else {"reward_task_id": task}
+    gymnasium.register("smacmaze-large-v0", "ogbench.smac_maze:make", max_episode_steps=12, kwargs=fixed)
+    if task is not None:
+        assert make_env("gymnasium:smacmaze-large-v0").observation_size == 3
+        return
+    with pytest.raises(ConfigError, match=r"goal-conditioned, .* take gymnasium:ogbench:smacmaze-large-singletask-v0"):
+        make_env("gymnasium:smacmaze-large-v0")
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ def test_the_leaderboard_has_all_algorithms_or_the_selected_ones():
 
     pairs = program.leaderboard_pairs([], [])
     assert {"smac", "td3_bc", "iql", "cql", "cal_ql", "awac", "bc"} <= set(pairs.offline)
-    assert set(pairs.online) >= set(tasks.ONLINE)
-    assert program.leaderboard_pairs(["bc"], ["td3"]) == (("bc",), ("td3",))
+    assert set(pairs.online) >= {*tasks.ONLINE, "same"}
+    assert program.leaderboard_pairs(["iql"], ["td3", "same"]) == (("iql",), ("td3", "same"))
     with pytest.raises(UnknownNameError, match="offline algorithm 'sac'"):
         program.leaderboard_pairs(["sac"], [])

@@ -82,3 +82,13 @@ def test_the_leaderboard_shares_jobs_with_the_tables_without_controls(hopper, tm
     by_folder = {}
     for job in both.jobs:
         assert by_folder.setdefault(job.folder, job) is job
+
+
+def test_the_leaderboard_leaves_out_what_cannot_follow_an_algorithm(hopper, tmp_path):
+    pairs = Pairs(("rebrac", "fql", "bc"), ("sac", "td3", "same"))
+    made = grid_of(
+        hopper, tmp_path, tasks.SCALES["tiny"], [0], "mujoco", tables=False, figures=(), leaderboard=pairs
+    ).leaderboard
+    assert ends(made["rebrac"]) == ["sac", "td3", "same"]
+    assert ends(made["fql"]) == ["td3", "same"]
+    assert ends(made["bc"]) == ["sac", "td3"]
