@@ -6,12 +6,14 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from smac_jax.algorithms import OFFLINE, ONLINE, make_online, smac
 from smac_jax.config import resolve
 from smac_jax.data.dataset import Dataset
 from smac_jax.scores import SCORES, Score
+from smac_jax.types import Transition
 
 OBSERVATIONS, ACTIONS = 3, 2
 TRAINED = tuple(name for name in OFFLINE if name != "none")
@@ -48,6 +50,24 @@ def dataset() -> Dataset:
         rng.normal(size=rows),
         np.arange(rows) % 16 == 15,
         next_observations=rng.normal(size=(rows, OBSERVATIONS)),
+    )
+
+
+def noise_batch(rows: int, observations: int, actions: int) -> Transition:
+    """Returns a batch of noise, in which every fifth row is a terminal."""
+    rng = np.random.default_rng(0)
+
+    def normal(*shape: int) -> jax.Array:
+        return jnp.asarray(rng.normal(size=shape), jnp.float32)
+
+    return Transition(
+        observation=normal(rows, observations),
+        action=jnp.tanh(normal(rows, actions)),
+        reward=normal(rows),
+        next_observation=normal(rows, observations),
+        terminal=jnp.asarray(np.arange(rows) % 5 == 0, jnp.float32),
+        condition=jnp.zeros(rows),
+        return_to_go=jnp.zeros(rows),
     )
 
 

@@ -14,13 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from small_algorithms import noise_batch
 
 from smac_jax.algorithms import make_online, sac
 from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
 from smac_jax.algorithms.temperature import temperature_of
 from smac_jax.config import resolve
 from smac_jax.presets import rlpd as preset
-from smac_jax.types import Transition
 
 OBSERVATIONS, ACTIONS, ROWS, UTD, MEMBERS = 4, 2, 40, 5, 10
 PAIR = (3, 7)
@@ -43,26 +43,16 @@ def networks():
 
 @pytest.fixture(scope="module")
 def rows():
-    rng = np.random.default_rng(0)
-    normal = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
-    return Transition(
-        observation=normal(ROWS, OBSERVATIONS),
-        action=jnp.tanh(normal(ROWS, ACTIONS)),
-        reward=normal(ROWS),
-        next_observation=normal(ROWS, OBSERVATIONS),
-        terminal=jnp.asarray(np.arange(ROWS) % 5 == 0, jnp.float32),
-        condition=jnp.zeros(ROWS),
-        return_to_go=jnp.zeros(ROWS),
-    )
+    return noise_batch(ROWS, OBSERVATIONS, ACTIONS)
 
 
-# --- the second writing -----------------------------------------------------------------------------------------------
+# --- the second implementation ----------------------------------------------------------------------------------------
 def dense(layer, x):
     return x @ layer["kernel"] + layer["bias"]
 
 
 def policy(params, observation):
-    """The action without noise, and its log density."""
+    """Returns the action without noise, and its log density."""
     x = observation
     for i in range(2):
         x = jax.nn.relu(dense(params["trunk"][f"Dense_{i}"], x))
@@ -72,7 +62,7 @@ def policy(params, observation):
 
 
 def values(params, observation, action):
-    """``[member, row]``"""
+    """Returns values ``[member, row]``."""
 
     def one(layers):
         x = jnp.concatenate([observation, action], -1)

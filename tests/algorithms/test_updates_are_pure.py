@@ -1,7 +1,8 @@
-"""The update of every algorithm depends only on state, batch and key, and not on the other seeds in the program."""
+"""The update of every algorithm depends only on state, batch and key: not on compilation, and not on other seeds."""
 
 from __future__ import annotations
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,15 +20,16 @@ def take(tree, seed):
     return jax.tree.map(lambda x: x[seed], tree)
 
 
-def sameness(update, states, batches, keys):
-    """Compares the compiled update of each seed alone with that among other seeds."""
+def assert_pure(update, states, batches, keys):
+    """Compares the update of each seed among other seeds, alone, and without compilation (for the last seed)."""
     together = jax.jit(jax.vmap(update))(states, batches, keys)
-    alone = jax.jit(update)
+    compiled = jax.jit(update)
     for seed in range(SEEDS):
-        got = alone(take(states, seed), take(batches, seed), keys[seed])
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6), take(together, seed), got)
-        again = alone(take(states, seed), take(batches, seed), keys[seed])
-        jax.tree.map(np.testing.assert_array_equal, got, again)
+        arguments = take(states, seed), take(batches, seed), keys[seed]
+        alone = compiled(*arguments)
+        chex.assert_trees_all_close(take(together, seed), alone, rtol=2e-4, atol=2e-6)
+        chex.assert_trees_all_equal(compiled(*arguments), alone)
+    chex.assert_trees_all_close(update(*arguments), alone, rtol=2e-4, atol=2e-6)
 
 
 def batches_of(data, size):
@@ -43,20 +45,20 @@ def offline(data):
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_an_offline_update_of_a_seed_does_not_depend_on_the_other_seeds(name, offline, data):
+def test_an_offline_update_is_the_same_plain_compiled_and_among_other_seeds(name, offline, data):
     algorithm, states = offline[name]
     for phase in algorithm.phases:
         batches = batches_of(algorithm.prepare(data), phase.batch_size)
-        sameness(phase.update, states, batches, jax.random.split(jax.random.key(2), SEEDS))
+        assert_pure(phase.update, states, batches, jax.random.split(jax.random.key(2), SEEDS))
 
 
 @pytest.mark.parametrize("name", ONLINE)
-def test_an_online_update_of_a_seed_does_not_depend_on_the_other_seeds(name, offline, data):
+def test_an_online_update_is_the_same_plain_compiled_and_among_other_seeds(name, offline, data):
     algorithm = make_online(name, {"batch_size": 16, "utd": 2})
     smac, states = offline["smac"]
     keys = jax.random.split(jax.random.key(3), SEEDS)
     states = jax.jit(jax.vmap(algorithm.init))(keys, jax.vmap(smac.actor_critic)(states))
-    sameness(algorithm.update, states, batches_of(data, 16), keys)
+    assert_pure(algorithm.update, states, batches_of(data, 16), keys)
 
 
 def test_the_policy_delay_counts_the_updates_of_seeds_that_are_not_frozen(offline, data):

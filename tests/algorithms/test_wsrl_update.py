@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from small_algorithms import noise_batch
 
 from smac_jax.algorithms import sac
 from smac_jax.algorithms.actor_critic import NetworkConfig, new_actor_critic
 from smac_jax.algorithms.temperature import temperature_of
 from smac_jax.config import resolve
 from smac_jax.presets import wsrl, wsrl_base
-from smac_jax.types import Transition
 
 OBSERVATIONS, ACTIONS, ROWS, MEMBERS = 4, 2, 32, 10
 PAIR = (3, 7)
@@ -39,22 +39,12 @@ def networks():
 
 @pytest.fixture(scope="module")
 def rows():
-    rng = np.random.default_rng(0)
-    normal = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
-    return Transition(
-        observation=normal(ROWS, OBSERVATIONS),
-        action=jnp.tanh(normal(ROWS, ACTIONS)),
-        reward=normal(ROWS),
-        next_observation=normal(ROWS, OBSERVATIONS),
-        terminal=jnp.asarray(np.arange(ROWS) % 5 == 0, jnp.float32),
-        condition=jnp.zeros(ROWS),
-        return_to_go=jnp.zeros(ROWS),
-    )
+    return noise_batch(ROWS, OBSERVATIONS, ACTIONS)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def without_noise(networks, rows):
-    """From here on: the networks and the batch themselves are noise."""
+    """Sets noise to zero after the networks and the batch have been made."""
     del networks, rows
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jax.random, "normal", lambda key, shape=(), dtype=jnp.float32: jnp.zeros(shape, dtype))

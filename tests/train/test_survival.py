@@ -13,11 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 import survivor
-from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 import smac_jax
 from smac_jax.errors import CheckpointError
@@ -27,6 +25,8 @@ from smac_jax.runs.snapshot_store import SnapshotStore
 from smac_jax.train import plan
 
 ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.usefixtures("small_chunks_compiled_once")
 
 
 class After:
@@ -39,17 +39,6 @@ class After:
     def number(self) -> int | None:
         self.left -= 1
         return self._number if self.left < 0 else None
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_chunks_compiled_once(tmp_path_factory):
-    cache = jax.config.jax_compilation_cache_dir
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "CHUNK", 10)
-        survivor.use_cache(tmp_path_factory.mktemp("cache"))
-        yield
-    jax.config.update("jax_compilation_cache_dir", cache)
-    reset_cache()
 
 
 @pytest.fixture(scope="module")

@@ -13,29 +13,17 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 import survivor
-from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 import smac_jax
 from smac_jax.runs.folder import RunFolder
 from smac_jax.runs.history import History
 from smac_jax.runs.interrupts import Interrupted
 from smac_jax.runs.pace import Standing
-from smac_jax.train import plan
 
-
-@pytest.fixture(scope="module", autouse=True)
-def small_chunks_compiled_once(tmp_path_factory):
-    cache = jax.config.jax_compilation_cache_dir
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "CHUNK", 10)
-        survivor.use_cache(tmp_path_factory.mktemp("cache"))
-        yield
-    jax.config.update("jax_compilation_cache_dir", cache)
-    reset_cache()
+pytestmark = pytest.mark.usefixtures("small_chunks_compiled_once")
 
 
 def events(folder: Path) -> Counter[tuple[str, int]]:

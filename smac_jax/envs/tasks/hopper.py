@@ -27,8 +27,8 @@ def model(version: Version) -> Model:
 
 
 def reset(
-    key: Key, init_qpos: Float[Array, " 6"], init_qvel: Float[Array, " 6"]
-) -> tuple[Float[Array, " 6"], Float[Array, " 6"]]:
+    key: Key, init_qpos: Float[Array, " qpos"], init_qvel: Float[Array, " qvel"]
+) -> tuple[Float[Array, " qpos"], Float[Array, " qvel"]]:
     """Adds uniform noise of 5e-3 to positions and velocities."""
     key_qpos, key_qvel = jax.random.split(key)
     qpos = init_qpos + jax.random.uniform(key_qpos, init_qpos.shape, jnp.float32, minval=-5e-3, maxval=5e-3)
@@ -36,18 +36,19 @@ def reset(
     return qpos, qvel
 
 
-def observation(physics: Physics, version: Version) -> Float[Array, " 11"]:
-    """Returns positions without x, and velocities clipped to 10."""
+def observation(physics: Physics, version: Version) -> Float[Array, " observation"]:
+    """Returns positions without x, and velocities clipped to 10. These are 11 numbers for the hopper."""
     del version
     return jnp.concatenate([physics.qpos[1:], jnp.clip(physics.qvel, -VELOCITY_CLIP, VELOCITY_CLIP)])
 
 
 def state(
     observations: Float[np.ndarray, "row observation"],
-) -> tuple[Float[np.ndarray, "row 6"], Float[np.ndarray, "row 6"], Bool[np.ndarray, " row"]]:
+) -> tuple[Float[np.ndarray, "row qpos"], Float[np.ndarray, "row qvel"], Bool[np.ndarray, " row"]]:
     """Returns joint positions (x is 0) and velocities of each row, and which rows contain all of them."""
-    qpos = np.pad(observations[:, :5], ((0, 0), (1, 0)))
-    qvel = observations[:, 5:11]
+    positions = observations.shape[1] // 2  # the observation has one position less than velocities
+    qpos = np.pad(observations[:, :positions], ((0, 0), (1, 0)))
+    qvel = observations[:, positions:]
     return qpos, qvel, (np.abs(qvel) < VELOCITY_CLIP).all(-1)
 
 
@@ -55,9 +56,16 @@ def reward(
     physics: Physics, action: Float[Array, " 3"], dt: float, version: Version
 ) -> tuple[Float[Array, ""], Metrics]:
     """Returns the speed, plus 1 while the robot is healthy, minus a small cost of torque."""
+    return forward_reward(physics, action, dt, version, termination(physics, version))
+
+
+def forward_reward(
+    physics: Physics, action: Float[Array, " action"], dt: float, version: Version, terminated: Bool[Array, ""]
+) -> tuple[Float[Array, ""], Metrics]:
+    """Returns the reward of the hopper and of walker2d, which differ only in their terminations."""
     forward = physics.qpos_change[0] / dt
     # v4 adds the bonus also in the step that ends the episode
-    healthy = jnp.where(termination(physics, version), 0.0, 1.0) if version == "v5" else jnp.ones((), jnp.float32)
+    healthy = jnp.where(terminated, 0.0, 1.0) if version == "v5" else jnp.ones((), jnp.float32)
     control = -1e-3 * jnp.sum(jnp.square(action))
     metrics = {
         "reward_forward": forward,

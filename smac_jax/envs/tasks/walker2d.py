@@ -1,22 +1,21 @@
 """Walker2d: a robot with two legs and six motors must walk forward without falling.
 
 Source: ``gymnasium.envs.mujoco.walker2d_v4`` and ``walker2d_v5``, built on the hopper (T. Erez, Y. Tassa, E. Todorov,
-"Infinite Horizon Model Predictive Control for Nonlinear Periodic Tasks", 2011).
+"Infinite Horizon Model Predictive Control for Nonlinear Periodic Tasks", 2011). Resets, observations (17 numbers) and
+rewards are computed as for the hopper.
 """
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Bool, Float
 
 from smac_jax.envs.base import Model, Physics, Version
-from smac_jax.types import Array, Key, Metrics
+from smac_jax.envs.tasks import hopper
+from smac_jax.types import Array, Metrics
 
 HEALTHY_HEIGHT = (0.8, 2.0)
 HEALTHY_ANGLE = 1.0
-VELOCITY_CLIP = 10.0
 
 
 def model(version: Version) -> Model:
@@ -24,47 +23,16 @@ def model(version: Version) -> Model:
     return Model(xml="walker2d_v5.xml" if version == "v5" else "walker2d.xml", frame_skip=4)
 
 
-def reset(
-    key: Key, init_qpos: Float[Array, " 9"], init_qvel: Float[Array, " 9"]
-) -> tuple[Float[Array, " 9"], Float[Array, " 9"]]:
-    """Adds uniform noise of 5e-3 to positions and velocities."""
-    key_qpos, key_qvel = jax.random.split(key)
-    qpos = init_qpos + jax.random.uniform(key_qpos, init_qpos.shape, jnp.float32, minval=-5e-3, maxval=5e-3)
-    qvel = init_qvel + jax.random.uniform(key_qvel, init_qvel.shape, jnp.float32, minval=-5e-3, maxval=5e-3)
-    return qpos, qvel
-
-
-def observation(physics: Physics, version: Version) -> Float[Array, " 17"]:
-    """Returns positions without x, and velocities clipped to 10."""
-    del version
-    return jnp.concatenate([physics.qpos[1:], jnp.clip(physics.qvel, -VELOCITY_CLIP, VELOCITY_CLIP)])
-
-
-def state(
-    observations: Float[np.ndarray, "row observation"],
-) -> tuple[Float[np.ndarray, "row 9"], Float[np.ndarray, "row 9"], Bool[np.ndarray, " row"]]:
-    """Returns joint positions (x is 0) and velocities of each row, and which rows contain all of them."""
-    qpos = np.pad(observations[:, :8], ((0, 0), (1, 0)))
-    qvel = observations[:, 8:17]
-    return qpos, qvel, (np.abs(qvel) < VELOCITY_CLIP).all(-1)
+reset = hopper.reset
+observation = hopper.observation
+state = hopper.state
 
 
 def reward(
     physics: Physics, action: Float[Array, " 6"], dt: float, version: Version
 ) -> tuple[Float[Array, ""], Metrics]:
     """Returns the speed, plus 1 while the robot is healthy, minus a small cost of torque."""
-    forward = physics.qpos_change[0] / dt
-    # v4 adds the bonus also in the step that ends the episode
-    healthy = jnp.where(termination(physics, version), 0.0, 1.0) if version == "v5" else jnp.ones((), jnp.float32)
-    control = -1e-3 * jnp.sum(jnp.square(action))
-    metrics = {
-        "reward_forward": forward,
-        "reward_healthy": healthy,
-        "reward_control": control,
-        "x_position": physics.qpos[0],
-        "x_velocity": forward,
-    }
-    return forward + healthy + control, metrics
+    return hopper.forward_reward(physics, action, dt, version, termination(physics, version))
 
 
 def termination(physics: Physics, version: Version) -> Bool[Array, ""]:
