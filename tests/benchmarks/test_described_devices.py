@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl import flags
-
 from programs import run_module
 
 import smac_jax
