@@ -130,7 +130,8 @@ def run(main: Callable[[Sequence[str]], int | None], arguments: int | None = 0) 
         except Exception as error:  # any: a configuration is a program
             # if a configuration cannot be read, the message of ml_collections is a traceback
             said = str(error).strip()
-            print(f"error: {said.splitlines()[-1].strip() if 'Traceback' in said else said}", file=sys.stderr)
+            said = said.splitlines()[-1].strip() if "Traceback" in said else said
+            print(f"error: {said.removeprefix('smac_jax.errors.ConfigError: ')}", file=sys.stderr)
         sys.exit(2)
 
     app.run(guarded, flags_parser=parse)

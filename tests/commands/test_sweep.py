@@ -195,6 +195,7 @@ def test_files_with_one_name_and_overwritten_files_have_separate_results(hopper_
         ([f"--results={__file__}/x"], "test_sweep.py is a file. Give a folder"),
         (["--config=gs://bucket/x.py"], "gs://bucket/x.py is a URL"),
         (["--config=nowhere.py"], "--config cannot be read"),
+        (["--config=qc:five"], "error: The preset qc has no variant 'five'"),
         (["--tracker=clearml"], "Unknown tracker 'clearml'. Known: tensorboard, trackio, wandb"),
         (
             [f"--import={ROOT}/docs/examples/my_tracker.py", "--tracker=chat"],
