@@ -94,7 +94,7 @@ def test_a_step_keeps_every_shape_and_type(name, observations, actions, rows, me
     )
     network = {**NETWORK, "num_critics": members}
     algorithm = make_offline(name, {**small(name), "batch_size": rows, "network": network})
-    key = jax.random.key(0)
+    key, wide = jax.random.key(0), algorithm.prepare(wide)
     state = jax.eval_shape(algorithm.init, key, wide)
     for phase in algorithm.phases:
         batch = jax.eval_shape(lambda wide=wide, size=phase.batch_size: wide.sample(key, size))
