@@ -191,7 +191,7 @@ def test_an_installed_plugin_is_imported_when_a_name_is_unknown(tmp_path):
     )
     assert run(code, environment).stdout.splitlines() == [
         "False",
-        "x minari ogbench part lab",
+        "x minari ogbench part chunks lab",
         "lab_plugin lab-plugin ()",
     ]
 
@@ -199,7 +199,7 @@ def test_an_installed_plugin_is_imported_when_a_name_is_unknown(tmp_path):
 def test_an_installed_plugin_that_fails_causes_a_warning(tmp_path):
     environment = installed(tmp_path, "\nraise ValueError('broken')\n")
     done = run("from smac_jax import registry; print(*registry.READERS)", environment)
-    assert done.stdout == "minari ogbench part\n"
+    assert done.stdout == "minari ogbench part chunks\n"
     assert "The plugin lab_plugin of lab-plugin was left out: " in done.stderr
     assert "lab_plugin.py, line 2: ValueError: broken" in done.stderr
 

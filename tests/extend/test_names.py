@@ -151,7 +151,7 @@ def line_of_lambda(kind: str) -> int:
         ("a task", "my task", "must consist of letters, digits, and any of"),
         ("a source of data", "a:b", "must consist of letters, digits, and any of"),
         ("an environment", "", "must consist of letters, digits, and any of"),
-        ("an environment", None, "None is no name"),
+        ("an environment", None, "None cannot be the name"),
     ],
 )
 def test_names_that_clash_with_this_package_are_refused(kind, name, words):
