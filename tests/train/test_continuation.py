@@ -284,8 +284,8 @@ def test_an_algorithm_object_is_refused_a_state_of_another_configuration(trained
     """Of other units, of other networks; and of another algorithm."""
     off = trained("iql")
     for fields, message in (
-        ({"reward_scale": 2.0}, "IQLConfig.reward_scale = 2.0: the state .* of another configuration"),
-        ({"value_hidden": (9,)}, r"IQLConfig.value_hidden = \(9,\): the state .* of another configuration"),
+        ({"reward_scale": 2.0}, "IQLConfig.reward_scale = 2.0: the offline state was made with"),
+        ({"value_hidden": (9,)}, r"IQLConfig.value_hidden = \(9,\): the offline state was"),
     ):
         other = make_offline("iql", {**small("iql"), **fields})
         with pytest.raises(ConfigError, match=message):
