@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Real
 
+from smac_jax.analysis.metrics import early_updates
 from smac_jax.config import plain
 from smac_jax.errors import DatasetError
 from smac_jax.files import local_path, write_bytes, write_text
@@ -45,6 +46,8 @@ class TransferCurve:
         numbers of episodes.
       checkpoint: the number of offline updates at the transfer if offline training continued after it; None if the
         transfer was at the end of offline training.
+      planned_steps: the number of environment steps with which fine-tuning ends, if this is an unfinished curve; None
+        if it is complete.
     """
 
     task: str
@@ -62,6 +65,7 @@ class TransferCurve:
     seeds: tuple[int, ...] = ()
     diverged: tuple[str, ...] = ()
     checkpoint: int | None = None
+    planned_steps: int | None = None
     offline_episodes: tuple[Float[np.ndarray, "seed episode"], ...] = ()
     online_episodes: tuple[Float[np.ndarray, "seed episode"], ...] = ()
     control_episodes: tuple[Float[np.ndarray, "seed episode"], ...] = ()
@@ -85,6 +89,9 @@ class TransferCurve:
             raise self._error("online_steps must start at 0 (the transfer), and online_returns must have a seed.")
         object.__setattr__(self, "warm_start", plain(self.warm_start))
         object.__setattr__(self, "checkpoint", plain(self.checkpoint))
+        object.__setattr__(self, "planned_steps", plain(self.planned_steps))
+        if self.planned_steps is not None and self.planned_steps < self.online_steps[-1]:
+            raise self._error(f"planned_steps = {self.planned_steps} is before the last of online_steps.")
         if not 0 <= self.warm_start <= self.online_steps[-1]:
             raise self._error(f"warm_start = {self.warm_start} is not within online_steps.")
         for name in ("seeds", "diverged"):
@@ -124,6 +131,19 @@ class TransferCurve:
         return self.offline, self.online, self.checkpoint
 
     @property
+    def early_updates(self) -> float:
+        """The number of online updates over which the dip is measured: a quarter of those of the complete curve."""
+        end = self.online_steps[-1] if self.planned_steps is None else self.planned_steps
+        return early_updates(np.array([end]), self.warm_start)
+
+    @property
+    def note(self) -> str:
+        """How far an unfinished curve goes, as a sentence; empty for a complete one."""
+        if self.planned_steps is None:
+            return ""
+        return f"{self.pair}: not done, shown to step {self.online_steps[-1]:,.0f} of {self.planned_steps:,}"
+
+    @property
     def has_control(self) -> bool:
         """Whether there is a control without a transfer."""
         return self.control_returns.size > 0
@@ -137,6 +157,8 @@ class TransferCurve:
         """
         path = local_path(path)
         names = [field.name for field in dataclasses.fields(self) if not field.name.endswith("_episodes")]
+        if self.planned_steps is None:
+            names.remove("planned_steps")
         lines = (f"{json.dumps(name)}: {json.dumps(_plain(getattr(self, name)), allow_nan=False)}" for name in names)
         arrays: dict[str, Any] = {}
         for part in PARTS:
@@ -206,7 +228,7 @@ def joined(curves: Sequence[TransferCurve]) -> TransferCurve:
       DatasetError: the curves are not of one pair, or were not evaluated at the same steps.
     """
     first = curves[0]
-    of_pair = ("task", "offline", "online", "checkpoint", "warm_start")
+    of_pair = ("task", "offline", "online", "checkpoint", "planned_steps", "warm_start")
     steps = (*of_pair, "offline_updates", "online_steps", "control_steps")
     for other in curves[1:]:
         for name in steps:

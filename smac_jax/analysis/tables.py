@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from smac_jax.analysis.curves import TransferCurve
 from smac_jax.analysis.fitting import Cell, Column, FittedTable
-from smac_jax.analysis.metrics import control_dip, dip, is_smooth, regret
+from smac_jax.analysis.metrics import dip, is_smooth, regret
 from smac_jax.analysis.statistics import bootstrap_interval
 from smac_jax.errors import DatasetError
 from smac_jax.text import name_of, seeds_text, start_of
@@ -25,7 +25,8 @@ class Row:
     """The results of one pair.
 
     Quantities have one number for each seed. Dips are shares; ``control_dip`` is None if there was no control.
-    ``diverged`` has a line for each seed that diverged and was frozen. ``transfer_episodes`` and ``final_episodes`` are
+    ``diverged`` has a line for each seed that diverged and was frozen, and ``unfinished`` is a sentence if the curve is
+    not complete. ``transfer_episodes`` and ``final_episodes`` are
     the returns of the episodes of which ``at_transfer`` and ``final`` are the means; None if they were not recorded.
     ``checkpoint`` is as in :class:`~smac_jax.analysis.curves.TransferCurve`.
     """
@@ -39,6 +40,7 @@ class Row:
     final: Float[np.ndarray, " seed"]
     regret: Float[np.ndarray, " seed"]
     diverged: tuple[str, ...] = ()
+    unfinished: str = ""
     transfer_episodes: Float[np.ndarray, "seed episode"] | None = None
     final_episodes: Float[np.ndarray, "seed episode"] | None = None
 
@@ -103,14 +105,14 @@ def rows(curves: Sequence[TransferCurve], random_return: float, best: float | No
         steps, returns = curve.online_steps, curve.online_returns
         control = None
         if curve.has_control:
-            control = control_dip(steps, curve.control_steps, curve.control_returns, random_return, curve.warm_start)
+            control = dip(curve.control_steps, curve.control_returns, random_return, horizon=curve.early_updates)
         made.append(
             Row(
                 offline=curve.offline,
                 online=curve.online,
                 checkpoint=curve.checkpoint,
                 at_transfer=returns[:, 0],
-                dip=dip(steps, returns, random_return, curve.warm_start),
+                dip=dip(steps, returns, random_return, horizon=curve.warm_start + curve.early_updates),
                 control_dip=control,
                 final=returns[:, -1],
                 regret=regret(steps, returns, best),
@@ -119,6 +121,7 @@ def rows(curves: Sequence[TransferCurve], random_return: float, best: float | No
                     for seed, note in zip(curve.seeds or range(len(returns)), curve.diverged, strict=False)
                     if note
                 ),
+                unfinished=curve.note,
                 transfer_episodes=curve.online_episodes[0] if curve.online_episodes else None,
                 final_episodes=curve.online_episodes[-1] if curve.online_episodes else None,
             )
@@ -183,6 +186,8 @@ def markdown(made: Sequence[Row], provenance: Mapping[str, Any]) -> str:
     notes = "".join(f"- {note}\n" for row in made for note in row.diverged)
     heading = "Seeds that diverged. Their later returns are those of the frozen policy:"
     notes = f"{heading}\n\n{notes}\n" if notes else ""
+    notes += "".join(f"- {row.unfinished}\n" for row in made if row.unfinished)
+    notes += "\n" if any(row.unfinished for row in made) else ""
     return f"{table}\n\n{intervals_note(made)}\n\n{notes}{provenance_text(provenance)}\n"
 
 

@@ -3,8 +3,10 @@
     smac-jax report results/NAME [MORE ...]
 
 The program writes ``report.html`` in each folder. A sweep writes its report itself when it ends; use this command while
-it runs. The page is a single file and needs no network. The program also prints whether the transfers are sound
-(explained in docs/pages/is-my-transfer-sound.md).
+it runs, or after it was stopped: transfers that are not done are shown up to their newest evaluation. The page is a
+single file and needs no network. The program also prints whether the transfers are sound (explained in
+docs/pages/is-my-transfer-sound.md). ``--curves`` also writes the learning curves of all pairs, done or not, to curves/,
+where ``smac-jax compare`` reads them.
 """
 
 from __future__ import annotations
@@ -12,10 +14,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from absl import flags
+
 from smac_jax.errors import ConfigError
 from smac_jax.files import local_path
 
 ARGUMENTS = None  # any number
+FLAGS = flags.FLAGS
+flags.DEFINE_bool("curves", False, "Also write the learning curves, of transfers that are not done as far as they are.")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -28,7 +34,25 @@ def main(argv: Sequence[str]) -> int:
         path = write_report(local_path(folder))
         show_soundness(path.parent)
         print(path)
+        if FLAGS.curves:
+            write_curves(path.parent)
     return 0
+
+
+def write_curves(folder: Path) -> None:
+    """Writes the curves to ``curves/``; with more than one data set, to ``curves/`` in the folder of each."""
+    from smac_jax.sweep.report import read_curves
+    from smac_jax.sweep.results import curve_file
+    from smac_jax.sweep.state import read_sweep
+
+    found, _, unfinished = read_curves(read_sweep(folder))
+    for data, curves in found.items():
+        place = (folder / Path(data).stem if len(found) > 1 else folder) / "curves"
+        for curve in curves:
+            curve.to_json(place / curve_file(curve))
+            print(place / curve_file(curve))
+        for line in unfinished.get(data, []):
+            print(f"not done: {line}")
 
 
 def show_soundness(folder: Path) -> None:

@@ -14,8 +14,10 @@ from smac_jax.envs import check_name
 from smac_jax.errors import DatasetError, UnknownNameError
 from smac_jax.files import write_text
 from smac_jax.sweep import soundness
+from smac_jax.sweep.run_names import RunName
 from smac_jax.sweep.state import SweepState, read_json, read_sweep
-from smac_jax.text import name_of, seeds_text, start_of
+from smac_jax.sweep.unfinished import curve_of
+from smac_jax.text import count, name_of, seeds_text, start_of
 
 if TYPE_CHECKING:
     from smac_jax.analysis.curves import TransferCurve
@@ -60,6 +62,7 @@ class Section(NamedTuple):
       about: the description of the data.
       table: a row for each pair.
       intervals: an explanation of the table's intervals.
+      unfinished: pairs that are not done, with their number of steps.
       notes: notes below the table.
       chart: the figure of all pairs.
       pairs: a figure for each pair.
@@ -70,6 +73,7 @@ class Section(NamedTuple):
     about: str
     table: list[list[str]]
     intervals: str
+    unfinished: list[str]
     notes: list[str]
     chart: Chart
     pairs: list[Chart]
@@ -94,10 +98,11 @@ def write_report(folder: Path) -> Path:
     from smac_jax.analysis import tables
 
     sweep = read_sweep(folder)
-    curves, damaged = read_curves(sweep)
+    curves, damaged, unfinished = read_curves(sweep)
     judged = {data: soundness.summaries(found) for data, found in soundness.read_evidence(sweep).items()}
     sections = [
-        section(sweep, data, found, judged.get(data, {}), f"{i}") for i, (data, found) in enumerate(curves.items())
+        section(sweep, data, found, judged.get(data, {}), unfinished.get(data, []), f"{i}")
+        for i, (data, found) in enumerate(curves.items())
     ]
     script = (PAGE / "report.js").read_text(encoding="utf-8")
     environment = jinja2.Environment(
@@ -124,29 +129,56 @@ def write_report(folder: Path) -> Path:
     return path
 
 
-def read_curves(sweep: SweepState) -> tuple[dict[str, list[TransferCurve]], list[str]]:
-    """The learning curves of each data set, with the seeds of a pair joined; and messages on files left out."""
-    from smac_jax.analysis.curves import TransferCurve, joined
+def read_curves(
+    sweep: SweepState,
+) -> tuple[dict[str, list[TransferCurve]], list[str], dict[str, list[str]]]:
+    """Reads the learning curves of all pairs, of which some may not be done.
 
-    found: dict[str, dict[tuple[str, str, int | None], list[TransferCurve]]] = {}
+    Returns:
+      The curves of each data set, with the seeds of a pair joined. A pair of which no seed is done has the curve of the
+      job with the most evaluations so far.
+      Messages on files that were left out.
+      For each data set, the pairs that are not done, with their numbers of steps.
+    """
+    from smac_jax.analysis.curves import joined
+
+    found: dict[str, dict[soundness.Pair, list[TransferCurve]]] = {}
+    begun: dict[str, dict[soundness.Pair, tuple[TransferCurve, str]]] = {}
     damaged = []
     for job in sweep.jobs:
-        data = soundness.data_of(job.folder, read_json(job.folder / "job.json"))
-        for run in job.runs:
-            path = job.folder / f"curve-{run.name.removeprefix('to-')}.json"
-            if not run.name.startswith("to-") or not path.exists():
+        claimed = read_json(job.folder / "job.json")
+        data = soundness.data_of(job.folder, claimed)
+        for state in job.runs:
+            run = RunName.parse(state.name)
+            if run is None or run.kind != "online":
                 continue
+            path = job.folder / run.curve
             try:
-                curve = TransferCurve.from_json(path)
+                curve = curve_of(job.folder, claimed, run)
+                if curve is None:
+                    continue
                 check_name(curve.task)
-                of_pair = found.setdefault(data, {}).setdefault(curve.key, [])
-                joined([*of_pair, curve])
-                of_pair.append(curve)
+                if path.exists():
+                    of_pair = found.setdefault(data, {}).setdefault(curve.key, [])
+                    joined([*of_pair, curve])
+                    of_pair.append(curve)
+                    continue
+                known = begun.setdefault(data, {}).get(curve.key)
+                if known is None or len(known[0].online_steps) < len(curve.online_steps):
+                    begun[data][curve.key] = curve, state.steps_text
             except DatasetError as error:
                 damaged.append(f"Left out: {error}")
             except UnknownNameError as error:
                 damaged.append(f"Left out: {path}: {error}")
-    return {data: [joined(some) for some in pairs.values() if some] for data, pairs in found.items()}, damaged
+    curves = {data: [joined(some) for some in pairs.values() if some] for data, pairs in found.items()}
+    unfinished: dict[str, list[str]] = {}
+    for data, pairs in begun.items():
+        for key, (curve, steps) in pairs.items():
+            if not found.get(data, {}).get(key):
+                curves.setdefault(data, []).append(curve)
+                names = " to ".join(soundness.names(key))
+                unfinished.setdefault(data, []).append(f"{names} ({steps} steps; {count(len(curve.seeds), 'seed')})")
+    return curves, damaged, unfinished
 
 
 def section(
@@ -154,6 +186,7 @@ def section(
     data: str,
     curves: Sequence[TransferCurve],
     judged: Mapping[soundness.Pair, Summary],
+    unfinished: Sequence[str],
     number: str,
 ) -> Section:
     """The tables and figures of a data set."""
@@ -183,6 +216,7 @@ def section(
         about=about,
         table=[tables.cells(row) for row in rows],
         intervals=tables.intervals_note(rows),
+        unfinished=list(unfinished),
         notes=[note for row in rows for note in row.diverged],
         chart=chart("Every pair", curves, f"all-{number}"),
         pairs=[

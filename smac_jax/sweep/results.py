@@ -123,5 +123,5 @@ def write_results(
     )
     console = console_for_tables()
     console.print(tables.terminal(rows, f"{title}, {count(seeds, 'seed')}", elsewhere=str(folder / "table.md")))
-    for note in (note for row in rows for note in row.diverged):
+    for note in (note for row in rows for note in (*row.diverged, row.unfinished) if note):
         console.print(Text(note))

@@ -226,7 +226,7 @@ def test_a_new_sweep_and_one_without_provenance_have_a_page(tmp_path):
     for path in tmp_path.glob("runs/*/*/*/curve-*.json"):
         path.unlink()
     page, _ = read(tmp_path)
-    assert "No pair is complete yet." in page.text["p"]
+    assert "No transfer has begun yet." in page.text["p"]
     with pytest.raises(NoSweepError):
         write_report(tmp_path / "runs")
 
