@@ -35,7 +35,7 @@ BASES = ("ours", "wsrl_base")
 FLAGS = flags.FLAGS
 flags.DEFINE_string("task", "hopper-medium-replay", "Data set: an embedded one, or the path of a D4RL .hdf5 file.")
 flags.DEFINE_string("env", None, "The environment; default: the one that the data set records.")
-flags.DEFINE_enum("physics", "auto", ENGINES, "Physics engine; auto is mujoco on the CPU and mjx elsewhere.")
+flags.DEFINE_enum("physics", "auto", ENGINES, "Physics engine; auto is mjx on a TPU and mujoco elsewhere.")
 flags.DEFINE_list("variants", [], "Variants, such as ours,ours+utd,wsrl_base-random2; default: all.")
 flags.DEFINE_list("online", ["sac"], "Online algorithms.")
 flags.DEFINE_integer("seeds", 4, "Number of seeds, which are trained in parallel.", lower_bound=1)

@@ -25,7 +25,7 @@ from smac_jax.text import count
 ARGUMENTS = 1
 FLAGS = flags.FLAGS
 flags.DEFINE_string("env", None, "The environment; default: the one in which the run was trained.")
-flags.DEFINE_enum("physics", "auto", ENGINES, "Physics engine; auto is mujoco on the CPU and mjx elsewhere.")
+flags.DEFINE_enum("physics", "auto", ENGINES, "Physics engine; auto is mjx on a TPU and mujoco elsewhere.")
 flags.DEFINE_enum("version", None, VERSIONS, "Version of the task, as in make_env; default: the run's.")
 flags.DEFINE_integer("episodes", 20, "Episodes of each seed.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Seed of the starting states and, with --sample, of the actions.", lower_bound=0)

@@ -61,7 +61,7 @@ flags.DEFINE_list(
     "task", ["hopper-medium-replay"], "Data sets, by names or files that load_dataset accepts; several make a grid."
 )
 flags.DEFINE_string("env", None, "The environment; default: the one that each data set records.")
-flags.DEFINE_enum("physics", "auto", ENGINES, "Physics engine; auto is mujoco on the CPU and mjx elsewhere.")
+flags.DEFINE_enum("physics", "auto", ENGINES, "Physics engine; auto is mjx on a TPU and mujoco elsewhere.")
 flags.DEFINE_enum("version", "v4", VERSIONS, "Version of the task, as in make_env; v4 is D4RL's.")
 flags.DEFINE_list(
     "offline",

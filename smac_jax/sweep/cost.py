@@ -28,7 +28,7 @@ from smac_jax.train import collection, offline, online
 from smac_jax.train.compilation import listening
 from smac_jax.train.data_fraction import DataFraction
 from smac_jax.train.divergence import NOT_DIVERGED
-from smac_jax.train.evaluate import make_evaluator, value_discount
+from smac_jax.train.evaluate import evaluation_layout, make_evaluator, value_discount
 from smac_jax.train.plan import rounds_for
 from smac_jax.train.progress import Progress
 from smac_jax.train.sharding import SeedLayout
@@ -163,9 +163,11 @@ class Rates:
             layout = SeedLayout.over(job.seeds)
             built = _built(job)
             actor_critic, discount = built.actor_critic(self._begun(job)[1]), value_discount(built.config)
-            evaluator = make_evaluator(self._auto_reset(job).env, episodes, LENGTH, True, layout, discount)
-
-            return self._timed(lambda ac, keys: (ac, evaluator(ac, keys)), actor_critic, layout.keys("online"))[0]
+            env = self._auto_reset(job).env
+            acting = evaluation_layout(env, layout)
+            evaluator = make_evaluator(env, episodes, LENGTH, True, acting, discount)
+            moved = acting.moved(actor_critic, layout)
+            return self._timed(lambda ac, keys: (ac, evaluator(ac, keys)), moved, acting.keys("online"))[0]
 
         return self._once(("evaluation", _networks(job), episodes, *_environment(job)), measure)
 

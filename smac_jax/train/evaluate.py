@@ -33,6 +33,8 @@ from smac_jax.types import Array, Key
 if TYPE_CHECKING:
     from brax.envs.base import Env
 
+HOST_ENGINES = ("mujoco", "gymnasium", "ogbench")
+"""Engines that compute on the processor of the host (``env.backend``)."""
 PROBES = 8
 """Number of time steps of an episode, evenly spaced over its time limit, at which the critics are evaluated."""
 
@@ -86,6 +88,16 @@ class _Progress(NamedTuple):
     length: Array
     last_observation: Array
     truncated: Array
+
+
+def evaluation_layout(env: Env, layout: SeedLayout) -> SeedLayout:
+    """The layout by which policies are evaluated: on the host if the environment computes there, else as in training.
+
+    A step of the C engine from a program on a GPU is a round trip through Python of about a millisecond
+    (``benchmarks/NOTES.md``). From a program on the host it is a call of C++, and the policies are small.
+    """
+    backend = getattr(getattr(env, "unwrapped", env), "backend", None)
+    return layout.on_host() if backend in HOST_ENGINES else layout
 
 
 @lru_cache(maxsize=32)
@@ -251,10 +263,10 @@ def run_evaluation(
 
     Args:
       evaluator: from :func:`make_evaluator`.
-      actor_critic: the policies, leaves ``[seed, ...]`` distributed over the devices.
+      actor_critic: the policies, leaves ``[seed, ...]`` distributed by ``layout``.
       step: the training step, which determines the starting states.
       rounds: how often the evaluator runs, each time from other starting states.
-      layout: the layout of the seeds over devices.
+      layout: the layout of the evaluator (:func:`evaluation_layout`).
     """
     further = fold_in(layout.keys("further evaluation"), step)
     keys = [fold_in(layout.keys("evaluation"), step), *(fold_in(further, i) for i in range(1, rounds))]
@@ -296,7 +308,7 @@ def evaluate(
     if actor_critic.observation_mean.ndim == 1:
         actor_critic = jax.tree.map(lambda x: x[None], actor_critic)
     seeds = actor_critic.observation_mean.shape[0]
-    layout = SeedLayout.over(range(seeds))
+    layout = evaluation_layout(env, SeedLayout.over(range(seeds)))
     keys = jnp.broadcast_to(jax.random.key(seed), (seeds,))
     evaluator = make_evaluator(env, episodes, episode_length, deterministic, layout)
     with as_raised_on_host():

@@ -21,7 +21,7 @@ from smac_jax.analysis.landscape_points import Spanned
 from smac_jax.config import seed_number, whole_number
 from smac_jax.envs.host_errors import as_raised_on_host
 from smac_jax.errors import ConfigError
-from smac_jax.train.evaluate import check_sizes, make_evaluator
+from smac_jax.train.evaluate import check_sizes, evaluation_layout, make_evaluator
 from smac_jax.train.sharding import SeedLayout
 from smac_jax.types import Array
 
@@ -134,7 +134,7 @@ def landscape(
         rows = np.resize(batch, size)
         mixed = mix(policies, np.asarray(weights)[rows])
         flat = jax.tree.map(lambda x, n=size: x.reshape(n * seeds, *x.shape[2:]), mixed)
-        layout = SeedLayout.over(range(size * seeds))
+        layout = evaluation_layout(env, SeedLayout.over(range(size * seeds)))
         keys = jnp.tile(jnp.broadcast_to(jax.random.key(seed), (seeds,)), size)
         evaluator = make_evaluator(env, episodes, episode_length, True, layout)
         with as_raised_on_host():

@@ -25,7 +25,7 @@ from smac_jax.runs.modules import describe_networks
 from smac_jax.short_repr import of_evaluations
 from smac_jax.text import name_of
 from smac_jax.train.chunk import compile_chunk
-from smac_jax.train.evaluate import check_sizes, make_evaluator, run_evaluation, value_discount
+from smac_jax.train.evaluate import check_sizes, evaluation_layout, make_evaluator, run_evaluation, value_discount
 from smac_jax.train.keys import fold_in, seed_numbers
 from smac_jax.train.plan import Evaluate, Train, rounds_for, run_plan
 from smac_jax.train.progress import Progress
@@ -165,7 +165,8 @@ def pretrain(
     evaluator = None
     if env is not None:
         deterministic, discount = not built.evaluate_draws, value_discount(built.config)
-        evaluator = make_evaluator(env, eval_episodes, episode_length, deterministic, layout, discount)
+        acting_layout = evaluation_layout(env, layout)
+        evaluator = make_evaluator(env, eval_episodes, episode_length, deterministic, acting_layout, discount)
     diagnose = make_diagnostics(built, layout)
     diagnostics_keys = layout.keys("diagnostics")
     history = History(numbers)
@@ -176,7 +177,8 @@ def pretrain(
         history.add("offline", step, layout.unpad(diagnose(state, fold_in(diagnostics_keys, step), data)))
         if evaluator is not None:
             acting = built.actor_critic(state)
-            history.add_returns(step, *run_evaluation(evaluator, acting, step, at.rounds, layout))
+            evaluated = acting_layout.moved(acting, layout)
+            history.add_returns(step, *run_evaluation(evaluator, evaluated, step, at.rounds, acting_layout))
             if folder:
                 folder.evaluated(step, layout.unpad(acting), numbers)
         return False

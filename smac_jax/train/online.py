@@ -41,7 +41,7 @@ from smac_jax.text import name_of
 from smac_jax.train import collection
 from smac_jax.train.chunk import compile_chunk, scan_with_means
 from smac_jax.train.data_fraction import DataFraction, data_fraction_from
-from smac_jax.train.evaluate import check_sizes, make_evaluator, run_evaluation, value_discount
+from smac_jax.train.evaluate import check_sizes, evaluation_layout, make_evaluator, run_evaluation, value_discount
 from smac_jax.train.keys import seed_numbers, stream_keys
 from smac_jax.train.offline import PretrainResult
 from smac_jax.train.plan import Evaluate, Train, rounds_for, run_plan
@@ -308,12 +308,14 @@ def finetune(
         return begun
 
     deterministic, discount = not built.evaluate_draws, value_discount(built.config)
-    evaluator = make_evaluator(env, eval_episodes, episode_length, deterministic, layout, discount)
+    acting_layout = evaluation_layout(env, layout)
+    evaluator = make_evaluator(env, eval_episodes, episode_length, deterministic, acting_layout, discount)
     history = History(numbers)
 
     def evaluate_at(state: LoopState, at: Evaluate) -> bool:
         acting = built.actor_critic(state.algorithm)
-        returns, optimism = run_evaluation(evaluator, acting, at.step, at.rounds, layout)
+        evaluated = acting_layout.moved(acting, layout)
+        returns, optimism = run_evaluation(evaluator, evaluated, at.step, at.rounds, acting_layout)
         history.add_returns(at.step, returns, optimism)
         if folder:
             folder.evaluated(at.step, layout.unpad(acting), numbers)

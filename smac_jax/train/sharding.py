@@ -43,6 +43,19 @@ class SeedLayout:
         each = math.ceil(len(seeds) / len(available))
         return cls(tuple(seeds), available[: math.ceil(len(seeds) / each)])
 
+    def on_host(self) -> SeedLayout:
+        """The same seeds on the processor of this machine; this layout if JAX may not use the processor."""
+        if all(device.platform == "cpu" for device in self.devices):
+            return self
+        try:
+            return SeedLayout.over(self.seeds, jax.local_devices(backend="cpu"))
+        except RuntimeError:  # JAX_PLATFORMS excludes it
+            return self
+
+    def moved(self, tree: Tree, old: SeedLayout) -> Tree:
+        """Distributes leaves ``[seed, ...]`` by this layout, which another layout of the same seeds has distributed."""
+        return tree if self == old else self.shard(jax.device_get(old.unpad(tree)))
+
     @property
     def padded(self) -> tuple[int, ...]:
         """The seeds, including the repetitions of the last one."""

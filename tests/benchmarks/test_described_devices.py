@@ -328,7 +328,7 @@ def test_a_fit_finds_the_constants_that_made_the_times_and_says_what_it_is():
 
 def test_assumptions_stand_beside_a_prediction():
     said = model.assumptions(H100, Constants())
-    assert all(part in said for part in ("1.5 to 2.5 us a kernel", "80 % of the bandwidth", "3.4 TB/s", "assumed"))
+    assert all(part in said for part in ("1.6 us a kernel", "72 % of the bandwidth", "3.4 TB/s", "one H200"))
     assert "1.5 GHz" in model.assumptions(V5E, Constants())
 
 

@@ -54,7 +54,10 @@ def main() -> None:
     survivor.plan.CHUNK = 10
     env = smac_jax.make_env("hopper", physics="mujoco")
     results = {}
+    own = SeedLayout.on_host
     for n in (1, 2, 8):
+        # with two devices, policies are evaluated on another one, as those of a GPU are on the host
+        SeedLayout.on_host = own if n != 2 else lambda self: SeedLayout.over(self.seeds, jax.devices()[7:])  # type: ignore[method-assign]
         where = {"seeds": SEEDS, "devices": jax.devices()[:n]}
         off = survivor.pretrain(**where)
         results[n] = off, survivor.finetune(off, env=env, **where)

@@ -15,6 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import smac_jax
+from smac_jax.train.evaluate import evaluation_layout
 from smac_jax.train.sharding import SeedLayout
 
 HERE = Path(__file__).parent
@@ -37,6 +39,28 @@ def test_the_same_numbers_on_one_two_and_eight_devices():
 
 class Device:
     """The part of a device that a layout uses."""
+
+    def __init__(self, platform: str = "gpu"):
+        self.platform = platform
+
+
+def test_policies_are_evaluated_where_the_environment_computes():
+    gpus = SeedLayout((1, 2), (Device(), Device()))  # type: ignore[arg-type]
+    processor = SeedLayout((1, 2), tuple(jax.local_devices(backend="cpu")[:1]))
+    c_engine, mjx = (smac_jax.make_env("hopper", physics=engine) for engine in ("mujoco", "mjx"))
+    assert evaluation_layout(c_engine, gpus) == processor
+    assert evaluation_layout(smac_jax.envs.AutoReset(c_engine, 10), gpus) == processor
+    assert evaluation_layout(mjx, gpus) is gpus
+    assert evaluation_layout(c_engine, processor) is processor
+
+
+def test_without_a_processor_policies_are_evaluated_as_in_training(monkeypatch):
+    def local_devices(backend: str) -> list[jax.Device]:
+        raise RuntimeError(f"Unknown backend {backend}")
+
+    monkeypatch.setattr(jax, "local_devices", local_devices)
+    gpus = SeedLayout((1, 2), (Device(), Device()))  # type: ignore[arg-type]
+    assert gpus.on_host() is gpus
 
 
 @given(seeds=st.integers(1, 40), devices=st.integers(1, 16))
