@@ -137,6 +137,18 @@ class TransferCurve:
         return early_updates(np.array([end]), self.warm_start)
 
     @property
+    def early_steps(self) -> float:
+        """The environment step up to which the dip is measured."""
+        return self.warm_start + self.early_updates
+
+    @property
+    def updates(self) -> int:
+        """The number of offline updates at the transfer; 0 if offline training was not evaluated."""
+        if self.checkpoint is not None:
+            return self.checkpoint
+        return int(self.offline_updates[-1]) if self.offline_updates.size else 0
+
+    @property
     def note(self) -> str:
         """How far an unfinished curve goes, as a sentence; empty for a complete one."""
         if self.planned_steps is None:

@@ -112,7 +112,7 @@ def rows(curves: Sequence[TransferCurve], random_return: float, best: float | No
                 online=curve.online,
                 checkpoint=curve.checkpoint,
                 at_transfer=returns[:, 0],
-                dip=dip(steps, returns, random_return, horizon=curve.warm_start + curve.early_updates),
+                dip=dip(steps, returns, random_return, horizon=curve.early_steps),
                 control_dip=control,
                 final=returns[:, -1],
                 regret=regret(steps, returns, best),

@@ -86,11 +86,11 @@ def compared(curves: Sequence[TransferCurve]) -> list[TransferCurve]:
 
     lengths: dict[tuple[str, str, int | None], set[float]] = {}
     for curve in curves:
-        lengths.setdefault(curve.key, set()).add(updates_of(curve))
+        lengths.setdefault(curve.key, set()).add(curve.updates)
     rows: dict[tuple[str, str, int | None], list[TransferCurve]] = {}
     for curve in curves:
         if len(lengths[curve.key]) > 1:
-            curve = dataclasses.replace(curve, checkpoint=updates_of(curve))
+            curve = dataclasses.replace(curve, checkpoint=curve.updates)
         rows.setdefault(curve.key, []).append(curve)
     for same in rows.values():
         seeds = [seed for curve in same for seed in curve.seeds]
@@ -102,11 +102,6 @@ def compared(curves: Sequence[TransferCurve]) -> list[TransferCurve]:
     return [joined(same) for same in rows.values()]
 
 
-def updates_of(curve: TransferCurve) -> int:
-    """The number of offline updates at a curve's transfer; 0 if offline training was not evaluated."""
-    return int(curve.offline_updates[-1]) if curve.offline_updates.size else 0
-
-
 def seeds_of(curves: Sequence[TransferCurve], records: Sequence[Mapping[str, Any]]) -> list[int]:
     """The seeds of the curves; for older curves, which do not record them, those of their provenance."""
     recorded = [curve.seeds for curve in curves] + [record.get("seeds") or [] for record in records]
@@ -116,7 +111,7 @@ def seeds_of(curves: Sequence[TransferCurve], records: Sequence[Mapping[str, Any
 def scale_of(curve: TransferCurve) -> str:
     """The lengths of a curve's offline and online training."""
     online = curve.online_steps[-1] - curve.warm_start
-    return f"{updates_of(curve):,} updates offline, {online:,.0f} online"
+    return f"{curve.updates:,} updates offline, {online:,.0f} online"
 
 
 def record_of(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from rich.text import Text
 from smac_jax.analysis import tables
 from smac_jax.analysis.curves import TransferCurve, joined
 from smac_jax.analysis.fitting import console_for_tables
+from smac_jax.analysis.length import plot_length
 from smac_jax.analysis.plots import plot_transfer
 from smac_jax.files import write_text
 from smac_jax.sweep.grid import Job, path_name
@@ -103,6 +104,8 @@ def write_results(
 ) -> None:
     """Writes ``table.md``, ``table.csv``, ``transfer.png`` and ``transfer.pdf``, and prints the table.
 
+    If a pair was transferred after several numbers of updates, it also writes ``length.png`` and ``length.pdf``.
+
     Args:
       folder: where the files are written.
       curves: learning curves of one task.
@@ -121,6 +124,7 @@ def write_results(
         reference=reference,
         caption=caption(provenance),
     )
+    plot_length(curves, folder / "length", title=f"{title}: {mean_over(seeds)}", caption=caption(provenance))
     console = console_for_tables()
     console.print(tables.terminal(rows, f"{title}, {count(seeds, 'seed')}", elsewhere=str(folder / "table.md")))
     for note in (note for row in rows for note in (*row.diverged, row.unfinished) if note):

@@ -12,7 +12,7 @@ from programs import run_command
 
 from smac_jax.analysis import tables
 from smac_jax.analysis.curves import TransferCurve
-from smac_jax.commands.compare import compared, name_and_path, updates_of
+from smac_jax.commands.compare import compared, name_and_path
 from smac_jax.errors import ConfigError
 from smac_jax.tasks import task_info
 
@@ -33,7 +33,8 @@ def test_every_published_curve_is_read():
     curves = [path for path in found if "online_returns" in path.read_text()]
     assert len(curves) > 100
     for path in curves:
-        assert TransferCurve.from_json(path).checkpoint is None
+        checkpoint = TransferCurve.from_json(path).checkpoint
+        assert checkpoint is None or f"-at-{checkpoint}_" in path.name
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda path: f"{path.parts[-3]}-{path.parts[-2]}-{path.stem}")
@@ -83,7 +84,7 @@ def test_curves_of_one_pair_are_joined_unless_their_lengths_differ():
     assert [(row.offline, row.seeds) for row in rows] == [("smac", (0, 1, 2)), ("iql", (0, 1))]
     rows = compared([curve(updates=1000), curve(updates=3000), curve("iql", 3000)])
     assert [row.pair for row in rows] == ["smac at 1,000 updates to sac", "smac at 3,000 updates to sac", "iql to sac"]
-    assert [updates_of(row) for row in rows] == [1000, 3000, 3000]
+    assert [row.updates for row in rows] == [1000, 3000, 3000]
 
 
 @pytest.mark.parametrize("seeds", [(0, 1), (1, 2), ()])
