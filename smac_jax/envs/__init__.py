@@ -198,8 +198,8 @@ def _make_engine(task: Task, physics: str, version: Version, kw: dict[str, Any],
     import jax
 
     if physics == "auto":
-        # On an H200, the C engine on the host made 600 steps a second of each of 8 seeds, with SAC's updates. For MJX, 40
-        # to 190 are predicted (benchmarks/NOTES.md).
+        # On an H200, SAC made 600 steps a second with the C engine on the host. For MJX, 40 to 190 are predicted there
+        # (benchmarks/NOTES.md).
         physics = "mjx" if jax.default_backend() == "tpu" and mjx else "mujoco"
     options = {
         "mujoco": ("threads", "native", "margins"),
