@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import io
+import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -257,22 +258,26 @@ def imports_of(argv: Sequence[str]) -> list[str]:
 def with_config_found(argv: Sequence[str]) -> list[str]:
     """The command line with the value of ``--config`` replaced by the path of a file (:func:`config_file`).
 
+    ``--config`` is moved to the front, because config_flags refuses overridden fields that are before it.
+
     Args:
       argv: the program and its arguments.
 
     Raises:
       ConfigError: as for :func:`config_file`.
     """
-    given = list(argv)
-    for i, argument in enumerate(given[1:], start=1):
-        if argument == "--":
-            break
+    first, others = [], []
+    end = argv.index("--") if "--" in argv else len(argv)
+    rest = iter(argv[1:end])
+    for argument in rest:
         if argument.startswith(("--config=", "-config=")):
             flag, _, value = argument.partition("=")
-            given[i] = f"{flag}={config_file(value)}"
-        elif argument in ("--config", "-config") and i + 1 < len(given):
-            given[i + 1] = config_file(given[i + 1])
-    return given
+            first.append(f"{flag}={config_file(value)}")
+        elif argument in ("--config", "-config"):
+            first += [argument, *(config_file(value) for value in itertools.islice(rest, 1))]
+        else:
+            others.append(argument)
+    return [*argv[:1], *first, *others, *argv[end:]]
 
 
 def print_unknown_field(error: Exception) -> None:

@@ -81,6 +81,15 @@ def test_presets_are_found_by_name_from_anywhere(tmp_path, monkeypatch):
     for given, meant in {"~/my.py:x": f"{tmp_path}/home/my.py:x", "my.py": "my.py", "": ""}.items():
         assert with_config_found(["p", f"--config={given}"]) == ["p", f"--config={meant}"]
     assert with_config_found(["p", "--", "--config=quickstart"]) == ["p", "--", "--config=quickstart"]
+    with_fields = ["p", "--config.smac.kappa=2", "--seeds=1", "--config=quickstart", "--", "x"]
+    assert with_config_found(with_fields) == [
+        "p",
+        f"--config={preset}",
+        "--config.smac.kappa=2",
+        "--seeds=1",
+        "--",
+        "x",
+    ]
     with pytest.raises(ConfigError, match=r"The presets are .*wsrl_base. Did you mean quickstart\?"):
         config_file("quikstart")
     program = (
