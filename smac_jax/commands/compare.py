@@ -5,7 +5,8 @@ r"""Make a table and a figure of learning curves, from several sweeps or from pu
 The files are those that a sweep writes to its curves/, or the curve-*.json files of a job. Curves of the same pair with
 different seeds become one row. NAME=FILE replaces the name of a curve's offline algorithm, to distinguish curves that
 have the same name in two sweeps. Regret is measured from the best return of all curves in the comparison, so it differs
-between tables. The program writes table.md, table.csv, transfer.png, transfer.pdf and provenance.json to --results. It
+between tables. Transfers of one pair after several numbers of updates are also shown against these numbers (length.png,
+length.pdf). The program writes table.md, table.csv, transfer.png, transfer.pdf and provenance.json to --results. It
 trains nothing.
 """
 

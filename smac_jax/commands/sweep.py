@@ -15,9 +15,9 @@ section online_iql, for example --config.online_iql.beta=1. --offline=none train
 --config=wsrl and --config=qc also name their algorithms.
 
 --checkpoints=3000,6000,12000 transfers after each of these numbers of offline updates, to show how the length of
-pre-training changes the transfer. Training continues from checkpoint to checkpoint. The policy and the training state
-of each checkpoint are kept, and each transfer has its own control, which continues offline training. You may add later
-checkpoints afterwards.
+pre-training changes the transfer (length.png). Training continues from checkpoint to checkpoint. The policy and the
+training state of each checkpoint are kept, and each transfer has its own control, which continues offline training. You
+may add later checkpoints afterwards.
 
 A configuration may define variants of an algorithm (see experiments/configs/transfer_study.py). Then --offline may name
 some of these variants, and its default is all of them.
