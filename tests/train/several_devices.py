@@ -1,4 +1,6 @@
-"""One run on 1, 2 and 8 simulated devices, in a separate process, because JAX must know them before it starts.
+"""One run on 1 and on several simulated devices, in a separate process, because JAX must know them before it starts.
+
+    python several_devices.py NUMBER...
 
 It prints the differences between the results on several devices and those on one, as JSON.
 """
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
 
@@ -21,6 +24,7 @@ from smac_jax.train.offline import make_chunk
 from smac_jax.train.sharding import SeedLayout
 
 SEEDS = (0, 3, 4, 7, 9)  # not a multiple of 2 or 8
+SEVERAL = tuple(int(number) for number in sys.argv[1:])
 
 
 def furthest(a: object, b: object) -> float:
@@ -54,13 +58,13 @@ def main() -> None:
     survivor.plan.CHUNK = 10
     env = smac_jax.make_env("hopper", physics="mujoco")
     results = {}
-    for n in (1, 2, 8):
+    for n in (1, *SEVERAL):
         where = {"seeds": SEEDS, "devices": jax.devices()[:n]}
         off = survivor.pretrain(**where)
         results[n] = off, survivor.finetune(off, env=env, **where)
     off, on = results[1]
     said: dict[str, object] = {}
-    for n in (2, 8):
+    for n in SEVERAL:
         other_off, other_on = results[n]
         said[str(n)] = {
             "transferred": furthest(off.actor_critic, other_off.actor_critic),
