@@ -20,7 +20,6 @@ import smac_jax  # noqa: E402
 from smac_jax.data.readers.d4rl import write_d4rl  # noqa: E402
 
 
-
 def pytest_configure(config: pytest.Config) -> None:
     """Makes XLA compile quickly, here and in the programs that tests start, unless slow tests are run.
 
