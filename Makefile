@@ -34,13 +34,13 @@ quickstart: $(VENV)/installed  ## Pre-train SMAC and TD3+BC on half cheetah data
 		--config=quickstart --results=results/quickstart --arithmetic
 
 test: $(VENV)/installed  ## Run the tests (about 10 minutes on 2 cores)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: $(VENV)/installed  ## Run the tests that train to a score, compile for long, or build the package
 	$(BIN)/python -m pytest -m slow
 
 coverage: $(VENV)/installed  ## Run the tests, and report which lines they execute (build/coverage/index.html)
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered --cov-report=html
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered --cov-report=html
 
 # The site has a separate environment, because it is built from the source without importing it.
 $(VENV)-docs/installed: setup.cfg

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from programs import run_module
 
 from smac_jax.matrix_products import product_flops
 
-ROOT = Path(__file__).parents[2]
 PROGRAMS = {
     "updates": ["--sizes=tiny", "--algorithms=td3_bc", "--seeds=1,2", "--chunk=5"],
     "muon": ["--hidden=8,8", "--members=2", "--seeds=2"],
@@ -40,10 +37,7 @@ def test_a_benchmark_prints_device_versions_ceiling_and_rates(name, tmp_path):
     if name == "physics":
         pytest.importorskip("imageio", reason="Gymnasium's MuJoCo tasks import it (extra `bench`)")
     file = tmp_path / "out.json"
-    command = [sys.executable, "-m", f"benchmarks.{name}", *PROGRAMS[name], "--seconds=0.01", "--rounds=2"]
-    done = subprocess.run(
-        [*command, f"--json={file}"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
-    )
+    done = run_module(f"benchmarks.{name}", *PROGRAMS[name], "--seconds=0.01", "--rounds=2", f"--json={file}")
     assert done.returncode == 0, done.stderr[-2000:]
     assert "ceiling" in done.stdout
     found = json.loads(file.read_text())

@@ -447,8 +447,8 @@ def test_tables_fit_100_columns():
 @pytest.mark.parametrize(
     ("flag", "words"),
     [
-        ("--algorithms=ppo", "--algorithms=ppo"),
-        ("--sizes=huge", "--sizes=huge"),
+        ("--algorithms=ppo", "--algorithms=ppo: there is no such program. Known are "),
+        ("--sizes=huge", "--sizes=huge: there is no such size. Known are "),
         ("--seeds=0", "--seeds=0: must be a positive"),
     ],
 )

@@ -76,7 +76,7 @@ def test_a_sweep_writes_table_figure_curves_and_checkpoints(hopper_file, tmp_pat
     for name in ("table.md", "table.csv", "transfer.png", "transfer.pdf", "provenance.json", "report.html"):
         assert (folder / name).stat().st_size > 100, name
     provenance = json.loads((folder / "provenance.json").read_text())
-    assert provenance["command"].startswith("smac-jax sweep --task=")
+    assert "smac-jax sweep --task=" in provenance["command"]
     assert provenance["config"]["pretrain"]["num_updates"] == 20
     for name in ("smac", "td3_bc"):
         curve = json.loads((folder / "curves" / f"{name}_sac.json").read_text())
@@ -211,13 +211,12 @@ def test_a_mistake_causes_one_line_without_a_traceback(arguments, words, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
-def test_a_stopped_sweep_on_two_hosts_is_resumed(hopper_file, tmp_path):
-    """Two processes connect through jax.distributed.
-
-    After a signal they save, and the resumed run equals one process.
-    """
-    small = [f"--task={hopper_file}", "--offline=td3_bc", "--seeds=3", "--seeds_per_job=2", "--nocontrol", *TINY]
-    small += ["--config.pretrain.num_updates=8000", "--config.pretrain.eval_every=4000"]
+@pytest.mark.parametrize("stopped", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_sweep_on_two_hosts_equals_one_process(hopper_file, tmp_path, stopped):
+    """Two processes connect through jax.distributed. After a signal they save, and the same commands resume."""
+    small = [f"--task={hopper_file}", "--offline=td3_bc", "--seeds=2", "--seeds_per_job=1", "--nocontrol", *TINY]
+    if stopped:
+        small += ["--config.pretrain.num_updates=8000", "--config.pretrain.eval_every=4000"]
     alone = sweep(*small, f"--results={tmp_path / 'alone'}")
     assert alone.returncode == 0, alone.stderr[-2000:]
 
@@ -233,17 +232,18 @@ def test_a_stopped_sweep_on_two_hosts_is_resumed(hopper_file, tmp_path):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return [subprocess.Popen([*command, where, f"--host={host}"], cwd=ROOT, **pipes) for host in (0, 1)]
 
-    first = both()
-    while not all(list((tmp_path / "two").glob(f"runs/*/*/seeds-{s}/*/status.json")) for s in ("0-1", "2-2")):
-        assert all(process.poll() is None for process in first)
-        time.sleep(0.1)
-    for process in first:
-        process.send_signal(signal.SIGTERM)
-    said = [process.communicate(timeout=300)[0] for process in first]
-    for process, words in zip(first, said, strict=True):
-        assert process.returncode == 128 + signal.SIGTERM, words
-        assert "Repeat the command to resume." in words
-    assert not (tmp_path / "two" / "table.csv").exists()
+    if stopped:
+        first = both()
+        while not all(list((tmp_path / "two").glob(f"runs/*/*/seeds-{s}/*/status.json")) for s in ("0-0", "1-1")):
+            assert all(process.poll() is None for process in first)
+            time.sleep(0.1)
+        for process in first:
+            process.send_signal(signal.SIGTERM)
+        said = [process.communicate(timeout=300)[0] for process in first]
+        for process, words in zip(first, said, strict=True):
+            assert process.returncode == 128 + signal.SIGTERM, words
+            assert "Repeat the command to resume." in words
+        assert not (tmp_path / "two" / "table.csv").exists()
 
     for process in both():
         said, _ = process.communicate(timeout=300)

@@ -69,11 +69,16 @@ def shared(recorded: Any, now: Any, where: str = "") -> list[str]:
     return [] if recorded == now else [f"{where}: {recorded} was published, {now} is today's"]
 
 
+@pytest.fixture(scope="module")
+def jobs_by_variant():
+    """Returns the jobs of all groups by the names of their folders."""
+    return {path_name(job.offline.label): job for group in GROUPS for job in jobs_of(group)}
+
+
 @pytest.mark.parametrize("record", sorted(PUBLISHED.glob("*/curves/*/provenance.json")), ids=lambda p: p.parent.name)
-def test_the_variants_have_the_configurations_of_the_published_curves(record):
+def test_the_variants_have_the_configurations_of_the_published_curves(record, jobs_by_variant):
     variant = RENAMED.get(record.parent.name, record.parent.name)
-    found = {path_name(job.offline.label): job for group in GROUPS for job in jobs_of(group)}
-    published, job = json.loads(record.read_text()), json.loads(json.dumps(jsonable(found[variant])))
+    published, job = json.loads(record.read_text()), json.loads(json.dumps(jsonable(jobs_by_variant[variant])))
     assert len(published["offline"].keys() & job["offline"].keys()) > 10
     assert shared(published, job) == []
 

@@ -1,4 +1,6 @@
-"""One run on 1, 2 and 8 simulated devices, in a separate process, because JAX must know them before it starts.
+"""One run on 1 and on several simulated devices, in a separate process, because JAX must know them before it starts.
+
+    python several_devices.py NUMBER...
 
 It prints the differences between the results on several devices and those on one, as JSON.
 """
@@ -7,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
 
 import jax
 import numpy as np
@@ -21,6 +24,7 @@ from smac_jax.train.offline import make_chunk
 from smac_jax.train.sharding import SeedLayout
 
 SEEDS = (0, 3, 4, 7, 9)  # not a multiple of 2 or 8
+SEVERAL = tuple(int(number) for number in sys.argv[1:])
 
 
 def furthest(a: object, b: object) -> float:
@@ -55,7 +59,7 @@ def main() -> None:
     env = smac_jax.make_env("hopper", physics="mujoco")
     results = {}
     own = SeedLayout.on_host
-    for n in (1, 2, 8):
+    for n in (1, *SEVERAL):
         # with two devices, policies are evaluated on another one, as those of a GPU are on the host
         SeedLayout.on_host = own if n != 2 else lambda self: SeedLayout.over(self.seeds, jax.devices()[7:])  # type: ignore[method-assign]
         where = {"seeds": SEEDS, "devices": jax.devices()[:n]}
@@ -63,7 +67,7 @@ def main() -> None:
         results[n] = off, survivor.finetune(off, env=env, **where)
     off, on = results[1]
     said: dict[str, object] = {}
-    for n in (2, 8):
+    for n in SEVERAL:
         other_off, other_on = results[n]
         said[str(n)] = {
             "transferred": furthest(off.actor_critic, other_off.actor_critic),
