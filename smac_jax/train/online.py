@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.algorithms.contracts import OnlineAlgorithm, TrainingState
-from smac_jax.algorithms.make import check_actor_critic, check_density, code_behind, make_online_after
+from smac_jax.algorithms.make import check_actor_critic, check_density, make_online_after
 from smac_jax.algorithms.none import fresh_networks
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
@@ -42,6 +42,7 @@ from smac_jax.train import collection
 from smac_jax.train.chunk import compile_chunk, scan_with_means
 from smac_jax.train.data_fraction import DataFraction, data_fraction_from
 from smac_jax.train.evaluate import check_sizes, make_evaluator, run_evaluation, value_discount
+from smac_jax.train.identity import run_identity
 from smac_jax.train.keys import seed_numbers, stream_keys
 from smac_jax.train.offline import PretrainResult
 from smac_jax.train.plan import Evaluate, Train, rounds_for, run_plan
@@ -349,31 +350,27 @@ def finetune(
     if folder:
         describe_networks(acting_first)  # raises before the training if the networks cannot be saved
         folder.claim(
-            {
-                "algorithm": built.name,
-                "config": built.config,
-                **({"code": code} if (code := code_behind(built)) else {}),
-                "seeds": numbers,
-                "data": fingerprint if data is not None else None,
-                "environment": identity_of(env, engine=True),
-                "actor_critic": checksum(actor_critic),
-                "training_state": None if handed is None else checksum(handed),
+            run_identity(
+                built,
+                numbers,
+                eval_every=eval_every,
+                eval_episodes=eval_episodes,
+                final_episodes=final_episodes,
+                episode_length=episode_length,
+                data=fingerprint if data is not None else None,
+                environment=identity_of(env, engine=True),
+                actor_critic=checksum(actor_critic),
+                training_state=None if handed is None else checksum(handed),
                 **({} if built.carry is None else {"carry": built.carry}),
-                "num_steps": num_steps,
-                "warm_start": warm_start,
-                "data_fraction": fraction.first,
+                num_steps=num_steps,
+                warm_start=warm_start,
+                data_fraction=fraction.first,
                 **({} if fraction.is_constant else {"final_data_fraction": fraction.last}),
                 **({} if fraction.is_constant else {"data_fraction_steps": fraction.steps}),
                 **({} if environments == 1 else {"environments": environments}),
-                "buffer_capacity": buffer_capacity,
-                "evaluation": {
-                    "every": eval_every,
-                    "episodes": eval_episodes,
-                    "final_episodes": final_episodes,
-                    "length": episode_length,
-                },
-                "q_limit": q_limit,
-            }
+                buffer_capacity=buffer_capacity,
+                q_limit=q_limit,
+            )
         )
     with Progress.of(progress) as bar:
         outcome = run_plan(plan, begin, evaluate_at, history, layout, bar, folder)
