@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from smac_jax.analysis.curves import TransferCurve
-from smac_jax.analysis.diagnosis import CHECKS, Evidence, Summary, gather, share_of, summarize
+from smac_jax.analysis.diagnosis import CHECKS, CONSTRAINED, Evidence, Summary, gather, share_of, summarize
 from smac_jax.analysis.fitting import Column, FittedTable
 from smac_jax.errors import DatasetError, UnknownNameError
 from smac_jax.sweep.run_names import RunName
@@ -107,21 +107,25 @@ def read_evidence(sweep: SweepState) -> dict[str, dict[Pair, list[Evidence]]]:
                 continue
             try:
                 curve = TransferCurve.from_json(job.folder / run.curve)
-                evidence = _evidence(curve, job.folder, run, of_kind)
+                constrained = online_algorithm(claimed, curve.online) in CONSTRAINED
+                evidence = _evidence(curve, job.folder, run, of_kind, constrained)
             except (DatasetError, UnknownNameError):  # the report names these files
                 continue
             found.setdefault(data_of(job.folder, claimed), {}).setdefault(curve.key, []).extend(evidence)
     return found
 
 
-def _evidence(curve: TransferCurve, folder: Path, run: RunName, controls: Sequence[tuple[Path, int]]) -> list[Evidence]:
-    """The evidence for every seed of one pair of a job.
+def _evidence(
+    curve: TransferCurve, folder: Path, run: RunName, controls: Sequence[tuple[Path, int]], constrained: bool
+) -> list[Evidence]:
+    """Returns the evidence for every seed of one pair of a job.
 
     Args:
       curve: the learning curve of the pair.
       folder: the folder of the job.
       run: the run of fine-tuning.
       controls: the folders of jobs that differ from this one only in having no penalty, with their numbers of seeds.
+      constrained: whether the online algorithm keeps the policy close to the data.
     """
     seeds = len(curve.online_returns)
     transferred = float(curve.offline_updates[-1]) if curve.offline_updates.size else np.inf
@@ -133,7 +137,7 @@ def _evidence(curve: TransferCurve, folder: Path, run: RunName, controls: Sequen
     if of_controls and curve.offline_returns.size:
         random_return = task_info(curve.task).random_return
         share = share_of(curve.offline_returns[:, -1], np.concatenate(of_controls), random_return)
-    found = gather(offline.metrics, offline.evaluations, online.evaluations, share)
+    found = gather(offline.metrics, offline.evaluations, online.evaluations, share, constrained)
     return found or [Evidence()] * seeds  # the run's log is missing
 
 
@@ -141,6 +145,16 @@ def offline_logs(job: Path) -> list[Path]:
     """The logs of a job's offline training, in order; several if the job transfers from checkpoints."""
     runs = [run for path in job.glob("offline*") if (run := RunName.parse(path.name)) and run.kind == "offline"]
     return [job / str(run) / "metrics.jsonl" for run in sorted(runs, key=lambda run: run.order)]
+
+
+def online_algorithm(claimed: Mapping[str, Any], label: str) -> str | None:
+    """Returns the name of the algorithm that fine-tunes under a label, according to ``job.json``; None if unknown."""
+
+    def algorithm(key: str) -> str | None:
+        return claimed[key].get("algorithm") if isinstance(claimed.get(key), dict) else None
+
+    name = algorithm(f"online {label}")
+    return algorithm("offline") if name == "same" else name
 
 
 def has_no_penalty(claimed: Mapping[str, Any]) -> bool:
