@@ -89,26 +89,24 @@ def continues(algorithm: str | OnlineAlgorithm, offline: str | None = None) -> b
 def make_online_after(
     offline: OfflineAlgorithm | None, algorithm: str | OnlineAlgorithm, config: Any = None, carry: str | None = None
 ) -> OnlineAlgorithm:
-    """The online algorithm that follows an offline one: one of its own, or the offline one as it continues.
+    """Returns the online algorithm after an offline one: another algorithm, or the continuation of the offline one.
 
     Args:
-      offline: the algorithm that has made the networks; None where it is not known.
-      algorithm: a name in :data:`smac_jax.registry.ONLINE`; the name of the offline algorithm, or
-        :data:`~smac_jax.algorithms.continuation.SAME`, with which it continues; or an online algorithm itself.
-      config: as for :func:`make_online`; of a continuation the fields that differ from the offline configuration.
-      carry: of a continuation (:class:`~smac_jax.algorithms.contracts.ContinueOnline`); None: "all".
+      offline: the algorithm that has trained the networks; None if it is not known.
+      algorithm: a name in :data:`smac_jax.registry.ONLINE`; or an online algorithm; or for a continuation the name of
+        the offline algorithm, or :data:`~smac_jax.algorithms.continuation.SAME`.
+      config: as for :func:`make_online`; for a continuation the fields that differ from the offline configuration.
+      carry: what a continuation carries over (:class:`~smac_jax.algorithms.contracts.ContinueOnline`); None for "all".
 
     Raises:
-      UnknownNameError, ConfigError, RegistrationError: as :func:`make_online`; and a continuation of an algorithm that
-        was not trained offline, or that has no online form; and an algorithm that cannot take the policy
-        (:func:`can_follow`).
+      UnknownNameError, ConfigError, RegistrationError: as :func:`make_online`; or the algorithm to be continued was not
+        trained offline, or cannot continue online; or the algorithm needs the density of a policy that has none.
     """
     if not continues(algorithm, offline and offline.name):
         if carry is not None:
             raise ConfigError(
                 f"carry = {carry!r}: is for an offline algorithm that continues online. SAC, TD3, TD3+BC and AWR start "
-                "from the networks; their configurations say what they take beside them: optimizer_start, "
-                "temperature_start."
+                "from the networks. Their fields optimizer_start and temperature_start say what else they carry over."
             )
         built = make_online(algorithm, config)
         if offline is not None:
@@ -117,18 +115,19 @@ def make_online_after(
     name = algorithm if isinstance(algorithm, str) else algorithm.name
     if offline is not None and not offline.phases:
         raise ConfigError(
-            f"The online algorithm {name!r} continues offline training, and with {offline.name!r} there was none: take "
-            f"an online algorithm of its own ({', '.join(ONLINE)})."
+            f"The online algorithm {name!r} continues offline training, and with {offline.name!r} there was none. "
+            f"Choose one of the online algorithms {', '.join(ONLINE)}."
         )
     if offline is None:
         raise ConfigError(
-            f"The online algorithm {name!r} continues offline training, and there is none: pass the result of "
+            f"The online algorithm {name!r} continues offline training, and there was none. Pass the result of "
             "pretrain(...) in place of its actor-critic."
         )
     if name not in (SAME, offline.name):
         raise ConfigError(
             f"The online algorithm {name!r} continues the offline training of {name!r}, and {offline.name!r} was "
-            f"trained offline: take {SAME!r}, which continues any, or train {name!r} offline."
+            f"trained offline. Choose {SAME!r}, which continues the algorithm that was trained, or train {name!r} "
+            "offline."
         )
     if not isinstance(algorithm, str):
         _check_alone(algorithm, config)
@@ -137,14 +136,14 @@ def make_online_after(
         return make_online(algorithm)
     if offline.continue_online is None:
         raise ConfigError(
-            f"The offline algorithm {offline.name!r} has no online form to continue in: take an online algorithm of "
-            f"its own ({', '.join(ONLINE)})."
+            f"The offline algorithm {offline.name!r} cannot continue online. Choose one of the online algorithms "
+            f"{', '.join(ONLINE)}."
         )
     built = offline.continue_online(offline, config, carry or "all")
-    where = f"The online form of {offline.name!r}"
+    where = f"The continuation of {offline.name!r}"
     _check_has(built, ("name", "config", "batch_size"), ONLINE_FUNCTIONS, where)
     if built.name != offline.name or built.carry is None:
-        raise RegistrationError(f"{where} must have its name, and say in carry what continues.")
+        raise RegistrationError(f"{where} must have the same name, and its field carry must say what is carried over.")
     check_recordable(built.config, where)
     return built
 

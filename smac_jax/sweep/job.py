@@ -9,8 +9,14 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import jax
+
 from smac_jax import plugins
+from smac_jax.algorithms import make_offline
+from smac_jax.algorithms.continuation import state_for_online
+from smac_jax.algorithms.contracts import OnlineAlgorithm
 from smac_jax.analysis.curves import TransferCurve
+from smac_jax.data.dataset import Dataset
 from smac_jax.errors import CheckpointError, DatasetError
 from smac_jax.files import write_json
 from smac_jax.runs.interrupts import Interrupts
@@ -18,13 +24,14 @@ from smac_jax.runs.json_values import to_json
 from smac_jax.runs.provenance import device_description, git_commit
 from smac_jax.runs.status import read_status
 from smac_jax.runs.trackers.connection import PROJECT
-from smac_jax.sweep.grid import Job, code_of
+from smac_jax.sweep.grid import Job, code_of, online_of
 from smac_jax.sweep.provenance import made_by
 from smac_jax.sweep.results import transfer_curve
 from smac_jax.sweep.run_names import RunName
 from smac_jax.text import count
 from smac_jax.train.offline import PretrainResult
 from smac_jax.train.progress import Progress
+from smac_jax.types import Key
 
 CODE = "code "
 """Prefix of the entries of ``job.json`` that hold the SHA-256 of a user's file."""
@@ -60,7 +67,7 @@ def run_job(
       Interrupted: the process was asked to stop; the state is saved.
       CheckpointError: the job's folder holds something else, is in use, or cannot be written; or the data or a user's
         file have changed since the sweep began.
-      ConfigError: a user's file cannot be imported.
+      ConfigError: a user's file cannot be imported, or an online algorithm cannot start from the offline state.
     """
     if already_done(job):
         return
@@ -73,6 +80,7 @@ def run_job(
 
     data = smac_jax.load_dataset(job.data)
     job = _with_data(job, data.fingerprint())
+    check_transfers(job, data)
     env = smac_jax.make_env(job.task, physics=job.physics, version=job.version)
     shared: dict[str, Any] = {
         "env": env,
@@ -113,6 +121,24 @@ def run_job(
         warm_start = end.schedule["warm_start"]
         curve = transfer_curve(job.task, start.label, off, end.label, on, warm_start, control, checkpoint)
         curve.to_json(job.curve(end, checkpoint))
+
+
+def check_transfers(job: Job, data: Dataset) -> None:
+    """Checks that each online algorithm of a job can start from the offline state, before anything is trained.
+
+    Raises:
+      ConfigError: it needs a part of the offline state that is missing or has another form.
+    """
+    offline = make_offline(job.offline.algorithm, job.offline.config)
+    prepared = offline.prepare(data)
+    for end in job.online:
+        online = online_of(job.offline, end)
+
+        def start(key: Key, online: OnlineAlgorithm[Any] = online) -> Any:
+            state = offline.init(key, prepared)
+            return online.init(key, offline.actor_critic(state), state_for_online(offline, online, state))
+
+        jax.eval_shape(start, jax.random.key(0))
 
 
 def continued(earlier: PretrainResult | None, later: PretrainResult) -> PretrainResult:
