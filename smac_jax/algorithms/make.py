@@ -1,4 +1,4 @@
-"""Algorithms by name, or as somebody built them; and what is checked of those that are not this package's own."""
+"""Builds algorithms from their names, and checks the algorithms of users."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ ONLINE_FUNCTIONS = ("init", "update", "act", "actor_critic")
 
 
 def make_offline(algorithm: str | OfflineAlgorithm, config: Any = None) -> OfflineAlgorithm:
-    """An offline algorithm from its name and config, or one that is built already.
+    """Returns an offline algorithm for its name and config, or the given algorithm after checks.
 
     Args:
-      algorithm: a name in :data:`smac_jax.registry.OFFLINE`, or the algorithm itself.
-      config: None, a mapping of the fields that differ, or the config's own class; not beside an algorithm itself,
-        which has its config.
+      algorithm: a name in :data:`smac_jax.registry.OFFLINE`, or an algorithm.
+      config: None, a mapping of the fields that differ, or an instance of the config's class. It must be None if
+        ``algorithm`` is an algorithm, which has its config.
 
     Raises:
-      UnknownNameError: no offline algorithm of that name.
-      ConfigError: an unknown field or a value out of range; or a config beside an algorithm itself.
-      RegistrationError: somebody's own algorithm does not satisfy the contract, or its config cannot be recorded.
+      UnknownNameError: there is no offline algorithm with this name.
+      ConfigError: a field is unknown or out of range, or a config is given for an algorithm that has its config.
+      RegistrationError: a user's algorithm does not satisfy the contract, or its config cannot be recorded.
     """
     if isinstance(algorithm, str):
         config_class, build = OFFLINE[algorithm]
@@ -57,7 +57,7 @@ def make_offline(algorithm: str | OfflineAlgorithm, config: Any = None) -> Offli
 
 
 def make_online(algorithm: str | OnlineAlgorithm, config: Any = None) -> OnlineAlgorithm:
-    """The same of an online algorithm. Raises as :func:`make_offline` does."""
+    """Returns an online algorithm. Arguments and errors are those of :func:`make_offline`."""
     if isinstance(algorithm, str):
         config_class, build = ONLINE[algorithm]
         built = build(resolve(config_class, config))
@@ -74,11 +74,11 @@ def make_online(algorithm: str | OnlineAlgorithm, config: Any = None) -> OnlineA
 
 
 def continues(algorithm: str | OnlineAlgorithm, offline: str | None = None) -> bool:
-    """Whether an online algorithm is the continuation of an offline one.
+    """Returns whether an online algorithm is the continuation of an offline one.
 
     Args:
-      algorithm: :data:`~smac_jax.algorithms.continuation.SAME`; a name, which an online algorithm of its own has before
-        an offline one; or the algorithm itself.
+      algorithm: :data:`~smac_jax.algorithms.continuation.SAME`, or an algorithm, or a name. A name of both an online
+        and an offline algorithm is that of the online algorithm.
       offline: the name of the offline algorithm, if it is known.
     """
     if not isinstance(algorithm, str):
@@ -149,9 +149,11 @@ def make_online_after(
 
 
 def code_behind(built: OfflineAlgorithm | OnlineAlgorithm) -> dict[str, str]:
-    """The files of users that an algorithm's results depend on, with their SHA-256; empty for this package's own."""
+    """Returns the files of users that an algorithm's results depend on, with their SHA-256; empty for this package's
+    own.
+    """
     is_offline = hasattr(built, "phases")
-    # the online form of an offline algorithm is registered with that
+    # a continuation is registered with its offline algorithm
     registry: Registry[Any] = OFFLINE if is_offline or getattr(built, "carry", None) is not None else ONLINE
     functions = [getattr(built, name) for name in (OFFLINE_FUNCTIONS if is_offline else ONLINE_FUNCTIONS)]
     functions += [phase.update for phase in getattr(built, "phases", ())]
@@ -162,14 +164,14 @@ def code_behind(built: OfflineAlgorithm | OnlineAlgorithm) -> dict[str, str]:
 
 
 def check_actor_critic(found: Any, built: OfflineAlgorithm | OnlineAlgorithm) -> None:
-    """Refuses an algorithm whose state holds no actor-critic.
+    """Checks that the function ``actor_critic`` of an algorithm returns an actor-critic.
 
     Args:
-      found: what its ``actor_critic`` gives, or the shapes of that.
+      found: the result of this function, or its shapes.
       built: the algorithm.
 
     Raises:
-      RegistrationError: it is something else.
+      RegistrationError: it returns something else.
     """
     if not isinstance(found, ActorCritic):
         raise RegistrationError(
@@ -179,21 +181,23 @@ def check_actor_critic(found: Any, built: OfflineAlgorithm | OnlineAlgorithm) ->
 
 
 def can_follow(network: Any, built: OnlineAlgorithm) -> bool:
-    """Whether an online algorithm can take a policy: one that needs a density cannot take a one-step flow.
+    """Returns whether an online algorithm can continue with a policy.
+
+    An algorithm that needs the density of the policy cannot continue with a one-step flow.
 
     Args:
-      network: what says of which distribution the policy is: an actor, or the ``network`` of an offline config. What
-        says nothing has a density.
+      network: an actor, or the ``network`` of an offline config, with the distribution of the policy in the field
+        ``distribution``. Without this field, the policy has a density.
       built: the online algorithm.
     """
     return not (built.needs_density and getattr(network, "distribution", None) == "one_step_flow")
 
 
 def check_density(network: Any, built: OnlineAlgorithm) -> None:
-    """Refuses what :func:`can_follow` says no of.
+    """Checks :func:`can_follow`.
 
     Raises:
-      ConfigError: the algorithm cannot take the policy.
+      ConfigError: the algorithm cannot continue with the policy.
     """
     if not can_follow(network, built):
         raise ConfigError(
@@ -203,15 +207,15 @@ def check_density(network: Any, built: OnlineAlgorithm) -> None:
 
 
 def check_recordable(config: Any, where: str) -> None:
-    """Refuses a configuration that cannot be written down with a run.
+    """Checks that a configuration can be recorded with a run.
 
     Args:
       config: an instance of a frozen dataclass, whose values are numbers, text, None, and sequences, mappings and
         dataclasses of these.
-      where: whose it is, for the error.
+      where: the owner of the configuration in the error message.
 
     Raises:
-      RegistrationError: it is something else; the message names the field.
+      RegistrationError: it has other values; the message names the field.
     """
     if config is None:
         raise RegistrationError(
@@ -237,7 +241,7 @@ def check_recordable(config: Any, where: str) -> None:
 
 
 def is_frozen(config_class: type) -> bool:
-    """Whether a class is a frozen dataclass."""
+    """Returns whether a class is a frozen dataclass."""
     return bool(getattr(getattr(config_class, "__dataclass_params__", None), "frozen", False))
 
 

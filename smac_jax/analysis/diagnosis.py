@@ -242,7 +242,7 @@ CHECKS = {
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:
-    """The verdict on one run and one seed."""
+    """Returns the verdict on one run and one seed."""
     findings = {name: check(evidence) for name, check in CHECKS.items()}
     verdicts = {name: finding.verdict for name, finding in findings.items()}
     if NOT_SOUND in verdicts.values():
@@ -310,7 +310,9 @@ def gather(
 
 
 def growth_of(values: Float[np.ndarray, " point"]) -> float:
-    """The relative growth from the mean of the second third to that of the last third. NaN for fewer than 3 values."""
+    """Returns the relative growth from the mean of the second third to that of the last third. NaN for fewer than 3
+    values.
+    """
     values = np.asarray(values, float)
     values = values[np.isfinite(values)]
     if len(values) < 3:
@@ -323,7 +325,8 @@ def growth_of(values: Float[np.ndarray, " point"]) -> float:
 def share_of(
     returns: Float[np.ndarray, " seed"], control: Float[np.ndarray, " control_seed"], random_return: float
 ) -> Float[np.ndarray, " seed"]:
-    """The ratio of a control's mean return to the return of each seed, both measured from that of a random policy.
+    """Returns the ratio of a control's mean return to the return of each seed, both measured from that of a random
+    policy.
 
     NaN for seeds that are not better than a random policy.
 
@@ -377,7 +380,9 @@ def summarize(evidence: Sequence[Evidence]) -> Summary:
 
 
 def marked(figure: str, findings: Sequence[Finding]) -> str:
-    """A figure with a mark for the worst of some findings: ``(!)`` for not sound, ``(?)`` for unknown with advice."""
+    """Returns a figure with a mark for the worst of some findings: ``(!)`` for not sound, ``(?)`` for unknown with
+    advice.
+    """
     if not figure:
         return ""
     verdict = worst([finding.verdict for finding in findings])
@@ -397,7 +402,7 @@ def mean_evidence(evidence: Sequence[Evidence]) -> Evidence:
 
 
 def worst(verdicts: Sequence[str]) -> str:
-    """The worst verdict: not sound, then unknown, then sound. Unknown if there are no verdicts."""
+    """Returns the worst verdict: not sound, then unknown, then sound. Unknown if there are no verdicts."""
     return next((verdict for verdict in (NOT_SOUND, UNKNOWN, SOUND) if verdict in verdicts), UNKNOWN)
 
 

@@ -142,7 +142,7 @@ def check_transfers(job: Job, data: Dataset) -> None:
 
 
 def continued(earlier: PretrainResult | None, later: PretrainResult) -> PretrainResult:
-    """The later of two results, with the evaluations of both; the evaluation that both contain appears once."""
+    """Returns the later of two results, with the evaluations of both; the evaluation that both contain appears once."""
     if earlier is None:
         return later
     return dataclasses.replace(later, evaluations=earlier.evaluations.followed_by(later.evaluations))
@@ -165,7 +165,7 @@ def _short(sha256: Any) -> str:
 
 
 def _with_data(job: Job, fingerprint: str) -> Job:
-    """The job with the fingerprint of the data that were read.
+    """Returns the job with the fingerprint of the data that were read.
 
     Raises:
       CheckpointError: the data are not those with which the sweep began, or on which the job was trained.
@@ -181,7 +181,7 @@ def _with_data(job: Job, fingerprint: str) -> Job:
 
 
 def already_done(job: Job) -> bool:
-    """Whether a job is complete. Removes its damaged learning curves, which are then computed again.
+    """Returns whether a job is complete. Removes its damaged learning curves, which are then computed again.
 
     Raises:
       CheckpointError: the job's folder holds results of another configuration, other data or other code.
@@ -225,7 +225,7 @@ def already_done(job: Job) -> bool:
 
 
 def fingerprint_of(job: Job, claimed: Mapping[str, Any]) -> str | None:
-    """The fingerprint of the data on which a job was trained; None if it was not recorded.
+    """Returns the fingerprint of the data on which a job was trained; None if it was not recorded.
 
     Args:
       job: the job.
@@ -245,7 +245,7 @@ def fingerprint_of(job: Job, claimed: Mapping[str, Any]) -> str | None:
 
 
 def run_states(job: Job) -> dict[str, str]:
-    """The recorded state of each run: done, running, stopped, failed; or left, if the run has not begun."""
+    """Returns the recorded state of each run: done, running, stopped, failed; or left, if the run has not begun."""
     return {run: read_status(job.folder / run).state or "left" for run in job.runs}
 
 
@@ -268,7 +268,7 @@ def trained_by(jobs: Iterable[Job]) -> list[str]:
 
 
 def trained_by_of(claims: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The same from the contents of the jobs' ``job.json`` files."""
+    """Returns the same from the contents of the jobs' ``job.json`` files."""
     found = [made_by(by) for claimed in claims for by in claimed.get("trained_by", [])]
     unrecorded = sum("trained_by" not in claimed for claimed in claims)
     return list(dict.fromkeys(found)) + ([f"not recorded for {count(unrecorded, 'job')}"] if unrecorded else [])

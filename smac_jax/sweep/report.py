@@ -125,7 +125,7 @@ def write_report(folder: Path) -> Path:
 
 
 def read_curves(sweep: SweepState) -> tuple[dict[str, list[TransferCurve]], list[str]]:
-    """The learning curves of each data set, with the seeds of a pair joined; and messages on files left out."""
+    """Returns the learning curves of each data set, with the seeds of a pair joined; and messages on files left out."""
     from smac_jax.analysis.curves import TransferCurve, joined
 
     found: dict[str, dict[tuple[str, str, int | None], list[TransferCurve]]] = {}
@@ -156,7 +156,7 @@ def section(
     judged: Mapping[soundness.Pair, Summary],
     number: str,
 ) -> Section:
-    """The tables and figures of a data set."""
+    """Returns the tables and figures of a data set."""
     from smac_jax.analysis import tables
     from smac_jax.analysis.plots import colors_of, transfer_figure
     from smac_jax.analysis.svg import inline_svg, panels
@@ -196,7 +196,7 @@ def section(
 def of_soundness(
     judged: Mapping[soundness.Pair, Summary], seeds: Mapping[soundness.Pair, Sequence[int]]
 ) -> Soundness | None:
-    """The page's tables on whether the transfers are sound; None if nothing was measured.
+    """Returns the page's tables on whether the transfers are sound; None if nothing was measured.
 
     Args:
       judged: the summary of each pair.
@@ -220,7 +220,7 @@ def of_soundness(
 
 
 def facts(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """The command, date, seeds, device, versions and data of a sweep."""
+    """Returns the command, date, seeds, device, versions and data of a sweep."""
     versions = ", ".join(f"{name} {version}" for name, version in _mapping(provenance.get("versions")).items())
     seeds = provenance.get("seeds")
     found = {
@@ -237,7 +237,7 @@ def facts(provenance: Mapping[str, Any]) -> dict[str, str]:
 
 
 def settings(provenance: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The flags, and the sections of the configuration."""
+    """Returns the flags, and the sections of the configuration."""
     config = _mapping(provenance.get("config"))
     # fields outside of any section
     alone = {name: part for name, part in config.items() if not isinstance(part, dict)}

@@ -92,7 +92,7 @@ def _is_row(value: Any, seeds: int) -> bool:
 
 
 def read_evidence(sweep: SweepState) -> dict[str, dict[Pair, list[Evidence]]]:
-    """The evidence for every pair that is done: for each data set and pair, one entry for each seed."""
+    """Returns the evidence for every pair that is done: for each data set and pair, one entry for each seed."""
     jobs = [(job, read_json(job.folder / "job.json")) for job in sweep.jobs]
     controls = [
         (_kind(job.folder, claimed), job.folder, len(claimed["seeds"]))
@@ -142,7 +142,7 @@ def _evidence(
 
 
 def offline_logs(job: Path) -> list[Path]:
-    """The logs of a job's offline training, in order; several if the job transfers from checkpoints."""
+    """Returns the logs of a job's offline training, in order; several if the job transfers from checkpoints."""
     runs = [run for path in job.glob("offline*") if (run := RunName.parse(path.name)) and run.kind == "offline"]
     return [job / str(run) / "metrics.jsonl" for run in sorted(runs, key=lambda run: run.order)]
 
@@ -158,7 +158,7 @@ def online_algorithm(claimed: Mapping[str, Any], label: str) -> str | None:
 
 
 def has_no_penalty(claimed: Mapping[str, Any]) -> bool:
-    """Whether a job trains SMAC without its penalty, according to its ``job.json``."""
+    """Returns whether a job trains SMAC without its penalty, according to its ``job.json``."""
     offline = claimed.get("offline")
     if not isinstance(offline, dict) or offline.get("algorithm") != "smac" or not claimed.get("seeds"):
         return False
@@ -167,7 +167,7 @@ def has_no_penalty(claimed: Mapping[str, Any]) -> bool:
 
 
 def data_of(folder: Path, claimed: Mapping[str, Any]) -> str:
-    """The data set of a job, given its folder and its ``job.json``."""
+    """Returns the data set of a job, given its folder and its ``job.json``."""
     return str(claimed.get("data") or folder.parent.parent.name)
 
 
@@ -198,22 +198,22 @@ MARKS = (
 
 
 def summaries(found: Mapping[Pair, Sequence[Evidence]]) -> dict[Pair, Summary]:
-    """The verdict on each pair of a data set."""
+    """Returns the verdict on each pair of a data set."""
     return {pair: summarize(evidence) for pair, evidence in found.items()}
 
 
 def terminal(judged: Mapping[Pair, Summary], title: str, elsewhere: str = "") -> FittedTable:
-    """A table for a terminal; ``elsewhere`` is a file with the complete table."""
+    """Returns a table for a terminal; ``elsewhere`` is a file with the complete table."""
     return FittedTable(COLUMNS, [cells(pair, summary) for pair, summary in judged.items()], title, elsewhere)
 
 
 def cells(pair: Pair, summary: Summary) -> list[str]:
-    """A row of the table, with the columns of :data:`HEADER`."""
+    """Returns a row of the table, with the columns of :data:`HEADER`."""
     return [*names(pair), summary.verdict, *summary.cells.values()]
 
 
 def names(pair: Pair) -> tuple[str, str]:
-    """The names of a pair in tables: the start of the transfer and the online algorithm."""
+    """Returns the names of a pair in tables: the start of the transfer and the online algorithm."""
     offline, online, checkpoint = pair
     return start_of(offline, checkpoint), name_of(online)
 

@@ -71,7 +71,7 @@ class PretrainResult(Evaluated):
 
 
 def make_chunk(phase: Phase[Any], layout: SeedLayout, q_limit: float, length: int) -> Any:
-    """A compiled chunk of updates (:func:`smac_jax.train.chunk.compile_chunk`), whose data is the data set."""
+    """Returns a compiled chunk of updates (:func:`smac_jax.train.chunk.compile_chunk`), whose data is the data set."""
 
     def one_update(state: Any, step: Array, key: Key, dataset: Dataset) -> tuple[Any, Metrics]:
         del step

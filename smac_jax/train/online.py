@@ -103,7 +103,8 @@ def make_chunk(
     environments: int = 1,
     failure_reward: float | None = None,
 ) -> Any:
-    """A compiled chunk of environment steps (:func:`smac_jax.train.chunk.compile_chunk`), whose data is the data set.
+    """Returns a compiled chunk of environment steps (:func:`smac_jax.train.chunk.compile_chunk`), whose data is the
+    data set.
 
     If the data set is None, batches are from the replay buffer only.
 
@@ -126,7 +127,7 @@ def make_chunk(
     def rewards_of_returns(
         ac: ActorCritic, buffer: ReplayBuffer, reward: Array, lengths: Array, world: Any
     ) -> Float[Array, "environment"]:
-        """The last rewards in the units of the critics, with what follows them where an episode was cut."""
+        """Returns the last rewards in the units of the critics, with what follows them where an episode was cut."""
         scaled = ac.reward_scale * jnp.atleast_1d(reward) + ac.reward_bias
         if failure_reward is None or discount is None or discount == 1.0:
             return scaled
@@ -276,10 +277,10 @@ def finetune(
     q_limit = real_number("finetune: q_limit", q_limit, 0.0)
     before = actor_critic if isinstance(actor_critic, PretrainResult) else None
     built = make_online_after(before.algorithm if before else None, algorithm, config, carry)
-    handed: Any = training_state
+    carried: Any = training_state
     if before is not None:
         actor_critic = before.actor_critic
-        handed = before.state if built.carry is not None else training_state or before.training_state
+        carried = before.state if built.carry is not None else training_state or before.training_state
     if actor_critic is None:
         actor_critic = fresh_networks(None, stream_keys(numbers, "init"), env.observation_size, env.action_size)
     assert isinstance(actor_critic, ActorCritic)
@@ -304,7 +305,7 @@ def finetune(
 
     def begin() -> LoopState:
         start = layout.map(begin_one, (0, 0, 0, 0))
-        given = layout.shard(actor_critic), layout.shard(jax.tree.map(jnp.copy, handed))
+        given = layout.shard(actor_critic), layout.shard(jax.tree.map(jnp.copy, carried))
         begun: LoopState = start(layout.keys("init"), layout.keys("environment"), *given)
         return begun
 
@@ -344,7 +345,7 @@ def finetune(
         plan.append(Train(title, total, phase, start, stop, 0, 0, makers[learn], (keys, data), environments))
         plan.append(Evaluate(stop, rounds if stop == total else 1))
     # raises before the training if the configuration needs a state that is missing or does not fit
-    first = jax.eval_shape(jax.vmap(built.init), layout.keys("init"), layout.shard(actor_critic), layout.shard(handed))
+    first = jax.eval_shape(jax.vmap(built.init), layout.keys("init"), layout.shard(actor_critic), layout.shard(carried))
     acting_first = jax.eval_shape(jax.vmap(built.actor_critic), first)
     check_actor_critic(acting_first, built)
     if folder:
@@ -360,7 +361,7 @@ def finetune(
                 data=fingerprint if data is not None else None,
                 environment=identity_of(env, engine=True),
                 actor_critic=checksum(actor_critic),
-                training_state=None if handed is None else checksum(handed),
+                training_state=None if carried is None else checksum(carried),
                 **({} if built.carry is None else {"carry": built.carry}),
                 num_steps=num_steps,
                 warm_start=warm_start,

@@ -291,5 +291,6 @@ def _bounds_of(env: Any, sizes: tuple[int, int], where: str) -> tuple[np.ndarray
             f"{where}: {name} has {env_sizes[0]} observations and {env_sizes[1]} actions, but the data set has "
             f"{sizes[0]} and {sizes[1]}, so it is not from that environment."
         )
-    bounded = isinstance(space, gymnasium.spaces.Box) and space.shape == sizes[1:] and space.is_bounded("both")
-    return (np.asarray(space.low, np.float32), np.asarray(space.high, np.float32)) if bounded else unit
+    if isinstance(space, gymnasium.spaces.Box) and space.shape == sizes[1:] and space.is_bounded("both"):
+        return np.asarray(space.low, np.float32), np.asarray(space.high, np.float32)
+    return unit
