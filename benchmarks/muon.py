@@ -14,12 +14,12 @@ import jax
 import numpy as np
 import optax
 from absl import flags
-from optax.contrib import MuonDimensionNumbers
 
 from benchmarks.measure import Case, Report, in_turns, rows
+from benchmarks.optax_muon import optax_muon
 from smac_jax.networks import Critic, init_ensemble
 from smac_jax.optim import muon
-from smac_jax.optim.muon import MOMENTUM, STEPS, is_matrix
+from smac_jax.optim.muon import STEPS, is_matrix
 from smac_jax.sweep.program import run
 from smac_jax.text import count
 
@@ -38,20 +38,6 @@ def iteration_flops(params: Any) -> float:
             stack = leaf.size // (short * long)
             total += stack * STEPS * (4.0 * short * short * long + 2.0 * short**3)
     return total
-
-
-def optax_muon(learning_rate: float) -> optax.GradientTransformation:
-    """Optax's own Muon, configured with the matrix axes of stacked kernels."""
-
-    def axes(path: tuple[Any, ...], leaf: jax.Array) -> MuonDimensionNumbers | None:
-        return MuonDimensionNumbers(reduction_axis=-2, output_axis=-1) if is_matrix(path, leaf) else None
-
-    return optax.contrib.muon(
-        learning_rate,
-        beta=MOMENTUM,
-        ns_steps=STEPS,
-        muon_weight_dimension_numbers=lambda params: jax.tree_util.tree_map_with_path(axes, params),
-    )
 
 
 def main(argv: Sequence[str]) -> int:

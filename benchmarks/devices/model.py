@@ -18,6 +18,7 @@ from scipy.optimize import minimize
 
 from benchmarks.devices.targets import Gpu, Target, Tpu
 
+
 @dataclasses.dataclass(frozen=True)
 class Kernel:
     """What the model knows of a kernel.

@@ -88,11 +88,11 @@ class ActorCritic(struct.PyTreeNode):
         return f"ActorCritic({arrays}, actor {actor}, critic {critic})"
 
     def normalize(self, observation: Float[AnyArray, "*batch observation"]) -> Float[Array, "*batch observation"]:
-        """An observation as the networks see it."""
+        """Returns an observation as the networks see it."""
         return (jnp.asarray(observation, jnp.float32) - self.observation_mean) / self.observation_std
 
     def normalize_batch(self, batch: Transition) -> Transition:
-        """A batch ``[batch, ...]`` as the networks see it: normalized observations, scaled rewards."""
+        """Returns a batch ``[batch, ...]`` as the networks see it: normalized observations, scaled rewards."""
         return batch._replace(
             observation=self.normalize(batch.observation),
             next_observation=self.normalize(batch.next_observation),

@@ -1,10 +1,10 @@
-"""The contracts of algorithms: what one is made of, each function with its type.
+"""The contracts of algorithms: their functions, with types.
 
-In the manner of optax, an algorithm is a ``NamedTuple`` of pure functions over a state, which is any pytree. It is
-built from a frozen config; it has no other memory, and it does no work on the host inside a compiled program. Every
-function here is written for one seed: the training loops map all of them over the seeds, with the outermost ``vmap``.
+As in optax, an algorithm is a ``NamedTuple`` of pure functions of a state, which is any pytree. It is built from a
+frozen config, it has no other memory, and it does no work on the host inside a compiled program. Every function here is
+written for one seed, and the training loops map it over the seeds by the outermost ``vmap``.
 
-Shapes are those that a function sees, for one seed: ``batch`` is the number of transitions in a batch.
+The shapes are those for one seed, and ``batch`` is the number of transitions in a batch.
 """
 
 from __future__ import annotations
@@ -39,55 +39,56 @@ class Update(Protocol[S]):
         """Learns from a batch.
 
         Args:
-          state: of the algorithm.
+          state: the state of the algorithm.
           batch: transitions ``[batch, ...]`` in the units of the environment.
-          key: of all random draws of this update.
+          key: the random key of this update.
 
         Returns:
-          The new state, whose leaves keep their shapes and types, and the metrics: scalars, or
-          :class:`~smac_jax.types.Sometimes` where not every update has them.
+          The new state, whose leaves have the same shapes and types, and the metrics, which are scalars, or
+          :class:`~smac_jax.types.Sometimes` if not every update has them.
         """
 
 
 class OfflineInit(Protocol[S_out]):
-    """The first state of an offline algorithm."""
+    """The initialization of an offline algorithm."""
 
     def __call__(self, key: Key, dataset: Dataset, /) -> S_out:
-        """Makes fresh networks for the observations ``[observation]`` and actions ``[action]`` of a data set."""
+        """Returns the initial state, with new networks for the observations and actions of a data set."""
 
 
 class OnlineInit(Protocol[S_out]):
-    """The first state of an online algorithm."""
+    """The initialization of an online algorithm."""
 
     def __call__(self, key: Key, actor_critic: ActorCritic, training_state: Any = None, /) -> S_out:
-        """Starts from the networks of an offline algorithm.
+        """Returns the initial state, which has the networks of an offline algorithm.
 
         Args:
-          key: of all random draws.
+          key: the random key.
           actor_critic: the pre-trained networks.
-          training_state: what the offline algorithm knows beside them, a :class:`TrainingState`; None where it is not
-            at hand. An algorithm that continues an offline one (``OnlineAlgorithm.carry``) takes its whole state.
+          training_state: the :class:`TrainingState` of the offline algorithm, or None if it is not available. An
+            algorithm that continues an offline one (``OnlineAlgorithm.carry``) takes its whole state instead.
 
         Raises:
-          ConfigError: the config asks for a part of ``training_state`` that is missing or does not fit.
+          ConfigError: the config asks for a part of ``training_state`` that is missing or has another form.
         """
 
 
 class ContinueOnline(Protocol):
-    """How an offline algorithm continues in an environment, with what it learned beside its networks."""
+    """The continuation of an offline algorithm in an environment, with its networks and its training state."""
 
     def __call__(
         self, offline: OfflineAlgorithm[Any], changes: Any = None, carry: str = "all", /
     ) -> OnlineAlgorithm[Any]:
-        """Makes the online algorithm that continues an offline one.
+        """Returns the online algorithm that continues an offline one.
 
         Args:
-          offline: the algorithm itself, whose function this is.
-          changes: a mapping of the fields of the configuration that differ online; None: none.
-          carry: what continues: "all" of the state; the networks and their "optimizers"; or the "networks" alone.
+          offline: the offline algorithm that has this function.
+          changes: a mapping of the fields of the configuration that differ online; None for no differences.
+          carry: the parts that continue: ``"all"`` of the state, the networks and their ``"optimizers"``, or only the
+            ``"networks"``.
 
         Raises:
-          ConfigError: a field that does not exist, is out of range, or says what the carried state is.
+          ConfigError: a field does not exist, is out of range, or cannot change after offline training.
         """
 
 
@@ -95,44 +96,46 @@ class Act(Protocol[S_in]):
     """The exploration of an online algorithm."""
 
     def __call__(self, state: S_in, observation: Float[Array, "observation"], key: Key, /) -> Float[Array, "action"]:
-        """The action ``[action]`` in the box ``[-1, 1]`` to take at one observation, in the environment's units."""
+        """Returns the action ``[action]`` in the box ``[-1, 1]`` at one observation in the environment's units."""
 
 
 class GetActorCritic(Protocol[S_in]):
-    """The networks inside a state."""
+    """The access to the networks in a state."""
 
     def __call__(self, state: S_in, /) -> ActorCritic:
-        """The actor-critic that is evaluated, saved and transferred."""
+        """Returns the actor-critic that is evaluated, saved and transferred."""
 
 
 class GetTrainingState(Protocol[S_in]):
-    """What an online algorithm may continue from, beside the networks."""
+    """The access to the part of a state that an online algorithm may ask for in addition to the networks."""
 
     def __call__(self, state: S_in, /) -> TrainingState | None:
-        """The states of the optimizers and the temperature, or None where the algorithm has nothing to offer."""
+        """Returns the states of the optimizers and the temperature, or None if the algorithm has none."""
 
 
 class Prepare(Protocol):
-    """The columns of a data set that an algorithm computes before training."""
+    """The preparation of a data set before training."""
 
     def __call__(self, dataset: Dataset, /) -> Dataset:
-        """The same data set with these columns; runs on the host, once."""
+        """Returns the data set with the columns that the algorithm needs. It runs once, on the host."""
 
 
 class Diagnostics(Protocol[S_in]):
     """Measurements that are too expensive for every update."""
 
     def __call__(self, state: S_in, batch: Transition, key: Key, /) -> Metrics:
-        """Metrics of a state on a batch ``[batch, ...]``, taken once an evaluation."""
+        """Returns metrics of a state on a batch ``[batch, ...]``. It is called once for each evaluation."""
 
 
 class TrainingState(struct.PyTreeNode):
-    """What offline pre-training knows beside the actor-critic, for an online algorithm that asks for it.
+    """The states of optimizers and temperature at the end of offline training.
+
+    An online algorithm may ask for them in addition to the actor-critic.
 
     Attributes:
       critic_optimizer, actor_optimizer: the states of the optimizers.
-      temperature: the temperature of the entropy term, ``[]``; None where the offline algorithm has none.
-      temperature_optimizer: the state of its optimizer, or None.
+      temperature: the temperature of the entropy term, ``[]``; None if the offline algorithm has none.
+      temperature_optimizer: the state of the optimizer of the temperature, or None.
     """
 
     critic_optimizer: optax.OptState
@@ -144,13 +147,13 @@ class TrainingState(struct.PyTreeNode):
 
 
 class Phase(NamedTuple, Generic[S]):
-    """One part of offline training: ``num_updates`` calls of ``update``.
+    """A phase of offline training, which consists of ``num_updates`` calls of ``update``.
 
     Attributes:
-      name: for the progress bar and the metrics.
-      update: one update.
+      name: the name in the progress bar and in the metrics.
+      update: the function of one update.
       batch_size: the number of transitions in each batch.
-      num_updates: how many updates; None for the main phase, whose length the caller of ``pretrain`` decides.
+      num_updates: the number of updates; None for the main phase, whose length is an argument of ``pretrain``.
     """
 
     name: str
@@ -160,18 +163,18 @@ class Phase(NamedTuple, Generic[S]):
 
 
 def same_dataset(dataset: Dataset) -> Dataset:
-    """For algorithms that need nothing but the columns that every data set has."""
+    """Returns the data set itself, for algorithms that need only the columns that every data set has."""
     return dataset
 
 
 def no_diagnostics(state: Any, batch: Transition, key: Key) -> Metrics:
-    """For algorithms that have nothing to add to the metrics of their updates."""
+    """Returns no metrics, for algorithms that have none except those of their updates."""
     del state, batch, key
     return {}
 
 
 def no_training_state(state: Any) -> None:
-    """For algorithms that have nothing to offer beside the actor-critic."""
+    """Returns None, for algorithms that have no training state in addition to the actor-critic."""
     del state
 
 
@@ -179,16 +182,16 @@ class OfflineAlgorithm(NamedTuple, Generic[S]):
     """An algorithm that learns from a data set.
 
     Attributes:
-      name: as in the registry.
-      config: as it runs.
-      init: makes the first state from a data set.
-      phases: the parts of training, in order; none where nothing is trained (:mod:`smac_jax.algorithms.none`).
-      actor_critic: the networks inside a state.
+      name: the name of the algorithm, as in the registry.
+      config: the configuration as it runs.
+      init: returns the initial state for a data set.
+      phases: the phases of training, in order; none if nothing is trained (:mod:`smac_jax.algorithms.none`).
+      actor_critic: returns the networks in a state.
       prepare: adds the columns that the algorithm needs to a data set.
-      diagnostics: measured once an evaluation.
-      training_state: what an online algorithm may ask for beside the networks.
-      evaluate_draws: whether evaluations act with samples from the policy, and not with its mode.
-      continue_online: makes the online algorithm that continues this one; None where it has no online form.
+      diagnostics: returns the metrics that are computed once for each evaluation.
+      training_state: returns the part of a state that an online algorithm may ask for in addition to the networks.
+      evaluate_draws: whether evaluations act with samples of the policy, and not with its mode.
+      continue_online: returns the online algorithm that continues this one; None if it cannot continue online.
     """
 
     name: str
@@ -210,21 +213,21 @@ class OnlineAlgorithm(NamedTuple, Generic[S]):
     """An algorithm that learns in an environment, from pre-trained networks.
 
     Attributes:
-      name: as in the registry.
-      config: as it runs.
-      init: makes the first state from an actor-critic.
-      update: one update, on a batch of ``batch_size`` transitions.
-      act: explores.
-      actor_critic: the networks inside a state.
+      name: the name of the algorithm, as in the registry.
+      config: the configuration as it runs.
+      init: returns the initial state for an actor-critic.
+      update: the function of one update, on a batch of ``batch_size`` transitions.
+      act: returns the actions of exploration.
+      actor_critic: returns the networks in a state.
       batch_size: the number of transitions in each batch.
-      needs_density: whether it asks the policy for the density of an action, which a one-step flow does not have.
-      evaluate_draws: whether evaluations act with samples from the policy, and not with its mode.
+      needs_density: whether it needs the density of the policy's actions, which a one-step flow does not have.
+      evaluate_draws: whether evaluations act with samples of the policy, and not with its mode.
       prepare: adds the columns that the algorithm needs to a data set.
-      carry: None for an algorithm of its own, which starts from the networks of any offline one. Where it continues
-        the offline algorithm of its name: what it carries over, as in :class:`ContinueOnline`. ``init`` then takes the
-        whole offline state in place of a :class:`TrainingState`.
-      return_discount: the discount of ``return_to_go``, if the algorithm needs it of online transitions, too, in the
-        units of its critics; None where it does not.
+      carry: None for an algorithm that starts from the networks of any offline algorithm. If the algorithm continues
+        the offline algorithm of the same name, the parts that it carries over, as in :class:`ContinueOnline`; ``init``
+        then takes the whole offline state in place of a :class:`TrainingState`.
+      return_discount: the discount of ``return_to_go``, in the units of the critics, if the algorithm needs the
+        returns-to-go of online transitions; None if it does not.
     """
 
     name: str

@@ -1,22 +1,27 @@
-"""FQL: flow Q-learning. A flow clones the data; a one-step policy is distilled from it and ascends the critics.
+"""FQL: flow Q-learning. A flow clones the data, and a one-step policy is distilled from it and maximizes the critics.
 
     L_flow = mean (v(s, x_t, t) - (a - x_0))^2 ,   x_t = (1 - t) x_0 + t a ,   x_0 ~ N(0, I) ,   t ~ U(0, 1)
     L_pi   = alpha mean (mu(s, z) - a_flow(s, z))^2 - lambda mean mean_i Q_i(s, clip(mu(s, z))) ,   z ~ N(0, I)
     y      = r + gamma (1 - terminal) mean_i Qbar_i(s', clip(mu(s', z')))
     L_Q    = mean_i mean (Q_i(s, a) - y)^2
 
-``a_flow(s, z)`` is where the flow carries the noise ``z``: ``flow_steps`` steps of Euler's method along ``v``, clipped
-to the box, without gradient. So no gradient goes back through the flow, and the policy still has as many modes.
+``a_flow(s, z)`` is the result of ``flow_steps`` steps of Euler's method along ``v``, which start at the noise ``z``. It
+is clipped to the action box and has no gradient. So the policy is trained without gradients through the flow, and it
+can have as many modes as the flow.
 
 Source: Park, Li and Levine 2025 (arXiv 2502.02538), section 4 and algorithm 1, and the authors' code
-(``agents/fql.py`` of seohongpark/fql), which this file follows to rounding: all gradients of an update are taken at the
-parameters before it, and the target critics move towards the critics before their step; the critics' layer norms stand
-after the activations (gelu, in its form with tanh); kernels start as Glorot's. Observations are not normalized. Each
-data set has its own ``alpha``: ``--config=fql:DATA``.
-Evaluations act with draws of ``z``. Online it continues with the same update and explores by draws of ``z``, as the
-code does, whose batches are from the union of data and replay buffer (here: a fixed share of each).
-Deviation: one optimizer for each network, where the code has one for all (with Adam that is the same).
-The policy has no density: TD3 and TD3+BC can follow, which train and evaluate ``mu(s, 0)``; SAC and AWR cannot.
+(``agents/fql.py`` of seohongpark/fql), which this file equals up to rounding: all gradients of an update are computed
+at the parameters before it, and the target critics are updated with the critics before their step. The critics' layer
+norms are after the activations (gelu, in its form with tanh), and kernels have Glorot's initializer. Observations are
+not normalized. Each data set has its own ``alpha``, which is in the preset ``--config=fql:DATA``.
+
+Evaluations act with samples, for which ``z`` is drawn. Online, FQL continues with the same update and explores by such
+samples, as in the code. The code samples batches from the union of data and replay buffer; here each batch has a fixed
+share of both.
+
+Deviation: there is one optimizer for each network, and the code has one for all. With Adam both are the same.
+
+The policy has no density. Only TD3 and TD3+BC can follow FQL; they train and evaluate ``mu(s, 0)``.
 """
 
 from __future__ import annotations
@@ -56,13 +61,15 @@ from smac_jax.types import Array, Key, Metrics, Params, Transition
 
 @dataclasses.dataclass(frozen=True)
 class FQLConfig(LearningConfig, PretrainingConfig):
-    """Hyper-parameters of FQL, as in its code for OGBench. The flow has the shape of the actor."""
+    """The hyperparameters of FQL, as in its code for OGBench. The flow's network has the layers of the actor."""
 
     backup_aggregation: str = choice("mean", "min", "random2")
-    alpha: float = number(10.0, 0.0, doc="weight of the distillation from the flow against Q")
-    flow_steps: int = number(10, 1, 1000, doc="of Euler's method")
-    normalize_q: bool = switch(False, doc="True: lambda is 1 / mean |Q|, else 1")
-    normalize_observations: bool = switch(False, doc="see (observation - mean) / std of the data set")
+    alpha: float = number(10.0, 0.0, doc="the weight of the distillation from the flow, relative to Q")
+    flow_steps: int = number(10, 1, 1000, doc="the number of steps of Euler's method")
+    normalize_q: bool = switch(False, doc="whether lambda is 1 / mean |Q|; otherwise it is 1")
+    normalize_observations: bool = switch(
+        False, doc="whether the networks get (observation - mean) / std, with the statistics of the data set"
+    )
     network: NetworkConfig = dataclasses.field(
         default_factory=partial(
             NetworkConfig,
@@ -82,8 +89,8 @@ class State(Learner):
     """A learner with a flow.
 
     Attributes:
-      flow_params: the parameters of the flow's velocity.
-      flow_optimizer: the state of its optimizer.
+      flow_params: the parameters of the velocity of the flow.
+      flow_optimizer: the state of the optimizer of the velocity.
     """
 
     flow_params: Params
@@ -93,7 +100,7 @@ class State(Learner):
 
 
 def flow_network(ac: ActorCritic) -> MLP:
-    """The network of the velocity: a perceptron of ``(s, x, t)``, of the shape of the actor."""
+    """Returns the network of the velocity: a perceptron of ``(s, x, t)`` with the layers of the actor."""
     actor = ac.actor
     return MLP(
         hidden=actor.hidden,
@@ -113,7 +120,15 @@ def velocity(
     action: Float[Array, "batch action"],
     time: Float[Array, "batch"],
 ) -> Float[Array, "batch action"]:
-    """``v(s, x, t)``: of an action in the making ``x`` at the time ``t`` in ``[0, 1]``."""
+    """Returns the velocity ``v(s, x, t) [batch, action]``.
+
+    Args:
+      ac: the networks.
+      flow_params: the parameters of the velocity.
+      observation: normalized observations ``s``.
+      action: the points ``x`` on the way from noise to actions.
+      time: ``t`` in ``[0, 1]``.
+    """
     x = jnp.concatenate([observation, action, time[:, None]], axis=-1)
     return flow_network(ac).apply(flow_params, x)  # type: ignore[return-value]
 
@@ -121,12 +136,12 @@ def velocity(
 def flow_action(
     velocity_at: Callable[[Array, Array], Array], noise: Float[Array, "batch action"], steps: int
 ) -> Float[Array, "batch action"]:
-    """``a_flow(s, z)``: where Euler's method carries noise from ``t = 0`` to ``1``, clipped to the box at the end.
+    """Returns ``a_flow(s, z)``, the result of Euler's method from ``t = 0`` to ``1``, clipped to the action box.
 
     Args:
-      velocity_at: ``v(s, ., .)`` of actions in the making ``[batch, action]`` and times ``[batch]``.
-      noise: ``z``, where the flow begins.
-      steps: of equal length.
+      velocity_at: ``v(s, ., .)``, a function of points ``[batch, action]`` and times ``[batch]``.
+      noise: ``z``, the points at ``t = 0``.
+      steps: the number of steps, which have equal lengths.
     """
 
     def step(action: Array, i: Array) -> tuple[Array, None]:
@@ -138,7 +153,7 @@ def flow_action(
 
 
 def init(config: FQLConfig, key: Key, dataset: Dataset) -> State:
-    """Fresh networks."""
+    """Returns the initial state with randomly initialized networks."""
     network_key, flow_key = jax.random.split(key)
     ac = actor_critic_for(config, network_key, dataset)
     inputs = jnp.zeros(dataset.observations.shape[-1] + dataset.actions.shape[-1] + 1, jnp.float32)
@@ -146,7 +161,7 @@ def init(config: FQLConfig, key: Key, dataset: Dataset) -> State:
 
 
 def new_state(config: FQLConfig, ac: ActorCritic, flow_params: Params) -> State:
-    """Networks as they are, and fresh optimizers."""
+    """Returns a state with the given networks, and with new optimizer states."""
     learner = new_learner(config, ac)
     return State(
         actor_critic=ac,
@@ -160,7 +175,7 @@ def new_state(config: FQLConfig, ac: ActorCritic, flow_params: Params) -> State:
 def temporal_difference_target(
     config: FQLConfig, ac: ActorCritic, batch: Transition, key: Key
 ) -> Float[Array, "batch"]:
-    """``y [batch]`` at an action that the policy draws."""
+    """Returns the target ``y [batch]``, with one action of the policy for each transition."""
     action_key, subset_key = jax.random.split(key)
     next_action = ac.actor.apply(ac.actor_params, batch.next_observation).sample(action_key)
     value = critic.target_value(ac, batch.next_observation, next_action, config.backup_aggregation, subset_key)
@@ -174,12 +189,12 @@ def flow_loss(
     noise: Float[Array, "batch action"],
     time: Float[Array, "batch"],
 ) -> Float[Array, ""]:
-    """``L_flow``, flow matching, as a function of the flow's parameters.
+    """Returns ``L_flow``, the loss of flow matching.
 
     Args:
       ac: the networks.
-      flow_params: of the flow.
-      batch: normalized observations ``[batch, observation]`` and actions ``[batch, action]``.
+      flow_params: the parameters of the velocity, with respect to which the loss is differentiated.
+      batch: has normalized observations ``[batch, observation]`` and actions ``[batch, action]``.
       noise: ``x_0``.
       time: ``t``.
     """
@@ -197,13 +212,13 @@ def policy_loss(
     noise: Float[Array, "batch action"],
     target: Float[Array, "batch action"],
 ) -> tuple[Float[Array, ""], Metrics]:
-    """``L_pi`` as a function of the actor's parameters.
+    """Returns ``L_pi`` and its metrics.
 
     Args:
-      config: alpha, and whether Q is divided by its size.
+      config: has alpha, and says whether Q is divided by its mean absolute value.
       ac: the networks.
-      actor_params: of the policy.
-      batch: normalized observations ``[batch, observation]``.
+      actor_params: the parameters of the actor, with respect to which the loss is differentiated.
+      batch: has normalized observations ``[batch, observation]``.
       noise: ``z``.
       target: ``a_flow(s, z)``.
     """
@@ -215,14 +230,17 @@ def policy_loss(
     value = values.mean(axis=0)
     weight = jnp.ones((), jnp.float32)
     if config.normalize_q:
-        # critics that say zero of everything have no size to divide by
+        # the maximum avoids a division by zero if all values are zero
         weight = 1.0 / jnp.maximum(jax.lax.stop_gradient(jnp.abs(value).mean()), 1e-8)
     loss = config.alpha * distillation - weight * value.mean()
     return loss, {"policy_loss": loss, "distillation_loss": distillation}
 
 
 def update(config: FQLConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
-    """One step of critics, policy and flow, all at the parameters before; and one of the target critics."""
+    """Takes one step of critics, policy and flow, and updates the target critics.
+
+    All gradients are computed at the parameters before the update.
+    """
     ac = state.actor_critic
     batch = ac.normalize_batch(batch)
     target_key, start_key, time_key, noise_key = jax.random.split(key, 4)
@@ -257,8 +275,8 @@ def fql(config: FQLConfig) -> OfflineAlgorithm[State]:
     """
     if config.network.distribution != "one_step_flow":
         raise ConfigError(
-            f"FQLConfig.network.distribution = {config.network.distribution!r}: must be 'one_step_flow', the policy "
-            "that is distilled from the flow."
+            f"FQLConfig.network.distribution = {config.network.distribution!r}: must be 'one_step_flow', which is the "
+            "policy that FQL distills from its flow."
         )
     return OfflineAlgorithm(
         name="fql",

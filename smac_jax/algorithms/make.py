@@ -1,4 +1,4 @@
-"""Algorithms by name, or as somebody built them; and what is checked of those that are not this package's own."""
+"""Builds algorithms from their names, and checks the algorithms of users."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ ONLINE_FUNCTIONS = ("init", "update", "act", "actor_critic")
 
 
 def make_offline(algorithm: str | OfflineAlgorithm, config: Any = None) -> OfflineAlgorithm:
-    """An offline algorithm from its name and config, or one that is built already.
+    """Returns an offline algorithm for its name and config, or the given algorithm after checks.
 
     Args:
-      algorithm: a name in :data:`smac_jax.registry.OFFLINE`, or the algorithm itself.
-      config: None, a mapping of the fields that differ, or the config's own class; not beside an algorithm itself,
-        which has its config.
+      algorithm: a name in :data:`smac_jax.registry.OFFLINE`, or an algorithm.
+      config: None, a mapping of the fields that differ, or an instance of the config's class. It must be None if
+        ``algorithm`` is an algorithm, which has its config.
 
     Raises:
-      UnknownNameError: no offline algorithm of that name.
-      ConfigError: an unknown field or a value out of range; or a config beside an algorithm itself.
-      RegistrationError: somebody's own algorithm does not satisfy the contract, or its config cannot be recorded.
+      UnknownNameError: there is no offline algorithm with this name.
+      ConfigError: a field is unknown or out of range, or a config is given for an algorithm that has its config.
+      RegistrationError: a user's algorithm does not satisfy the contract, or its config cannot be recorded.
     """
     if isinstance(algorithm, str):
         config_class, build = OFFLINE[algorithm]
@@ -57,7 +57,7 @@ def make_offline(algorithm: str | OfflineAlgorithm, config: Any = None) -> Offli
 
 
 def make_online(algorithm: str | OnlineAlgorithm, config: Any = None) -> OnlineAlgorithm:
-    """The same of an online algorithm. Raises as :func:`make_offline` does."""
+    """Returns an online algorithm. Arguments and errors are those of :func:`make_offline`."""
     if isinstance(algorithm, str):
         config_class, build = ONLINE[algorithm]
         built = build(resolve(config_class, config))
@@ -74,11 +74,11 @@ def make_online(algorithm: str | OnlineAlgorithm, config: Any = None) -> OnlineA
 
 
 def continues(algorithm: str | OnlineAlgorithm, offline: str | None = None) -> bool:
-    """Whether an online algorithm is the continuation of an offline one.
+    """Returns whether an online algorithm is the continuation of an offline one.
 
     Args:
-      algorithm: :data:`~smac_jax.algorithms.continuation.SAME`; a name, which an online algorithm of its own has before
-        an offline one; or the algorithm itself.
+      algorithm: :data:`~smac_jax.algorithms.continuation.SAME`, or an algorithm, or a name. A name of both an online
+        and an offline algorithm is that of the online algorithm.
       offline: the name of the offline algorithm, if it is known.
     """
     if not isinstance(algorithm, str):
@@ -89,26 +89,24 @@ def continues(algorithm: str | OnlineAlgorithm, offline: str | None = None) -> b
 def make_online_after(
     offline: OfflineAlgorithm | None, algorithm: str | OnlineAlgorithm, config: Any = None, carry: str | None = None
 ) -> OnlineAlgorithm:
-    """The online algorithm that follows an offline one: one of its own, or the offline one as it continues.
+    """Returns the online algorithm after an offline one: another algorithm, or the continuation of the offline one.
 
     Args:
-      offline: the algorithm that has made the networks; None where it is not known.
-      algorithm: a name in :data:`smac_jax.registry.ONLINE`; the name of the offline algorithm, or
-        :data:`~smac_jax.algorithms.continuation.SAME`, with which it continues; or an online algorithm itself.
-      config: as for :func:`make_online`; of a continuation the fields that differ from the offline configuration.
-      carry: of a continuation (:class:`~smac_jax.algorithms.contracts.ContinueOnline`); None: "all".
+      offline: the algorithm that has trained the networks; None if it is not known.
+      algorithm: a name in :data:`smac_jax.registry.ONLINE`; or an online algorithm; or for a continuation the name of
+        the offline algorithm, or :data:`~smac_jax.algorithms.continuation.SAME`.
+      config: as for :func:`make_online`; for a continuation the fields that differ from the offline configuration.
+      carry: what a continuation carries over (:class:`~smac_jax.algorithms.contracts.ContinueOnline`); None for "all".
 
     Raises:
-      UnknownNameError, ConfigError, RegistrationError: as :func:`make_online`; and a continuation of an algorithm that
-        was not trained offline, or that has no online form; and an algorithm that cannot take the policy
-        (:func:`can_follow`).
+      UnknownNameError, ConfigError, RegistrationError: as :func:`make_online`; or the algorithm to be continued was not
+        trained offline, or cannot continue online; or the algorithm needs the density of a policy that has none.
     """
     if not continues(algorithm, offline and offline.name):
         if carry is not None:
             raise ConfigError(
                 f"carry = {carry!r}: is for an offline algorithm that continues online. SAC, TD3, TD3+BC and AWR start "
-                "from the networks; their configurations say what they take beside them: optimizer_start, "
-                "temperature_start."
+                "from the networks. Their fields optimizer_start and temperature_start say what else they carry over."
             )
         built = make_online(algorithm, config)
         if offline is not None:
@@ -117,18 +115,19 @@ def make_online_after(
     name = algorithm if isinstance(algorithm, str) else algorithm.name
     if offline is not None and not offline.phases:
         raise ConfigError(
-            f"The online algorithm {name!r} continues offline training, and with {offline.name!r} there was none: take "
-            f"an online algorithm of its own ({', '.join(ONLINE)})."
+            f"The online algorithm {name!r} continues offline training, and with {offline.name!r} there was none. "
+            f"Choose one of the online algorithms {', '.join(ONLINE)}."
         )
     if offline is None:
         raise ConfigError(
-            f"The online algorithm {name!r} continues offline training, and there is none: pass the result of "
+            f"The online algorithm {name!r} continues offline training, and there was none. Pass the result of "
             "pretrain(...) in place of its actor-critic."
         )
     if name not in (SAME, offline.name):
         raise ConfigError(
             f"The online algorithm {name!r} continues the offline training of {name!r}, and {offline.name!r} was "
-            f"trained offline: take {SAME!r}, which continues any, or train {name!r} offline."
+            f"trained offline. Choose {SAME!r}, which continues the algorithm that was trained, or train {name!r} "
+            "offline."
         )
     if not isinstance(algorithm, str):
         _check_alone(algorithm, config)
@@ -137,22 +136,24 @@ def make_online_after(
         return make_online(algorithm)
     if offline.continue_online is None:
         raise ConfigError(
-            f"The offline algorithm {offline.name!r} has no online form to continue in: take an online algorithm of "
-            f"its own ({', '.join(ONLINE)})."
+            f"The offline algorithm {offline.name!r} cannot continue online. Choose one of the online algorithms "
+            f"{', '.join(ONLINE)}."
         )
     built = offline.continue_online(offline, config, carry or "all")
-    where = f"The online form of {offline.name!r}"
+    where = f"The continuation of {offline.name!r}"
     _check_has(built, ("name", "config", "batch_size"), ONLINE_FUNCTIONS, where)
     if built.name != offline.name or built.carry is None:
-        raise RegistrationError(f"{where} must have its name, and say in carry what continues.")
+        raise RegistrationError(f"{where} must have the same name, and its field carry must say what is carried over.")
     check_recordable(built.config, where)
     return built
 
 
 def code_behind(built: OfflineAlgorithm | OnlineAlgorithm) -> dict[str, str]:
-    """The files of users that an algorithm's results depend on, with their SHA-256; empty for this package's own."""
+    """Returns the files of users that an algorithm's results depend on, with their SHA-256; empty for this package's
+    own.
+    """
     is_offline = hasattr(built, "phases")
-    # the online form of an offline algorithm is registered with that
+    # a continuation is registered with its offline algorithm
     registry: Registry[Any] = OFFLINE if is_offline or getattr(built, "carry", None) is not None else ONLINE
     functions = [getattr(built, name) for name in (OFFLINE_FUNCTIONS if is_offline else ONLINE_FUNCTIONS)]
     functions += [phase.update for phase in getattr(built, "phases", ())]
@@ -163,14 +164,14 @@ def code_behind(built: OfflineAlgorithm | OnlineAlgorithm) -> dict[str, str]:
 
 
 def check_actor_critic(found: Any, built: OfflineAlgorithm | OnlineAlgorithm) -> None:
-    """Refuses an algorithm whose state holds no actor-critic.
+    """Checks that the function ``actor_critic`` of an algorithm returns an actor-critic.
 
     Args:
-      found: what its ``actor_critic`` gives, or the shapes of that.
+      found: the result of this function, or its shapes.
       built: the algorithm.
 
     Raises:
-      RegistrationError: it is something else.
+      RegistrationError: it returns something else.
     """
     if not isinstance(found, ActorCritic):
         raise RegistrationError(
@@ -180,21 +181,23 @@ def check_actor_critic(found: Any, built: OfflineAlgorithm | OnlineAlgorithm) ->
 
 
 def can_follow(network: Any, built: OnlineAlgorithm) -> bool:
-    """Whether an online algorithm can take a policy: one that needs a density cannot take a one-step flow.
+    """Returns whether an online algorithm can continue with a policy.
+
+    An algorithm that needs the density of the policy cannot continue with a one-step flow.
 
     Args:
-      network: what says of which distribution the policy is: an actor, or the ``network`` of an offline config. What
-        says nothing has a density.
+      network: an actor, or the ``network`` of an offline config, with the distribution of the policy in the field
+        ``distribution``. Without this field, the policy has a density.
       built: the online algorithm.
     """
     return not (built.needs_density and getattr(network, "distribution", None) == "one_step_flow")
 
 
 def check_density(network: Any, built: OnlineAlgorithm) -> None:
-    """Refuses what :func:`can_follow` says no of.
+    """Checks :func:`can_follow`.
 
     Raises:
-      ConfigError: the algorithm cannot take the policy.
+      ConfigError: the algorithm cannot continue with the policy.
     """
     if not can_follow(network, built):
         raise ConfigError(
@@ -204,15 +207,15 @@ def check_density(network: Any, built: OnlineAlgorithm) -> None:
 
 
 def check_recordable(config: Any, where: str) -> None:
-    """Refuses a configuration that cannot be written down with a run.
+    """Checks that a configuration can be recorded with a run.
 
     Args:
       config: an instance of a frozen dataclass, whose values are numbers, text, None, and sequences, mappings and
         dataclasses of these.
-      where: whose it is, for the error.
+      where: the owner of the configuration in the error message.
 
     Raises:
-      RegistrationError: it is something else; the message names the field.
+      RegistrationError: it has other values; the message names the field.
     """
     if config is None:
         raise RegistrationError(
@@ -238,7 +241,7 @@ def check_recordable(config: Any, where: str) -> None:
 
 
 def is_frozen(config_class: type) -> bool:
-    """Whether a class is a frozen dataclass."""
+    """Returns whether a class is a frozen dataclass."""
     return bool(getattr(getattr(config_class, "__dataclass_params__", None), "frozen", False))
 
 

@@ -4,11 +4,12 @@
     L_pi = -mean Q_1(s, pi(s))
 
 Source: Fujimoto et al. 2018 (arXiv 1802.09477), algorithm 1.
-Deviations: the actor is the pre-trained one, whatever it is; only its mean is trained, and its standard deviation is
-not used: exploration is ``exploration_noise`` on the action, as published. The minimum of the backup runs over as many
-members as the pre-trained ensemble has (published: two). ``utd > 1`` as in :mod:`smac_jax.algorithms.high_utd`. What to
-do before the first update is the training loop's: the published code draws 25,000 uniform actions, SMAC's protocol
-5,000 of the policy's.
+
+Deviations: the actor is that of offline pre-training, with any distribution. Only its mean is trained. Its standard
+deviation is not used, because exploration is noise on the action (``exploration_noise``), as published. The minimum in
+the target is over all members of the pre-trained ensemble (published: two). ``utd > 1`` is explained in
+:mod:`smac_jax.algorithms.high_utd`. The training loop collects the transitions before the first update: 5,000 actions
+of the policy, as in SMAC's protocol (published: 25,000 uniform actions).
 """
 
 from __future__ import annotations
@@ -44,27 +45,30 @@ from smac_jax.types import Array, Key, Metrics, Params, Sometimes, Transition
 
 @dataclasses.dataclass(frozen=True)
 class DelayedConfig(UTDConfig):
-    """What TD3 and TD3+BC share, as in TD3's code (the paper has a rate of 1e-3 and batches of 100)."""
+    """The fields that TD3, TD3+BC and ReBRAC share, with the values of TD3's code.
 
-    policy_noise: float = number(0.2, 0.0, doc="smoothing of the target policy")
-    noise_clip: float = number(0.5, 0.0)
-    policy_delay: int = number(2, 1, doc="critic updates per policy update")
+    The paper has a learning rate of 1e-3 and batches of 100.
+    """
+
+    policy_noise: float = number(0.2, 0.0, doc="the standard deviation of the noise on the target policy's actions")
+    noise_clip: float = number(0.5, 0.0, doc="the largest absolute value of this noise")
+    policy_delay: int = number(2, 1, doc="the number of updates for each update of the policy")
     backup_aggregation: str = choice("min", "mean", "random2")
 
 
 @dataclasses.dataclass(frozen=True)
 class TD3Config(DelayedConfig, CarryOverConfig):
-    """Hyper-parameters of TD3."""
+    """The hyperparameters of TD3."""
 
-    exploration_noise: float = number(0.1, 0.0)
+    exploration_noise: float = number(0.1, 0.0, doc="the standard deviation of the noise on actions")
 
 
 class State(Learner):
     """A learner with a target policy.
 
     Attributes:
-      target_actor_params: the slow copy of the policy.
-      step: ``[]``, updates so far.
+      target_actor_params: the parameters of the target policy, a moving average of those of the policy.
+      step: the number of updates so far, ``[]``.
     """
 
     target_actor_params: Params
@@ -77,7 +81,7 @@ S = TypeVar("S", bound=State)
 
 
 def new_state(config: DelayedConfig, actor_critic: ActorCritic) -> State:
-    """An actor-critic as it is, and fresh optimizers; the target policy starts as a copy of the policy."""
+    """Returns a state with the given networks, new optimizer states, and a copy of the policy as the target policy."""
     learner = new_learner(config, actor_critic)
     return State(
         actor_critic=actor_critic,
@@ -89,17 +93,17 @@ def new_state(config: DelayedConfig, actor_critic: ActorCritic) -> State:
 
 
 def init(config: TD3Config, key: Key, actor_critic: ActorCritic, training_state: TrainingState | None = None) -> State:
-    """Starts from an actor-critic as it is, with the optimizers that the config asks for.
+    """Returns the initial state: the given networks, with the optimizers that the config asks for.
 
     Raises:
-      ConfigError: the config asks for optimizers that are missing or do not fit.
+      ConfigError: the config asks for optimizers that are missing or have another form.
     """
     del key
     return carry_optimizers(config, new_state(config, actor_critic), training_state)
 
 
 def smoothed_action(config: DelayedConfig, state: State, batch: Transition, key: Key) -> Float[Array, "batch action"]:
-    """``clip(pibar(s') + clip(noise)) [batch, action]``: target policy smoothing."""
+    """Returns ``clip(pibar(s') + clip(noise)) [batch, action]``, the smoothed actions of the target policy."""
     noise = config.policy_noise * jax.random.normal(key, batch.action.shape, batch.action.dtype)
     noise = jnp.clip(noise, -config.noise_clip, config.noise_clip)
     action = state.actor_critic.actor.apply(state.target_actor_params, batch.next_observation).mode() + noise
@@ -109,7 +113,7 @@ def smoothed_action(config: DelayedConfig, state: State, batch: Transition, key:
 def temporal_difference_target(
     config: DelayedConfig, state: State, batch: Transition, key: Key
 ) -> Float[Array, "batch"]:
-    """``y [batch] = r + gamma (1 - terminal) Qbar(s', a')`` at :func:`smoothed_action`."""
+    """Returns ``y [batch] = r + gamma (1 - terminal) Qbar(s', a')``, where ``a'`` is the :func:`smoothed_action`."""
     ac = state.actor_critic
     noise_key, subset_key = jax.random.split(key)
     next_action = smoothed_action(config, state, batch, noise_key)
@@ -120,19 +124,19 @@ def temporal_difference_target(
 def first_critic(
     ac: ActorCritic, observation: Float[Array, "batch observation"], action: Float[Array, "batch action"]
 ) -> Float[Array, "batch"]:
-    """``Q_1(s, a) [batch]``: the value that the policy ascends."""
+    """Returns ``Q_1(s, a) [batch]``, the value that the policy maximizes."""
     return ac.critic.apply(jax.tree.map(lambda x: x[0], ac.critic_params), observation, action)
 
 
 class PolicyLoss(Protocol):
-    """What the policy descends."""
+    """The loss of the policy."""
 
     def __call__(self, ac: ActorCritic, actor_params: Params, batch: Transition, /) -> tuple[Float[Array, ""], Metrics]:
-        """The loss as a function of the actor's parameters, on a normalized batch; and its metrics."""
+        """Returns the loss at the parameters of the actor on a normalized batch, and its metrics."""
 
 
 def policy_loss(ac: ActorCritic, actor_params: Params, batch: Transition) -> tuple[Float[Array, ""], Metrics]:
-    """``L_pi = -mean Q_1(s, pi(s))``, as a function of the actor's parameters."""
+    """Returns ``L_pi = -mean Q_1(s, pi(s))`` at the parameters of the actor, and its metrics."""
     action = ac.actor.apply(actor_params, batch.observation).mode()
     chex.assert_equal_shape([action, batch.action])
     loss = -first_critic(ac, batch.observation, action).mean()
@@ -140,13 +144,13 @@ def policy_loss(ac: ActorCritic, actor_params: Params, batch: Transition) -> tup
 
 
 def critic_step(config: DelayedConfig, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
-    """One step of the critics on their squared error; the targets wait for the policy's step."""
+    """Takes one gradient step of the critics on their squared error. The policy step updates the targets."""
     target = temporal_difference_target(config, state, batch, key)
     return critic.critic_step(config, state, batch, target)
 
 
 def policy_step(config: DelayedConfig, loss: PolicyLoss, batch: Transition, state: State) -> tuple[State, Metrics]:
-    """One step of the policy, and one of all targets towards what they copy."""
+    """Takes one gradient step of the policy, and updates the target policy and the target critics."""
     ac = state.actor_critic
     gradient, metrics = jax.grad(lambda params: loss(ac, params, batch), has_aux=True)(ac.actor_params)
     state = critic.move_targets(config, apply_actor_gradient(actor_optimizer(config), state, gradient))
@@ -155,17 +159,17 @@ def policy_step(config: DelayedConfig, loss: PolicyLoss, batch: Transition, stat
 
 
 def is_due(config: DelayedConfig, step: Array) -> Array:
-    """Whether a count of updates is a multiple of ``policy_delay``."""
+    """Returns whether a number of updates is a multiple of ``policy_delay``."""
     return unbatched_max(step) % config.policy_delay == 0
 
 
 def take_if(due: Array, take: Callable[[S], tuple[S, Metrics]], state: S) -> tuple[S, dict[str, Sometimes]]:
-    """A step that not every update takes; its metrics say whether it was taken.
+    """Takes a step if it is due. The metrics of the step say whether it was taken.
 
     Args:
-      due: ``[]``, whether to take it.
-      take: the step.
-      state: before it.
+      due: whether the step is due, ``[]``.
+      take: a function that takes the step.
+      state: the state before the step.
     """
 
     def taken(state: S) -> tuple[S, dict[str, Sometimes]]:
@@ -181,9 +185,10 @@ def take_if(due: Array, take: Callable[[S], tuple[S, Metrics]], state: S) -> tup
 
 
 def update(config: DelayedConfig, loss: PolicyLoss, state: State, batch: Transition, key: Key) -> tuple[State, Metrics]:
-    """``utd`` critic steps on the parts of the batch; every ``policy_delay``-th call also a policy step on all of it.
+    """Takes ``utd`` critic steps on the parts of the batch, and in every ``policy_delay``-th call a policy step on all.
 
-    The metrics of the policy are :class:`~smac_jax.types.Sometimes`: they exist in calls with a policy step.
+    The metrics of the policy are :class:`~smac_jax.types.Sometimes`, because they exist only in calls with a policy
+    step.
     """
     batch = state.actor_critic.normalize_batch(batch)
     state, critic_metrics = high_utd_update(config, partial(critic_step, config), state, batch, key)
@@ -192,24 +197,26 @@ def update(config: DelayedConfig, loss: PolicyLoss, state: State, batch: Transit
     return state, {**critic_metrics, **policy_metrics}
 
 
-class Explores(Protocol):
+class ExplorationConfig(Protocol):
     """A configuration with noise on the actions."""
 
     @property
     def exploration_noise(self) -> float: ...
 
 
-def act(config: Explores, state: State, observation: Float[Array, "observation"], key: Key) -> Float[Array, "action"]:
-    """The mode of the policy plus Gaussian noise, clipped to the box."""
+def act(
+    config: ExplorationConfig, state: State, observation: Float[Array, "observation"], key: Key
+) -> Float[Array, "action"]:
+    """Returns the mode of the policy plus Gaussian noise, clipped to the action box."""
     action = state.actor_critic.policy(observation).mode()
     return jnp.clip(action + config.exploration_noise * jax.random.normal(key, action.shape, action.dtype), -1.0, 1.0)
 
 
 def online(name: str, config: TD3Config, loss: PolicyLoss) -> OnlineAlgorithm[State]:
-    """TD3 with any policy loss.
+    """Builds TD3 with any policy loss.
 
     Raises:
-      ConfigError: the batch cannot be cut in ``utd`` equal parts.
+      ConfigError: the batch cannot be split into ``utd`` equal parts.
     """
     check_utd(config)
     return OnlineAlgorithm(

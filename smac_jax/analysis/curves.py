@@ -121,13 +121,13 @@ class TransferCurve:
 
     @property
     def pair(self) -> str:
-        """The pair as text: ``smac to sac``, ``smac at 3,000 updates to sac``."""
+        """Returns the pair as text: ``smac to sac``, ``smac at 3,000 updates to sac``."""
         at = "" if self.checkpoint is None else f" at {self.checkpoint:,} updates"
         return f"{self.offline}{at} to {self.online}"
 
     @property
     def key(self) -> tuple[str, str, int | None]:
-        """The properties that curves of other seeds must share to be joined with this one."""
+        """Returns the properties that curves of other seeds must share to be joined with this one."""
         return self.offline, self.online, self.checkpoint
 
     @property
@@ -157,7 +157,7 @@ class TransferCurve:
 
     @property
     def has_control(self) -> bool:
-        """Whether there is a control without a transfer."""
+        """Returns whether there is a control without a transfer."""
         return self.control_returns.size > 0
 
     def to_json(self, path: Path) -> None:
@@ -204,7 +204,7 @@ class TransferCurve:
 
 
 def episodes_file(path: Path) -> Path:
-    """The file with the returns of single episodes that belongs to a curve's file."""
+    """Returns the file with the returns of single episodes that belongs to a curve's file."""
     return path.with_name(f"{path.stem}_episodes.npz")
 
 

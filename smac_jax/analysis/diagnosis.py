@@ -55,6 +55,11 @@ GROWING = 0.5
 training."""
 
 
+CONSTRAINED = ("awac", "awr", "fql", "iql", "rebrac", "td3_bc")
+"""The algorithms that keep their policy close to the actions in their batches when they train online. What their
+critics prefer elsewhere does not change the policy at the transfer."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evidence:
     """The logged numbers of one run and one seed from which its transfer is judged. NaN if a number was not logged.
@@ -72,6 +77,7 @@ class Evidence:
         the return of a random policy.
       growth: the relative growth of the ratio of temporal differences to values, from the second to the last third of
         offline training.
+      constrained: whether the online algorithm is one of :data:`CONSTRAINED`.
     """
 
     cosine: float = math.nan
@@ -83,6 +89,7 @@ class Evidence:
     preferred: float = math.nan
     share: float = math.nan
     growth: float = math.nan
+    constrained: bool = False
 
 
 class Finding(NamedTuple):
@@ -154,11 +161,14 @@ def optimism(evidence: Evidence) -> Finding:
 
 
 def other_actions(evidence: Evidence) -> Finding:
-    """Checks that the critics do not prefer random actions, to which an online algorithm would move the policy."""
+    """Checks that the critics do not prefer random actions, to which an online algorithm would move the policy.
+
+    It always succeeds for online algorithms that keep the policy close to the data.
+    """
     if not math.isfinite(evidence.preferred):
         return Finding(UNKNOWN)
     figure = percent(evidence.preferred, sign=False)
-    if evidence.preferred <= PREFERRED:
+    if evidence.constrained or evidence.preferred <= PREFERRED:
         return Finding(SOUND, figure)
     return Finding(
         NOT_SOUND,
@@ -215,9 +225,9 @@ def after(evidence: Evidence) -> Finding:
     return Finding(
         NOT_SOUND,
         figure,
-        "After fine-tuning the critics' values exceed the returns of the policy: decrease the temperature "
-        '(sac.initial_temperature), transfer the optimizers (sac.optimizer_start="carried"), or use layer norm in the '
-        "critics (network.critic_layer_norm).",
+        "After fine-tuning the critics' values exceed the returns of the policy: use layer norm in the critics "
+        "(network.critic_layer_norm); with SAC, decrease the temperature (sac.initial_temperature) or transfer the "
+        'optimizers (sac.optimizer_start="carried").',
     )
 
 
@@ -232,7 +242,7 @@ CHECKS = {
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:
-    """The verdict on one run and one seed."""
+    """Returns the verdict on one run and one seed."""
     findings = {name: check(evidence) for name, check in CHECKS.items()}
     verdicts = {name: finding.verdict for name, finding in findings.items()}
     if NOT_SOUND in verdicts.values():
@@ -246,8 +256,9 @@ def gather(
     at_transfer: Mapping[str, np.ndarray],
     at_end: Mapping[str, np.ndarray] | None = None,
     share: Float[np.ndarray, " seed"] | None = None,
+    constrained: bool = False,
 ) -> list[Evidence]:
-    """The evidence for every seed of a run.
+    """Returns the evidence for every seed of a run.
 
     Args:
       offline: the metrics of pre-training, ``pretrain(...).metrics``: ``[point, seed]``, and ``phase`` ``[point]``.
@@ -255,6 +266,7 @@ def gather(
         ``[seed, evaluation]``. The last evaluation is used.
       at_end: the same for fine-tuning, if it is done.
       share: see :class:`Evidence`; None if there was no control with ``kappa = 0``.
+      constrained: whether the online algorithm is one of :data:`CONSTRAINED`.
     """
     main = np.asarray(offline["phase"]) == "offline"
     columns = {name: np.asarray(values, float)[main] for name, values in offline.items() if np.ndim(values) == 2}
@@ -291,13 +303,16 @@ def gather(
             preferred=last_of(at_transfer, "random_preferred", seed),
             share=math.nan if share is None else float(share[seed]),
             growth=growth(seed),
+            constrained=constrained,
         )
         for seed in range(seeds)
     ]
 
 
 def growth_of(values: Float[np.ndarray, " point"]) -> float:
-    """The relative growth from the mean of the second third to that of the last third. NaN for fewer than 3 values."""
+    """Returns the relative growth from the mean of the second third to that of the last third. NaN for fewer than 3
+    values.
+    """
     values = np.asarray(values, float)
     values = values[np.isfinite(values)]
     if len(values) < 3:
@@ -310,7 +325,8 @@ def growth_of(values: Float[np.ndarray, " point"]) -> float:
 def share_of(
     returns: Float[np.ndarray, " seed"], control: Float[np.ndarray, " control_seed"], random_return: float
 ) -> Float[np.ndarray, " seed"]:
-    """The ratio of a control's mean return to the return of each seed, both measured from that of a random policy.
+    """Returns the ratio of a control's mean return to the return of each seed, both measured from that of a random
+    policy.
 
     NaN for seeds that are not better than a random policy.
 
@@ -364,7 +380,9 @@ def summarize(evidence: Sequence[Evidence]) -> Summary:
 
 
 def marked(figure: str, findings: Sequence[Finding]) -> str:
-    """A figure with a mark for the worst of some findings: ``(!)`` for not sound, ``(?)`` for unknown with advice."""
+    """Returns a figure with a mark for the worst of some findings: ``(!)`` for not sound, ``(?)`` for unknown with
+    advice.
+    """
     if not figure:
         return ""
     verdict = worst([finding.verdict for finding in findings])
@@ -373,17 +391,18 @@ def marked(figure: str, findings: Sequence[Finding]) -> str:
 
 
 def mean_evidence(evidence: Sequence[Evidence]) -> Evidence:
-    """The mean of each number over the seeds that have it."""
+    """Returns the mean of each number over the seeds that have it."""
 
     def mean(name: str) -> float:
         found = [value for one in evidence if math.isfinite(value := getattr(one, name))]
         return sum(found) / len(found) if found else math.nan
 
-    return Evidence(**{field.name: mean(field.name) for field in dataclasses.fields(Evidence)})
+    numbers = {field.name: mean(field.name) for field in dataclasses.fields(Evidence) if field.name != "constrained"}
+    return Evidence(**numbers, constrained=any(one.constrained for one in evidence))
 
 
 def worst(verdicts: Sequence[str]) -> str:
-    """The worst verdict: not sound, then unknown, then sound. Unknown if there are no verdicts."""
+    """Returns the worst verdict: not sound, then unknown, then sound. Unknown if there are no verdicts."""
     return next((verdict for verdict in (NOT_SOUND, UNKNOWN, SOUND) if verdict in verdicts), UNKNOWN)
 
 

@@ -78,7 +78,7 @@ class FittedTable:
             yield Text(f"Columns left out to fit: {', '.join(left_out)}{place}.", style="dim")
 
     def _fitting(self, console: Console, options: ConsoleOptions) -> tuple[Table, list[str]]:
-        """The widest table that fits, else the narrowest; and the headings that it leaves out."""
+        """Returns the widest table that fits, else the narrowest; and the headings that it leaves out."""
         for found in self._narrower_tables():
             table, _, wrapped = found
             needed = table.__rich_measure__(console, options.update(width=10_000)).maximum
@@ -87,7 +87,7 @@ class FittedTable:
         return found[:2]
 
     def _saved_by_wrapping(self) -> int:
-        """The width that wrapping saves if no line becomes shorter than :data:`WRAPPED`."""
+        """Returns the width that wrapping saves if no line becomes shorter than :data:`WRAPPED`."""
         saved = 0
         for i, column in enumerate(self._columns):
             if column.wraps:
@@ -130,6 +130,6 @@ class FittedTable:
 
 
 def console_for_tables() -> Console:
-    """A console for standard output, with :data:`LOG_WIDTH` if it is not a terminal."""
+    """Returns a console for standard output, with :data:`LOG_WIDTH` if it is not a terminal."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=LOG_WIDTH)

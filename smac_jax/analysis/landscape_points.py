@@ -49,13 +49,13 @@ def positions(count: int, beyond: float) -> Float[np.ndarray, " count"]:
 
 
 def line_weights(t: Float[np.ndarray, " point"]) -> Float[np.ndarray, "point 2"]:
-    """The policies' weights for the points ``theta + t u``: the first policy is at 0, the second at 1."""
+    """Returns the policies' weights for the points ``theta + t u``: the first policy is at 0, the second at 1."""
     t = np.asarray(t, float)
     return np.stack([1 - t, t], axis=1)
 
 
 def plane_weights(x: Float[np.ndarray, " x"], y: Float[np.ndarray, " y"]) -> Float[np.ndarray, "xy 3"]:
-    """The policies' weights for the points ``theta + x u + y v`` of a grid, with ``y`` as the last axis.
+    """Returns the policies' weights for the points ``theta + x u + y v`` of a grid, with ``y`` as the last axis.
 
     The three policies are at (0, 0), (1, 0) and (0, 1).
     """
@@ -64,7 +64,8 @@ def plane_weights(x: Float[np.ndarray, " x"], y: Float[np.ndarray, " y"]) -> Flo
 
 
 def largest_fall(returns: Float[np.ndarray, "point seed"]) -> Interval:
-    """The largest decrease of the mean return from an earlier to a later point of a line; 0 if it never decreases.
+    """Returns the largest decrease of the mean return from an earlier to a later point of a line; 0 if it never
+    decreases.
 
     The interval is for the difference between the two points that were found, with paired seeds. It does not account
     for the choice of these points among many. If it contains 0, the decrease cannot be distinguished from noise; if it

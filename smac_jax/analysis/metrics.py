@@ -56,7 +56,9 @@ def dip(
 
 
 def early_updates(online_steps: Real[np.ndarray, " evaluation"], warm_start: float = 0.0) -> float:
-    """The number of updates in the first quarter of online training, one per environment step after the warm start."""
+    """Returns the number of updates in the first quarter of online training, one per environment step after the warm
+    start.
+    """
     return EARLY * float(np.asarray(online_steps)[-1] - warm_start)
 
 
@@ -67,7 +69,9 @@ def control_dip(
     random_return: float,
     warm_start: float = 0.0,
 ) -> Float[np.ndarray, " seed"]:
-    """The dip of the control, which continues offline training, over as many updates as the dip of the transfer."""
+    """Returns the dip of the control, which continues offline training, over as many updates as the dip of the
+    transfer.
+    """
     return dip(control_steps, control_returns, random_return, horizon=early_updates(online_steps, warm_start))
 
 
@@ -79,7 +83,7 @@ def excess_dip(
     random_return: float,
     warm_start: float = 0.0,
 ) -> Float[np.ndarray, " seed"]:
-    """The dip of a transfer minus the dip of its control, for each seed: the part that the transfer causes.
+    """Returns the dip of a transfer minus the dip of its control, for each seed: the part that the transfer causes.
 
     Seeds are paired, because a seed's transfer and its control start from the same policy. The excess is negative if
     the control dips more.
@@ -91,7 +95,7 @@ def excess_dip(
 def cumulative_regret(
     steps: Real[np.ndarray, " evaluation"], returns: Float[np.ndarray, "seed evaluation"], best_return: float
 ) -> Float[np.ndarray, " seed"]:
-    """The area between ``R*`` and ``R_t`` (trapezoid rule) for each seed, in units of return times steps."""
+    """Returns the area between ``R*`` and ``R_t`` (trapezoid rule) for each seed, in units of return times steps."""
     steps, returns = _checked(steps, returns)
     return np.trapezoid(best_return - returns, steps, axis=1)
 
@@ -99,7 +103,7 @@ def cumulative_regret(
 def regret(
     steps: Real[np.ndarray, " evaluation"], returns: Float[np.ndarray, "seed evaluation"], best_return: float
 ) -> Float[np.ndarray, " seed"]:
-    """The mean of ``R* - R_t`` over online training for each seed, in units of return."""
+    """Returns the mean of ``R* - R_t`` over online training for each seed, in units of return."""
     steps, returns = _checked(steps, returns)
     if len(steps) == 1:
         return best_return - returns[:, 0]
@@ -109,7 +113,7 @@ def regret(
 def normalized_regret(
     regrets: Mapping[str, Mapping[tuple[str, str], float]],
 ) -> dict[tuple[str, str], float]:
-    """The regret normalized to [0, 1] over all pairs within each task (0 is best), then averaged over tasks.
+    """Returns the regret normalized to [0, 1] over all pairs within each task (0 is best), then averaged over tasks.
 
     Args:
       regrets: ``{task: {(offline, online): regret}}``. If all pairs of a task are equal (up to rounding), each of them
@@ -165,7 +169,7 @@ def normalized_regret_intervals(
 
 
 def is_smooth(dips: Sequence[float] | Float[np.ndarray, " seed"]) -> bool:
-    """Whether the mean dip is below 10 % with 95 % confidence, over the seeds with a defined dip.
+    """Returns whether the mean dip is below 10 % with 95 % confidence, over the seeds with a defined dip.
 
     Always false for fewer than two defined dips, because they have no interval.
     """

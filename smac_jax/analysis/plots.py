@@ -74,7 +74,7 @@ def plot_transfer(
 
 
 def colors_of(curves: Sequence[TransferCurve]) -> dict[str, str]:
-    """The color of each offline algorithm."""
+    """Returns the color of each offline algorithm."""
     return {name: COLORS[i % len(COLORS)] for i, name in enumerate(dict.fromkeys(curve.offline for curve in curves))}
 
 
@@ -86,7 +86,7 @@ def transfer_figure(
     colors: Mapping[str, str] | None = None,
     compact: bool = False,
 ) -> tuple[Figure, list[Series]]:
-    """The figure of :func:`plot_transfer`.
+    """Returns the figure of :func:`plot_transfer`.
 
     Args:
       curves, title, reference: as for :func:`plot_transfer`.

@@ -22,7 +22,7 @@ class Interval(NamedTuple):
 
 
 def interquartile_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
-    """The mean of the middle half of the values; for fewer than four values it is the mean of all."""
+    """Returns the mean of the middle half of the values; for fewer than four values it is the mean of all."""
     return stats.trim_mean(values, 0.25, axis=axis)
 
 
@@ -33,7 +33,7 @@ def bootstrap_interval(
     seed: int = 0,
     statistic: Callable[..., np.ndarray] = np.mean,
 ) -> Interval:
-    """A statistic over seeds with its percentile bootstrap interval; values that are not finite are ignored.
+    """Returns a statistic over seeds with its percentile bootstrap interval; values that are not finite are ignored.
 
     Without values, estimate and interval are NaN. For one value, the interval is NaN. If all values are equal, both
     ends of the interval are this value. For few seeds the percentile interval is too narrow (for 4 seeds it covers
@@ -73,7 +73,8 @@ def stratified_interval(
     resamples: int = 5_000,
     seed: int = 0,
 ) -> Interval:
-    """A statistic of several groups of seeds with its percentile interval. Seeds are resampled within each group.
+    """Returns a statistic of several groups of seeds with its percentile interval. Seeds are resampled within each
+    group.
 
     Source: Agarwal et al. 2021, section 4.2, where the groups are tasks. The interval is NaN if a group has fewer than
     two seeds.
@@ -102,7 +103,7 @@ def stratified_interval(
 
 
 def interquartile_mean_over_tasks(scores: Mapping[str, Float[np.ndarray, "_"]]) -> Interval:
-    """The interquartile mean over all runs of all tasks (Agarwal et al. 2021, section 4.3).
+    """Returns the interquartile mean over all runs of all tasks (Agarwal et al. 2021, section 4.3).
 
     Args:
       scores: the scores of the runs by task, which must be comparable between tasks.
@@ -117,7 +118,7 @@ def interquartile_mean_over_tasks(scores: Mapping[str, Float[np.ndarray, "_"]]) 
 def probability_of_improvement(
     ours: Mapping[str, Float[np.ndarray, "_"]], theirs: Mapping[str, Float[np.ndarray, "_"]]
 ) -> Interval:
-    """The probability that a run of one algorithm is better than a run of another, averaged over tasks.
+    """Returns the probability that a run of one algorithm is better than a run of another, averaged over tasks.
 
     Ties count half. Source: Agarwal et al. 2021, section 4.3.
 
@@ -145,7 +146,9 @@ def probability_of_improvement(
 def performance_profile(
     scores: Mapping[str, Float[np.ndarray, "_"]], thresholds: Float[np.ndarray, " threshold"]
 ) -> list[Interval]:
-    """The share of runs above each threshold, with equal weights of the tasks (Agarwal et al. 2021, section 4.1)."""
+    """Returns the share of runs above each threshold, with equal weights of the tasks (Agarwal et al. 2021, section
+    4.1).
+    """
 
     def above(threshold: float) -> Callable[..., np.ndarray]:
         def share(*groups: np.ndarray, axis: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from smac_jax.analysis.plots import Series
 
 
 def inline_svg(figure: Figure, name: str) -> str:
-    """The ``<svg>`` element of a figure, with a transparent background.
+    """Returns the ``<svg>`` element of a figure, with a transparent background.
 
     Grays become mixtures of the page's ``--ink`` and ``--paper``, so that the figure fits light and dark pages.
 
@@ -41,7 +41,8 @@ def inline_svg(figure: Figure, name: str) -> str:
 
 
 def panels(figure: Figure, drawn: Sequence[Series]) -> list[dict[str, Any]]:
-    """The positions of the data in the ``<svg>``, as plain values for JSON. Must be called after :func:`inline_svg`.
+    """Returns the positions of the data in the ``<svg>``, as plain values for JSON. Must be called after
+    :func:`inline_svg`.
 
     Args:
       figure: the figure.

@@ -46,7 +46,8 @@ class Row:
 
     @property
     def transfer_sample(self) -> Float[np.ndarray, " sample"]:
-        """The sample of the interval of ``at_transfer``: the seeds, or the episodes of a single seed if they are known.
+        """Returns the sample of the interval of ``at_transfer``: the seeds, or the episodes of a single seed if they
+        are known.
 
         With several seeds, the spread of their means already includes that of their episodes.
         """
@@ -54,7 +55,7 @@ class Row:
 
     @property
     def final_sample(self) -> Float[np.ndarray, " sample"]:
-        """The sample of the interval of ``final``, as :attr:`transfer_sample`."""
+        """Returns the sample of the interval of ``final``, as :attr:`transfer_sample`."""
         return _sample(self.final, self.final_episodes)
 
     @property
@@ -86,7 +87,7 @@ def best_return(curves: Sequence[TransferCurve]) -> float:
 
 
 def rows(curves: Sequence[TransferCurve], random_return: float, best: float | None = None) -> list[Row]:
-    """The row of each curve.
+    """Returns the row of each curve.
 
     Args:
       curves: learning curves of one task.
@@ -137,7 +138,7 @@ HEADER = (
 
 
 def cells(row: Row) -> list[str]:
-    """A row as text, with means and 95 % intervals."""
+    """Returns a row as text, with means and 95 % intervals."""
     return _cells(row, decimals=True)
 
 
@@ -180,7 +181,7 @@ def interval_text(values: Float[np.ndarray, " seed"], decimals: bool = True) -> 
 
 
 def markdown(made: Sequence[Row], provenance: Mapping[str, Any]) -> str:
-    """The table as Markdown, with its provenance below."""
+    """Returns the table as Markdown, with its provenance below."""
     lines = [HEADER, ["---"] * len(HEADER), *(cells(row) for row in made)]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     notes = "".join(f"- {note}\n" for row in made for note in row.diverged)
@@ -192,7 +193,7 @@ def markdown(made: Sequence[Row], provenance: Mapping[str, Any]) -> str:
 
 
 def intervals_note(made: Sequence[Row]) -> str:
-    """A sentence that explains the intervals of a table."""
+    """Returns a sentence that explains the intervals of a table."""
     if any(len(row.at_transfer) > 1 for row in made):
         return "Mean and 95 % bootstrap interval over seeds."
     if any(row.transfer_episodes is not None for row in made):
@@ -204,7 +205,7 @@ def intervals_note(made: Sequence[Row]) -> str:
 
 
 def provenance_text(provenance: Mapping[str, Any]) -> str:
-    """The provenance of a table, one line for each entry; ``unknown`` for entries that are missing.
+    """Returns the provenance of a table, one line for each entry; ``unknown`` for entries that are missing.
 
     Args:
       provenance: a record of :func:`smac_jax.runs.provenance.write_provenance`, with ``data``, ``scale`` and ``seeds``;
@@ -228,7 +229,7 @@ def provenance_text(provenance: Mapping[str, Any]) -> str:
 
 
 def comma_separated(made: Sequence[Row]) -> str:
-    """The table as CSV, one line for each pair, with mean and interval of each quantity; empty if undefined.
+    """Returns the table as CSV, one line for each pair, with mean and interval of each quantity; empty if undefined.
 
     Dips are shares. ``updates`` is the checkpoint, empty if the transfer was at the end of offline training.
     """
@@ -263,7 +264,7 @@ COLUMNS = (
 
 
 def terminal(made: Sequence[Row], title: str, elsewhere: str = "") -> FittedTable:
-    """The table for a terminal; ``elsewhere`` is the file with the complete table."""
+    """Returns the table for a terminal; ``elsewhere`` is the file with the complete table."""
     rows = [[Cell(*pair) for pair in zip(cells(row), _cells(row, decimals=False), strict=True)] for row in made]
     # the title mentions intervals over episodes, because they are over seeds elsewhere
     over_episodes = all(len(row.at_transfer) == 1 for row in made) and any(

@@ -3,8 +3,9 @@ r"""Measure the returns of a trained policy over episodes in the simulator, for 
     smac-jax evaluate results/NAME/runs/TASK/OFFLINE/seeds-0-3/to-sac --env=hopper --episodes=20
 
 RUN is a run's folder, or its actor_critic folder. The environment is the one in which the run was trained; --env names
-another one. The program prints the mean return of each seed, the mean over seeds with a bootstrap interval, and D4RL's
-normalized score if the task has one. With --out, it also writes the return of every episode as JSON.
+another one. The policy acts as in the evaluations during its training: with its mode, or for FQL with samples; --sample
+and --nosample choose. The program prints the mean return of each seed, the mean over seeds with a bootstrap interval,
+and D4RL's normalized score if the task has one. With --out, it also writes the return of every episode as JSON.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ flags.DEFINE_enum("physics", "auto", ENGINES, "Physics engine; auto is mjx on a 
 flags.DEFINE_enum("version", None, VERSIONS, "Version of the task, as in make_env; default: the run's.")
 flags.DEFINE_integer("episodes", 20, "Episodes of each seed.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Seed of the starting states and, with --sample, of the actions.", lower_bound=0)
-flags.DEFINE_bool("sample", False, "Sample actions from the policy; default: use its mode.")
+flags.DEFINE_bool(
+    "sample", None, "Sample actions from the policy, or use its mode; default: as in the evaluations of the run."
+)
 flags.DEFINE_string("out", None, "Also write every episode's return to this file, as JSON.")
 
 
@@ -40,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError("Give one RUN: smac-jax evaluate RUN")
     import smac_jax
     from smac_jax.analysis.statistics import bootstrap_interval
-    from smac_jax.runs.checkpoint import load_actor_critic
+    from smac_jax.runs.checkpoint import is_evaluated_with_draws, load_actor_critic
     from smac_jax.tasks import normalized_score, time_limit
 
     run = local_path(argv[1])
@@ -51,8 +54,9 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"{run} does not record its environment. Name one with --env.")
     env = smac_jax.make_env(task, physics=FLAGS.physics, version=FLAGS.version or job.get("version", "v4"))
     length = time_limit(task, env)
+    samples = is_evaluated_with_draws(place) if FLAGS.sample is None else FLAGS.sample
     returns = smac_jax.evaluate(
-        actor_critic, env, FLAGS.episodes, seed=FLAGS.seed, episode_length=length, deterministic=not FLAGS.sample
+        actor_critic, env, FLAGS.episodes, seed=FLAGS.seed, episode_length=length, deterministic=not samples
     )
     seeds = job.get("seeds", list(range(len(returns))))
     for seed, of_seed in zip(seeds, returns, strict=True):

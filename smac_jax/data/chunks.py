@@ -1,14 +1,14 @@
-"""Action chunks: several actions in a row as one larger action.
+"""Action chunks: several consecutive actions as one larger action.
 
     a_chunk = (a_t, ..., a_(t+n-1)) ,   r_chunk = r_t + gamma r_(t+1) + ... + gamma^(n-1) r_(t+n-1) ,   s' = s_(t+n)
 
-An algorithm learns from such transitions as from any others, with the discount ``gamma^n``. They are unbiased targets
-of ``n`` steps, since the critics see all the actions whose rewards are summed. The environment that goes with them is
-:class:`smac_jax.envs.chunks.ActionChunks`.
+An algorithm learns from such transitions as from any others, with the discount ``gamma^n``. Their targets are unbiased
+``n``-step targets, because the input of the critics includes all actions whose rewards are summed. The environment for
+such actions is :class:`smac_jax.envs.chunks.ActionChunks`.
 
 Source: Q-chunking (Li, Zhou and Levine 2025, arXiv 2507.07969), section 4, and ``sample_sequence`` in the authors' code
-(``utils/datasets.py`` of ColinQiyangLi/qc). Deviation: chunks that an episode's end cuts are left out. The code keeps
-them for cloning, where it masks the actions behind the end, and masks them in the critics' loss.
+(``utils/datasets.py`` of ColinQiyangLi/qc). Deviation: chunks that are longer than the rest of their episode are left
+out. The code uses them for cloning, where it masks the actions after the end, and masks them in the critics' loss.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from smac_jax.errors import DatasetError
 
 
 def in_chunks(data: Dataset, length: int, discount: float = DISCOUNT) -> Dataset:
-    """Returns the transitions of a data set whose actions are ``length`` actions in a row.
+    """Returns a data set of transitions whose actions are ``length`` consecutive actions.
 
-    A chunk begins at every row from which the episode has ``length`` rows left. The rows are ordered as trajectories:
-    those chunks of an episode that follow one another, once for each of the ``length`` rows at which the first of them
-    can begin. So whatever a data set can compute of its trajectories, such as returns-to-go with the discount
-    ``discount ** length``, holds for chunks, too. :attr:`~smac_jax.Dataset.trajectory_returns` are those of the whole
-    episodes.
+    A chunk begins at every row after which the episode has at least ``length - 1`` more rows. The rows of the result
+    are ordered as trajectories: each episode becomes ``length`` trajectories, which begin at its first ``length`` rows
+    and consist of consecutive chunks. Therefore everything that is computed from trajectories is also right for chunks,
+    such as the returns-to-go with the discount ``discount ** length``.
+    :attr:`~smac_jax.Dataset.trajectory_returns` are the returns of the whole episodes.
 
     Args:
-      data: single actions, in the order in which they were logged.
+      data: a data set of single actions, in the order in which they were logged.
       length: the number of actions in a chunk.
-      discount: the discount of a single step. That of the algorithm is ``discount ** length``.
+      discount: the discount of a single step. The algorithm needs the discount ``discount ** length``.
 
     Raises:
       ConfigError: an argument is out of range.
-      DatasetError: the rows do not follow each other, or no episode has ``length`` transitions.
+      DatasetError: the rows are not in the order of the log, or no episode has ``length`` transitions.
     """
     length = whole_number("in_chunks: length", length, 1)
     discount = real_number("in_chunks: discount", discount, 0.0, 1.0)
@@ -55,7 +55,7 @@ def in_chunks(data: Dataset, length: int, discount: float = DISCOUNT) -> Dataset
     rewards: Float[np.ndarray, "chunk length"] = np.asarray(data.rewards, np.float64)[rows]
     terminal = ended[rows[:, -1]]
     env = notes.get("env") or data.task
-    for lost in ("dropped_rows", "env"):  # what was dropped belongs to the returns, which are given
+    for lost in ("dropped_rows", "env"):  # the rewards of dropped rows are in the returns, which are given
         notes.pop(lost, None)
     return Dataset.from_arrays(
         observations=np.asarray(data.observations)[starts],
@@ -73,7 +73,7 @@ def in_chunks(data: Dataset, length: int, discount: float = DISCOUNT) -> Dataset
 
 
 def _starts(last: np.ndarray, length: int) -> tuple[Int[np.ndarray, " chunk"], np.ndarray]:
-    """The rows at which chunks begin, trajectory by trajectory, and whether a chunk is the last of its trajectory."""
+    """Returns the first rows of all chunks by trajectory, and whether each chunk is the last of its trajectory."""
     ends = np.flatnonzero(last)
     episode = np.searchsorted(ends, np.arange(len(last)))
     first = np.append(0, ends[:-1] + 1)[episode]

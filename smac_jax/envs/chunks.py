@@ -1,7 +1,7 @@
-"""An environment whose actions are chunks: several actions in a row, which are carried out without looking in between.
+"""An environment whose actions are chunks: several consecutive actions, which do not depend on observations in between.
 
-Source: Q-chunking (Li, Zhou and Levine 2025, arXiv 2507.07969), section 4. The data that go with it are
-:func:`smac_jax.data.chunks.in_chunks`.
+Source: Q-chunking (Li, Zhou and Levine 2025, arXiv 2507.07969), section 4. :func:`smac_jax.data.chunks.in_chunks` makes
+the data sets for it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from smac_jax.types import AnyArray, Array, Key
 
 
 class _Progress(NamedTuple):
-    """A chunk that is being carried out. Behind the end of the episode nothing changes."""
+    """The state within a chunk. It does not change after the end of the episode."""
 
     state: State
     reward: Float[Array, ""]
@@ -30,18 +30,18 @@ class _Progress(NamedTuple):
 
 
 class ActionChunks(Env):
-    """An environment in which one step carries out ``length`` actions of another one.
+    """An environment in which one step takes ``length`` actions in another environment.
 
-    The reward of a step is the discounted sum of theirs. ``metrics["score"]``, which evaluations report, is the sum
-    without a discount, or what the environment itself is judged by. Where the episode ends, the rest of the chunk is
-    not carried out. Steps, time limits and budgets count chunks.
+    The reward of a step is the discounted sum of the rewards of its actions. ``metrics["score"]``, which evaluations
+    report, is the sum without a discount; if the other environment has a score, it is the sum of this score. If the
+    episode ends within a chunk, the remaining actions are not taken. Numbers of steps and time limits count chunks.
 
     Args:
-      env: an environment that is not vectorized and does not reset itself.
+      env: an environment that is not vectorized and has no automatic reset.
       length: the number of actions in a chunk.
-      discount: the discount of a single step. That of the algorithm is ``discount ** length``.
-      episode_length: the time limit in single steps; None takes the environment's own, if it has one. A chunk that it
-        would cut is not begun, so that every chunk but one that terminates is whole.
+      discount: the discount of a single step. The algorithm needs the discount ``discount ** length``.
+      episode_length: the time limit in single steps; None for the time limit of the environment, if it has one. The
+        episode ends before a chunk that would exceed it, so only chunks in which the task ends are incomplete.
 
     Raises:
       ConfigError: an argument is out of range.
@@ -60,14 +60,14 @@ class ActionChunks(Env):
         return self._with_score(self.env.reset(rng), jnp.zeros((), jnp.float32))
 
     def reset_where(self, rng: Key, wanted: Float[Array, ""]) -> State:
-        """Starts a new episode where ``wanted`` is above 0, if the environment can do that, or else everywhere."""
+        """Starts a new episode where ``wanted`` is above 0 if the environment supports it, and otherwise always."""
         reset = getattr(self.env, "reset_where", lambda key, wanted: self.env.reset(key))
         return self._with_score(reset(rng, wanted), jnp.zeros((), jnp.float32))
 
     def step(self, state: State, action: Float[AnyArray, " actions"]) -> State:
-        """Carries out a chunk ``[length * action]``, one action after the other."""
+        """Takes the actions of a chunk ``[length * action]`` one after the other."""
         zero = jnp.zeros((), jnp.float32)
-        if not self._is_judged:
+        if not self._has_score:
             state = state.replace(metrics={name: x for name, x in state.metrics.items() if name != "score"})
         first = _Progress(state, zero, zero, zero + 1.0, jnp.zeros((), bool))
         chunk = jnp.asarray(action, jnp.float32).reshape(self.length, self.env.action_size)
@@ -93,21 +93,21 @@ class ActionChunks(Env):
         return state.replace(reward=state.reward.astype(jnp.float32), metrics=state.metrics | {"score": score})
 
     @cached_property
-    def _is_judged(self) -> bool:
-        """Whether the environment has a score of its own."""
+    def _has_score(self) -> bool:
+        """Returns whether the environment has a score."""
         return "score" in jax.eval_shape(self.env.reset, jax.random.key(0)).metrics
 
     @property
     def observation_size(self) -> int:
-        """The length of ``state.obs``."""
+        """Returns the length of ``state.obs``."""
         return self.env.observation_size  # type: ignore[return-value]
 
     @property
     def action_size(self) -> int:
-        """The length of a chunk: ``length`` times that of an action."""
+        """Returns the number of dimensions of a chunk, which is ``length`` times that of an action."""
         return self.length * self.env.action_size
 
     @property
     def backend(self) -> str:
-        """The name of what computes the steps."""
+        """Returns the name of the backend that computes the steps."""
         return self.env.backend

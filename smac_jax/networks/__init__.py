@@ -1,4 +1,4 @@
-"""Flax modules: perceptron, actor, critic ensemble, noise predictor."""
+"""The Flax modules: the perceptron, the actor, the ensemble of critics and the noise predictor."""
 
 from smac_jax.networks.actor import Actor, BoxGaussian, Policy, TanhGaussian
 from smac_jax.networks.critic import Critic, aggregate, ensemble_values, init_ensemble, tie_heads

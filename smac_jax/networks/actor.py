@@ -1,7 +1,7 @@
-"""Stochastic policies: a Gaussian squashed by tanh, a Gaussian over the action box itself, and a one-step flow.
+"""Stochastic policies: a Gaussian with a tanh, a Gaussian over the action box, and a one-step flow.
 
-Source: Haarnoja et al. 2018 (arXiv 1812.05905), appendix C; SMAC tables 6-8 ("std = exp"; IQL: "no tanh"); for the flow
-:mod:`smac_jax.networks.flow`.
+Source: Haarnoja et al. 2018 (arXiv 1812.05905), appendix C; SMAC, tables 6-8 ("std = exp"; IQL: "no tanh"). That of the
+flow is in :mod:`smac_jax.networks.flow`.
 """
 
 from __future__ import annotations
@@ -20,81 +20,82 @@ from smac_jax.types import Array, Key
 
 
 class TanhGaussian(NamedTuple):
-    """A diagonal Gaussian pushed through tanh: ``a = tanh(u)``, ``u ~ N(mu(s), sigma(s)^2)``.
+    """The tanh of a diagonal Gaussian: ``a = tanh(u)``, ``u ~ N(mu(s), sigma(s)^2)``.
 
-    A pytree, so it passes through jit, vmap and scan.
+    It is a pytree, so it can be an argument or a result of compiled functions.
 
     Attributes:
       mean: ``mu``, before the tanh.
-      log_std: logarithm of ``sigma``, before the tanh.
+      log_std: the logarithm of ``sigma``, before the tanh.
     """
 
     mean: Float[Array, "*batch action"]
     log_std: Float[Array, "*batch action"]
 
     def mode(self) -> Float[Array, "*batch action"]:
-        """The deterministic action ``tanh(mu)`` (the median; the field calls it the mode)."""
+        """Returns the deterministic action ``tanh(mu)``. It is the median, which is usually called the mode."""
         return jnp.tanh(self.mean)
 
     def sample_pre_tanh(self, key: Key) -> Float[Array, "*batch action"]:
-        """``u = mu + sigma * noise``, reparameterized."""
+        """Returns the reparameterized sample ``u = mu + sigma * noise``."""
         return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape, self.mean.dtype)
 
     def sample(self, key: Key) -> Float[Array, "*batch action"]:
-        """A reparameterized action."""
+        """Returns a reparameterized action."""
         return jnp.tanh(self.sample_pre_tanh(key))
 
     def log_prob_pre_tanh(self, u: Float[Array, "*batch action"]) -> Float[Array, "*batch"]:
-        """``log pi(tanh(u)) = log N(u; mu, sigma) - sum log(1 - tanh(u)^2)`` (Haarnoja et al., appendix C).
+        """Returns ``log pi(tanh(u)) = log N(u; mu, sigma) - sum log(1 - tanh(u)^2)`` (Haarnoja et al., appendix C).
 
-        It is exact for any ``u``, where ``atanh`` of a saturated action would not be.
+        It is exact for any ``u``. A computation from a saturated action by ``atanh`` would not be.
         """
-        # log(1 - tanh(u)^2), written so that it does not underflow
+        # log(1 - tanh(u)^2), in a form that does not underflow
         log_det = 2.0 * (jnp.log(2.0) - u - jax.nn.softplus(-2.0 * u))
         return jnp.sum(_normal_log_density(u, self.mean, self.log_std) - log_det, axis=-1)
 
     def sample_and_log_prob(self, key: Key) -> tuple[Float[Array, "*batch action"], Float[Array, "*batch"]]:
-        """A reparameterized action and its log density."""
+        """Returns a reparameterized action and its log density."""
         u = self.sample_pre_tanh(key)
         return jnp.tanh(u), self.log_prob_pre_tanh(u)
 
     def log_prob(self, action: Float[Array, "*batch action"], limit: float = 0.99999) -> Float[Array, "*batch"]:
-        """``log pi(a)`` for an action from elsewhere, clipped to ``|a| <= limit`` where the density is finite."""
+        """Returns ``log pi(a)`` of a given action. It is clipped to ``|a| <= limit``, where the density is finite."""
         return self.log_prob_pre_tanh(jnp.arctanh(jnp.clip(action, -limit, limit)))
 
 
 class BoxGaussian(NamedTuple):
-    """A diagonal Gaussian whose mean lies in the action box, and whose draws are clipped to it.
+    """A diagonal Gaussian whose mean is in the action box, and whose samples are clipped to it.
 
-    What weighted regression needs (IQL, AWAC, BC): its log density is finite at the box's edge, where much of the
-    locomotion data lies. The density is the Gaussian's, before the clipping, as in the published codes.
+    Weighted regression (IQL, AWAC, BC) needs it, because its log density is finite at the boundary of the box, where
+    many actions of the locomotion data are. The density is that of the Gaussian before clipping, as in the published
+    codes.
 
     Attributes:
-      mean: in ``[-1, 1]``.
-      log_std: logarithm of the standard deviation, in units of the action.
+      mean: the mean, in ``[-1, 1]``.
+      log_std: the logarithm of the standard deviation, in units of the action.
     """
 
     mean: Float[Array, "*batch action"]
     log_std: Float[Array, "*batch action"]
 
     def mode(self) -> Float[Array, "*batch action"]:
-        """The mean."""
+        """Returns the mean."""
         return self.mean
 
     def _draw(self, key: Key) -> Float[Array, "*batch action"]:
         return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape, self.mean.dtype)
 
     def sample(self, key: Key) -> Float[Array, "*batch action"]:
-        """A reparameterized action."""
+        """Returns a reparameterized action."""
         return jnp.clip(self._draw(key), -1.0, 1.0)
 
     def sample_and_log_prob(self, key: Key) -> tuple[Float[Array, "*batch action"], Float[Array, "*batch"]]:
-        """A reparameterized action, and the log density of the draw that it was clipped from."""
+        """Returns a reparameterized action, and the log density of the sample before clipping."""
         action = self._draw(key)
         return jnp.clip(action, -1.0, 1.0), self.log_prob(action)
 
     def log_prob(self, action: Float[Array, "*batch action"]) -> Float[Array, "*batch"]:
-        """``log pi(a)``."""
+        """Returns ``log pi(a)``."""
         return jnp.sum(_normal_log_density(action, self.mean, self.log_std), axis=-1)
 
 
@@ -109,17 +110,18 @@ class Actor(nn.Module):
     """Maps observations to a policy.
 
     Attributes:
-      action_size: number of action dimensions.
-      hidden: width of each layer.
+      action_size: the number of action dimensions.
+      hidden: the widths of the hidden layers.
       activation: a key of ``networks.mlp.ACTIVATIONS``.
-      initial_std: ``sigma`` at initialization, the same in every state. An algorithm that trains only the mean
-        (TD3+BC) leaves it there, so the policy that it transfers explores with this spread.
+      initial_std: ``sigma`` at initialization, which is the same in every state. An algorithm that trains only the mean
+        (TD3+BC) does not change it, so its policy explores with this standard deviation after the transfer.
       distribution: ``"tanh_gaussian"`` (:class:`TanhGaussian`), ``"box_gaussian"`` (:class:`BoxGaussian`) or
         ``"one_step_flow"`` (:class:`smac_jax.networks.flow.OneStepFlow`), which has no ``sigma``.
-      state_dependent_std: False makes ``sigma`` a parameter of its own, the same in every state.
-      min_log_std, max_log_std: ``log sigma`` is clipped to this range.
+      state_dependent_std: whether ``sigma`` is an output of the network. If not, it is a separate parameter, which is
+        the same in every state.
+      min_log_std, max_log_std: the range to which ``log sigma`` is clipped.
       layer_norm, initializer, last_hidden_scale, layer_norm_position: as in :class:`smac_jax.networks.mlp.MLP`. With
-        "orthogonal" the kernel under ``log sigma`` is orthogonal, too, where it is zero otherwise.
+        "orthogonal" the kernel of the layer of ``log sigma`` is also orthogonal; otherwise it is zero.
     """
 
     action_size: int

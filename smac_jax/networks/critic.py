@@ -1,4 +1,4 @@
-"""The action-value network, and the ensemble of them as stacked parameters ``[member, ...]``."""
+"""The action-value network, and ensembles of such networks, whose parameters are stacked: ``[member, ...]``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from smac_jax.types import Array, Key, Params
 
 
 class Critic(nn.Module):
-    """One member: ``Q(s, a)``.
+    """The network ``Q(s, a)`` of one member of an ensemble.
 
     Attributes:
-      hidden: width of each layer.
-      activation: a key of ``networks.mlp.ACTIVATIONS``. SMAC uses tanh (tables 6-8): the penalty needs a critic whose
-        action-gradient is itself differentiable, and a relu's second derivative is zero almost everywhere.
-      shared_head: the members of an ensemble have their last layer in common (WSRL's code; see
-        :func:`tie_heads`). A single critic is the same either way.
+      hidden: the widths of the hidden layers.
+      activation: a key of ``networks.mlp.ACTIVATIONS``. SMAC uses tanh (tables 6-8), because the penalty needs a critic
+        whose action-gradient is differentiable, and the second derivative of a relu is zero almost everywhere.
+      shared_head: whether the members of an ensemble share their last layer (as in WSRL's code; see :func:`tie_heads`).
+        It makes no difference to a single critic.
       layer_norm, initializer, last_hidden_scale, layer_norm_position: as in :class:`smac_jax.networks.mlp.MLP`.
     """
 
@@ -51,13 +51,13 @@ class Critic(nn.Module):
 
 
 def init_ensemble(critic: Critic, key: Key, num_critics: int, observation_size: int, action_size: int) -> Params:
-    """Independent parameters for every member of an ensemble, leaves ``[member, ...]``.
+    """Returns independent initial parameters of the members of an ensemble, with leaves ``[member, ...]``.
 
     Args:
       critic: the module of one member. With a shared head, the members start with the same last layer.
-      key: split into one for each member.
+      key: the random key, which is split into one key for each member.
       num_critics: the number of members.
-      observation_size, action_size: of the inputs.
+      observation_size, action_size: the sizes of the inputs.
     """
     observation, action = jnp.zeros(observation_size, jnp.float32), jnp.zeros(action_size, jnp.float32)
     params = jax.vmap(lambda k: critic.init(k, observation, action))(jax.random.split(key, num_critics))
@@ -65,14 +65,14 @@ def init_ensemble(critic: Critic, key: Key, num_critics: int, observation_size: 
 
 
 def tie_heads(critic: Critic, gradient: Params) -> Params:
-    """The gradient of the critics' parameters; for a last layer that the members share, the sum over the members.
+    """Returns the gradient of the critics' parameters, where that of a shared last layer is the sum over the members.
 
-    The last layer is stored once for each member nevertheless. The copies start alike, and with a common gradient they
-    stay alike under any optimizer that treats members alike.
+    A shared last layer is nevertheless stored once for each member. The copies are equal at first, and with a common
+    gradient they stay equal with any optimizer that has the same rule for all members.
 
     Args:
       critic: the module of one member, which says whether the last layer is shared.
-      gradient: leaves ``[member, ...]``.
+      gradient: the gradient of each member, with leaves ``[member, ...]``.
     """
     return _on_heads(critic, gradient, lambda x: jnp.broadcast_to(x.sum(axis=0, keepdims=True), x.shape))
 
@@ -92,22 +92,22 @@ def ensemble_values(
     observation: Float[Array, "*batch observation"],
     action: Float[Array, "*batch action"],
 ) -> Float[Array, "member *batch"]:
-    """``Q_i(s, a) [member, *batch]`` of every member, at observations ``[*batch, observation]`` and actions."""
+    """Returns ``Q_i(s, a) [member, *batch]`` of all members at the given observations and actions."""
     return jax.vmap(critic.apply, in_axes=(0, None, None))(params, observation, action)
 
 
 def aggregate(values: Float[Array, "member *batch"], how: str, key: Key) -> Float[Array, "*batch"]:
-    """One value ``[*batch]`` from those of the ensemble.
+    """Returns one value ``[*batch]`` for the values of the ensemble.
 
     Args:
       values: ``Q_i(s, a) [member, *batch]``.
-      how: ``"min"``; ``"mean"``; ``"random2"``, the smaller of two different members, drawn once for the whole batch
-        (REDQ: Chen et al. 2021, arXiv 2101.05982, algorithm 1); or ``"random2_independent"``, where the two are drawn
-        independently and may be the same (WSRL's code).
-      key: of the random members.
+      how: ``"min"``; ``"mean"``; ``"random2"``, which is the smaller value of two different members that are sampled
+        once for the whole batch (REDQ: Chen et al. 2021, arXiv 2101.05982, algorithm 1); or ``"random2_independent"``,
+        for which the two are sampled independently and may be the same (WSRL's code).
+      key: the random key of the members.
 
     Raises:
-      ValueError: any other ``how``.
+      ValueError: ``how`` has another value.
     """
     if how == "min":
         return values.min(axis=0)

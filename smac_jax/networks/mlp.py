@@ -1,4 +1,4 @@
-"""The multi-layer perceptron under every network here."""
+"""The multi-layer perceptron, of which all networks of this package consist."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from jaxtyping import Float
 from smac_jax.networks.product import product
 from smac_jax.types import Array
 
-# Kernels as PyTorch's linear layers, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), which TD3+BC's code and CORL start from.
-# Biases start at zero, where those draw them from the same range.
+# The initializer of the kernels of PyTorch's linear layers, U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as in TD3+BC's code and
+# CORL. Biases are zero at first; in those codes they have the same distribution as the kernels.
 kernel_init = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
-# What WSRL's code (and IQL's) starts from.
+# The gain of WSRL's and IQL's code.
 ORTHOGONAL_SCALE = 2.0**0.5
-# EDAC's and ReBRAC's code: how far from zero a last layer may start
+# The largest absolute value of the initial parameters of a last layer in EDAC's and ReBRAC's code.
 CRITIC_BOUND, ACTOR_BOUND = 3e-3, 1e-3
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": nn.relu, "tanh": nn.tanh, "gelu": nn.gelu, "silu": nn.silu}
 
 
 def orthogonal(scale: float) -> nn.initializers.Initializer:
-    """Kernels whose columns (or rows, whichever are fewer) are orthogonal and of length ``scale``, uniformly drawn.
+    """Returns the initializer of kernels whose columns (or rows, if there are fewer) are orthogonal, of norm ``scale``.
 
-    As Flax's, by Gram-Schmidt in place of LAPACK's QR: a compiled program that initializes several networks side by
-    side was seen to wait for ever for LAPACK on a CPU of two cores (jaxlib 0.10.2).
+    The distribution is uniform, as in Flax. The computation is Gram-Schmidt's, not LAPACK's QR: a compiled program that
+    initializes several networks in parallel was seen to wait forever for LAPACK on a CPU with two cores (jaxlib
+    0.10.2).
     """
 
     def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
@@ -53,23 +54,23 @@ INITIALIZERS: dict[str, Callable[[float], nn.initializers.Initializer]] = {
     "glorot_uniform": lambda scale: nn.initializers.glorot_uniform(),
     "edac": lambda scale: kernel_init,
 }
-"""Initializers of a layer's kernel by name, given the gain, which only "orthogonal" has.
+"""The initializers of kernels by name. Each is a function of the gain, which only "orthogonal" uses.
 
-"glorot_uniform" is what FQL's code starts from; "edac" what EDAC's and ReBRAC's do: biases start at 0.1, and the last
-layer near zero (:func:`output_init`).
+"glorot_uniform" is that of FQL's code, and "edac" that of EDAC's and ReBRAC's code, in which biases are 0.1 at first
+and the last layer is near zero (:func:`output_init`).
 """
 
 
 def bias_init(initializer: str) -> nn.initializers.Initializer:
-    """The initializer of a hidden layer's bias, by the name of the kernels'."""
+    """Returns the initializer of the bias of a hidden layer, for the name of the initializer of the kernels."""
     return nn.initializers.constant(0.1) if initializer == "edac" else nn.initializers.zeros
 
 
 def output_init(initializer: str, bound: float) -> dict[str, nn.initializers.Initializer]:
-    """The initializers of a last layer, by the name of the kernels'.
+    """Returns the initializers of a last layer.
 
     Args:
-      initializer: a key of ``INITIALIZERS``.
+      initializer: the name of the initializer of the kernels, a key of ``INITIALIZERS``.
       bound: with "edac", kernel and bias are uniform in ``[-bound, bound]``.
     """
     if initializer != "edac":
@@ -83,15 +84,16 @@ def output_init(initializer: str, bound: float) -> dict[str, nn.initializers.Ini
 
 
 class MLP(nn.Module):
-    """Dense layers, each followed by an activation, before or after which there may be a layer norm.
+    """Dense layers with an activation, and optionally a layer norm before or after the activation.
 
     Attributes:
-      hidden: width of each layer.
+      hidden: the widths of the hidden layers.
       activation: a key of ``ACTIVATIONS``.
-      output: width of a last, linear layer; None for none.
-      layer_norm: normalize each hidden layer.
+      output: the width of the last layer, which is linear; None for no such layer.
+      layer_norm: whether each hidden layer has a layer norm.
       initializer: a key of ``INITIALIZERS``.
-      last_hidden_scale: with "orthogonal", the gain of the last hidden layer; the others' is the square root of two.
+      last_hidden_scale: with "orthogonal", the gain of the last hidden layer; that of the others is the square root of
+        two.
       layer_norm_position: ``"before_activation"`` (WSRL) or ``"after_activation"`` (ReBRAC, FQL).
     """
 
@@ -120,5 +122,5 @@ class MLP(nn.Module):
 
 
 def num_parameters(params: dict) -> int:
-    """How many numbers a tree of parameters holds."""
+    """Returns the number of scalars in a tree of parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -97,10 +97,18 @@ def load_actor_critic(folder: Path) -> ActorCritic:
 
 
 def seeds_of(folder: Path) -> list[int] | None:
-    """The numbers of the seeds of an actor-critic, from the run that contains it; None if they are not recorded."""
+    """Returns the numbers of the seeds of an actor-critic, from the run that contains it; None if not recorded."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         return list(json.loads((folder.absolute().parent / "identity.json").read_text(encoding="utf-8"))["seeds"])
     return None
+
+
+def is_evaluated_with_draws(folder: Path) -> bool:
+    """Returns whether the evaluations of the run that contains an actor-critic act with samples of the policy."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        identity = json.loads((folder.absolute().parent / "identity.json").read_text(encoding="utf-8"))
+        return identity["evaluation"]["draws"] is True
+    return False
 
 
 def _check_fit(found: ActorCritic) -> None:

@@ -172,7 +172,7 @@ class Rates:
         return self._once(("evaluation", _networks(job), episodes, *_environment(job)), measure)
 
     def episode_length(self, job: Job) -> int:
-        """The time limit of an episode, in steps."""
+        """Returns the time limit of an episode, in steps."""
         return self._auto_reset(job).episode_length
 
     def _auto_reset(self, job: Job) -> AutoReset:
@@ -183,7 +183,7 @@ class Rates:
         return self._once(("environment", *_environment(job)), make)
 
     def _begun(self, job: Job) -> tuple[Any, Any]:
-        """The data as offline training prepares them, and its state before the first update."""
+        """Returns the data as offline training prepares them, and its state before the first update."""
 
         def begin() -> tuple[Any, Any]:
             pace, built, layout = Pace(), _built(job), SeedLayout.over(job.seeds)
@@ -219,7 +219,7 @@ def _built(job: Job) -> OfflineAlgorithm:
 
 
 def _chunk_inputs(layout: SeedLayout) -> tuple[Any, int, Any]:
-    """The inputs of a chunk other than its state: the step of divergence of each seed, the first step, keys."""
+    """Returns the inputs of a chunk other than its state: the step of divergence of each seed, the first step, keys."""
     return layout.shard(jnp.full(len(layout.seeds), NOT_DIVERGED)), 0, layout.keys("online")
 
 
@@ -228,7 +228,7 @@ def _environment(job: Job) -> tuple[Any, ...]:
 
 
 def _networks(job: Job) -> tuple[Any, ...]:
-    """The properties of the networks on which the time of a step depends: their sizes and their number."""
+    """Returns the properties of the networks on which the time of a step depends: their sizes and their number."""
     network = job.offline.config.get("network")
     if not isinstance(network, dict) or OFFLINE.code(job.offline.algorithm):  # a user's algorithm may differ in more
         return _program(job, job.offline)

@@ -11,7 +11,7 @@ from smac_jax.tasks import task_info
 
 
 def environment_of(data: smac_jax.Dataset, given: str | None) -> str:
-    """The name of a data set's environment: the one given, else ``env`` in its metadata, else its task.
+    """Returns the name of a data set's environment: the one given, else ``env`` in its metadata, else its task.
 
     Raises:
       ConfigError: none of these names an environment; or the data's rewards are not those of a binary task.

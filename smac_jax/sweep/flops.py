@@ -20,12 +20,12 @@ ROWS, WIDTH = 512, 512
 
 
 def machine_rate() -> float:
-    """The rate of float32 matrix products ``[512, 512] x [512, 512]`` in a compiled program, in FLOP/s."""
+    """Returns the rate of float32 matrix products ``[512, 512] x [512, 512]`` in a compiled program, in FLOP/s."""
     return product_rate(ROWS, WIDTH)
 
 
 def flops_of_jobs(jobs: Iterable[Job], datasets: Mapping[str, Dataset]) -> float:
-    """The floating-point operations in the matrix products of all updates of all runs, without evaluations."""
+    """Returns the floating-point operations in the matrix products of all updates of all runs, without evaluations."""
     return math.fsum(_flops_of_job(job, datasets[job.data]) for job in jobs)
 
 

@@ -116,7 +116,7 @@ class Job:
 
     @property
     def title(self) -> str:
-        """The job's name in messages and tables."""
+        """Returns the job's name in messages and tables."""
         first, last = self.seeds[0], self.seeds[-1]
         return f"{self.name or short_name(self.data)} {name_of(self.offline.label)} " + (
             f"seed {first}" if first == last else f"seeds {first}-{last}"
@@ -124,7 +124,7 @@ class Job:
 
     @property
     def plan(self) -> tuple[Run, ...]:
-        """The job's runs in order: checkpoint by checkpoint. Each offline run resumes from the previous one."""
+        """Returns the job's runs in order: checkpoint by checkpoint. Each offline run resumes from the previous one."""
         made: list[Run] = []
         done = 0
         for checkpoint in self.checkpoints or (None,):
@@ -146,33 +146,33 @@ class Job:
 
     @property
     def updates(self) -> tuple[int, ...]:
-        """The numbers of offline updates after which the job transfers."""
+        """Returns the numbers of offline updates after which the job transfers."""
         return self.checkpoints or (self.offline.schedule["num_updates"],)
 
     def curve(self, online: Variant, checkpoint: int | None = None) -> Path:
-        """The file of the learning curve of a pair. It exists when the pair is done."""
+        """Returns the file of the learning curve of a pair. It exists when the pair is done."""
         return self.folder / RunName("online", path_name(online.label), checkpoint).curve
 
     @property
     def curves(self) -> Iterator[Path]:
-        """The files of all learning curves of the job. Each exists when its pair is done."""
+        """Returns the files of all learning curves of the job. Each exists when its pair is done."""
         return (self.folder / run.name.curve for run in self.plan if run.online is not None)
 
     @property
     def done(self) -> bool:
-        """Whether the job is complete."""
+        """Returns whether the job is complete."""
         if not self.online:  # this file is written last
             return all((self.folder / run / "actor_critic" / "networks.json").exists() for run in self.runs)
         return all(map(self.has_curve, self.curves))
 
     def needs(self, run: Run) -> bool:
-        """Whether a learning curve that includes this run is missing."""
+        """Returns whether a learning curve that includes this run is missing."""
         of_checkpoint = [r.name for r in self.plan if r.online and r.name.checkpoint == run.name.checkpoint]
         names = of_checkpoint if run.online is None else [run.name]
         return not all(self.has_curve(self.folder / name.curve) for name in names)
 
     def has_curve(self, path: Path) -> bool:
-        """Whether a learning curve exists, and includes the control if the job has one."""
+        """Returns whether a learning curve exists, and includes the control if the job has one."""
         if not self.control or not path.exists():
             return path.exists()
         try:
@@ -221,7 +221,8 @@ def parse_checkpoints(texts: Sequence[str]) -> tuple[int, ...]:
 
 
 def offline_names(config: ConfigDict, given: Sequence[str] | None) -> list[str]:
-    """The offline algorithms of a sweep: those given, else the configuration's (variants), else SMAC and TD3+BC.
+    """Returns the offline algorithms of a sweep: those given, else the configuration's (variants), else SMAC and
+    TD3+BC.
 
     Args:
       config: the configuration of the sweep.
@@ -233,12 +234,14 @@ def offline_names(config: ConfigDict, given: Sequence[str] | None) -> list[str]:
 
 
 def online_names(config: ConfigDict, given: Sequence[str] | None) -> list[str]:
-    """The online algorithms of a sweep: those given (the value of ``--online``), else the configuration's, else SAC."""
+    """Returns the online algorithms of a sweep: those given (the value of ``--online``), else the configuration's, else
+    SAC.
+    """
     return list(given if given is not None else config.get("online") or ("sac",))
 
 
 def named_variants(config: ConfigDict) -> dict[str, dict[str, Any]]:
-    """The variants of offline algorithms that a configuration defines, by name and in its order.
+    """Returns the variants of offline algorithms that a configuration defines, by name and in its order.
 
     ``config.variants = ({"name": "smac (muon)", "algorithm": "smac", "smac": {"optimizer": "muon"}}, ...)``. A variant
     is an algorithm and the fields that differ from the rest of the configuration. It may change fields of any section.
@@ -259,7 +262,7 @@ def named_variants(config: ConfigDict) -> dict[str, dict[str, Any]]:
 
 
 def with_variant(config: ConfigDict, name: str) -> tuple[str, ConfigDict]:
-    """The offline algorithm that a name stands for, and the configuration with which it is trained.
+    """Returns the offline algorithm that a name stands for, and the configuration with which it is trained.
 
     Args:
       config: the configuration of the sweep.
@@ -290,7 +293,7 @@ def _flat(changes: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, A
 
 
 def online_of(offline: Variant, online: Variant) -> OnlineAlgorithm[Any]:
-    """The online algorithm of a variant, after the offline algorithm of another.
+    """Returns the online algorithm of a variant, after the offline algorithm of another.
 
     Raises:
       ConfigError: as :func:`smac_jax.algorithms.make.make_online_after`.
@@ -412,7 +415,7 @@ def make_jobs(
     names: Mapping[str, str] | None = None,
     fingerprints: Mapping[str, str] | None = None,
 ) -> list[Job]:
-    """All jobs of a sweep.
+    """Returns all jobs of a sweep.
 
     Args:
       results: the folder of the sweep.
@@ -496,12 +499,14 @@ def make_jobs(
 
 
 def _without_length(schedule: Mapping[str, Any]) -> dict[str, Any]:
-    """The schedule without ``num_updates``: the result at a checkpoint does not depend on the later checkpoints."""
+    """Returns the schedule without ``num_updates``: the result at a checkpoint does not depend on the later
+    checkpoints.
+    """
     return {name: value for name, value in schedule.items() if name != "num_updates"}
 
 
 def code_of(offline: Variant, online: Iterable[Variant], task: str) -> dict[str, str]:
-    """The user's files that define the algorithms and the environment, with their SHA-256."""
+    """Returns the user's files that define the algorithms and the environment, with their SHA-256."""
     code = code_behind(make_offline(offline.algorithm, offline.config)) | code_of_environment(task)
     for variant in online:
         code |= code_behind(online_of(offline, variant))
@@ -509,7 +514,7 @@ def code_of(offline: Variant, online: Iterable[Variant], task: str) -> dict[str,
 
 
 def distinct_names(sources: Sequence[str]) -> dict[str, str]:
-    """A distinct name for each data set, for titles and paths.
+    """Returns a distinct name for each data set, for titles and paths.
 
     It is the data set's short name, preceded by the names of its folders where two data sets share a short name.
 
@@ -563,7 +568,7 @@ def batches(seeds: Sequence[int], size: int) -> Iterable[tuple[int, ...]]:
 
 
 def path_name(label: str) -> str:
-    """A label as one component of a path; never empty, ``.`` or ``..``."""
+    """Returns a label as one component of a path; never empty, ``.`` or ``..``."""
     kept = "".join(c if c.isalnum() or c in "._=+" else "-" for c in label)
     name = "-".join(part for part in kept.split("-") if part)
     return name if name.strip(".") else "unnamed"

@@ -9,8 +9,14 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import jax
+
 from smac_jax import plugins
+from smac_jax.algorithms import make_offline
+from smac_jax.algorithms.continuation import state_for_online
+from smac_jax.algorithms.contracts import OnlineAlgorithm
 from smac_jax.analysis.curves import TransferCurve
+from smac_jax.data.dataset import Dataset
 from smac_jax.errors import CheckpointError, DatasetError
 from smac_jax.files import write_json
 from smac_jax.runs.interrupts import Interrupts
@@ -18,13 +24,14 @@ from smac_jax.runs.json_values import to_json
 from smac_jax.runs.provenance import device_description, git_commit
 from smac_jax.runs.status import read_status
 from smac_jax.runs.trackers.connection import PROJECT
-from smac_jax.sweep.grid import Job, code_of
+from smac_jax.sweep.grid import Job, code_of, online_of
 from smac_jax.sweep.provenance import made_by
 from smac_jax.sweep.results import transfer_curve
 from smac_jax.sweep.run_names import RunName
 from smac_jax.text import count
 from smac_jax.train.offline import PretrainResult
 from smac_jax.train.progress import Progress
+from smac_jax.types import Key
 
 CODE = "code "
 """Prefix of the entries of ``job.json`` that hold the SHA-256 of a user's file."""
@@ -60,7 +67,7 @@ def run_job(
       Interrupted: the process was asked to stop; the state is saved.
       CheckpointError: the job's folder holds something else, is in use, or cannot be written; or the data or a user's
         file have changed since the sweep began.
-      ConfigError: a user's file cannot be imported.
+      ConfigError: a user's file cannot be imported, or an online algorithm cannot start from the offline state.
     """
     if already_done(job):
         return
@@ -73,6 +80,7 @@ def run_job(
 
     data = smac_jax.load_dataset(job.data)
     job = _with_data(job, data.fingerprint())
+    check_transfers(job, data)
     env = smac_jax.make_env(job.task, physics=job.physics, version=job.version)
     shared: dict[str, Any] = {
         "env": env,
@@ -115,8 +123,26 @@ def run_job(
         curve.to_json(job.curve(end, checkpoint))
 
 
+def check_transfers(job: Job, data: Dataset) -> None:
+    """Checks that each online algorithm of a job can start from the offline state, before anything is trained.
+
+    Raises:
+      ConfigError: it needs a part of the offline state that is missing or has another form.
+    """
+    offline = make_offline(job.offline.algorithm, job.offline.config)
+    prepared = offline.prepare(data)
+    for end in job.online:
+        online = online_of(job.offline, end)
+
+        def start(key: Key, online: OnlineAlgorithm[Any] = online) -> Any:
+            state = offline.init(key, prepared)
+            return online.init(key, offline.actor_critic(state), state_for_online(offline, online, state))
+
+        jax.eval_shape(start, jax.random.key(0))
+
+
 def continued(earlier: PretrainResult | None, later: PretrainResult) -> PretrainResult:
-    """The later of two results, with the evaluations of both; the evaluation that both contain appears once."""
+    """Returns the later of two results, with the evaluations of both; the evaluation that both contain appears once."""
     if earlier is None:
         return later
     return dataclasses.replace(later, evaluations=earlier.evaluations.followed_by(later.evaluations))
@@ -139,7 +165,7 @@ def _short(sha256: Any) -> str:
 
 
 def _with_data(job: Job, fingerprint: str) -> Job:
-    """The job with the fingerprint of the data that were read.
+    """Returns the job with the fingerprint of the data that were read.
 
     Raises:
       CheckpointError: the data are not those with which the sweep began, or on which the job was trained.
@@ -155,7 +181,7 @@ def _with_data(job: Job, fingerprint: str) -> Job:
 
 
 def already_done(job: Job) -> bool:
-    """Whether a job is complete. Removes its damaged learning curves, which are then computed again.
+    """Returns whether a job is complete. Removes its damaged learning curves, which are then computed again.
 
     Raises:
       CheckpointError: the job's folder holds results of another configuration, other data or other code.
@@ -199,7 +225,7 @@ def already_done(job: Job) -> bool:
 
 
 def fingerprint_of(job: Job, claimed: Mapping[str, Any]) -> str | None:
-    """The fingerprint of the data on which a job was trained; None if it was not recorded.
+    """Returns the fingerprint of the data on which a job was trained; None if it was not recorded.
 
     Args:
       job: the job.
@@ -219,7 +245,7 @@ def fingerprint_of(job: Job, claimed: Mapping[str, Any]) -> str | None:
 
 
 def run_states(job: Job) -> dict[str, str]:
-    """The recorded state of each run: done, running, stopped, failed; or left, if the run has not begun."""
+    """Returns the recorded state of each run: done, running, stopped, failed; or left, if the run has not begun."""
     return {run: read_status(job.folder / run).state or "left" for run in job.runs}
 
 
@@ -242,7 +268,7 @@ def trained_by(jobs: Iterable[Job]) -> list[str]:
 
 
 def trained_by_of(claims: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The same from the contents of the jobs' ``job.json`` files."""
+    """Returns the same from the contents of the jobs' ``job.json`` files."""
     found = [made_by(by) for claimed in claims for by in claimed.get("trained_by", [])]
     unrecorded = sum("trained_by" not in claimed for claimed in claims)
     return list(dict.fromkeys(found)) + ([f"not recorded for {count(unrecorded, 'job')}"] if unrecorded else [])

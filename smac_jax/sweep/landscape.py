@@ -124,7 +124,7 @@ def draw(
 
 
 def described(place: Path) -> dict[str, Any]:
-    """The content of ``job.json`` of a run's job.
+    """Returns the content of ``job.json`` of a run's job.
 
     Raises:
       CheckpointError: the folder is not a run of a sweep.
@@ -144,7 +144,7 @@ def evaluated(
     setup: list[Any],
     resolution: Resolution,
 ) -> np.ndarray:
-    """The returns at all points. Each batch is saved before the next one begins.
+    """Returns the returns at all points. Each batch is saved before the next one begins.
 
     ``setup`` names the environment, its engine and its version, and ends with its time limit.
     """
@@ -186,7 +186,7 @@ def evaluated(
 
 
 def caption(provenance: dict[str, Any], job: dict[str, Any]) -> str:
-    """The caption of the figures, with what the run's job records."""
+    """Returns the caption of the figures, with what the run's job records."""
     ends = [end for name, end in job.items() if name.startswith("online ")]
     start = job["offline"]
     updates = start["schedule"].get("num_updates")
@@ -199,7 +199,7 @@ def caption(provenance: dict[str, Any], job: dict[str, Any]) -> str:
 
 
 def called(place: Path) -> str:
-    """The name of a run's policy in figures."""
+    """Returns the name of a run's policy in figures."""
     name = place.parent.name if place.name == "actor_critic" else place.name
     run = RunName.parse(name)
     if run is None:

@@ -23,7 +23,7 @@ SHARE = 0.8
 
 
 def seeds_that_fit(job: Job, data: Dataset) -> int:
-    """The number of a job's seeds that fit in the memory of this process's devices at once, at least one.
+    """Returns the number of a job's seeds that fit in the memory of this process's devices at once, at least one.
 
     The memory of a seed is what the compiler reports for the offline chunk, plus twice the replay buffer (a snapshot
     copies it). The program is compiled only if a rough estimate does not already show that all seeds fit.
@@ -47,7 +47,7 @@ def seeds_that_fit(job: Job, data: Dataset) -> int:
 
 
 def memory_of(device: jax.Device) -> float:
-    """The number of bytes that a device may use; on the CPU, that this process may use."""
+    """Returns the number of bytes that a device may use; on the CPU, that this process may use."""
     stats = device.memory_stats()
     if stats and "bytes_limit" in stats:
         return float(stats["bytes_limit"])
@@ -58,19 +58,19 @@ def memory_of(device: jax.Device) -> float:
 
 
 def nbytes(tree: Any) -> int:
-    """The bytes of all arrays (or ``ShapeDtypeStruct``) of a tree."""
+    """Returns the bytes of all arrays (or ``ShapeDtypeStruct``) of a tree."""
     return sum(math.prod(x.shape) * jnp.dtype(x.dtype).itemsize for x in jax.tree.leaves(tree))
 
 
 def buffer_bytes(job: Job, data: Dataset) -> float:
-    """The bytes of one seed's replay buffer."""
+    """Returns the bytes of one seed's replay buffer."""
     row = 4 * (2 * data.observations.shape[1] + data.actions.shape[1] + 4)
     schedules = [v.schedule for v in job.online]
     return row * max(s.get("buffer_capacity") or s["num_steps"] + s["warm_start"] for s in schedules)
 
 
 def rough_estimate(job: Job, data: Dataset) -> float:
-    """The bytes of one seed's parameters, optimizer states and replay buffer, without intermediate results."""
+    """Returns the bytes of one seed's parameters, optimizer states and replay buffer, without intermediate results."""
     built = make_offline(job.offline.algorithm, job.offline.config)
     prepared = built.prepare(data)  # on the host
     state = jax.eval_shape(lambda: built.init(jax.random.key(0), prepared))
@@ -80,7 +80,7 @@ def rough_estimate(job: Job, data: Dataset) -> float:
 
 
 def compiled_estimate(job: Job, data: Dataset) -> float:
-    """The bytes that one seed's offline training needs according to the compiler."""
+    """Returns the bytes that one seed's offline training needs according to the compiler."""
     built = make_offline(job.offline.algorithm, job.offline.config)
     data = built.prepare(data)
     layout = SeedLayout.over([0], jax.local_devices()[:1])

@@ -47,7 +47,7 @@ def set_up(cache: str | None = None) -> None:
 
 
 def results_folder(given: str | os.PathLike[str], flag: str = "results") -> Path:
-    """The folder of ``--results``, checked before anything is computed.
+    """Returns the folder of ``--results``, checked before anything is computed.
 
     Args:
       given: the folder's path.
@@ -168,13 +168,13 @@ def define_config(default: str) -> None:
 
 
 def presets() -> list[str]:
-    """The names of the presets."""
+    """Returns the names of the presets."""
     shared = ("__init__", "paper", "bases")
     return sorted(path.stem for path in PRESETS.glob("*.py") if path.stem not in shared)
 
 
 def config_file(value: str) -> str:
-    """The value of ``--config`` with the name of a preset replaced by its file.
+    """Returns the value of ``--config`` with the name of a preset replaced by its file.
 
     Args:
       value: the name of a preset (``quickstart``), possibly with a variant (``locomotion:literal``), or the path of a
@@ -243,7 +243,7 @@ def check_positional(given: Sequence[str], arguments: int | None) -> None:
 
 
 def imports_of(argv: Sequence[str]) -> list[str]:
-    """The files and modules that ``--import`` names. They must be imported before ``--config`` is read.
+    """Returns the files and modules that ``--import`` names. They must be imported before ``--config`` is read.
 
     Args:
       argv: the program and its arguments.
@@ -256,7 +256,7 @@ def imports_of(argv: Sequence[str]) -> list[str]:
 
 
 def with_config_found(argv: Sequence[str]) -> list[str]:
-    """The command line with the value of ``--config`` replaced by the path of a file (:func:`config_file`).
+    """Returns the command line with the value of ``--config`` replaced by the path of a file (:func:`config_file`).
 
     ``--config`` is moved to the front, because config_flags refuses overridden fields that are before it.
 
@@ -287,7 +287,7 @@ def print_unknown_field(error: Exception) -> None:
 
 
 def underscored(argv: Sequence[str]) -> list[str]:
-    """The command line with ``--dry-run`` spelled ``--dry_run``, for all flags and fields of configurations.
+    """Returns the command line with ``--dry-run`` spelled ``--dry_run``, for all flags and fields of configurations.
 
     Args:
       argv: the program and its arguments. Values, and everything after ``--``, are not changed.

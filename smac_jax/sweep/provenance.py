@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def describe(data: smac_jax.Dataset) -> str:
-    """The name and size of a data set and, if its metadata record it, how it was made or where it is from."""
+    """Returns the name and size of a data set and, if its metadata record it, how it was made or where it is from."""
     notes = dict(data.metadata)
     recorded = [notes[key] for key in ("recipe", "source", "alone", "without_success") if key in notes]
     return f"{data.name} ({'; '.join([f'{data.size:,} transitions', *recorded])})"
 
 
 def scale_of(configs: Iterable[Mapping[str, Any]], updates: Iterable[int], steps: Iterable[int]) -> str:
-    """The sizes of networks and the lengths of training, as one line for tables and figures.
+    """Returns the sizes of networks and the lengths of training, as one line for tables and figures.
 
     Args:
       configs: the configurations of the offline algorithms.
@@ -58,7 +58,9 @@ def made_by(record: Mapping[str, Any]) -> str:
 
 
 def caption(provenance: Mapping[str, Any]) -> str:
-    """The caption of a figure: a line with the data, one with the scale, and one with seeds, commits and devices."""
+    """Returns the caption of a figure: a line with the data, one with the scale, and one with seeds, commits and
+    devices.
+    """
     provenance = {"trained_by": [], **provenance}
     drawn_by, seeds = made_by(provenance), provenance["seeds"]
     trained = provenance["trained_by"] if provenance["trained_by"] != [drawn_by] else []

@@ -189,7 +189,7 @@ def section(
     unfinished: Sequence[str],
     number: str,
 ) -> Section:
-    """The tables and figures of a data set."""
+    """Returns the tables and figures of a data set."""
     from smac_jax.analysis import tables
     from smac_jax.analysis.plots import colors_of, transfer_figure
     from smac_jax.analysis.svg import inline_svg, panels
@@ -230,7 +230,7 @@ def section(
 def of_soundness(
     judged: Mapping[soundness.Pair, Summary], seeds: Mapping[soundness.Pair, Sequence[int]]
 ) -> Soundness | None:
-    """The page's tables on whether the transfers are sound; None if nothing was measured.
+    """Returns the page's tables on whether the transfers are sound; None if nothing was measured.
 
     Args:
       judged: the summary of each pair.
@@ -254,7 +254,7 @@ def of_soundness(
 
 
 def facts(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """The command, date, seeds, device, versions and data of a sweep."""
+    """Returns the command, date, seeds, device, versions and data of a sweep."""
     versions = ", ".join(f"{name} {version}" for name, version in _mapping(provenance.get("versions")).items())
     seeds = provenance.get("seeds")
     found = {
@@ -271,7 +271,7 @@ def facts(provenance: Mapping[str, Any]) -> dict[str, str]:
 
 
 def settings(provenance: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The flags, and the sections of the configuration."""
+    """Returns the flags, and the sections of the configuration."""
     config = _mapping(provenance.get("config"))
     # fields outside of any section
     alone = {name: part for name, part in config.items() if not isinstance(part, dict)}

@@ -33,7 +33,7 @@ def transfer_curve(
     control: PretrainResult | None,
     checkpoint: int | None = None,
 ) -> TransferCurve:
-    """The learning curve of one pair: its returns before and after the transfer, and those of the control.
+    """Returns the learning curve of one pair: its returns before and after the transfer, and those of the control.
 
     Args:
       task: the name of the environment.
@@ -77,7 +77,7 @@ def _divergence(offline: int, online: int) -> str:
 
 
 def joined_curves(jobs: Iterable[Job]) -> list[TransferCurve]:
-    """The learning curves of the pairs that are done. Curves of one pair with different seeds are joined.
+    """Returns the learning curves of the pairs that are done. Curves of one pair with different seeds are joined.
 
     Raises:
       DatasetError: a file is damaged, or the seeds of a pair were not evaluated at the same steps.
@@ -90,7 +90,7 @@ def joined_curves(jobs: Iterable[Job]) -> list[TransferCurve]:
 
 
 def curve_file(curve: TransferCurve) -> str:
-    """The file name of a pair's learning curve in ``curves/``, such as ``smac-at-3000_sac.json``."""
+    """Returns the file name of a pair's learning curve in ``curves/``, such as ``smac-at-3000_sac.json``."""
     at = "" if curve.checkpoint is None else f"-at-{curve.checkpoint}"
     return f"{path_name(curve.offline)}{at}_{path_name(curve.online)}.json"
 

@@ -37,7 +37,7 @@ class RunName(NamedTuple):
 
     @property
     def curve(self) -> str:
-        """The file name of the learning curve that ends with this run of fine-tuning."""
+        """Returns the file name of the learning curve that ends with this run of fine-tuning."""
         return f"curve-{self.online}{self._suffix}.json"
 
     @property
@@ -55,12 +55,14 @@ class RunName(NamedTuple):
 
     @classmethod
     def of_curve(cls, file: str) -> RunName | None:
-        """The run of fine-tuning that belongs to a learning curve's file; None for any other file."""
+        """Returns the run of fine-tuning that belongs to a learning curve's file; None for any other file."""
         found = re.fullmatch(r"curve-(.+)\.json", file)
         return None if found is None else cls.parse(f"to-{found[1]}")
 
     @property
     def order(self) -> tuple[float, int, str]:
-        """A sort key that puts the runs of a job in the order in which they are trained: checkpoint by checkpoint."""
+        """Returns a sort key that puts the runs of a job in the order in which they are trained: checkpoint by
+        checkpoint.
+        """
         place = ("offline", "control", "online").index(self.kind)
         return (float("inf") if self.checkpoint is None else self.checkpoint), place, self.online

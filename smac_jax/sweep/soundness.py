@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from smac_jax.analysis.curves import TransferCurve
-from smac_jax.analysis.diagnosis import CHECKS, Evidence, Summary, gather, share_of, summarize
+from smac_jax.analysis.diagnosis import CHECKS, CONSTRAINED, Evidence, Summary, gather, share_of, summarize
 from smac_jax.analysis.fitting import Column, FittedTable
 from smac_jax.errors import DatasetError, UnknownNameError
 from smac_jax.sweep.logs import offline_logs, read_log
@@ -31,7 +31,7 @@ Pair = tuple[str, str, int | None]
 
 
 def read_evidence(sweep: SweepState) -> dict[str, dict[Pair, list[Evidence]]]:
-    """The evidence for every pair that has begun: for each data set and pair, one entry for each seed."""
+    """Returns the evidence for every pair that has begun: for each data set and pair, one entry for each seed."""
     jobs = [(job, read_json(job.folder / "job.json")) for job in sweep.jobs]
     controls = [
         (_kind(job.folder, claimed), job.folder, len(claimed["seeds"]))
@@ -48,21 +48,25 @@ def read_evidence(sweep: SweepState) -> dict[str, dict[Pair, list[Evidence]]]:
                 curve = curve_of(job.folder, claimed, run)
                 if curve is None:
                     continue
-                evidence = _evidence(curve, job.folder, run, of_kind)
+                constrained = online_algorithm(claimed, curve.online) in CONSTRAINED
+                evidence = _evidence(curve, job.folder, run, of_kind, constrained)
             except (DatasetError, UnknownNameError):  # the report names these files
                 continue
             found.setdefault(data_of(job.folder, claimed), {}).setdefault(curve.key, []).extend(evidence)
     return found
 
 
-def _evidence(curve: TransferCurve, folder: Path, run: RunName, controls: Sequence[tuple[Path, int]]) -> list[Evidence]:
-    """The evidence for every seed of one pair of a job.
+def _evidence(
+    curve: TransferCurve, folder: Path, run: RunName, controls: Sequence[tuple[Path, int]], constrained: bool
+) -> list[Evidence]:
+    """Returns the evidence for every seed of one pair of a job.
 
     Args:
       curve: the learning curve of the pair.
       folder: the folder of the job.
       run: the run of fine-tuning.
       controls: the folders of jobs that differ from this one only in having no penalty, with their numbers of seeds.
+      constrained: whether the online algorithm keeps the policy close to the data.
     """
     seeds = len(curve.online_returns)
     transferred = float(curve.offline_updates[-1]) if curve.offline_updates.size else np.inf
@@ -74,12 +78,22 @@ def _evidence(curve: TransferCurve, folder: Path, run: RunName, controls: Sequen
     if of_controls and curve.offline_returns.size:
         random_return = task_info(curve.task).random_return
         share = share_of(curve.offline_returns[:, -1], np.concatenate(of_controls), random_return)
-    found = gather(offline.metrics, offline.evaluations, online.evaluations, share)
+    found = gather(offline.metrics, offline.evaluations, online.evaluations, share, constrained)
     return found or [Evidence()] * seeds  # the run's log is missing
 
 
+def online_algorithm(claimed: Mapping[str, Any], label: str) -> str | None:
+    """Returns the name of the algorithm that fine-tunes under a label, according to ``job.json``; None if unknown."""
+
+    def algorithm(key: str) -> str | None:
+        return claimed[key].get("algorithm") if isinstance(claimed.get(key), dict) else None
+
+    name = algorithm(f"online {label}")
+    return algorithm("offline") if name == "same" else name
+
+
 def has_no_penalty(claimed: Mapping[str, Any]) -> bool:
-    """Whether a job trains SMAC without its penalty, according to its ``job.json``."""
+    """Returns whether a job trains SMAC without its penalty, according to its ``job.json``."""
     offline = claimed.get("offline")
     if not isinstance(offline, dict) or offline.get("algorithm") != "smac" or not claimed.get("seeds"):
         return False
@@ -88,7 +102,7 @@ def has_no_penalty(claimed: Mapping[str, Any]) -> bool:
 
 
 def data_of(folder: Path, claimed: Mapping[str, Any]) -> str:
-    """The data set of a job, given its folder and its ``job.json``."""
+    """Returns the data set of a job, given its folder and its ``job.json``."""
     return str(claimed.get("data") or folder.parent.parent.name)
 
 
@@ -119,22 +133,22 @@ MARKS = (
 
 
 def summaries(found: Mapping[Pair, Sequence[Evidence]]) -> dict[Pair, Summary]:
-    """The verdict on each pair of a data set."""
+    """Returns the verdict on each pair of a data set."""
     return {pair: summarize(evidence) for pair, evidence in found.items()}
 
 
 def terminal(judged: Mapping[Pair, Summary], title: str, elsewhere: str = "") -> FittedTable:
-    """A table for a terminal; ``elsewhere`` is a file with the complete table."""
+    """Returns a table for a terminal; ``elsewhere`` is a file with the complete table."""
     return FittedTable(COLUMNS, [cells(pair, summary) for pair, summary in judged.items()], title, elsewhere)
 
 
 def cells(pair: Pair, summary: Summary) -> list[str]:
-    """A row of the table, with the columns of :data:`HEADER`."""
+    """Returns a row of the table, with the columns of :data:`HEADER`."""
     return [*names(pair), summary.verdict, *summary.cells.values()]
 
 
 def names(pair: Pair) -> tuple[str, str]:
-    """The names of a pair in tables: the start of the transfer and the online algorithm."""
+    """Returns the names of a pair in tables: the start of the transfer and the online algorithm."""
     offline, online, checkpoint = pair
     return start_of(offline, checkpoint), name_of(online)
 

@@ -59,7 +59,7 @@ class RunState:
 
     @property
     def alive(self) -> bool:
-        """Whether a process is training the run now."""
+        """Returns whether a process is training the run now."""
         return self.state in ("running", "starting")
 
     @property
@@ -69,7 +69,7 @@ class RunState:
 
     @property
     def steps_text(self) -> str:
-        """The progress in steps and, while it is not training, what the run is doing."""
+        """Returns the progress in steps and, while it is not training, what the run is doing."""
         status = self.status
         if self.state == "left":
             return ""
@@ -77,14 +77,14 @@ class RunState:
 
     @property
     def diverged(self) -> tuple[str, ...]:
-        """The seeds that diverged, each with the step."""
+        """Returns the seeds that diverged, each with the step."""
         part = RunName.parse(self.name)
         phase = part.kind if part else self.name
         return tuple(f"seed {seed}: {phase} at step {step:,}" for seed, step in self.status.diverged.items())
 
     @property
     def return_text(self) -> str:
-        """The last return, for tables."""
+        """Returns the last return, for tables."""
         return f"{self.last_return:,.1f}" if self.last_return is not None and self.state != "left" else ""
 
 
@@ -106,17 +106,17 @@ class JobState:
 
     @property
     def done(self) -> bool:
-        """Whether all runs are done."""
+        """Returns whether all runs are done."""
         return all(run.state == "done" for run in self.runs)
 
     @property
     def failed(self) -> bool:
-        """Whether the job or one of its runs failed and has not been repeated since."""
+        """Returns whether the job or one of its runs failed and has not been repeated since."""
         return bool(self.why) or any(run.state == "failed" for run in self.runs)
 
     @property
     def diverged(self) -> tuple[str, ...]:
-        """The seeds that diverged, each with the step."""
+        """Returns the seeds that diverged, each with the step."""
         return tuple(note for run in self.runs for note in run.diverged)
 
     @property
@@ -145,17 +145,17 @@ class SweepState:
 
     @property
     def counts(self) -> Counter[str]:
-        """The number of runs in each state."""
+        """Returns the number of runs in each state."""
         return Counter(run.state for job in self.jobs for run in job.runs)
 
     @property
     def done(self) -> bool:
-        """Whether all jobs are done."""
+        """Returns whether all jobs are done."""
         return all(job.done for job in self.jobs)
 
     @property
     def failed(self) -> bool:
-        """Whether a job has failed."""
+        """Returns whether a job has failed."""
         return any(job.failed for job in self.jobs)
 
     @property
@@ -175,7 +175,7 @@ class SweepState:
 
     @property
     def left(self) -> TimeLeft:
-        """The estimated time that the sweep still takes if as many jobs run at once as now."""
+        """Returns the estimated time that the sweep still takes if as many jobs run at once as now."""
         of_jobs = [
             sum((run.left for run in job.runs if run.left is not None), TimeLeft()) for job in self.jobs if not job.done
         ]
@@ -210,7 +210,7 @@ def read_sweep(folder: Path, now: float | None = None) -> SweepState:
 
 
 def _with_time_left(jobs: Sequence[JobState]) -> tuple[JobState, ...]:
-    """The same jobs, with the time left of each run."""
+    """Returns the same jobs, with the time left of each run."""
     # the times of runs with the same data set and offline algorithm are the best estimate: runs/TASK/OFFLINE/SEEDS
     known = [
         (job.folder.parts[-3:-1], run.name, run.status.took)
@@ -234,13 +234,15 @@ def _with_time_left(jobs: Sequence[JobState]) -> tuple[JobState, ...]:
 
 
 def most_alike(kind: Sequence[Any], known: Sequence[tuple[Sequence[Any], Mapping[str, float]]]) -> Mapping | None:
-    """The entry of ``known`` (pairs of a kind and seconds by stage) whose kind is most similar to ``kind``; or None."""
+    """Returns the entry of ``known`` (pairs of a kind and seconds by stage) whose kind is most similar to ``kind``; or
+    None.
+    """
     best = max(known, key=lambda pair: sum(a == b for a, b in zip(kind, pair[0], strict=True)), default=None)
     return best[1] if best else None
 
 
 def run_left(took: Mapping[str, float], told: TimeLeft | None, model: Mapping[str, float] | None) -> TimeLeft:
-    """The estimated time that a run still takes.
+    """Returns the estimated time that a run still takes.
 
     Args:
       took: its seconds so far, by stage.
@@ -316,7 +318,7 @@ def _read_run(job: Path, name: str, now: float, curves: Mapping[str, Mapping[str
 
 
 def _last_of_curves(run: RunName, curves: Mapping[str, Mapping[str, Any]]) -> float | None:
-    """The last return of a run in the learning curves of its job: the mean over seeds with a finite return."""
+    """Returns the last return of a run in the learning curves of its job: the mean over seeds with a finite return."""
     for file, curve in curves.items():
         of = RunName.of_curve(file)
         if of is None or of.checkpoint != run.checkpoint or (run.kind == "online" and of != run):
@@ -330,7 +332,7 @@ def _last_of_curves(run: RunName, curves: Mapping[str, Mapping[str, Any]]) -> fl
 
 
 def in_use(lock: Path) -> bool | None:
-    """Whether a process holds a lock; None if the file system does not tell.
+    """Returns whether a process holds a lock; None if the file system does not tell.
 
     The lock is acquired in shared mode, so that several readers do not disturb each other, and released at once.
     """
@@ -350,7 +352,7 @@ def in_use(lock: Path) -> bool | None:
 
 
 def _error_message(path: Path) -> str:
-    """The message of the error at the end of a traceback's file; empty if there is no such file."""
+    """Returns the message of the error at the end of a traceback's file; empty if there is no such file."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

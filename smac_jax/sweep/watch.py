@@ -136,7 +136,9 @@ class Watch:
         )
 
     def _left(self, i: int, run: str) -> TimeLeft:
-        """The time that a job still takes: its current run's own estimate, and for later runs that of similar jobs."""
+        """Returns the time that a job still takes: its current run's own estimate, and for later runs that of similar
+        jobs.
+        """
         status, runs = self._statuses[i][run], self._jobs[i].runs
         left = TimeLeft()
         if status.state != "done":

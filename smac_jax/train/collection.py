@@ -42,7 +42,7 @@ def check_multiples(environments: int, schedule: Mapping[str, int]) -> None:
 
 
 def begin(env: Env, key: Key, environments: int) -> Any:
-    """The first states of the environments.
+    """Returns the first states of the environments.
 
     Args:
       env: an environment that resets itself (:class:`smac_jax.envs.AutoReset`).

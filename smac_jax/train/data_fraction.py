@@ -32,16 +32,16 @@ class DataFraction(NamedTuple):
 
     @classmethod
     def constant(cls, share: float) -> DataFraction:
-        """A share that never changes."""
+        """Returns a share that never changes."""
         return cls(share, share, begins=0, steps=1)
 
     @property
     def is_constant(self) -> bool:
-        """Whether the share never changes."""
+        """Returns whether the share never changes."""
         return self.first == self.last
 
     def at(self, step: Int[Array, ""]) -> Float[Array, ""]:
-        """The share at an environment step, ``[]``."""
+        """Returns the share at an environment step, ``[]``."""
         done = jnp.clip((step - self.begins) / self.steps, 0.0, 1.0)
         return jnp.asarray(self.first + (self.last - self.first) * done, jnp.float32)
 

@@ -16,7 +16,8 @@ NOT_DIVERGED = -1
 
 
 def has_diverged(learner: Any, metrics: Metrics, q_limit: float) -> Bool[Array, ""]:
-    """Whether a learner has a value that is not finite, or the absolute mean of its critics exceeds ``q_limit``.
+    """Returns whether a learner has a value that is not finite, or the absolute mean of its critics exceeds
+    ``q_limit``.
 
     All arrays of the learner count, including scalars such as the temperature and kappa.
     """

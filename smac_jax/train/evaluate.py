@@ -212,7 +212,7 @@ def make_evaluator(
 
 
 def value_discount(config: Any) -> float | None:
-    """The discount under which an algorithm's critics estimate returns.
+    """Returns the discount under which an algorithm's critics estimate returns.
 
     None if they estimate something else, because their targets include the policy's entropy (``entropy_backup``), or if
     the algorithm's configuration has no ``discount``.
@@ -221,7 +221,7 @@ def value_discount(config: Any) -> float | None:
 
 
 def measured_values(probes: Probes) -> dict[str, Float[np.ndarray, " seed"]]:
-    """The optimism of the critics and the share of random actions that they prefer, for each seed.
+    """Returns the optimism of the critics and the share of random actions that they prefer, for each seed.
 
     The first four metrics are sums over all probes of all episodes, divided by the sum of their weights. So a constant
     error of the critics is measured correctly for any time limit.
@@ -284,7 +284,7 @@ def evaluate(
     episode_length: int = 1000,
     deterministic: bool = True,
 ) -> Float[np.ndarray, "seed episode"]:
-    """The undiscounted returns of policies over complete episodes.
+    """Returns the undiscounted returns of policies over complete episodes.
 
     If the environment reports ``metrics["score"]``, the result is this score instead: success for binary tasks, the
     number of completed subtasks for the kitchen.

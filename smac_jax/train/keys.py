@@ -18,7 +18,7 @@ STREAMS = ("init", "offline", "online", "environment", "evaluation", "diagnostic
 
 
 def seed_numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    """The numbers of the seeds: a count ``4`` means 0, 1, 2, 3; a sequence holds the numbers themselves.
+    """Returns the numbers of the seeds: a count ``4`` means 0, 1, 2, 3; a sequence holds the numbers themselves.
 
     Raises:
       ConfigError: there are no seeds, a seed is not an integer of 32 bits, or a seed appears twice.
@@ -35,11 +35,11 @@ def seed_numbers(seeds: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def stream_keys(seeds: Sequence[int], stream: str) -> Key:
-    """The keys of the seeds, ``[seed]``, for one of ``STREAMS``."""
+    """Returns the keys of the seeds, ``[seed]``, for one of ``STREAMS``."""
     number = STREAMS.index(stream)
     return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), number))(jnp.asarray(seeds, jnp.uint32))
 
 
 def fold_in(keys: Key, step: int) -> Key:
-    """The keys of the seeds for a step, ``[seed]``."""
+    """Returns the keys of the seeds for a step, ``[seed]``."""
     return jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, step)

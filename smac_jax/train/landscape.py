@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def mix(policies: Sequence[ActorCritic], weights: Float[np.ndarray, "point policy"]) -> ActorCritic:
-    """The actors ``sum_i weights[:, i] theta_i``, with leaves ``[point, seed, ...]`` and without critics.
+    """Returns the actors ``sum_i weights[:, i] theta_i``, with leaves ``[point, seed, ...]`` and without critics.
 
     Args:
       policies: policies with the same networks and a leading seed axis. Each seed is mixed with the same seed of the
@@ -77,7 +77,9 @@ def mix(policies: Sequence[ActorCritic], weights: Float[np.ndarray, "point polic
 
 
 def spanned(policies: Sequence[ActorCritic]) -> Spanned:
-    """The distances from the first policy to the second and the third in parameter space, and the angle between."""
+    """Returns the distances from the first policy to the second and the third in parameter space, and the angle
+    between.
+    """
     origin, first, second = (
         np.concatenate([np.asarray(x, float).reshape(len(x), -1) for x in jax.tree.leaves(p.actor_params)], axis=1)
         for p in policies
@@ -100,7 +102,7 @@ def landscape(
     known: dict[int, np.ndarray] | None = None,
     on_points: Callable[[dict[int, np.ndarray]], None] | None = None,
 ) -> Float[np.ndarray, "point seed episode"]:
-    """The returns of mixed policies, with all points, seeds and episodes of a batch in one compiled rollout.
+    """Returns the returns of mixed policies, with all points, seeds and episodes of a batch in one compiled rollout.
 
     The episodes of every point start from the same states, so that only the policy differs.
 

@@ -14,7 +14,7 @@ from jaxtyping import Int
 
 from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.algorithms.contracts import OfflineAlgorithm, Phase, TrainingState
-from smac_jax.algorithms.make import check_actor_critic, code_behind, make_offline
+from smac_jax.algorithms.make import check_actor_critic, make_offline
 from smac_jax.algorithms.pretraining import warn_of_equal_returns
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
@@ -26,6 +26,7 @@ from smac_jax.short_repr import of_evaluations
 from smac_jax.text import name_of
 from smac_jax.train.chunk import compile_chunk
 from smac_jax.train.evaluate import check_sizes, evaluation_layout, make_evaluator, run_evaluation, value_discount
+from smac_jax.train.identity import run_identity
 from smac_jax.train.keys import fold_in, seed_numbers
 from smac_jax.train.plan import Evaluate, Train, rounds_for, run_plan
 from smac_jax.train.progress import Progress
@@ -70,7 +71,7 @@ class PretrainResult(Evaluated):
 
 
 def make_chunk(phase: Phase[Any], layout: SeedLayout, q_limit: float, length: int) -> Any:
-    """A compiled chunk of updates (:func:`smac_jax.train.chunk.compile_chunk`), whose data is the data set."""
+    """Returns a compiled chunk of updates (:func:`smac_jax.train.chunk.compile_chunk`), whose data is the data set."""
 
     def one_update(state: Any, step: Array, key: Key, dataset: Dataset) -> tuple[Any, Metrics]:
         del step
@@ -208,23 +209,19 @@ def pretrain(
     if folder:
         describe_networks(acting_first)  # raises before the training if the networks cannot be saved
         folder.claim(
-            {
-                "algorithm": built.name,
-                "config": built.config,
-                **({"code": code} if (code := code_behind(built)) else {}),
-                "seeds": numbers,
-                "data": data.fingerprint(),
-                "environment": None if env is None else identity_of(env),
-                "num_updates": num_updates,
-                "after": done,
-                "evaluation": {
-                    "every": eval_every,
-                    "episodes": eval_episodes,
-                    "final_episodes": final_episodes,
-                    "length": episode_length,
-                },
-                "q_limit": q_limit,
-            }
+            run_identity(
+                built,
+                numbers,
+                eval_every=eval_every,
+                eval_episodes=eval_episodes,
+                final_episodes=final_episodes,
+                episode_length=episode_length,
+                data=data.fingerprint(),
+                environment=None if env is None else identity_of(env),
+                num_updates=num_updates,
+                after=done,
+                q_limit=q_limit,
+            )
         )
     with Progress.of(progress) as bar:
         frozen = resume.diverged if resume else None

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from smac_jax.algorithms.actor_critic import ActorCritic
 from smac_jax.algorithms.contracts import OnlineAlgorithm, TrainingState
-from smac_jax.algorithms.make import check_actor_critic, check_density, code_behind, make_online_after
+from smac_jax.algorithms.make import check_actor_critic, check_density, make_online_after
 from smac_jax.algorithms.none import fresh_networks
 from smac_jax.config import real_number, whole_number
 from smac_jax.data.dataset import Dataset
@@ -42,6 +42,7 @@ from smac_jax.train import collection
 from smac_jax.train.chunk import compile_chunk, scan_with_means
 from smac_jax.train.data_fraction import DataFraction, data_fraction_from
 from smac_jax.train.evaluate import check_sizes, evaluation_layout, make_evaluator, run_evaluation, value_discount
+from smac_jax.train.identity import run_identity
 from smac_jax.train.keys import seed_numbers, stream_keys
 from smac_jax.train.offline import PretrainResult
 from smac_jax.train.plan import Evaluate, Train, rounds_for, run_plan
@@ -102,7 +103,8 @@ def make_chunk(
     environments: int = 1,
     failure_reward: float | None = None,
 ) -> Any:
-    """A compiled chunk of environment steps (:func:`smac_jax.train.chunk.compile_chunk`), whose data is the data set.
+    """Returns a compiled chunk of environment steps (:func:`smac_jax.train.chunk.compile_chunk`), whose data is the
+    data set.
 
     If the data set is None, batches are from the replay buffer only.
 
@@ -125,7 +127,7 @@ def make_chunk(
     def rewards_of_returns(
         ac: ActorCritic, buffer: ReplayBuffer, reward: Array, lengths: Array, world: Any
     ) -> Float[Array, "environment"]:
-        """The last rewards in the units of the critics, with what follows them where an episode was cut."""
+        """Returns the last rewards in the units of the critics, with what follows them where an episode was cut."""
         scaled = ac.reward_scale * jnp.atleast_1d(reward) + ac.reward_bias
         if failure_reward is None or discount is None or discount == 1.0:
             return scaled
@@ -275,10 +277,10 @@ def finetune(
     q_limit = real_number("finetune: q_limit", q_limit, 0.0)
     before = actor_critic if isinstance(actor_critic, PretrainResult) else None
     built = make_online_after(before.algorithm if before else None, algorithm, config, carry)
-    handed: Any = training_state
+    carried: Any = training_state
     if before is not None:
         actor_critic = before.actor_critic
-        handed = before.state if built.carry is not None else training_state or before.training_state
+        carried = before.state if built.carry is not None else training_state or before.training_state
     if actor_critic is None:
         actor_critic = fresh_networks(None, stream_keys(numbers, "init"), env.observation_size, env.action_size)
     assert isinstance(actor_critic, ActorCritic)
@@ -303,7 +305,7 @@ def finetune(
 
     def begin() -> LoopState:
         start = layout.map(begin_one, (0, 0, 0, 0))
-        given = layout.shard(actor_critic), layout.shard(jax.tree.map(jnp.copy, handed))
+        given = layout.shard(actor_critic), layout.shard(jax.tree.map(jnp.copy, carried))
         begun: LoopState = start(layout.keys("init"), layout.keys("environment"), *given)
         return begun
 
@@ -345,37 +347,33 @@ def finetune(
         plan.append(Train(title, total, phase, start, stop, 0, 0, makers[learn], (keys, data), environments))
         plan.append(Evaluate(stop, rounds if stop == total else 1))
     # raises before the training if the configuration needs a state that is missing or does not fit
-    first = jax.eval_shape(jax.vmap(built.init), layout.keys("init"), layout.shard(actor_critic), layout.shard(handed))
+    first = jax.eval_shape(jax.vmap(built.init), layout.keys("init"), layout.shard(actor_critic), layout.shard(carried))
     acting_first = jax.eval_shape(jax.vmap(built.actor_critic), first)
     check_actor_critic(acting_first, built)
     if folder:
         describe_networks(acting_first)  # raises before the training if the networks cannot be saved
         folder.claim(
-            {
-                "algorithm": built.name,
-                "config": built.config,
-                **({"code": code} if (code := code_behind(built)) else {}),
-                "seeds": numbers,
-                "data": fingerprint if data is not None else None,
-                "environment": identity_of(env, engine=True),
-                "actor_critic": checksum(actor_critic),
-                "training_state": None if handed is None else checksum(handed),
+            run_identity(
+                built,
+                numbers,
+                eval_every=eval_every,
+                eval_episodes=eval_episodes,
+                final_episodes=final_episodes,
+                episode_length=episode_length,
+                data=fingerprint if data is not None else None,
+                environment=identity_of(env, engine=True),
+                actor_critic=checksum(actor_critic),
+                training_state=None if carried is None else checksum(carried),
                 **({} if built.carry is None else {"carry": built.carry}),
-                "num_steps": num_steps,
-                "warm_start": warm_start,
-                "data_fraction": fraction.first,
+                num_steps=num_steps,
+                warm_start=warm_start,
+                data_fraction=fraction.first,
                 **({} if fraction.is_constant else {"final_data_fraction": fraction.last}),
                 **({} if fraction.is_constant else {"data_fraction_steps": fraction.steps}),
                 **({} if environments == 1 else {"environments": environments}),
-                "buffer_capacity": buffer_capacity,
-                "evaluation": {
-                    "every": eval_every,
-                    "episodes": eval_episodes,
-                    "final_episodes": final_episodes,
-                    "length": episode_length,
-                },
-                "q_limit": q_limit,
-            }
+                buffer_capacity=buffer_capacity,
+                q_limit=q_limit,
+            )
         )
     with Progress.of(progress) as bar:
         outcome = run_plan(plan, begin, evaluate_at, history, layout, bar, folder)

@@ -185,7 +185,7 @@ def run_plan(
 
 
 def chunk_lengths(plan: Sequence[Train | Evaluate]) -> dict[Callable[[int], Any], int]:
-    """The number of steps in a compiled call of each kind of chunk: at most :data:`CHUNK`.
+    """Returns the number of steps in a compiled call of each kind of chunk: at most :data:`CHUNK`.
 
     If possible, one compiled program is enough: 1,200 steps in chunks of 500 would need two programs (500 and 200
     steps), but in chunks of 400 they need one.
@@ -244,7 +244,7 @@ class _Schedule:
         self._shown, self._of_title, self._of_plan = shown[::-1], of_title[:0:-1], of_plan[:0:-1]
 
     def standing(self, position: Position, pace: Pace, doing: str) -> Standing:
-        """The progress of a run at a position of the plan."""
+        """Returns the progress of a run at a position of the plan."""
         i = position.item
         if i < len(self._shown):
             (at, done), ahead = self._shown[i], (self._of_title[i], self._of_plan[i])
@@ -272,7 +272,7 @@ def _more(counts: Mapping[str, int], stage: str, steps: int) -> dict[str, int]:
 
 
 def measured(metrics: Mapping[str, Sometimes], diverged: np.ndarray) -> dict[str, np.ndarray]:
-    """A chunk's means and counts, ``[2, seed]`` for each metric; the mean of a frozen seed is NaN."""
+    """Returns a chunk's means and counts, ``[2, seed]`` for each metric; the mean of a frozen seed is NaN."""
     return {
         name: np.stack([np.where(diverged == NOT_DIVERGED, value, np.float32(np.nan)), count])
         for name, (value, count) in metrics.items()
@@ -280,7 +280,7 @@ def measured(metrics: Mapping[str, Sometimes], diverged: np.ndarray) -> dict[str
 
 
 def weighted_mean(parts: Sequence[tuple[int, dict[str, np.ndarray]]]) -> dict[str, np.ndarray]:
-    """The mean of each metric over chunks ``(length, metrics)``; NaN for a metric that no step had."""
+    """Returns the mean of each metric over chunks ``(length, metrics)``; NaN for a metric that no step had."""
     means = {}
     for name in parts[0][1]:
         value, count = np.moveaxis(np.stack([found[name] for _, found in parts]), 1, 0)  # [part, seed]

@@ -61,7 +61,7 @@ class Progress:
 
     @classmethod
     def of(cls, progress: Progress | bool) -> Progress:
-        """The display for the ``progress`` argument of a training function: the given one, a new one, or none."""
+        """Returns the display for ``progress``, the argument of a training function: that one, a new one, or none."""
         return progress if isinstance(progress, cls) else cls(disable=not progress)
 
     def __enter__(self) -> Progress:
@@ -189,7 +189,7 @@ class Progress:
 
 
 def note(standing: Standing) -> str:
-    """The activity of a run, its rate, its last return and the time left, as text."""
+    """Returns the activity of a run, its rate, its last return and the time left, as text."""
     doing = doing_text(standing.doing)
     # the rate of evaluations is not informative
     rate = f"{rate_text(standing.rate)}/s" if standing.rate is not None and not doing else ""

@@ -125,7 +125,8 @@ def collect_episodes(
 
 
 def first_episodes(ends: Bool[np.ndarray, "time env"], size: int) -> list[tuple[int, int, int]] | None:
-    """The first episodes with at least ``size`` transitions in total: environment, first row and end row of each.
+    """Returns the first episodes with at least ``size`` transitions in total: environment, first row and end row of
+    each.
 
     None while one of these episodes has not ended.
 

@@ -38,7 +38,7 @@ class SeedLayout:
 
     @classmethod
     def over(cls, seeds: Sequence[int], devices: Sequence[jax.Device] | None = None) -> SeedLayout:
-        """The layout of seeds over devices; default: all devices of this process."""
+        """Returns the layout of seeds over devices; default: all devices of this process."""
         available = tuple(jax.local_devices() if devices is None else devices)
         each = math.ceil(len(seeds) / len(available))
         return cls(tuple(seeds), available[: math.ceil(len(seeds) / each)])
@@ -58,13 +58,13 @@ class SeedLayout:
 
     @property
     def padded(self) -> tuple[int, ...]:
-        """The seeds, including the repetitions of the last one."""
+        """Returns the seeds, including the repetitions of the last one."""
         each = math.ceil(len(self.seeds) / len(self.devices))
         return self.seeds + self.seeds[-1:] * (each * len(self.devices) - len(self.seeds))
 
     @cached_property
     def mesh(self) -> Mesh:
-        """The mesh of the devices, with one axis ``seed``."""
+        """Returns the mesh of the devices, with one axis ``seed``."""
         return Mesh(np.array(self.devices), ("seed",))
 
     def shard(self, tree: Tree) -> Tree:

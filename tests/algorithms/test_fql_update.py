@@ -1,7 +1,7 @@
-"""FQL makes the updates of its authors' code, against a second writing of them: networks, losses, order, optimizer.
+"""FQL computes the updates of its authors' code, which are implemented here again: networks, losses, order, optimizer.
 
-Source: ``agents/fql.py`` and ``utils/networks.py`` of seohongpark/fql (Park et al. 2025): one loss over all networks,
-one gradient, one step of Adam; Euler's steps one after the other. The random numbers are ours on both sides.
+Source: ``agents/fql.py`` and ``utils/networks.py`` of seohongpark/fql (Park et al. 2025), which have one loss for all
+networks, one gradient, one step of Adam, and Euler's steps in a loop. Both implementations get the same random numbers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from small_algorithms import noise_batch
 
 from smac_jax.algorithms import fql, make_offline
 from smac_jax.algorithms.actor_critic import new_actor_critic
@@ -20,7 +21,6 @@ from smac_jax.algorithms.learner import actor_optimizer, new_learner
 from smac_jax.config import resolve
 from smac_jax.errors import ConfigError
 from smac_jax.networks import OneStepFlow
-from smac_jax.types import Transition
 
 OBSERVATIONS, ACTIONS, ROWS, UPDATES = 4, 2, 16, 3
 FIELDS = {"alpha": 3.0, "flow_steps": 7}
@@ -29,17 +29,7 @@ LAYERS = 3
 
 @pytest.fixture(scope="module")
 def rows():
-    rng = np.random.default_rng(0)
-    normal = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
-    return Transition(
-        observation=normal(ROWS, OBSERVATIONS),
-        action=jnp.tanh(normal(ROWS, ACTIONS)),
-        reward=normal(ROWS),
-        next_observation=normal(ROWS, OBSERVATIONS),
-        terminal=jnp.asarray(np.arange(ROWS) % 5 == 0, jnp.float32),
-        condition=jnp.zeros(ROWS),
-        return_to_go=jnp.zeros(ROWS),
-    )
+    return noise_batch(ROWS, OBSERVATIONS, ACTIONS)
 
 
 def configured(**fields):
@@ -48,7 +38,7 @@ def configured(**fields):
 
 
 def first_state(config):
-    """Every parameter moved, the targets' elsewhere, so that a mix-up shows; actions reach beyond the box."""
+    """Returns a state in which all parameters differ, also from those of the targets, and actions exceed the box."""
     ac = new_actor_critic(config.network, jax.random.key(0), jnp.zeros(OBSERVATIONS), jnp.ones(OBSERVATIONS), ACTIONS)
     rng = np.random.default_rng(1)
 
@@ -70,7 +60,7 @@ def first_state(config):
     return fql.State(ac, learner.critic_optimizer, learner.actor_optimizer, flow, actor_optimizer(config).init(flow))
 
 
-# --- the second writing -----------------------------------------------------------------------------------------------
+# --- the second implementation ----------------------------------------------------------------------------------------
 def dense(layer, x):
     return x @ layer["kernel"] + layer["bias"]
 

@@ -1,7 +1,7 @@
-"""ReBRAC makes the updates of its authors' code, against a second writing of them: networks, losses, order, optimizers.
+"""ReBRAC computes the updates of its authors' code, which are implemented here again: networks, losses, optimizers.
 
 Source: ``src/algorithms/rebrac.py`` and ``src/networks.py`` of DT6A/ReBRAC, and ``algorithms/offline/rebrac.py`` of
-CORL (Tarasov et al. 2023). The noise of the target policy is the same array on both sides.
+CORL (Tarasov et al. 2023). The noise of the target policy is the same array in both implementations.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from small_algorithms import noise_batch
 
 from smac_jax.algorithms import make_offline, rebrac
 from smac_jax.algorithms.actor_critic import new_actor_critic
 from smac_jax.config import resolve
 from smac_jax.data.dataset import Dataset
 from smac_jax.errors import ConfigError, DatasetError
-from smac_jax.types import Transition
 
 OBSERVATIONS, ACTIONS, ROWS, UPDATES = 4, 2, 16, 5
 FIELDS = {"actor_bc_coef": 0.3, "critic_bc_coef": 0.7}
@@ -32,18 +32,8 @@ def one_noise(monkeypatch):
 
 @pytest.fixture(scope="module")
 def rows():
-    rng = np.random.default_rng(0)
-    normal = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
-    return Transition(
-        observation=normal(ROWS, OBSERVATIONS),
-        action=jnp.tanh(normal(ROWS, ACTIONS)),
-        reward=normal(ROWS),
-        next_observation=normal(ROWS, OBSERVATIONS),
-        terminal=jnp.asarray(np.arange(ROWS) % 5 == 0, jnp.float32),
-        condition=jnp.zeros(ROWS),
-        return_to_go=jnp.zeros(ROWS),
-        next_action=jnp.tanh(normal(ROWS, ACTIONS)),
-    )
+    next_actions = np.tanh(np.random.default_rng(2).normal(size=(ROWS, ACTIONS)))
+    return noise_batch(ROWS, OBSERVATIONS, ACTIONS)._replace(next_action=jnp.asarray(next_actions, jnp.float32))
 
 
 def configured(**fields):
@@ -52,7 +42,7 @@ def configured(**fields):
 
 
 def first_state(config):
-    """Every parameter moved, the targets' elsewhere, so that a mix-up shows."""
+    """Returns a state in which all parameters differ, also from those of the targets."""
     ac = new_actor_critic(config.network, jax.random.key(0), jnp.zeros(OBSERVATIONS), jnp.ones(OBSERVATIONS), ACTIONS)
     rng = np.random.default_rng(1)
 
@@ -67,7 +57,7 @@ def first_state(config):
     return rebrac.new_state(config, ac, -1).replace(target_actor_params=moved(ac.actor_params))
 
 
-# --- the second writing -----------------------------------------------------------------------------------------------
+# --- the second implementation ----------------------------------------------------------------------------------------
 def dense(layer, x):
     return x @ layer["kernel"] + layer["bias"]
 

@@ -157,8 +157,8 @@ def test_evidence_has_the_last_values_of_pretraining_for_each_seed():
         "random_preferred": np.array([[0.5, 0.1], [0.5, 0.0]]),
     }
     first, second = gather(offline, at_transfer, {"relative_optimism": np.array([[0.1], [2.0]])}, np.array([0.5, 1.0]))
-    assert dataclasses.astuple(first) == pytest.approx((0.5, 0.3, 0.5, -0.4, 0.6, 0.1, 0.1, 0.5, 0.0))
-    assert dataclasses.astuple(second) == pytest.approx((0.8, 0.2, 0.25, -0.2, 0.8, 2.0, 0.0, 1.0, 1.0))
+    assert dataclasses.astuple(first) == pytest.approx((0.5, 0.3, 0.5, -0.4, 0.6, 0.1, 0.1, 0.5, 0.0, False))
+    assert dataclasses.astuple(second) == pytest.approx((0.8, 0.2, 0.25, -0.2, 0.8, 2.0, 0.0, 1.0, 1.0, False))
     # an algorithm without a score, before fine-tuning
     (alone,) = gather({"phase": offline["phase"]}, {"relative_optimism": np.array([[0.0, 0.1]])})
     assert alone.optimism == 0.1

@@ -211,6 +211,24 @@ def test_a_mistake_causes_one_line_without_a_traceback(arguments, words, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("online", "words"),
+    [
+        (("iql", "--config.online_iql.optimizer=muon"), "the offline state was made with another configuration"),
+        (("sac", "--config.sac.temperature_start=carried"), "temperature_start"),
+    ],
+)
+def test_an_online_algorithm_that_cannot_start_is_refused_before_offline_training(online, words, hopper_file, tmp_path):
+    name, field = online
+    done = sweep(
+        f"--results={tmp_path}", f"--task={hopper_file}", "--offline=iql", f"--online={name}", *TINY, field, "--seeds=1"
+    )
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("runs/*/*/*/offline"))
+
+
 @pytest.mark.parametrize("stopped", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_sweep_on_two_hosts_equals_one_process(hopper_file, tmp_path, stopped):
     """Two processes connect through jax.distributed. After a signal they save, and the same commands resume."""

@@ -63,7 +63,7 @@ def test_a_step_carries_out_the_chunk_until_the_episode_ends(size):
     assert got.done == done
 
 
-def test_what_the_environment_is_judged_by_is_added_up():
+def test_the_score_of_the_environment_is_the_sum_over_a_chunk():
     chunks = ActionChunks(Line(judged=True), 4, DISCOUNT)
     got = chunks.step(chunks.reset(jax.random.key(0)), 4.0 * np.ones(4))
     assert got.metrics["score"] == 3.0  # the steps until it ended

@@ -5,30 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from optax.contrib import MuonDimensionNumbers
 
+from benchmarks.optax_muon import optax_muon
 from smac_jax.errors import UnknownNameError
 from smac_jax.networks import Critic, NoisePredictor, init_ensemble
 from smac_jax.optim import make_optimizer, muon, newton_schulz, orthogonalize
-from smac_jax.optim.muon import MOMENTUM, STEPS, is_matrix
+from smac_jax.optim.muon import is_matrix
 
 RATE = 1e-2
 UPDATES = 4
-
-
-def optax_muon(learning_rate, consistent_rms=0.0):
-    """Returns optax's Muon with the right matrix axes, the reference, which is several times slower on a CPU."""
-
-    def axes(path, leaf):
-        return MuonDimensionNumbers(reduction_axis=-2, output_axis=-1) if is_matrix(path, leaf) else None
-
-    return optax.contrib.muon(
-        learning_rate,
-        beta=MOMENTUM,
-        ns_steps=STEPS,
-        muon_weight_dimension_numbers=lambda params: jax.tree_util.tree_map_with_path(axes, params),
-        consistent_rms=consistent_rms or None,
-    )
 
 
 def trajectory(optimizer, params, gradients):

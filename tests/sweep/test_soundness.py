@@ -113,6 +113,34 @@ def test_a_job_without_penalty_in_the_same_sweep_is_the_control_of_the_diagnosis
     assert any(sentence.startswith("SMAC to SAC: Temporal differences alone") for sentence in advice)
 
 
+@pytest.mark.parametrize(
+    ("offline", "online", "constrained"),
+    [
+        ("iql", "same", True),
+        ("iql", "sac", False),
+        ("cql", "same", False),
+        ("smac", "td3_bc", True),
+        ("td3_bc", "same", True),
+    ],
+)
+def test_random_actions_are_no_fault_where_the_online_algorithm_stays_close_to_the_data(
+    sweep, offline, online, constrained
+):
+    """IQL to itself never takes the actions that its critics prefer, and nothing about SAC is recommended."""
+    job = sweep / "runs" / "hopper" / "smac" / "seeds-0-1"
+    claimed = json.loads((job / "job.json").read_text())
+    claimed["offline"]["algorithm"] = offline
+    claimed["online sac"] = {"label": "sac", "algorithm": online}
+    (job / "job.json").write_text(json.dumps(claimed))
+    log = job / "offline" / "metrics.jsonl"
+    log.write_text(log.read_text().replace("[0.0, 0.02]", "[0.5, 0.75]"))
+    found = evidence(sweep)["smac", "sac", None]
+    assert [seed.constrained for seed in found] == [constrained, constrained]
+    summary = soundness.summaries(evidence(sweep))["smac", "sac", None]
+    assert summary.cells["random preferred"] == ("62 %" if constrained else "62 % (!)")
+    assert any("prefer many random actions" in sentence for sentence in summary.advice) != constrained
+
+
 def test_a_job_that_differs_in_more_than_its_penalty_is_not_a_control(sweep):
     job = write_job(sweep, "smac-kappa=0", 0.0, [300.0, 500.0])
     claimed = json.loads((job / "job.json").read_text())

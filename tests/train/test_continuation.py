@@ -276,7 +276,7 @@ def test_an_algorithm_that_only_shares_a_name_is_not_continued_as_the_built_in_o
         with pytest.raises(ConfigError, match="trained offline with another update than that of its"):
             finetune(name, off, point_data)
     off = smac_jax.pretrain(replaced._replace(continue_online=None), point_data, SEEDS, 2, progress=False)
-    with pytest.raises(ConfigError, match="'iql' has no online form to continue in"):
+    with pytest.raises(ConfigError, match="'iql' cannot continue online"):
         finetune("iql", off, point_data)
 
 
@@ -302,9 +302,9 @@ def test_an_algorithm_object_is_refused_a_state_of_another_configuration(trained
 @pytest.mark.parametrize(
     ("algorithm", "start", "changes", "message"),
     [
-        ("iql", "networks alone", {}, r"'iql' continues offline training, and there is none: pass the result of"),
+        ("iql", "networks alone", {}, r"'iql' continues offline training, and there was none. Pass the result of"),
         ("cql", "iql", {}, r"'cql' continues the offline training of 'cql', and 'iql' was trained offline"),
-        ("same", "bc", {}, r"'bc' has no online form to continue in: take an online algorithm of its own \(sac, "),
+        ("same", "bc", {}, "'bc' cannot continue online. Choose one of the online algorithms sac, "),
         ("iql", "iql", {"config": {"value_hidden": (9,)}}, r"IQLConfig.value_hidden = \(9,\): the offline state was"),
         ("iql", "iql", {"config": {"network": {"num_critics": 3}}}, r"IQLConfig.network = .* cannot change after"),
         ("iql", "iql", {"config": {"optimizer": "muon"}}, "iql online: the offline state was made with another"),

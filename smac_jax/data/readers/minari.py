@@ -174,10 +174,13 @@ def write_minari(
 
     Each trajectory of the data set becomes an episode. If the log went on after a terminal (D4RL's AntMaze), the
     trajectories before and after it are one episode, which contains terminations. :func:`read_minari` returns the same
-    rows. The rewards of rows that the data set dropped on reading cannot be written.
+    rows; rescaled actions are equal up to rounding. The rewards of rows that the data set dropped on reading cannot be
+    written.
 
     Args:
-      data: the data set. Its observations are written unchanged, and its actions in ``[-1, 1]``.
+      data: the data set. Its observations are written unchanged. Its actions, which are in ``[-1, 1]``, are rescaled to
+        the bounds of the environment's action space, so that the environment can replay them. If there is no
+        environment, or its actions have no bounds, they are written unchanged.
       dataset_id: ``[NAMESPACE/]NAME-vNUMBER``, such as ``mine/hopper/medium-v0``.
       env: the Gymnasium environment of the data (an id, a spec or an environment) for Minari's metadata. It is
         ``"Hopper-v4"`` and the like for data of the four robots that ``smac-jax make-dataset`` makes. With None the
@@ -206,18 +209,6 @@ def write_minari(
     last = timeout | (terminal & ~follows)
     last[-1] = True
     ends = np.flatnonzero(last) + 1
-    episodes = [
-        EpisodeBuffer(
-            id=number,
-            observations=np.append(columns["observations"][a:b], columns["next_observations"][b - 1 : b], axis=0),
-            actions=columns["actions"][a:b],
-            rewards=columns["rewards"][a:b],
-            terminations=terminal[a:b],
-            truncations=(np.arange(a, b) == b - 1) & ~terminal[a:b],
-            infos={},
-        )
-        for number, (a, b) in enumerate(zip([0, *ends[:-1]], ends, strict=True))
-    ]
     sizes = columns["observations"].shape[1], columns["actions"].shape[1]
     described = description or "; ".join([data.name, *(f"{key}: {value}" for key, value in notes.items())])
     try:
@@ -231,7 +222,23 @@ def write_minari(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Minari warns about all metadata that are not given
-            written = minari.create_dataset_from_buffers(
+            low, high = _bounds_of(env, sizes, where)
+            actions = _rescaled(columns["actions"], low, high)
+            episodes = [
+                EpisodeBuffer(
+                    id=number,
+                    observations=np.append(
+                        columns["observations"][a:b], columns["next_observations"][b - 1 : b], axis=0
+                    ),
+                    actions=actions[a:b],
+                    rewards=columns["rewards"][a:b],
+                    terminations=terminal[a:b],
+                    truncations=(np.arange(a, b) == b - 1) & ~terminal[a:b],
+                    infos={},
+                )
+                for number, (a, b) in enumerate(zip([0, *ends[:-1]], ends, strict=True))
+            ]
+            minari.create_dataset_from_buffers(
                 dataset_id,
                 episodes,
                 env=env,
@@ -241,10 +248,8 @@ def write_minari(
                 code_permalink=code_permalink,
                 description=described,
                 observation_space=spaces.Box(-np.inf, np.inf, sizes[:1], np.float32),
-                action_space=spaces.Box(-1.0, 1.0, sizes[1:], np.float32),
+                action_space=spaces.Box(low, high, sizes[1:], np.float32),
             )
-        if written.spec.env_spec is not None:
-            _check_sizes(written.spec.env_spec, sizes, where)
     except BaseException as error:
         with contextlib.suppress(OSError):
             shutil.rmtree(folder)
@@ -253,14 +258,39 @@ def write_minari(
         raise DatasetError(f"{where} cannot be written ({type(error).__name__}: {error}).") from error
 
 
-def _check_sizes(env_spec: Any, sizes: tuple[int, int], where: str) -> None:
+def _rescaled(actions: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Returns actions in ``[-1, 1]`` in the given bounds."""
+    if np.all(low == -1.0) and np.all(high == 1.0):
+        return actions
+    inside = low + 0.5 * (actions.astype(np.float64) + 1.0) * (high.astype(np.float64) - low)
+    return np.clip(inside.astype(np.float32), low, high)
+
+
+def _bounds_of(env: Any, sizes: tuple[int, int], where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the bounds of the actions of a Gymnasium environment; -1 and 1 if there is none, or it has no bounds.
+
+    Args:
+      env: an id, a spec or an environment; or None.
+      sizes: the numbers of observations and actions that it must have.
+      where: the name of the data set in error messages.
+    """
     import gymnasium
 
-    env = gymnasium.make(env_spec)
-    env_sizes = gymnasium.spaces.flatdim(env.observation_space), gymnasium.spaces.flatdim(env.action_space)
-    env.close()
+    unit = -np.ones(sizes[1:], np.float32), np.ones(sizes[1:], np.float32)
+    if env is None:
+        return unit
+    made = env if isinstance(env, gymnasium.Env) else gymnasium.make(env)
+    try:
+        space, name = made.action_space, env if isinstance(env, str) else made.spec.id if made.spec else str(env)
+        env_sizes = gymnasium.spaces.flatdim(made.observation_space), gymnasium.spaces.flatdim(space)
+    finally:
+        if made is not env:
+            made.close()
     if env_sizes != sizes:
         raise DatasetError(
-            f"{where}: {env_spec.id} has {env_sizes[0]} observations and {env_sizes[1]} actions, but the data set has "
+            f"{where}: {name} has {env_sizes[0]} observations and {env_sizes[1]} actions, but the data set has "
             f"{sizes[0]} and {sizes[1]}, so it is not from that environment."
         )
+    if isinstance(space, gymnasium.spaces.Box) and space.shape == sizes[1:] and space.is_bounded("both"):
+        return np.asarray(space.low, np.float32), np.asarray(space.high, np.float32)
+    return unit

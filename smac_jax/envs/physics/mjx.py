@@ -26,6 +26,7 @@ from mujoco import mjx
 from smac_jax.config import whole_number
 from smac_jax.envs.base import Model, Physics
 from smac_jax.envs.physics.compiled import compile_model, cone_of
+from smac_jax.envs.physics.origin import from_origin, if_finite, to_origin
 from smac_jax.errors import ConfigError
 from smac_jax.types import Array
 
@@ -113,11 +114,7 @@ class MjxEngine:
 
     def step(self, physics: Physics, command: Float[Array, " command"]) -> Physics:
         """Returns the physics one environment step later."""
-        axes = jnp.array(self._model.free_axes, int)
-        # Each step starts at the origin of the plane, because far from it the displacement would be lost in float32.
-        local = physics.qpos.at[axes].set(0.0)
-        limit = self._model.speed_limit
-        qvel = physics.qvel if limit is None else jnp.clip(physics.qvel, -limit, limit)
+        local, qvel = to_origin(self._model, physics)
         # MJX computes in JAX's default precision, which is 64 bits if they are enabled. Inputs and outputs are float32.
         inputs = {"qpos": local, "qvel": qvel, "qacc_warmstart": physics.raw.warmstart, "ctrl": command}
         precise = {name: x.astype(jnp.result_type(float)) for name, x in inputs.items()}
@@ -136,7 +133,7 @@ class MjxEngine:
         if self._model.contact_forces:
             extras["cfrc_ext"] = data._impl.cfrc_ext  # MJX documents this place
         after = Physics(
-            qpos=data.qpos.at[axes].set(physics.qpos[axes] + change[axes]),
+            qpos=from_origin(self._model, physics, data.qpos, change),
             qvel=data.qvel,
             qpos_change=change,
             diverged=jnp.zeros((), bool),
@@ -145,9 +142,7 @@ class MjxEngine:
             memory=physics.memory,
         )
         after = jax.tree.map(lambda new, old: new.astype(old.dtype), after, physics)
-        finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(after)]).all()
-        unmoved = self._diverged(physics)
-        return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, unmoved)
+        return if_finite(after, self._diverged(physics))
 
     def _diverged(self, before: Physics) -> Physics:
         """Returns the physics after a step that diverged, in which nothing moved."""

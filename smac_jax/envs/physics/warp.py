@@ -34,6 +34,7 @@ from smac_jax.envs.physics.compiled import (
     scene_rows,
     sensor_places,
 )
+from smac_jax.envs.physics.origin import from_origin, if_finite, to_origin
 from smac_jax.errors import ConfigError
 from smac_jax.types import Array
 
@@ -135,26 +136,20 @@ class WarpEngine:
 
     def step(self, physics: Physics, command: Float[Array, " command"]) -> Physics:
         """Returns the physics one environment step later."""
-        axes, before = jnp.array(self._model.free_axes, int), physics.raw
-        # Each step starts at the origin of the plane, because far from it the displacement would be lost in float32.
-        local = physics.qpos.at[axes].set(0.0)
-        control = self._control(command.astype(jnp.float32), physics.qpos)
-        limit = self._model.speed_limit
-        qvel = physics.qvel if limit is None else jnp.clip(physics.qvel, -limit, limit)
+        local, qvel = to_origin(self._model, physics)
+        before, control = physics.raw, self._control(command.astype(jnp.float32), physics.qpos)
         result = self._steps(local, qvel, before.warmstart, control, before.scene)
         change = result.qpos - local
         extras, body_offset = self._read(result), before.body_offset
         if self._body is not None:
             extras["body_change"] = result.body - (local[:3] + body_offset)
             body_offset = result.body - result.qpos[:3]
-        qpos = result.qpos.at[axes].set(physics.qpos[axes] + change[axes])
+        qpos = from_origin(self._model, physics, result.qpos, change)
         raw = WarpState(result.warmstart, body_offset, before.scene)
         after = physics._replace(qpos=qpos, qvel=result.qvel, qpos_change=change, extras=extras, raw=raw)
-        finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(after)]).all()
         kept = {name: physics.extras[name] if name in self._sensors else jnp.zeros(3, jnp.float32) for name in extras}
         unmoved = physics._replace(qpos_change=jnp.zeros_like(change), diverged=jnp.ones((), bool), extras=kept)
-        after = after._replace(diverged=jnp.zeros((), bool))
-        return jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, unmoved)
+        return if_finite(after._replace(diverged=jnp.zeros((), bool)), unmoved)
 
     def _read(self, result: Simulated) -> dict[str, Array]:
         return {name: result.sensordata[places] for name, places in self._sensors.items()}

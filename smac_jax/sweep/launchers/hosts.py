@@ -55,7 +55,7 @@ def join() -> None:
 
 
 def share(jobs: Sequence[Share]) -> list[Share]:
-    """The jobs of this host."""
+    """Returns the jobs of this host."""
     if not FLAGS.distributed:
         return list(jobs)
     import jax
@@ -64,7 +64,7 @@ def share(jobs: Sequence[Share]) -> list[Share]:
 
 
 def is_first() -> bool:
-    """Whether this is the first host, which writes the files that belong to the sweep as a whole."""
+    """Returns whether this is the first host, which writes the files that belong to the sweep as a whole."""
     if not FLAGS.distributed:
         return True
     import jax

@@ -33,7 +33,7 @@ def launch(jobs: Sequence[Job], options: CheckpointOptions, results: Path) -> li
 
 
 def _time_left(results: Path) -> str:
-    """The time left of the sweep, in parentheses; empty if it is unknown."""
+    """Returns the time left of the sweep, in parentheses; empty if it is unknown."""
     with contextlib.suppress(NoSweepError, OSError, ValueError):
         left = read_sweep(results).left.words
         return f"({left} left in total)" if left else ""

@@ -158,7 +158,7 @@ def _cluster(ray: Any, resources: dict[str, float]) -> Iterator[None]:
 
 
 def _resources() -> dict[str, float]:
-    """The resources that a job requests, by Ray's names."""
+    """Returns the resources that a job requests, by Ray's names."""
     try:
         others = {name: float(value) for name, value in pairs("ray_resources", FLAGS.ray_resources).items()}
     except ValueError as error:

@@ -110,14 +110,14 @@ class Work:
                 sys.exit(stopped.exit_code)
 
     def checkpoint(self) -> Any:
-        """The work that submitit queues again: the same job, which resumes from its snapshots."""
+        """Returns the work that submitit queues again: the same job, which resumes from its snapshots."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self)
 
 
 def preempted() -> bool:
-    """Whether this process's Slurm job is being preempted.
+    """Returns whether this process's Slurm job is being preempted.
 
     Slurm then sends SIGTERM, as it does to a job that is cancelled, and does not requeue the job if it ends before it
     is killed.
@@ -253,7 +253,7 @@ class _Lost(SmacError):
 
 
 def slurm_job_of(job: Job) -> SlurmJob | None:
-    """The Slurm job as which a job was last submitted; None if it was not."""
+    """Returns the Slurm job as which a job was last submitted; None if it was not."""
     try:
         return SlurmJob(**json.loads((job.folder / "slurm.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -261,7 +261,7 @@ def slurm_job_of(job: Job) -> SlurmJob | None:
 
 
 def result(job: Job, slurm_job: SlurmJob) -> Failure | None:
-    """The failure of a job whose Slurm job has ended; None if it has not ended, or did not fail."""
+    """Returns the failure of a job whose Slurm job has ended; None if it has not ended, or did not fail."""
     if not Path(slurm_job.result).exists():
         return None
     try:
@@ -276,12 +276,12 @@ def result(job: Job, slurm_job: SlurmJob) -> Failure | None:
 
 
 def numbers(slurm_jobs: Iterable[SlurmJob | None]) -> str:
-    """The numbers of array jobs, for messages and for scancel."""
+    """Returns the numbers of array jobs, for messages and for scancel."""
     return " ".join(sorted({slurm_job.number.split("_")[0] for slurm_job in slurm_jobs if slurm_job}))
 
 
 def under_way(slurm_jobs: Sequence[SlurmJob]) -> dict[str, str] | None:
-    """The states of those Slurm jobs that are queued or running, by number; None if Slurm does not answer."""
+    """Returns the states of those Slurm jobs that are queued or running, by number; None if Slurm does not answer."""
     found = {
         slurm_job.number: "running"
         for slurm_job in slurm_jobs
@@ -304,7 +304,7 @@ def under_way(slurm_jobs: Sequence[SlurmJob]) -> dict[str, str] | None:
 
 
 def _lives(process: int) -> bool:
-    """Whether this process exists and belongs to submitit: process numbers are reused."""
+    """Returns whether this process exists and belongs to submitit: process numbers are reused."""
     shown = subprocess.run(
         ["ps", "-o", "command=", "-p", str(process)], capture_output=True, text=True, encoding="utf-8", errors="replace"
     )
@@ -312,7 +312,7 @@ def _lives(process: int) -> bool:
 
 
 def absolute(job: Job) -> Job:
-    """The job with an absolute path of its folder."""
+    """Returns the job with an absolute path of its folder."""
     return dataclasses.replace(job, folder=job.folder.absolute())
 
 

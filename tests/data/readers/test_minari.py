@@ -378,6 +378,25 @@ def test_the_embedded_data_are_equal_after_writing_and_reading_minari(here, robo
     assert (env.backend, smac_jax.envs.identity_of(env)["is"]["version"]) == ("mujoco", "v4")
 
 
+def test_actions_are_written_in_the_units_of_the_environment(here):
+    """The torque of Pendulum is within 2. The environment of Minari's metadata can replay the actions."""
+    log = make_log([40, 60], ["timeout", "timeout"], next_observations=True)
+    log["actions"] = np.random.default_rng(0).uniform(-1, 1, (100, 1)).astype(np.float32)
+    log["actions"][:2] = [[-1.0], [1.0]]
+    for key in ("observations", "next_observations"):
+        log[key] = np.pad(log[key], ((0, 0), (0, 1)))
+    data = smac_jax.Dataset.from_arrays(**log, name="mine")
+    for number, env in enumerate(("Pendulum-v1", gymnasium.spec("Pendulum-v1"), gymnasium.make("Pendulum-v1"))):
+        write_minari(data, f"mine/pendulum/made-v{number}", env=env)
+        theirs = minari.load_dataset(f"mine/pendulum/made-v{number}")
+        assert theirs.spec.action_space == theirs.recover_environment().action_space
+        episode = next(theirs.iterate_episodes())
+        np.testing.assert_allclose(episode.actions, 2.0 * log["actions"][:40], rtol=1e-6)
+        np.testing.assert_array_equal(episode.actions[:2], [[-2.0], [2.0]])
+        again = load_dataset(f"minari:mine/pendulum/made-v{number}")
+        np.testing.assert_allclose(again.actions, data.actions, atol=1e-6)
+
+
 def test_a_log_that_continues_after_its_goal_is_one_episode_in_minari(here):
     data = read_d4rl(write(here / ANTMAZE_FILE, antmaze_log([40, 60, 50, 45])))
     write_minari(data, "mine/antmaze/medium-v0")
