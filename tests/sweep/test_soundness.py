@@ -163,6 +163,7 @@ def test_runs_with_missing_or_damaged_logs_have_unknown_verdicts(sweep):
 
 def test_the_diagnosis_is_on_the_page_and_in_the_terminal(sweep, capsys):
     write_job(sweep, "smac-kappa=0.001", 0.001, [300.0, 500.0], "decay")
+    report.FLAGS(["smac-jax report"])
     assert report.main(["smac-jax report", str(sweep)]) == 0
     said = capsys.readouterr().out
     assert max(map(len, said.splitlines())) <= 100
