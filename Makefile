@@ -1,10 +1,10 @@
 # Every target installs what it needs. Python (3.11, 3.12 or 3.13), pip and make must be installed.
-# The first interpreter in this list that works is used. To use another one: make PYTHON=/path/to/python3.13 ...
-# Python 3.11 is the first, because the tests are run on it. Those of pyenv and uv are found, too. The releases of JAX
-# since 0.11 need Python 3.12, and on a CPU they train faster than the last one for Python 3.11 (benchmarks/NOTES.md).
+# The first interpreter in this list that works is used, also of pyenv and uv. To use another one:
+# make PYTHON=/path/to/python3.11 ... The releases of JAX since 0.11 need Python 3.12, and on a CPU they train faster
+# than the last one for Python 3.11 (benchmarks/NOTES.md).
 PYENV_ROOT ?= $(HOME)/.pyenv
 UV_PYTHON_INSTALL_DIR ?= $(HOME)/.local/share/uv/python
-PYTHONS := python3.11 $(foreach v,3.13 3.12 3.11,python$(v) $(wildcard \
+PYTHONS := $(foreach v,3.13 3.12 3.11,python$(v) $(wildcard \
 	$(PYENV_ROOT)/versions/$(v).*/bin/python$(v) $(UV_PYTHON_INSTALL_DIR)/cpython-$(v).*/bin/python$(v))) python3
 IS_SUPPORTED := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in $(PYTHONS); do $$p -c '$(IS_SUPPORTED)' 2>/dev/null && echo $$p && break; done)
