@@ -79,6 +79,8 @@ def read(name: str, path: Path) -> TransferCurve:
 def compared(curves: Sequence[TransferCurve]) -> list[TransferCurve]:
     """The rows of the table. Seeds of one pair are joined; different lengths of offline training become separate rows.
 
+    Pairs are in the order in which they are first given, and each pair from the shortest offline training on.
+
     Raises:
       ConfigError: two curves have the same pair and the same seeds.
       DatasetError: the curves are from two tasks, or the seeds of a pair were not evaluated at the same steps.
@@ -100,7 +102,9 @@ def compared(curves: Sequence[TransferCurve]) -> list[TransferCurve]:
                 f"{len(same)} curves are of the pair {same[0].pair}, with the same or unknown seeds. Give them "
                 "different names: NAME=FILE."
             )
-    return [joined(same) for same in rows.values()]
+    pairs = list(dict.fromkeys((offline, online) for offline, online, _ in rows))
+    made = [joined(same) for same in rows.values()]
+    return sorted(made, key=lambda curve: (pairs.index((curve.offline, curve.online)), curve.updates))
 
 
 def seeds_of(curves: Sequence[TransferCurve], records: Sequence[Mapping[str, Any]]) -> list[int]:

@@ -82,7 +82,7 @@ def test_a_published_table_is_made_again_by_one_command(tmp_path):
 def test_curves_of_one_pair_are_joined_unless_their_lengths_differ():
     rows = compared([curve(seeds=(0, 1)), curve(seeds=(2,)), curve("iql")])
     assert [(row.offline, row.seeds) for row in rows] == [("smac", (0, 1, 2)), ("iql", (0, 1))]
-    rows = compared([curve(updates=1000), curve(updates=3000), curve("iql", 3000)])
+    rows = compared([curve(updates=3000), curve(updates=1000), curve("iql", 3000)])
     assert [row.pair for row in rows] == ["smac at 1,000 updates to sac", "smac at 3,000 updates to sac", "iql to sac"]
     assert [row.updates for row in rows] == [1000, 3000, 3000]
 
