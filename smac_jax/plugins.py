@@ -248,7 +248,8 @@ def code_of(things: Iterable[Any], modules: Iterable[str] = ()) -> dict[str, str
 def _source(defined: Any) -> str | None:
     """Returns the text of a function or class of an interactive session; None if Python has not stored it."""
     try:
-        return inspect.getsource(defined)
+        # this is the name of every text that is executed, so that the text that Python stored may be another one
+        return None if inspect.getfile(defined) == "<string>" else inspect.getsource(defined)
     except (OSError, TypeError):
         return None
 
