@@ -23,11 +23,12 @@ from smac_jax.text import name_of
 
 
 def lengths(curves: Sequence[TransferCurve]) -> dict[tuple[str, str], list[TransferCurve]]:
-    """The curves of each pair of algorithms that was transferred after several numbers of updates, in their order."""
+    """The curves of each pair of algorithms, in the order of their offline updates; none if no pair has several."""
     pairs: dict[tuple[str, str], dict[int, TransferCurve]] = {}
     for curve in curves:
         pairs.setdefault((curve.offline, curve.online), {})[curve.updates] = curve
-    return {pair: [found[n] for n in sorted(found)] for pair, found in pairs.items() if len(found) > 1}
+    several = any(len(found) > 1 for found in pairs.values())
+    return {pair: [found[n] for n in sorted(found)] for pair, found in pairs.items()} if several else {}
 
 
 def plot_length(curves: Sequence[TransferCurve], path: Path, title: str = "", caption: str = "") -> list[Path]:
@@ -85,16 +86,25 @@ def length_figure(curves: Sequence[TransferCurve], title: str = "") -> Figure:
 def _draw(left: Axes, right: Axes, curves: Sequence[TransferCurve], color: str) -> None:
     x = np.array([curve.updates for curve in curves], float)
     random_return = task_info(curves[0].task).random_return
-    draw_band(left, x, _intervals([curve.online_returns[:, 0] for curve in curves]), color)
+    _draw_mean(left, x, _intervals([curve.online_returns[:, 0] for curve in curves]), color)
     lowest = [curve.online_returns[:, curve.online_steps <= curve.early_steps].min(axis=1) for curve in curves]
     left.plot(x, _intervals(lowest)[:, 0], color=color, ls="--", lw=1.5, marker="v", ms=4)
     dips = [dip(c.online_steps, c.online_returns, random_return, horizon=c.early_steps) for c in curves]
-    draw_band(right, x, 100.0 * _intervals(dips), color)
+    _draw_mean(right, x, 100.0 * _intervals(dips), color)
     held = [curve for curve in curves if curve.has_control]
     if held:
         without = [dip(c.control_steps, c.control_returns, random_return, horizon=c.early_updates) for c in held]
         places = np.array([curve.updates for curve in held], float)
-        right.plot(places, 100.0 * _intervals(without)[:, 0], color=color, ls=DOTTED, lw=1.5)
+        right.plot(places, 100.0 * _intervals(without)[:, 0], color=color, ls=DOTTED, lw=1.5, marker=".", ms=4)
+
+
+def _draw_mean(ax: Axes, x: Float[np.ndarray, " point"], intervals: Float[np.ndarray, "point 3"], color: str) -> None:
+    """Draws a mean with its band, or with a bar if there is only one point."""
+    if len(x) > 1:
+        draw_band(ax, x, intervals, color)
+        return
+    ((mean, low, high),) = intervals
+    ax.errorbar(x, [mean], [[mean - low], [high - mean]], color=color, marker="o", ms=5, capsize=3)
 
 
 def _intervals(columns: Sequence[Float[np.ndarray, " seed"]]) -> Float[np.ndarray, "point 3"]:
@@ -104,9 +114,16 @@ def _intervals(columns: Sequence[Float[np.ndarray, " seed"]]) -> Float[np.ndarra
 
 def _scale(ax: Axes, updates: Sequence[int]) -> None:
     """Ticks at the numbers of updates, which are on a logarithmic scale if they are of several magnitudes."""
+    place = np.array(updates, float)
     if updates[0] > 0 and updates[-1] >= 8 * updates[0]:
         ax.set_xscale("log")
-    ax.xaxis.set_major_locator(FixedLocator(updates))
+        place = np.log(place)
+    shown = [0]
+    for i in range(1, len(place)):
+        # two labels that are nearer than this would overlap
+        if place[i] - place[shown[-1]] > 0.08 * (place[-1] - place[0]):
+            shown.append(i)
+    ax.xaxis.set_major_locator(FixedLocator([updates[i] for i in shown]))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}"))
     ax.grid(color="0.93")

@@ -33,7 +33,8 @@ SHORT, LONG = transfer(1000, 500.0, 100.0), transfer(9000, 800.0, 700.0, checkpo
 
 def test_curves_are_in_the_order_of_their_lengths():
     alone = transfer(1000, 500.0, 100.0, offline="iql")
-    assert lengths([LONG, alone, SHORT]) == {("smac", "sac"): [SHORT, LONG]}
+    assert lengths([LONG, alone, SHORT]) == {("smac", "sac"): [SHORT, LONG], ("iql", "sac"): [alone]}
+    assert lengths([LONG, alone]) == {}
 
 
 def test_returns_and_dips_are_those_of_the_first_quarter():
@@ -47,6 +48,13 @@ def test_returns_and_dips_are_those_of_the_first_quarter():
     np.testing.assert_allclose(control, 100.0 * np.array([250.0, 400.0]) / above_random)
     np.testing.assert_array_equal(right.lines[0].get_xdata(), [1000, 9000])
     assert left.get_xscale() == "log"
+
+
+def test_a_pair_of_one_length_is_a_point():
+    left, right = length_figure([LONG, SHORT, transfer(9500, 300.0, 200.0, offline="iql")]).axes
+    assert [container[0].get_xydata().tolist() for container in left.containers] == [[[9500.0, 300.0]]]
+    assert len(right.containers) == 1
+    assert left.get_xticks().tolist() == [1000.0, 9000.0]  # the label of 9,500 would overlap
 
 
 def test_nothing_is_drawn_without_several_lengths(tmp_path):
