@@ -30,7 +30,7 @@ hooks: $(VENV)/installed  ## Install git hooks that check style and types before
 	$(BIN)/pre-commit install
 
 quickstart: $(VENV)/installed  ## Pre-train SMAC and TD3+BC on half cheetah data, transfer both to SAC, and show the results
-	$(BIN)/smac-jax sweep --task=halfcheetah-medium-replay --offline=smac,td3_bc --online=sac --seeds=4 \
+	$(BIN)/smac-jax sweep --task=halfcheetah-medium-replay --offline=smac,td3_bc --online=sac --seeds=3 \
 		--config=quickstart --results=results/quickstart --arithmetic
 
 test: $(VENV)/installed  ## Run the tests (35 minutes of processor time, most of it compilation)
