@@ -76,7 +76,8 @@ def test_a_sweep_writes_table_figure_curves_and_checkpoints(hopper_file, tmp_pat
     for name in ("table.md", "table.csv", "transfer.png", "transfer.pdf", "provenance.json", "report.html"):
         assert (folder / name).stat().st_size > 100, name
     provenance = json.loads((folder / "provenance.json").read_text())
-    assert "smac-jax sweep --task=" in provenance["command"]
+    assert "smac-jax sweep " in provenance["command"]
+    assert f" --task={hopper_file} --seeds=2" in provenance["command"]
     assert provenance["config"]["pretrain"]["num_updates"] == 20
     for name in ("smac", "td3_bc"):
         curve = json.loads((folder / "curves" / f"{name}_sac.json").read_text())
