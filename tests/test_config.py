@@ -161,7 +161,7 @@ def test_every_field_of_every_algorithm_accepts_numpys_type_of_its_default(field
         ({"batch_size": None}, "batch_size = None: must be a whole number"),
         ({"batch_size": np.int64(0)}, "must be at least 1"),
         ({"batch_size": 1 + 0j}, "must be a whole number"),
-        ({"batch_size": np.timedelta64(5)}, "must be a whole number"),
+        ({"batch_size": np.timedelta64(5, "s")}, "must be a whole number"),
         ({"kappa": np.datetime64("2020-01-01")}, "must be a number"),
         ({"kappa": 10**400}, "must be a number"),
         ({"kappa": np.float32("nan")}, "must be in [0, inf]"),
