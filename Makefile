@@ -33,7 +33,7 @@ quickstart: $(VENV)/installed  ## Pre-train SMAC and TD3+BC on half cheetah data
 	$(BIN)/smac-jax sweep --task=halfcheetah-medium-replay --offline=smac,td3_bc --online=sac --seeds=3 \
 		--config=quickstart --results=results/quickstart --arithmetic
 
-test: $(VENV)/installed  ## Run the tests (35 minutes of processor time, most of it compilation)
+test: $(VENV)/installed  ## Run the tests (38 minutes of processor time, most of it compilation)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: $(VENV)/installed  ## Run the tests that train to a score, compile for long, or build the package
